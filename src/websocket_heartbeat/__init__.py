@@ -1,0 +1,1 @@
+"""A WebSocket connection that outlives its sockets."""

@@ -1,0 +1,1 @@
+"""The heartbeat core: portable Python without I/O and without a clock."""

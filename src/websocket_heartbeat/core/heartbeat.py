@@ -1,0 +1,40 @@
+"""One link's liveness: when to ping, and when to doubt it."""
+
+from websocket_heartbeat.core.settings import Settings
+
+
+class Liveness:
+    """What is known of one link: when it was last heard, and whether a ping is unanswered.
+
+    Any inbound byte is proof of life, whether it answers the ping or not.
+    """
+
+    def __init__(self, settings: Settings, now: float) -> None:
+        self.interval = settings.interval
+        self.heard_at = now
+        self.unanswered = False
+        self.pinged_at = now
+        self.patience = settings.timeout
+
+    def ping_due(self) -> float:
+        """When the link will have been idle long enough for a ping."""
+        return self.heard_at + self.interval
+
+    def doubt_due(self) -> float:
+        """When an unanswered ping will have stayed unanswered for too long."""
+        return self.pinged_at + self.patience
+
+    def pinged(self, now: float, patience: float) -> None:
+        """Wait `patience` seconds from `now` on for proof of life: for a new ping, or once more for the same."""
+        self.unanswered = True
+        self.pinged_at = now
+        self.patience = patience
+
+    def heard(self, at: float) -> bool:
+        """Take proof of life from the time `at`; the latest counts. Return whether it answers the ping."""
+        if at > self.heard_at:
+            self.heard_at = at
+        if self.unanswered and at >= self.pinged_at:
+            self.unanswered = False
+            return True
+        return False

@@ -1,0 +1,373 @@
+"""Every state of a connection, every transition, and every decision: nothing else decides anything.
+
+The machine is pure, synchronous and deterministic. It does no I/O and reads no clock: the host tells what
+happened and when (`now`, seconds of a monotonic clock of any origin), then takes the actions and carries them
+out in their order. Links are numbered 1, 2, 3, ...; an input about any link but the current one changes
+nothing. No input raises.
+
+Rules
+    1  Never two live links.
+    2  After `stopped` no link is ever opened again.
+    3  In every state but idle, closed, failed, and waiting while offline, `deadline` is set: the host calls
+       `woke` then. An early or a spurious `woke` is harmless.
+    4  A link silent for interval + timeout is abandoned at once, without waiting for anything.
+    5  A link that gives proof of life in time is never abandoned. So a verdict always gives the host one grace
+       period in which to read what has already arrived: as long as the host was late, at most the timeout.
+       There is no verdict while reading is paused or the page is hidden.
+    6  A ping is sent only on a link idle for interval, never while one is unanswered. Two things ask for a
+       ping early, on a link not heard since: coming back to the foreground, and coming back online.
+    7  Attempts count from 0 again only after a link was open for stable_after.
+    8  Delays are spread by core/backoff.py; a hint from the server is a lower bound.
+    9  Every `opened` is followed by exactly one `closed` before the next `opened`; every retry is announced
+       before it happens.
+
+Transitions (docs/state-diagram.md is generated from this table, and a test holds it to what the machine does)
+    idle        started         connecting  open link 1
+    idle        stopped         closed
+    connecting  opened          open        the user is told
+    connecting  lost            waiting     the attempt failed; the retry is announced
+    connecting  lost            failed      the failure is final, or no retry is left
+    connecting  woke            waiting     open_timeout is over: abandon the link
+    connecting  woke            failed      the same, and no retry is left
+    connecting  stopped         closed      abandon the link
+    open        woke            probing     idle for interval: ping
+    open        shown           probing     not heard since hidden: ping
+    open        came_online     probing     not heard since offline: ping
+    open        lost            waiting     the user is told; the retry is announced
+    open        lost            failed      the loss is final, or no retry is left
+    open        reconnect_now   connecting  abandon the link, open the next
+    open        stopped         closing     close the link
+    probing     heard           open        proof of life
+    probing     woke            waiting     no proof of life: abandon the link
+    probing     woke            failed      the same, and no retry is left
+    probing     lost            waiting     as in open
+    probing     lost            failed      as in open
+    probing     reconnect_now   connecting  as in open
+    probing     stopped         closing     as in open
+    waiting     woke            connecting  open the next link
+    waiting     shown           connecting  at once
+    waiting     came_online     connecting  at once
+    waiting     reconnect_now   connecting  at once
+    waiting     stopped         closed
+    closing     lost            closed      the link has closed
+    closing     woke            closed      close_timeout is over: abandon the link
+"""
+
+from typing import Callable, Final
+
+from websocket_heartbeat.core.backoff import delay
+from websocket_heartbeat.core.heartbeat import Liveness
+from websocket_heartbeat.core.settings import Settings
+
+# States
+IDLE: Final = "idle"
+CONNECTING: Final = "connecting"
+OPEN: Final = "open"
+PROBING: Final = "probing"
+WAITING: Final = "waiting"
+CLOSING: Final = "closing"
+CLOSED: Final = "closed"
+FAILED: Final = "failed"
+
+# Actions for the host
+OPEN_LINK: Final = "open_link"
+PING_LINK: Final = "ping_link"
+CLOSE_LINK: Final = "close_link"
+ABANDON_LINK: Final = "abandon_link"
+
+# Notifications for the user
+NOTIFY_STATE: Final = "state"
+NOTIFY_OPENED: Final = "opened"
+NOTIFY_CLOSED: Final = "closed"
+NOTIFY_RETRY: Final = "retry"
+NOTIFY_FAILED: Final = "failed"
+
+# Reasons that the machine itself gives
+HEARTBEAT_TIMEOUT: Final = "heartbeat timeout"
+OPEN_TIMEOUT: Final = "open timeout"
+CLOSE_TIMEOUT: Final = "close timeout"
+RECONNECT_REQUESTED: Final = "reconnect requested"
+STOPPED: Final = "stopped"
+
+SHORTEST_GRACE: Final = 0.001
+"""Seconds: one turn of any event loop, in which it reads what has arrived."""
+
+LONGEST_FOREGROUND_TIMEOUT: Final = 5.0
+"""Seconds that a ping may take on return to the foreground or to the network, where somebody is watching."""
+
+
+class Action:
+    """One thing for the host to do, or one thing for the user to know; the fields that its kind does not use stay empty.
+
+    kind: one of the constants above.
+    link: the link that it is about.
+    state: NOTIFY_STATE: the state entered.
+    attempt, delay: NOTIFY_RETRY: which retry it will be, and the seconds until then.
+    reason, code: why, and the close code if there was one.
+    """
+
+    def __init__(self, kind: str, link: int) -> None:
+        self.kind = kind
+        self.link = link
+        self.state = ""
+        self.attempt = 0
+        self.delay = 0.0
+        self.reason = ""
+        self.code: int | None = None
+
+
+class Machine:
+    """The life of one connection over many links.
+
+    settings: the numbers to decide by.
+    random: returns a number from 0 up to, not including, 1.
+
+    state, link, attempt: where the connection stands, the number of the latest link, the retries since the
+    last stable link. deadline: when to call `woke`, or None.
+    """
+
+    def __init__(self, settings: Settings, random: Callable[[], float]) -> None:
+        self.settings = settings
+        self.random = random
+        self.state: str = IDLE
+        self.link = 0
+        self.attempt = 0
+        self.deadline: float | None = None
+        self.actions: list[Action] = []
+        self.liveness = Liveness(settings, 0.0)
+        self.phase = 0.0
+        self.opened_at = 0.0
+        self.graced = False
+        self.paused = False
+        self.is_hidden = False
+        self.hidden_at = 0.0
+        self.offline = False
+        self.offline_at = 0.0
+
+    def take(self) -> list[Action]:
+        """Return the actions since the last call, oldest first, and forget them."""
+        actions = self.actions
+        self.actions = []
+        return actions
+
+    # Inputs: what happened
+
+    def started(self, now: float) -> None:
+        """The user wants the connection."""
+        if self.state == IDLE:
+            self._open_next(now)
+
+    def opened(self, now: float, link: int) -> None:
+        """The handshake of `link` is complete."""
+        if link != self.link or self.state != CONNECTING:
+            return
+        self.opened_at = now
+        self.paused = False
+        self.graced = False
+        self.liveness = Liveness(self.settings, now)
+        self._enter(OPEN, self.liveness.ping_due())
+        self._emit(NOTIFY_OPENED)
+
+    def heard(self, at: float, link: int) -> None:
+        """Proof of life arrived on `link` at the time `at`, which may lie in the past."""
+        if link != self.link or (self.state != OPEN and self.state != PROBING):
+            return
+        if self.liveness.heard(at):
+            self.graced = False
+            self._enter(OPEN, self.liveness.ping_due())
+
+    def lost(
+        self,
+        now: float,
+        link: int,
+        reason: str,
+        code: int | None,
+        hint: float,
+        final: bool,
+    ) -> None:
+        """The link is gone: its attempt failed, or it broke, or it has closed.
+
+        code: the close code, None if there was none. hint: the least delay before a retry that the server
+        asked for, in seconds, 0 for none. final: the host knows that no retry can help.
+        """
+        if link != self.link:
+            return
+        if self.state == CLOSING:
+            self._notify_closed(reason, code)
+            self._enter(CLOSED, None)
+        elif self.state == CONNECTING or self.state == OPEN or self.state == PROBING:
+            self._down(now, reason, code, hint, final)
+
+    def reading_paused(self, now: float, link: int) -> None:
+        """The host stopped reading `link`, because the user is slow: silence proves nothing."""
+        if link == self.link and (self.state == OPEN or self.state == PROBING):
+            self.paused = True
+
+    def reading_resumed(self, now: float, link: int) -> None:
+        """The host reads `link` again; an unanswered ping gets its whole time anew."""
+        if link == self.link and self.paused:
+            self.paused = False
+            if self.state == PROBING:
+                self._await_life(now, self.settings.timeout)
+
+    def woke(self, now: float) -> None:
+        """The deadline has come. Before this call the host reports the best evidence of life that it has."""
+        if self.deadline is None or now < self.deadline:
+            return
+        if self.state == OPEN:
+            if now < self.liveness.ping_due():
+                # Traffic came: it stored a time and left the deadline as it was.
+                self.deadline = self.liveness.ping_due()
+            else:
+                self._probe(now, self.settings.timeout)
+        elif self.state == PROBING:
+            if self.paused or self.is_hidden:
+                self.deadline = now + self.settings.timeout
+            elif not self.graced:
+                self._grant_grace(now, self.liveness.patience)
+            else:
+                self._abandon()
+                self._down(now, HEARTBEAT_TIMEOUT, None, 0.0, False)
+        elif self.state == CONNECTING:
+            if not self.graced:
+                self._grant_grace(now, self.settings.open_timeout)
+            else:
+                self._abandon()
+                self._down(now, OPEN_TIMEOUT, None, 0.0, False)
+        elif self.state == WAITING:
+            self._open_next(now)
+        elif self.state == CLOSING:
+            self._abandon()
+            self._notify_closed(CLOSE_TIMEOUT, None)
+            self._enter(CLOSED, None)
+
+    def went_offline(self, now: float) -> None:
+        """The host has no network: a retry would be wasted until `came_online`."""
+        if not self.offline:
+            self.offline = True
+            self.offline_at = now
+            if self.state == WAITING:
+                self.deadline = None
+
+    def came_online(self, now: float) -> None:
+        """The host has a network again, or another one: retry at once, probe an open link."""
+        was_offline = self.offline
+        self.offline = False
+        if self.state == WAITING:
+            self._open_next(now)
+        elif self.state == OPEN and was_offline and self.liveness.heard_at <= self.offline_at:
+            self._probe(now, self._foreground_timeout())
+
+    def hidden(self, now: float) -> None:
+        """The page or program is in the background: timers may freeze, so they lead to no verdict."""
+        if not self.is_hidden:
+            self.is_hidden = True
+            self.hidden_at = now
+
+    def shown(self, now: float) -> None:
+        """The page or program runs in the foreground again, or the machine woke from sleep.
+
+        A host that could not tell when it was stopped calls this alone, without `hidden` before.
+        """
+        if not self.is_hidden:
+            self.hidden_at = now
+        self.is_hidden = False
+        if self.state == WAITING:
+            self._open_next(now)
+        elif self.state == OPEN and self.liveness.heard_at <= self.hidden_at:
+            self._probe(now, self._foreground_timeout())
+        elif self.state == PROBING:
+            self._await_life(now, self._foreground_timeout())
+
+    def stopped(self, now: float) -> None:
+        """The user has done with the connection: close it for good."""
+        if self.state == OPEN or self.state == PROBING:
+            self._emit(CLOSE_LINK)
+            self._enter(CLOSING, now + self.settings.close_timeout)
+        elif self.state == CONNECTING:
+            self._abandon()
+            self._enter(CLOSED, None)
+        elif self.state == IDLE or self.state == WAITING:
+            self._enter(CLOSED, None)
+
+    def reconnect_now(self, now: float) -> None:
+        """The user wants a new link at once: skips a wait, replaces an open link."""
+        if self.state == WAITING:
+            self._open_next(now)
+        elif self.state == OPEN or self.state == PROBING:
+            self._abandon()
+            self._notify_closed(RECONNECT_REQUESTED, None)
+            self._begin_retry(now, RECONNECT_REQUESTED, 0.0)
+            self._open_next(now)
+
+    # Decisions
+
+    def _probe(self, now: float, patience: float) -> None:
+        self._emit(PING_LINK)
+        self._await_life(now, patience)
+
+    def _await_life(self, now: float, patience: float) -> None:
+        """Wait for proof of life from now on. TCP still carries an earlier ping, so it needs no second one."""
+        self.liveness.pinged(now, patience)
+        self.graced = False
+        self._enter(PROBING, self.liveness.doubt_due())
+
+    def _foreground_timeout(self) -> float:
+        return min(self.settings.timeout, LONGEST_FOREGROUND_TIMEOUT)
+
+    def _grant_grace(self, now: float, longest: float) -> None:
+        """Rule 5: the time that the host did not listen does not count against the peer, once."""
+        late = now - self.deadline  # type: ignore[operator]  # woke has seen that it is set
+        self.graced = True
+        self.deadline = now + min(longest, max(late, SHORTEST_GRACE))
+
+    def _down(self, now: float, reason: str, code: int | None, hint: float, final: bool) -> None:
+        """The current link is gone and the user has not asked for it."""
+        if self.state != CONNECTING:
+            self._notify_closed(reason, code)
+            if now - self.opened_at >= self.settings.stable_after:
+                self.attempt = 0
+        limit = self.settings.max_attempts
+        if final or (limit is not None and self.attempt >= limit):
+            action = self._emit(NOTIFY_FAILED)
+            action.reason = reason
+            action.code = code
+            self._enter(FAILED, None)
+            return
+        self._begin_retry(now, reason, hint)
+
+    def _begin_retry(self, now: float, reason: str, hint: float) -> None:
+        self.attempt = self.attempt + 1
+        if self.attempt == 1:
+            self.phase = self.random()
+        wait = delay(self.settings, self.attempt, self.phase, hint)
+        action = self._emit(NOTIFY_RETRY)
+        action.attempt = self.attempt
+        action.delay = wait
+        action.reason = reason
+        self._enter(WAITING, None if self.offline else now + wait)
+
+    def _open_next(self, now: float) -> None:
+        self.link = self.link + 1
+        self.graced = False
+        self._emit(OPEN_LINK)
+        self._enter(CONNECTING, now + self.settings.open_timeout)
+
+    def _abandon(self) -> None:
+        self._emit(ABANDON_LINK)
+
+    def _notify_closed(self, reason: str, code: int | None) -> None:
+        action = self._emit(NOTIFY_CLOSED)
+        action.reason = reason
+        action.code = code
+
+    def _enter(self, state: str, deadline: float | None) -> None:
+        self.deadline = deadline
+        if state != self.state:
+            self.state = state
+            self._emit(NOTIFY_STATE).state = state
+
+    def _emit(self, kind: str) -> Action:
+        action = Action(kind, self.link)
+        self.actions.append(action)
+        return action

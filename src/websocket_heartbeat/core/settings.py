@@ -1,0 +1,62 @@
+"""The validated numbers that the core decides by."""
+
+from typing import Final
+
+LONGEST: Final = 31536000.0
+"""The longest duration accepted, in seconds: one year."""
+
+
+def positive(name: str, value: float) -> float:
+    """Return a duration in seconds above 0 and at most a year; raise ValueError that names it otherwise."""
+    # Written so that NaN fails too.
+    if not (value > 0 and value <= LONGEST):
+        raise ValueError(name + " must be above 0 and at most 31536000 seconds, not " + str(value))
+    return value
+
+
+def at_least_zero(name: str, value: float) -> float:
+    """Return a duration in seconds from 0 to a year; raise ValueError that names it otherwise."""
+    if not (value >= 0 and value <= LONGEST):
+        raise ValueError(name + " must be from 0 to 31536000 seconds, not " + str(value))
+    return value
+
+
+class Settings:
+    """Everything that the core can be told, in seconds and whole numbers.
+
+    interval: a link that is silent for so long is pinged.
+    timeout: how long a ping may stay without any sign of life.
+    initial: the width of the first back-off window.
+    maximum: the width that no back-off window exceeds.
+    hold: how many retries use the first window before windows grow.
+    stable_after: a link open for so long ends an outage: attempts count from 0 again.
+    open_timeout: covers DNS, TCP, TLS, proxy and handshake together.
+    close_timeout: how long a polite close may take.
+    max_attempts: retries in a row before giving up; None never gives up, 0 never retries.
+    """
+
+    def __init__(
+        self,
+        interval: float,
+        timeout: float,
+        initial: float,
+        maximum: float,
+        hold: int,
+        stable_after: float,
+        open_timeout: float,
+        close_timeout: float,
+        max_attempts: int | None,
+    ) -> None:
+        self.interval = positive("interval", interval)
+        self.timeout = positive("timeout", timeout)
+        self.initial = positive("initial", initial)
+        self.maximum = positive("maximum", maximum)
+        if maximum < initial:
+            raise ValueError("maximum must be at least initial (" + str(initial) + "), not " + str(maximum))
+        self.hold = at_least_zero("hold", hold)
+        self.stable_after = at_least_zero("stable_after", stable_after)
+        self.open_timeout = positive("open_timeout", open_timeout)
+        self.close_timeout = at_least_zero("close_timeout", close_timeout)
+        if max_attempts is not None and not max_attempts >= 0:
+            raise ValueError("max_attempts must be None or at least 0, not " + str(max_attempts))
+        self.max_attempts = max_attempts
