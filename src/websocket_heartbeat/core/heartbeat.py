@@ -25,7 +25,7 @@ class Liveness:
         return self.pinged_at + self.patience
 
     def pinged(self, now: float, patience: float) -> None:
-        """Wait `patience` seconds from `now` on for proof of life: for a new ping, or once more for the same."""
+        """Give the peer `patience` seconds from `now` on: for a new ping, or once more for the same."""
         self.unanswered = True
         self.pinged_at = now
         self.patience = patience

@@ -11,8 +11,8 @@ Rules
     3  In every state but idle, closed, failed, and waiting while offline, `deadline` is set: the host calls
        `woke` then. An early or a spurious `woke` is harmless.
     4  A link silent for interval + timeout is abandoned at once, without waiting for anything.
-    5  A link that gives proof of life in time is never abandoned. So a verdict always gives the host one grace
-       period in which to read what has already arrived: as long as the host was late, at most the timeout.
+    5  A link that gives proof of life in time is never abandoned. So before a verdict the host always has one
+       grace period in which to read what has arrived: as long as the host was late, at most the timeout.
        There is no verdict while reading is paused or the page is hidden.
     6  A ping is sent only on a link idle for interval, never while one is unanswered. Two things ask for a
        ping early, on a link not heard since: coming back to the foreground, and coming back online.
@@ -97,9 +97,9 @@ LONGEST_FOREGROUND_TIMEOUT: Final = 5.0
 
 
 class Action:
-    """One thing for the host to do, or one thing for the user to know; the fields that its kind does not use stay empty.
+    """One thing for the host to do, or one thing for the user to know.
 
-    kind: one of the constants above.
+    kind: one of the constants above; fields that a kind does not use stay empty.
     link: the link that it is about.
     state: NOTIFY_STATE: the state entered.
     attempt, delay: NOTIFY_RETRY: which retry it will be, and the seconds until then.
@@ -307,7 +307,7 @@ class Machine:
         self._await_life(now, patience)
 
     def _await_life(self, now: float, patience: float) -> None:
-        """Wait for proof of life from now on. TCP still carries an earlier ping, so it needs no second one."""
+        """Expect proof of life from now on. TCP still carries an earlier ping, so no second one is needed."""
         self.liveness.pinged(now, patience)
         self.graced = False
         self._enter(PROBING, self.liveness.doubt_due())
