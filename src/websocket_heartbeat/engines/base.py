@@ -1,0 +1,147 @@
+"""The interface between the client and an engine, the library that speaks RFC 6455.
+
+Plain calls go down, synchronous callbacks come up, all on the loop's thread. An engine decides nothing about
+liveness or retries: it sends no pings of its own, sets no timeouts and never reconnects.
+"""
+
+import ssl
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from websocket_heartbeat.events import Message
+from websocket_heartbeat.kernel import Socket
+from websocket_heartbeat.redaction import shown_url
+
+WRITE_LIMIT = 64 * 1024
+"""Bytes that may wait in a link's write buffer before the link counts as full."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class OpenRequest:
+    """All that an engine needs to open one link.
+
+    url: of scheme ws or wss. headers: to be added to the handshake. subprotocols: offered, best first.
+    ssl: None means the default context of wss. proxy: a URL of scheme http, https, socks4 or socks5.
+    max_size: the largest message accepted, in bytes, counted over all of its fragments.
+    """
+
+    url: str
+    max_size: int
+    headers: Sequence[tuple[str, str]] = ()
+    subprotocols: Sequence[str] = ()
+    ssl: ssl.SSLContext | None = None
+    proxy: str | None = None
+
+    def __repr__(self) -> str:
+        return f"OpenRequest({shown_url(self.url)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Closure:
+    """How a link ended.
+
+    code, reason: of the server's close frame; None and "" if there was none.
+    error: what broke the link, where something did: an OSError, or a ProtocolViolation that we saw.
+    unsent_bytes: what still lay in the write buffer.
+    """
+
+    code: int | None = None
+    reason: str = ""
+    error: Exception | None = None
+    unsent_bytes: int = 0
+
+
+class LinkEvents(Protocol):
+    """What an engine calls. None of these raises. Nothing is called after `closed` or after `Link.abort`."""
+
+    def opened(self, link: "Link") -> None:
+        """The handshake is complete. Called once, before any message; `link.deliver` is set within."""
+
+    def batch_delivered(self) -> None:
+        """All messages of one read have been given to `link.deliver`."""
+
+    def deliver_failed(self, error: Exception) -> None:
+        """`link.deliver` raised; the engine goes on with the next message."""
+
+    def ponged(self) -> None:
+        """A pong arrived."""
+
+    def writable(self) -> None:
+        """The link was full and is not any more."""
+
+    def closed(self, closure: Closure) -> None:
+        """The link has ended: the server's close frame has come, or the socket is gone. Called once."""
+
+
+class Link(ABC):
+    """One open WebSocket.
+
+    deliver: takes each message, in order; the client sets it in `LinkEvents.opened` and may change it at any
+    time. native: the engine's own object. socket: the TCP socket beneath, for questions only, or None.
+    """
+
+    deliver: Callable[[Message], Any]
+    native: Any = None
+    subprotocol: str | None = None
+    response_headers: Sequence[tuple[str, str]] = ()
+    socket: Socket | None = None
+
+    @abstractmethod
+    def send(self, message: Message) -> None:
+        """Hand over a message; what the socket does not take is buffered. Never raises, never waits."""
+
+    @abstractmethod
+    def ping(self) -> None:
+        """Send a ping. Never raises, never waits."""
+
+    @abstractmethod
+    def close(self, code: int, reason: str) -> None:
+        """Begin the closing handshake; `closed` follows when the peer answers, or never."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Drop the link at once and wait for nothing. Safe in every state; no callback follows."""
+
+    @abstractmethod
+    def pause_reading(self) -> None:
+        """Stop reading from the socket. What has been read already may still be delivered."""
+
+    @abstractmethod
+    def resume_reading(self) -> None:
+        """Read again."""
+
+    @property
+    @abstractmethod
+    def buffered(self) -> int:
+        """Bytes that wait in the write buffer of this program, not of the kernel."""
+
+    @property
+    @abstractmethod
+    def full(self) -> bool:
+        """Whether the write buffer went above WRITE_LIMIT and has not been drained since."""
+
+    @property
+    @abstractmethod
+    def heard_at(self) -> float:
+        """The time of the loop's clock at which bytes last arrived, read or not, as well as can be told."""
+
+
+class Engine(ABC):
+    """Opens links."""
+
+    name: str
+
+    @abstractmethod
+    async def open(self, request: OpenRequest, events: LinkEvents) -> None:
+        """Open a link and call `events.opened` with it before returning.
+
+        Redirects are not followed. When cancelled, everything begun is dropped at once.
+
+        Raises:
+            HandshakeRejected: an HTTP status other than 101, redirects included.
+            HandshakeError: any other answer that is not a WebSocket upgrade.
+            ProxyFailed: the proxy is the cause.
+            OSError: name resolution, TCP and TLS (socket.gaierror and ssl.SSLError are OSErrors).
+        """

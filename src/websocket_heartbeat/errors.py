@@ -1,0 +1,97 @@
+"""What users catch: every exception of the package."""
+
+from collections.abc import Sequence
+
+
+class WebSocketHeartbeatError(Exception):
+    """Base of every exception of this package that does not say that an argument is wrong."""
+
+
+class ConnectionClosed(WebSocketHeartbeatError):
+    """The connection was closed by our own side; nothing more can be sent or received."""
+
+
+class ConnectionFailed(WebSocketHeartbeatError):
+    """The connection has failed for good and will not be retried.
+
+    `reason` says why in words; `code` is the close code, if the server gave one; the last error, if there was
+    one, is `__cause__`.
+    """
+
+    def __init__(self, reason: str, code: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.code = code
+
+
+class NotConnected(WebSocketHeartbeatError):
+    """No link is open and nothing may wait for one (`send_queue=0`)."""
+
+
+class SendQueueFull(WebSocketHeartbeatError):
+    """`send_nowait` found `send_queue` messages waiting already; the message was not taken."""
+
+
+class HandshakeError(WebSocketHeartbeatError):
+    """The server answered the opening handshake with something that is not a WebSocket upgrade."""
+
+
+class HandshakeRejected(HandshakeError):
+    """The server refused the opening handshake with an HTTP status.
+
+    `status`, `headers` (pairs of name and value, as received) and the beginning of the `body` are kept.
+    Neither headers nor body are part of the text, as both may carry secrets.
+    """
+
+    def __init__(self, status: int, headers: Sequence[tuple[str, str]], body: bytes = b"") -> None:
+        super().__init__(f"the server rejected the handshake with HTTP status {status}")
+        self.status = status
+        self.headers = tuple(headers)
+        self.body = body
+
+    def header(self, name: str) -> str | None:
+        """Return the value of the first header called `name`, in any case, or None."""
+        for key, value in self.headers:
+            if key.lower() == name.lower():
+                return value
+        return None
+
+
+class ProxyFailed(WebSocketHeartbeatError):
+    """The proxy could not be reached or refused to connect us."""
+
+
+class ProtocolViolation(WebSocketHeartbeatError):
+    """The server broke RFC 6455; the link was closed with `code`."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class MessageTooBig(ProtocolViolation):
+    """The server sent a message larger than `max_size` bytes; the link was closed with 1009."""
+
+    def __init__(self, max_size: int) -> None:
+        super().__init__(1009, f"the server sent a message above max_size={max_size}")
+
+
+class HookFailed(WebSocketHeartbeatError):
+    """A hook or a callable of the user's raised; its exception is `__cause__`. The connection is unharmed."""
+
+    def __init__(self, name: str, error: BaseException) -> None:
+        super().__init__(f"{name} raised {type(error).__name__}")
+        self.name = name
+        self.__cause__ = error
+
+
+class Undelivered(WebSocketHeartbeatError):
+    """The connection ended while messages still waited to be sent; they are in `messages`, oldest first."""
+
+    def __init__(self, messages: Sequence[str | bytes]) -> None:
+        super().__init__(f"the connection ended before {len(messages)} messages could be sent")
+        self.messages = tuple(messages)
+
+
+class EngineNotInstalled(WebSocketHeartbeatError, ImportError):
+    """The engine asked for needs a package that is not installed; the text names the install command."""

@@ -1,0 +1,90 @@
+"""What users receive: the state, what hooks are told, and the numbers of a connection."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+Message = str | bytes
+"""A text message is a str, a binary message is bytes."""
+
+
+class State(StrEnum):
+    """Where a connection stands."""
+
+    IDLE = "idle"
+    """Not started yet."""
+    CONNECTING = "connecting"
+    """An attempt is under way."""
+    OPEN = "open"
+    """A link is open."""
+    PROBING = "probing"
+    """A link is open and silent: it was pinged and has not answered yet."""
+    WAITING = "waiting"
+    """Before the next attempt."""
+    CLOSING = "closing"
+    """We asked for the end; the closing handshake is under way."""
+    CLOSED = "closed"
+    """The end that we asked for."""
+    FAILED = "failed"
+    """The end because no retry can help or none is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenEvent:
+    """A link has opened.
+
+    link: its number: 1 for the first attempt of the connection, and so on.
+    subprotocol: the one the server chose, or None.
+    response_headers: of the handshake, as pairs; not part of the repr.
+    """
+
+    link: int
+    subprotocol: str | None = None
+    response_headers: Sequence[tuple[str, str]] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CloseEvent:
+    """An open link is gone.
+
+    reason: why, for a person to read.
+    code: the close code that the server sent, or None if it sent none (RFC 6455 calls this 1005 or 1006).
+    unsent_bytes: how much had been handed to the link and had certainly not left this machine; what the
+        peer received of the rest is uncertain.
+    """
+
+    link: int
+    reason: str
+    code: int | None = None
+    unsent_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReconnectEvent:
+    """A retry was scheduled.
+
+    attempt: which retry it will be since the last stable link, from 1.
+    delay: the seconds until then.
+    reason: what made it necessary.
+    """
+
+    attempt: int
+    delay: float
+    reason: str
+
+
+@dataclass(slots=True)
+class Stats:
+    """What a connection has done so far.
+
+    links: links that opened. attempts: links that were tried. pings: heartbeats sent. bytes_received,
+    bytes_sent: payload of TCP (of TLS, where it is used) on all links, where the platform can tell.
+    reasons: why links and attempts ended, the latest last, ten at most.
+    """
+
+    links: int = 0
+    attempts: int = 0
+    pings: int = 0
+    bytes_received: int = 0
+    bytes_sent: int = 0
+    reasons: list[str] = field(default_factory=list)

@@ -1,0 +1,96 @@
+"""What the kernel knows: when bytes last arrived on a TCP socket, and how long the machine has slept.
+
+Linux keeps it in `struct tcp_info` (linux/tcp.h), which grows at its end only. It counts bytes that the
+program has not read yet, so it tells a silent peer from a reader that was blocked or paused.
+"""
+
+import socket
+import struct
+import sys
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+_TCP_INFO = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
+_SIZE = 192
+# state, ca_state, retransmits, probes, backoff, options, wscale, flags; then 24 unsigned ints, from rto to
+# total_retrans; then pacing_rate, max_pacing_rate, bytes_acked, bytes_received.
+_LAYOUT = struct.Struct("=8B24I4Q")
+_LAST_DATA_RECV = struct.Struct("=I")
+_LAST_DATA_RECV_OFFSET = 52
+
+
+class Socket(Protocol):
+    """What is needed of a socket, which asyncio and uvloop hand out wrapped."""
+
+    def getsockopt(self, level: int, option: int, size: int, /) -> bytes:
+        """As in the socket module."""
+
+
+@dataclass(frozen=True, slots=True)
+class TcpInfo:
+    """A reading of `struct tcp_info`; durations in seconds.
+
+    retransmits: timeouts in a row of the oldest unacknowledged segment. unacked: segments that the peer's
+    kernel has not acknowledged. since_data: since data last arrived. since_ack: since an acknowledgement last
+    arrived. rto: the current retransmission timeout. rtt: the smoothed round-trip time.
+    """
+
+    retransmits: int
+    unacked: int
+    since_data: float
+    since_ack: float
+    rto: float
+    rtt: float
+    bytes_acked: int
+    bytes_received: int
+
+
+def tcp_info(sock: Socket | None) -> TcpInfo | None:
+    """Read what the kernel knows of the socket; None where it does not tell."""
+    if _TCP_INFO is None or sock is None:
+        return None
+    try:
+        raw = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _SIZE)
+    except (OSError, ValueError):  # not TCP, or closed
+        return None
+    if len(raw) < _LAYOUT.size:
+        return None
+    values = _LAYOUT.unpack_from(raw)
+    return TcpInfo(
+        retransmits=values[2],
+        rto=values[8] / 1e6,
+        unacked=values[12],
+        since_data=values[19] / 1e3,
+        since_ack=values[20] / 1e3,
+        rtt=values[23] / 1e6,
+        bytes_acked=values[34],
+        bytes_received=values[35],
+    )
+
+
+def since_data(sock: Socket | None) -> float | None:
+    """Return the seconds since bytes last arrived on the socket, read or not; None where nobody tells."""
+    if _TCP_INFO is None or sock is None:
+        return None
+    try:
+        raw = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _LAST_DATA_RECV_OFFSET + 4)
+    except (OSError, ValueError):
+        return None
+    if len(raw) < _LAST_DATA_RECV_OFFSET + 4:
+        return None
+    milliseconds: int = _LAST_DATA_RECV.unpack_from(raw, _LAST_DATA_RECV_OFFSET)[0]
+    return milliseconds / 1e3
+
+
+def slept() -> float:
+    """Return the seconds that this machine has been suspended since some fixed time, as well as can be told.
+
+    asyncio's clock stands still in suspend on Linux and macOS. Only differences between two calls mean
+    something; where neither platform's second clock exists, the wall clock serves, which people set.
+    """
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
+    if sys.platform == "darwin":
+        return time.clock_gettime(time.CLOCK_MONOTONIC) - time.monotonic()
+    return time.time() - time.monotonic()
