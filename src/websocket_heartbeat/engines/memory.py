@@ -1,0 +1,176 @@
+"""The engine without sockets: links in this process, deterministic, for tests on a simulated clock.
+
+A test sets `MemoryEngine.answer` to decide what each attempt meets, and plays the server as `MemoryPeer`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure, Engine, Link, LinkEvents, OpenRequest
+from websocket_heartbeat.events import Message
+
+
+class MemoryPeer:
+    """The server's end of one link.
+
+    received: messages that the client sent, oldest first. pings: how many pings arrived. close_code: of the
+    client's close frame, or None. aborted: whether the client dropped the link. answers_pings,
+    answers_close: what the peer does by itself, both True at first. frozen: while True nothing passes in
+    either direction, and nothing arrives later.
+    """
+
+    def __init__(self, events: LinkEvents) -> None:
+        self._events = events
+        self.link = MemoryLink(self)
+        self.received: list[Message] = []
+        self.pings = 0
+        self.close_code: int | None = None
+        self.aborted = False
+        self.answers_pings = True
+        self.answers_close = True
+        self.frozen = False
+        self.reads = True
+
+    def send(self, message: Message) -> None:
+        """Deliver a message to the client; after it paused reading, when it reads again."""
+        if not self.frozen:
+            self.link.arrive(message)
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close the link as a server does, with a code."""
+        self._end(Closure(code=code, reason=reason))
+
+    def reset(self) -> None:
+        """Break the link without a close frame."""
+        self._end(Closure(error=ConnectionResetError("connection reset by peer")))
+
+    def stop_reading(self) -> None:
+        """Let what the client sends pile up in its write buffer."""
+        self.reads = False
+
+    def _end(self, closure: Closure) -> None:
+        if not self.link.ended:
+            self.link.ended = True
+            self._events.closed(closure)
+
+
+class MemoryLink(Link):
+    """The client's end of one link."""
+
+    def __init__(self, peer: MemoryPeer) -> None:
+        self._peer = peer
+        self._loop = asyncio.get_running_loop()
+        self._heard_at = self._loop.time()
+        self._paused = False
+        self._unread: list[Message] = []
+        self._buffered = 0
+        self.native = peer
+        self.ended = False
+
+    def arrive(self, message: Message) -> None:
+        """Take a message from the peer."""
+        if self.ended:
+            return
+        self._heard_at = self._loop.time()
+        if self._paused:
+            self._unread.append(message)
+            return
+        self._deliver(message)
+        self._peer._events.batch_delivered()
+
+    def _deliver(self, message: Message) -> None:
+        try:
+            self.deliver(message)
+        except Exception as error:
+            self._peer._events.deliver_failed(error)
+
+    def send(self, message: Message) -> None:
+        if not self._peer.reads:
+            self._buffered += len(message)
+        elif not self._peer.frozen:
+            self._peer.received.append(message)
+
+    def ping(self) -> None:
+        if self._peer.frozen or not self._peer.reads:
+            return
+        self._peer.pings += 1
+        if self._peer.answers_pings:
+            self._loop.call_soon(self._pong)
+
+    def _pong(self) -> None:
+        if not self.ended and not self._peer.frozen:
+            self._heard_at = self._loop.time()
+            if not self._paused:
+                self._peer._events.ponged()
+
+    def close(self, code: int, reason: str) -> None:
+        if self._peer.frozen:
+            return
+        self._peer.close_code = code
+        if self._peer.answers_close:
+            self._loop.call_soon(self._peer._end, Closure(code=code, reason=reason))
+
+    def abort(self) -> None:
+        self.ended = True
+        self._peer.aborted = True
+
+    def pause_reading(self) -> None:
+        self._paused = True
+
+    def resume_reading(self) -> None:
+        self._paused = False
+        self._loop.call_soon(self._read)
+
+    def _read(self) -> None:
+        while self._unread and not self._paused and not self.ended:
+            self._deliver(self._unread.pop(0))
+        self._peer._events.batch_delivered()
+
+    @property
+    def buffered(self) -> int:
+        return self._buffered
+
+    @property
+    def full(self) -> bool:
+        return self._buffered > WRITE_LIMIT
+
+    @property
+    def heard_at(self) -> float:
+        return self._heard_at
+
+
+class MemoryEngine(Engine):
+    """Opens links to peers that the test plays.
+
+    answer: called for every attempt with its request; it may return (the link opens), raise (the attempt
+    fails) or wait. on_peer: called with each new peer, in the callback in which its link opens.
+    peers: all peers so far; requests: all requests so far.
+    """
+
+    name = "memory"
+
+    def __init__(
+        self,
+        answer: Callable[[OpenRequest], Awaitable[Any]] | None = None,
+        on_peer: Callable[[MemoryPeer], Any] | None = None,
+    ) -> None:
+        self.answer = answer
+        self.on_peer = on_peer
+        self.peers: list[MemoryPeer] = []
+        self.requests: list[OpenRequest] = []
+
+    @property
+    def live_peers(self) -> Sequence[MemoryPeer]:
+        """The peers whose links have not ended."""
+        return [peer for peer in self.peers if not peer.link.ended]
+
+    async def open(self, request: OpenRequest, events: LinkEvents) -> None:
+        self.requests.append(request)
+        if self.answer is not None:
+            await self.answer(request)
+        peer = MemoryPeer(events)
+        self.peers.append(peer)
+        events.opened(peer.link)
+        if self.on_peer is not None:
+            self.on_peer(peer)
