@@ -69,6 +69,17 @@ class ProtocolViolation(WebSocketHeartbeatError):
         self.code = code
 
 
+class ServerClosed(WebSocketHeartbeatError):
+    """The server closed the link with a close frame: `code` (None if it gave none) and `reason`."""
+
+    def __init__(self, code: int | None, reason: str) -> None:
+        super().__init__(
+            f"the server closed the link with {code or 'no code'}" + (f": {reason}" if reason else "")
+        )
+        self.code = code
+        self.reason = reason
+
+
 class MessageTooBig(ProtocolViolation):
     """The server sent a message larger than `max_size` bytes; the link was closed with 1009."""
 

@@ -1,1 +1,1 @@
-"""cli"""
+"""The command websocket-heartbeat."""

@@ -4,7 +4,7 @@ Plain calls go down, synchronous callbacks come up, all on the loop's thread. An
 liveness or retries: it sends no pings of its own, sets no timeouts and never reconnects.
 """
 
-import ssl
+import ssl as ssl_module
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class OpenRequest:
     max_size: int
     headers: Sequence[tuple[str, str]] = ()
     subprotocols: Sequence[str] = ()
-    ssl: ssl.SSLContext | None = None
+    ssl: ssl_module.SSLContext | None = None
     proxy: str | None = None
 
     def __repr__(self) -> str:
@@ -81,6 +81,8 @@ class Link(ABC):
     deliver: takes each message, in order; the client sets it in `LinkEvents.opened` and may change it at any
     time. native: the engine's own object. socket: the TCP socket beneath, for questions only, or None.
     """
+
+    __slots__ = ()
 
     deliver: Callable[[Message], Any]
     native: Any = None

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import socket
 import ssl
+import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -42,18 +43,35 @@ _CLOSE = picows.WSMsgType.CLOSE
 _PING = picows.WSMsgType.PING
 _PONG = picows.WSMsgType.PONG
 
+_NOT_UTF8 = "the server sent text that is not UTF-8"
 _BODY_EXCERPT = 1024
 
 
-class _SilentLogger(logging.LoggerAdapter[logging.Logger]):
-    """Keeps picows from logging: its lines hold URLs and headers, and a logger of its own for every link."""
+class _Ear(logging.LoggerAdapter[logging.Logger]):
+    """The logger of one link: writes nothing, and hears what picows tells nobody else.
+
+    Nothing is written because the lines hold URLs and headers. What is heard is that picows gave a link up,
+    which it would otherwise show only after its farewell has left, and behind a full buffer that is never.
+    """
+
+    logger = logging.getLogger("picows")
+    extra = None
+
+    def __init__(self) -> None:
+        self.link: PicowsLink | None = None
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802  # the standard library's name
         """Nothing is."""
         return False
 
-
-_SILENT = _SilentLogger(logging.getLogger("picows"), {})
+    def log(self, level: int, msg: object, *args: object, **kwargs: object) -> None:
+        if level < logging.ERROR or self.link is None:
+            return
+        if args and isinstance(args[0], tuple):
+            code, reason = args[0]
+            self.link.broken(int(code), str(reason))
+        else:
+            self.link.crashed(sys.exception())
 
 
 @cache
@@ -64,6 +82,26 @@ def _default_ssl_context() -> ssl.SSLContext:
 
 def _discard(message: Message) -> None:
     """Takes what still comes after the end."""
+
+
+class _Nobody(LinkEvents):
+    """Takes the events that still come after the end."""
+
+    def batch_delivered(self) -> None: ...
+
+    def ponged(self) -> None: ...
+
+    def writable(self) -> None: ...
+
+    def closed(self, closure: Closure) -> None: ...
+
+
+_NOBODY = _Nobody()
+
+
+def _is_close_code(code: int) -> bool:
+    """Whether a close frame may carry the code: RFC 6455, section 7.4."""
+    return 1000 <= code <= 1014 and code not in (1004, 1005, 1006) or 3000 <= code <= 4999
 
 
 class _Tap(asyncio.BufferedProtocol):
@@ -111,18 +149,14 @@ class PicowsLink(picows.WSListener, Link):
     """One open WebSocket of picows, and the listener that picows calls about it."""
 
     __slots__ = (
-        "__weakref__",
         "_ended",
         "_events",
-        "_fragment_size",
         "_fragments",
         "_full",
         "_is_text",
         "_loop",
         "_max_size",
         "_tap",
-        "_violation",
-        "_we_closed",
         "deliver",
         "native",
         "response_headers",
@@ -134,13 +168,10 @@ class PicowsLink(picows.WSListener, Link):
         self._events = events
         self._max_size = max_size
         self._loop = asyncio.get_running_loop()
-        self._fragments: list[bytes] | None = None
-        self._fragment_size = 0
+        self._fragments: bytearray | None = None
         self._is_text = False
         self._full = False
         self._ended = False
-        self._we_closed = False
-        self._violation: ProtocolViolation | None = None
         self._tap: _Tap | None = None
         self.deliver: Callable[[Message], Any] = _discard
         self.native: Any = None
@@ -154,11 +185,9 @@ class PicowsLink(picows.WSListener, Link):
         self.native.send(_TEXT if type(message) is str else _BINARY, message)
 
     def ping(self) -> None:
-        self._notice_own_failure()
         self.native.send_ping()
 
     def close(self, code: int, reason: str) -> None:
-        self._we_closed = True
         self.native.send_close(code, reason.encode())
 
     def abort(self) -> None:
@@ -183,7 +212,6 @@ class PicowsLink(picows.WSListener, Link):
 
     @property
     def heard_at(self) -> float:
-        self._notice_own_failure()
         seconds = since_data(self.socket)
         if seconds is None:
             assert self._tap is not None
@@ -203,29 +231,30 @@ class PicowsLink(picows.WSListener, Link):
 
     def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
-            self._violate(1002, "the server set a reserved bit without having negotiated an extension")
+            self._fail(ProtocolViolation(1002, "the server set a reserved bit without an extension"))
             return
         kind = frame.msg_type
-        if (kind == _TEXT or kind == _BINARY) and frame.fin and self._fragments is None:  # noqa: SIM109  # faster
+        if (kind is _TEXT or kind is _BINARY) and frame.fin and self._fragments is None:
             try:
                 message: Message = (
-                    frame.get_payload_as_utf8_text() if kind == _TEXT else frame.get_payload_as_bytes()
+                    frame.get_payload_as_utf8_text() if kind is _TEXT else frame.get_payload_as_bytes()
                 )
             except UnicodeDecodeError:
-                self._violate(1007, "the server sent text that is not UTF-8")
+                self._fail(ProtocolViolation(1007, _NOT_UTF8))
                 return
             try:
                 self.deliver(message)
             except Exception as error:
                 self._events.deliver_failed(error)
-        elif kind == _PING:
+        elif kind is _PING:
             # A peer that pings and does not read must not fill our memory: RFC 6455 5.5.3 lets us skip some.
             if not self._full:
                 transport.send_pong(frame.get_payload_as_bytes())
-        elif kind == _PONG:
+        elif kind is _PONG:
             self._events.ponged()
-        elif kind == _CLOSE:
-            self._peer_closed(transport)
+        elif kind is _CLOSE:
+            if not self._ended:
+                self._peer_closed(transport, frame)
             return
         else:
             self._assemble(kind, frame)
@@ -233,68 +262,68 @@ class PicowsLink(picows.WSListener, Link):
             self._events.batch_delivered()
 
     def on_ws_disconnected(self, transport: picows.WSTransport) -> None:
-        if self._ended:
-            return
-        events = self._events
-        self._end()
-        error = self._tap.error if self._tap is not None else None
-        events.closed(Closure(error=self._own_failure() or error))
+        assert self._tap is not None
+        self._finish(Closure(error=self._tap.error))
 
     def pause_writing(self) -> None:
         self._full = True
 
     def resume_writing(self) -> None:
         self._full = False
-        if not self._ended:
-            self._events.writable()
+        self._events.writable()
+
+    # Calls from the logger
+
+    def broken(self, code: int, reason: str) -> None:
+        """Take the news that picows found a violation; what it has parsed before it still delivers now."""
+        self.native.underlying_transport.pause_reading()
+        violation = MessageTooBig(self._max_size) if code == 1009 else ProtocolViolation(code, reason)
+        self._loop.call_soon(self._fail, violation)
+
+    def crashed(self, error: BaseException | None) -> None:
+        """Report a mistake in this program, which picows would log."""
+        self._loop.call_exception_handler({"message": "error in a callback of picows", "exception": error})
 
     # Beneath
 
     def _assemble(self, kind: picows.WSMsgType, frame: picows.WSFrame) -> None:
         """Take one fragment of a message that comes in several: RFC 6455, section 5.4."""
-        if (kind == _CONTINUATION) is (self._fragments is None):
-            self._violate(1002, "the server sent fragments out of order")
+        if (kind is _CONTINUATION) is (self._fragments is None):
+            self._fail(ProtocolViolation(1002, "the server sent fragments out of order"))
             return
         if self._fragments is None:
-            self._fragments = []
-            self._fragment_size = 0
-            self._is_text = kind == _TEXT
-        self._fragments.append(frame.get_payload_as_bytes())
-        self._fragment_size += frame.payload_size
-        if self._fragment_size > self._max_size:
+            self._fragments = bytearray()
+            self._is_text = kind is _TEXT
+        if len(self._fragments) + frame.payload_size > self._max_size:
             self._fail(MessageTooBig(self._max_size))
             return
+        self._fragments += frame.get_payload_as_memoryview()
         if not frame.fin:
             return
-        data = b"".join(self._fragments)
+        data = self._fragments
         self._fragments = None
         try:
-            message: Message = data.decode() if self._is_text else data
+            message: Message = data.decode() if self._is_text else bytes(data)
         except UnicodeDecodeError:
-            self._violate(1007, "the server sent text that is not UTF-8")
+            self._fail(ProtocolViolation(1007, _NOT_UTF8))
             return
         try:
             self.deliver(message)
         except Exception as error:
             self._events.deliver_failed(error)
 
-    def _peer_closed(self, transport: picows.WSTransport) -> None:
-        if self._ended:
-            return
+    def _peer_closed(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
+        """Answer the server's close frame with its code: RFC 6455, section 5.5.1."""
         received: Any = transport.close_handshake.recv
-        code = int(received.code) or None
+        code = int(received.code) if frame.payload_size else None
+        if code is not None and not _is_close_code(code):
+            self._fail(ProtocolViolation(1002, f"the server sent the close code {code}"))
+            return
         unsent = self.buffered
-        if not self._we_closed:
-            transport.send_close(received.code)
-        # With an empty buffer this lets the echo out; behind a full one it would wait for the peer, for ever.
-        transport.disconnect(graceful=not unsent)
-        events = self._events
-        self._end()
-        events.batch_delivered()
-        events.closed(Closure(code=code, reason=received.reason or "", unsent_bytes=unsent))
-
-    def _violate(self, code: int, reason: str) -> None:
-        self._fail(ProtocolViolation(code, reason))
+        transport.send_close(1000 if code is None else code)  # type: ignore[arg-type]  # takes any integer
+        self._leave()
+        self._events.batch_delivered()
+        self._finish(Closure(code=code, reason=received.reason or "", unsent_bytes=unsent))
 
     def _fail(self, violation: ProtocolViolation) -> None:
         """Fail the link, as RFC 6455, section 7.1.7, has it: say why, then drop it."""
@@ -302,32 +331,23 @@ class PicowsLink(picows.WSListener, Link):
             return
         unsent = self.buffered
         self.native.send_close(violation.code, str(violation).encode()[:123])
-        self.native.disconnect(graceful=not unsent)
+        self._leave()
+        self._events.batch_delivered()
+        self._finish(Closure(error=violation, unsent_bytes=unsent))
+
+    def _leave(self) -> None:
+        """Give the loop one turn to write what it can, then drop the socket: the peer may never read."""
+        self.native.disconnect()
+        self._loop.call_soon(self.native.disconnect, False)
+
+    def _finish(self, closure: Closure) -> None:
         events = self._events
         self._end()
-        events.batch_delivered()
-        events.closed(Closure(error=violation, unsent_bytes=unsent))
-
-    def _own_failure(self) -> ProtocolViolation | None:
-        """Return what picows itself found wrong with the peer, which it tells nobody but the peer."""
-        handshake = self.native.close_handshake
-        if self._we_closed or handshake is None or handshake.sent is None:
-            return None
-        code = int(handshake.sent.code)
-        if code == 1009:
-            return MessageTooBig(self._max_size)
-        return ProtocolViolation(code, handshake.sent.reason or "the server broke RFC 6455")
-
-    def _notice_own_failure(self) -> None:
-        """End a link that picows has given up: its farewell may wait behind a full buffer for ever."""
-        violation = None if self._ended else self._own_failure()
-        if violation is not None:
-            events = self._events
-            self.abort()
-            events.closed(Closure(error=violation))
+        events.closed(closure)
 
     def _end(self) -> None:
         self._ended = True
+        self._events = _NOBODY
         self.deliver = _discard
 
 
@@ -338,29 +358,30 @@ class PicowsEngine(Engine):
 
     async def open(self, request: OpenRequest, events: LinkEvents) -> None:
         sock: socket.socket | None = None
+        link: PicowsLink | None = None
+        ear = _Ear()
 
         async def connected_socket(target: WSParsedURL) -> socket.socket:
-            # We dial ourselves to hold the socket: cancelled in mid-handshake, picows would leave it open.
+            # We dial ourselves to hold the socket: when it is cancelled, picows leaves it open.
             nonlocal sock
-            try:
-                sock = await dial(target.host, target.port)
-            except OSError as error:
-                if request.proxy is not None:
-                    raise ProxyFailed(f"the proxy cannot be reached: {error}") from error
-                raise
+            sock = await dial(target.host, target.port)
             return sock
 
         def listener(_: picows.WSUpgradeRequest, response: picows.WSUpgradeResponse) -> PicowsLink:
-            return PicowsLink(events, request.max_size, response, _negotiated(request, response))
+            nonlocal link
+            link = PicowsLink(events, request.max_size, response, _negotiated(request, response))
+            ear.link = link
+            return link
 
+        failure: Exception | None = None
         try:
-            _, link = await picows.ws_connect(
+            await picows.ws_connect(
                 listener,
                 request.url,
                 ssl_context=request.ssl or (_default_ssl_context() if request.url[:4] == "wss:" else None),
                 websocket_handshake_timeout=None,
                 disconnect_on_exception=False,
-                logger_name=_SILENT,
+                logger_name=ear,
                 enable_auto_pong=False,
                 max_frame_size=request.max_size,
                 extra_headers=_handshake_headers(request),
@@ -370,15 +391,24 @@ class PicowsEngine(Engine):
                 socket_factory=connected_socket,
             )
         except picows.WSHandshakeError as error:
-            raise _translated(error) from None
-        except (ProxyError, ProxyConnectionError, ProxyTimeoutError) as error:
-            raise ProxyFailed(str(error)) from None
+            failure = _translated(error)
+        except Exception as error:
+            failure = error
+            if request.proxy is not None and not isinstance(error, ssl.SSLError | HandshakeError):
+                failure = ProxyFailed(f"the proxy failed: {error}")
         except asyncio.CancelledError:
+            if link is not None:
+                link.abort()
             if sock is not None:
                 await _drop(sock)
             raise
-        if link is None:
-            raise HandshakeError("the connection ended before the server answered the handshake")
+        if link is None and failure is None:
+            failure = HandshakeError("the connection ended before the server answered the handshake")
+        if failure is not None:
+            # Raised out here, an exception does not carry along that of picows, which may quote secrets.
+            if sock is not None:
+                await _drop(sock)
+            raise failure
 
 
 def _handshake_headers(request: OpenRequest) -> list[tuple[str, str]]:
@@ -399,16 +429,14 @@ def _negotiated(request: OpenRequest, response: picows.WSUpgradeResponse) -> str
 
 
 def _translated(error: picows.WSHandshakeError) -> HandshakeError:
-    if error.response is not None and error.response.status != 101:
-        return HandshakeRejected(
-            int(error.response.status),
-            tuple(error.response.headers.items()),
-            (error.raw_body or b"")[:_BODY_EXCERPT],
-        )
-    # picows takes a status that Python's http.HTTPStatus does not list for a malformed answer.
-    words = (error.raw_header or b"").split(b"\r\n", 1)[0].split(b" ", 2)
-    if len(words) > 1 and words[0] == b"HTTP/1.1" and words[1].isdigit() and words[1] != b"101":
-        return HandshakeRejected(int(words[1]), (), (error.raw_body or b"")[:_BODY_EXCERPT])
+    # Read here once more: picows takes a status unknown to Python's http.HTTPStatus for a malformed answer.
+    lines = (error.raw_header or b"").decode("latin-1").split("\r\n")
+    version, _, rest = lines[0].partition(" ")
+    status = rest[:3]
+    if version in ("HTTP/1.1", "HTTP/1.0") and status.isdecimal() and status != "101":
+        pairs = (line.partition(":") for line in lines[1:])
+        headers = [(name, value.strip()) for name, colon, value in pairs if colon]
+        return HandshakeRejected(int(status), headers, (error.raw_body or b"")[:_BODY_EXCERPT])
     if isinstance(error, picows.WSInvalidHeaderError):
         return HandshakeError(f"the server's answer has a wrong or no {error.name} header")
     return HandshakeError("the server's answer is not a valid HTTP/1.1 response")
@@ -418,8 +446,10 @@ async def _drop(sock: socket.socket) -> None:
     """End the transport of an unfinished handshake, which picows does not hand out, through its socket."""
     try:
         sock.shutdown(socket.SHUT_RDWR)
-    except OSError:  # closed already
-        return
-    # The transport sees the end of file in one turn of the loop and closes the socket in the next.
-    for _ in range(3):
+    except OSError:  # closed already, or by the peer
+        pass
+    # The transport sees the end of file, and closes the socket a few turns of the loop later.
+    for _ in range(20):
+        if sock.fileno() == -1:
+            return
         await asyncio.sleep(0)

@@ -1,0 +1,826 @@
+"""The asyncio connection: carries out what the core decides, over an engine, and tells the user."""
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import random
+import ssl as ssl_module
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Generator, Sequence
+from contextvars import ContextVar
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from websocket_heartbeat import engines
+from websocket_heartbeat.config import Backoff, Config, Headers, Heartbeat, Provider
+from websocket_heartbeat.core import machine as core
+from websocket_heartbeat.engines.base import Closure, Engine, Link, LinkEvents, OpenRequest
+from websocket_heartbeat.errors import (
+    ConnectionClosed,
+    ConnectionFailed,
+    HandshakeRejected,
+    HookFailed,
+    NotConnected,
+    SendQueueFull,
+    ServerClosed,
+    Undelivered,
+)
+from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, State, Stats
+from websocket_heartbeat.hooks import Hook
+from websocket_heartbeat.kernel import slept, tcp_info
+from websocket_heartbeat.opening import MAX_REDIRECTS, RedirectRefused, is_redirect, prepare, redirected
+from websocket_heartbeat.redaction import shown_url
+from websocket_heartbeat.retry import judge
+from websocket_heartbeat.wakeup import Wakeup
+
+OpenHook = Callable[[OpenEvent], Awaitable[None] | None]
+MessageHook = Callable[[Message], Awaitable[None] | None]
+CloseHook = Callable[[CloseEvent], Awaitable[None] | None]
+ErrorHook = Callable[[Exception], Awaitable[None] | None]
+ReconnectHook = Callable[[ReconnectEvent], Awaitable[None] | None]
+StateHook = Callable[[State], Awaitable[None] | None]
+
+logger = logging.getLogger("websocket_heartbeat")
+
+_UP = (core.OPEN, core.PROBING)
+_ENDED = (core.CLOSED, core.FAILED)
+_KEPT_REASONS = 10
+_LEAST_SLEEP = 1.0
+"""Seconds of suspend that matter: less does no harm to a link."""
+
+# Which link's on_open hook the current task runs in: its sends go before the queued ones.
+_opening_link: ContextVar[tuple["Connection", int] | None] = ContextVar("opening_link", default=None)
+
+
+def connect(
+    url: Provider[str],
+    *,
+    additional_headers: Provider[Headers | None] = None,
+    subprotocols: Sequence[str] = (),
+    heartbeat: Heartbeat = Heartbeat(),  # noqa: B008  # immutable
+    backoff: Backoff = Backoff(),  # noqa: B008  # immutable
+    open_timeout: float = 10,
+    close_timeout: float = 5,
+    max_attempts: int | None = None,
+    send_queue: int = 256,
+    receive_queue: int = 256,
+    max_size: int = 2**20,
+    ssl: ssl_module.SSLContext | None = None,
+    proxy: str | Literal[True] | None = True,
+    engine: str | Engine = "auto",
+    final_close_codes: Collection[int] = (),
+    retry_if: Callable[[Exception], bool | None] | None = None,
+) -> "Connection":
+    """Return a connection to a WebSocket server that outlives its sockets.
+
+    Use it as `async with connect(...) as connection:`; entering starts it and waits for nothing, leaving
+    closes it. `connection = await connect(...)` starts it too, and leaves `close()` to you.
+
+    url: of scheme ws or wss; or a function or coroutine function, called on every attempt.
+    additional_headers: for the handshake: a mapping or pairs; or a callable as above, for fresh tokens.
+    subprotocols: offered to the server, best first. Default none.
+    heartbeat: when a silent link is pinged and when it is given up. Default after 15 s and 10 s.
+    backoff: how long to wait before each retry. Default 1 s at first, 60 s at most.
+    open_timeout: seconds for one attempt, from name resolution to handshake. Default 10.
+    close_timeout: seconds that closing may take, whatever the server does. Default 5.
+    max_attempts: retries in a row before the connection fails; None (default) goes on for ever.
+    send_queue: messages that wait while no link is open. Default 256; with 0 sending raises NotConnected.
+    receive_queue: messages that wait for a slow reader before the socket is not read any more. Default 256.
+    max_size: the largest message in either direction, in bytes. Default 1 MiB.
+    ssl: the TLS context for wss. Default: certificates of the system's authorities.
+    proxy: a URL of scheme http, https, socks4 or socks5; True (default) asks the environment; None is none.
+    engine: "auto" (default), the name of an engine, or an Engine.
+    final_close_codes: close codes after which the server is not to be asked again. Default none.
+    retry_if: asked about each failure; True retries, False gives up, None leaves it to the table in retry.py.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong; the text names it.
+        EngineNotInstalled: the engine's package is missing; the text names the install command.
+    """
+    return Connection(
+        Config(
+            url,
+            additional_headers=additional_headers,
+            subprotocols=subprotocols,
+            heartbeat=heartbeat,
+            backoff=backoff,
+            open_timeout=open_timeout,
+            close_timeout=close_timeout,
+            max_attempts=max_attempts,
+            send_queue=send_queue,
+            receive_queue=receive_queue,
+            max_size=max_size,
+            ssl=ssl,
+            proxy=proxy,
+            engine=engines.load(engine),
+            final_close_codes=final_close_codes,
+            retry_if=retry_if,
+        )
+    )
+
+
+class Connection:
+    """One connection over many links; made by `connect`.
+
+    Iterate over it for messages: iteration goes on across reconnects, ends after our own `close()`, and
+    raises ConnectionFailed when the connection has failed for good. Hooks tell what happens in between; each
+    may be a function or a coroutine function; one that raises is reported to `on_error` and harms nothing.
+    """
+
+    on_open = Hook[OpenHook](
+        "Called with an OpenEvent whenever a link has opened. What it sends goes to the link before all that "
+        "waits in the queue. A coroutine function is cancelled when its link is lost."
+    )
+    on_message = Hook[MessageHook](
+        "Called with each message, in order; iteration then yields nothing. A plain function is the fastest "
+        "way to receive; a coroutine function is awaited before the next message."
+    )
+    on_close = Hook[CloseHook]("Called with a CloseEvent whenever an open link is gone.")
+    on_error = Hook[ErrorHook](
+        "Called with an exception: why an attempt failed, which hook raised, which messages were not sent."
+    )
+    on_reconnect = Hook[ReconnectHook]("Called with a ReconnectEvent when a retry is scheduled.")
+    on_state = Hook[StateHook]("Called with each State entered.")
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._machine = core.Machine(config.settings(), random.random)
+        self._link: Link | None = None
+        self._stats = Stats()
+        self._shown_url = "(url callable)" if callable(config.url) else shown_url(config.url)
+        self.hooks: dict[str, Callable[..., Any]] = {}
+        # Sending
+        self._outbox: deque[Message] = deque()
+        self._ready = False  # the on_open hook of the current link is done
+        # Receiving
+        self._inbox: deque[Message] = deque()
+        self._deliver: Callable[[Message], Any] = self._inbox.append
+        self._paused = False
+        self._arrival = Wakeup()
+        # Everything else that somebody may wait for
+        self._change = Wakeup()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._attempt_task: asyncio.Task[None] | None = None
+        self._open_hook_task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._performing = False
+        self._slept = slept()
+        self._pinged_at = 0.0
+        self._latency: float | None = None
+        self._close_code = 1000
+        self._close_reason = ""
+        self._cause: Exception | None = None
+        self._failure: ConnectionFailed | None = None
+        self._unsent_bytes = 0
+
+    # Life
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        if self.state is not State.IDLE:
+            raise RuntimeError("a connection can be started only once; call connect() again for another one")
+        self._machine.started(self._loop.time())
+        self._perform()
+        return self
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self.__aenter__().__await__()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close the connection for good; return within `close_timeout`, whatever the server does.
+
+        What waits in the send queue is sent first if a link is open; what cannot be is reported to `on_error`
+        as Undelivered. A second call waits for the same end.
+
+        code: 1000 (default) or 3000 to 4999 (RFC 6455, section 7.4.2). reason: at most 123 bytes of UTF-8.
+        """
+        if not isinstance(code, int) or not (code == 1000 or 3000 <= code <= 4999):
+            raise ValueError(f"code must be 1000 or from 3000 to 4999, not {code!r}")
+        if not isinstance(reason, str) or len(reason.encode()) > 123:
+            raise ValueError(f"reason must be a str of at most 123 bytes of UTF-8, not {reason!r}")
+        self._loop = asyncio.get_running_loop()
+        deadline = self._loop.time() + self._config.close_timeout
+        self._close_code = code
+        self._close_reason = reason
+        if self._machine.state in _UP:
+            self._flush(regardless=True)
+        self._machine.stopped(self._loop.time())
+        self._perform()
+        try:
+            while self._machine.state not in _ENDED:
+                await self._change.wait()
+            await self._finish_tasks(deadline)
+        except asyncio.CancelledError:
+            self._drop()
+            raise
+
+    async def wait_closed(self) -> None:
+        """Wait for the end of the connection.
+
+        Raises:
+            ConnectionFailed: it has failed for good.
+        """
+        while self._machine.state not in _ENDED:
+            await self._change.wait()
+        if self._failure is not None:
+            raise self._failed()
+
+    async def wait_open(self, timeout: float | None = None) -> None:
+        """Wait until a link is open and its on_open hook is done; return at once if so.
+
+        timeout: seconds; None (default) waits for ever.
+
+        Raises:
+            TimeoutError: no link opened in time. The connection goes on trying.
+            ConnectionClosed, ConnectionFailed: there will be none.
+        """
+        async with asyncio.timeout(timeout):
+            while not (self._ready and self._machine.state in _UP):
+                self._check_alive()
+                await self._change.wait()
+
+    def reconnect_now(self) -> None:
+        """Skip the wait before the next attempt, or replace the open link by a new one at once."""
+        self._machine.reconnect_now(self._loop.time())
+        self._perform()
+
+    # Facts
+
+    @property
+    def state(self) -> State:
+        """Where the connection stands."""
+        return State(self._machine.state)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection has ended for good."""
+        return self._machine.state in _ENDED
+
+    @property
+    def latency(self) -> float | None:
+        """Seconds from the last answered heartbeat to its answer; None before the first."""
+        return self._latency
+
+    @property
+    def native(self) -> Any:
+        """The engine's own object of the current link, or None. What you register on it is lost with it."""
+        return self._link.native if self._link is not None else None
+
+    @property
+    def stats(self) -> Stats:
+        """What the connection has done so far: a snapshot."""
+        info = tcp_info(self._link.socket) if self._link is not None else None
+        return replace(
+            self._stats,
+            reasons=list(self._stats.reasons),
+            bytes_received=self._stats.bytes_received + (info.bytes_received if info else 0),
+            bytes_sent=self._stats.bytes_sent + (info.bytes_acked if info else 0),
+        )
+
+    def __repr__(self) -> str:
+        return f"<Connection {self._shown_url} {self._machine.state} link={self._machine.link}>"
+
+    # Receiving
+
+    def __aiter__(self) -> AsyncIterator[Message]:
+        return self
+
+    async def __anext__(self) -> Message:
+        while not self._inbox:
+            if self._machine.state == core.CLOSING or self._machine.state in _ENDED:
+                if self._failure is not None:
+                    raise self._failed()
+                raise StopAsyncIteration
+            await self._arrival.wait()
+        message = self._inbox.popleft()
+        if self._paused and len(self._inbox) <= self._config.receive_queue // 2:
+            self._resume()
+        return message
+
+    async def recv(self) -> Message:
+        """Return the next message, waiting for it across reconnects.
+
+        Raises:
+            ConnectionClosed: our own side closed the connection.
+            ConnectionFailed: it has failed for good.
+        """
+        try:
+            return await self.__anext__()
+        except StopAsyncIteration:
+            raise ConnectionClosed("the connection is closed") from None
+
+    # Sending
+
+    async def send(self, message: Message | bytearray | memoryview) -> None:
+        """Hand a message to the open link, or let it wait in the send queue for the next one.
+
+        A str is sent as text, everything else as binary. Waits only while the queue is full. A message that
+        was handed to a link which then dies may or may not have arrived: only the server's answer can tell.
+
+        Raises:
+            TypeError, ValueError: not a message, or above `max_size`.
+            NotConnected: no link is open and `send_queue` is 0.
+            ConnectionClosed, ConnectionFailed: there will be no further link.
+        """
+        checked = self._check_message(message)
+        while not self._take(checked):
+            if self._config.send_queue == 0 and self._machine.state not in _UP:
+                raise NotConnected("no link is open and send_queue is 0")
+            await self._change.wait()
+
+    def send_nowait(self, message: Message | bytearray | memoryview) -> None:
+        """Do as `send`, but never wait.
+
+        Raises:
+            SendQueueFull: the message would have had to wait; it was not taken.
+            and as `send`.
+        """
+        if not self._take(self._check_message(message)):
+            if self._config.send_queue == 0:
+                raise NotConnected("no link takes the message and send_queue is 0")
+            raise SendQueueFull(f"send_queue={self._config.send_queue} messages wait already")
+
+    async def drain(self) -> None:
+        """Wait until every queued message was handed to a link whose write buffer is not full.
+
+        Raises:
+            ConnectionClosed, ConnectionFailed: that will not happen.
+        """
+        while self._outbox or (self._link is not None and self._link.full):
+            self._check_alive()
+            await self._change.wait()
+
+    def _check_message(self, message: Message | bytearray | memoryview) -> Message:
+        if not isinstance(message, str | bytes):
+            if not isinstance(message, bytearray | memoryview):
+                raise TypeError(f"message must be str or bytes-like, not {type(message).__name__}")
+            message = bytes(message)
+        size = len(message)
+        if isinstance(message, str) and size * 4 > self._config.max_size:
+            size = len(message.encode())
+        if size > self._config.max_size:
+            raise ValueError(f"message is of {size} bytes, above max_size={self._config.max_size}")
+        return message
+
+    def _check_alive(self) -> None:
+        if self._failure is not None:
+            raise self._failed()
+        if self._machine.state in (core.CLOSING, core.CLOSED):
+            raise ConnectionClosed("the connection is closed")
+
+    def _take(self, message: Message) -> bool:
+        """Hand the message over or queue it; tell whether either was possible."""
+        self._check_alive()
+        link = self._link
+        if (
+            link is not None
+            and not link.full
+            and ((self._ready and not self._outbox) or self._in_open_hook())
+        ):
+            link.send(message)
+            return True
+        if len(self._outbox) < self._config.send_queue and not self._in_open_hook():
+            self._outbox.append(message)
+            return True
+        return False
+
+    def _in_open_hook(self) -> bool:
+        return not self._ready and _opening_link.get() == (self, self._machine.link)
+
+    def _flush(self, *, regardless: bool = False) -> None:
+        """Send what waits; `regardless` of the link's write limit where there will be no other chance."""
+        link = self._link
+        if link is None or not (self._ready or regardless):
+            return
+        while self._outbox and (regardless or not link.full):
+            link.send(self._outbox.popleft())
+        self._change.notify()
+
+    # What the core decided
+
+    def _perform(self) -> None:
+        """Carry out all actions of the core, including those that come up on the way, then set the timer."""
+        if self._performing:
+            return
+        self._performing = True
+        try:
+            while actions := self._machine.take():
+                for action in actions:
+                    self._actions[action.kind](self, action)
+        finally:
+            self._performing = False
+        self._set_timer()
+
+    def _open_link(self, action: core.Action) -> None:
+        self._stats.attempts += 1
+        self._attempt_task = self._spawn(self._attempt(action.link))
+
+    def _ping_link(self, action: core.Action) -> None:
+        assert self._link is not None
+        self._stats.pings += 1
+        self._pinged_at = self._loop.time()
+        message = self._config.heartbeat.message
+        if callable(message):
+            try:
+                message = message()
+            except Exception as error:
+                self._report(HookFailed("Heartbeat.message", error))
+                message = None
+        if message is None:
+            self._link.ping()
+        else:
+            self._link.send(message)
+
+    def _close_link(self, action: core.Action) -> None:
+        if self._link is not None:
+            self._link.close(self._close_code, self._close_reason)
+
+    def _abandon_link(self, action: core.Action) -> None:
+        if self._link is not None:
+            self._unsent_bytes = self._link.buffered
+            link = self._forget_link()
+            link.abort()
+        elif self._attempt_task is not None:
+            self._attempt_task.cancel()
+
+    def _opened(self, action: core.Action) -> None:
+        link = self._link
+        if link is None:
+            return
+        self._stats.links += 1
+        logger.info("%s: link %d is open", self._shown_url, action.link)
+        event = OpenEvent(action.link, link.subprotocol, link.response_headers)
+        hook = self.hooks.get("on_open")
+        token = _opening_link.set((self, action.link))
+        try:
+            pending = self._call("on_open", hook, event)
+        finally:
+            _opening_link.reset(token)
+        if pending is None:
+            self._become_ready(action.link)
+        else:
+            pending.add_done_callback(lambda _: self._become_ready(action.link))
+            self._open_hook_task = pending
+
+    def _become_ready(self, link: int) -> None:
+        if link == self._machine.link and self._link is not None:
+            self._ready = True
+            self._flush()
+
+    def _closed(self, action: core.Action) -> None:
+        event = CloseEvent(action.link, action.reason, action.code, self._unsent_bytes)
+        self._unsent_bytes = 0
+        self._keep_reason(action.reason)
+        logger.info("%s: link %d is gone: %s", self._shown_url, action.link, action.reason)
+        self._call("on_close", self.hooks.get("on_close"), event)
+
+    def _retry(self, action: core.Action) -> None:
+        logger.info(
+            "%s: retry %d in %.1f s: %s", self._shown_url, action.attempt, action.delay, action.reason
+        )
+        event = ReconnectEvent(action.attempt, action.delay, action.reason)
+        self._call("on_reconnect", self.hooks.get("on_reconnect"), event)
+
+    def _failed_for_good(self, action: core.Action) -> None:
+        limit = self._config.max_attempts
+        spent = limit is not None and self._machine.attempt >= limit
+        reason = f"gave up after {limit} retries: {action.reason}" if spent else action.reason
+        logger.warning("%s: failed for good: %s", self._shown_url, reason)
+        self._failure = ConnectionFailed(reason, action.code)
+        self._failure.__cause__ = self._cause
+
+    def _entered(self, action: core.Action) -> None:
+        if action.state in _UP:
+            self._route()
+        self._call("on_state", self.hooks.get("on_state"), State(action.state))
+        if action.state in _ENDED and self._outbox:
+            undelivered = Undelivered(self._outbox)
+            self._outbox.clear()
+            self._report(undelivered)
+        self._change.notify()
+        self._arrival.notify()
+
+    _actions: dict[str, Callable[["Connection", core.Action], None]] = {  # noqa: RUF012  # a constant
+        core.OPEN_LINK: _open_link,
+        core.PING_LINK: _ping_link,
+        core.CLOSE_LINK: _close_link,
+        core.ABANDON_LINK: _abandon_link,
+        core.NOTIFY_OPENED: _opened,
+        core.NOTIFY_CLOSED: _closed,
+        core.NOTIFY_RETRY: _retry,
+        core.NOTIFY_FAILED: _failed_for_good,
+        core.NOTIFY_STATE: _entered,
+    }
+
+    # What happened on a link
+
+    async def _attempt(self, number: int) -> None:
+        try:
+            await self._open(_Receiver(self, number))
+        except Exception as error:
+            self._attempt_failed(number, error)
+
+    async def _open(self, receiver: "_Receiver") -> None:
+        """Open one link, following redirects; a 401 gets one more try with fresh headers."""
+        config = self._config
+        request = await self._prepare()
+        may_refresh = callable(config.additional_headers)
+        for _ in range(MAX_REDIRECTS + 1):
+            try:
+                return await config.engine.open(request, receiver)
+            except HandshakeRejected as rejected:
+                if rejected.status == 401 and may_refresh:
+                    may_refresh = False
+                    request = await self._prepare()
+                elif is_redirect(rejected):
+                    request = redirected(request, rejected)
+                else:
+                    raise
+        raise RedirectRefused(f"more than {MAX_REDIRECTS} redirects")
+
+    async def _prepare(self) -> OpenRequest:
+        request = await prepare(self._config)
+        self._shown_url = shown_url(request.url)
+        return request
+
+    def _attempt_failed(self, number: int, error: Exception) -> None:
+        if number != self._machine.link or self._machine.state != core.CONNECTING:
+            return
+        self._keep_reason(str(error))
+        self._report(error)
+        self._lost(number, error, None)
+
+    def _link_opened(self, number: int, link: Link) -> None:
+        if number != self._machine.link or self._machine.state != core.CONNECTING:
+            link.abort()
+            return
+        self._link = link
+        self._ready = False
+        self._paused = False
+        link.deliver = self._deliver
+        self._machine.opened(self._loop.time(), number)
+        self._perform()
+        self._pause_if_full()
+
+    def _link_closed(self, number: int, closure: Closure) -> None:
+        if number != self._machine.link or self._link is None:
+            return
+        self._unsent_bytes = closure.unsent_bytes
+        self._forget_link()
+        error: Exception
+        if self._machine.state == core.CLOSING:
+            error = ConnectionClosed("we closed the connection")
+        elif closure.error is not None:
+            error = closure.error
+        elif closure.code is not None or closure.reason:
+            error = ServerClosed(closure.code, closure.reason)
+        else:
+            error = ConnectionResetError("the server closed the connection without a close frame")
+        self._lost(number, error, closure.code)
+
+    def _lost(self, number: int, error: Exception, code: int | None) -> None:
+        self._cause = error
+        try:
+            verdict = judge(error, self._config)
+        except Exception as raised:
+            self._report(HookFailed("retry_if", raised))
+            verdict = judge(error, replace(self._config, retry_if=None))
+        self._machine.lost(self._loop.time(), number, _in_words(error), code, verdict.hint, verdict.final)
+        self._perform()
+
+    def _heard(self) -> None:
+        """Proof of life has come on the current link, after a ping."""
+        now = self._loop.time()
+        if self._machine.state == core.PROBING:
+            self._latency = now - self._pinged_at
+            self._machine.heard(now, self._machine.link)
+            self._perform()
+
+    def _forget_link(self) -> Link:
+        link = self._link
+        assert link is not None
+        self._link = None
+        self._ready = False
+        info = tcp_info(link.socket)
+        if info is not None:
+            self._stats.bytes_received += info.bytes_received
+            self._stats.bytes_sent += info.bytes_acked
+        if self._open_hook_task is not None:
+            self._open_hook_task.cancel()
+            self._open_hook_task = None
+        return link
+
+    # Messages from a link to the user
+
+    def hook_changed(self, name: str) -> None:
+        """Called by a Hook of this connection when it was set or removed."""
+        if name != "on_message":
+            return
+        hook = self.hooks.get(name)
+        if hook is None or inspect.iscoroutinefunction(hook):
+            self._deliver = self._inbox.append
+        else:
+            self._deliver = hook
+            while self._inbox:
+                message = self._inbox.popleft()
+                try:
+                    hook(message)
+                except Exception as error:
+                    self._report(HookFailed(name, error))
+            if self._paused:
+                self._resume()
+        self._route()
+
+    def _route(self) -> None:
+        """Let the link deliver to where messages go now; while a ping is unanswered, by way of the core."""
+        if self._link is not None:
+            probing = self._machine.state == core.PROBING
+            self._link.deliver = self._deliver_proof if probing else self._deliver
+
+    def _deliver_proof(self, message: Message) -> None:
+        self._heard()
+        self._deliver(message)
+
+    def _batch_delivered(self) -> None:
+        if not self._inbox:
+            return
+        hook = self.hooks.get("on_message")
+        if hook is not None:
+            self._consume(hook)
+        self._arrival.notify()
+        self._pause_if_full()
+
+    def _consume(self, hook: MessageHook) -> None:
+        """Have a task feed the coroutine hook, one message after another."""
+        if not any(task.get_name() == "on_message" for task in self._tasks):
+            self._spawn(self._feed(hook)).set_name("on_message")
+
+    async def _feed(self, hook: MessageHook) -> None:
+        while self._inbox and self.hooks.get("on_message") is hook:
+            message = await self.__anext__()
+            try:
+                await hook(message)
+            except Exception as error:
+                self._report(HookFailed("on_message", error))
+
+    def _pause_if_full(self) -> None:
+        if len(self._inbox) >= self._config.receive_queue and not self._paused and self._link is not None:
+            self._paused = True
+            self._link.pause_reading()
+            self._machine.reading_paused(self._loop.time(), self._machine.link)
+
+    def _resume(self) -> None:
+        self._paused = False
+        if self._link is not None:
+            self._link.resume_reading()
+            self._machine.reading_resumed(self._loop.time(), self._machine.link)
+            self._set_timer()
+
+    # Time
+
+    def _set_timer(self) -> None:
+        """Have one timer at the core's deadline or before it: traffic moves the deadline, not the timer."""
+        deadline = self._machine.deadline
+        if self._timer is not None:
+            if deadline is not None and self._timer.when() <= deadline:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if deadline is not None:
+            self._timer = self._loop.call_at(deadline, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        if self._machine.deadline is not None and now >= self._machine.deadline:
+            self._bring_evidence(now)
+            self._machine.woke(now)
+        self._perform()
+
+    def _bring_evidence(self, now: float) -> None:
+        """Tell the core what it cannot see: bytes not read yet, and that the machine slept."""
+        if self._link is not None:
+            self._machine.heard(self._link.heard_at, self._machine.link)
+        total = slept()
+        if total - self._slept > _LEAST_SLEEP:
+            self._machine.shown(now)
+        self._slept = total
+
+    # Hooks and tasks
+
+    def _call(self, name: str, hook: Callable[..., Any] | None, *args: Any) -> asyncio.Task[None] | None:
+        """Call a hook; return the task of a coroutine function."""
+        if hook is None:
+            return None
+        try:
+            result = hook(*args)
+        except Exception as error:
+            self._report(HookFailed(name, error))
+            return None
+        if not inspect.isawaitable(result):
+            return None
+        return self._spawn(self._await_hook(name, result))
+
+    async def _await_hook(self, name: str, pending: Awaitable[None]) -> None:
+        try:
+            await pending
+        except Exception as error:
+            self._report(HookFailed(name, error))
+
+    def _report(self, error: Exception) -> None:
+        """Tell the user of an error that has no other way to them."""
+        if isinstance(error, HookFailed):
+            logger.error("%s: %s", self._shown_url, error, exc_info=error.__cause__)
+        else:
+            logger.warning("%s: %s", self._shown_url, error)
+        hook = self.hooks.get("on_error")
+        if hook is None or (isinstance(error, HookFailed) and error.name == "on_error"):
+            return
+        self._call("on_error", hook, error)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _finish_tasks(self, deadline: float) -> None:
+        """Let hooks that are still under way finish until the deadline, then cancel them."""
+        tasks = self._tasks - {asyncio.current_task()}
+        if tasks:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(deadline):
+                    await asyncio.wait(tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    def _drop(self) -> None:
+        """End at once, because the task that closes the connection was cancelled."""
+        for task in self._tasks:
+            task.cancel()
+        if self._link is not None:
+            self._forget_link().abort()
+        self._machine.lost(self._loop.time(), self._machine.link, "close was cancelled", None, 0.0, False)
+        self._perform()
+
+    def _keep_reason(self, reason: str) -> None:
+        self._stats.reasons.append(reason)
+        del self._stats.reasons[:-_KEPT_REASONS]
+
+    def _failed(self) -> ConnectionFailed:
+        """Return a fresh copy: an exception raised twice gathers tracebacks."""
+        assert self._failure is not None
+        failure = ConnectionFailed(self._failure.reason, self._failure.code)
+        failure.__cause__ = self._failure.__cause__
+        return failure
+
+
+class _Receiver(LinkEvents):
+    """What the engine calls about one link, with its number: a late call about an old link is known by it."""
+
+    __slots__ = ("_connection", "_number")
+
+    def __init__(self, connection: Connection, number: int) -> None:
+        self._connection = connection
+        self._number = number
+
+    @property
+    def _is_current(self) -> bool:
+        return self._number == self._connection._machine.link
+
+    def opened(self, link: Link) -> None:
+        self._connection._link_opened(self._number, link)
+
+    def batch_delivered(self) -> None:
+        self._connection._batch_delivered()
+
+    def deliver_failed(self, error: Exception) -> None:
+        self._connection._report(HookFailed("on_message", error))
+
+    def ponged(self) -> None:
+        if self._is_current:
+            self._connection._heard()
+
+    def writable(self) -> None:
+        if self._is_current:
+            self._connection._flush()
+
+    def closed(self, closure: Closure) -> None:
+        self._connection._link_closed(self._number, closure)
+
+
+def _in_words(error: Exception) -> str:
+    """Say why a link ended: an OSError's own text is often bare."""
+    text = str(error)
+    return text if text else type(error).__name__

@@ -1,0 +1,121 @@
+"""What each attempt asks for: the user's URL, headers and proxy become a request, a redirect the next one."""
+
+import base64
+import inspect
+import urllib.request
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
+
+from websocket_heartbeat.config import Config, check_headers, check_url
+from websocket_heartbeat.engines.base import OpenRequest
+from websocket_heartbeat.errors import HandshakeError, HandshakeRejected, HookFailed
+
+MAX_REDIRECTS = 5
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+_PORTS = {"ws": 80, "wss": 443}
+_WS_SCHEMES = {"http": "ws", "https": "wss"}
+
+
+class RedirectRefused(HandshakeError):
+    """The server redirected to a place that we do not follow it to."""
+
+
+async def prepare(config: Config) -> OpenRequest:
+    """Build the request for one attempt; callables are asked for fresh values.
+
+    Raises:
+        HookFailed: a callable raised, or returned what cannot be used.
+    """
+    url = await _fresh("url", config.url, lambda value: check_url("url", value, ("ws", "wss")))
+    headers = await _fresh(
+        "additional_headers",
+        config.additional_headers,
+        lambda value: check_headers("additional_headers", value or ()),
+    )
+    url, credentials = _without_credentials(url)
+    if credentials is not None and not any(name.lower() == "authorization" for name, _ in headers):
+        headers = [*headers, ("Authorization", credentials)]
+    return OpenRequest(
+        url=url,
+        max_size=config.max_size,
+        headers=headers,
+        subprotocols=config.subprotocols,
+        ssl=config.ssl,
+        proxy=_environment_proxy(url) if config.proxy is True else config.proxy,
+    )
+
+
+def is_redirect(rejected: HandshakeRejected) -> bool:
+    """Tell whether the rejection names another place to go to."""
+    return rejected.status in _REDIRECTS and rejected.header("Location") is not None
+
+
+def redirected(request: OpenRequest, rejected: HandshakeRejected) -> OpenRequest:
+    """Return the request that the redirect asks for.
+
+    Another origin gets none of the user's headers, which were meant for the first one.
+
+    Raises:
+        RedirectRefused: from wss to ws, or to what is no WebSocket URL.
+    """
+    target = urlsplit(urljoin(request.url, rejected.header("Location")))
+    target = target._replace(scheme=_WS_SCHEMES.get(target.scheme, target.scheme), fragment="")
+    url, _ = _without_credentials(urlunsplit(target))
+    try:
+        check_url("Location", url, ("ws", "wss"))
+    except ValueError as error:
+        raise RedirectRefused(f"the server redirects to an unusable place: {error}") from None
+    if request.url.startswith("wss:") and target.scheme == "ws":
+        raise RedirectRefused("the server redirects from wss to ws, which would give up encryption")
+    same_origin = _origin(url) == _origin(request.url)
+    return replace(request, url=url, headers=request.headers if same_origin else ())
+
+
+async def _fresh(name: str, provider: Any, check: Callable[[Any], Any]) -> Any:
+    if not callable(provider):
+        return check(provider)
+    try:
+        value = provider()
+        if inspect.isawaitable(value):
+            value = await value
+        return check(value)
+    except Exception as error:
+        raise HookFailed(name, error) from error
+
+
+def _without_credentials(url: str) -> tuple[str, str | None]:
+    """Split user and password from a URL, and make the rest ASCII (RFC 3987)."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host if host.isascii() else host.encode("idna").decode()
+    netloc = host if parts.port is None else f"{host}:{parts.port}"
+    safe = "%/:?#[]@!$&'()*+,;=~"
+    bare = urlunsplit((parts.scheme, netloc, quote(parts.path, safe), quote(parts.query, safe), ""))
+    if parts.username is None:
+        return bare, None
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return bare, "Basic " + base64.b64encode(pair.encode()).decode()
+
+
+def _origin(url: str) -> tuple[str, str | None, int]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme]
+
+
+def _environment_proxy(url: str) -> str | None:
+    """Find the proxy that HTTPS_PROXY, ALL_PROXY, NO_PROXY and the like, or the system's settings, name."""
+    parts = urlsplit(url)
+    if urllib.request.proxy_bypass(f"{parts.hostname}:{parts.port or _PORTS[parts.scheme]}"):
+        return None
+    proxies = urllib.request.getproxies()
+    # A plain HTTP proxy is no good for ws unless it lets us CONNECT, so the one for https is preferred.
+    for scheme in ("wss", "https", "all") if parts.scheme == "wss" else ("ws", "https", "http", "all"):
+        if proxies.get(scheme):
+            proxy = proxies[scheme].replace("socks5h://", "socks5://", 1).replace("socks://", "socks5://", 1)
+            return check_url(
+                f"the environment's {scheme} proxy", proxy, ("http", "https", "socks4", "socks5")
+            )
+    return None

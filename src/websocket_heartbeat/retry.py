@@ -1,0 +1,87 @@
+"""Which failures are final, which are worth a retry, and how long the server asks us to wait.
+
+    failure                                         verdict     why
+    name resolution                                 retry       resolvers fail for a while, with the network
+    refused, unreachable, reset, timed out          retry       servers restart, networks change
+    certificate does not verify                     final       it will not verify the next time either
+    other TLS failures                              retry       a handshake cut off in the middle looks so
+    proxy fails                                     retry       it is a server too
+    our url or header callable raises               retry       fetching a token fails like any request
+    redirect refused, or too many                   final       the server is configured so
+    HTTP 408, 421, 425, 429                         retry       "later", after Retry-After
+    other HTTP 4xx, 501, 505                        final       the request itself is wrong
+    other HTTP statuses                             retry       servers behind a gateway restart; portals
+    no valid WebSocket answer                       retry       the same
+    the server broke RFC 6455, too big a message    retry       a fresh link may not meet it again
+    close codes, all                                retry       unless listed in final_close_codes
+
+`retry_if` overrides each line. A 401 with callable headers is tried once more with fresh ones first.
+"""
+
+import re
+import ssl
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+from websocket_heartbeat.config import Config
+from websocket_heartbeat.errors import HandshakeRejected, ServerClosed
+from websocket_heartbeat.opening import RedirectRefused
+
+RETRYABLE_STATUSES = frozenset({408, 421, 425, 429})
+FINAL_STATUSES = frozenset({501, 505})
+
+_HINT_IN_CLOSE_REASON = re.compile(r"retry-after[=: ]+(\d+(?:\.\d+)?)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a failure means: whether it is final, and the least delay in seconds that the server asked for."""
+
+    final: bool
+    hint: float = 0.0
+
+
+def judge(error: Exception, config: Config) -> Verdict:
+    """Apply the table above to the failure of an attempt or of a link."""
+    final = _is_final(error, config)
+    if config.retry_if is not None:
+        override = config.retry_if(error)
+        if override is not None:
+            final = not override
+    return Verdict(final, retry_hint(error))
+
+
+def _is_final(error: Exception, config: Config) -> bool:
+    if isinstance(error, HandshakeRejected):
+        client_error = 400 <= error.status < 500 and error.status not in RETRYABLE_STATUSES
+        return client_error or error.status in FINAL_STATUSES
+    if isinstance(error, ServerClosed):
+        return error.code in config.final_close_codes
+    return isinstance(error, ssl.SSLCertVerificationError | RedirectRefused)
+
+
+def retry_hint(error: Exception) -> float:
+    """Return the seconds that the server asks us to wait, 0 if it does not ask.
+
+    A refused handshake says so by the header Retry-After, in seconds or as a date (RFC 9110, section 10.2.3);
+    a close frame by `retry-after=SECONDS` in its reason, which is our own convention.
+    """
+    if isinstance(error, HandshakeRejected):
+        return _retry_after(error)
+    if isinstance(error, ServerClosed):
+        match = _HINT_IN_CLOSE_REASON.search(error.reason)
+        return float(match[1]) if match else 0.0
+    return 0.0
+
+
+def _retry_after(rejected: HandshakeRejected) -> float:
+    value = (rejected.header("Retry-After") or "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        then = parsedate_to_datetime(value)
+        # Against the server's own clock: ours may be wrong by more than the delay.
+        now = parsedate_to_datetime(rejected.header("Date") or "")
+        return max(0.0, (then - now).total_seconds())
+    except (ValueError, TypeError):
+        return 0.0
