@@ -183,12 +183,12 @@ class Machine:
         reason: str,
         code: int | None,
         hint: float,
-        final: bool,
+        is_final: bool,
     ) -> None:
         """The link is gone: its attempt failed, or it broke, or it has closed.
 
         code: the close code, None if there was none. hint: the least delay before a retry that the server
-        asked for, in seconds, 0 for none. final: the host knows that no retry can help.
+        asked for, in seconds, 0 for none. is_final: the host knows that no retry can help.
         """
         if link != self.link:
             return
@@ -196,7 +196,7 @@ class Machine:
             self._notify_closed(reason, code)
             self._enter(CLOSED, None)
         elif self.state == CONNECTING or self.state == OPEN or self.state == PROBING:
-            self._down(now, reason, code, hint, final)
+            self._down(now, reason, code, hint, is_final)
 
     def reading_paused(self, now: float, link: int) -> None:
         """The host stopped reading `link`, because the user is slow: silence proves nothing."""
@@ -321,14 +321,14 @@ class Machine:
         self.graced = True
         self.deadline = now + min(longest, max(late, SHORTEST_GRACE))
 
-    def _down(self, now: float, reason: str, code: int | None, hint: float, final: bool) -> None:
+    def _down(self, now: float, reason: str, code: int | None, hint: float, is_final: bool) -> None:
         """The current link is gone and the user has not asked for it."""
         if self.state != CONNECTING:
             self._notify_closed(reason, code)
             if now - self.opened_at >= self.settings.stable_after:
                 self.attempt = 0
         limit = self.settings.max_attempts
-        if final or (limit is not None and self.attempt >= limit):
+        if is_final or (limit is not None and self.attempt >= limit):
             action = self._emit(NOTIFY_FAILED)
             action.reason = reason
             action.code = code
