@@ -15,7 +15,6 @@ from typing import Any
 
 import picows
 from picows.url import WSParsedURL
-from python_socks import ProxyConnectionError, ProxyError, ProxyTimeoutError
 
 from websocket_heartbeat.engines.base import (
     WRITE_LIMIT,
@@ -65,7 +64,7 @@ class _Ear(logging.LoggerAdapter[logging.Logger]):
         return False
 
     def log(self, level: int, msg: object, *args: object, **kwargs: object) -> None:
-        if level < logging.ERROR or self.link is None:
+        if level < logging.WARNING or self.link is None:
             return
         if args and isinstance(args[0], tuple):
             code, reason = args[0]
@@ -84,24 +83,27 @@ def _discard(message: Message) -> None:
     """Takes what still comes after the end."""
 
 
-class _Nobody(LinkEvents):
+class _Nobody:
     """Takes the events that still come after the end."""
 
-    def batch_delivered(self) -> None: ...
+    def _nothing(self, *_: object) -> None:
+        """Do nothing."""
 
-    def ponged(self) -> None: ...
-
-    def writable(self) -> None: ...
-
-    def closed(self, closure: Closure) -> None: ...
+    opened = batch_delivered = deliver_failed = ponged = writable = closed = _nothing
 
 
 _NOBODY = _Nobody()
 
 
+def _look_at(task: asyncio.Task[None]) -> None:
+    """Mark the exception of the task as seen."""
+    if not task.cancelled():
+        task.exception()
+
+
 def _is_close_code(code: int) -> bool:
     """Whether a close frame may carry the code: RFC 6455, section 7.4."""
-    return 1000 <= code <= 1014 and code not in (1004, 1005, 1006) or 3000 <= code <= 4999
+    return (1000 <= code <= 1014 and code not in (1004, 1005, 1006)) or 3000 <= code <= 4999
 
 
 class _Tap(asyncio.BufferedProtocol):
@@ -278,7 +280,9 @@ class PicowsLink(picows.WSListener, Link):
         """Take the news that picows found a violation; what it has parsed before it still delivers now."""
         self.native.underlying_transport.pause_reading()
         violation = MessageTooBig(self._max_size) if code == 1009 else ProtocolViolation(code, reason)
-        self._loop.call_soon(self._fail, violation)
+        self._loop.call_soon(self._give_up, violation)
+        # picows puts the same into a future, and asyncio logs an exception that nobody looks at.
+        self._loop.create_task(self.native.wait_disconnected()).add_done_callback(_look_at)
 
     def crashed(self, error: BaseException | None) -> None:
         """Report a mistake in this program, which picows would log."""
@@ -326,13 +330,17 @@ class PicowsLink(picows.WSListener, Link):
         self._finish(Closure(code=code, reason=received.reason or "", unsent_bytes=unsent))
 
     def _fail(self, violation: ProtocolViolation) -> None:
+        """Give up in the middle of a read, whose messages so far count as its last."""
+        self._events.batch_delivered()
+        self._give_up(violation)
+
+    def _give_up(self, violation: ProtocolViolation) -> None:
         """Fail the link, as RFC 6455, section 7.1.7, has it: say why, then drop it."""
         if self._ended:
             return
         unsent = self.buffered
         self.native.send_close(violation.code, str(violation).encode()[:123])
         self._leave()
-        self._events.batch_delivered()
         self._finish(Closure(error=violation, unsent_bytes=unsent))
 
     def _leave(self) -> None:
