@@ -1,0 +1,53 @@
+"""What a client asks for when it connects, and how it is refused."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from websocket_heartbeat.config import Headers, check_headers
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The opening handshake of a client.
+
+    path: without the query. query: what follows the question mark, or "". headers: pairs of name and value,
+    as received. Query and headers may carry credentials, so they are not part of the repr.
+    """
+
+    path: str
+    query: str = field(default="", repr=False)
+    headers: Sequence[tuple[str, str]] = field(default=(), repr=False)
+
+    def header(self, name: str) -> str | None:
+        """Return the value of the first header called `name`, in any case, or None."""
+        for key, value in self.headers:
+            if key.lower() == name.lower():
+                return value
+        return None
+
+
+class Refusal:
+    """An HTTP answer instead of a WebSocket.
+
+    status: from 200 to 599. headers: a mapping or pairs, such as {"Retry-After": "30"}, which our client and
+    others honour with a 503 or a 429. body: bytes, sent with a Content-Length. A check of a load balancer may
+    be answered with Refusal(200, body=b"ok").
+
+    Raises ValueError or TypeError for any other status, header or body.
+    """
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: Headers = (), body: bytes = b"") -> None:
+        if isinstance(status, bool) or not isinstance(status, int):
+            raise TypeError(f"status must be a whole number, not {status!r}")
+        if not 200 <= status <= 599:
+            raise ValueError(f"status must be from 200 to 599, not {status!r}")
+        if not isinstance(body, bytes):
+            raise TypeError(f"body must be bytes, not {type(body).__name__}")
+        self.status = status
+        self.headers = check_headers("headers", headers)
+        self.body = body
+
+    def __repr__(self) -> str:
+        return f"Refusal({self.status})"

@@ -1,0 +1,49 @@
+"""What a back end owes its clients and expects of them: every option that is no matter of the transport."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from websocket_heartbeat.config import check_count, check_seconds
+from websocket_heartbeat.events import Message
+
+if TYPE_CHECKING:
+    from websocket_heartbeat.server.peer import Peer
+
+# A hook may be a function or a coroutine function: what it returns is awaited where it can be.
+MessageHook = Callable[["Peer", Message], Any]
+OpenHook = Callable[["Peer"], Any]
+CloseHook = Callable[["Peer", int | None, str], Any]
+
+
+def echo(peer: "Peer", message: Message) -> None:
+    """Send the message back."""
+    peer.send(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The options of `serve` that hold for every transport, checked; `serve` documents each."""
+
+    on_message: MessageHook
+    on_open: OpenHook | None
+    on_close: CloseHook | None
+    heartbeat: str | None
+    idle_timeout: float | None
+    close_timeout: float
+    write_limit: int
+
+    def __post_init__(self) -> None:
+        for name, hook in (
+            ("on_message", self.on_message),
+            ("on_open", self.on_open),
+            ("on_close", self.on_close),
+        ):
+            if hook is not None and not callable(hook):
+                raise TypeError(f"{name} must be callable or None, not {hook!r}")
+        if self.heartbeat is not None and not isinstance(self.heartbeat, str):
+            raise TypeError(f"heartbeat must be a str or None, not {type(self.heartbeat).__name__}")
+        if self.idle_timeout is not None:
+            check_seconds("idle_timeout", self.idle_timeout)
+        check_seconds("close_timeout", self.close_timeout, zero=True)
+        check_count("write_limit", self.write_limit)

@@ -1,0 +1,296 @@
+"""Listens with picows and puts its links beneath a roster."""
+
+import asyncio
+import logging
+import ssl as ssl_module
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any
+
+import picows
+from picows.api import WSProtocol  # type: ignore[attr-defined]
+
+from websocket_heartbeat.config import check_count, check_seconds
+from websocket_heartbeat.engines.picows import PicowsLink, _Ear
+from websocket_heartbeat.events import Message
+from websocket_heartbeat.server.handshake import Refusal, Request
+from websocket_heartbeat.server.peer import Peer
+from websocket_heartbeat.server.policy import CloseHook, MessageHook, OpenHook, Policy, echo
+from websocket_heartbeat.server.roster import Entrance, Roster
+
+_logger = logging.getLogger("websocket_heartbeat.server")
+
+HandshakeHook = Callable[[Request], Refusal | None]
+
+_READ_BUFFER = 2048
+_COPIED_BY_PICOWS = 8192
+_ROOM_FOR_HEADER = 14
+
+
+def serve(
+    on_message: MessageHook | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    on_open: OpenHook | None = None,
+    on_close: CloseHook | None = None,
+    on_handshake: HandshakeHook | None = None,
+    heartbeat: str | None = "heartbeat",
+    idle_timeout: float | None = 60,
+    open_timeout: float = 10,
+    close_timeout: float = 5,
+    max_size: int = 2**20,
+    write_limit: int = 4 * 2**20,
+    subprotocols: Sequence[str] = (),
+    ssl: ssl_module.SSLContext | None = None,
+) -> "Server":
+    """Serve WebSockets within `async with`; leaving it closes the server.
+
+    Hooks may be functions or coroutine functions. For each peer they run one at a time and in order; while an
+    asynchronous one runs, up to 64 messages or 256 KiB wait, and then reading from that peer pauses.
+    An asynchronous hook is cancelled when its peer goes, all but on_close. A hook that raises is logged by
+    the name of its exception and the line of code, without its text, and harms nobody.
+
+    on_message: called with (peer, message), a str or bytes. Default: sends the message back.
+    host: the address to listen on. Default 127.0.0.1. port: 0 (default) takes a free one, `Server.port`.
+    on_open: called with (peer) before its first message.
+    on_close: called with (peer, code, reason) once for each peer that opened. The code is that of the
+        client's close frame, None if it sent none; the reason is the client's, or says why the peer is gone.
+    on_handshake: called with (request), a function only, for every well-formed HTTP request; returns None to
+        let the client in or a Refusal. If it raises, the client gets a 500 with no body.
+    heartbeat: a text message that is answered with itself and kept from on_message. None: there is none.
+        Default "heartbeat". Pings of the protocol are always answered.
+    idle_timeout: seconds after which a silent peer is dropped; any byte is life. Must be larger than the
+        interval + timeout of clients, whose heartbeats are all that an idle peer says. None: never.
+        Default 60.
+    open_timeout: seconds that TLS may take, and the HTTP request after it. Default 10.
+    close_timeout: seconds in which a closed peer must answer before it is dropped, and in which
+        `Server.close` returns. Default 5.
+    max_size: the largest message accepted, in bytes; a larger one closes its peer with 1009. Default 1 MiB.
+    write_limit: bytes that may wait for a peer that does not read; above them it is dropped. Default 4 MiB.
+    subprotocols: those spoken here, best first; the first that the client offers too is agreed on.
+    ssl: for wss.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong; the text names it.
+        OSError: from `async with`: the address cannot be listened on.
+    """
+    policy = Policy(
+        on_message or echo, on_open, on_close, heartbeat, idle_timeout, close_timeout, write_limit
+    )
+    return Server(policy, host, port, on_handshake, open_timeout, max_size, subprotocols, ssl)
+
+
+class Server:
+    """A listening server; `serve` makes it.
+
+    host, port: where it listens. The port is known within `async with`, and stays known after it.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        host: str,
+        port: int,
+        on_handshake: HandshakeHook | None,
+        open_timeout: float,
+        max_size: int,
+        subprotocols: Sequence[str],
+        ssl: ssl_module.SSLContext | None,
+    ) -> None:
+        if not isinstance(host, str):
+            raise TypeError(f"host must be a str, not {host!r}")
+        if check_count("port", port) > 65535:
+            raise ValueError(f"port must be at most 65535, not {port!r}")
+        if on_handshake is not None and not callable(on_handshake):
+            raise TypeError(f"on_handshake must be callable or None, not {on_handshake!r}")
+        if isinstance(subprotocols, str) or not all(isinstance(name, str) for name in subprotocols):
+            raise TypeError(f"subprotocols must be a sequence of strings, not {subprotocols!r}")
+        if ssl is not None and not isinstance(ssl, ssl_module.SSLContext):
+            raise TypeError(f"ssl must be an ssl.SSLContext or None, not {ssl!r}")
+        self.host = host
+        self.port = port
+        self._open_timeout = check_seconds("open_timeout", open_timeout)
+        self._max_size = check_count("max_size", max_size, least=1)
+        self._on_handshake = on_handshake
+        self._subprotocols = tuple(subprotocols)
+        self._ssl = ssl
+        self._roster = Roster(policy)
+        self._listener: asyncio.Server | None = None
+        self._transports: set[asyncio.WriteTransport] = set()
+
+    def __repr__(self) -> str:
+        return f"<Server {self.url()} with {len(self._roster.peers)} connections>"
+
+    async def __aenter__(self) -> "Server":
+        self._listener = await asyncio.get_running_loop().create_server(
+            lambda: _Socket(self),
+            self.host,
+            self.port,
+            ssl=self._ssl,
+            ssl_handshake_timeout=None if self._ssl is None else self._open_timeout,
+        )
+        self.port = self._listener.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def connections(self) -> tuple[Peer, ...]:
+        """The peers that are connected now."""
+        return tuple(self._roster.peers.values())
+
+    def url(self, path: str = "/") -> str:
+        """Return the URL by which a client on this machine reaches the path."""
+        host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        if ":" in host:
+            host = f"[{host}]"
+        return f"{'ws' if self._ssl is None else 'wss'}://{host}:{self.port}{path}"
+
+    async def send_away(self, over: float, code: int = 1012, reason: str = "restarting") -> None:
+        """Ask every client that is connected to go and to come back spread evenly over so many seconds.
+
+        Each gets the close code and, after the reason, a moment of its own: `retry-after=SECONDS`. Our client
+        does not return before it, and other clients may read it. Returns when all of them are gone, those
+        that do not answer after `close_timeout`. New clients are let in meanwhile.
+
+        Raises:
+            ValueError: `over` is negative or not finite, the code may not be sent, or the reason is longer
+                than 123 bytes of UTF-8 with its hint; then nobody was sent away.
+        """
+        await self._roster.send_away(check_seconds("over", over, zero=True), code, reason)
+
+    async def close(self) -> None:
+        """Stop listening, close every peer with 1001 and wait until all are gone.
+
+        Returns within `close_timeout` seconds, whatever peers and hooks do: who has not answered by then is
+        dropped, and hooks that still run are cancelled. Leaving `async with` does the same.
+        """
+        self._stop_listening()
+        try:
+            await self._roster.close()
+        finally:
+            self._drop_transports()
+            await asyncio.sleep(0)
+
+    def abort(self) -> None:
+        """Stop listening and reset every connection at once, as if the process had been killed."""
+        self._stop_listening()
+        self._roster.abort()
+        self._drop_transports()
+
+    def _stop_listening(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    def _drop_transports(self) -> None:
+        """Drop what is not a peer: handshakes that are under way."""
+        for transport in self._transports:
+            transport.abort()
+
+    def _answer(self, ear: _Ear, upgrade: picows.WSUpgradeRequest) -> picows.WSUpgradeResponseWithListener:
+        """Decide about a handshake. Never raises: picows would send the text of the error to the client."""
+        request = _request(upgrade)
+        refusal: object = None
+        if self._on_handshake is not None:
+            try:
+                refusal = self._on_handshake(request)
+                if refusal is not None and not isinstance(refusal, Refusal):
+                    raise TypeError("on_handshake must return None or a Refusal")
+            except Exception as error:
+                _logger.error("on_handshake raised %s", type(error).__name__)
+                refusal = Refusal(500)
+        if isinstance(refusal, Refusal):
+            response = picows.WSUpgradeResponse.create_error_response(500, refusal.body, refusal.headers)
+            response.status = _Status(refusal.status)
+            return picows.WSUpgradeResponseWithListener(response, None)
+        response = picows.WSUpgradeResponse.create_101_response()
+        offered = ",".join(
+            value for name, value in request.headers if name.lower() == "sec-websocket-protocol"
+        )
+        names = [name.strip() for name in offered.split(",")]
+        subprotocol = next((name for name in self._subprotocols if name in names), None)
+        if subprotocol is not None:
+            response.headers["Sec-WebSocket-Protocol"] = subprotocol
+        ear.link = _ServerLink(Entrance(self._roster, request), self._max_size, response, subprotocol)
+        return picows.WSUpgradeResponseWithListener(response, ear.link)
+
+
+class _Status(int):
+    """An HTTP status, which picows wants as an http.HTTPStatus, though there are more than that lists."""
+
+    @property
+    def value(self) -> int:
+        return int(self)
+
+    @property
+    def phrase(self) -> str:
+        try:
+            return HTTPStatus(self).phrase
+        except ValueError:
+            return "Refused"
+
+
+class _ServerLink(PicowsLink):
+    """A link of the server's side."""
+
+    __slots__ = ()
+
+    def send(self, message: Message) -> None:
+        # A longer message picows hands over as two pieces, the first of which it overwrites with the next
+        # message; a transport that keeps pieces for later, such as uvloop's, then sends garbage.
+        data = message.encode() if isinstance(message, str) else message
+        kind = picows.WSMsgType.TEXT if isinstance(message, str) else picows.WSMsgType.BINARY
+        if len(data) <= _COPIED_BY_PICOWS:
+            self.native.send(kind, data)
+        else:
+            self.native.send_reuse_external_bytearray(
+                kind, bytearray(_ROOM_FOR_HEADER) + data, _ROOM_FOR_HEADER
+            )
+
+
+class _Socket(WSProtocol):  # type: ignore[misc]
+    """One accepted connection. picows' own protocol, as its function to create servers shows no connection
+    before the handshake is done, and those have to end with the server too.
+    """
+
+    def __init__(self, server: Server) -> None:
+        ear = _Ear()
+        super().__init__(
+            None,  # host and port, of a client
+            None,  # path, of a client
+            False,  # is a client
+            lambda upgrade: server._answer(ear, upgrade),
+            ear,
+            False,  # disconnect on exception
+            server._open_timeout,
+            False,  # automatic pings, and their four options
+            0,
+            0,
+            picows.WSAutoPingStrategy.PING_WHEN_IDLE,
+            False,  # automatic pongs
+            server._max_size,
+            None,  # headers, of a client
+            _READ_BUFFER,
+        )
+        self._server = server
+
+    def connection_made(self, transport: Any) -> None:
+        self._server._transports.add(transport)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server._transports.discard(self.transport.underlying_transport)
+        super().connection_lost(exc)
+
+
+def _request(upgrade: picows.WSUpgradeRequest) -> Request:
+    target, _, query = upgrade.path.decode("latin-1").partition("?")
+    if not target.startswith("/"):  # the absolute form: RFC 9112, section 3.2.2
+        target = "/" + target.partition("://")[2].partition("/")[2]
+    return Request(target, query, tuple(upgrade.headers.items()))
