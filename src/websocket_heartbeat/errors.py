@@ -62,7 +62,7 @@ class ProxyFailed(WebSocketHeartbeatError):
 
 
 class ProtocolViolation(WebSocketHeartbeatError):
-    """The server broke RFC 6455; the link was closed with `code`."""
+    """The peer broke RFC 6455; the link was closed with `code`."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -81,10 +81,10 @@ class ServerClosed(WebSocketHeartbeatError):
 
 
 class MessageTooBig(ProtocolViolation):
-    """The server sent a message larger than `max_size` bytes; the link was closed with 1009."""
+    """The peer sent a message larger than `max_size` bytes; the link was closed with 1009."""
 
     def __init__(self, max_size: int) -> None:
-        super().__init__(1009, f"the server sent a message above max_size={max_size}")
+        super().__init__(1009, f"the peer sent a message above max_size={max_size}")
 
 
 class HookFailed(WebSocketHeartbeatError):

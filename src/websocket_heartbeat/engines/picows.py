@@ -23,6 +23,7 @@ from websocket_heartbeat.engines.base import (
     Link,
     LinkEvents,
     OpenRequest,
+    is_close_code,
 )
 from websocket_heartbeat.engines.dial import dial
 from websocket_heartbeat.errors import (
@@ -42,11 +43,11 @@ _CLOSE = picows.WSMsgType.CLOSE
 _PING = picows.WSMsgType.PING
 _PONG = picows.WSMsgType.PONG
 
-_NOT_UTF8 = "the server sent text that is not UTF-8"
+_NOT_UTF8 = "the peer sent text that is not UTF-8"
 _BODY_EXCERPT = 1024
 
 
-class _Ear(logging.LoggerAdapter[logging.Logger]):
+class Ear(logging.LoggerAdapter[logging.Logger]):
     """The logger of one link: writes nothing, and hears what picows tells nobody else.
 
     Nothing is written because the lines hold URLs and headers. What is heard is that picows gave a link up,
@@ -99,11 +100,6 @@ def _look_at(task: asyncio.Task[None]) -> None:
     """Mark the exception of the task as seen."""
     if not task.cancelled():
         task.exception()
-
-
-def _is_close_code(code: int) -> bool:
-    """Whether a close frame may carry the code: RFC 6455, section 7.4."""
-    return (1000 <= code <= 1014 and code not in (1004, 1005, 1006)) or 3000 <= code <= 4999
 
 
 class _Tap(asyncio.BufferedProtocol):
@@ -233,7 +229,7 @@ class PicowsLink(picows.WSListener, Link):
 
     def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
-            self._fail(ProtocolViolation(1002, "the server set a reserved bit without an extension"))
+            self._fail(ProtocolViolation(1002, "the peer set a reserved bit without an extension"))
             return
         kind = frame.msg_type
         if (kind is _TEXT or kind is _BINARY) and frame.fin and self._fragments is None:
@@ -293,7 +289,7 @@ class PicowsLink(picows.WSListener, Link):
     def _assemble(self, kind: picows.WSMsgType, frame: picows.WSFrame) -> None:
         """Take one fragment of a message that comes in several: RFC 6455, section 5.4."""
         if (kind is _CONTINUATION) is (self._fragments is None):
-            self._fail(ProtocolViolation(1002, "the server sent fragments out of order"))
+            self._fail(ProtocolViolation(1002, "the peer sent fragments out of order"))
             return
         if self._fragments is None:
             self._fragments = bytearray()
@@ -320,8 +316,8 @@ class PicowsLink(picows.WSListener, Link):
         """Answer the server's close frame with its code: RFC 6455, section 5.5.1."""
         received: Any = transport.close_handshake.recv
         code = int(received.code) if frame.payload_size else None
-        if code is not None and not _is_close_code(code):
-            self._fail(ProtocolViolation(1002, f"the server sent the close code {code}"))
+        if code is not None and not is_close_code(code):
+            self._fail(ProtocolViolation(1002, f"the peer sent the close code {code}"))
             return
         unsent = self.buffered
         transport.send_close(1000 if code is None else code)  # type: ignore[arg-type]  # takes any integer
@@ -367,7 +363,7 @@ class PicowsEngine(Engine):
     async def open(self, request: OpenRequest, events: LinkEvents) -> None:
         sock: socket.socket | None = None
         link: PicowsLink | None = None
-        ear = _Ear()
+        ear = Ear()
 
         async def connected_socket(target: WSParsedURL) -> socket.socket:
             # We dial ourselves to hold the socket: when it is cancelled, picows leaves it open.

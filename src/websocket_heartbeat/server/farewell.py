@@ -6,6 +6,8 @@ same as the header Retry-After of a refused handshake. It is a lower bound on th
 
 import random
 
+from websocket_heartbeat.engines.base import is_close_code
+
 _LONGEST_REASON = 123
 
 
@@ -13,7 +15,7 @@ def check_close(code: int, reason: str) -> None:
     """Raise unless a server may send the code and reason in a close frame: RFC 6455, sections 5.5 and 7.4."""
     if isinstance(code, bool) or not isinstance(code, int):
         raise TypeError(f"code must be a whole number, not {code!r}")
-    if not ((1000 <= code <= 1014 and code not in (1004, 1005, 1006)) or 3000 <= code <= 4999):
+    if not is_close_code(code):
         raise ValueError(f"code must be a close code that may be sent (RFC 6455, section 7.4), not {code!r}")
     if not isinstance(reason, str):
         raise TypeError(f"reason must be a str, not {type(reason).__name__}")

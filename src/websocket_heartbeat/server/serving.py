@@ -12,7 +12,7 @@ import picows
 from picows.api import WSProtocol  # type: ignore[attr-defined]
 
 from websocket_heartbeat.config import check_count, check_seconds
-from websocket_heartbeat.engines.picows import PicowsLink, _Ear
+from websocket_heartbeat.engines.picows import Ear, PicowsLink
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.handshake import Refusal, Request
 from websocket_heartbeat.server.peer import Peer
@@ -193,7 +193,7 @@ class Server:
         for transport in self._transports:
             transport.abort()
 
-    def _answer(self, ear: _Ear, upgrade: picows.WSUpgradeRequest) -> picows.WSUpgradeResponseWithListener:
+    def _answer(self, ear: Ear, upgrade: picows.WSUpgradeRequest) -> picows.WSUpgradeResponseWithListener:
         """Decide about a handshake. Never raises: picows would send the text of the error to the client."""
         request = _request(upgrade)
         refusal: object = None
@@ -260,7 +260,7 @@ class _Socket(WSProtocol):  # type: ignore[misc]
     """
 
     def __init__(self, server: Server) -> None:
-        ear = _Ear()
+        ear = Ear()
         super().__init__(
             None,  # host and port, of a client
             None,  # path, of a client
