@@ -157,6 +157,7 @@ class Connection:
         # Receiving
         self._inbox: deque[Message] = deque()
         self._deliver: Callable[[Message], Any] = self._inbox.append
+        self._crowded = False  # the last read filled the inbox, and nobody has emptied it since
         self._paused = False
         self._arrival = Wakeup()
         # Everything else that somebody may wait for
@@ -301,6 +302,7 @@ class Connection:
                 if self._failure is not None:
                     raise self._failed()
                 raise StopAsyncIteration
+            self._crowded = False
             await self._arrival.wait()
         message = self._inbox.popleft()
         if self._paused and len(self._inbox) <= self._config.receive_queue // 2:
@@ -674,7 +676,12 @@ class Connection:
                 self._report(HookFailed("on_message", error))
 
     def _pause_if_full(self) -> None:
-        if len(self._inbox) >= self._config.receive_queue and not self._paused and self._link is not None:
+        """Stop reading once the user is slow: one read may bring more than the queue holds and be gone at once."""
+        if len(self._inbox) < self._config.receive_queue:
+            self._crowded = False
+        elif not self._crowded:
+            self._crowded = True
+        elif not self._paused and self._link is not None:
             self._paused = True
             self._link.pause_reading()
             self._machine.reading_paused(self._loop.time(), self._machine.link)
