@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-import socket
-import struct
 from collections import deque
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
@@ -23,7 +21,13 @@ _logger = logging.getLogger("websocket_heartbeat.server")
 _BACKLOG_MESSAGES = 64
 _BACKLOG_SIZE = 256 * 1024
 
-_RESET = struct.pack("ii", 1, 0)
+
+def place_of(error: BaseException) -> str:
+    """Return the line that raised an error, for logs: its text is not for them, as it may quote a message."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return "?" if place is None else f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}"
 
 
 class Peer:
@@ -40,6 +44,7 @@ class Peer:
         "_ended",
         "_gone",
         "_link",
+        "_listening_since",
         "_paused",
         "_roster",
         "_worker",
@@ -61,7 +66,9 @@ class Peer:
         self._worker: asyncio.Task[None] | None = None
         self._backlog: deque[Message] = deque()
         self._backlog_size = 0
+        # A pause ends with nothing heard for a while, as the kernel's buffer was full too.
         self._paused = False
+        self._listening_since = 0.0
 
     def __repr__(self) -> str:
         return f"<Peer {self.id} {self.request.path!r}>"
@@ -129,7 +136,7 @@ class Peer:
         assert idle_timeout is not None
         if self._paused:  # by us: that it is silent is not its fault
             return now + idle_timeout
-        due = self._link.heard_at + idle_timeout
+        due = max(self._link.heard_at, self._listening_since) + idle_timeout
         if now < due:
             return due
         self._drop(f"silent for {idle_timeout:g} s")
@@ -174,9 +181,11 @@ class Peer:
         """Call a hook; if it is asynchronous, what comes meanwhile waits for it."""
         awaitable = self._call(name, hook, *arguments)
         if awaitable is not None:
-            self._worker = self._roster.spawn(self._work(name, awaitable), awaitable)
+            worker = self._roster.spawn(self._work(name, awaitable), awaitable)
+            if not worker.done():  # as it can be under an eager task factory
+                self._worker = worker
             if self._ended:  # by the hook, before it returned
-                self._worker.cancel()
+                worker.cancel()
 
     async def _work(self, name: str, awaitable: Awaitable[object] | None) -> None:
         try:
@@ -197,6 +206,7 @@ class Peer:
     def _resume(self) -> None:
         if self._paused:
             self._paused = False
+            self._listening_since = asyncio.get_running_loop().time()
             self._link.resume_reading()
 
     # Hooks
@@ -222,12 +232,7 @@ class Peer:
             self._report(name, error)
 
     def _report(self, name: str, error: BaseException) -> None:
-        """Log what and where, not the text of the error: it may quote the message."""
-        place = error.__traceback__
-        while place is not None and place.tb_next is not None:
-            place = place.tb_next
-        where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place is not None else "?"
-        _logger.error("%s for %r raised %s at %s", name, self, type(error).__name__, where)
+        _logger.error("%s for %r raised %s at %s", name, self, type(error).__name__, place_of(error))
 
     # The end
 
@@ -235,12 +240,6 @@ class Peer:
         if self._ended:
             return
         _logger.info("%r was dropped: %s", self, reason)
-        # A reset, so that the kernel does not keep for minutes what a dead peer will never read.
-        native: Any = self._link.socket
-        try:
-            native.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        except OSError:  # closed already
-            pass
         self._link.abort()
         self._end(None, reason)
 

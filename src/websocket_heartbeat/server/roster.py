@@ -132,9 +132,10 @@ class Roster:
 
     async def send_away(self, over: float, code: int, reason: str) -> None:
         """Close every peer that is here, each with its own hint when to come back, and wait for their end."""
+        check_close(code, reason)
         peers = list(self.peers.values())
         farewells = [with_hint(reason, moment) for moment in spread(len(peers), over)]
-        for farewell in farewells or [with_hint(reason, over)]:
+        for farewell in farewells:
             check_close(code, farewell)
         for peer, farewell in zip(peers, farewells, strict=True):
             peer.close(code, farewell)

@@ -2,9 +2,12 @@
 
 import asyncio
 import logging
+import socket
 import ssl as ssl_module
+import struct
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
+from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import Any
 
@@ -15,7 +18,7 @@ from websocket_heartbeat.config import check_count, check_seconds
 from websocket_heartbeat.engines.picows import Ear, PicowsLink
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.handshake import Refusal, Request
-from websocket_heartbeat.server.peer import Peer
+from websocket_heartbeat.server.peer import Peer, place_of
 from websocket_heartbeat.server.policy import CloseHook, MessageHook, OpenHook, Policy, echo
 from websocket_heartbeat.server.roster import Entrance, Roster
 
@@ -26,6 +29,7 @@ HandshakeHook = Callable[[Request], Refusal | None]
 _READ_BUFFER = 2048
 _COPIED_BY_PICOWS = 8192
 _ROOM_FOR_HEADER = 14
+_LINGER_NOT = struct.pack("ii", 1, 0)
 
 
 def serve(
@@ -105,6 +109,8 @@ class Server:
             raise ValueError(f"port must be at most 65535, not {port!r}")
         if on_handshake is not None and not callable(on_handshake):
             raise TypeError(f"on_handshake must be callable or None, not {on_handshake!r}")
+        if iscoroutinefunction(on_handshake):
+            raise TypeError(f"on_handshake must be a function, not the coroutine function {on_handshake!r}")
         if isinstance(subprotocols, str) or not all(isinstance(name, str) for name in subprotocols):
             raise TypeError(f"subprotocols must be a sequence of strings, not {subprotocols!r}")
         if ssl is not None and not isinstance(ssl, ssl_module.SSLContext):
@@ -190,7 +196,8 @@ class Server:
 
     def _drop_transports(self) -> None:
         """Drop what is not a peer: handshakes that are under way."""
-        for transport in self._transports:
+        for transport in list(self._transports):
+            _end_by_reset(transport)
             transport.abort()
 
     def _answer(self, ear: Ear, upgrade: picows.WSUpgradeRequest) -> picows.WSUpgradeResponseWithListener:
@@ -203,7 +210,7 @@ class Server:
                 if refusal is not None and not isinstance(refusal, Refusal):
                     raise TypeError("on_handshake must return None or a Refusal")
             except Exception as error:
-                _logger.error("on_handshake raised %s", type(error).__name__)
+                _logger.error("on_handshake raised %s at %s", type(error).__name__, place_of(error))
                 refusal = Refusal(500)
         if isinstance(refusal, Refusal):
             response = picows.WSUpgradeResponse.create_error_response(500, refusal.body, refusal.headers)
@@ -253,11 +260,24 @@ class _ServerLink(PicowsLink):
                 kind, bytearray(_ROOM_FOR_HEADER) + data, _ROOM_FOR_HEADER
             )
 
+    def abort(self) -> None:
+        _end_by_reset(self.native.underlying_transport)
+        super().abort()
+
+
+def _end_by_reset(transport: asyncio.WriteTransport) -> None:
+    """Have the coming abort reset the connection: the kernel then keeps nothing that nobody will read."""
+    try:
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+    except OSError:  # closed already
+        pass
+
 
 class _Socket(WSProtocol):  # type: ignore[misc]
-    """One accepted connection. picows' own protocol, as its function to create servers shows no connection
-    before the handshake is done, and those have to end with the server too.
-    """
+    """One accepted connection."""
+
+    # This is picows' own protocol: its function to create servers shows nobody a connection before the
+    # handshake is done, and those have to end with the server too.
 
     def __init__(self, server: Server) -> None:
         ear = Ear()
