@@ -365,10 +365,14 @@ class PicowsEngine(Engine):
         link: PicowsLink | None = None
         ear = Ear()
 
+        # picows alone can speak TLS to a proxy; the other kinds are dialled through.
+        secure_proxy = request.proxy if (request.proxy or "").startswith("https:") else None
+        dialled_proxy = None if secure_proxy else request.proxy
+
         async def connected_socket(target: WSParsedURL) -> socket.socket:
             # We dial ourselves to hold the socket: when it is cancelled, picows leaves it open.
             nonlocal sock
-            sock = await dial(target.host, target.port)
+            sock = await dial(target.host, target.port, dialled_proxy)
             return sock
 
         def listener(_: picows.WSUpgradeRequest, response: picows.WSUpgradeResponse) -> PicowsLink:
@@ -390,7 +394,7 @@ class PicowsEngine(Engine):
                 max_frame_size=request.max_size,
                 extra_headers=_handshake_headers(request),
                 max_redirects=0,
-                proxy=request.proxy,
+                proxy=secure_proxy,
                 read_buffer_init_size=2048,
                 socket_factory=connected_socket,
             )
@@ -398,7 +402,7 @@ class PicowsEngine(Engine):
             failure = _translated(error)
         except Exception as error:
             failure = error
-            if request.proxy is not None and not isinstance(error, ssl.SSLError | HandshakeError):
+            if secure_proxy and not isinstance(error, ssl.SSLError | HandshakeError):
                 failure = ProxyFailed(f"the proxy failed: {error}")
         except asyncio.CancelledError:
             if link is not None:

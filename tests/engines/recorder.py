@@ -1,0 +1,79 @@
+"""What an engine reported about one link, and a way to wait for it."""
+
+import asyncio
+from collections.abc import Callable
+
+from websocket_heartbeat.engines.base import Closure, Link
+from websocket_heartbeat.events import Message
+
+PATIENCE = 10.0
+"""Seconds after which a test gives up waiting: far above what anything takes here."""
+
+
+class Recorder:
+    """LinkEvents that keep everything in the order in which it came."""
+
+    def __init__(self) -> None:
+        self.link: Link | None = None
+        self.log: list[object] = []
+        self.messages: list[Message] = []
+        self.failures: list[Exception] = []
+        self.closures: list[Closure] = []
+        self.pongs = 0
+        self.batches = 0
+        self.writables = 0
+        self.on_opened: Callable[[Link], object] | None = None
+        self._news = asyncio.Event()
+
+    def _note(self, entry: object) -> None:
+        self.log.append(entry)
+        self._news.set()
+
+    def deliver(self, message: Message) -> None:
+        self.messages.append(message)
+        self._note(message)
+
+    def opened(self, link: Link) -> None:
+        assert self.link is None, "opened twice"
+        self.link = link
+        link.deliver = self.deliver
+        if self.on_opened is not None:
+            self.on_opened(link)
+
+    def batch_delivered(self) -> None:
+        self.batches += 1
+        self._note("batch")
+
+    def deliver_failed(self, error: Exception) -> None:
+        self.failures.append(error)
+        self._note(error)
+
+    def ponged(self) -> None:
+        self.pongs += 1
+        self._note("pong")
+
+    def writable(self) -> None:
+        self.writables += 1
+        self._note("writable")
+
+    def closed(self, closure: Closure) -> None:
+        self.closures.append(closure)
+        self._note(closure)
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait until the condition, which depends on what is recorded, holds."""
+        async with asyncio.timeout(PATIENCE):
+            while not condition():
+                self._news.clear()
+                await self._news.wait()
+
+    async def closure(self) -> Closure:
+        await self.until(lambda: self.closures)
+        return self.closures[0]
+
+
+async def eventually(condition: Callable[[], object]) -> None:
+    """Wait until the condition holds, asking again and again."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110  # what it asks about raises no event
+            await asyncio.sleep(0.005)
