@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from websocket_heartbeat import engines
+from websocket_heartbeat.alarm import Alarm
 from websocket_heartbeat.config import Backoff, Config, Headers, Heartbeat, Provider
 from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.engines.base import Closure, Engine, Link, LinkEvents, OpenRequest
@@ -165,8 +166,8 @@ class Connection:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._attempt_task: asyncio.Task[None] | None = None
         self._open_hook_task: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._performing = False
+        self._alarm: Alarm | None = None  # none before the start
         self._slept = slept()
         self._pinged_at = 0.0
         self._latency: float | None = None
@@ -182,6 +183,7 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         if self.state is not State.IDLE:
             raise RuntimeError("a connection can be started only once; call connect() again for another one")
+        self._alarm = Alarm(self._wake, self._config.raster())
         self._machine.started(self._loop.time())
         self._perform()
         return self
@@ -411,7 +413,7 @@ class Connection:
     # What the core decided
 
     def _perform(self) -> None:
-        """Carry out all actions of the core, including those that come up on the way, then set the timer."""
+        """Carry out all actions of the core, including those that come up on the way, then set the alarm."""
         if self._performing:
             return
         self._performing = True
@@ -421,7 +423,7 @@ class Connection:
                     self._actions[action.kind](self, action)
         finally:
             self._performing = False
-        self._set_timer()
+        self._set_alarm()
 
     def _open_link(self, action: core.Action) -> None:
         self._stats.attempts += 1
@@ -676,7 +678,7 @@ class Connection:
                 self._report(HookFailed("on_message", error))
 
     def _pause_if_full(self) -> None:
-        """Stop reading once the user is slow: one read may bring more than the queue holds and be gone at once."""
+        """Stop reading once the user is slow; one read alone may bring more than the queue holds."""
         if len(self._inbox) < self._config.receive_queue:
             self._crowded = False
         elif not self._crowded:
@@ -691,23 +693,20 @@ class Connection:
         if self._link is not None:
             self._link.resume_reading()
             self._machine.reading_resumed(self._loop.time(), self._machine.link)
-            self._set_timer()
+            self._set_alarm()
 
     # Time
 
-    def _set_timer(self) -> None:
-        """Have one timer at the core's deadline or before it: traffic moves the deadline, not the timer."""
-        deadline = self._machine.deadline
-        if self._timer is not None:
-            if deadline is not None and self._timer.when() <= deadline:
-                return
-            self._timer.cancel()
-            self._timer = None
-        if deadline is not None:
-            self._timer = self._loop.call_at(deadline, self._wake)
+    def _set_alarm(self) -> None:
+        """Ring at the core's deadline or before it: traffic moves the deadline and leaves the alarm."""
+        if self._alarm is None:
+            return
+        if self._machine.deadline is not None:
+            self._alarm.ring_by(self._machine.deadline)
+        else:
+            self._alarm.cancel()
 
     def _wake(self) -> None:
-        self._timer = None
         now = self._loop.time()
         if self._machine.deadline is not None and now >= self._machine.deadline:
             self._bring_evidence(now)

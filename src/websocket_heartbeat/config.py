@@ -190,6 +190,10 @@ class Config:
         if self.retry_if is not None and not callable(self.retry_if):
             raise TypeError(f"retry_if must be callable or None, not {self.retry_if!r}")
 
+    def raster(self) -> float:
+        """Return the seconds by which deadlines may be late: 1 % of the heartbeat, at most 0.1."""
+        return min(0.1, self.heartbeat.interval / 100, self.heartbeat.timeout / 100)
+
     def settings(self) -> Settings:
         """Return the numbers for the core."""
         return Settings(

@@ -1,0 +1,110 @@
+"""One timer for all connections of an event loop, however many they are.
+
+A timer of its own for every connection costs a heap entry for every heartbeat and wakes the loop for each one
+alone. Here alarms are rounded up to a raster, so that connections due at about the same time wake together.
+"""
+
+import asyncio
+import heapq
+import math
+from collections.abc import Callable
+from weakref import WeakKeyDictionary
+
+
+class Alarm:
+    """One connection's alarm on the running loop.
+
+    callback: called when the alarm rings. raster: the step, in seconds, to which times are rounded up.
+    """
+
+    __slots__ = ("_at", "_callback", "_clock", "_raster")
+
+    def __init__(self, callback: Callable[[], None], raster: float) -> None:
+        loop = asyncio.get_running_loop()
+        clock = _clocks.get(loop)
+        if clock is None:
+            clock = _clocks[loop] = _AlarmClock()
+        self._clock = clock
+        self._callback = callback
+        self._raster = raster
+        self._at: float | None = None
+
+    def ring_by(self, when: float) -> None:
+        """Ring at `when`, a time of the loop's clock, or before: an earlier alarm stays as it is."""
+        if self._at is not None:
+            if self._at <= when:
+                return
+            self.cancel()
+        self._at = math.ceil(when / self._raster) * self._raster
+        self._clock.add(self, self._at)
+
+    def cancel(self) -> None:
+        """Do not ring."""
+        if self._at is not None:
+            self._clock.remove(self, self._at)
+            self._at = None
+
+    def ring(self, at: float) -> None:
+        """Called by the clock; does nothing if cancelled or set anew in the meantime."""
+        if self._at == at:
+            self._at = None
+            self._callback()
+
+
+class _AlarmClock:
+    """The alarms of one loop, by the time at which they ring."""
+
+    __slots__ = ("_alarms", "_timer", "_times")
+
+    def __init__(self) -> None:
+        self._alarms: dict[float, dict[Alarm, None]] = {}
+        self._times: list[float] = []  # a heap; times without alarms are skipped
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, alarm: Alarm, at: float) -> None:
+        alarms = self._alarms.get(at)
+        if alarms is None:
+            alarms = self._alarms[at] = {}
+            heapq.heappush(self._times, at)
+        alarms[alarm] = None
+        self._wind()
+
+    def remove(self, alarm: Alarm, at: float) -> None:
+        alarms = self._alarms.get(at)
+        if alarms is None:  # they ring right now
+            return
+        alarms.pop(alarm, None)
+        if not alarms:
+            del self._alarms[at]
+            if not self._alarms:
+                self._stop()
+
+    def _wind(self) -> None:
+        """Have the loop's timer go off at the earliest time."""
+        earliest = self._times[0]
+        if self._timer is not None:
+            if self._timer.when() <= earliest:
+                return
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(earliest, self._go_off)
+
+    def _stop(self) -> None:
+        self._times.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _go_off(self) -> None:
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        while self._times and self._times[0] <= now:
+            at = heapq.heappop(self._times)
+            for alarm in self._alarms.pop(at, ()):
+                alarm.ring(at)
+        if self._alarms:
+            self._wind()
+        else:
+            self._stop()
+
+
+_clocks: WeakKeyDictionary[asyncio.AbstractEventLoop, _AlarmClock] = WeakKeyDictionary()
