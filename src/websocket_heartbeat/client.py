@@ -6,7 +6,6 @@ import inspect
 import logging
 import random
 import ssl as ssl_module
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Generator, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
@@ -130,6 +129,41 @@ class Connection:
     may be a function or a coroutine function; one that raises is reported to `on_error` and harms nothing.
     """
 
+    # Slots, small lists and no deque: ten thousand idle connections are to fit in one small process.
+    __slots__ = (
+        "__weakref__",
+        "_alarm",
+        "_arrival",
+        "_attempt_task",
+        "_batch",
+        "_cause",
+        "_change",
+        "_close_code",
+        "_close_reason",
+        "_config",
+        "_crowded",
+        "_deliver",
+        "_failure",
+        "_feeder",
+        "_inbox",
+        "_latency",
+        "_link",
+        "_loop",
+        "_machine",
+        "_open_hook_task",
+        "_outbox",
+        "_paused",
+        "_performing",
+        "_pinged_at",
+        "_ready",
+        "_shown_url",
+        "_slept",
+        "_stats",
+        "_tasks",
+        "_unsent_bytes",
+        "hooks",
+    )
+
     on_open = Hook[OpenHook](
         "Called with an OpenEvent whenever a link has opened. What it sends goes to the link before all that "
         "waits in the queue. A coroutine function is cancelled when its link is lost."
@@ -153,10 +187,11 @@ class Connection:
         self._shown_url = "(url callable)" if callable(config.url) else shown_url(config.url)
         self.hooks: dict[str, Callable[..., Any]] = {}
         # Sending
-        self._outbox: deque[Message] = deque()
+        self._outbox: list[Message] = []
         self._ready = False  # the on_open hook of the current link is done
         # Receiving
-        self._inbox: deque[Message] = deque()
+        self._inbox: list[Message] = []  # as they arrived
+        self._batch: list[Message] = []  # taken from the inbox by the reader, the next one last
         self._deliver: Callable[[Message], Any] = self._inbox.append
         self._crowded = False  # the last read filled the inbox, and nobody has emptied it since
         self._paused = False
@@ -166,6 +201,7 @@ class Connection:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._attempt_task: asyncio.Task[None] | None = None
         self._open_hook_task: asyncio.Task[None] | None = None
+        self._feeder: asyncio.Task[None] | None = None
         self._performing = False
         self._alarm: Alarm | None = None  # none before the start
         self._slept = slept()
@@ -299,17 +335,24 @@ class Connection:
         return self
 
     async def __anext__(self) -> Message:
-        while not self._inbox:
-            if self._machine.state == core.CLOSING or self._machine.state in _ENDED:
+        batch = self._batch
+        while not batch:
+            if self._inbox:
+                self._take_batch()
+            elif self._machine.state == core.CLOSING or self._machine.state in _ENDED:
                 if self._failure is not None:
                     raise self._failed()
                 raise StopAsyncIteration
-            self._crowded = False
-            await self._arrival.wait()
-        message = self._inbox.popleft()
-        if self._paused and len(self._inbox) <= self._config.receive_queue // 2:
+            else:
+                await self._arrival.wait()
+        return batch.pop()
+
+    def _take_batch(self) -> None:
+        self._batch.extend(reversed(self._inbox))
+        self._inbox.clear()
+        self._crowded = False
+        if self._paused:
             self._resume()
-        return message
 
     async def recv(self) -> Message:
         """Return the next message, waiting for it across reconnects.
@@ -406,8 +449,13 @@ class Connection:
         link = self._link
         if link is None or not (self._ready or regardless):
             return
-        while self._outbox and (regardless or not link.full):
-            link.send(self._outbox.popleft())
+        sent = 0
+        for message in self._outbox:
+            if link.full and not regardless:
+                break
+            link.send(message)
+            sent += 1
+        del self._outbox[:sent]
         self._change.notify()
 
     # What the core decided
@@ -569,6 +617,7 @@ class Connection:
             link.abort()
             return
         self._link = link
+        self._attempt_task = None
         self._ready = False
         self._paused = False
         link.deliver = self._deliver
@@ -631,18 +680,14 @@ class Connection:
         if name != "on_message":
             return
         hook = self.hooks.get(name)
-        if hook is None or inspect.iscoroutinefunction(hook):
+        if hook is None or _is_coroutine_function(hook):
             self._deliver = self._inbox.append
+            self._feed()
         else:
             self._deliver = hook
-            while self._inbox:
-                message = self._inbox.popleft()
-                try:
-                    hook(message)
-                except Exception as error:
-                    self._report(HookFailed(name, error))
-            if self._paused:
-                self._resume()
+            self._take_batch()
+            while self._batch:
+                self._call(name, hook, self._batch.pop())
         self._route()
 
     def _route(self) -> None:
@@ -656,26 +701,27 @@ class Connection:
         self._deliver(message)
 
     def _batch_delivered(self) -> None:
-        if not self._inbox:
-            return
+        if self._inbox:
+            self._feed()
+            self._arrival.notify()
+            self._pause_if_full()
+
+    def _feed(self) -> None:
+        """Have a task give what has arrived to the coroutine function on_message, one after another."""
+        if "on_message" in self.hooks and self._inbox and self._feeder is None:
+            self._feeder = self._spawn(self._feed_hook())
+            self._feeder.add_done_callback(self._feeder_done)
+
+    async def _feed_hook(self) -> None:
         hook = self.hooks.get("on_message")
-        if hook is not None:
-            self._consume(hook)
-        self._arrival.notify()
-        self._pause_if_full()
+        while hook is not None and (self._batch or self._inbox):
+            await self._await_hook("on_message", hook(await self.__anext__()))
+            hook = self.hooks.get("on_message")
 
-    def _consume(self, hook: MessageHook) -> None:
-        """Have a task feed the coroutine hook, one message after another."""
-        if not any(task.get_name() == "on_message" for task in self._tasks):
-            self._spawn(self._feed(hook)).set_name("on_message")
-
-    async def _feed(self, hook: MessageHook) -> None:
-        while self._inbox and self.hooks.get("on_message") is hook:
-            message = await self.__anext__()
-            try:
-                await hook(message)
-            except Exception as error:
-                self._report(HookFailed("on_message", error))
+    def _feeder_done(self, feeder: asyncio.Task[None]) -> None:
+        self._feeder = None
+        if not feeder.cancelled():
+            self._feed()
 
     def _pause_if_full(self) -> None:
         """Stop reading once the user is slow; one read alone may bring more than the queue holds."""
@@ -824,6 +870,10 @@ class _Receiver(LinkEvents):
 
     def closed(self, closure: Closure) -> None:
         self._connection._link_closed(self._number, closure)
+
+
+def _is_coroutine_function(hook: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(type(hook).__call__)
 
 
 def _in_words(error: Exception) -> str:
