@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import math
 import socket
 import struct
 import time
@@ -11,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Literal, NamedTuple, Self, cast, get_args
+
+from websocket_heartbeat.testing.arguments import at_least, whole
 
 Direction = Literal["both", "to_client", "to_server"]
 """Which way bytes go: toward the client, toward the server, or both."""
@@ -264,6 +265,10 @@ class _Connection:
     def joined(self, joining: "asyncio.Task[None]") -> None:
         if not self.client.was_made:
             self.accepted.close()
+        for side in (self.client, self.server):
+            # uvloop drops a transport whose making was cancelled without a word to its protocol.
+            if joining.cancelled() and side.transport is not None and side.transport.is_closing():
+                side.transport = None
         self.side_gone()
 
     def other(self, side: _Side) -> _Side:
@@ -453,7 +458,7 @@ class FaultProxy:
     def delay(self, seconds: float, direction: Direction = "both") -> None:
         """Give each byte that arrives from now on a latency in seconds; 0 for none."""
         ways = self._chosen(direction)
-        _at_least("seconds", seconds, 0)
+        at_least("seconds", seconds, 0)
         self._fault("delay", f"{seconds} s {direction}")
         for way in ways:
             way.delay = seconds
@@ -462,7 +467,7 @@ class FaultProxy:
         """Limit each connection in each direction: bytes_per_second is at least 1, None for no limit."""
         ways = self._chosen(direction)
         if bytes_per_second is not None:
-            _at_least("bytes_per_second", bytes_per_second, 1)
+            at_least("bytes_per_second", bytes_per_second, 1)
         self._fault("throttle", f"{bytes_per_second} bytes/s {direction}")
         for way in ways:
             way.rate = bytes_per_second
@@ -470,9 +475,7 @@ class FaultProxy:
 
     def cut_after(self, n_bytes: int) -> None:
         """Reset every live connection as soon as n_bytes more have gone to clients, in all; once only."""
-        if not isinstance(n_bytes, int) or isinstance(n_bytes, bool):
-            raise TypeError(f"n_bytes must be an int, not {n_bytes!r}")
-        _at_least("n_bytes", n_bytes, 1)
+        whole("n_bytes", n_bytes, 1)
         self._fault("cut_after", f"{n_bytes} bytes")
         self._ways["to_client"].left = n_bytes
 
@@ -504,7 +507,7 @@ class FaultProxy:
         """
         last = 0.0
         for at, name, *_ in timetable:
-            _at_least("timetable", at, last)
+            at_least("timetable", at, last)
             last = at
             if name not in FAULTS:
                 raise ValueError(f"timetable must name one of {', '.join(FAULTS)}, not {name!r}")
@@ -593,20 +596,12 @@ class FaultProxy:
                 self._none_left.set()
 
 
-def _at_least(name: str, value: float, least: float) -> None:
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a number, not {value!r}")
-    if not least <= value < math.inf:
-        raise ValueError(f"{name} must be finite and at least {least:g}, not {value!r}")
-
-
 def _address(host_name: str, host: str, port_name: str, port: int) -> tuple[str, int]:
     if not isinstance(host, str):
         raise TypeError(f"{host_name} must be a str, not {host!r}")
     if not host:
         raise ValueError(f"{host_name} must not be empty")
-    if not isinstance(port, int) or isinstance(port, bool):
-        raise TypeError(f"{port_name} must be an int, not {port!r}")
-    if not 1 <= port <= 65535:
-        raise ValueError(f"{port_name} must be from 1 to 65535, not {port!r}")
+    whole(port_name, port, 1)
+    if port > 65535:
+        raise ValueError(f"{port_name} must be at most 65535, not {port!r}")
     return host, port

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from websocket_heartbeat.testing.clock import SimulatedClock
     from websocket_heartbeat.testing.fault_proxy import FaultProxy
 
 
@@ -14,3 +15,11 @@ def fault_proxy() -> "type[FaultProxy]":
     from websocket_heartbeat.testing.fault_proxy import FaultProxy
 
     return FaultProxy
+
+
+@pytest.fixture
+def simulated_clock() -> "SimulatedClock":
+    """A SimulatedClock that stands at 0: `simulated_clock.run(coroutine)` takes no real time."""
+    from websocket_heartbeat.testing.clock import SimulatedClock
+
+    return SimulatedClock()
