@@ -1,1 +1,55 @@
-"""The command websocket-heartbeat."""
+"""The command line: finds the command that was asked for; each command is a module of its own.
+
+A command is a module with HELP (one line), `add_arguments(parser)` and `run(arguments)`, which returns the
+exit status. It imports nothing optional before `run`, so that `--help` and other commands work without it.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+from websocket_heartbeat.cli import connect, demo, serve
+
+COMMANDS: dict[str, ModuleType] = {
+    "demo": demo,
+    "connect": connect,
+    "serve": serve,
+}
+
+_EXTRAS = {"rich": "cli"}
+"""Which extra of ours installs a package that a command needs."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that `argv` (default: the program's arguments) names; return the exit status.
+
+    2: an argument is wrong, or a package that the command needs is not installed. Otherwise as the command's
+    help says.
+    """
+    parser = argparse.ArgumentParser(
+        prog="websocket-heartbeat", description="A WebSocket connection that outlives its sockets."
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, module in COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    arguments = parser.parse_args(argv)
+    # Commands show what happens by themselves; without a handler Python prints warnings to stderr once more.
+    logging.getLogger("websocket_heartbeat").addHandler(logging.NullHandler())
+    try:
+        status: int = arguments.run(arguments)
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRAS:
+            raise
+        install = f"pip install 'websocket-heartbeat[{_EXTRAS[error.name]}]'"
+        print(f"{parser.prog}: this needs the package {error.name}: {install}", file=sys.stderr)
+        return 2
+    return status

@@ -1,0 +1,51 @@
+"""The kinds of arguments that commands take; argparse puts the argument's name before what these raise."""
+
+import argparse
+import math
+from collections.abc import Callable
+
+from websocket_heartbeat.config import check_headers
+
+
+def seconds(least: float = 0) -> Callable[[str], float]:
+    """Return the kind: a finite number of seconds of at least `least`, and above 0."""
+
+    def kind(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and value > 0 and value >= least):
+            wanted = f"of at least {least:g}" if least else "above 0"
+            raise argparse.ArgumentTypeError(f"must be a number of seconds {wanted}, not {text!r}")
+        return value
+
+    return kind
+
+
+def port(text: str) -> int:
+    """The kind: a port to listen on, 0 for a free one."""
+    if not (text.isascii() and text.isdigit() and int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"must be a port from 0 to 65535, not {text!r}")
+    return int(text)
+
+
+def whole(text: str) -> int:
+    """The kind: a whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, not {text!r}") from None
+
+
+def header(text: str) -> tuple[str, str]:
+    """The kind: a header field NAME:VALUE. Its value may be secret, so no error shows it."""
+    name, colon, value = text.partition(":")
+    if not colon:
+        raise argparse.ArgumentTypeError("must be NAME:VALUE, and has no colon")
+    field = (name.strip(), value.strip())
+    try:
+        check_headers("it", [field])
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return field

@@ -1,0 +1,179 @@
+"""Talks to a WebSocket server: sends each line of standard input, prints each message.
+
+The connection outlives its links: what happens to them is told on standard error, and what is typed meanwhile
+is sent to the next one. Ends at the end of input (Ctrl-D), once all was sent, and on Ctrl-C. The exit status
+is 0, or 1 if the connection failed for good.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import AsyncIterator
+
+from websocket_heartbeat.cli.arguments import header, seconds
+from websocket_heartbeat.client import Connection, connect
+from websocket_heartbeat.config import Heartbeat, check_url
+from websocket_heartbeat.errors import ConnectionFailed, HookFailed, Undelivered
+from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent
+
+HELP = "talk to a WebSocket server, line by line"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    defaults = Heartbeat()
+    parser.add_argument("url", type=_url, metavar="URL", help="ws://... or wss://...")
+    parser.add_argument(
+        "--message",
+        metavar="TEXT",
+        help="heartbeat by this text message (default: by a ping of the protocol)",
+    )
+    parser.add_argument(
+        "--interval",
+        type=seconds(),
+        default=defaults.interval,
+        metavar="SECONDS",
+        help=f"of silence until a heartbeat (default: {defaults.interval:g})",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=seconds(),
+        default=defaults.timeout,
+        metavar="SECONDS",
+        help=f"in which it must be answered (default: {defaults.timeout:g})",
+    )
+    parser.add_argument(
+        "--header",
+        type=header,
+        action="append",
+        default=[],
+        metavar="NAME:VALUE",
+        help="a header field for the handshake; may be repeated",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Talk until input ends or Ctrl-C; return 0, or 1 if the connection failed for good."""
+    return asyncio.run(_talk(arguments))
+
+
+def _url(text: str) -> str:
+    try:
+        return check_url("it", text, ("ws", "wss"))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+async def _talk(arguments: argparse.Namespace) -> int:
+    connection = connect(
+        arguments.url,
+        additional_headers=arguments.header,
+        heartbeat=Heartbeat(arguments.interval, arguments.timeout, arguments.message),
+    )
+    done = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, done.set)
+
+    def received(message: Message) -> None:
+        try:
+            print(_harmless(message) if sys.stdout.isatty() else message, flush=True)
+        except BrokenPipeError:  # nobody reads any more, as after `| head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            done.set()
+
+    connection.on_message = received
+    connection.on_open = _opened
+    connection.on_close = _gone
+    connection.on_reconnect = _retries
+    connection.on_error = _went_wrong
+    try:
+        async with connection:
+            ends = [
+                asyncio.create_task(end)
+                for end in (_send_input(connection), connection.wait_closed(), done.wait())
+            ]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for end in ends:
+                end.cancel()
+            await asyncio.gather(*ends, return_exceptions=True)
+        await connection.wait_closed()
+    except ConnectionFailed as failure:
+        _tell(f"failed for good: {failure}")
+        return 1
+    return 0
+
+
+async def _send_input(connection: Connection) -> None:
+    async for line in _lines():
+        try:
+            await connection.send(line)
+        except ValueError as error:
+            _tell(f"not sent: {error}")
+    await connection.drain()
+
+
+async def _lines() -> AsyncIterator[str]:
+    """Yield the lines of standard input, which a thread reads: terminals, pipes and files alike.
+
+    The thread is a daemon, as nothing can wake it; it reads below sys.stdin, whose lock it would keep
+    """
+    loop = asyncio.get_running_loop()
+    lines: asyncio.Queue[str | None] = asyncio.Queue()
+    room = threading.Semaphore(1000)
+
+    def put(line: str | None) -> None:
+        room.acquire()
+        loop.call_soon_threadsafe(lines.put_nowait, line)
+
+    def read() -> None:
+        with contextlib.suppress(RuntimeError), open(0, "rb", buffering=0, closefd=False) as source:
+            rest = b""
+            while data := source.read(65536):
+                *whole, rest = (rest + data).split(b"\n")
+                for line in whole:
+                    put(line.decode(errors="replace"))
+            if rest:
+                put(rest.decode(errors="replace"))
+            put(None)
+
+    threading.Thread(target=read, name="input", daemon=True).start()
+    while (line := await lines.get()) is not None:
+        room.release()
+        yield line
+
+
+# What is told on standard error
+
+
+def _opened(event: OpenEvent) -> None:
+    _tell(f"link {event.link} is open")
+
+
+def _gone(event: CloseEvent) -> None:
+    _tell(f"link {event.link} is gone: {event.reason}")
+
+
+def _retries(event: ReconnectEvent) -> None:
+    _tell(f"retry {event.attempt} in {event.delay:.1f} s: {event.reason}")
+
+
+def _went_wrong(error: Exception) -> None:
+    # Why an attempt failed is told with the retry.
+    if isinstance(error, Undelivered | HookFailed):
+        _tell(str(error))
+
+
+def _tell(text: str) -> None:
+    print(f"-- {_harmless(text)}", file=sys.stderr, flush=True)
+
+
+def _harmless(message: Message) -> str:
+    """Return what a terminal can show: the other side chose the text, and might move the cursor or worse."""
+    if isinstance(message, bytes):
+        return repr(message)
+    return "".join(c if c.isprintable() or c in "\t\n" else repr(c)[1:-1] for c in message)

@@ -1,0 +1,81 @@
+"""Shows what the client does when its network fails, with a real server and a proxy that does harm.
+
+Eight scenes on loopback: traffic, idleness, a frozen link, a reset, a server that is killed and
+restarted, one that accepts and closes, a handshake that hangs, a client whose own loop stalls. The exit
+status is 0 only if every fault was noticed within its bound (interval + timeout; open_timeout for the
+handshake), give or take 0.25 s for a busy machine, and recovered from; if there was no false alarm; and
+if no message was lost in silence.
+
+With --json, one JSON object is all that is printed:
+  ok            whether the exit status is 0
+  seed, seconds as given; duration: the seconds that it took
+  settings      of the client, in seconds: interval, timeout, open_timeout, backoff_initial, backoff_maximum,
+                stable_after; and tolerance, the 0.25 s above
+  outcomes      one object a scene, in order: scene, passed, verdict (for a person), bound, noticed_after,
+                recovered_after (seconds or null), attempts (links tried)
+  false_alarms  links given up though nothing was wrong
+  messages      sent, echoed, uncertain (handed to a link that died before the echo), uncertain_arrived
+                (those of them that had reached the server), queued (still waiting for a link), lost (none of
+                these: must be 0), unexpected (echoes altered or repeated: must be 0)
+  links, attempts, pings
+                how many links opened, how many were tried, how many heartbeats were sent
+  timeline      objects with at (seconds since the start), state, event, why, round_trip (seconds or null)
+"""
+
+import argparse
+import asyncio
+import json
+import random
+
+from websocket_heartbeat.cli.arguments import seconds, whole
+from websocket_heartbeat.cli.demo.play import USUAL_SECONDS, Pace, Play
+
+HELP = "show what the client does when its network fails"
+
+LEAST_SECONDS = 10
+"""With less, the heartbeat would be so short that a busy machine itself would look like a fault."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    parser.add_argument(
+        "--seconds",
+        type=seconds(LEAST_SECONDS),
+        default=USUAL_SECONDS,
+        metavar="N",
+        help=f"about how long to take, at least {LEAST_SECONDS}; all durations scale with it (default: 30)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=whole,
+        metavar="N",
+        help="repeat what is random: when faults strike, messages, back-off (default: another each time)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Perform the play; return 0 if all is well, 1 if not, 130 if interrupted."""
+    seed: int = random.randrange(10_000) if arguments.seed is None else arguments.seed
+    # The client draws its place in the back-off windows from here.
+    random.seed(seed)
+    try:
+        return asyncio.run(_show(arguments.seconds, seed, as_json=arguments.json))
+    except KeyboardInterrupt:
+        return 130
+
+
+async def _show(length: float, seed: int, *, as_json: bool) -> int:
+    if as_json:
+        report = await Play(length, seed, lambda entry: None, lambda name, story: None).perform()
+        print(json.dumps(report.document(), indent=2))
+    else:
+        from websocket_heartbeat.cli.demo.screen import Screen  # needs rich
+
+        screen = Screen()
+        play = Play(length, seed, screen.show, screen.announce)
+        with screen:
+            screen.title(play, Pace.of(length), seed)
+            report = await play.perform()
+        screen.conclude(report)
+    return 0 if report.ok else 1

@@ -1,0 +1,75 @@
+"""Runs a server that sends every message back, answers heartbeats and drops silent clients.
+
+Ends on Ctrl-C or SIGTERM: clients are asked to go with 1001, and the exit status is 0.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+
+from websocket_heartbeat.cli.arguments import port, seconds
+from websocket_heartbeat.server import Peer, serve
+
+HELP = "run an echo server that answers heartbeats"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=port, default=8765, help="0 takes a free one (default: 8765)")
+    parser.add_argument(
+        "--heartbeat",
+        default="heartbeat",
+        metavar="TEXT",
+        help="the text message that is a heartbeat, answered with itself (default: heartbeat)",
+    )
+    parser.add_argument(
+        "--idle-timeout",
+        type=seconds(),
+        default=60,
+        metavar="SECONDS",
+        help="drop a client that is silent for so long (default: 60)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until a signal comes; return 0, or 1 if the address cannot be listened on."""
+    return asyncio.run(_serve(arguments))
+
+
+async def _serve(arguments: argparse.Namespace) -> int:
+    server = serve(
+        host=arguments.host,
+        port=arguments.port,
+        on_open=_come,
+        on_close=_gone,
+        heartbeat=arguments.heartbeat,
+        idle_timeout=arguments.idle_timeout,
+    )
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ended.set)
+    try:
+        async with server:
+            print(server.url(), flush=True)
+            await ended.wait()
+    except OSError as error:
+        print(f"cannot listen on {arguments.host} port {arguments.port}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _come(peer: Peer) -> None:
+    _tell(f"client {peer.id} has come")
+
+
+def _gone(peer: Peer, code: int | None, reason: str) -> None:
+    _tell(f"client {peer.id} is gone: {' '.join(filter(None, (str(code or ''), reason)))}")
+
+
+def _tell(text: str) -> None:
+    with contextlib.suppress(BrokenPipeError):  # nobody reads it any more; serving goes on
+        print(text, file=sys.stderr, flush=True)
