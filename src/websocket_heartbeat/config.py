@@ -1,13 +1,14 @@
 """What users pass in, checked where they write it."""
 
-import math
+import inspect
+import re
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal, TypeAlias, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from websocket_heartbeat.core.settings import Settings
+from websocket_heartbeat.core.settings import LONGEST, Settings
 from websocket_heartbeat.engines.base import Engine
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.redaction import shown_url
@@ -17,17 +18,22 @@ T = TypeVar("T")
 Provider: TypeAlias = T | Callable[[], T | Awaitable[T]]
 """A value, or a function or coroutine function that is called for a fresh one on every attempt."""
 
+_TOKEN = re.compile(r"[0-9A-Za-z!#$%&'*+.^_`|~-]+")
+"""RFC 9110, section 5.6.2."""
+
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 """Header fields for the handshake: a mapping, or pairs where a name repeats."""
 
 
 def check_seconds(name: str, value: object, *, zero: bool = False) -> float:
-    """Return a finite number of seconds above 0, from 0 where `zero`; raise naming the argument otherwise."""
+    """Return seconds above 0, from 0 where `zero`, up to a year; raise naming the argument otherwise."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number of seconds, not {value!r}")
-    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+    # Written so that NaN fails too.
+    if not (0 <= value <= LONGEST) or (value == 0 and not zero):
         raise ValueError(
-            f"{name} must be a finite number of seconds {'from' if zero else 'above'} 0, not {value!r}"
+            f"{name} must be a finite number of seconds {'from' if zero else 'above'} 0 "
+            f"to {LONGEST:.0f} (one year), not {value!r}"
         )
     return value
 
@@ -45,11 +51,14 @@ def check_url(name: str, url: object, schemes: Collection[str]) -> str:
     """Return a URL that names a host by one of the schemes; raise naming the argument otherwise."""
     if not isinstance(url, str):
         raise TypeError(f"{name} must be a str, not {type(url).__name__}")
+    parts: SplitResult | None
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise ValueError(f"{name} cannot be read as a URL: {shown_url(url)}") from None
+        parts = None
+    if parts is None:  # raised out here, it does not carry along an exception that may quote a password
+        raise ValueError(f"{name} cannot be read as a URL: {shown_url(url)}")
     if parts.scheme not in schemes:
         raise ValueError(
             f"{name} must begin with {' or '.join(f'{s}://' for s in schemes)}, not {shown_url(url)!r}"
@@ -60,7 +69,28 @@ def check_url(name: str, url: object, schemes: Collection[str]) -> str:
         raise ValueError(f"{name} must have no fragment (#...), which WebSocket forbids: {shown_url(url)!r}")
     if any(ord(c) <= 32 or ord(c) == 127 for c in url):
         raise ValueError(f"{name} must not contain spaces or control characters: {shown_url(url)!r}")
+    try:
+        url.encode()
+        if ":" not in parts.hostname:  # no IPv6 address
+            parts.hostname.encode("idna")
+    except UnicodeError:
+        is_name_wrong = True
+    else:
+        is_name_wrong = False
+    if is_name_wrong:  # raised out here, it does not carry along an exception that holds the whole URL
+        raise ValueError(f"{name} names a host that cannot exist: {shown_url(url)!r}")
     return url
+
+
+def check_token(name: str, value: object) -> str:
+    """Return a token of RFC 9110; raise naming the argument otherwise, without what may be secret."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+    sound = _TOKEN.match(value)
+    if sound is None or sound.end() < len(value):
+        # Whoever writes "Authorization: Bearer ..." as a name must not find the rest in a log.
+        raise ValueError(f"{name} must be an HTTP token, not {sound[0] if sound else ''!r} and more")
+    return value
 
 
 def check_headers(name: str, headers: object) -> list[tuple[str, str]]:
@@ -74,14 +104,40 @@ def check_headers(name: str, headers: object) -> list[tuple[str, str]]:
     for pair in pairs:
         if not (isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(part, str) for part in pair)):
             raise TypeError(f"{name} must hold pairs of strings")
-        field_name, value = pair
-        if not field_name or not all(
-            c.isascii() and (c.isalnum() or c in "!#$%&'*+-.^_`|~") for c in field_name
-        ):
-            raise ValueError(f"{name} has a name that is no HTTP token: {field_name!r}")
-        if any(c in "\r\n\0" for c in value):
-            raise ValueError(f"{name}[{field_name!r}] must not contain line breaks or NUL")
+        field_name = check_token(f"a name in {name}", pair[0])
+        value = pair[1]
+        if any(c in "\r\n\0" for c in value) or not value.isascii():
+            raise ValueError(f"{name}[{field_name!r}] must be ASCII without line breaks and NUL")
     return pairs
+
+
+def check_message(name: str, message: object, max_size: int) -> Message:
+    """Return a message as an exact str or as bytes; raise naming the argument otherwise."""
+    if isinstance(message, str):
+        if type(message) is not str:
+            message = str.__str__(message)
+        size = len(message)
+        if not message.isascii():
+            try:
+                size = len(message.encode())
+            except UnicodeEncodeError:
+                size = -1
+        if size < 0:  # raised out here, it does not carry along an exception that holds the message
+            raise ValueError(f"{name} must be text that UTF-8 can carry, without lone surrogates")
+    elif isinstance(message, bytes | bytearray | memoryview):
+        message = bytes(message)
+        size = len(message)
+    else:
+        raise TypeError(f"{name} must be str or bytes-like, not {type(message).__name__}")
+    if size > max_size:
+        raise ValueError(f"{name} is of {size} bytes, above max_size={max_size}")
+    return message
+
+
+def _tuple(name: str, values: object) -> tuple[Any, ...]:
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be a collection, not {values!r}")
+    return tuple(values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +166,8 @@ class Heartbeat:
             raise TypeError(
                 f"Heartbeat.message must be str, bytes, callable or None, not {type(self.message).__name__}"
             )
+        if inspect.iscoroutinefunction(self.message):
+            raise TypeError("Heartbeat.message must be a function, not a coroutine function")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +220,15 @@ class Config:
     def __post_init__(self) -> None:
         if not callable(self.url):
             check_url("url", self.url, ("ws", "wss"))
+        # Kept as checked: an iterator would be empty at the first attempt, and later changes unchecked.
         if self.additional_headers is not None and not callable(self.additional_headers):
-            check_headers("additional_headers", self.additional_headers)
-        names: Any = self.subprotocols
-        if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-            raise TypeError(f"subprotocols must be a sequence of strings, not {self.subprotocols!r}")
+            self._keep("additional_headers", check_headers("additional_headers", self.additional_headers))
+        self._keep("subprotocols", _tuple("subprotocols", self.subprotocols))
+        for index, name in enumerate(self.subprotocols):
+            check_token(f"subprotocols[{index}]", name)
+        self._keep("final_close_codes", _tuple("final_close_codes", self.final_close_codes))
+        for index, code in enumerate(self.final_close_codes):
+            check_count(f"final_close_codes[{index}]", code)
         typed: list[tuple[str, Any, type]] = [
             ("heartbeat", self.heartbeat, Heartbeat),
             ("backoff", self.backoff, Backoff),
@@ -185,10 +247,15 @@ class Config:
             raise TypeError(f"ssl must be an ssl.SSLContext or None, not {self.ssl!r}")
         if self.proxy is not None and self.proxy is not True:
             check_url("proxy", self.proxy, ("http", "https", "socks4", "socks5"))
-        if not all(isinstance(code, int) for code in self.final_close_codes):
-            raise TypeError(f"final_close_codes must hold whole numbers, not {self.final_close_codes!r}")
         if self.retry_if is not None and not callable(self.retry_if):
             raise TypeError(f"retry_if must be callable or None, not {self.retry_if!r}")
+        if inspect.iscoroutinefunction(self.retry_if):
+            raise TypeError(f"retry_if must be a function, not the coroutine function {self.retry_if!r}")
+        if self.heartbeat.message is not None and not callable(self.heartbeat.message):
+            check_message("Heartbeat.message", self.heartbeat.message, self.max_size)
+
+    def _keep(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
 
     def raster(self) -> float:
         """Return the seconds by which deadlines may be late: 1 % of the heartbeat, at most 0.1."""

@@ -11,6 +11,9 @@ def shown_url(url: str) -> str:
         port = parts.port
     except ValueError:
         return "(unreadable URL)"
+    if not host:
+        # What is no URL may be one with its scheme or slashes forgotten: its path may begin with a password.
+        return "(a URL without a host)"
     if ":" in host:
         host = f"[{host}]"
     if port is not None:
