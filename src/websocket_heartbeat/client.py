@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 
 from websocket_heartbeat import engines
 from websocket_heartbeat.alarm import Alarm
-from websocket_heartbeat.config import Backoff, Config, Headers, Heartbeat, Provider
+from websocket_heartbeat.config import Backoff, Config, Headers, Heartbeat, Provider, check_message
 from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.engines.base import Closure, Engine, Link, LinkEvents, OpenRequest
 from websocket_heartbeat.errors import (
@@ -156,6 +156,7 @@ class Connection:
         "_performing",
         "_pinged_at",
         "_ready",
+        "_senders",
         "_shown_url",
         "_slept",
         "_stats",
@@ -188,6 +189,7 @@ class Connection:
         self.hooks: dict[str, Callable[..., Any]] = {}
         # Sending
         self._outbox: list[Message] = []
+        self._senders: list[Wakeup] = []  # of tasks that wait in send, oldest first
         self._ready = False  # the on_open hook of the current link is done
         # Receiving
         self._inbox: list[Message] = []  # as they arrived
@@ -284,7 +286,7 @@ class Connection:
             ConnectionClosed, ConnectionFailed: there will be none.
         """
         async with asyncio.timeout(timeout):
-            while not (self._ready and self._machine.state in _UP):
+            while not ((self._ready or self._in_open_hook()) and self._machine.state in _UP):
                 self._check_alive()
                 await self._change.wait()
 
@@ -379,11 +381,26 @@ class Connection:
             NotConnected: no link is open and `send_queue` is 0.
             ConnectionClosed, ConnectionFailed: there will be no further link.
         """
-        checked = self._check_message(message)
-        while not self._take(checked):
-            if self._config.send_queue == 0 and self._machine.state not in _UP:
-                raise NotConnected("no link is open and send_queue is 0")
-            await self._change.wait()
+        checked = check_message("message", message, self._config.max_size)
+        in_open_hook = self._in_open_hook()
+        if (in_open_hook or not self._senders) and self._take(checked):
+            return
+        place = Wakeup()
+        if in_open_hook:
+            self._senders.insert(0, place)
+        else:
+            self._senders.append(place)
+        try:
+            while True:
+                self._check_alive()
+                if self._senders[0] is place and self._take(checked):
+                    return
+                if self._config.send_queue == 0 and self._machine.state not in _UP:
+                    raise NotConnected("no link is open and send_queue is 0")
+                await place.wait()
+        finally:
+            self._senders.remove(place)
+            self._admit()
 
     def send_nowait(self, message: Message | bytearray | memoryview) -> None:
         """Do as `send`, but never wait.
@@ -392,7 +409,10 @@ class Connection:
             SendQueueFull: the message would have had to wait; it was not taken.
             and as `send`.
         """
-        if not self._take(self._check_message(message)):
+        checked = check_message("message", message, self._config.max_size)
+        in_turn = self._in_open_hook() or not self._senders
+        if not (in_turn and self._take(checked)):
+            self._check_alive()
             if self._config.send_queue == 0:
                 raise NotConnected("no link takes the message and send_queue is 0")
             raise SendQueueFull(f"send_queue={self._config.send_queue} messages wait already")
@@ -403,21 +423,10 @@ class Connection:
         Raises:
             ConnectionClosed, ConnectionFailed: that will not happen.
         """
-        while self._outbox or (self._link is not None and self._link.full):
+        # Within on_open the queue is not waited for: it is sent after the hook.
+        while (self._outbox and not self._in_open_hook()) or (self._link is not None and self._link.full):
             self._check_alive()
             await self._change.wait()
-
-    def _check_message(self, message: Message | bytearray | memoryview) -> Message:
-        if not isinstance(message, str | bytes):
-            if not isinstance(message, bytearray | memoryview):
-                raise TypeError(f"message must be str or bytes-like, not {type(message).__name__}")
-            message = bytes(message)
-        size = len(message)
-        if isinstance(message, str) and size * 4 > self._config.max_size:
-            size = len(message.encode())
-        if size > self._config.max_size:
-            raise ValueError(f"message is of {size} bytes, above max_size={self._config.max_size}")
-        return message
 
     def _check_alive(self) -> None:
         if self._failure is not None:
@@ -442,21 +451,28 @@ class Connection:
         return False
 
     def _in_open_hook(self) -> bool:
-        return not self._ready and _opening_link.get() == (self, self._machine.link)
+        # Tasks that the hook started inherit the variable, and keep it when the link is long gone.
+        is_opening = self._link is not None and not self._ready
+        return is_opening and _opening_link.get() == (self, self._machine.link)
 
     def _flush(self, *, regardless: bool = False) -> None:
         """Send what waits; `regardless` of the link's write limit where there will be no other chance."""
         link = self._link
-        if link is None or not (self._ready or regardless):
-            return
-        sent = 0
-        for message in self._outbox:
-            if link.full and not regardless:
-                break
-            link.send(message)
-            sent += 1
-        del self._outbox[:sent]
+        if link is not None and (self._ready or regardless):
+            sent = 0
+            for message in self._outbox:
+                if link.full and not regardless:
+                    break
+                link.send(message)
+                sent += 1
+            del self._outbox[:sent]
         self._change.notify()
+        self._admit()
+
+    def _admit(self) -> None:
+        """Let the task that waits longest in `send` try again."""
+        if self._senders:
+            self._senders[0].notify()
 
     # What the core decided
 
@@ -556,10 +572,10 @@ class Connection:
             self._route()
         self._call("on_state", self.hooks.get("on_state"), State(action.state))
         if action.state in _ENDED and self._outbox:
-            undelivered = Undelivered(self._outbox)
-            self._outbox.clear()
-            self._report(undelivered)
+            self._report(Undelivered(self._outbox))
         self._change.notify()
+        for place in self._senders:
+            place.notify()
         self._arrival.notify()
 
     _actions: dict[str, Callable[["Connection", core.Action], None]] = {  # noqa: RUF012  # a constant
