@@ -144,6 +144,9 @@ class _SimulatedLoop(asyncio.SelectorEventLoop):
         self.clock = clock
         self.threads_at_work = 0
         super().__init__(_Selector(clock, self))
+        # asyncio runs what is due within its clock's resolution, a nanosecond. After half a year no float can
+        # tell a nanosecond any more, and a timer that is due now would never run.
+        self._clock_resolution = 1e-7
 
     def time(self) -> float:
         return self.clock.now()
