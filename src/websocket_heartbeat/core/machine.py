@@ -17,7 +17,8 @@ Rules
     6  A ping is sent only on a link idle for interval, never while one is unanswered. Two things ask for a
        ping early, on a link not heard since: coming back to the foreground, and coming back online.
     7  Attempts count from 0 again only after a link was open for stable_after.
-    8  Delays are spread by core/backoff.py; a hint from the server is a lower bound.
+    8  Delays are spread by core/backoff.py; a hint from the server is a lower bound, which nothing but
+       reconnect_now cuts short.
     9  Every `opened` is followed by exactly one `closed` before the next `opened`; every retry is announced
        before it happens.
 
@@ -45,8 +46,8 @@ Transitions (docs/state-diagram.md is generated from this table, and a test hold
     probing     reconnect_now   connecting  as in open
     probing     stopped         closing     as in open
     waiting     woke            connecting  open the next link
-    waiting     shown           connecting  at once
-    waiting     came_online     connecting  at once
+    waiting     shown           connecting  at once, unless the server asked to wait
+    waiting     came_online     connecting  the same
     waiting     reconnect_now   connecting  at once
     waiting     stopped         closed
     closing     lost            closed      the link has closed
@@ -136,6 +137,8 @@ class Machine:
         self.actions: list[Action] = []
         self.liveness = Liveness(settings, 0.0)
         self.phase = 0.0
+        self.retry_at = 0.0
+        self.hinted = False
         self.opened_at = 0.0
         self.graced = False
         self.paused = False
@@ -193,7 +196,7 @@ class Machine:
         if link != self.link:
             return
         if self.state == CLOSING:
-            self._notify_closed(reason, code)
+            self._notify_closed(now, reason, code)
             self._enter(CLOSED, None)
         elif self.state == CONNECTING or self.state == OPEN or self.state == PROBING:
             self._down(now, reason, code, hint, is_final)
@@ -236,9 +239,10 @@ class Machine:
                 self._down(now, OPEN_TIMEOUT, None, 0.0, False)
         elif self.state == WAITING:
             self._open_next(now)
-        elif self.state == CLOSING:
+        else:
+            # Closing: no other state has a deadline.
             self._abandon()
-            self._notify_closed(CLOSE_TIMEOUT, None)
+            self._notify_closed(now, CLOSE_TIMEOUT, None)
             self._enter(CLOSED, None)
 
     def went_offline(self, now: float) -> None:
@@ -251,11 +255,13 @@ class Machine:
 
     def came_online(self, now: float) -> None:
         """The host has a network again, or another one: retry at once, probe an open link."""
-        was_offline = self.offline
+        if not self.offline:
+            # Another network, without a gap that the host could see: the link may have died with the old one.
+            self.offline_at = now
         self.offline = False
         if self.state == WAITING:
-            self._open_next(now)
-        elif self.state == OPEN and was_offline and self.liveness.heard_at <= self.offline_at:
+            self._hasten(now)
+        elif self.state == OPEN and self.liveness.heard_at <= self.offline_at:
             self._probe(now, self._foreground_timeout())
 
     def hidden(self, now: float) -> None:
@@ -273,7 +279,7 @@ class Machine:
             self.hidden_at = now
         self.is_hidden = False
         if self.state == WAITING:
-            self._open_next(now)
+            self._hasten(now)
         elif self.state == OPEN and self.liveness.heard_at <= self.hidden_at:
             self._probe(now, self._foreground_timeout())
         elif self.state == PROBING:
@@ -296,8 +302,9 @@ class Machine:
             self._open_next(now)
         elif self.state == OPEN or self.state == PROBING:
             self._abandon()
-            self._notify_closed(RECONNECT_REQUESTED, None)
-            self._begin_retry(now, RECONNECT_REQUESTED, 0.0)
+            self._notify_closed(now, RECONNECT_REQUESTED, None)
+            self._count_attempt()
+            self._announce_retry(RECONNECT_REQUESTED, 0.0)
             self._open_next(now)
 
     # Decisions
@@ -324,9 +331,7 @@ class Machine:
     def _down(self, now: float, reason: str, code: int | None, hint: float, is_final: bool) -> None:
         """The current link is gone and the user has not asked for it."""
         if self.state != CONNECTING:
-            self._notify_closed(reason, code)
-            if now - self.opened_at >= self.settings.stable_after:
-                self.attempt = 0
+            self._notify_closed(now, reason, code)
         limit = self.settings.max_attempts
         if is_final or (limit is not None and self.attempt >= limit):
             action = self._emit(NOTIFY_FAILED)
@@ -334,18 +339,30 @@ class Machine:
             action.code = code
             self._enter(FAILED, None)
             return
-        self._begin_retry(now, reason, hint)
+        self._count_attempt()
+        wait = delay(self.settings, self.attempt, self.phase, hint)
+        self._announce_retry(reason, wait)
+        self.hinted = hint > 0
+        self.retry_at = now + wait
+        self._enter(WAITING, None if self.offline else self.retry_at)
 
-    def _begin_retry(self, now: float, reason: str, hint: float) -> None:
+    def _count_attempt(self) -> None:
         self.attempt = self.attempt + 1
         if self.attempt == 1:
             self.phase = self.random()
-        wait = delay(self.settings, self.attempt, self.phase, hint)
+
+    def _announce_retry(self, reason: str, wait: float) -> None:
         action = self._emit(NOTIFY_RETRY)
         action.attempt = self.attempt
         action.delay = wait
         action.reason = reason
-        self._enter(WAITING, None if self.offline else now + wait)
+
+    def _hasten(self, now: float) -> None:
+        """Retry at once; but a server that asked to wait is not asked earlier than announced."""
+        if now >= self.retry_at or not self.hinted:
+            self._open_next(now)
+        elif not self.offline:
+            self.deadline = self.retry_at
 
     def _open_next(self, now: float) -> None:
         self.link = self.link + 1
@@ -356,10 +373,13 @@ class Machine:
     def _abandon(self) -> None:
         self._emit(ABANDON_LINK)
 
-    def _notify_closed(self, reason: str, code: int | None) -> None:
+    def _notify_closed(self, now: float, reason: str, code: int | None) -> None:
+        """Tell the user that the open link is gone; the next retry is the first if it was stable."""
         action = self._emit(NOTIFY_CLOSED)
         action.reason = reason
         action.code = code
+        if now - self.opened_at >= self.settings.stable_after:
+            self.attempt = 0
 
     def _enter(self, state: str, deadline: float | None) -> None:
         self.deadline = deadline

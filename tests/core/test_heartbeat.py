@@ -1,0 +1,56 @@
+"""One link's liveness: the latest proof of life counts, and a ping is answered by any of them."""
+
+from websocket_heartbeat.core.heartbeat import Liveness
+from websocket_heartbeat.core.settings import Settings
+
+SETTINGS = Settings(15.0, 10.0, 1.0, 60.0, 0, 30.0, 10.0, 5.0, None)
+
+
+def test_a_new_link_counts_as_heard_when_it_opened() -> None:
+    assert Liveness(SETTINGS, 100.0).ping_due() == 115.0
+
+
+def test_traffic_puts_off_the_ping() -> None:
+    liveness = Liveness(SETTINGS, 100.0)
+    assert liveness.heard(107.0) is False
+    assert liveness.ping_due() == 122.0
+
+
+def test_older_evidence_does_not_replace_newer() -> None:
+    liveness = Liveness(SETTINGS, 100.0)
+    liveness.heard(107.0)
+    liveness.heard(103.0)
+    assert liveness.ping_due() == 122.0
+
+
+def test_a_ping_is_doubted_after_the_patience_it_was_given() -> None:
+    liveness = Liveness(SETTINGS, 100.0)
+    liveness.pinged(115.0, 10.0)
+    assert liveness.doubt_due() == 125.0
+    liveness.pinged(120.0, 2.5)
+    assert liveness.doubt_due() == 122.5
+
+
+def test_a_link_that_was_never_pinged_has_the_usual_patience() -> None:
+    assert Liveness(SETTINGS, 100.0).doubt_due() == 110.0
+
+
+def test_what_arrives_at_the_time_of_the_ping_or_later_answers_it_once() -> None:
+    liveness = Liveness(SETTINGS, 100.0)
+    liveness.pinged(115.0, 10.0)
+    assert liveness.heard(115.0) is True
+    assert liveness.heard(116.0) is False
+    assert liveness.ping_due() == 131.0
+
+
+def test_what_arrived_before_the_ping_does_not_answer_it() -> None:
+    liveness = Liveness(SETTINGS, 100.0)
+    liveness.pinged(115.0, 10.0)
+    assert liveness.heard(114.9) is False
+    assert liveness.ping_due() == 129.9
+    assert liveness.heard(115.1) is True
+
+
+def test_without_a_ping_nothing_is_answered() -> None:
+    assert Liveness(SETTINGS, 100.0).unanswered is False
+    assert Liveness(SETTINGS, 100.0).heard(200.0) is False
