@@ -163,6 +163,7 @@ class Connection:
         "_tasks",
         "_unsent_bytes",
         "hooks",
+        "pacer",
     )
 
     on_open = Hook[OpenHook](
@@ -187,6 +188,7 @@ class Connection:
         self._stats = Stats()
         self._shown_url = "(url callable)" if callable(config.url) else shown_url(config.url)
         self.hooks: dict[str, Callable[..., Any]] = {}
+        self.pacer: Callable[[Callable[[], None]], bool] | None = None  # a Fleet's
         # Sending
         self._outbox: list[Message] = []
         self._senders: list[Wakeup] = []  # of tasks that wait in send, oldest first
@@ -218,13 +220,21 @@ class Connection:
     # Life
 
     async def __aenter__(self) -> Self:
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Start the connection on the running loop and wait for nothing; `async with` does this too.
+
+        Raises:
+            RuntimeError: it was started already, or no loop is running.
+        """
         self._loop = asyncio.get_running_loop()
         if self.state is not State.IDLE:
             raise RuntimeError("a connection can be started only once; call connect() again for another one")
         self._alarm = Alarm(self._wake, self._config.raster())
         self._machine.started(self._loop.time())
         self._perform()
-        return self
 
     def __await__(self) -> Generator[Any, None, Self]:
         return self.__aenter__().__await__()
@@ -337,24 +347,24 @@ class Connection:
         return self
 
     async def __anext__(self) -> Message:
-        batch = self._batch
-        while not batch:
-            if self._inbox:
-                self._take_batch()
-            elif self._machine.state == core.CLOSING or self._machine.state in _ENDED:
+        # While on_message is set every message is for it.
+        while "on_message" in self.hooks or not (self._batch or self._inbox):
+            if self._machine.state == core.CLOSING or self._machine.state in _ENDED:
                 if self._failure is not None:
                     raise self._failed()
                 raise StopAsyncIteration
-            else:
-                await self._arrival.wait()
-        return batch.pop()
+            await self._arrival.wait()
+        return self._next_message()
 
-    def _take_batch(self) -> None:
-        self._batch.extend(reversed(self._inbox))
-        self._inbox.clear()
-        self._crowded = False
-        if self._paused:
-            self._resume()
+    def _next_message(self) -> Message:
+        """Take the oldest message; there is one."""
+        if not self._batch:
+            self._batch.extend(reversed(self._inbox))
+            self._inbox.clear()
+            self._crowded = False
+            if self._paused:
+                self._resume()
+        return self._batch.pop()
 
     async def recv(self) -> Message:
         """Return the next message, waiting for it across reconnects.
@@ -699,12 +709,29 @@ class Connection:
         if hook is None or _is_coroutine_function(hook):
             self._deliver = self._inbox.append
             self._feed()
+            self._arrival.notify()
         else:
-            self._deliver = hook
-            self._take_batch()
-            while self._batch:
-                self._call(name, hook, self._batch.pop())
+            self._deliver = deliver = self._giver(hook)
+            while (self._batch or self._inbox) and self._deliver is deliver:
+                deliver(self._next_message())
         self._route()
+
+    def _giver(self, hook: MessageHook) -> Callable[[Message], None]:
+        """Return what gives a message to the hook, until the hook shows that it is not a plain function."""
+
+        def give(message: Message) -> None:
+            try:
+                pending = hook(message)
+            except (Exception, asyncio.CancelledError) as error:
+                self._report(HookFailed("on_message", error))
+                return
+            if pending is not None and inspect.isawaitable(pending):
+                if self._deliver is give:
+                    self._deliver = self._inbox.append
+                    self._route()
+                self._feed(pending)
+
+        return give
 
     def _route(self) -> None:
         """Let the link deliver to where messages go now; while a ping is unanswered, by way of the core."""
@@ -722,17 +749,28 @@ class Connection:
             self._arrival.notify()
             self._pause_if_full()
 
-    def _feed(self) -> None:
-        """Have a task give what has arrived to the coroutine function on_message, one after another."""
-        if "on_message" in self.hooks and self._inbox and self._feeder is None:
-            self._feeder = self._spawn(self._feed_hook())
+    def _feed(self, pending: Awaitable[None] | None = None) -> None:
+        """Have a task give what has arrived to on_message, waiting for each call, and first for `pending`."""
+        if self._feeder is not None:
+            if pending is not None:
+                self._spawn_hook("on_message", pending)
+        elif pending is not None or ("on_message" in self.hooks and (self._batch or self._inbox)):
+            self._feeder = self._spawn(self._feed_hook(pending))
             self._feeder.add_done_callback(self._feeder_done)
+            if pending is not None:
+                _close_if_never_run(self._feeder, pending)
 
-    async def _feed_hook(self) -> None:
-        hook = self.hooks.get("on_message")
-        while hook is not None and (self._batch or self._inbox):
-            await self._await_hook("on_message", hook(await self.__anext__()))
-            hook = self.hooks.get("on_message")
+    async def _feed_hook(self, pending: Awaitable[None] | None) -> None:
+        if pending is not None:
+            await self._await_hook("on_message", pending)
+        while (hook := self.hooks.get("on_message")) is not None and (self._batch or self._inbox):
+            try:
+                pending = hook(self._next_message())
+            except Exception as error:
+                self._report(HookFailed("on_message", error))
+                continue
+            if inspect.isawaitable(pending):
+                await self._await_hook("on_message", pending)
 
     def _feeder_done(self, feeder: asyncio.Task[None]) -> None:
         self._feeder = None
@@ -769,6 +807,11 @@ class Connection:
             self._alarm.cancel()
 
     def _wake(self) -> None:
+        # To be late with a retry is allowed: a pacer calls back when it is this connection's turn.
+        if self._machine.state != core.WAITING or self.pacer is None or self.pacer(self._go_on):
+            self._go_on()
+
+    def _go_on(self) -> None:
         now = self._loop.time()
         if self._machine.deadline is not None and now >= self._machine.deadline:
             self._bring_evidence(now)
@@ -792,17 +835,26 @@ class Connection:
             return None
         try:
             result = hook(*args)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            # A function that asks a cancelled future raises the latter; it does not mean us.
             self._report(HookFailed(name, error))
             return None
-        if not inspect.isawaitable(result):
-            return None
-        return self._spawn(self._await_hook(name, result))
+        return self._spawn_hook(name, result) if inspect.isawaitable(result) else None
+
+    def _spawn_hook(self, name: str, pending: Awaitable[None]) -> asyncio.Task[None]:
+        task = self._spawn(self._await_hook(name, pending))
+        _close_if_never_run(task, pending)
+        return task
 
     async def _await_hook(self, name: str, pending: Awaitable[None]) -> None:
         try:
             await pending
         except Exception as error:
+            self._report(HookFailed(name, error))
+        except asyncio.CancelledError as error:
+            # Raised by what the hook waited for, unless it was this task that was cancelled.
+            if _is_cancelled():
+                raise
             self._report(HookFailed(name, error))
 
     def _report(self, error: Exception) -> None:
@@ -890,6 +942,18 @@ class _Receiver(LinkEvents):
 
 def _is_coroutine_function(hook: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(type(hook).__call__)
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody has cancelled the current task."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _close_if_never_run(task: asyncio.Task[None], pending: Awaitable[None]) -> None:
+    """Spare a coroutine, whose task may be cancelled before its first step, the warning of Python."""
+    if isinstance(pending, Coroutine):
+        task.add_done_callback(lambda _: pending.close())
 
 
 def _in_words(error: Exception) -> str:
