@@ -19,6 +19,7 @@ from websocket_heartbeat.errors import (
     WebSocketHeartbeatError,
 )
 from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, State, Stats
+from websocket_heartbeat.fleet import Fleet
 
 __all__ = [
     "Backoff",
@@ -27,6 +28,7 @@ __all__ = [
     "ConnectionClosed",
     "ConnectionFailed",
     "EngineNotInstalled",
+    "Fleet",
     "HandshakeError",
     "HandshakeRejected",
     "Heartbeat",

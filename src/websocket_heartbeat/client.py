@@ -7,7 +7,7 @@ import logging
 import random
 import ssl as ssl_module
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Generator, Sequence
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -141,6 +141,7 @@ class Connection:
         "_close_code",
         "_close_reason",
         "_config",
+        "_context",
         "_crowded",
         "_deliver",
         "_failure",
@@ -161,6 +162,7 @@ class Connection:
         "_slept",
         "_stats",
         "_tasks",
+        "_todo",
         "_unsent_bytes",
         "hooks",
         "pacer",
@@ -207,6 +209,7 @@ class Connection:
         self._open_hook_task: asyncio.Task[None] | None = None
         self._feeder: asyncio.Task[None] | None = None
         self._performing = False
+        self._todo: list[core.Action] = []
         self._alarm: Alarm | None = None  # none before the start
         self._slept = slept()
         self._pinged_at = 0.0
@@ -232,7 +235,9 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         if self.state is not State.IDLE:
             raise RuntimeError("a connection can be started only once; call connect() again for another one")
-        self._alarm = Alarm(self._wake, self._config.raster())
+        # Links and alarms live in the context of the start, not in that of whoever happened to cause them.
+        self._context = copy_context()
+        self._alarm = Alarm(self._ring, self._config.raster())
         self._machine.started(self._loop.time())
         self._perform()
 
@@ -302,8 +307,9 @@ class Connection:
 
     def reconnect_now(self) -> None:
         """Skip the wait before the next attempt, or replace the open link by a new one at once."""
-        self._machine.reconnect_now(self._loop.time())
-        self._perform()
+        if self._machine.state != core.IDLE:
+            self._machine.reconnect_now(self._loop.time())
+            self._perform()
 
     # Facts
 
@@ -492,32 +498,41 @@ class Connection:
             return
         self._performing = True
         try:
-            while actions := self._machine.take():
-                for action in actions:
-                    self._actions[action.kind](self, action)
+            while self._todo or self._machine.actions:
+                self._todo.extend(self._machine.take())
+                action = self._todo.pop(0)
+                self._actions[action.kind](self, action)
         finally:
+            # Also when a hook raised what ends the program: the rest is done by the next call.
             self._performing = False
-        self._set_alarm()
+            self._set_alarm()
 
     def _open_link(self, action: core.Action) -> None:
         self._stats.attempts += 1
-        self._attempt_task = self._spawn(self._attempt(action.link))
+        self._attempt_task = self._spawn(self._attempt(action.link), self._context.copy())
 
     def _ping_link(self, action: core.Action) -> None:
-        assert self._link is not None
+        message = self._heartbeat_message()
+        if self._link is None:
+            return
         self._stats.pings += 1
         self._pinged_at = self._loop.time()
-        message = self._config.heartbeat.message
-        if callable(message):
-            try:
-                message = message()
-            except Exception as error:
-                self._report(HookFailed("Heartbeat.message", error))
-                message = None
         if message is None:
             self._link.ping()
         else:
             self._link.send(message)
+
+    def _heartbeat_message(self) -> Message | None:
+        """Return what to send as a heartbeat; None for a ping, also where the user's function fails."""
+        message = self._config.heartbeat.message
+        if message is None:
+            return None
+        try:
+            value = message() if callable(message) else message
+            return check_message("Heartbeat.message", value, self._config.max_size)
+        except (Exception, asyncio.CancelledError) as error:
+            self._report(HookFailed("Heartbeat.message", error))
+            return None
 
     def _close_link(self, action: core.Action) -> None:
         if self._link is not None:
@@ -530,6 +545,7 @@ class Connection:
             link.abort()
         elif self._attempt_task is not None:
             self._attempt_task.cancel()
+            self._attempt_task = None
 
     def _opened(self, action: core.Action) -> None:
         link = self._link
@@ -563,13 +579,24 @@ class Connection:
         self._call("on_close", self.hooks.get("on_close"), event)
 
     def _retry(self, action: core.Action) -> None:
+        self._note_timeout(action.reason)
         logger.info(
             "%s: retry %d in %.1f s: %s", self._shown_url, action.attempt, action.delay, action.reason
         )
         event = ReconnectEvent(action.attempt, action.delay, action.reason)
         self._call("on_reconnect", self.hooks.get("on_reconnect"), event)
 
+    def _note_timeout(self, reason: str) -> None:
+        """Give a link that the core abandoned the error that no engine raised."""
+        if reason == core.HEARTBEAT_TIMEOUT:
+            self._cause = TimeoutError(reason)
+        elif reason == core.OPEN_TIMEOUT:
+            self._cause = TimeoutError(f"no link opened within open_timeout={self._config.open_timeout:g} s")
+            self._keep_reason(reason)
+            self._report(self._cause)
+
     def _failed_for_good(self, action: core.Action) -> None:
+        self._note_timeout(action.reason)
         limit = self._config.max_attempts
         spent = limit is not None and self._machine.attempt >= limit
         reason = f"gave up after {limit} retries: {action.reason}" if spent else action.reason
@@ -806,6 +833,9 @@ class Connection:
         else:
             self._alarm.cancel()
 
+    def _ring(self) -> None:
+        self._context.run(self._wake)
+
     def _wake(self) -> None:
         # To be late with a retry is allowed: a pacer calls back when it is this connection's turn.
         if self._machine.state != core.WAITING or self.pacer is None or self.pacer(self._go_on):
@@ -868,8 +898,10 @@ class Connection:
             return
         self._call("on_error", hook, error)
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = self._loop.create_task(coroutine)
+    def _spawn(
+        self, coroutine: Coroutine[Any, Any, None], context: Context | None = None
+    ) -> asyncio.Task[None]:
+        task = self._loop.create_task(coroutine, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
