@@ -1,5 +1,6 @@
 """What each attempt asks for: the user's URL, headers and proxy become a request, a redirect the next one."""
 
+import asyncio
 import base64
 import inspect
 import urllib.request
@@ -83,6 +84,12 @@ async def _fresh(name: str, provider: Any, check: Callable[[Any], Any]) -> Any:
             value = await value
         return check(value)
     except Exception as error:
+        raise HookFailed(name, error) from error
+    except asyncio.CancelledError as error:
+        # Raised by what the callable waited for, unless it was this task that was cancelled.
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
         raise HookFailed(name, error) from error
 
 
