@@ -35,7 +35,8 @@ class Alarm:
             if self._at <= when:
                 return
             self.cancel()
-        self._at = math.ceil(when / self._raster) * self._raster
+        # Not before `when`, which the quotient may be rounded to: it would ring again and again until then.
+        self._at = max(when, math.ceil(when / self._raster) * self._raster)
         self._clock.add(self, self._at)
 
     def cancel(self) -> None:
@@ -96,11 +97,15 @@ class _AlarmClock:
 
     def _go_off(self) -> None:
         self._timer = None
-        now = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        now = loop.time()
         while self._times and self._times[0] <= now:
             at = heapq.heappop(self._times)
             for alarm in self._alarms.pop(at, ()):
-                alarm.ring(at)
+                try:
+                    alarm.ring(at)
+                except Exception as error:  # which is no reason to silence other connections
+                    loop.call_exception_handler({"message": "error in an alarm", "exception": error})
         if self._alarms:
             self._wind()
         else:
