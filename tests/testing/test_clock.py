@@ -43,7 +43,8 @@ def test_a_timer_that_is_due_at_once_runs_even_after_years(clock: SimulatedClock
         asyncio.get_running_loop().call_later(0, ran.set)
         await ran.wait()
 
-    clock.advance(10 * 365 * 86400 + 0.1)
+    for _ in range(10):
+        clock.advance(365 * 86400 - 0.1)
     clock.run(main())
 
 
@@ -224,9 +225,9 @@ def test_run_refuses_to_nest_and_leaves_no_coroutine_unawaited(clock: SimulatedC
 @pytest.mark.parametrize("name", ["advance", "drive", "call_later"])
 def test_bad_seconds_are_refused_by_name(clock: SimulatedClock, name: str) -> None:
     others: dict[str, list[Any]] = {"advance": [], "drive": [], "call_later": [print]}
-    with pytest.raises(ValueError, match="seconds must be finite and at least 0, not -1"):
+    with pytest.raises(ValueError, match=r"seconds must be a finite number of seconds from 0 .*, not -1"):
         call(clock, name, -1, others[name])
-    with pytest.raises(TypeError, match="seconds must be a number, not '1'"):
+    with pytest.raises(TypeError, match="seconds must be a number of seconds, not '1'"):
         call(clock, name, "1", others[name])
 
 

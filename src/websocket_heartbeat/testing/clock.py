@@ -8,8 +8,8 @@ from collections.abc import Callable, Coroutine
 from itertools import count
 from typing import Any, TypeVar
 
+from websocket_heartbeat.config import check_seconds
 from websocket_heartbeat.core.machine import Action, Machine
-from websocket_heartbeat.testing.arguments import at_least
 
 _T = TypeVar("_T")
 
@@ -42,7 +42,7 @@ class SimulatedClock:
 
         What became due meanwhile runs late, once `run` or `drive` goes on.
         """
-        at_least("seconds", seconds, 0)
+        check_seconds("seconds", seconds, zero=True)
         self._now += seconds
 
     def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
@@ -68,7 +68,7 @@ class SimulatedClock:
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> None:
         """Let `drive` call `callback` in so many seconds: what a peer or a network does in the meantime."""
-        at_least("seconds", seconds, 0)
+        check_seconds("seconds", seconds, zero=True)
         heapq.heappush(self._calls, (self._now + seconds, next(self._order), callback))
 
     def drive(
@@ -87,7 +87,7 @@ class SimulatedClock:
         Raises:
             DeadlockError: the machine was woken at its deadline and neither acted nor moved it.
         """
-        at_least("seconds", seconds, 0)
+        check_seconds("seconds", seconds, zero=True)
         end = self._now + seconds
         trace: list[tuple[float, Action]] = []
         while True:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Literal, NamedTuple, Self, cast, get_args
 
-from websocket_heartbeat.testing.arguments import at_least, whole
+from websocket_heartbeat.config import check_count, check_seconds
 
 Direction = Literal["both", "to_client", "to_server"]
 """Which way bytes go: toward the client, toward the server, or both."""
@@ -57,7 +57,7 @@ class _Way:
 
     frozen: bool = False
     delay: float = 0.0
-    rate: float | None = None
+    rate: int | None = None
     left: int | None = None
     carried: int = 0
 
@@ -458,16 +458,16 @@ class FaultProxy:
     def delay(self, seconds: float, direction: Direction = "both") -> None:
         """Give each byte that arrives from now on a latency in seconds; 0 for none."""
         ways = self._chosen(direction)
-        at_least("seconds", seconds, 0)
+        check_seconds("seconds", seconds, zero=True)
         self._fault("delay", f"{seconds} s {direction}")
         for way in ways:
             way.delay = seconds
 
-    def throttle(self, bytes_per_second: float | None, direction: Direction = "both") -> None:
+    def throttle(self, bytes_per_second: int | None, direction: Direction = "both") -> None:
         """Limit each connection in each direction: bytes_per_second is at least 1, None for no limit."""
         ways = self._chosen(direction)
         if bytes_per_second is not None:
-            at_least("bytes_per_second", bytes_per_second, 1)
+            check_count("bytes_per_second", bytes_per_second, least=1)
         self._fault("throttle", f"{bytes_per_second} bytes/s {direction}")
         for way in ways:
             way.rate = bytes_per_second
@@ -475,7 +475,7 @@ class FaultProxy:
 
     def cut_after(self, n_bytes: int) -> None:
         """Reset every live connection as soon as n_bytes more have gone to clients, in all; once only."""
-        whole("n_bytes", n_bytes, 1)
+        check_count("n_bytes", n_bytes, least=1)
         self._fault("cut_after", f"{n_bytes} bytes")
         self._ways["to_client"].left = n_bytes
 
@@ -507,7 +507,8 @@ class FaultProxy:
         """
         last = 0.0
         for at, name, *_ in timetable:
-            at_least("timetable", at, last)
+            if check_seconds("timetable", at, zero=True) < last:
+                raise ValueError(f"timetable must be in the order of time, not {at!r} s after {last!r} s")
             last = at
             if name not in FAULTS:
                 raise ValueError(f"timetable must name one of {', '.join(FAULTS)}, not {name!r}")
@@ -601,7 +602,7 @@ def _address(host_name: str, host: str, port_name: str, port: int) -> tuple[str,
         raise TypeError(f"{host_name} must be a str, not {host!r}")
     if not host:
         raise ValueError(f"{host_name} must not be empty")
-    whole(port_name, port, 1)
+    check_count(port_name, port, least=1)
     if port > 65535:
         raise ValueError(f"{port_name} must be at most 65535, not {port!r}")
     return host, port
