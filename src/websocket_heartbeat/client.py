@@ -1,7 +1,6 @@
 """The asyncio connection: carries out what the core decides, over an engine, and tells the user."""
 
 import asyncio
-import contextlib
 import inspect
 import logging
 import random
@@ -47,6 +46,8 @@ logger = logging.getLogger("websocket_heartbeat")
 _UP = (core.OPEN, core.PROBING)
 _ENDED = (core.CLOSED, core.FAILED)
 _KEPT_REASONS = 10
+_LEAST_FOR_HOOKS = 1.0
+"""Seconds that hooks have to finish once the connection has ended, and to stop once they are cancelled."""
 _LEAST_SLEEP = 1.0
 """Seconds of suspend that matter: less does no harm to a link."""
 
@@ -140,6 +141,7 @@ class Connection:
         "_change",
         "_close_code",
         "_close_reason",
+        "_closers",
         "_config",
         "_context",
         "_crowded",
@@ -214,6 +216,7 @@ class Connection:
         self._slept = slept()
         self._pinged_at = 0.0
         self._latency: float | None = None
+        self._closers: list[asyncio.Task[Any] | None] = []  # tasks within close()
         self._close_code = 1000
         self._close_reason = ""
         self._cause: Exception | None = None
@@ -256,22 +259,28 @@ class Connection:
         """Close the connection for good; return within `close_timeout`, whatever the server does.
 
         What waits in the send queue is sent first if a link is open; what cannot be is reported to `on_error`
-        as Undelivered. A second call waits for the same end.
+        as Undelivered. What arrives from now on is thrown away. Hooks under way have the rest of the time, at
+        least a second, and are then cancelled. A second call waits for the same end; one that is cancelled
+        drops the link.
 
         code: 1000 (default) or 3000 to 4999 (RFC 6455, section 7.4.2). reason: at most 123 bytes of UTF-8.
         """
         if not isinstance(code, int) or not (code == 1000 or 3000 <= code <= 4999):
             raise ValueError(f"code must be 1000 or from 3000 to 4999, not {code!r}")
-        if not isinstance(reason, str) or len(reason.encode()) > 123:
-            raise ValueError(f"reason must be a str of at most 123 bytes of UTF-8, not {reason!r}")
+        if not isinstance(reason, str):
+            raise TypeError(f"reason must be a str, not {type(reason).__name__}")
+        if len(str(check_message("reason", reason, len(reason) * 4)).encode()) > 123:
+            raise ValueError(f"reason must be at most 123 bytes of UTF-8, not {reason!r}")
         self._loop = asyncio.get_running_loop()
         deadline = self._loop.time() + self._config.close_timeout
-        self._close_code = code
-        self._close_reason = reason
         if self._machine.state in _UP:
+            self._close_code = code
+            self._close_reason = reason
             self._flush(regardless=True)
         self._machine.stopped(self._loop.time())
         self._perform()
+        closer = asyncio.current_task()
+        self._closers.append(closer)
         try:
             while self._machine.state not in _ENDED:
                 await self._change.wait()
@@ -279,6 +288,8 @@ class Connection:
         except asyncio.CancelledError:
             self._drop()
             raise
+        finally:
+            self._closers.remove(closer)
 
     async def wait_closed(self) -> None:
         """Wait for the end of the connection.
@@ -605,8 +616,9 @@ class Connection:
         self._failure.__cause__ = self._cause
 
     def _entered(self, action: core.Action) -> None:
-        if action.state in _UP:
-            self._route()
+        self._route()
+        if self._paused and action.state == core.CLOSING:
+            self._resume()  # behind what nobody reads, the server's close frame would never be seen
         self._call("on_state", self.hooks.get("on_state"), State(action.state))
         if action.state in _ENDED and self._outbox:
             self._report(Undelivered(self._outbox))
@@ -722,7 +734,8 @@ class Connection:
             self._stats.bytes_received += info.bytes_received
             self._stats.bytes_sent += info.bytes_acked
         if self._open_hook_task is not None:
-            self._open_hook_task.cancel()
+            if self._open_hook_task not in self._closers:
+                self._open_hook_task.cancel()
             self._open_hook_task = None
         return link
 
@@ -762,16 +775,21 @@ class Connection:
 
     def _route(self) -> None:
         """Let the link deliver to where messages go now; while a ping is unanswered, by way of the core."""
-        if self._link is not None:
-            probing = self._machine.state == core.PROBING
-            self._link.deliver = self._deliver_proof if probing else self._deliver
+        if self._link is None:
+            return
+        if self._machine.state == core.CLOSING:
+            self._link.deliver = _throw_away
+        elif self._machine.state == core.PROBING:
+            self._link.deliver = self._deliver_proof
+        else:
+            self._link.deliver = self._deliver
 
     def _deliver_proof(self, message: Message) -> None:
         self._heard()
         self._deliver(message)
 
     def _batch_delivered(self) -> None:
-        if self._inbox:
+        if self._inbox and self._machine.state != core.CLOSING:
             self._feed()
             self._arrival.notify()
             self._pause_if_full()
@@ -908,18 +926,24 @@ class Connection:
 
     async def _finish_tasks(self, deadline: float) -> None:
         """Let hooks that are still under way finish until the deadline, then cancel them."""
-        tasks = self._tasks - {asyncio.current_task()}
+        # A server that took all the time must not keep on_close from telling it.
+        deadline = max(deadline, self._loop.time() + _LEAST_FOR_HOOKS)
+        while (tasks := self._other_tasks()) and (left := deadline - self._loop.time()) > 0:
+            await asyncio.wait(tasks, timeout=left)
         if tasks:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(deadline):
-                    await asyncio.wait(tasks)
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(tasks)
+            await asyncio.wait(tasks, timeout=_LEAST_FOR_HOOKS)
+
+    def _other_tasks(self) -> set[asyncio.Task[Any]]:
+        """Return the tasks that this one may wait for: of two hooks that close, neither for the other."""
+        me = asyncio.current_task()
+        others = self._tasks - {me}
+        return others.difference(self._closers) if me in self._tasks else others
 
     def _drop(self) -> None:
         """End at once, because the task that closes the connection was cancelled."""
-        for task in self._tasks:
+        for task in self._tasks - {asyncio.current_task()}:
             task.cancel()
         if self._link is not None:
             self._forget_link().abort()
@@ -974,6 +998,10 @@ class _Receiver(LinkEvents):
 
 def _is_coroutine_function(hook: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(type(hook).__call__)
+
+
+def _throw_away(message: Message) -> None:
+    """Takes what arrives while we close."""
 
 
 def _is_cancelled() -> bool:
