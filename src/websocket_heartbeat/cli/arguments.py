@@ -45,7 +45,7 @@ def header(text: str) -> tuple[str, str]:
         raise argparse.ArgumentTypeError("must be NAME:VALUE, and has no colon")
     field = (name.strip(), value.strip())
     try:
-        check_headers("it", [field])
+        check_headers("header", [field])
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return field

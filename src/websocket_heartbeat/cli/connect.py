@@ -1,8 +1,10 @@
-"""Talks to a WebSocket server: sends each line of standard input, prints each message.
+"""Talks to a WebSocket server: sends each line of standard input, prints each
+message.
 
-The connection outlives its links: what happens to them is told on standard error, and what is typed meanwhile
-is sent to the next one. Ends at the end of input (Ctrl-D), once all was sent, and on Ctrl-C. The exit status
-is 0, or 1 if the connection failed for good.
+The connection outlives its links: what happens to them is told on standard
+error, and what is typed meanwhile is sent to the next one. Ends at the end of
+input (Ctrl-D) once all was sent, and on Ctrl-C. The exit status is 0, or 1 if
+the connection failed for good or lines were left that could not be sent.
 """
 
 import argparse
@@ -63,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _url(text: str) -> str:
     try:
-        return check_url("it", text, ("ws", "wss"))
+        return check_url("the URL", text, ("ws", "wss"))
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
@@ -86,11 +88,20 @@ async def _talk(arguments: argparse.Namespace) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             done.set()
 
+    left_over = False
+
+    def went_wrong(error: Exception) -> None:
+        nonlocal left_over
+        left_over = left_over or isinstance(error, Undelivered)
+        # Why an attempt failed is told with the retry.
+        if isinstance(error, Undelivered | HookFailed):
+            _tell(str(error))
+
     connection.on_message = received
     connection.on_open = _opened
     connection.on_close = _gone
     connection.on_reconnect = _retries
-    connection.on_error = _went_wrong
+    connection.on_error = went_wrong
     try:
         async with connection:
             ends = [
@@ -105,7 +116,7 @@ async def _talk(arguments: argparse.Namespace) -> int:
     except ConnectionFailed as failure:
         _tell(f"failed for good: {failure}")
         return 1
-    return 0
+    return 1 if left_over else 0
 
 
 async def _send_input(connection: Connection) -> None:
@@ -160,12 +171,6 @@ def _gone(event: CloseEvent) -> None:
 
 def _retries(event: ReconnectEvent) -> None:
     _tell(f"retry {event.attempt} in {event.delay:.1f} s: {event.reason}")
-
-
-def _went_wrong(error: Exception) -> None:
-    # Why an attempt failed is told with the retry.
-    if isinstance(error, Undelivered | HookFailed):
-        _tell(str(error))
 
 
 def _tell(text: str) -> None:

@@ -1,6 +1,8 @@
-"""Runs a server that sends every message back, answers heartbeats and drops silent clients.
+"""Runs a server that sends every message back, answers heartbeats and drops
+silent clients.
 
-Ends on Ctrl-C or SIGTERM: clients are asked to go with 1001, and the exit status is 0.
+Prints its URL on standard output. Ends on Ctrl-C or SIGTERM: clients are asked
+to go with 1001, and the exit status is 0.
 """
 
 import argparse

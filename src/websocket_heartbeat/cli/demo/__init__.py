@@ -1,25 +1,33 @@
-"""Shows what the client does when its network fails, with a real server and a proxy that does harm.
+"""Shows what the client does when its network fails: a real server, a proxy that
+does harm, a real client.
 
-Eight scenes on loopback: traffic, idleness, a frozen link, a reset, a server that is killed and
-restarted, one that accepts and closes, a handshake that hangs, a client whose own loop stalls. The exit
-status is 0 only if every fault was noticed within its bound (interval + timeout; open_timeout for the
-handshake), give or take 0.25 s for a busy machine, and recovered from; if there was no false alarm; and
-if no message was lost in silence.
+Eight scenes on loopback: traffic, idleness, a frozen link, a reset, a server
+that is killed and restarted, one that accepts and closes, a handshake that
+hangs, a client whose own loop stalls. The exit status is 0 only if every fault
+was noticed within its bound (interval + timeout; for the handshake
+open_timeout), give or take the tolerance below, and recovered from; if there
+was no false alarm; and if no message was lost in silence.
 
 With --json, one JSON object is all that is printed:
   ok            whether the exit status is 0
-  seed, seconds as given; duration: the seconds that it took
-  settings      of the client, in seconds: interval, timeout, open_timeout, backoff_initial, backoff_maximum,
-                stable_after; and tolerance, the 0.25 s above
-  outcomes      one object a scene, in order: scene, passed, verdict (for a person), bound, noticed_after,
-                recovered_after (seconds or null), attempts (links tried)
-  false_alarms  links given up though nothing was wrong
-  messages      sent, echoed, uncertain (handed to a link that died before the echo), uncertain_arrived
-                (those of them that had reached the server), queued (still waiting for a link), lost (none of
-                these: must be 0), unexpected (echoes altered or repeated: must be 0)
+  seed, seconds as given, or chosen
+  duration      the seconds that it took
+  settings      of the client, in seconds: interval, timeout, open_timeout,
+                initial and maximum (of the back-off), stable_after; and the
+                tolerance: 0.25, or more in proportion above --seconds 30
+  outcomes      one object a scene, in order: scene, passed, verdict (for a
+                person), bound, noticed_after, recovered_after (seconds or
+                null), attempts (links tried)
+  false_alarms  links given up though nothing was wrong: must be 0
+  messages      sent; echoed; uncertain: handed to a link that died before the
+                echo; uncertain_arrived: those of them that the server has
+                received; queued: still waiting for a link; lost: none of
+                these, must be 0; unexpected: echoes that were altered or
+                repeated, must be 0
   links, attempts, pings
-                how many links opened, how many were tried, how many heartbeats were sent
-  timeline      objects with at (seconds since the start), state, event, why, round_trip (seconds or null)
+                links that opened, links that were tried, heartbeats sent
+  timeline      objects with at (seconds since the start), state, event, why,
+                round_trip (seconds or null)
 """
 
 import argparse

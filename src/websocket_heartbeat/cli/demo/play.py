@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from random import Random
 
 from websocket_heartbeat.cli.demo.ledger import Ledger
@@ -15,16 +15,16 @@ from websocket_heartbeat.config import Backoff, Heartbeat
 from websocket_heartbeat.errors import HookFailed
 from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, State
 
-TOLERANCE = 0.25
-"""Seconds by which a notice may miss its bound: what a busy machine may take to let us run."""
-
 USUAL_SECONDS = 30.0
 """How long the play takes at a heartbeat of one second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The settings of the client, in seconds: those for a demo of 30 s, scaled."""
+    """The settings of the client, in seconds: those for a demo of 30 s, scaled.
+
+    tolerance: by how much a notice may miss its bound: what a busy machine may take to let us run.
+    """
 
     interval: float
     timeout: float
@@ -32,12 +32,21 @@ class Pace:
     initial: float
     maximum: float
     stable_after: float
+    tolerance: float
 
     @classmethod
     def of(cls, seconds: float) -> "Pace":
         """Return the settings for a demo of about so many seconds."""
         unit = seconds / USUAL_SECONDS
-        return cls(unit, unit, 1.5 * unit, 0.5 * unit, unit, unit)
+        return cls(
+            interval=unit,
+            timeout=unit,
+            open_timeout=1.5 * unit,
+            initial=0.5 * unit,
+            maximum=unit,
+            stable_after=unit,
+            tolerance=max(0.25, 0.25 * unit),
+        )
 
 
 class Play:
@@ -120,15 +129,7 @@ class Play:
             seed=self._seed,
             seconds=self._seconds,
             duration=self.elapsed,
-            settings={
-                "interval": pace.interval,
-                "timeout": pace.timeout,
-                "open_timeout": pace.open_timeout,
-                "backoff_initial": pace.initial,
-                "backoff_maximum": pace.maximum,
-                "stable_after": pace.stable_after,
-                "tolerance": TOLERANCE,
-            },
+            settings=asdict(pace),
             outcomes=outcomes,
             false_alarms=self._false_alarms,
             messages=self.ledger.account(stage.received),
@@ -259,7 +260,9 @@ class Play:
 
     async def _notice(self, struck: float, bound: float) -> float | None:
         """Return when the link was given up, None if that does not happen."""
-        await self._until(lambda: self._lost_since(struck) is not None, bound + TOLERANCE + self._unit)
+        await self._until(
+            lambda: self._lost_since(struck) is not None, bound + self._pace.tolerance + self._unit
+        )
         return self._lost_since(struck)
 
     async def _heal(self, cure: Callable[[], Awaitable[float]], what: str) -> float:
@@ -284,7 +287,7 @@ class Play:
         recovered = opened - healed
         self._harmed = False
         await asyncio.sleep(1.2 * self._unit)
-        if after > bound + TOLERANCE:
+        if after > bound + self._pace.tolerance:
             verdict = f"noticed in {after:.2f} s, later than {bound:.2f} s"
             return Outcome(name, False, verdict, bound, after, recovered, attempts)
         verdict = f"noticed in {after:.2f} s, recovered in {recovered:.2f} s"

@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from websocket_heartbeat.cli.demo.play import TOLERANCE, Pace, Play
+from websocket_heartbeat.cli.demo.play import Pace, Play
 from websocket_heartbeat.cli.demo.report import Entry, Outcome, Report
 
 WIDTH = 80
@@ -133,7 +133,8 @@ class Screen:
             self._print(f"Echoes that nobody asked for: {messages.unexpected}.", "red")
         if report.ok:
             late = any((outcome.noticed_after or 0) > (outcome.bound or 0) for outcome in report.outcomes)
-            busy = f"\n(A busy machine is granted {TOLERANCE} s beyond each bound.)" if late else ""
+            grant = report.settings["tolerance"]
+            busy = f"\n(Timers are granted {grant:.2g} s beyond each bound.)" if late else ""
             self._print(
                 f"All is well: every fault was noticed in time and recovered from.{busy}", "bold green"
             )
