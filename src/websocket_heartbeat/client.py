@@ -652,7 +652,8 @@ class Connection:
         config = self._config
         request = await self._prepare()
         may_refresh = callable(config.additional_headers)
-        for _ in range(MAX_REDIRECTS + 1):
+        redirects = 0
+        while redirects <= MAX_REDIRECTS:
             try:
                 return await config.engine.open(request, receiver)
             except HandshakeRejected as rejected:
@@ -660,7 +661,8 @@ class Connection:
                     may_refresh = False
                     request = await self._prepare()
                 elif is_redirect(rejected):
-                    request = redirected(request, rejected)
+                    request = redirected(config, request, rejected)
+                    redirects += 1
                 else:
                     raise
         raise RedirectRefused(f"more than {MAX_REDIRECTS} redirects")

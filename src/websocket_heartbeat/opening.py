@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
 from websocket_heartbeat.config import Config, check_headers, check_url
 from websocket_heartbeat.engines.base import OpenRequest
-from websocket_heartbeat.errors import HandshakeError, HandshakeRejected, HookFailed
+from websocket_heartbeat.errors import HandshakeError, HandshakeRejected, HookFailed, ProxyFailed
 
 MAX_REDIRECTS = 5
 
@@ -45,7 +45,7 @@ async def prepare(config: Config) -> OpenRequest:
         headers=headers,
         subprotocols=config.subprotocols,
         ssl=config.ssl,
-        proxy=_environment_proxy(url) if config.proxy is True else config.proxy,
+        proxy=_proxy(config, url),
     )
 
 
@@ -54,7 +54,7 @@ def is_redirect(rejected: HandshakeRejected) -> bool:
     return rejected.status in _REDIRECTS and rejected.header("Location") is not None
 
 
-def redirected(request: OpenRequest, rejected: HandshakeRejected) -> OpenRequest:
+def redirected(config: Config, request: OpenRequest, rejected: HandshakeRejected) -> OpenRequest:
     """Return the request that the redirect asks for.
 
     Another origin gets none of the user's headers, which were meant for the first one.
@@ -62,17 +62,24 @@ def redirected(request: OpenRequest, rejected: HandshakeRejected) -> OpenRequest
     Raises:
         RedirectRefused: from wss to ws, or to what is no WebSocket URL.
     """
-    target = urlsplit(urljoin(request.url, rejected.header("Location")))
-    target = target._replace(scheme=_WS_SCHEMES.get(target.scheme, target.scheme), fragment="")
-    url, _ = _without_credentials(urlunsplit(target))
+    problem = ""
+    url = request.url
     try:
-        check_url("Location", url, ("ws", "wss"))
+        target = urlsplit(urljoin(request.url, rejected.header("Location")))
+        target = target._replace(scheme=_WS_SCHEMES.get(target.scheme, target.scheme), fragment="")
+        url = check_url("Location", urlunsplit(target), ("ws", "wss"))
+        url, _ = _without_credentials(url)
     except ValueError as error:
-        raise RedirectRefused(f"the server redirects to an unusable place: {error}") from None
-    if request.url.startswith("wss:") and target.scheme == "ws":
+        # Python's own texts quote the part that they dislike, which may be a password.
+        problem = str(error) if str(error).startswith("Location") else "its Location is not a URL"
+    if problem:  # raised out here, it does not carry along an exception that holds the URL
+        raise RedirectRefused(f"the server redirects to an unusable place: {problem}")
+    if request.url.startswith("wss:") and url.startswith("ws:"):
         raise RedirectRefused("the server redirects from wss to ws, which would give up encryption")
     same_origin = _origin(url) == _origin(request.url)
-    return replace(request, url=url, headers=request.headers if same_origin else ())
+    return replace(
+        request, url=url, headers=request.headers if same_origin else (), proxy=_proxy(config, url)
+    )
 
 
 async def _fresh(name: str, provider: Any, check: Callable[[Any], Any]) -> Any:
@@ -112,8 +119,16 @@ def _origin(url: str) -> tuple[str, str | None, int]:
     return parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme]
 
 
+def _proxy(config: Config, url: str) -> str | None:
+    return _environment_proxy(url) if config.proxy is True else config.proxy
+
+
 def _environment_proxy(url: str) -> str | None:
-    """Find the proxy that HTTPS_PROXY, ALL_PROXY, NO_PROXY and the like, or the system's settings, name."""
+    """Find the proxy that HTTPS_PROXY, ALL_PROXY, NO_PROXY and the like, or the system's settings, name.
+
+    Raises:
+        ProxyFailed: what they name is no proxy.
+    """
     parts = urlsplit(url)
     if urllib.request.proxy_bypass(f"{parts.hostname}:{parts.port or _PORTS[parts.scheme]}"):
         return None
@@ -122,7 +137,10 @@ def _environment_proxy(url: str) -> str | None:
     for scheme in ("wss", "https", "all") if parts.scheme == "wss" else ("ws", "https", "http", "all"):
         if proxies.get(scheme):
             proxy = proxies[scheme].replace("socks5h://", "socks5://", 1).replace("socks://", "socks5://", 1)
-            return check_url(
-                f"the environment's {scheme} proxy", proxy, ("http", "https", "socks4", "socks5")
-            )
+            if "://" not in proxy:  # as curl has it
+                proxy = f"http://{proxy}"
+            try:
+                return check_url("it", proxy, ("http", "https", "socks4", "socks5"))
+            except ValueError as error:
+                raise ProxyFailed(f"the environment's {scheme} proxy cannot be used: {error}") from None
     return None

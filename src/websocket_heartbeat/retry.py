@@ -21,6 +21,7 @@
 import re
 import ssl
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from websocket_heartbeat.config import Config
@@ -78,10 +79,16 @@ def _retry_after(rejected: HandshakeRejected) -> float:
     value = (rejected.header("Retry-After") or "").strip()
     if value.isascii() and value.isdigit():
         return float(value)
+    then = _time(value)
+    # Against the server's own clock: ours may be wrong by more than the delay. Without one, ours must do.
+    now = _time(rejected.header("Date")) or datetime.now(UTC)
+    return max(0.0, (then - now).total_seconds()) if then is not None else 0.0
+
+
+def _time(date: str | None) -> datetime | None:
+    """Read an HTTP date, in any form of RFC 9110, section 5.6.7; all are in UTC."""
     try:
-        then = parsedate_to_datetime(value)
-        # Against the server's own clock: ours may be wrong by more than the delay.
-        now = parsedate_to_datetime(rejected.header("Date") or "")
-        return max(0.0, (then - now).total_seconds())
-    except (ValueError, TypeError):
-        return 0.0
+        time = parsedate_to_datetime(date or "")
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time
