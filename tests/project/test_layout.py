@@ -1,0 +1,47 @@
+"""The promises that the repository makes about itself: who imports whom, and what it must not contain."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def python(code: str) -> str:
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+def test_importing_the_package_loads_no_optional_dependency() -> None:
+    optional = {"rich", "websockets", "aiohttp", "uvloop", "pytest", "pscript", "hypothesis", "matplotlib"}
+    loaded = python("import sys, websocket_heartbeat; print(' '.join(sys.modules))").split()
+    assert not optional & set(loaded)
+
+
+def test_the_layers_of_the_design_hold() -> None:
+    linter = Path(sys.executable).with_name("lint-imports")
+    result = subprocess.run([linter], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+
+
+def test_nothing_committed_names_a_path_of_a_machine_or_a_package_index() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode != 0:  # an unpacked source archive
+        return
+    # In pieces, so that this file does not find itself.
+    forbidden = [
+        "/wo" + "rk/",
+        "/ro" + "ot/",
+        "registry.npm" + "js",
+        "files.python" + "hosted",
+        "pypi" + ".org/simple",
+    ]
+    found = []
+    for name in filter(None, listed.stdout.split("\0")):
+        path = ROOT / name
+        if not path.is_file():
+            continue
+        text = path.read_text(encoding="utf-8", errors="replace")
+        found += [f"{name}: {word}" for word in forbidden if word in text]
+    assert found == []
