@@ -49,6 +49,11 @@ class MemoryPeer:
         """Let what the client sends pile up in its write buffer."""
         self.reads = False
 
+    def start_reading(self) -> None:
+        """Take all that has piled up, and read on."""
+        self.reads = True
+        self.link.drain()
+
     def _end(self, closure: Closure) -> None:
         if not self.link.ended:
             self.link.ended = True
@@ -64,7 +69,7 @@ class MemoryLink(Link):
         self._heard_at = self._loop.time()
         self._paused = False
         self._unread: list[Message] = []
-        self._buffered = 0
+        self._unsent: list[Message] = []
         self.native = peer
         self.ended = False
 
@@ -86,10 +91,21 @@ class MemoryLink(Link):
             self._peer._events.deliver_failed(error)
 
     def send(self, message: Message) -> None:
-        if not self._peer.reads:
-            self._buffered += len(message)
-        elif not self._peer.frozen:
+        if self.ended or self._peer.frozen:
+            return
+        if self._peer.reads:
             self._peer.received.append(message)
+        else:
+            self._unsent.append(message)
+
+    def drain(self) -> None:
+        """Give the peer what has piled up."""
+        was_full = self.full
+        for message in self._unsent:
+            self._peer.received.append(message)
+        self._unsent.clear()
+        if was_full and not self.ended:
+            self._peer._events.writable()
 
     def ping(self) -> None:
         if self._peer.frozen or not self._peer.reads:
@@ -129,11 +145,11 @@ class MemoryLink(Link):
 
     @property
     def buffered(self) -> int:
-        return self._buffered
+        return sum(len(message) for message in self._unsent)
 
     @property
     def full(self) -> bool:
-        return self._buffered > WRITE_LIMIT
+        return self.buffered > WRITE_LIMIT
 
     @property
     def heard_at(self) -> float:
