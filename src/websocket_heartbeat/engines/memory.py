@@ -78,7 +78,7 @@ class MemoryLink(Link):
         if self.ended:
             return
         self._heard_at = self._loop.time()
-        if self._paused:
+        if self._paused or self._unread:
             self._unread.append(message)
             return
         self._deliver(message)
