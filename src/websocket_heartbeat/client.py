@@ -269,7 +269,7 @@ class Connection:
             raise ValueError(f"code must be 1000 or from 3000 to 4999, not {code!r}")
         if not isinstance(reason, str):
             raise TypeError(f"reason must be a str, not {type(reason).__name__}")
-        if len(str(check_message("reason", reason, len(reason) * 4)).encode()) > 123:
+        if len(str(check_message("reason", reason)).encode()) > 123:
             raise ValueError(f"reason must be at most 123 bytes of UTF-8, not {reason!r}")
         self._loop = asyncio.get_running_loop()
         deadline = self._loop.time() + self._config.close_timeout
@@ -394,6 +394,13 @@ class Connection:
             return await self.__anext__()
         except StopAsyncIteration:
             raise ConnectionClosed("the connection is closed") from None
+
+    async def recv_waiting(self) -> list[Message]:
+        """Return every message that waits, in order, and at least one; otherwise as `recv`."""
+        messages = [await self.recv()]
+        while "on_message" not in self.hooks and (self._batch or self._inbox):
+            messages.append(self._next_message())
+        return messages
 
     # Sending
 

@@ -111,7 +111,7 @@ def check_headers(name: str, headers: object) -> list[tuple[str, str]]:
     return pairs
 
 
-def check_message(name: str, message: object, max_size: int) -> Message:
+def check_message(name: str, message: object, max_size: int | None = None) -> Message:
     """Return a message as an exact str or as bytes; raise naming the argument otherwise."""
     if isinstance(message, str):
         if type(message) is not str:
@@ -129,7 +129,7 @@ def check_message(name: str, message: object, max_size: int) -> Message:
         size = len(message)
     else:
         raise TypeError(f"{name} must be str or bytes-like, not {type(message).__name__}")
-    if size > max_size:
+    if max_size is not None and size > max_size:
         raise ValueError(f"{name} is of {size} bytes, above max_size={max_size}")
     return message
 

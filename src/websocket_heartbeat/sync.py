@@ -1,0 +1,276 @@
+"""The same connection for blocking code: a portal to the asyncio one, on a background loop.
+
+All connections of the process share one background thread. It starts with the first connection and ends with
+the last one; what is still open when the interpreter exits is closed then. After a fork the child has no
+background thread: connections made before are of no use there, new ones work.
+"""
+
+import asyncio
+import atexit
+import os
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from functools import update_wrapper
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypeVar
+
+from websocket_heartbeat import client
+from websocket_heartbeat.errors import ConnectionClosed
+from websocket_heartbeat.events import Message, State, Stats
+from websocket_heartbeat.hooks import Hook
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_LAST_TASKS = 1.0
+"""Seconds that calls of other threads have to end once the last connection is closed."""
+
+
+class _Portal:
+    """The background thread and its loop, for as long as somebody uses them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users: set[Connection] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def enter(self, user: "Connection") -> None:
+        with self._lock:
+            self._users.add(user)
+            if self._thread is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(
+                    target=_run, args=(self._loop,), name="websocket-heartbeat", daemon=True
+                )
+                self._thread.start()
+
+    def leave(self, user: "Connection") -> None:
+        with self._lock:
+            self._users.discard(user)
+            if self._users or self._thread is None or self._loop is None:
+                return
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+
+    def run(self, function: Callable[P, Coroutine[Any, Any, R]], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run a coroutine function in the background and wait for it."""
+        self.refuse_own_thread()
+        if self._loop is None:
+            raise ConnectionClosed("the connection is closed")
+        coroutine = function(*args, **kwargs)
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # after a KeyboardInterrupt nobody waits any more
+            raise
+
+    def refuse_own_thread(self) -> None:
+        """Raise where waiting would be waiting for oneself."""
+        if self.is_own_thread:
+            raise RuntimeError(
+                "a hook runs on the background thread and must not wait there; it may only send"
+            )
+
+    @property
+    def is_own_thread(self) -> bool:
+        return threading.current_thread() is self._thread
+
+    def close_all(self) -> None:
+        for user in list(self._users):
+            user.close()
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    loop.run_forever()
+    # Other threads may still wait for what has just come to its end.
+    if tasks := asyncio.all_tasks(loop):
+        loop.run_until_complete(asyncio.wait(tasks, timeout=_LAST_TASKS))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+
+
+_portal = _Portal()
+
+
+def _forget_the_parents_thread() -> None:
+    global _portal
+    _portal = _Portal()
+
+
+atexit.register(lambda: _portal.close_all())
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_the_parents_thread)
+
+
+class Connection:
+    """One connection over many links, for blocking code; made by `connect`.
+
+    Safe to use from several threads. Everything means what it means in `websocket_heartbeat.Connection`.
+    Hooks are called on the background thread, which all connections share, so they must not block; there
+    `send` does not wait and raises SendQueueFull instead.
+    """
+
+    on_open = Hook[client.OpenHook](
+        "Called with an OpenEvent whenever a link has opened; its sends go first."
+    )
+    on_message = Hook[client.MessageHook](
+        "Called with each message, in order; iteration then yields nothing."
+    )
+    on_close = Hook[client.CloseHook]("Called with a CloseEvent whenever an open link is gone.")
+    on_error = Hook[client.ErrorHook]("Called with an exception that has no other way to you.")
+    on_reconnect = Hook[client.ReconnectHook]("Called with a ReconnectEvent when a retry is scheduled.")
+    on_state = Hook[client.StateHook]("Called with each State entered.")
+
+    def __init__(self, connection: client.Connection) -> None:
+        self._connection = connection
+        self._portal = _portal
+        self._received: list[Message] = []  # taken from the connection at once, the next one last
+        self._reading = threading.Lock()
+        self.hooks = connection.hooks
+
+    def __enter__(self) -> Self:
+        self._portal.enter(self)
+        try:
+            self._portal.run(self._start)
+        except BaseException:
+            self._portal.leave(self)
+            raise
+        return self
+
+    async def _start(self) -> None:
+        self._connection.start()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close the connection for good; return within `close_timeout`. Does nothing the second time."""
+        try:
+            self._portal.run(self._connection.close, code, reason)
+        except ConnectionClosed:
+            return
+        self._portal.leave(self)
+
+    def wait_closed(self) -> None:
+        """Wait for the end of the connection; raise ConnectionFailed if it has failed for good."""
+        self._portal.run(self._connection.wait_closed)
+
+    def wait_open(self, timeout: float | None = None) -> None:
+        """Wait until a link is open; raise TimeoutError after `timeout` seconds, None (default) for never."""
+        self._portal.run(self._connection.wait_open, timeout)
+
+    def reconnect_now(self) -> None:
+        """Skip the wait before the next attempt, or replace the open link by a new one at once."""
+        self._portal.run(self._reconnect_now)
+
+    async def _reconnect_now(self) -> None:
+        self._connection.reconnect_now()
+
+    @property
+    def state(self) -> State:
+        """Where the connection stands."""
+        return self._connection.state
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection has ended for good."""
+        return self._connection.closed
+
+    @property
+    def latency(self) -> float | None:
+        """Seconds from the last answered heartbeat to its answer; None before the first."""
+        return self._connection.latency
+
+    @property
+    def stats(self) -> Stats:
+        """What the connection has done so far: a snapshot."""
+        return self._connection.stats
+
+    def __repr__(self) -> str:
+        return repr(self._connection)
+
+    def __iter__(self) -> Iterator[Message]:
+        return self
+
+    def __next__(self) -> Message:
+        try:
+            return self.recv()
+        except ConnectionClosed:
+            raise StopIteration from None
+
+    def recv(self, timeout: float | None = None) -> Message:
+        """Return the next message, waiting for it across reconnects.
+
+        timeout: seconds; None (default) waits for ever.
+
+        Raises:
+            TimeoutError: none came in time; none is lost.
+            ConnectionClosed: our own side closed the connection.
+            ConnectionFailed: it has failed for good.
+        """
+        self._portal.refuse_own_thread()
+        started = time.monotonic()
+        if not self._reading.acquire(timeout=-1 if timeout is None else timeout):
+            raise TimeoutError("another thread reads from this connection")
+        try:
+            if not self._received:
+                left = None if timeout is None else timeout - (time.monotonic() - started)
+                self._received = self._portal.run(self._receive, left)
+                self._received.reverse()
+            return self._received.pop()
+        finally:
+            self._reading.release()
+
+    async def _receive(self, timeout: float | None) -> list[Message]:
+        async with asyncio.timeout(timeout):
+            return await self._connection.recv_waiting()
+
+    def send(self, message: Message | bytearray | memoryview) -> None:
+        """Hand a message to the open link, or let it wait in the send queue; block only while that is full.
+
+        Within a hook it does not wait and raises SendQueueFull where it would have to.
+
+        Raises:
+            as `websocket_heartbeat.Connection.send`.
+        """
+        if self._portal.is_own_thread:
+            self._connection.send_nowait(message)
+        else:
+            self._portal.run(self._connection.send, message)
+
+    def drain(self) -> None:
+        """Wait until every queued message was handed to a link whose write buffer is not full."""
+        self._portal.run(self._connection.drain)
+
+    def hook_changed(self, name: str) -> None:
+        """Called by a Hook of this connection when it was set or removed."""
+        if self._connection.state is State.IDLE or self._portal.is_own_thread:
+            self._connection.hook_changed(name)
+        else:
+            self._portal.run(self._hook_changed, name)
+
+    async def _hook_changed(self, name: str) -> None:
+        self._connection.hook_changed(name)
+
+
+def _blocking(connect: Callable[P, client.Connection]) -> Callable[P, Connection]:
+    """Give a function the signature of `connect`, which is written once."""
+
+    def blocking_connect(*args: P.args, **kwargs: P.kwargs) -> Connection:
+        return Connection(connect(*args, **kwargs))
+
+    return update_wrapper(blocking_connect, connect)
+
+
+connect = _blocking(client.connect)
