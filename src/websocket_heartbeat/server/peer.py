@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+import sys
 from collections import deque
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
+from websocket_heartbeat.config import check_message
 from websocket_heartbeat.engines.base import Closure, Link
 from websocket_heartbeat.errors import ProtocolViolation
 from websocket_heartbeat.events import Message
@@ -82,10 +84,10 @@ class Peer:
         peer whose buffer passes `write_limit` bytes is dropped.
 
         Raises:
-            TypeError: the message is neither str nor bytes.
+            TypeError: the message is neither str nor bytes-like.
+            ValueError: the text holds a lone surrogate, which UTF-8 cannot carry.
         """
-        if not isinstance(message, str | bytes):
-            raise TypeError(f"message must be str or bytes, not {type(message).__name__}")
+        message = check_message("message", message, sys.maxsize)
         if self._ended:
             return
         self._link.send(message)

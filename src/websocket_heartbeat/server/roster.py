@@ -15,7 +15,7 @@ from websocket_heartbeat.server.handshake import Request
 from websocket_heartbeat.server.peer import Peer
 from websocket_heartbeat.server.policy import Policy
 
-_GRACE = 1.0
+_GRACE = 0.1
 """Seconds: a timer this late means that our own loop was blocked, and for so long nobody is judged."""
 
 _POLITE = 0.8
@@ -107,17 +107,17 @@ class Roster:
         if self._timer is None or due < self._timer.when():
             self._arm(due)
 
-    def _arm(self, due: float) -> None:
+    def _arm(self, due: float, after_grace: bool = False) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_at(due, self._wake, due)
+        self._timer = asyncio.get_running_loop().call_at(due, self._wake, due, after_grace)
 
-    def _wake(self, planned: float) -> None:
+    def _wake(self, planned: float, after_grace: bool) -> None:
         now = asyncio.get_running_loop().time()
         self._timer = None
-        if now - planned > _GRACE:
+        if now - planned > _GRACE and not after_grace:
             # Read first: where the kernel does not tell, what waits unread looks like silence.
-            self._arm(now + _GRACE)
+            self._arm(now + _GRACE, after_grace=True)
             return
         while self._due and self._due[0][0] <= now:
             _, number = heapq.heappop(self._due)

@@ -1,0 +1,127 @@
+"""A client that sends byte for byte what a test says, and records what a server and its peers do."""
+
+import asyncio
+import base64
+import os
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from websocket_heartbeat.server import Peer, Server
+
+PATIENCE = 20.0
+"""Seconds that anything may take before a test gives up waiting for it."""
+
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
+
+
+@dataclass
+class Raw:
+    """A client over bare streams. Answers nothing by itself, neither pings nor close frames."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    head: bytes = b""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of the answer to the handshake."""
+        return int(self.head.split(b" ", 2)[1])
+
+    def frame(self, opcode: int, payload: bytes = b"", *, fin: bool = True, masked: bool = True) -> None:
+        """Write one frame."""
+        self.writer.write(frame(opcode, payload, fin=fin, masked=masked))
+
+    async def read(self) -> tuple[int, bytes]:
+        """Read one whole frame."""
+        async with asyncio.timeout(PATIENCE):
+            first, second = await self.reader.readexactly(2)
+            size = second & 127
+            if size >= 126:
+                size = int.from_bytes(await self.reader.readexactly(2 if size == 126 else 8))
+            return first & 15, await self.reader.readexactly(size)
+
+    async def close_code(self) -> int:
+        """Read on to the close frame and return its code."""
+        while True:
+            opcode, payload = await self.read()
+            if opcode == CLOSE:
+                return int.from_bytes(payload[:2])
+
+    async def end(self) -> str:
+        """Read to the end of the connection, and say whether it was an end of file or a reset."""
+        async with asyncio.timeout(PATIENCE):
+            try:
+                while await self.reader.read(65536):
+                    pass
+            except ConnectionResetError:
+                return "reset"
+            return "end of file"
+
+
+def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, masked: bool = True) -> bytes:
+    """Return one frame as a client sends it."""
+    mask = os.urandom(4) if masked else b""
+    bit = 128 if masked else 0
+    if len(payload) < 126:
+        size = bytes([bit | len(payload)])
+    elif len(payload) < 65536:
+        size = bytes([bit | 126]) + len(payload).to_bytes(2)
+    else:
+        size = bytes([bit | 127]) + len(payload).to_bytes(8)
+    if masked:
+        key = (mask * (len(payload) // 4 + 1))[: len(payload)]
+        payload = (int.from_bytes(payload) ^ int.from_bytes(key)).to_bytes(len(payload))
+    return bytes([(128 if fin else 0) | opcode]) + size + mask + payload
+
+
+@asynccontextmanager
+async def connect(server: Server) -> AsyncIterator[Raw]:
+    """Open a bare TCP connection to the server."""
+    reader, writer = await asyncio.open_connection(server.host, server.port, limit=2**24)
+    try:
+        yield Raw(reader, writer)
+    finally:
+        writer.transport.abort()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+
+@asynccontextmanager
+async def client(
+    server: Server, target: str = "/", headers: str = "", tail: bytes = b"", tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Raw]:
+    """Connect and do the handshake; `tail` goes out in the same write."""
+    reader, writer = await asyncio.open_connection(server.host, server.port, limit=2**24, ssl=tls)
+    try:
+        key = base64.b64encode(os.urandom(16)).decode()
+        writer.write(
+            f"GET {target} HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n{headers}\r\n".encode()
+            + tail
+        )
+        async with asyncio.timeout(PATIENCE):
+            head = await reader.readuntil(b"\r\n\r\n")
+        yield Raw(reader, writer, head)
+    finally:
+        writer.transport.abort()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+
+class Closes:
+    """An on_close hook that remembers."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, int | None, str]] = []
+
+    def __call__(self, peer: Peer, code: int | None, reason: str) -> None:
+        self.seen.append((peer.id, code, reason))
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for a condition."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110  # most conditions have no event
+            await asyncio.sleep(0.002)

@@ -1,0 +1,343 @@
+"""Hooks see messages in order, with bounded memory, and the end of each peer once."""
+
+import asyncio
+import logging
+
+import pytest
+import websockets
+from tests.server.conftest import Run
+from tests.server.raw import BINARY, PATIENCE, PING, PONG, TEXT, Closes, client, frame, until
+
+from websocket_heartbeat.events import Message
+from websocket_heartbeat.server import Peer, serve
+
+
+def test_without_a_hook_messages_are_echoed_as_what_they_are(run: Run) -> None:
+    async def main() -> None:
+        async with serve() as server, websockets.connect(server.url("/x"), max_size=None) as ws:
+            sizes = (0, 1, 125, 126, 8192, 8193, 65535, 65536, 300_000, 9_000)
+            for size in sizes:  # at once, so that the server answers several in one turn of its loop
+                await ws.send("é" * (size // 2))
+                await ws.send(bytes(size))
+            for size in sizes:
+                assert await ws.recv() == "é" * (size // 2)
+                assert await ws.recv() == bytes(size)
+
+    run(main())
+
+
+def test_many_large_messages_sent_at_once_arrive_whole_though_the_socket_is_full(run: Run) -> None:
+    sizes = (200_000, 9_000, 70_000, 100, 400_000, 8_500)
+
+    def burst(peer: Peer) -> None:
+        for size in sizes:
+            peer.send(bytes([size % 251]) * size)
+
+    async def main() -> None:
+        async with serve(on_open=burst) as server, websockets.connect(server.url(), max_size=None) as ws:
+            for size in sizes:
+                async with asyncio.timeout(PATIENCE):
+                    assert await ws.recv() == bytes([size % 251]) * size
+
+    run(main())
+
+
+def test_asynchronous_hooks_run_in_order_for_each_peer_and_side_by_side_for_several(run: Run) -> None:
+    async def main() -> None:
+        gates = {"a": asyncio.Event(), "b": asyncio.Event()}
+        begun: list[str] = []
+
+        async def hook(peer: Peer, message: Message) -> None:
+            assert isinstance(message, str)
+            begun.append(message)
+            await gates[message[0]].wait()
+            await asyncio.sleep(0)
+            peer.send(message)
+
+        async with serve(hook) as server, client(server) as first, client(server) as second:
+            for number in b"123":
+                first.frame(TEXT, b"a" + bytes([number]))
+                second.frame(TEXT, b"b" + bytes([number]))
+            await until(lambda: sorted(begun) == ["a1", "b1"])
+            gates["b"].set()
+            assert [await second.read() for _ in range(3)] == [(TEXT, b"b1"), (TEXT, b"b2"), (TEXT, b"b3")]
+            assert "a2" not in begun
+            gates["a"].set()
+            assert [await first.read() for _ in range(3)] == [(TEXT, b"a1"), (TEXT, b"a2"), (TEXT, b"a3")]
+
+    run(main())
+
+
+@pytest.mark.parametrize("size", [1000, 16_384])
+def test_a_peer_that_sends_faster_than_the_hook_works_is_read_more_slowly(run: Run, size: int) -> None:
+    count = 16_000_000 // size  # more than the buffers of two kernels hold
+
+    async def main() -> None:
+        release = asyncio.Event()
+        seen: list[int] = []
+
+        async def slow(peer: Peer, message: Message) -> None:
+            await release.wait()
+            assert isinstance(message, bytes)
+            seen.append(int.from_bytes(message[:4]))
+
+        async with serve(slow) as server, client(server) as raw:
+            (peer,) = server.connections
+            writes = asyncio.create_task(_flood(raw.writer, count, size))
+            await until(lambda: peer._paused)
+            waiting = len(peer._backlog)
+            await asyncio.sleep(0.05)
+            assert len(peer._backlog) == waiting
+            # One read may bring what the buffer of the reader holds above the bound.
+            assert sum(len(message) + 16 for message in peer._backlog) < 1_000_000
+            assert not writes.done()
+            release.set()
+            await until(lambda: len(seen) == count)
+            assert seen == list(range(1, count + 1))
+            await writes
+            raw.frame(PING)
+            assert await raw.read() == (PONG, b"")
+
+    run(main())
+
+
+async def _flood(writer: asyncio.StreamWriter, count: int, size: int) -> None:
+    for number in range(1, count + 1):
+        writer.write(frame(BINARY, number.to_bytes(4).ljust(size, b".")[:size]))
+        await writer.drain()
+
+
+def test_the_hook_for_opening_comes_first_and_messages_wait_for_it(run: Run) -> None:
+    async def main() -> None:
+        release = asyncio.Event()
+        seen: list[str] = []
+
+        async def opened(peer: Peer) -> None:
+            seen.append("opening")
+            await release.wait()
+            seen.append("opened")
+
+        async with (
+            serve(lambda _, message: seen.append(str(message)), on_open=opened) as server,
+            client(server, tail=frame(TEXT, b"early")) as raw,
+        ):
+            raw.frame(PING)
+            assert await raw.read() == (PONG, b"")
+            assert seen == ["opening"]
+            release.set()
+            await until(lambda: len(seen) == 3)
+            assert seen == ["opening", "opened", "early"]
+
+    run(main())
+
+
+def test_a_hook_is_cancelled_when_its_peer_goes_and_told_of_the_end_after_it(run: Run) -> None:
+    async def main() -> None:
+        story: list[str] = []
+
+        async def endless(peer: Peer, message: Message) -> None:
+            story.append("begun")
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(0)
+                story.append("cleaned up")
+
+        async def closed(peer: Peer, code: int | None, reason: str) -> None:
+            await asyncio.sleep(0)
+            story.append(f"closed {code} {reason}")
+
+        async with serve(endless, on_close=closed) as server, websockets.connect(server.url()) as ws:
+            await ws.send("go")
+            await ws.send("never taken")
+            await until(lambda: story)
+            await ws.close(4000, "enough")
+            await until(lambda: len(story) == 3)
+        assert story == ["begun", "cleaned up", "closed 4000 enough"]
+
+    run(main())
+
+
+def test_a_hook_whose_peer_goes_before_its_first_step_leaves_no_coroutine_behind(run: Run) -> None:
+    async def main() -> None:
+        closes = Closes()
+        calls: list[Message] = []
+
+        async def hook(peer: Peer, message: Message) -> None:
+            calls.append(message)
+
+        frames = frame(TEXT, b"hello") + frame(8, (1000).to_bytes(2))
+        async with serve(hook, on_close=closes) as server, client(server) as raw:
+            raw.writer.write(frames)
+            await until(lambda: closes.seen)
+        assert closes.seen == [(1, 1000, "")]
+        assert calls == []
+
+    run(main())
+
+
+def test_a_hook_may_drop_its_own_peer(run: Run) -> None:
+    def at_once(peer: Peer, message: Message) -> None:
+        peer.abort()
+        peer.send("into the void")
+        peer.close()
+
+    async def later(peer: Peer, message: Message) -> None:
+        await asyncio.sleep(0)
+        at_once(peer, message)
+        await asyncio.Event().wait()
+
+    def now_and_later(peer: Peer, message: Message) -> object:
+        peer.abort()
+        return later(peer, message)
+
+    async def main() -> None:
+        for hook in (at_once, later, now_and_later):
+            closes = Closes()
+            async with serve(hook, on_close=closes) as server, client(server) as raw:
+                raw.frame(TEXT, b"x")
+                assert await raw.end() == "reset"
+                await until(lambda: closes.seen)  # noqa: B023
+                assert server.connections == ()
+            assert closes.seen == [(1, None, "aborted")]
+
+    run(main())
+
+
+def test_when_something_that_a_hook_awaits_is_cancelled_the_next_message_is_still_taken(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async def hook(peer: Peer, message: Message) -> None:
+            if message == "first":
+                future = asyncio.get_running_loop().create_future()
+                future.cancel()
+                await future
+            peer.send(message)
+
+        async with serve(hook) as server, client(server) as raw:
+            raw.frame(TEXT, b"first")
+            raw.frame(TEXT, b"second")
+            assert await raw.read() == (TEXT, b"second")
+
+    run(main())
+    assert "on_message for <Peer 1 '/'> raised CancelledError" in caplog.text
+
+
+def test_the_end_of_a_peer_is_told_once_with_code_and_reason(run: Run) -> None:
+    async def main() -> None:
+        closes = Closes()
+        async with serve(on_close=closes) as server:
+            async with websockets.connect(server.url()) as ws:
+                await ws.close(3001, "done für heute")
+            await until(lambda: len(closes.seen) == 1)
+            async with client(server) as raw:
+                raw.frame(8)
+                assert await raw.close_code() == 1000
+            await until(lambda: len(closes.seen) == 2)
+            async with client(server):
+                pass
+            await until(lambda: len(closes.seen) == 3)
+            async with client(server):
+                server.connections[0].close(4003, "go")
+                server.connections[0].abort()
+            await until(lambda: len(closes.seen) == 4)
+        assert closes.seen[0] == (1, 3001, "done für heute")
+        assert closes.seen[1] == (2, None, "ended without a close code")
+        assert closes.seen[2][1] is None
+        assert closes.seen[3] == (4, None, "aborted")
+        assert len(closes.seen) == 4
+
+    run(main())
+
+
+def test_hooks_for_opening_and_closing_that_raise_harm_nothing(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    def opened(peer: Peer) -> None:
+        raise KeyError("secret")
+
+    def closed(peer: Peer, code: int | None, reason: str) -> None:
+        raise OSError("secret")
+
+    async def main() -> None:
+        async with serve(on_open=opened, on_close=closed) as server, websockets.connect(server.url()) as ws:
+            await ws.send("x")
+            assert await ws.recv() == "x"
+        assert server.connections == ()
+
+    run(main())
+    assert "on_open for <Peer 1 '/'> raised KeyError" in caplog.text
+    assert "on_close for <Peer 1 '/'> raised OSError" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_a_peer_that_does_not_read_is_dropped_at_the_write_limit(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        closes = Closes()
+        limit = 300_000
+        async with serve(on_close=closes, write_limit=limit) as server, client(server):
+            (peer,) = server.connections
+            sent = 0
+            while server.connections and sent < 500_000_000:
+                peer.send(bytes(10_000))
+                sent += 10_000
+                await asyncio.sleep(0)
+                assert peer._link.buffered <= limit + 20_000
+            await until(lambda: closes.seen)
+        assert closes.seen == [(1, None, f"did not read: its write buffer passed write_limit={limit}")]
+
+    with caplog.at_level(logging.INFO, "websocket_heartbeat.server"):
+        run(main())
+    assert "<Peer 1 '/'> was dropped: did not read" in caplog.text
+
+
+def test_one_message_above_the_write_limit_drops_its_peer_only_if_it_does_not_fit_the_socket(
+    run: Run,
+) -> None:
+    async def main() -> None:
+        async with serve(write_limit=0) as server, websockets.connect(server.url()) as ws:
+            server.connections[0].send("fits")
+            assert await ws.recv() == "fits"
+
+    run(main())
+
+
+def test_pings_of_a_peer_that_does_not_read_fill_no_memory(run: Run) -> None:
+    async def main() -> None:
+        async with serve() as server, client(server) as raw:
+            raw.reader._transport.pause_reading()  # type: ignore[attr-defined]
+            (peer,) = server.connections
+            pings = frame(PING, bytes(125)) * 100
+            while not peer._link.full:
+                raw.writer.write(pings)
+                await raw.writer.drain()
+            for _ in range(200):
+                raw.writer.write(pings)
+                await raw.writer.drain()
+            assert peer._link.buffered < 200_000
+
+    run(main())
+
+
+def test_what_cannot_be_sent_is_refused_where_it_is_written(run: Run) -> None:
+    async def main() -> None:
+        async with serve() as server, client(server):
+            (peer,) = server.connections
+            for wrong in (1, None, ["x"]):
+                with pytest.raises(TypeError, match="message must be str or bytes-like, not"):
+                    peer.send(wrong)  # type: ignore[arg-type]
+            with pytest.raises(ValueError, match="message must be text that UTF-8 can carry"):
+                peer.send("\ud800")
+            for code in (0, 999, 1005, 1006, 1015, 2999, 5000):
+                with pytest.raises(ValueError, match=rf"code must be a close code .* not {code}"):
+                    peer.close(code)
+            with pytest.raises(TypeError, match="code must be a whole number, not '1000'"):
+                peer.close("1000")  # type: ignore[arg-type]
+            with pytest.raises(ValueError, match="reason must be at most 123 bytes of UTF-8, not 124"):
+                peer.close(1000, "é" * 62)
+            assert server.connections == (peer,)
+
+    run(main())

@@ -1,0 +1,174 @@
+"""A back end drops silent peers, and nobody else."""
+
+import asyncio
+import os
+import socket
+import ssl
+import threading
+import time
+
+import pytest
+import trustme
+from tests.server.conftest import Run
+from tests.server.raw import PING, PONG, TEXT, Closes, client, frame, until
+
+from websocket_heartbeat.events import Message
+from websocket_heartbeat.server import Peer, serve
+
+KERNEL = pytest.mark.parametrize("kernel", [True, False], ids=["kernel tells", "kernel does not tell"])
+
+
+@pytest.fixture
+def kernel_evidence(monkeypatch: pytest.MonkeyPatch, kernel: bool) -> None:
+    """Take the evidence of the kernel away, as on systems that have none."""
+    if not kernel:
+        monkeypatch.setattr("websocket_heartbeat.engines.picows.since_data", lambda _: None)
+
+
+@KERNEL
+@pytest.mark.usefixtures("kernel_evidence")
+def test_a_silent_peer_is_dropped_in_time_though_it_keeps_its_socket_open(run: Run) -> None:
+    async def main() -> None:
+        closes = Closes()
+        async with serve(on_close=closes, idle_timeout=0.3) as server, client(server) as raw:
+            begun = time.monotonic()
+            assert await raw.end() == "reset"
+            assert 0.25 < time.monotonic() - begun < 5
+            await until(lambda: closes.seen)
+        assert closes.seen == [(1, None, "silent for 0.3 s")]
+
+    run(main())
+
+
+@KERNEL
+@pytest.mark.usefixtures("kernel_evidence")
+def test_any_byte_is_life_be_it_part_of_a_frame(run: Run) -> None:
+    async def main() -> None:
+        async with serve(idle_timeout=0.5) as server, client(server) as raw:
+            whole = frame(TEXT, b"ab")
+            for start in range(0, 8, 2):
+                raw.writer.write(whole[start : start + 2])
+                await asyncio.sleep(0.15)
+            assert await raw.read() == (TEXT, b"ab")
+            for _ in range(3):
+                raw.frame(PONG)  # unsolicited, as RFC 6455, section 5.5.3, allows
+                await asyncio.sleep(0.15)
+            assert len(server.connections) == 1
+
+    run(main())
+
+
+@KERNEL
+@pytest.mark.usefixtures("kernel_evidence")
+def test_a_blocked_loop_drops_nobody_who_spoke_meanwhile(run: Run) -> None:
+    async def main() -> None:
+        closes = Closes()
+        async with serve(on_close=closes, idle_timeout=0.5) as server, client(server) as raw:
+            native = socket.socket(fileno=os.dup(raw.writer.get_extra_info("socket").fileno()))
+            stopped = threading.Event()
+
+            def speak() -> None:
+                while not stopped.wait(0.1):
+                    native.send(frame(PONG))
+
+            speaker = threading.Thread(target=speak)
+            speaker.start()
+            try:
+                time.sleep(0.75)  # noqa: ASYNC251  # what is tested
+                for _ in range(20):
+                    await asyncio.sleep(0.01)
+                assert closes.seen == []
+            finally:
+                stopped.set()
+                speaker.join()
+                native.close()
+
+    run(main())
+
+
+def test_a_loop_that_is_always_slow_still_drops_the_silent(run: Run) -> None:
+    async def main() -> None:
+        async with serve(idle_timeout=0.3) as server, client(server):
+            begun = time.monotonic()
+            while server.connections:
+                assert time.monotonic() - begun < 10
+                time.sleep(0.15)  # noqa: ASYNC251  # what is tested
+                await asyncio.sleep(0)
+
+    run(main())
+
+
+@KERNEL
+@pytest.mark.usefixtures("kernel_evidence")
+def test_a_peer_that_we_do_not_read_from_is_not_held_to_be_silent(run: Run) -> None:
+    async def main() -> None:
+        closes = Closes()
+        release = asyncio.Event()
+
+        async def slow(peer: Peer, message: Message) -> None:
+            await release.wait()
+
+        async with serve(slow, on_close=closes, idle_timeout=0.4) as server, client(server) as raw:
+            (peer,) = server.connections
+            for _ in range(100):
+                raw.frame(TEXT, b"x")
+            await until(lambda: peer._paused)
+            await asyncio.sleep(0.6)
+            assert closes.seen == []
+            # When reading begins anew, the peer has the whole time to speak again.
+            release.set()
+            await until(lambda: not peer._paused)
+            await asyncio.sleep(0.2)
+            assert closes.seen == []
+            await until(lambda: closes.seen)
+        assert closes.seen == [(1, None, "silent for 0.4 s")]
+
+    run(main())
+
+
+def test_nobody_is_dropped_when_there_is_no_limit(run: Run) -> None:
+    async def main() -> None:
+        async with serve(idle_timeout=None) as server, client(server) as raw:
+            (peer,) = server.connections
+            assert peer._roster._timer is None
+            raw.frame(PING)
+            assert await raw.read() == (PONG, b"")
+
+    run(main())
+
+
+def test_one_timer_serves_all_peers_and_messages_do_not_touch_it(run: Run) -> None:
+    async def main() -> None:
+        async with serve(idle_timeout=50) as server, client(server) as raw, client(server), client(server):
+            roster = server.connections[0]._roster
+            timer, due = roster._timer, list(roster._due)
+            for _ in range(100):
+                raw.frame(PING)
+                assert await raw.read() == (PONG, b"")
+            assert roster._timer is timer
+            assert roster._due == due
+            assert len(due) == 3
+
+    run(main())
+
+
+def test_the_kernel_is_asked_beneath_tls_too(run: Run) -> None:
+    async def main() -> None:
+        authority = trustme.CA()
+        here, there = (ssl.create_default_context(purpose) for purpose in ssl.Purpose)
+        authority.issue_cert("127.0.0.1").configure_cert(there)
+        authority.configure_trust(here)
+        closes = Closes()
+        async with serve(on_close=closes, idle_timeout=0.5, ssl=there) as server:
+            assert server.url().startswith("wss://127.0.0.1:")
+            async with client(server, tls=here) as raw:
+                assert server.connections[0]._link.socket is not None
+                raw.frame(PING)
+                time.sleep(0.7)  # noqa: ASYNC251  # the ping lies in the kernel meanwhile
+                assert await raw.read() == (PONG, b"")
+                assert closes.seen == []
+                assert await raw.end() == "reset"
+                await until(lambda: closes.seen)
+        assert closes.seen == [(1, None, "silent for 0.5 s")]
+
+    run(main())
