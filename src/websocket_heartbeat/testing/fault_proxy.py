@@ -82,22 +82,17 @@ class _Lane:
         self.held.append((self.connection.loop.time() + self.way.delay, data))
         self.pump()
 
-    def drop(self) -> None:
-        self.held.clear()
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
-
     def pump(self) -> None:
         """Pass on what may pass now, come back for the rest, and read more only if nothing is in its way."""
-        if self.connection.ended:
-            return
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
+        if self.connection.ended:
+            self.held.clear()
+            return
         while self.held and self.is_passable():
             due, data = self.held[0]
-            ready = due if self.way.rate is None else max(due, self.free_at)
+            ready = max(due, self.free_at)
             now = self.connection.loop.time()
             if ready > now:
                 self.timer = self.connection.loop.call_later(ready - now, self.pump)
@@ -149,7 +144,6 @@ class _Side(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.was_made = False
         self.reading = True
-        self.heard_end = False
         self.told_end = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -158,19 +152,18 @@ class _Side(asyncio.Protocol):
         if self.connection.ended:
             self.transport.abort()
             return
+        # asyncio does not do it for sockets that were made by hand.
+        with contextlib.suppress(OSError):
+            transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # What lies in the transport would flow on during a freeze: let as little as possible lie there.
         self.transport.set_write_buffer_limits(high=0)
         self.inward.pump()
         self.outward.pump()
 
     def data_received(self, data: bytes) -> None:
-        if not self.connection.ended:
-            self.inward.take(data)
+        self.inward.take(data)
 
     def eof_received(self) -> bool:
-        self.heard_end = True
-        if self.connection.ended:
-            return False
         self.inward.take(b"")
         return True
 
@@ -184,16 +177,13 @@ class _Side(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
-        self.outward.drop()
-        self.outward.pump()
-        if exc is not None and not self.connection.ended:
+        if exc is not None:
             self.inward.take(None)
         self.connection.side_gone()
 
     def read(self, wanted: bool) -> None:
         """Read from this socket, or let its peer feel that nobody does."""
-        # A transport that resumes after the end of its stream would report that end again.
-        if self.transport is None or self.transport.is_closing() or self.heard_end or wanted == self.reading:
+        if self.transport is None or wanted == self.reading:
             return
         self.reading = wanted
         if wanted:
@@ -203,11 +193,10 @@ class _Side(asyncio.Protocol):
 
     def finish(self) -> None:
         """Pass on the end of the stream; after both ends the connection is over."""
-        if self.transport is None or self.told_end:
-            return
+        assert self.transport is not None
         self.told_end = True
         self.transport.write_eof()
-        if self.heard_end and self.connection.other(self).told_end:
+        if self.connection.other(self).told_end:
             self.connection.close()
 
     def abort(self, reset: bool) -> None:
@@ -215,16 +204,6 @@ class _Side(asyncio.Protocol):
             if reset:
                 _reset_on_close(self.transport.get_extra_info("socket"))
             self.transport.abort()
-
-    def disconnect(self) -> None:
-        """Send FIN, then read and throw away what the peer still sends: a mere close() could send RST."""
-        if self.transport is None:
-            return
-        if self.heard_end:
-            self.transport.close()
-        else:
-            self.finish()
-            self.read(True)
 
 
 def _reset_on_close(sock: socket.socket) -> None:
@@ -248,28 +227,44 @@ class _Connection:
         self.server = _Side(self, self.to_client, self.to_server)
         self.to_server.join(self.client, self.server)
         self.to_client.join(self.server, self.client)
+        self.dials = False
         self.joining = self.loop.create_task(self.join())
-        self.joining.add_done_callback(self.joined)
+        self.joining.add_done_callback(lambda _: self.side_gone())
 
     async def join(self) -> None:
         await self.loop.connect_accepted_socket(lambda: self.client, self.accepted)
-        await self.proxy._open_road.wait()
+        if self.ended:
+            return
+        self.dials = True
         try:
-            await self.loop.create_connection(lambda: self.server, *self.proxy._target)
+            await self.proxy._open_road.wait()
+            dialled = await self.dial(*self.proxy._target)
         except (OSError, UnicodeError) as error:
             self.proxy._note("unreachable", f"connection {self.number}: {error}")
+            self.dials = False
             self.abort(reset=True)
-        else:
-            self.proxy._note("connected", f"connection {self.number}")
+            return
+        self.dials = False
+        await self.loop.create_connection(lambda: self.server, sock=dialled)
+        self.proxy._note("connected", f"connection {self.number}")
 
-    def joined(self, joining: "asyncio.Task[None]") -> None:
-        if not self.client.was_made:
-            self.accepted.close()
-        for side in (self.client, self.server):
-            # uvloop drops a transport whose making was cancelled without a word to its protocol.
-            if joining.cancelled() and side.transport is not None and side.transport.is_closing():
-                side.transport = None
-        self.side_gone()
+    async def dial(self, host: str, port: int) -> socket.socket:
+        """Return a socket that is connected to the target."""
+        failure = OSError(f"{host} has no address")
+        for family, kind, _, _, address in await self.loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            dialled = socket.socket(family, kind)
+            try:
+                dialled.setblocking(False)
+                await self.loop.sock_connect(dialled, address)
+            except OSError as error:
+                dialled.close()
+                failure = error
+            except BaseException:
+                dialled.close()
+                raise
+            else:
+                return dialled
+        raise failure
 
     def other(self, side: _Side) -> _Side:
         return self.client if side is self.server else self.server
@@ -293,15 +288,23 @@ class _Connection:
 
     def disconnect(self) -> None:
         """End both streams with FIN."""
+        if not self.client.was_made and not self.joining.done():
+            self.loop.call_soon(self.disconnect)  # it arrived a moment ago: its transport is being made
+            return
         self.end()
-        self.client.disconnect()
-        self.server.disconnect()
+        for side in (self.client, self.server):
+            if side.transport is not None:
+                # First, for closing alone would send RST where unread bytes lie in the socket.
+                side.transport.write_eof()
+        self.close()
 
     def end(self) -> None:
         self.ended = True
-        self.joining.cancel()
-        self.to_server.drop()
-        self.to_client.drop()
+        # Only here: uvloop drops a transport whose making is cancelled without a word to its protocol.
+        if self.dials:
+            self.joining.cancel()
+        self.to_server.pump()
+        self.to_client.pump()
 
 
 class FaultProxy:
@@ -421,12 +424,14 @@ class FaultProxy:
     def reset(self) -> None:
         """Break every live connection with RST to both sides; what is held is lost."""
         self._fault("reset", "")
+        self._take_all()
         for connection in list(self._connections):
             connection.abort(reset=True)
 
     def disconnect(self) -> None:
         """End every live connection with FIN to both sides, as when a process exits; what is held is lost."""
         self._fault("disconnect", "")
+        self._take_all()
         for connection in list(self._connections):
             connection.disconnect()
 
@@ -435,6 +440,7 @@ class FaultProxy:
         self._fault("refuse", "")
         self._hangs = False
         if self._listens:
+            self._take_all()
             port = self.port
             self._stop_listening()
             # Bound but not listening: connections are refused, and nobody else can take the port.
@@ -563,7 +569,7 @@ class FaultProxy:
         if not self._listens:
             assert self._listener is not None
             self._listener.listen(socket.SOMAXCONN)
-            asyncio.get_running_loop().add_reader(self._listener, self._take_one)
+            asyncio.get_running_loop().add_reader(self._listener, self._take_all)
             self._listens = True
 
     def _stop_listening(self) -> None:
@@ -574,16 +580,18 @@ class FaultProxy:
         self._listener.close()
         self._listener = None
 
-    def _take_one(self) -> None:
-        assert self._listener is not None
-        try:
-            accepted, _ = self._listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
-            return  # the client has left already
+    def _take_all(self) -> None:
+        """Take the connections that the kernel has accepted: for their clients they exist."""
+        while self._listens:
+            assert self._listener is not None
+            try:
+                accepted, _ = self._listener.accept()
+            except BlockingIOError:
+                return
+            self._take(accepted)
+
+    def _take(self, accepted: socket.socket) -> None:
         accepted.setblocking(False)
-        # asyncio does not do it for sockets that were accepted by hand.
-        with contextlib.suppress(OSError):
-            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.connections_accepted += 1
         self._note("accepted", f"connection {self.connections_accepted}")
         self._none_left.clear()
