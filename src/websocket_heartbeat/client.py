@@ -27,8 +27,9 @@ from websocket_heartbeat.errors import (
     Undelivered,
 )
 from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, State, Stats
+from websocket_heartbeat.evidence import of_silence
 from websocket_heartbeat.hooks import Hook
-from websocket_heartbeat.kernel import slept, tcp_info
+from websocket_heartbeat.kernel import TELLS, slept, tcp_info
 from websocket_heartbeat.opening import MAX_REDIRECTS, RedirectRefused, is_redirect, prepare, redirected
 from websocket_heartbeat.redaction import shown_url
 from websocket_heartbeat.retry import judge
@@ -48,6 +49,8 @@ _ENDED = (core.CLOSED, core.FAILED)
 _KEPT_REASONS = 10
 _LEAST_FOR_HOOKS = 1.0
 """Seconds that hooks have to finish once the connection has ended, and to stop once they are cancelled."""
+_FIRST_LOOK = 1.0
+"""Seconds after a ping until the kernel is first asked whether it was acknowledged."""
 _LEAST_SLEEP = 1.0
 """Seconds of suspend that matter: less does no harm to a link."""
 
@@ -137,6 +140,7 @@ class Connection:
         "_arrival",
         "_attempt_task",
         "_batch",
+        "_blocked_for",
         "_cause",
         "_change",
         "_close_code",
@@ -146,6 +150,7 @@ class Connection:
         "_context",
         "_crowded",
         "_deliver",
+        "_evidence",
         "_failure",
         "_feeder",
         "_inbox",
@@ -220,6 +225,8 @@ class Connection:
         self._close_code = 1000
         self._close_reason = ""
         self._cause: Exception | None = None
+        self._evidence = ""
+        self._blocked_for = 0.0  # by how much a deadline was missed since the last proof of life
         self._failure: ConnectionFailed | None = None
         self._unsent_bytes = 0
 
@@ -539,6 +546,8 @@ class Connection:
             self._link.ping()
         else:
             self._link.send(message)
+        if TELLS and self._link is not None and self._link.socket is not None:
+            self._machine.unacknowledged(self._pinged_at, action.link, 0, _FIRST_LOOK)
 
     def _heartbeat_message(self) -> Message | None:
         """Return what to send as a heartbeat; None for a ping, also where the user's function fails."""
@@ -559,8 +568,9 @@ class Connection:
     def _abandon_link(self, action: core.Action) -> None:
         if self._link is not None:
             self._unsent_bytes = self._link.buffered
-            link = self._forget_link()
-            link.abort()
+            silent_for = self._loop.time() - self._machine.liveness.heard_at
+            self._evidence = of_silence(silent_for, tcp_info(self._link.socket), self._blocked_for)
+            self._forget_link().abort()
         elif self._attempt_task is not None:
             self._attempt_task.cancel()
             self._attempt_task = None
@@ -590,24 +600,28 @@ class Connection:
             self._flush()
 
     def _closed(self, action: core.Action) -> None:
-        event = CloseEvent(action.link, action.reason, action.code, self._unsent_bytes)
+        reason = self._in_full(action.reason)
+        event = CloseEvent(action.link, reason, action.code, self._unsent_bytes)
         self._unsent_bytes = 0
-        self._keep_reason(action.reason)
-        logger.info("%s: link %d is gone: %s", self._shown_url, action.link, action.reason)
+        self._keep_reason(reason)
+        logger.info("%s: link %d is gone: %s", self._shown_url, action.link, reason)
         self._call("on_close", self.hooks.get("on_close"), event)
 
     def _retry(self, action: core.Action) -> None:
         self._note_timeout(action.reason)
-        logger.info(
-            "%s: retry %d in %.1f s: %s", self._shown_url, action.attempt, action.delay, action.reason
-        )
-        event = ReconnectEvent(action.attempt, action.delay, action.reason)
+        reason = self._in_full(action.reason)
+        logger.info("%s: retry %d in %.1f s: %s", self._shown_url, action.attempt, action.delay, reason)
+        event = ReconnectEvent(action.attempt, action.delay, reason)
         self._call("on_reconnect", self.hooks.get("on_reconnect"), event)
+
+    def _in_full(self, reason: str) -> str:
+        """Add the evidence to a reason that the core gave."""
+        return f"{reason}: {self._evidence}" if reason in (core.HEARTBEAT_TIMEOUT, core.PATH_DEAD) else reason
 
     def _note_timeout(self, reason: str) -> None:
         """Give a link that the core abandoned the error that no engine raised."""
-        if reason == core.HEARTBEAT_TIMEOUT:
-            self._cause = TimeoutError(reason)
+        if reason in (core.HEARTBEAT_TIMEOUT, core.PATH_DEAD):
+            self._cause = TimeoutError(self._in_full(reason))
         elif reason == core.OPEN_TIMEOUT:
             self._cause = TimeoutError(f"no link opened within open_timeout={self._config.open_timeout:g} s")
             self._keep_reason(reason)
@@ -615,9 +629,10 @@ class Connection:
 
     def _failed_for_good(self, action: core.Action) -> None:
         self._note_timeout(action.reason)
+        reason = self._in_full(action.reason)
         limit = self._config.max_attempts
-        spent = limit is not None and self._machine.attempt >= limit
-        reason = f"gave up after {limit} retries: {action.reason}" if spent else action.reason
+        if limit is not None and self._machine.attempt >= limit:
+            reason = f"gave up after {limit} retries: {reason}"
         logger.warning("%s: failed for good: %s", self._shown_url, reason)
         self._failure = ConnectionFailed(reason, action.code)
         self._failure.__cause__ = self._cause
@@ -692,6 +707,7 @@ class Connection:
             return
         self._link = link
         self._attempt_task = None
+        self._blocked_for = 0.0
         self._ready = False
         self._paused = False
         link.deliver = self._deliver
@@ -730,6 +746,7 @@ class Connection:
         now = self._loop.time()
         if self._machine.state == core.PROBING:
             self._latency = now - self._pinged_at
+            self._blocked_for = 0.0
             self._machine.heard(now, self._machine.link)
             self._perform()
 
@@ -871,6 +888,7 @@ class Connection:
     def _go_on(self) -> None:
         now = self._loop.time()
         if self._machine.deadline is not None and now >= self._machine.deadline:
+            self._blocked_for = max(self._blocked_for, now - self._machine.deadline)
             self._bring_evidence(now)
             self._machine.woke(now)
         self._perform()
@@ -879,6 +897,10 @@ class Connection:
         """Tell the core what it cannot see: bytes not read yet, and that the machine slept."""
         if self._link is not None:
             self._machine.heard(self._link.heard_at, self._machine.link)
+        if self._link is not None and self._machine.state == core.PROBING:
+            info = tcp_info(self._link.socket)
+            if info is not None and info.unacked:
+                self._machine.unacknowledged(now, self._machine.link, info.retransmits, info.rto)
         total = slept()
         if total - self._slept > _LEAST_SLEEP:
             self._machine.shown(now)

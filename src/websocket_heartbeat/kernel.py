@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 _TCP_INFO = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
+
+TELLS = _TCP_INFO is not None
+"""Whether this system's kernel tells at all."""
+
 _SIZE = 192
 # state, ca_state, retransmits, probes, backoff, options, wscale, flags; then 24 unsigned ints, from rto to
 # total_retrans; then pacing_rate, max_pacing_rate, bytes_acked, bytes_received.

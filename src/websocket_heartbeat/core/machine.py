@@ -10,7 +10,8 @@ Rules
     2  After `stopped` no link is ever opened again.
     3  In every state but idle, closed, failed, and waiting while offline, `deadline` is set: the host calls
        `woke` then. An early or a spurious `woke` is harmless.
-    4  A link silent for interval + timeout is abandoned at once, without waiting for anything.
+    4  A link silent for interval + timeout is abandoned at once, without waiting for anything; earlier if the
+       peer's kernel has left our ping unacknowledged through four retransmission timeouts.
     5  A link that gives proof of life in time is never abandoned. So before a verdict the host always has one
        grace period in which to read what has arrived: as long as the host was late, at most the timeout.
        There is no verdict while reading is paused or the page is hidden.
@@ -41,6 +42,8 @@ Transitions (docs/state-diagram.md is generated from this table, and a test hold
     probing     heard           open        proof of life
     probing     woke            waiting     no proof of life: abandon the link
     probing     woke            failed      the same, and no retry is left
+    probing     unacknowledged  waiting     the path is dead: abandon the link
+    probing     unacknowledged  failed      the same, and no retry is left
     probing     lost            waiting     as in open
     probing     lost            failed      as in open
     probing     reconnect_now   connecting  as in open
@@ -85,6 +88,7 @@ NOTIFY_FAILED: Final = "failed"
 
 # Reasons that the machine itself gives
 HEARTBEAT_TIMEOUT: Final = "heartbeat timeout"
+PATH_DEAD: Final = "path dead"
 OPEN_TIMEOUT: Final = "open timeout"
 CLOSE_TIMEOUT: Final = "close timeout"
 RECONNECT_REQUESTED: Final = "reconnect requested"
@@ -92,6 +96,9 @@ STOPPED: Final = "stopped"
 
 SHORTEST_GRACE: Final = 0.001
 """Seconds: one turn of any event loop, in which it reads what has arrived."""
+
+DEAD_PATH_TIMEOUTS: Final = 4
+"""Retransmission timeouts in a row, each twice the one before, that no live path lets pass: 3 s at least."""
 
 LONGEST_FOREGROUND_TIMEOUT: Final = 5.0
 """Seconds that a ping may take on return to the foreground or to the network, where somebody is watching."""
@@ -179,6 +186,21 @@ class Machine:
             self.graced = False
             self._enter(OPEN, self.liveness.ping_due())
 
+    def unacknowledged(self, now: float, link: int, timeouts: int, again: float) -> None:
+        """The peer's kernel has not acknowledged our ping yet, as far as the host can tell.
+
+        A host that can tell calls this after a ping and, as long as it holds, before each `woke`.
+        timeouts: retransmission timeouts of TCP that have passed without progress. again: seconds until the
+        host is to look again.
+        """
+        if link != self.link or self.state != PROBING or self.paused or self.is_hidden:
+            return
+        if timeouts >= DEAD_PATH_TIMEOUTS:
+            self._abandon()
+            self._down(now, PATH_DEAD, None, 0.0, False)
+        elif not self.graced:
+            self.deadline = min(now + again, self.liveness.doubt_due())
+
     def lost(
         self,
         now: float,
@@ -226,6 +248,9 @@ class Machine:
         elif self.state == PROBING:
             if self.paused or self.is_hidden:
                 self.deadline = now + self.settings.timeout
+            elif now < self.liveness.doubt_due():
+                # Woken to look at acknowledgements, and none is missing.
+                self.deadline = self.liveness.doubt_due()
             elif not self.graced:
                 self._grant_grace(now, self.liveness.patience)
             else:
