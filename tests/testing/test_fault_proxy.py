@@ -139,6 +139,10 @@ def events(proxy: FaultProxy) -> list[str]:
     return [entry.event for entry in proxy.log]
 
 
+def peek_held(proxy: FaultProxy) -> bool:
+    return any(connection.to_server.held or connection.to_client.held for connection in proxy._connections)
+
+
 # Without faults
 
 
@@ -360,6 +364,7 @@ def test_a_reset_that_is_known_already_does_not_pass_a_frozen_direction(run: Run
             client, peer = await on.pair()
             on.proxy.delay(SILENCE, "to_client")
             peer.reset()
+            await until(lambda: peek_held(on.proxy))
             on.proxy.freeze("to_client")
             await client.is_silent()
             await client.is_silent()
@@ -665,10 +670,6 @@ def test_bytes_do_not_overtake_each_other_when_a_delay_ends(run: Run) -> None:
             await peer.receives(b"first second")
 
     run(main())
-
-
-def peek_held(proxy: FaultProxy) -> bool:
-    return any(connection.to_server.held for connection in proxy._connections)
 
 
 def test_freezing_holds_bytes_whose_delay_is_over(run: Run) -> None:
