@@ -222,6 +222,45 @@ def test_a_client_is_reset_while_the_server_cannot_be_reached(run: Run) -> None:
     run(main())
 
 
+def test_a_client_is_reset_if_the_name_of_the_server_cannot_be_looked_up(run: Run) -> None:
+    async def main() -> None:
+        async with FaultProxy("label" * 20 + ".example", 80) as proxy:
+            client = End(*await asyncio.open_connection(proxy.host, proxy.port))
+            await client.is_reset()
+            client.writer.close()
+            await until(lambda: proxy.connections_open == 0)
+            assert "unreachable" in events(proxy)
+
+    run(main())
+
+
+def test_every_address_of_the_server_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with server() as behind:
+            with socket.socket() as nobody:
+                nobody.bind(("127.0.0.1", 0))
+                addresses = [nobody.getsockname(), ("127.0.0.1", behind.port)]
+
+                async def getaddrinfo(*_: object, **__: object) -> list[Any]:
+                    return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", address) for address in addresses]
+
+                monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+                async with FaultProxy("two.example", 80) as proxy:
+                    sock = socket.create_connection((proxy.host, proxy.port))
+                    client = End(*await asyncio.open_connection(sock=sock))
+                    client.send(b"hello")
+                    await (await behind.next()).receives(b"hello")
+                    client.writer.close()
+                    addresses.clear()
+                    sock = socket.create_connection((proxy.host, proxy.port))
+                    client = End(*await asyncio.open_connection(sock=sock))
+                    await client.is_reset()
+                    client.writer.close()
+                    assert "connection 2: two.example has no address" in [entry.detail for entry in proxy.log]
+
+    asyncio.run(main())
+
+
 def test_small_writes_are_not_collected_on_either_socket(run: Run) -> None:
     async def main() -> None:
         async with stage() as on:
