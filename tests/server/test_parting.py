@@ -58,6 +58,8 @@ def test_nobody_is_sent_away_by_a_wrong_call(run: Run) -> None:
                 await server.send_away(float("nan"))
             with pytest.raises(ValueError, match=r"code must be a close code .* not 1006"):
                 await server.send_away(1, code=1006)
+            with pytest.raises(TypeError, match="reason must be a str, not NoneType"):
+                await server.send_away(1, reason=None)  # type: ignore[arg-type]
             with pytest.raises(ValueError, match="reason must be at most 123 bytes of UTF-8, not 1"):
                 await server.send_away(1, reason="é" * 60)
             assert len(server.connections) == 1
@@ -79,6 +81,37 @@ def test_a_peer_that_does_not_answer_a_close_is_dropped_in_time(run: Run) -> Non
             assert 0.25 < time.monotonic() - begun < 5
             assert await raw.end() == "reset"
         assert closes.seen == [(1, None, "did not answer the close frame in time")]
+
+    run(main())
+
+
+def test_a_peer_that_was_asked_to_go_has_its_time_to_answer_though_it_was_silent(run: Run) -> None:
+    async def main() -> None:
+        closes = Closes()
+        async with (
+            serve(on_close=closes, idle_timeout=0.2, close_timeout=20) as server,
+            client(server) as raw,
+        ):
+            server.connections[0].close(1001)
+            assert await raw.close_code() == 1001
+            await asyncio.sleep(0.5)
+            assert closes.seen == []
+            raw.frame(CLOSE, (1001).to_bytes(2))
+            await until(lambda: closes.seen)
+        assert closes.seen == [(1, 1001, "")]
+
+    run(main())
+
+
+def test_more_clients_than_are_told_in_one_turn_are_all_sent_away(run: Run) -> None:
+    async def main() -> None:
+        async with serve() as server:
+            clients = [await websockets.connect(server.url()) for _ in range(205)]
+            await server.send_away(over=1)
+            assert server.connections == ()
+            for ws in clients:
+                await ws.wait_closed()
+                assert ws.close_code == 1012
 
     run(main())
 

@@ -126,9 +126,7 @@ class Peer:
             self._begin("on_open", policy.on_open, self)
 
     def judge(self, now: float) -> float | None:
-        """Drop the peer if its time is up; return when to ask again, or None if it is gone."""
-        if self._ended:
-            return None
+        """Drop the peer if its time is up; return when to ask again, or None if it is gone now."""
         if self._close_by is not None:
             if now < self._close_by:
                 return self._close_by

@@ -5,7 +5,7 @@ Knows links only by engines/base.py, so that any transport can be put beneath it
 
 import asyncio
 import heapq
-from collections.abc import Awaitable, Collection, Coroutine
+from collections.abc import Awaitable, Collection, Coroutine, Sequence
 from inspect import iscoroutine
 from typing import Any
 
@@ -20,6 +20,10 @@ _GRACE = 0.1
 
 _POLITE = 0.8
 """The part of `close_timeout` that peers have to answer in `close`; hooks have the rest."""
+
+
+_AT_ONCE = 100
+"""Close frames that are written before the loop has a turn for others."""
 
 
 class Entrance:
@@ -137,8 +141,7 @@ class Roster:
         farewells = [with_hint(reason, moment) for moment in spread(len(peers), over)]
         for farewell in farewells:
             check_close(code, farewell)
-        for peer, farewell in zip(peers, farewells, strict=True):
-            peer.close(code, farewell)
+        await _close(peers, code, farewells)
         await _all(peers)
 
     async def close(self) -> None:
@@ -146,9 +149,8 @@ class Roster:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.policy.close_timeout
         peers = list(self.peers.values())
-        for peer in peers:
-            peer.close(1001)
         try:
+            await _close(peers, 1001, [""] * len(peers))
             await _all(peers, self.policy.close_timeout * _POLITE)
         finally:
             self.abort()
@@ -167,6 +169,13 @@ class Roster:
             self._timer.cancel()
             self._timer = None
         self._due.clear()
+
+
+async def _close(peers: Sequence[Peer], code: int, reasons: Sequence[str]) -> None:
+    for number, (peer, reason) in enumerate(zip(peers, reasons, strict=True), 1):
+        peer.close(code, reason)
+        if number % _AT_ONCE == 0:
+            await asyncio.sleep(0)
 
 
 async def _all(peers: Collection[Peer], timeout: float | None = None) -> None:
