@@ -25,10 +25,17 @@ def test_older_evidence_does_not_replace_newer() -> None:
 
 def test_a_ping_is_doubted_after_the_patience_it_was_given() -> None:
     liveness = Liveness(SETTINGS, 100.0)
-    liveness.pinged(115.0, 10.0)
+    liveness.pinged(115.0)
+    liveness.be_patient(115.0, 10.0)
     assert liveness.doubt_due() == 125.0
-    liveness.pinged(120.0, 2.5)
+
+
+def test_more_patience_with_a_ping_does_not_make_it_a_later_ping() -> None:
+    liveness = Liveness(SETTINGS, 100.0)
+    liveness.pinged(115.0)
+    liveness.be_patient(120.0, 2.5)
     assert liveness.doubt_due() == 122.5
+    assert liveness.heard(116.0) is True
 
 
 def test_a_link_that_was_never_pinged_has_the_usual_patience() -> None:
@@ -37,7 +44,7 @@ def test_a_link_that_was_never_pinged_has_the_usual_patience() -> None:
 
 def test_what_arrives_at_the_time_of_the_ping_or_later_answers_it_once() -> None:
     liveness = Liveness(SETTINGS, 100.0)
-    liveness.pinged(115.0, 10.0)
+    liveness.pinged(115.0)
     assert liveness.heard(115.0) is True
     assert liveness.heard(116.0) is False
     assert liveness.ping_due() == 131.0
@@ -45,7 +52,7 @@ def test_what_arrives_at_the_time_of_the_ping_or_later_answers_it_once() -> None
 
 def test_what_arrived_before_the_ping_does_not_answer_it() -> None:
     liveness = Liveness(SETTINGS, 100.0)
-    liveness.pinged(115.0, 10.0)
+    liveness.pinged(115.0)
     assert liveness.heard(114.9) is False
     assert liveness.ping_due() == 129.9
     assert liveness.heard(115.1) is True

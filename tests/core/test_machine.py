@@ -343,6 +343,18 @@ def test_an_unanswered_ping_gets_its_whole_time_anew_when_reading_goes_on() -> N
     assert "1 abandon" in life.wake()
 
 
+@pytest.mark.parametrize(("away", "back"), [("reading_paused", "reading_resumed"), ("hidden", "shown")])
+def test_an_answer_that_arrived_while_nobody_could_read_counts_from_its_arrival(away: str, back: str) -> None:
+    life = probing()
+    arguments = (1,) if away == "reading_paused" else ()
+    life.tell(away, *arguments)
+    life.now += 60
+    life.tell(back, *arguments)
+    assert life.hear(ago=59) == ["1 state open"]
+    assert life.tell("woke") == ["1 ping", "1 state probing"], "that was long ago, so the link is asked again"
+    assert life.left == 10
+
+
 def test_reading_paused_before_the_ping_counts_too() -> None:
     life = opened()
     life.tell("reading_paused", 1)

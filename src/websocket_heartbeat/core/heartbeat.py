@@ -14,6 +14,7 @@ class Liveness:
         self.heard_at = now
         self.unanswered = False
         self.pinged_at = now
+        self.patient_from = now
         self.patience = settings.timeout
 
     def ping_due(self) -> float:
@@ -22,12 +23,16 @@ class Liveness:
 
     def doubt_due(self) -> float:
         """When an unanswered ping will have stayed unanswered for too long."""
-        return self.pinged_at + self.patience
+        return self.patient_from + self.patience
 
-    def pinged(self, now: float, patience: float) -> None:
-        """Give the peer `patience` seconds from `now` on: for a new ping, or once more for the same."""
+    def pinged(self, now: float) -> None:
+        """A ping left at `now`: what arrives from then on answers it."""
         self.unanswered = True
         self.pinged_at = now
+
+    def be_patient(self, now: float, patience: float) -> None:
+        """Give the peer `patience` seconds from `now` on: for a new ping, or once more for the same."""
+        self.patient_from = now
         self.patience = patience
 
     def heard(self, at: float) -> bool:

@@ -336,11 +336,12 @@ class Machine:
 
     def _probe(self, now: float, patience: float) -> None:
         self._emit(PING_LINK)
+        self.liveness.pinged(now)
         self._await_life(now, patience)
 
     def _await_life(self, now: float, patience: float) -> None:
         """Expect proof of life from now on. TCP still carries an earlier ping, so no second one is needed."""
-        self.liveness.pinged(now, patience)
+        self.liveness.be_patient(now, patience)
         self.graced = False
         self._enter(PROBING, self.liveness.doubt_due())
 
