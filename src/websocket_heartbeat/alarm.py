@@ -55,12 +55,13 @@ class Alarm:
 class _AlarmClock:
     """The alarms of one loop, by the time at which they ring."""
 
-    __slots__ = ("_alarms", "_timer", "_times")
+    __slots__ = ("_alarms", "_due", "_timer", "_times")
 
     def __init__(self) -> None:
         self._alarms: dict[float, dict[Alarm, None]] = {}
         self._times: list[float] = []  # a heap; times without alarms are skipped
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0  # when the timer goes off
 
     def add(self, alarm: Alarm, at: float) -> None:
         alarms = self._alarms.get(at)
@@ -84,9 +85,11 @@ class _AlarmClock:
         """Have the loop's timer go off at the earliest time."""
         earliest = self._times[0]
         if self._timer is not None:
-            if self._timer.when() <= earliest:
+            if self._due <= earliest:
                 return
             self._timer.cancel()
+        # Kept here: for a time that has come uvloop returns a handle that does not know it.
+        self._due = earliest
         self._timer = asyncio.get_running_loop().call_at(earliest, self._go_off)
 
     def _stop(self) -> None:
