@@ -47,9 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status: int = arguments.run(arguments)
     except ModuleNotFoundError as error:
-        if error.name not in _EXTRAS:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EXTRAS:
             raise
-        install = f"pip install 'websocket-heartbeat[{_EXTRAS[error.name]}]'"
-        print(f"{parser.prog}: this needs the package {error.name}: {install}", file=sys.stderr)
+        install = f"pip install 'websocket-heartbeat[{_EXTRAS[package]}]'"
+        print(f"{parser.prog}: this needs the package {package}: {install}", file=sys.stderr)
         return 2
     return status

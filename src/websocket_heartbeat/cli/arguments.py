@@ -7,16 +7,16 @@ from collections.abc import Callable
 from websocket_heartbeat.config import check_headers
 
 
-def seconds(least: float = 0) -> Callable[[str], float]:
-    """Return the kind: a finite number of seconds of at least `least`, and above 0."""
+def seconds(least: float = 0, *, zero: bool = False) -> Callable[[str], float]:
+    """Return the kind: a finite number of seconds of at least `least`, and above 0 unless `zero`."""
 
     def kind(text: str) -> float:
         try:
             value = float(text)
         except ValueError:
             value = math.nan
-        if not (math.isfinite(value) and value > 0 and value >= least):
-            wanted = f"of at least {least:g}" if least else "above 0"
+        if not (math.isfinite(value) and value >= least and (value > 0 or zero)):
+            wanted = f"of at least {least:g}" if least or zero else "above 0"
             raise argparse.ArgumentTypeError(f"must be a number of seconds {wanted}, not {text!r}")
         return value
 

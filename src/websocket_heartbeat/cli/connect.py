@@ -3,8 +3,9 @@ message.
 
 The connection outlives its links: what happens to them is told on standard
 error, and what is typed meanwhile is sent to the next one. Ends at the end of
-input (Ctrl-D) once all was sent, and on Ctrl-C. The exit status is 0, or 1 if
-the connection failed for good or lines were left that could not be sent.
+input (Ctrl-D), once a link was open, all was sent and the answers have had some
+time to come; and on Ctrl-C. The exit status is 0, or 1 if the connection failed
+for good or lines could not be sent.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import threading
 from collections.abc import AsyncIterator
 
 from websocket_heartbeat.cli.arguments import header, seconds
-from websocket_heartbeat.client import Connection, connect
+from websocket_heartbeat.client import connect
 from websocket_heartbeat.config import Heartbeat, check_url
 from websocket_heartbeat.errors import ConnectionFailed, HookFailed, Undelivered
 from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent
@@ -55,6 +56,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME:VALUE",
         help="a header field for the handshake; may be repeated",
+    )
+    parser.add_argument(
+        "--linger",
+        type=seconds(zero=True),
+        default=1.0,
+        metavar="SECONDS",
+        help="that answers have to come after the end of input (default: 1)",
     )
 
 
@@ -97,6 +105,18 @@ async def _talk(arguments: argparse.Namespace) -> int:
         if isinstance(error, Undelivered | HookFailed):
             _tell(str(error))
 
+    async def send_input() -> None:
+        async for line in _lines():
+            try:
+                await connection.send(line)
+            except ValueError as error:
+                _tell(f"not sent: {error}")
+        # Without a line too: that the end comes with status 0 shall mean that the server was reached.
+        await connection.wait_open()
+        await connection.drain()
+        # What comes during the closing handshake is thrown away, so answers need some time before it.
+        await asyncio.sleep(arguments.linger)
+
     connection.on_message = received
     connection.on_open = _opened
     connection.on_close = _gone
@@ -104,10 +124,7 @@ async def _talk(arguments: argparse.Namespace) -> int:
     connection.on_error = went_wrong
     try:
         async with connection:
-            ends = [
-                asyncio.create_task(end)
-                for end in (_send_input(connection), connection.wait_closed(), done.wait())
-            ]
+            ends = [asyncio.create_task(end) for end in (send_input(), connection.wait_closed(), done.wait())]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             for end in ends:
                 end.cancel()
@@ -117,15 +134,6 @@ async def _talk(arguments: argparse.Namespace) -> int:
         _tell(f"failed for good: {failure}")
         return 1
     return 1 if left_over else 0
-
-
-async def _send_input(connection: Connection) -> None:
-    async for line in _lines():
-        try:
-            await connection.send(line)
-        except ValueError as error:
-            _tell(f"not sent: {error}")
-    await connection.drain()
 
 
 async def _lines() -> AsyncIterator[str]:

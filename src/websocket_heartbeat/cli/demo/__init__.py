@@ -22,8 +22,8 @@ With --json, one JSON object is all that is printed:
   messages      sent; echoed; uncertain: handed to a link that died before the
                 echo; uncertain_arrived: those of them that the server has
                 received; queued: still waiting for a link; lost: none of
-                these, must be 0; unexpected: echoes that were altered or
-                repeated, must be 0
+                these, must be 0; unexpected: echoes that were altered,
+                repeated or out of order, must be 0
   links, attempts, pings
                 links that opened, links that were tried, heartbeats sent
   timeline      objects with at (seconds since the start), state, event, why,
@@ -65,8 +65,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Perform the play; return 0 if all is well, 1 if not, 130 if interrupted."""
     seed: int = random.randrange(10_000) if arguments.seed is None else arguments.seed
-    # The client draws its place in the back-off windows from here.
-    random.seed(seed)
     try:
         return asyncio.run(_show(arguments.seconds, seed, as_json=arguments.json))
     except KeyboardInterrupt:

@@ -10,7 +10,8 @@ class Account:
     sent: all that were given to the connection. echoed: came back. uncertain: had been handed to a link that
     died before the echo came; whether they arrived, a client cannot know. uncertain_arrived: those of them
     that the server has received, as only a demo can tell. queued: still wait for a link. lost: handed to a
-    link that lives, and yet not echoed. unexpected: echoes that were altered, repeated or never asked for.
+    link that lives, and yet not echoed, or overtaken by a later one on the same link. unexpected: echoes that
+    were altered, repeated, late or never asked for.
     """
 
     sent: int
@@ -29,6 +30,7 @@ class Ledger:
         self._sent = 0
         self._echoed = 0
         self._unexpected = 0
+        self._overtaken = 0
         # What has not come back: the text, and the link it was handed to, or None while it waits for one.
         self._open: dict[int, tuple[str, int | None]] = {}
         self._dead_links: set[int] = set()
@@ -56,12 +58,17 @@ class Ledger:
 
     def echoed(self, message: str | bytes) -> None:
         """A message has come back."""
-        for number, (text, _) in self._open.items():
-            if text == message:
-                del self._open[number]
-                self._echoed += 1
-                return
-        self._unexpected += 1
+        number = next((number for number, (text, _) in self._open.items() if text == message), None)
+        if number is None:
+            self._unexpected += 1
+            return
+        _, link = self._open.pop(number)
+        self._echoed += 1
+        # A link keeps the order, so what was handed to it before will not come any more.
+        overtaken = [n for n, (_, handed_to) in self._open.items() if n < number and handed_to == link]
+        self._overtaken += len(overtaken)
+        for n in overtaken:
+            del self._open[n]
 
     @property
     def settled(self) -> bool:
@@ -78,6 +85,6 @@ class Ledger:
             uncertain=len(uncertain),
             uncertain_arrived=len(arrived.intersection(uncertain)),
             queued=queued,
-            lost=len(self._open) - len(uncertain) - queued,
+            lost=len(self._open) - len(uncertain) - queued + self._overtaken,
             unexpected=self._unexpected,
         )

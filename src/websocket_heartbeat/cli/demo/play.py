@@ -2,17 +2,17 @@
 
 import asyncio
 import contextlib
+import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from random import Random
 
 from websocket_heartbeat.cli.demo.ledger import Ledger
 from websocket_heartbeat.cli.demo.report import Entry, Outcome, Report
 from websocket_heartbeat.cli.demo.stage import Stage
 from websocket_heartbeat.client import connect
 from websocket_heartbeat.config import Backoff, Heartbeat
-from websocket_heartbeat.errors import HookFailed
+from websocket_heartbeat.errors import ConnectionFailed, HookFailed
 from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, State
 
 USUAL_SECONDS = 30.0
@@ -75,7 +75,9 @@ class Play:
         self._pace = Pace.of(seconds)
         self._patience = 5 * self._unit
         self._seed = seed
-        self._random = Random(seed)
+        # One for each purpose: how many messages fit between two faults depends on the machine.
+        self._strikes = random.Random(f"{seed} strikes")
+        self._talking = random.Random(f"{seed} messages")
         self._show = show
         self._announce = announce
         self._timeline: list[Entry] = []
@@ -84,6 +86,7 @@ class Play:
         self._talks = False
         self._stalls = False
         self._stalled = False
+        self._over = False
         # What the hooks have seen
         self._attempts: list[float] = []
         self._opened_at: dict[int, float] = {}
@@ -98,6 +101,8 @@ class Play:
     async def perform(self) -> Report:
         """Play all scenes, whatever comes of them."""
         pace = self._pace
+        # The client draws its delays from here. Not earlier: rich draws a number when it is imported.
+        random.seed(self._seed)
         stage = Stage(idle_timeout=10 * pace.interval)
         async with stage:
             self._stage = stage
@@ -122,6 +127,7 @@ class Play:
                 self._talks = False
                 await self._until(lambda: self.ledger.settled, self._patience)
                 talker.cancel()
+                self._over = True
                 stats = connection.stats
         if self._mistake is not None:
             raise self._mistake
@@ -159,18 +165,17 @@ class Play:
 
     async def _scene(self, name: str, story: str, scene: Callable[[], Awaitable[Outcome]]) -> Outcome:
         self._announce(name, story)
-        if name == "traffic" or await self._until(lambda: self.link is not None, self._patience):
-            self._harmed = False
-            outcome = await scene()
-        else:
+        await self._until(lambda: self.link is not None or self._connection.closed, self._patience)
+        if self.link is None:
             outcome = Outcome(name, False, "no link is open to begin with")
+        else:
+            self._harmed = False
+            self._talks = True
+            outcome = await scene()
         self._tell("ok" if outcome.passed else "FAILED", outcome.verdict)
         return outcome
 
     async def _traffic(self) -> Outcome:
-        if not await self._until(lambda: self.link is not None, self._pace.open_timeout + self._patience):
-            return Outcome("traffic", False, "the first link did not open")
-        self._talks = True
         return await self._kept("traffic", 2.5)
 
     async def _idleness(self) -> Outcome:
@@ -252,7 +257,7 @@ class Play:
 
     async def _strike(self, fault: Callable[[], Awaitable[float]], what: str) -> float:
         """Do harm at a random moment; return when."""
-        await asyncio.sleep(self._random.uniform(0, 0.3) * self._unit)
+        await asyncio.sleep(self._strikes.uniform(0, 0.3) * self._unit)
         self._harmed = True
         self._echoed_on = None
         self._tell("fault", what)
@@ -323,10 +328,13 @@ class Play:
     async def _talk(self) -> None:
         """Send numbered messages at random intervals, shorter than that of the heartbeat."""
         while True:
-            await asyncio.sleep(self._random.uniform(0.05, 0.3) * self._unit)
+            await asyncio.sleep(self._talking.uniform(0.05, 0.3) * self._unit)
             if self._talks:
-                message = self.ledger.write("x" * self._random.randrange(1000))
-                self._connection.send_nowait(message)
+                message = self.ledger.write("x" * self._talking.randrange(1000))
+                try:
+                    self._connection.send_nowait(message)
+                except ConnectionFailed:
+                    return  # the scenes tell
                 self.ledger.sent(message, self.link)
 
     @contextlib.contextmanager
@@ -377,17 +385,18 @@ class Play:
         self._changed.set()
 
     def _on_close(self, event: CloseEvent) -> None:
-        self.link = None
-        uncertain = self.ledger.closed(event.link)
-        ours = self._connection.closed  # we closed it, at the end
-        if not ours:
-            self._losses.append(time.monotonic())
-            self._false_alarms += not self._harmed
-        alarm = "" if self._harmed or ours else " (FALSE ALARM)"
-        fate = f"; {_messages(uncertain)} uncertain" if uncertain else ""
-        self._tell(self._connection.state, f"link {event.link}: gone{alarm}", event.reason + fate)
-        self._retry_follows_loss = True
+        link, self.link = self.link, None
         self._changed.set()
+        if self._over:
+            self._tell(self._connection.state, f"link {link}: closed", event.reason)
+            return
+        self._losses.append(time.monotonic())
+        self._false_alarms += not self._harmed
+        self._retry_follows_loss = True
+        uncertain = self.ledger.closed(event.link)
+        alarm = "" if self._harmed else " (FALSE ALARM)"
+        fate = f"; {_messages(uncertain)} uncertain" if uncertain else ""
+        self._tell(self._connection.state, f"link {link}: gone{alarm}", event.reason + fate)
 
     def _on_reconnect(self, event: ReconnectEvent) -> None:
         self.retry_at = time.monotonic() + event.delay

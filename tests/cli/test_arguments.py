@@ -1,0 +1,78 @@
+"""A wrong argument ends the program with status 2 and a text that names it and its value, but no secret."""
+
+import pytest
+from tests.cli.program import finish, start
+
+from websocket_heartbeat.cli import COMMANDS, main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["demo", "--seconds", "3"], ["--seconds", "at least 10", "'3'"]),
+        (["demo", "--seconds", "nan"], ["--seconds", "'nan'"]),
+        (["demo", "--seconds", "soon"], ["--seconds", "'soon'"]),
+        (["demo", "--seed", "1.5"], ["--seed", "'1.5'"]),
+        (["serve", "--port", "65536"], ["--port", "'65536'"]),
+        (["serve", "--port", "-1"], ["--port", "'-1'"]),
+        (["serve", "--idle-timeout", "0"], ["--idle-timeout", "'0'"]),
+        (["connect"], ["URL"]),
+        (["connect", "http://localhost"], ["URL", "ws://", "http://localhost"]),
+        (["connect", "ws://localhost", "--interval", "-1"], ["--interval", "'-1'"]),
+        (["connect", "ws://localhost", "--timeout", "inf"], ["--timeout", "'inf'"]),
+        (["connect", "ws://localhost", "--linger", "-1"], ["--linger", "at least 0", "'-1'"]),
+        (["connect", "ws://localhost", "--header", "Authorization"], ["--header", "NAME:VALUE"]),
+        (["connect", "ws://localhost", "--header", "two words:x"], ["--header", "two"]),
+        (["fly"], ["COMMAND", "'fly'"]),
+        ([], ["COMMAND"]),
+    ],
+)
+def test_a_wrong_argument_is_named_with_its_value(
+    arguments: list[str], named: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    for part in named:
+        assert part in shown.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["ws://localhost", "--header", "Token: hush\nhush"],
+        ["ws://localhost", "--header", "hush"],
+        ["http://somebody:hush@localhost/?token=hush"],
+    ],
+)
+def test_no_error_shows_a_secret(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["connect", *arguments])
+    assert "hush" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_in_80_columns(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as end:
+        main([command, "--help"])
+    assert end.value.code == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    assert "exit status" in out.replace("\n", " ")
+
+
+def test_a_missing_rich_is_answered_with_the_install_command() -> None:
+    done = finish(start("demo", before="import sys; sys.modules['rich'] = None"))
+    assert done.status == 2
+    assert "pip install 'websocket-heartbeat[cli]'" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_what_needs_no_rich_works_without_it() -> None:
+    done = finish(start("serve", "--help", before="import sys; sys.modules['rich'] = None"))
+    assert (done.status, done.err) == (0, "")

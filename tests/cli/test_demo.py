@@ -1,0 +1,237 @@
+"""The demo passes with our client, fails with each kind of bad one, and tells all the same story."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from tests.cli.program import ENVIRONMENT, MAIN, Result, discard, finish, start
+
+SCENES = [
+    "traffic",
+    "idleness",
+    "frozen link",
+    "reset",
+    "server killed",
+    "accept, then close",
+    "hanging handshake",
+    "own loop stalls",
+]
+
+_WITH = """
+import asyncio
+from websocket_heartbeat import Backoff, Connection, Heartbeat
+from websocket_heartbeat.cli.demo import play
+real = play.connect
+def connect_with(**others):
+    play.connect = lambda url, **options: real(url, **(options | others))
+"""
+BROKEN = {
+    "never notices": _WITH + "connect_with(heartbeat=Heartbeat(interval=3600, timeout=3600))",
+    "never notices a hanging handshake": _WITH + "connect_with(open_timeout=3600)",
+    "hammers": _WITH + "connect_with(backoff=Backoff(initial=0.001, maximum=0.001))",
+    "gives up": _WITH + "connect_with(max_attempts=0)",
+    "drops a healthy link": _WITH
+    + """
+def connect(url, **options):
+    connection = real(url, **options)
+    asyncio.get_running_loop().call_later(0.5, connection.reconnect_now)
+    return connection
+play.connect = connect
+""",
+    "loses messages": _WITH
+    + """
+send = Connection.send_nowait
+Connection.send_nowait = lambda self, message: None if message.startswith("7 ") else send(self, message)
+""",
+}
+
+
+@pytest.fixture(scope="module")
+def shown() -> Iterator[dict[str, Any]]:
+    """Start every performance at once, as they do little but wait; `finish` waits for one of them."""
+    programs = {
+        "json": start("demo", "--json", "--seconds", "20", "--seed", "11"),
+        "lines": start("demo", "--seconds", "20", "--seed", "11"),
+    }
+    programs |= {
+        name: start("demo", "--json", "--seconds", "10", before=code) for name, code in BROKEN.items()
+    }
+    results: dict[str, Any] = {}
+    with ThreadPoolExecutor() as threads:
+        yield {"programs": programs, "results": results, "terminal": threads.submit(on_a_terminal)}
+    for program in programs.values():
+        discard(program)
+
+
+def result(shown: dict[str, Any], name: str) -> Result:
+    if name not in shown["results"]:
+        shown["results"][name] = finish(shown["programs"][name])
+    found: Result = shown["results"][name]
+    return found
+
+
+def broken(shown: dict[str, Any], name: str) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return the verdicts of the scenes that failed, and the whole document."""
+    done = result(shown, name)
+    document = json.loads(done.out)
+    assert done.status == 1
+    assert document["ok"] is False
+    return {o["scene"]: o["verdict"] for o in document["outcomes"] if not o["passed"]}, document
+
+
+def test_our_client_passes_every_scene(shown: dict[str, Any]) -> None:
+    done = result(shown, "json")
+    assert done.err == ""
+    document = json.loads(done.out)
+    assert (done.status, document["ok"]) == (0, True), done.out
+    assert [outcome["scene"] for outcome in document["outcomes"]] == SCENES
+    assert document["seed"] == 11
+    assert 12 < document["duration"] < 40
+
+
+def test_every_fault_is_noticed_within_its_bound_and_recovered_from(shown: dict[str, Any]) -> None:
+    document = json.loads(result(shown, "json").out)
+    settings = document["settings"]
+    by_scene = {outcome["scene"]: outcome for outcome in document["outcomes"]}
+    for scene in SCENES[2:7]:
+        outcome = by_scene[scene]
+        bound = settings["interval"] + settings["timeout"]
+        assert outcome["bound"] == (settings["open_timeout"] if scene == "hanging handshake" else bound)
+        assert 0 <= outcome["noticed_after"] <= outcome["bound"] + settings["tolerance"]
+        assert outcome["recovered_after"] >= 0
+        assert outcome["attempts"] >= 1
+    # These two are noticed by a timeout and by nothing else.
+    assert by_scene["frozen link"]["noticed_after"] > settings["timeout"]
+    assert by_scene["hanging handshake"]["noticed_after"] > settings["open_timeout"] * 0.9
+    assert by_scene["server killed"]["attempts"] >= 2
+    assert 2 <= by_scene["accept, then close"]["attempts"] <= 9
+
+
+def test_every_message_is_accounted_for(shown: dict[str, Any]) -> None:
+    messages = json.loads(result(shown, "json").out)["messages"]
+    assert messages["sent"] > 50
+    assert (
+        messages["sent"] == messages["echoed"] + messages["uncertain"] + messages["queued"] + messages["lost"]
+    )
+    assert messages["uncertain"] > 0  # a frozen link takes some with it
+    assert messages["lost"] == messages["unexpected"] == messages["queued"] == 0
+
+
+def test_the_stall_comes_while_a_heartbeat_is_unanswered(shown: dict[str, Any]) -> None:
+    timeline = json.loads(result(shown, "json").out)["timeline"]
+    stall = next(i for i, entry in enumerate(timeline) if entry["event"] == "our own loop stalls")
+    before, after, then = timeline[stall - 1], timeline[stall + 1], timeline[stall + 2]
+    assert before["state"] == "probing"
+    assert after["at"] - timeline[stall]["at"] > 1.3  # twice the heartbeat's timeout
+    assert (then["state"], then["event"]) == ("open", "alive")
+
+
+def test_people_and_machines_are_told_the_same_story_for_the_same_seed(shown: dict[str, Any]) -> None:
+    lines = result(shown, "lines")
+    assert (lines.status, lines.err) == (0, ""), lines.out
+    document = json.loads(result(shown, "json").out)
+    first_retry = next(e["event"] for e in document["timeline"] if e["event"].startswith("retry 1 in"))
+    assert first_retry == re.findall(r"retry 1 in \d+\.\d+ s", lines.out)[0]
+    for scene in SCENES:
+        assert lines.out.count(scene) >= 2  # in the timeline and in the table
+    assert "False alarms: 0." in lines.out
+    assert "--seed 11" in lines.out
+
+
+def test_what_is_no_terminal_gets_plain_lines_of_80_columns(shown: dict[str, Any]) -> None:
+    out = result(shown, "lines").out
+    assert "\x1b" not in out
+    assert "\r" not in out
+    assert "next retry in" not in out  # the line that lives
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_a_client_that_never_notices_fails_the_demo(shown: dict[str, Any]) -> None:
+    failed, _ = broken(shown, "never notices")
+    assert "not noticed" in failed["frozen link"]
+    assert "no heartbeat" in failed["own loop stalls"]
+
+
+def test_a_client_without_an_open_timeout_fails_the_demo(shown: dict[str, Any]) -> None:
+    failed, _ = broken(shown, "never notices a hanging handshake")
+    assert "not noticed" in failed["hanging handshake"]
+
+
+def test_a_client_that_hammers_the_server_fails_the_demo(shown: dict[str, Any]) -> None:
+    failed, _ = broken(shown, "hammers")
+    assert list(failed) == ["accept, then close"]
+    assert "hammered" in failed["accept, then close"]
+
+
+def test_a_client_that_gives_up_fails_the_demo(shown: dict[str, Any]) -> None:
+    failed, _ = broken(shown, "gives up")
+    assert failed["frozen link"] == "not recovered"
+    assert failed["reset"] == "no link is open to begin with"
+
+
+def test_a_client_that_drops_a_healthy_link_fails_the_demo(shown: dict[str, Any]) -> None:
+    failed, document = broken(shown, "drops a healthy link")
+    assert document["false_alarms"] == 1
+    assert "was lost" in failed["traffic"]
+
+
+def test_a_client_that_loses_a_message_fails_the_demo(shown: dict[str, Any]) -> None:
+    failed, document = broken(shown, "loses messages")
+    assert failed == {}
+    assert document["messages"]["lost"] == 1
+
+
+def test_ctrl_c_ends_the_demo_at_once_and_without_a_traceback() -> None:
+    program = start("demo")
+    assert program.stdout is not None
+    while "traffic" not in program.stdout.readline():
+        pass
+    began = time.monotonic()
+    program.send_signal(signal.SIGINT)
+    done = finish(program)
+    assert time.monotonic() - began < 10
+    assert done.status == 130
+    assert done.err == ""
+
+
+def test_on_a_terminal_a_line_lives_beneath_the_timeline(shown: dict[str, Any]) -> None:
+    text = shown["terminal"].result()
+    assert "All is well" in text or "NOT all is well" in text
+    assert re.search(r"next retry in \d\.\d s", text)
+    assert re.search(r"\d+ sent, \d+ back, \d+ queued", text)
+    assert "\x1b[3" in text  # colours
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1  # the cursor was hidden and is back
+    bare = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
+    assert max(map(len, re.split(r"[\r\n]+", bare))) <= 80
+
+
+def on_a_terminal() -> str:
+    """Return what a demo writes to a terminal of 80 columns."""
+    ours, theirs = pty.openpty()
+    program = subprocess.Popen(
+        [sys.executable, "-c", MAIN, "demo", "--seconds", "10"],
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+        env=ENVIRONMENT | {"TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"},
+    )
+    os.close(theirs)
+    written = b""
+    try:
+        while data := os.read(ours, 65536):
+            written += data
+    except OSError:  # Linux says so that the last writer is gone
+        pass
+    finally:
+        os.close(ours)
+        program.wait()
+    return written.decode()

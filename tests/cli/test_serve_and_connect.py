@@ -1,0 +1,192 @@
+"""`serve` and `connect` talk to each other, outlive each other, and end cleanly."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from tests.cli.program import Program, discard, finish, start
+
+from websocket_heartbeat.cli.connect import _harmless
+from websocket_heartbeat.server import Refusal, Request, serve
+
+
+@contextlib.contextmanager
+def server(*arguments: str) -> Iterator[tuple[Program, str]]:
+    """Run `serve`; yield it and its URL."""
+    program = start("serve", *arguments)
+    try:
+        yield program, read_line(program)
+    finally:
+        discard(program)
+
+
+@contextlib.contextmanager
+def client(*arguments: str) -> Iterator[Program]:
+    """Run `connect`, with lines to be typed."""
+    program = start("connect", *arguments, stdin=subprocess.PIPE)
+    try:
+        yield program
+    finally:
+        discard(program)
+
+
+def read_until(program: Program, wanted: str) -> str:
+    """Return what the program says on standard error, up to the line that has `wanted` in it."""
+    assert program.stderr is not None
+    told = ""
+    while line := program.stderr.readline():
+        told += line
+        if wanted in line:
+            return told
+    raise AssertionError(f"{wanted!r} was never said: {told}")
+
+
+def type_line(program: Program, line: str) -> None:
+    assert program.stdin is not None
+    program.stdin.write(line + "\n")
+    program.stdin.flush()
+
+
+def read_line(program: Program) -> str:
+    assert program.stdout is not None
+    return program.stdout.readline().strip()
+
+
+def test_lines_come_back_and_the_end_of_input_ends_it_when_all_was_sent() -> None:
+    with server("--port", "0") as (_, url):
+        done = finish(start("connect", url, stdin=subprocess.PIPE), "one\ntwo\nthree without a newline")
+    assert (done.status, done.out) == (0, "one\ntwo\nthree without a newline\n")
+    assert "link 1 is open" in done.err
+
+
+def test_a_file_as_input_works_like_a_pipe(tmp_path: os.PathLike[str]) -> None:
+    path = os.path.join(tmp_path, "lines")
+    with open(path, "w") as file:
+        file.write("from a file\n")
+    with server("--port", "0") as (_, url), open(path) as file:
+        done = finish(start("connect", url, stdin=file.fileno()))
+    assert (done.status, done.out) == (0, "from a file\n")
+
+
+def test_what_is_typed_while_the_server_is_away_reaches_the_next_one() -> None:
+    with contextlib.ExitStack() as stack:
+        first, url = stack.enter_context(server("--port", "0"))
+        talker = stack.enter_context(client(url))
+        type_line(talker, "before")
+        assert read_line(talker) == "before"
+        first.send_signal(signal.SIGTERM)
+        away = finish(first)
+        assert (away.status, away.out) == (0, "")
+        assert "client 1 is gone: 1001" in away.err  # it was asked to go, and answered
+        read_until(talker, "retry")
+        type_line(talker, "meanwhile")
+        _, again = stack.enter_context(server("--port", url.rstrip("/").rpartition(":")[2]))
+        assert again == url
+        assert read_line(talker) == "meanwhile"
+        assert finish(talker, "").status == 0
+
+
+def test_text_heartbeats_keep_a_silent_client_that_is_dropped_without_them() -> None:
+    with (
+        server("--port", "0", "--heartbeat", "beat", "--idle-timeout", "1.5") as (_, url),
+        client(url, "--message", "beat", "--interval", "0.3") as beating,
+        client(url, "--interval", "60") as silent,
+    ):
+        assert "link 1 is gone" in read_until(silent, "is gone")
+        for _ in range(5):
+            assert read_line(beating) == "beat"
+        assert finish(beating, "").err.count("is gone") == 1  # at the end
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_either_with_status_0_and_no_traceback(number: signal.Signals) -> None:
+    with server("--port", "0") as (served, url), client(url) as talker:
+        read_until(talker, "open")
+        talker.send_signal(number)
+        ended = finish(talker)
+        served.send_signal(number)
+        done = finish(served)
+    assert (ended.status, done.status) == (0, 0)
+    assert "Traceback" not in ended.err + done.err
+
+
+def test_lines_that_could_not_be_sent_are_counted_in_words_and_in_the_status() -> None:
+    with client(f"ws://127.0.0.1:{_unused_port()}") as talker:
+        type_line(talker, "nobody hears this")
+        read_until(talker, "retry 2")
+        talker.send_signal(signal.SIGINT)
+        done = finish(talker)
+    assert done.status == 1
+    assert "could be sent" in done.err
+
+
+def test_a_port_in_use_is_named() -> None:
+    with server("--port", "0") as (_, url):
+        port = url.rstrip("/").rpartition(":")[2]
+        done = finish(start("serve", "--port", port))
+    assert (done.status, done.out) == (1, "")
+    assert "127.0.0.1" in done.err
+    assert port in done.err
+    assert "Traceback" not in done.err
+
+
+def test_headers_reach_the_server_and_a_refusal_ends_it_without_showing_them() -> None:
+    seen: list[str | None] = []
+
+    def refuse(request: Request) -> Refusal:
+        seen.append(request.header("X-Token"))
+        return Refusal(403)
+
+    async def main() -> None:
+        async with serve(on_handshake=refuse) as refusing:
+            program = start(
+                "connect",
+                refusing.url("/feed?key=hush"),
+                "--header",
+                "X-Token: hush",
+                stdin=subprocess.PIPE,
+            )
+            done = await asyncio.to_thread(finish, program)
+        assert done.status == 1
+        assert "403" in done.err
+        assert "hush" not in done.err
+        assert seen == ["hush"]
+
+    asyncio.run(main())
+
+
+def test_a_reader_that_leaves_ends_the_client_without_a_traceback() -> None:
+    with server("--port", "0") as (_, url), client(url) as talker:
+        type_line(talker, "one")
+        assert read_line(talker) == "one"
+        assert talker.stdout is not None
+        talker.stdout.close()
+        type_line(talker, "two")
+        told = read_until(talker, "we closed")
+        assert talker.wait(timeout=20) == 0
+        assert "Traceback" not in told
+
+
+def test_the_end_of_input_alone_waits_until_the_server_was_reached() -> None:
+    with server("--port", "0") as (_, url):
+        done = finish(start("connect", url))
+    assert (done.status, done.out) == (0, "")
+    assert "link 1 is open" in done.err
+
+
+def test_what_a_server_sends_cannot_command_the_terminal() -> None:
+    assert _harmless("plain, \u4e2d\u6587\ttab") == "plain, \u4e2d\u6587\ttab"
+    assert _harmless("\x1b[2J\x07\r\x9b") == r"\x1b[2J\x07\r\x9b"
+    assert _harmless(b"\x00\x1b") == r"b'\x00\x1b'"
+
+
+def _unused_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
