@@ -171,6 +171,21 @@ def test_a_large_transfer_arrives_whole_and_in_order(run: Run) -> None:
     run(main())
 
 
+def test_a_client_that_does_not_read_makes_the_server_wait(run: Run) -> None:
+    async def main() -> None:
+        async with stage() as on:
+            client, peer = await on.pair()
+            client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            data = bytes(64 * 1024 * 1024)
+            peer.send(data)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(peer.writer.drain(), 0.5)
+            client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+            await client.receives(data)
+
+    run(main())
+
+
 def test_a_half_closed_stream_still_carries_the_answer(run: Run) -> None:
     async def main() -> None:
         async with stage() as on:

@@ -143,7 +143,6 @@ class _Side(asyncio.Protocol):
         self.outward = outward
         self.transport: asyncio.Transport | None = None
         self.was_made = False
-        self.reading = True
         self.told_end = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -183,13 +182,11 @@ class _Side(asyncio.Protocol):
 
     def read(self, wanted: bool) -> None:
         """Read from this socket, or let its peer feel that nobody does."""
-        if self.transport is None or wanted == self.reading:
-            return
-        self.reading = wanted
-        if wanted:
-            self.transport.resume_reading()
-        else:
-            self.transport.pause_reading()
+        if self.transport is not None:
+            if wanted:
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
 
     def finish(self) -> None:
         """Pass on the end of the stream; after both ends the connection is over."""
