@@ -1,12 +1,22 @@
-"""Compiles portable modules to one ES5 script, with PScript and as much of its library as they use."""
+"""Compiles portable modules to one ES5 script, with PScript and as much of its library as they use.
+
+`build` makes the files that mini programs and browsers load: the compiled modules of a target, the few
+functions that differ by language from javascript/, and what the module format wants around them. They contain
+nothing but our own code: what PScript would add of its library is spelt otherwise before, or replaced.
+"""
 
 import ast
 import importlib.util
+import re
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from websocket_heartbeat.miniprogram.portability import Module, check
+
+Format = Literal["cjs", "esm", "iife"]
+Target = Literal["miniprogram", "browser"]
 
 CORE: Final = (
     "websocket_heartbeat.core.settings",
@@ -15,6 +25,45 @@ CORE: Final = (
     "websocket_heartbeat.core.machine",
 )
 """The modules of the core, each after those that it imports."""
+
+DECLARED: Final = ("websocket_heartbeat.miniprogram.clock", "websocket_heartbeat.miniprogram.language")
+"""Modules that are written for each language by hand: code is checked against their signatures."""
+
+_ADAPTERS: Final[dict[Target, tuple[str, ...]]] = {
+    "miniprogram": ("clock", "language", "options", "driver", "socket_task", "task"),
+    "browser": ("clock", "language", "options", "driver", "web_socket"),
+}
+_SCRIPTS: Final[dict[Target, tuple[str, ...]]] = {
+    "miniprogram": ("language", "base64", "miniprogram"),
+    "browser": ("language", "browser"),
+}
+EXPORTS: Final[dict[Target, str]] = {
+    "miniprogram": "WebsocketHeartbeat",
+    "browser": "WebsocketHeartbeatJs",
+}
+"""The name that each target defines."""
+
+_FOOTERS: Final[dict[Format, str]] = {
+    "cjs": "module.exports = NAME;\nmodule.exports.default = NAME;\n",
+    "esm": "export default NAME;\nexport { NAME };\n",
+    "iife": "",
+}
+
+_LIBRARY: Final = {
+    "op_error": "function (name, message) {var e = new Error(message); e.name = name; return e;}",
+    "str": "String",
+}
+"""Our own functions in the place of PScript's."""
+
+_NATIVE_METHODS: Final = {"append": "push", "lower": "toLowerCase"}
+
+_PUBLIC: Final = frozenset(
+    """
+    socketTask ws opts repeat forbidReconnect state send close reconnect destroy
+    code reason attempt delay url message now random
+    """.split()  # noqa: SIM905 # as a text it is read at a glance
+)
+"""Members that keep their names in minified code, for others use them too; so do all in camelCase or on-."""
 
 
 class NotPortable(Exception):
@@ -31,7 +80,26 @@ def load(name: str) -> Module:
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f"no module named {name!r} to compile")
     path = Path(spec.origin)
-    return Module(name, name.replace(".", "/") + path.suffix, path.read_text(encoding="utf-8"))
+    source = path.read_text(encoding="utf-8")
+    return Module(
+        name, name.replace(".", "/") + path.suffix, _outline(source) if name in DECLARED else source
+    )
+
+
+def _outline(source: str) -> str:
+    """The signatures of a module's public functions, and of its classes and their methods."""
+    tree = ast.parse(source)
+    tree.body = [
+        node
+        for node in tree.body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef)
+        and not node.name.startswith("_")
+        and not (isinstance(node, ast.ClassDef) and node.bases)
+    ]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            node.body = [ast.Pass()]
+    return ast.unparse(tree)
 
 
 def compile_modules(modules: Sequence[Module]) -> str:
@@ -52,14 +120,140 @@ def compile_modules(modules: Sequence[Module]) -> str:
         ) from error
     body: list[ast.stmt] = []
     for module in modules:
-        body += _Strip().visit(ast.parse(module.source, module.path)).body
+        if module.name not in DECLARED:
+            body += _Strip().visit(ast.parse(module.source, module.path)).body
     python = ast.unparse(ast.fix_missing_locations(ast.Module(body, [])))
     parser = Parser(python, docstrings=False, inline_stdlib=False)
-    library = get_partial_std_lib(parser._std_functions - {"op_instantiate"}, parser._std_methods)
-    # PScript's own instantiation binds every method to every new object: 360 ns for an Action, where this
-    # costs a few. The check sees to it that no method is taken from its object unbound.
-    instantiate = "var _pyfunc_op_instantiate = function (ob, args) {ob.__init__.apply(ob, args);};"
-    return "\n".join([instantiate, library, parser.dump().strip(), ""])
+    used: set[str] = parser._std_functions - {"op_instantiate"}
+    ours = [f"var _pyfunc_{name} = {_LIBRARY[name]};" for name in sorted(used & set(_LIBRARY))]
+    library = get_partial_std_lib(used - set(_LIBRARY), parser._std_methods)
+    return "\n".join([*ours, library, _tidy(parser.dump().strip() + "\n"), ""])
+
+
+def build(format: Format = "cjs", target: Target = "miniprogram", minify: bool = False) -> str:
+    """Return the file that a mini program or a page loads. The same arguments give the same bytes.
+
+    format: cjs for require and for build-npm, esm for import, iife for a script tag.
+    target: miniprogram defines WebsocketHeartbeat, browser defines WebsocketHeartbeatJs.
+    """
+    names = [*CORE, *(f"websocket_heartbeat.miniprogram.{name}" for name in _ADAPTERS[target])]
+    modules = [load(name) for name in names]
+    scripts = [
+        (Path(__file__).parent / "javascript" / f"{name}.js").read_text(encoding="utf-8")
+        for name in _SCRIPTS[target]
+    ]
+    export = EXPORTS[target]
+    inside = "\n".join([compile_modules(modules).strip(), *(script.strip() for script in scripts)])
+    inside = _drop_unused(inside, modules)
+    if minify:
+        inside = _shorten(inside, modules)
+    # A mini program has no window, and this must not ask for it.
+    root = 'typeof self !== "undefined" ? self : this'
+    code = f"var {export} = (function (root) {{\n{inside}\nreturn {export};\n}})({root});\n"
+    if minify:
+        code = _minify(code) + "\n"
+    header = f"/*! websocket-heartbeat {version('websocket-heartbeat')} | MIT License */\n"
+    return header + code + _FOOTERS[format].replace("NAME", export)
+
+
+_METHOD: Final = r"^{0}\.prototype\.{1} = function (\(.*\) \{{\n(?:.*\n)*?\}});\n"
+
+
+def _tidy(script: str) -> str:
+    """Spell classes as JavaScript does, and leave out what PScript writes for Python's sake alone.
+
+    PScript's own constructor binds every method to every new object: 360 ns for an Action, where this costs a
+    few. The check sees to it that no method is taken from its object unbound.
+    """
+    script = re.sub(r'^\w+\.prototype\.__name__ = "\w+";\n', "", script, flags=re.M)
+    script = re.sub(r"^\w+\.prototype\._base_class = Object;\n", "", script, flags=re.M)
+    for name in re.findall(r"^(\w+) = function \(\) \{\n    _pyfunc_op_instantiate", script, re.M):
+        inherits = re.search(rf"^{name}\.prototype\._base_class = (\w+)\.prototype;\n", script, re.M)
+        method = re.compile(_METHOD.format(name, "__init__"), re.M)
+        made = method.search(script)
+        body = made[1] if made else ""
+        if inherits:
+            super_init = f"{name}.prototype._base_class.__init__.call("
+            body = body.replace(super_init, f"{inherits[1]}.call(")
+            body = body or f"() {{\n    {inherits[1]}.apply(this, arguments);\n}}"
+        script = method.sub("", script)
+        stub = f"{name} = function () {{\n    _pyfunc_op_instantiate(this, arguments);\n}}\n"
+        script = script.replace(stub, f"{name} = function {body};\n")
+        if inherits and f"{name}.prototype._base_class." not in script:
+            script = script.replace(inherits[0], "")
+    # A function that returns nothing: `is None` holds for undefined, too.
+    script = re.sub(r"^ *return null;\n(?= *\}(;|\)\.bind))", "", script, flags=re.M)
+    script = script.replace("return null;", "return;")
+    # A caught error has the scope of its catch.
+    script = re.sub(r"^ *var err_\d+;\n", "", script, flags=re.M)
+    script = re.sub(r"(?<=[ ,])err_\d+, ", "", script)
+    return re.sub(r"\n{3,}", "\n\n", script)
+
+
+def _drop_unused(script: str, modules: Sequence[Module]) -> str:
+    """Leave out what only subclasses implement, methods that nothing calls, constants that nothing reads."""
+    script = re.sub(r"^.* = function \(.*\) \{\n    throw .*NotImplemented.*\n\};\n", "", script, flags=re.M)
+    for name in sorted(_members(modules) - _PUBLIC):
+        method = re.compile(_METHOD.format(r"\w+", name), re.M)
+        if len(re.findall(rf"\.{name}\b", script)) == len(method.findall(script)):
+            script = method.sub("", script)
+    for name in re.findall(r"^([A-Z_]+) = .*;\n", script, re.M):
+        if len(re.findall(rf"\b{name}\b", script)) == 2:
+            script = re.sub(rf"^{name} = .*;\n", "", script, flags=re.M)
+            script = re.sub(rf"^(var .*?)\b{name}, ", r"\1", script, flags=re.M)
+    return script
+
+
+def _shorten(script: str, modules: Sequence[Module]) -> str:
+    """Give short names to members that nobody else uses, to `this`, and to each prototype."""
+    count = {name: len(re.findall(rf"\.{name}\b", script)) for name in _members(modules) - _PUBLIC}
+    ours = sorted((name for name in count if count[name]), key=lambda name: (-count[name], name))
+    taken = set(re.findall(r"[.\"'](\w+)", script)) - set(ours)
+    letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    short = (name for name in [*letters, *(a + b for a in letters for b in letters)] if name not in taken)
+    names = dict(zip(ours, short, strict=False))
+    script = re.sub(r"(?<=\.)[A-Za-z_]\w*", lambda match: names.get(match[0], match[0]), script)
+    # Functions within a method are bound to its `this`: a variable serves them all.
+    script = re.sub(
+        r"^(?:\w+\.prototype\.)?\w+ = function \(.*\n(?:.*\n)*?\};?\n",
+        lambda match: _alias_this(match[0]),
+        script,
+        flags=re.M,
+    )
+    for name in sorted(set(re.findall(r"^(\w+)\.prototype\.", script, re.M))):
+        first = re.search(rf"^{name}\.prototype\.", script, re.M)
+        assert first is not None
+        rest = script[first.start() :].replace(f"{name}.prototype.", f"{name}_.")
+        script = f"{script[: first.start()]}var {name}_ = {name}.prototype;\n{rest}"
+    return script
+
+
+def _alias_this(function: str) -> str:
+    if len(re.findall(r"\bthis\b", function)) < 3:
+        return function
+    first, rest = function.replace("}).bind(this)", "})").split("\n", 1)
+    return f"{first}\n    var self = this;\n" + re.sub(r"\bthis\b", "self", rest)
+
+
+def _members(modules: Sequence[Module]) -> set[str]:
+    """The names that portable classes give to their attributes and methods, but for those of an API."""
+    names = set()
+    for module in modules:
+        for node in ast.walk(ast.parse(module.source)):
+            if isinstance(node, ast.ClassDef):
+                names |= {each.name for each in node.body if isinstance(each, ast.FunctionDef)}
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                names.add(node.attr)
+    return {name for name in names if not re.match(r"on[a-z]|__", name) and name.lower() == name}
+
+
+def _minify(script: str) -> str:
+    try:
+        import minify
+    except ImportError as error:
+        raise ImportError("minifying needs tdewolff-minify: pip install 'websocket-heartbeat[js]'") from error
+    minify.config({"js-version": 5})
+    return str(minify.string("application/javascript", script))
 
 
 class _Strip(ast.NodeTransformer):
@@ -91,6 +285,12 @@ class _Strip(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         self.generic_visit(node)
+        match node:
+            # The check lets these through on lists and strings only, where JavaScript has the same.
+            case ast.Call(ast.Attribute(attr="pop") as method, [ast.Constant(0)]):
+                return ast.Call(ast.Attribute(method.value, "shift", ast.Load()), [], [])
+            case ast.Call(ast.Attribute(attr="append" | "lower") as method):
+                method.attr = _NATIVE_METHODS[method.attr]
         if (
             isinstance(node.func, ast.Name)
             and node.func.id == "isinstance"

@@ -1,0 +1,361 @@
+"""Carries out what the core decides, over one kind of link and one timer, and tells the user."""
+
+from typing import Any, Final
+
+from websocket_heartbeat.core.machine import (
+    ABANDON_LINK,
+    CLOSE_LINK,
+    CLOSED,
+    CLOSING,
+    CONNECTING,
+    FAILED,
+    NOTIFY_CLOSED,
+    NOTIFY_OPENED,
+    NOTIFY_RETRY,
+    NOTIFY_STATE,
+    OPEN_LINK,
+    OPEN_TIMEOUT,
+    PING_LINK,
+    PROBING,
+    STOPPED,
+    Action,
+    Machine,
+)
+from websocket_heartbeat.miniprogram.clock import Clock
+from websocket_heartbeat.miniprogram.language import read, record, report, tell
+from websocket_heartbeat.miniprogram.options import settings_of
+
+LONGEST_TIMER: Final = 2000000000.0
+"""Milliseconds; beyond 2^31 setTimeout fires at once."""
+
+NOTIFY_ERROR: Final = "error"
+NOTIFY_MESSAGE: Final = "message"
+
+
+class Step:
+    """One action of the core, or one word for the user, with the host's event that led to it."""
+
+    def __init__(self, action: Action, event: Any) -> None:
+        self.action = action
+        self.event: Any = event
+
+
+class Driver:
+    """What the user holds: one connection over many links. A subclass knows the kind of host.
+
+    opts: the options, defaults included. repeat: retries since the connection was last stable.
+    forbidReconnect: whether `close` was called. state: a state of the core.
+    """
+
+    def __init__(self, clock: Clock, opts: dict[str, Any]) -> None:
+        self.clock = clock
+        self.opts = opts
+        self.repeat = 0
+        self.forbidReconnect = False
+        self.settings = settings_of(opts)
+        self.machine = Machine(self.settings, lambda: self.clock.random())
+        self.state = self.machine.state
+        self.link: Any = None
+        self.announced = 0
+        """The number of the link that the user was told is open: only on it what is sent skips the queue."""
+        self.queue: list[dict[str, Any]] = []
+        self.timer: Any = None
+        self.fires_at = 0.0
+        self.steps: list[Step] = []
+        self.held: list[Step] = []
+        self.is_held = True
+        self.is_busy = False
+        self.is_destroyed = False
+        self.is_interrupted = False
+        self.ping_failed = False
+        self.on_ready: Any = None
+
+    # For the user
+
+    def reconnect(self) -> None:
+        """Open a new link now: in place of an open one, instead of waiting, after closing or giving up."""
+        if self.is_destroyed:
+            return
+        self.forbidReconnect = False
+        self._end_closing()
+        if self.machine.state == CLOSED or self.machine.state == FAILED:
+            number = self.machine.link
+            self.machine = Machine(self.settings, lambda: self.clock.random())
+            # Numbers go on: what an earlier link still says is about no link of the new machine.
+            self.machine.link = number
+            self.start()
+        else:
+            self.machine.reconnect_now(self.clock.now())
+            self._settle(None)
+
+    def destroy(self) -> None:
+        """Close at once, wait for nothing and let go of the host; the object is of no use afterwards."""
+        self.is_destroyed = True
+        self.stop(None)
+        self._end_closing()
+
+    # For subclasses, and for what makes a task
+
+    def begin(self, ready: Any) -> None:
+        """Start, and call `ready` with this object once there is a socket or the first attempt has failed.
+
+        The user sets the hooks thereafter, in a `then` that some hosts make a macrotask, or after the
+        constructor. Two timers later they are set.
+        """
+
+        def on_ready() -> None:
+            if callable(ready):
+                ready(self)
+            self.clock.start_timer(lambda: self._wait_once_more(), 0)
+
+        self.on_ready = on_ready
+        self.start()
+
+    def _wait_once_more(self) -> None:
+        self.clock.start_timer(lambda: self.release(), 0)
+
+    def start(self) -> None:
+        """Begin with a link."""
+        self.watch()
+        self.machine.started(self.clock.now())
+        self._settle(None)
+
+    def release(self) -> None:
+        """Call the user's hooks from now on, also for what happened before the user could set them."""
+        self.is_held = False
+        while len(self.steps) > 0:
+            self.held.append(self.steps.pop(0))
+        self.steps = self.held
+        self.held = []
+        self._settle(None)
+
+    def stop(self, params: Any) -> None:
+        """The user closes; `params` go to the host's close."""
+        self.forbidReconnect = True
+        self.machine.stopped(self.clock.now())
+        self._settle(params)
+        if self.machine.state == CLOSED or self.machine.state == FAILED:
+            self._answer(params, "success", "close:ok")
+
+    def hand_over(self, message: dict[str, Any]) -> bool:
+        """Send now, or queue while no link is open; if neither can be, tell `fail` and return False."""
+        if self._is_sendable():
+            return self._send(message)
+        state = self.machine.state
+        limit: float = self.opts["sendQueue"]
+        if state == CLOSED or state == CLOSING or state == FAILED or len(self.queue) >= limit:
+            self._answer(message, "fail", "send:fail " + state)
+            return False
+        self.queue.append(message)
+        return True
+
+    # What a kind of host knows
+
+    def dial(self, number: int) -> Any:
+        """Make link `number`; its `open` begins the attempt."""
+        raise NotImplementedError("dial")
+
+    def hook(self, name: str, event: Any) -> None:
+        """Call the user's hook."""
+        raise NotImplementedError("hook")
+
+    def watch(self) -> None:
+        """Listen to the host: foreground, background, network."""
+        raise NotImplementedError("watch")
+
+    def unwatch(self) -> None:
+        """Stop listening to the host."""
+        raise NotImplementedError("unwatch")
+
+    # What links and the host report
+
+    def link_opened(self, number: int, event: Any) -> None:
+        """The link is open."""
+        self.machine.opened(self.clock.now(), number)
+        self._settle(event)
+
+    def link_heard(self, number: int, event: Any) -> None:
+        """A message came."""
+        self.machine.heard(self.clock.now(), number)
+        self._add(NOTIFY_MESSAGE, event)
+        self._settle(None)
+
+    def link_erred(self, event: Any) -> None:
+        """The host called something an error, or an attempt has failed."""
+        self.be_ready()
+        self._add(NOTIFY_ERROR, event)
+        self._settle(None)
+
+    def be_ready(self) -> None:
+        """There is something to hand to the user."""
+        on_ready = self.on_ready
+        if on_ready is not None:
+            self.on_ready = None
+            on_ready()
+
+    def link_lost(self, number: int, event: Any, reason: str) -> None:
+        """The link, or the attempt, is gone."""
+        if self.machine.is_hidden and self.machine.state == CONNECTING:
+            # A host refuses in the background; it would refuse retries too, until the program is shown.
+            self.is_interrupted = True
+            self.machine.went_offline(self.clock.now())
+        self.machine.lost(self.clock.now(), number, reason, read(event, "code"), 0.0, False)
+        self._settle(event)
+
+    def hidden(self) -> None:
+        """The program is in the background."""
+        self.machine.hidden(self.clock.now())
+
+    def shown(self) -> None:
+        """The program is in the foreground again."""
+        if self.is_interrupted:
+            self.is_interrupted = False
+            self.machine.came_online(self.clock.now())
+        self.machine.shown(self.clock.now())
+        if self.machine.state == PROBING and self.ping_failed:
+            self._ping()
+        self._settle(None)
+
+    def network(self, is_online: bool) -> None:
+        """The network came, went, or is another one."""
+        if is_online:
+            self.machine.came_online(self.clock.now())
+        else:
+            self.machine.went_offline(self.clock.now())
+        self._settle(None)
+
+    # Decisions carried out
+
+    def _settle(self, event: Any) -> None:
+        """Carry out in order what the machine decided; what that causes comes after it."""
+        self.state = self.machine.state
+        self.repeat = self.machine.attempt
+        actions = self.machine.take()
+        while len(actions) > 0:
+            self.steps.append(Step(actions.pop(0), event))
+        if self.is_busy:
+            return
+        self.is_busy = True
+        while len(self.steps) > 0:
+            self._perform(self.steps.pop(0))
+        self.is_busy = False
+        self._arm()
+
+    def _add(self, kind: str, event: Any) -> None:
+        self.steps.append(Step(Action(kind, self.machine.link), event))
+
+    def _perform(self, step: Step) -> None:
+        action = step.action
+        kind = action.kind
+        if kind == OPEN_LINK:
+            self.link = self.dial(action.link)
+            self.link.open()
+        elif kind == PING_LINK:
+            self._ping()
+        elif kind == CLOSE_LINK:
+            self.link.close(step.event)
+        elif kind == ABANDON_LINK:
+            self.link.drop()
+        elif self.is_held:
+            self.held.append(step)
+        else:
+            self._notify(action, step.event)
+        if kind == NOTIFY_STATE and (action.state == CLOSED or action.state == FAILED):
+            self.unwatch()
+            while len(self.queue) > 0:
+                self._answer(self.queue.pop(0), "fail", "send:fail " + action.state)
+
+    def _notify(self, action: Action, given: Any) -> None:
+        kind = action.kind
+        if kind == NOTIFY_MESSAGE:
+            self.hook("Message", given)
+        elif kind == NOTIFY_ERROR:
+            self.hook("Error", given)
+        elif kind == NOTIFY_STATE:
+            self.hook("State", action.state)
+        elif kind == NOTIFY_OPENED:
+            self.announced = action.link
+            self.hook("Open", given)
+            while len(self.queue) > 0 and self._is_sendable():
+                self._send(self.queue.pop(0))
+        else:
+            event = record(given if kind == NOTIFY_CLOSED else None)
+            event["reason"] = action.reason
+            event["code"] = action.code
+            if kind == NOTIFY_CLOSED:
+                self.hook("Close", event)
+            elif kind == NOTIFY_RETRY:
+                event["attempt"] = action.attempt
+                event["delay"] = action.delay * 1000
+                self.hook("Reconnect", event)
+            else:
+                self.hook("GiveUp", event)
+
+    def _arm(self) -> None:
+        """Let the timer fire at the deadline or before: one that fires early is set again then."""
+        deadline = self.machine.deadline
+        if deadline is not None and self.timer is not None and self.fires_at <= deadline:
+            return
+        self.clock.stop_timer(self.timer)
+        self.timer = None
+        if deadline is not None:
+            now = self.clock.now()
+            wait = min(max((deadline - now) * 1000, 0), LONGEST_TIMER)
+            self.fires_at = now + wait / 1000
+            self.timer = self.clock.start_timer(lambda: self._woke(), wait)
+
+    def _woke(self) -> None:
+        self.timer = None
+        was_connecting = self.machine.state == CONNECTING
+        self.machine.woke(self.clock.now())
+        if was_connecting and self.machine.state != CONNECTING:
+            event = record(None)
+            event["errMsg"] = OPEN_TIMEOUT
+            self.link_erred(event)
+        self._settle(None)
+
+    def _end_closing(self) -> None:
+        """Do not wait for the host's word that the link has closed."""
+        if self.machine.state == CLOSING:
+            self.link.drop()
+            self.machine.lost(self.clock.now(), self.machine.link, STOPPED, None, 0.0, False)
+            self._settle(None)
+
+    def _ping(self) -> None:
+        """Send a ping; if that fails it is no verdict, for the link may still be heard."""
+        self.ping_failed = True
+        message = record(None)
+        message["data"] = self.opts["pingMsg"]
+        message["fail"] = lambda error: self._ping_refused()
+        try:
+            if callable(message["data"]):
+                message["data"] = message["data"]()
+        except Exception as error:
+            report(error)
+            return
+        self.ping_failed = False
+        sent: bool = self.link.send(message)
+        if not sent:
+            self.ping_failed = True
+
+    def _ping_refused(self) -> None:
+        self.ping_failed = True
+
+    def _is_sendable(self) -> bool:
+        if self.announced != self.machine.link or self.announced == 0:
+            return False
+        is_over: bool = self.link.is_over
+        return not is_over
+
+    def _send(self, message: dict[str, Any]) -> bool:
+        sent: bool = self.link.send(message)
+        if not sent:
+            self._answer(message, "fail", "send:fail")
+        return sent
+
+    def _answer(self, params: Any, name: str, text: str) -> None:
+        """Call the user's `success` or `fail`, then `complete`, as a host would."""
+        result = record(None)
+        result["errMsg"] = text
+        tell(params, name, result)
+        tell(params, "complete", result)

@@ -1,0 +1,79 @@
+// What clock.py and language.py declare, in ES5, with nothing that a mini program lacks.
+var latest = 0;
+var offset = 0;
+var clock = {};
+
+// Date.now goes back when somebody sets the clock; this one then goes on from where it was.
+clock.now = function () {
+    var time = Date.now() + offset;
+    if (time < latest) {
+        offset += latest - time;
+        time = latest;
+    }
+    latest = time;
+    return time / 1000;
+};
+clock.random = function () {
+    return Math.random();
+};
+clock.start_timer = function (callback, milliseconds) {
+    return setTimeout(callback, milliseconds);
+};
+clock.stop_timer = function (timer) {
+    clearTimeout(timer);
+};
+function read(thing, name) {
+    return thing == null ? thing : thing[name];
+}
+function record(thing) {
+    var copy = {}, name;
+    if (typeof thing === "object") {
+        for (name in thing) {
+            if (copy.hasOwnProperty.call(thing, name)) {
+                copy[name] = thing[name];
+            }
+        }
+    }
+    return copy;
+}
+function invoke(thing, name, argument) {
+    return thing[name](argument);
+}
+function attempt(thing, name, argument, failed) {
+    var result;
+    if (typeof read(thing, name) !== "function") {
+        return false;
+    }
+    failed = failed || function () {};
+    try {
+        result = thing[name](argument);
+        if (result && typeof result.then === "function") {
+            result.then(null, failed);
+        }
+    } catch (error) {
+        failed(error);
+        return false;
+    }
+    return true;
+}
+function tell(thing, name, argument) {
+    attempt(thing, name, argument, report);
+}
+function report(error) {
+    if (typeof console !== "undefined") {
+        console.error(error);
+    }
+}
+function describe(thing) {
+    return is_text(thing) ? thing
+        : "" + (thing && (thing.errMsg || thing.errorMessage || thing.reason || thing.message) || "");
+}
+function is_text(value) {
+    return typeof value === "string";
+}
+function is_number(value) {
+    return typeof value === "number";
+}
+function close_code(value) {
+    return value == null || value === "" || isNaN(value) ? undefined : +value;
+}

@@ -1,0 +1,140 @@
+"""What JavaScript does in its own way: how foreign things are touched. Here for CPython, there by hand.
+
+Portable code calls these functions; javascript/ holds them for JavaScript. A *record* is a plain object there
+and a Record here: an entry that is not there reads as nothing.
+"""
+
+import asyncio
+import base64
+import inspect
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+_logger = logging.getLogger("websocket_heartbeat.miniprogram")
+_futures: set[asyncio.Future[Any]] = set()
+
+
+class Record(dict[str, Any]):
+    """A plain object of JavaScript: `event.data` and `event["data"]` are one, and None when absent."""
+
+    def __missing__(self, key: str) -> None:
+        return None
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self[name]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value
+
+
+def read(thing: Any, name: str) -> Any:
+    """The member `name` of anything at all; nothing where there is none."""
+    if isinstance(thing, Mapping):
+        return thing.get(name)
+    return getattr(thing, name, None)
+
+
+def record(thing: Any) -> dict[str, Any]:
+    """A new record with the entries that `thing` itself has; empty where it has none."""
+    return Record(thing) if isinstance(thing, Mapping) else Record()
+
+
+def invoke(thing: Any, name: str, argument: Any) -> Any:
+    """thing.name(argument), as a method of its object."""
+    return read(thing, name)(argument)
+
+
+def attempt(thing: Any, name: str, argument: Any) -> bool:
+    """Invoke, if there is such a method; return whether there is and it did not throw.
+
+    What it throws is swallowed; so is the rejection of a promise that it returns.
+    """
+    return _call(thing, name, argument, lambda error: None)
+
+
+def tell(thing: Any, name: str, argument: Any) -> None:
+    """Invoke the user's own method, if there is one; what it throws or rejects with is reported."""
+    _call(thing, name, argument, report)
+
+
+def report(error: Any) -> None:
+    """Show the user an error of the user's own code; never throws."""
+    _logger.error("a hook, or a function among the options, raised", exc_info=error)
+
+
+def describe(thing: Any) -> str:
+    """The text of an error or of a host's event, whatever its shape; empty where there is none."""
+    if isinstance(thing, str):
+        return thing
+    if isinstance(thing, BaseException):
+        return str(thing)
+    for name in ("errMsg", "errorMessage", "reason", "message"):
+        text = read(thing, name)
+        if text and isinstance(text, str):
+            return text
+    return ""
+
+
+def is_text(value: Any) -> bool:
+    """Whether `value` is a string."""
+    return isinstance(value, str)
+
+
+def is_number(value: Any) -> bool:
+    """Whether `value` is a number; a boolean is none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def close_code(value: Any) -> int | None:
+    """A close code, which some hosts write as a string; nothing where there is none."""
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def to_base64(data: Any) -> str:
+    """The bytes of an ArrayBuffer as base64."""
+    return base64.b64encode(data).decode("ascii")
+
+
+def from_base64(text: str) -> Any:
+    """The ArrayBuffer that base64 text stands for."""
+    return base64.b64decode(text)
+
+
+def listen(target: Any, name: str, listener: Any, is_on: bool) -> None:
+    """Add a listener to a part of a page, or remove it, where there is such a part."""
+    method = read(target, "addEventListener" if is_on else "removeEventListener")
+    if method is not None:
+        method(name, listener)
+
+
+def web_socket(page: Any, url: Any, protocols: Any) -> Any:
+    """A new WebSocket of a page."""
+    return page.WebSocket(url, protocols) if protocols else page.WebSocket(url)
+
+
+def _call(thing: Any, name: str, argument: Any, failed: Callable[[Any], None]) -> bool:
+    method = read(thing, name)
+    if not callable(method):
+        return False
+    try:
+        result = method(argument)
+    except Exception as error:
+        failed(error)
+        return False
+    if inspect.isawaitable(result):
+        future = asyncio.ensure_future(result)
+        _futures.add(future)
+        future.add_done_callback(lambda done: _finish(done, failed))
+    return True
+
+
+def _finish(future: asyncio.Future[Any], failed: Callable[[Any], None]) -> None:
+    _futures.discard(future)
+    if not future.cancelled() and isinstance(error := future.exception(), Exception):
+        failed(error)

@@ -1,0 +1,196 @@
+"""One link of a mini program: an attempt over connectSocket, and the socket that it becomes."""
+
+from typing import Any
+
+from websocket_heartbeat.miniprogram.language import (
+    attempt,
+    close_code,
+    describe,
+    from_base64,
+    invoke,
+    is_text,
+    read,
+    record,
+    tell,
+    to_base64,
+)
+
+
+class TaskLink:
+    """One link over a socket task, a promise of one, or the functions of a host with a single socket.
+
+    owner: the MiniProgramTask. native: the socket task, once there is one.
+    is_over: what the host says about this link counts no more.
+    """
+
+    def __init__(self, owner: Any, number: int) -> None:
+        self.owner: Any = owner
+        self.number = number
+        self.native: Any = None
+        self.is_open = False
+        self.is_over = False
+        self.is_single = False
+        self.is_alipay = False
+        self.on_message = lambda event: self._heard(event)
+        self.on_close = lambda event: self._closed(event)
+        self.on_error = lambda event: self._failed(event)
+        self.on_open = lambda event: self._opened(event)
+
+    def open(self) -> None:
+        """Begin the attempt."""
+        host = self.owner.host
+        try:
+            params: dict[str, Any] = self.owner.params()
+            given = record(params)
+
+            def refused(result: Any) -> None:
+                if not self.is_open:
+                    self._failed(result)
+                tell(given, "fail", result)
+
+            # uni-app returns a task only to those who pass a callback.
+            params["fail"] = refused
+            if callable(read(host, "offSocketOpen")):
+                # Perhaps this host has one socket only, whose events may come before the call returns.
+                self.is_single = True
+                self._adopt(single_socket(host))
+            result: Any = host.connectSocket(params)
+            if callable(read(result, "then")):
+                result.then(lambda task: self._returned(task), lambda error: self._failed(error))
+            else:
+                self._returned(result)
+        except Exception as error:
+            self._failed(error)
+
+    def send(self, message: dict[str, Any]) -> bool:
+        """Hand a message to the host; return False if the host threw."""
+        if self.is_alipay and not is_text(message["data"]):
+            message = record(message)
+            message["data"] = to_base64(message["data"])
+            message["isBuffer"] = True
+        return attempt(self.native, "send", message)
+
+    def close(self, params: Any) -> None:
+        """Begin to close. Whether the host will ever say that it has closed is its own affair."""
+        attempt(self.native, "close", record(params))
+
+    def drop(self) -> None:
+        """Let go of the socket at once and for good."""
+        if self.is_single and not self.is_over:
+            self.owner.owe_close()
+        self._end()
+        self.close(None)
+
+    def _returned(self, task: Any) -> None:
+        """Take what connectSocket returned, or what its promise became."""
+        if callable(read(task, "onOpen")):
+            if self.is_over:
+                # Nobody wants this socket any more, and nobody else could close it.
+                attempt(task, "close", record(None))
+                return
+            self._listen("off")
+            self.is_single = False
+            self._adopt(task)
+            if read(task, "readyState") == 1:
+                # A promise may come later than the event.
+                self._opened(None)
+        elif not self.is_single:
+            self._failed(task)
+
+    def _adopt(self, task: Any) -> None:
+        self.native = task
+        self.is_alipay = self.is_single
+        self.owner.adopted(task)
+        self._listen("on")
+
+    def _listen(self, prefix: str) -> None:
+        """Add our listeners, or remove them and no others; `Open` is last, for a host may open at once."""
+        attempt(self.native, prefix + "Message", self.on_message)
+        attempt(self.native, prefix + "Close", self.on_close)
+        attempt(self.native, prefix + "Error", self.on_error)
+        attempt(self.native, prefix + "Open", self.on_open)
+
+    def _end(self) -> None:
+        self.is_over = True
+        self._listen("off")
+
+    # What the host says
+
+    def _opened(self, raw: Any) -> None:
+        if not (self.is_over or self.is_open):
+            self.is_open = True
+            self.owner.link_opened(self.number, self._event(raw))
+
+    def _heard(self, raw: Any) -> None:
+        if not self.is_over:
+            event = self._event(raw)
+            if not self.is_single:
+                # Only an open socket hears: if the host's word was missed, this is it.
+                self._opened(None)
+            self.owner.link_heard(self.number, event)
+
+    def _closed(self, raw: Any) -> None:
+        if self.is_over:
+            return
+        if self.is_single and not self.is_open:
+            is_of_another: bool = self.owner.settle_owed_close()
+            if is_of_another:
+                return
+        event = self._event(raw)
+        event["code"] = close_code(read(raw, "code"))
+        if not is_text(event["reason"]):
+            event["reason"] = describe(raw)
+        self._end()
+        if not self.is_open:
+            event["errMsg"] = event["reason"]
+            self.owner.link_erred(event)
+        self.owner.link_lost(self.number, event, event["reason"])
+
+    def _failed(self, raw: Any) -> None:
+        """The host reports an error, refuses, rejects, throws, or returns what is no socket."""
+        if self.is_over:
+            return
+        event = self._event(raw)
+        event["errMsg"] = describe(raw)
+        self._end()
+        self.close(None)
+        self.owner.link_erred(event)
+        self.owner.link_lost(self.number, event, event["errMsg"])
+
+    def _event(self, raw: Any) -> dict[str, Any]:
+        """The host's event in the one shape that all hosts share, beside itself."""
+        event = record(raw)
+        event["native"] = raw
+        # Not from the record: events of the DOM inherit their members.
+        payload = read(raw, "data")
+        if read(payload, "socketTaskID") is not None:
+            event["isBuffer"] = read(payload, "isBuffer")
+            payload = read(payload, "data")
+            self.is_alipay = True
+        if event["isBuffer"] is not None:
+            self.is_alipay = True
+            is_buffer: bool = event["isBuffer"]
+            if is_buffer and is_text(payload):
+                payload = from_base64(payload)
+        event["data"] = payload
+        return event
+
+
+def single_socket(host: Any) -> dict[str, Any]:
+    """The global functions of a host with a single socket, in the shape of a socket task."""
+    task = record(None)
+
+    def wire(name: str, target: str) -> None:
+        task[name] = lambda argument: invoke(host, target, argument)
+
+    def wire_event(name: str) -> None:
+        wire("on" + name, "onSocket" + name)
+        wire("off" + name, "offSocket" + name)
+
+    wire_event("Open")
+    wire_event("Message")
+    wire_event("Close")
+    wire_event("Error")
+    wire("send", "sendSocketMessage")
+    wire("close", "closeSocket")
+    return task

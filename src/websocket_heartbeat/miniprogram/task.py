@@ -1,0 +1,110 @@
+"""The task that WebsocketHeartbeat resolves with: the API of websocket-heartbeat-miniprogram, and more."""
+
+from typing import Any, Final
+
+from websocket_heartbeat.miniprogram.clock import Clock
+from websocket_heartbeat.miniprogram.driver import Driver
+from websocket_heartbeat.miniprogram.language import attempt, is_text, read, record, tell
+from websocket_heartbeat.miniprogram.options import fill
+from websocket_heartbeat.miniprogram.socket_task import TaskLink
+
+OWED_CLOSE: Final = 5.0
+"""Seconds in which a host with a single socket may still report that the socket before has closed."""
+
+
+class MiniProgramTask(Driver):
+    """A mini program's connection.
+
+    onOpen, onMessage, onClose, onError, onReconnect, onState, onGiveUp: assign functions; they hold for every
+    link. socketTask: the host's own task; what is registered on it is lost with its link.
+    """
+
+    def __init__(self, clock: Clock, given: Any) -> None:
+        opts = record(given)
+        self.host: Any = opts["miniprogram"]
+        if not callable(read(self.host, "connectSocket")):
+            raise ValueError("miniprogram must be the host: wx, my, swan, tt, qq, ks, jd, Taro or uni")
+        params = opts["connectSocketParams"]
+        if not callable(params):
+            check_url(read(params, "url"), True)
+        fill(opts)
+        super().__init__(clock, opts)
+        self.socketTask: Any = None
+        self.close_owed_until = 0.0
+        self.onOpen: Any = None
+        self.onMessage: Any = None
+        self.onClose: Any = None
+        self.onError: Any = None
+        self.onReconnect: Any = None
+        self.onState: Any = None
+        self.onGiveUp: Any = None
+        self.on_shown = lambda event: self.shown()
+        self.on_hidden = lambda event: self.hidden()
+        self.on_network = lambda event: self._network(read(event, "isConnected"))
+
+    def send(self, message: Any) -> bool:
+        """Send {data, success, fail, complete}, or queue it while no link is open; False if refused."""
+        return self.hand_over(record(message))
+
+    def close(self, params: Any = None) -> None:
+        """Close for good; `params` go to the host's own close."""
+        self.stop(params)
+
+    def params(self) -> dict[str, Any]:
+        """What to connect with now: functions are asked again for every attempt."""
+        given = self.opts["connectSocketParams"]
+        if callable(given):
+            given = given()
+        params = record(given)
+        if callable(params["url"]):
+            params["url"] = params["url"]()
+        check_url(params["url"], False)
+        return params
+
+    def adopted(self, task: Any) -> None:
+        """The host has given a socket task."""
+        self.socketTask = task
+        self.be_ready()
+
+    def owe_close(self) -> None:
+        """We dropped the host's only socket, and the host has not said yet that it has closed."""
+        self.close_owed_until = self.clock.now() + OWED_CLOSE
+
+    def settle_owed_close(self) -> bool:
+        """Whether a close that the host reports now is of the socket before."""
+        is_owed = self.clock.now() < self.close_owed_until
+        self.close_owed_until = 0.0
+        return is_owed
+
+    def dial(self, number: int) -> Any:
+        """Make link `number`."""
+        return TaskLink(self, number)
+
+    def hook(self, name: str, event: Any) -> None:
+        """Call the user's hook."""
+        tell(self, "on" + name, event)
+
+    def watch(self) -> None:
+        """Listen to the host, where it has something to say."""
+        self._listen("on")
+
+    def unwatch(self) -> None:
+        """Remove our listeners and nobody else's, where the host can."""
+        self._listen("off")
+
+    def _network(self, is_connected: Any) -> None:
+        if is_connected is not None:
+            self.network(is_connected)
+
+    def _listen(self, prefix: str) -> None:
+        attempt(self.host, prefix + "AppShow", self.on_shown)
+        attempt(self.host, prefix + "AppHide", self.on_hidden)
+        attempt(self.host, prefix + "NetworkStatusChange", self.on_network)
+
+
+def check_url(url: Any, may_be_function: bool) -> None:
+    """Raise ValueError if there is no usable url."""
+    if may_be_function and callable(url):
+        return
+    if not is_text(url) or url == "":
+        raise ValueError("connectSocketParams.url must be a string, or a function that returns one")

@@ -1,0 +1,178 @@
+"""The browser: links over WebSocket, and the API of websocket-heartbeat-js, and more."""
+
+from typing import Any
+
+from websocket_heartbeat.miniprogram.clock import Clock
+from websocket_heartbeat.miniprogram.driver import Driver
+from websocket_heartbeat.miniprogram.language import (
+    attempt,
+    describe,
+    is_text,
+    listen,
+    read,
+    record,
+    report,
+    tell,
+    web_socket,
+)
+from websocket_heartbeat.miniprogram.options import fill
+
+
+class WebSocketLink:
+    """One link over a WebSocket of the page.
+
+    owner: the BrowserTask. native: the WebSocket. is_over: its events count no more.
+    """
+
+    def __init__(self, owner: Any, number: int) -> None:
+        self.owner: Any = owner
+        self.number = number
+        self.native: Any = None
+        self.is_open = False
+        self.is_over = False
+        self.has_erred = False
+
+    def open(self) -> None:
+        """Begin the attempt."""
+        owner = self.owner
+        try:
+            opts: dict[str, Any] = owner.opts
+            url = opts["url"]
+            if callable(url):
+                url = url()
+            raw = web_socket(owner.page, url, opts["protocols"])
+        except Exception as error:
+            self._erred(error)
+            self._lost(error, describe(error))
+            return
+        self.native = raw
+        owner.ws = raw
+        owner.be_ready()
+        raw.onopen = lambda event: self._opened(event)
+        raw.onmessage = lambda event: self._heard(event)
+        raw.onerror = lambda event: self._erred(event)
+        raw.onclose = lambda event: self._lost(event, event.reason)
+
+    def send(self, message: dict[str, Any]) -> bool:
+        """Send; return False if the WebSocket threw."""
+        return attempt(self.native, "send", message["data"])
+
+    def close(self, params: dict[str, Any]) -> None:
+        """Begin the closing handshake."""
+        try:
+            if params["code"] is None:
+                self.native.close()
+            else:
+                self.native.close(params["code"], params["reason"])
+        except Exception as error:
+            report(error)
+
+    def drop(self) -> None:
+        """Let go of the WebSocket: Chromium says only a minute later that a silent one has closed."""
+        self._end()
+        attempt(self.native, "close", 1000)
+
+    def _end(self) -> None:
+        self.is_over = True
+        if self.native is not None:
+            self.native.onopen = None
+            self.native.onmessage = None
+            self.native.onerror = None
+            self.native.onclose = None
+
+    def _opened(self, raw: Any) -> None:
+        self.is_open = True
+        self.owner.link_opened(self.number, raw)
+
+    def _heard(self, raw: Any) -> None:
+        self.owner.link_heard(self.number, raw)
+
+    def _erred(self, raw: Any) -> None:
+        """Tell the user; a browser closes the link right after."""
+        self.has_erred = True
+        self.owner.link_erred(raw)
+
+    def _lost(self, raw: Any, reason: str) -> None:
+        self._end()
+        if not (self.is_open or self.has_erred):
+            self._erred(raw)
+        event = record(None)
+        event["native"] = raw
+        event["code"] = read(raw, "code")
+        self.owner.link_lost(self.number, event, reason)
+
+
+class BrowserTask(Driver):
+    """A page's connection.
+
+    onopen, onmessage, onclose, onerror, onreconnect, onstate, ongiveup: assign functions; they hold for every
+    link. ws: the WebSocket; what is registered on it is lost with its link.
+    """
+
+    def __init__(self, clock: Clock, page: Any, given: Any) -> None:
+        opts = record(given)
+        url = opts["url"]
+        if not callable(url) and (not is_text(url) or url == ""):
+            raise ValueError("url must be a string, or a function that returns one")
+        fill(opts)
+        super().__init__(clock, opts)
+        self.page: Any = page
+        self.ws: Any = None
+        self.onopen: Any = None
+        self.onmessage: Any = None
+        self.onclose: Any = None
+        self.onerror: Any = None
+        self.onreconnect: Any = None
+        self.onstate: Any = None
+        self.ongiveup: Any = None
+        self.on_shown = lambda event: self.shown()
+        self.on_hidden = lambda event: self.hidden()
+        self.on_online = lambda event: self.network(True)
+        self.on_offline = lambda event: self.network(False)
+        self.on_visibility = lambda event: self._visibility()
+
+    def send(self, data: Any) -> bool:
+        """Send, or queue while no link is open; return False if refused."""
+        message = record(None)
+        message["data"] = data
+        return self.hand_over(message)
+
+    def close(self, code: Any = None, reason: Any = "") -> None:
+        """Close for good."""
+        params = record(None)
+        params["code"] = code
+        params["reason"] = reason
+        self.stop(params)
+
+    def dial(self, number: int) -> Any:
+        """Make link `number`."""
+        return WebSocketLink(self, number)
+
+    def hook(self, name: str, event: Any) -> None:
+        """Call the user's hook, with the page's own event where there is one."""
+        raw = read(event, "native")
+        tell(self, "on" + name.lower(), event if raw is None else raw)
+
+    def watch(self) -> None:
+        """Listen to the page, where there is one."""
+        self._listen(True)
+
+    def unwatch(self) -> None:
+        """Remove our listeners and nobody else's."""
+        self._listen(False)
+
+    def _visibility(self) -> None:
+        is_in_background: bool = read(self.page.document, "hidden")
+        if is_in_background:
+            self.hidden()
+        else:
+            self.shown()
+
+    def _listen(self, is_on: bool) -> None:
+        page = self.page
+        document = read(page, "document")
+        listen(document, "visibilitychange", self.on_visibility, is_on)
+        listen(document, "freeze", self.on_hidden, is_on)
+        listen(page, "pageshow", self.on_shown, is_on)
+        listen(page, "online", self.on_online, is_on)
+        listen(page, "offline", self.on_offline, is_on)

