@@ -17,6 +17,12 @@ from websocket_heartbeat.engines.base import Engine
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _frozen() -> None:
+    """Spare the collections after each test what was there before the first: they are most of the time."""
+    gc.freeze()
+
+
 @pytest.fixture(params=engines.NAMES)
 def engine(request: pytest.FixtureRequest) -> Engine:
     """Each engine with its defaults."""

@@ -391,7 +391,7 @@ async def cancel_everywhere(
     open_link: Callable[[Recorder], Coroutine[Any, Any, None]], open_sockets: Callable[[], object]
 ) -> None:
     """Cancel the opening after 0, 1, 2 and more turns of the loop, until it completes or hangs."""
-    for turns in range(120):
+    for turns in range(80):
         recorder = Recorder()
         task = asyncio.create_task(open_link(recorder))
         for _ in range(turns):
@@ -416,6 +416,8 @@ async def cancel_everywhere(
 def test_cancelling_the_opening_leaves_nothing(
     engine: Engine, run: Run, stage: str, authority: trustme.CA, server_tls: ssl.SSLContext
 ) -> None:
+    if engine.name == "aiohttp" and stage == "socks proxy":
+        pytest.skip("this engine cannot use such a proxy")
     client_tls = ssl.create_default_context()
     authority.configure_trust(client_tls)
     live: set[Peer] = set()
@@ -443,7 +445,7 @@ def test_cancelling_the_opening_leaves_nothing(
                 url = server.url(scheme="wss")
             if stage.endswith("proxy"):
                 scheme = "http" if stage == "http proxy" else "socks5"
-                url, proxy = "ws://127.0.0.1:9/", server.url(scheme=scheme)
+                url, proxy = "wss://127.0.0.1:9/", server.url(scheme=scheme)
 
             async def open_link(recorder: Recorder) -> None:
                 request = OpenRequest(
@@ -860,7 +862,7 @@ def test_calls_on_a_link_that_has_ended_do_nothing(engine: Engine, run: Run) -> 
     run(main())
 
 
-VIOLATIONS = {
+VIOLATIONS: dict[str, tuple[bytes, *tuple[int, ...]]] = {
     "invalid UTF-8": (frame(peers.TEXT, b"\xff\xfe"), 1007),
     "a surrogate in UTF-8": (frame(peers.TEXT, b"\xed\xa0\x80"), 1007),
     "invalid UTF-8 over fragments": (
@@ -887,14 +889,19 @@ VIOLATIONS = {
     "close code 5000": (close_frame(5000), 1002),
     "a close of one byte": (frame(peers.CLOSE, b"\x03"), 1002),
     "a close reason that is not UTF-8": (frame(peers.CLOSE, b"\x03\xe8\xff"), 1007),
-    "a length with its highest bit set": (b"\x82\x7f\xff" + b"\xff" * 7, 1002),
+    "a length with its highest bit set": (b"\x82\x7f\xff" + b"\xff" * 7, 1002, 1009),
 }
 
 
-@pytest.mark.parametrize(("data", "code"), VIOLATIONS.values(), ids=VIOLATIONS.keys())
-def test_a_violation_ends_the_link_and_names_its_code(
-    engine: Engine, run: Run, data: bytes, code: int
-) -> None:
+LENIENT = {("aiohttp", "a masked frame")}
+"""What an engine lets pass, as docs/engines.md says."""
+
+
+@pytest.mark.parametrize("what", VIOLATIONS)
+def test_a_violation_ends_the_link_and_names_its_code(engine: Engine, run: Run, what: str) -> None:
+    if (engine.name, what) in LENIENT:
+        pytest.skip("this engine lets it pass")
+    data, *codes = VIOLATIONS[what]
     closes: list[int | None] = []
 
     async def handler(peer: Peer) -> None:
@@ -908,10 +915,10 @@ def test_a_violation_ends_the_link_and_names_its_code(
             _, recorder = await opened(engine, server.url())
             closure = await recorder.closure()
             assert isinstance(closure.error, ProtocolViolation)
-            assert closure.error.code == code
+            assert closure.error.code in codes
             assert closure.code is None
             await eventually(lambda: closes)
-            assert closes == [code]
+            assert closes == [closure.error.code]
             for _ in range(20):
                 await asyncio.sleep(0)
             assert recorder.messages == ["before"]
@@ -1059,7 +1066,7 @@ def test_pings_of_a_server_that_does_not_read_do_not_fill_our_memory(engine: Eng
 
     async def handler(peer: Peer) -> None:
         pings = frame(peers.PING, b"x" * 125) * 1000
-        for _ in range(200):
+        for _ in range(30):
             peer.write(pings)
             await peer.writer.drain()
         peer.write(frame(peers.TEXT, b"end"))
@@ -1148,6 +1155,10 @@ def longer_than(recorder: Recorder, count: int) -> bool:
     return len(recorder.log) > count
 
 
+SLACK = 0.02
+"""Seconds by which the kernel's clock may differ, which counts in ticks."""
+
+
 @pytest.mark.parametrize("knows", [True, False], ids=["kernel", "stamps"])
 def test_heard_at_is_when_bytes_last_arrived(
     engine: Engine, run: Run, monkeypatch: pytest.MonkeyPatch, knows: bool
@@ -1163,16 +1174,17 @@ def test_heard_at_is_when_bytes_last_arrived(
     async def main() -> None:
         loop = asyncio.get_running_loop()
         async with ws_server(handler) as server:
+            before = loop.time()
             link, recorder = await opened(engine, server.url())
-            assert abs(link.heard_at - loop.time()) < 0.2
+            assert before - SLACK <= link.heard_at <= loop.time() + SLACK
             for data in (frame(peers.TEXT, b"a"), frame(peers.PONG), frame(peers.PING)):
+                await asyncio.sleep(4 * SLACK)
                 before = loop.time()
-                await asyncio.sleep(0.3)
+                assert link.heard_at < before - SLACK
                 count = len(recorder.log)
-                assert link.heard_at < before + 0.1
                 server_side[0].write(data)
                 await recorder.until(partial(longer_than, recorder, count))
-                assert abs(link.heard_at - loop.time()) < 0.1
+                assert before - SLACK <= link.heard_at <= loop.time() + SLACK
             link.abort()
 
     run(main())
@@ -1193,10 +1205,11 @@ def test_a_part_of_a_frame_counts_as_heard(engine: Engine, run: Run) -> None:
         loop = asyncio.get_running_loop()
         async with ws_server(handler) as server:
             link, recorder = await opened(engine, server.url())
-            await asyncio.sleep(0.3)
-            assert link.heard_at < loop.time() - 0.2
+            await asyncio.sleep(4 * SLACK)
+            before = loop.time()
+            assert link.heard_at < before - SLACK
             server_side[0].write(frame(peers.TEXT, b"abc")[:2])
-            await eventually(lambda: link.heard_at > loop.time() - 0.1)
+            await eventually(lambda: link.heard_at >= before - SLACK)
             assert recorder.log == []
             link.abort()
 
@@ -1207,29 +1220,30 @@ def test_a_part_of_a_frame_counts_as_heard(engine: Engine, run: Run) -> None:
 @pytest.mark.parametrize("paused", [False, True], ids=["blocked", "paused"])
 def test_heard_at_knows_of_bytes_that_nobody_has_read(engine: Engine, run: Run, paused: bool) -> None:
     server_side: list[Peer] = []
+    written: list[float] = []
 
     async def handler(peer: Peer) -> None:
         server_side.append(peer)
         await peer.gone()
 
+    def write(descriptor: int) -> None:
+        written.append(time.monotonic())
+        os.write(descriptor, frame(peers.TEXT, b"a"))
+        written.append(time.monotonic())
+
     async def main() -> None:
-        loop = asyncio.get_running_loop()
         async with ws_server(handler) as server:
             link, recorder = await opened(engine, server.url())
             if paused:
                 link.pause_reading()
-            await asyncio.sleep(0.3)
-            assert link.heard_at < loop.time() - 0.2
             # From a thread, as this loop is blocked; by the descriptor, as no writer is thread-safe.
             descriptor = server_side[0].writer.get_extra_info("socket").fileno()
-            writer = threading.Timer(0.2, os.write, (descriptor, frame(peers.TEXT, b"a")))
+            writer = threading.Timer(4 * SLACK, write, (descriptor,))
             writer.start()
-            time.sleep(0.4)  # noqa: ASYNC251  # the loop must be blocked
             writer.join()
-            heard = link.heard_at
-            now = time.monotonic()
+            time.sleep(4 * SLACK)  # noqa: ASYNC251  # the loop must be blocked
+            assert written[0] - SLACK <= link.heard_at <= written[1] + SLACK
             assert recorder.log == []
-            assert 0.1 < now - heard < 0.3
             link.resume_reading()
             await recorder.until(lambda: recorder.messages)
             link.abort()
@@ -1341,15 +1355,21 @@ def test_an_abort_and_a_close_under_tls_do_not_wait_for_the_peer(
 
 # Proxies
 
-PROXIES = {
-    "http": (peers.http_proxy, "http://{}"),
-    "socks5": (peers.socks5_proxy, "socks5://{}"),
+PROXIES = {"http": peers.http_proxy, "https": peers.http_proxy, "socks5": peers.socks5_proxy}
+CANNOT = {
+    ("aiohttp", "ws", "http"),
+    ("aiohttp", "ws", "https"),
+    ("aiohttp", "ws", "socks5"),
+    ("aiohttp", "wss", "socks5"),
+    ("websockets", "ws", "https"),
+    ("websockets", "wss", "https"),
 }
+"""Which engine cannot reach what through which proxy, as docs/engines.md says."""
 
 
 @pytest.mark.parametrize("kind", PROXIES)
 @pytest.mark.parametrize("credentials", [None, "user:pass word"], ids=["open", "with password"])
-@pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
 def test_links_go_through_proxies(
     engine: Engine,
     run: Run,
@@ -1357,28 +1377,42 @@ def test_links_go_through_proxies(
     client_tls: ssl.SSLContext,
     kind: str,
     credentials: str | None,
-    secure: bool,
+    scheme: str,
 ) -> None:
-    handler, form = PROXIES[kind]
-
     async def main() -> None:
         async with (
-            serve_echo(ssl=server_tls if secure else None) as server,
-            raw_server(handler(credentials)) as proxy,
+            serve_echo(ssl=server_tls if scheme == "wss" else None) as server,
+            raw_server(PROXIES[kind](credentials), server_tls if kind == "https" else None) as proxy,
         ):
             prefix = credentials.replace(" ", "%20") + "@" if credentials else ""
-            link, recorder = await opened(
-                engine,
-                f"ws{'s' * secure}://127.0.0.1:{port_of(server)}/",
-                proxy=form.format(f"{prefix}127.0.0.1:{proxy.port}"),
-                ssl=client_tls if secure else None,
-            )
+            url = f"{scheme}://127.0.0.1:{port_of(server)}/"
+            through: dict[str, Any] = {"proxy": f"{kind}://{prefix}127.0.0.1:{proxy.port}", "ssl": client_tls}
+            if (engine.name, scheme, kind) in CANNOT:
+                error = await failure(engine, url, **through)
+                assert isinstance(error, ProxyFailed)
+                assert "cannot use a proxy" in str(error) or "can use a proxy for" in str(error)
+                assert proxy.connections == 0
+                return
+            link, recorder = await opened(engine, url, **through)
             link.send("through")
             await recorder.until(lambda: recorder.messages)
             assert recorder.messages == ["through"]
             assert proxy.connections == 1
             link.close(1000, "")
             await recorder.closure()
+
+    run(main())
+
+
+def test_a_socks5_proxy_resolves_the_name(engine: Engine, run: Run) -> None:
+    if (engine.name, "ws", "socks5") in CANNOT:
+        pytest.skip("this engine cannot use such a proxy")
+
+    async def main() -> None:
+        async with ws_server(quiet) as server, raw_server(peers.socks5_proxy()) as proxy:
+            url = f"ws://known-to-the-proxy.invalid:{server.port}/"
+            link, _ = await opened(engine, url, proxy=f"socks5://127.0.0.1:{proxy.port}")
+            link.abort()
 
     run(main())
 
@@ -1395,37 +1429,17 @@ def texts(error: BaseException) -> str:
     return "\n".join(seen)
 
 
-def test_a_socks5_proxy_resolves_the_name(engine: Engine, run: Run) -> None:
-    async def main() -> None:
-        async with ws_server(quiet) as server, raw_server(peers.socks5_proxy()) as proxy:
-            url = f"ws://known-to-the-proxy.invalid:{server.port}/"
-            link, _ = await opened(engine, url, proxy=f"socks5://127.0.0.1:{proxy.port}")
-            link.abort()
-
-    run(main())
-
-
-@pytest.mark.parametrize("kind", PROXIES)
+@pytest.mark.parametrize("kind", ["http", "socks5"])
 def test_a_proxy_that_wants_another_password_is_a_proxy_failure(engine: Engine, run: Run, kind: str) -> None:
-    handler, form = PROXIES[kind]
-
     async def main() -> None:
-        async with raw_server(handler("user:right")) as proxy:
+        async with raw_server(PROXIES[kind]("user:right")) as proxy:
             for credentials in ("", "user:hush-hush@"):
-                error = await failure(
-                    engine, "ws://127.0.0.1:9/", proxy=form.format(f"{credentials}127.0.0.1:{proxy.port}")
-                )
+                url = f"{kind}://{credentials}127.0.0.1:{proxy.port}"
+                error = await failure(engine, "wss://127.0.0.1:9/", proxy=url)
                 assert isinstance(error, ProxyFailed)
                 assert "hush-hush" not in texts(error)
 
     run(main())
-
-
-PROXY_FAILURES: dict[str, tuple[str, peers.Handler | None]] = {
-    "http, down": ("http", None),
-    "socks5, down": ("socks5", None),
-    "socks5, refuses": ("socks5", peers.refusing_socks5_proxy),
-}
 
 
 async def leave(peer: Peer) -> None:
@@ -1439,8 +1453,15 @@ async def babble(peer: Peer) -> None:
     await peer.gone()
 
 
-PROXY_FAILURES |= {f"{kind}, closes": (kind, leave) for kind in PROXIES}
-PROXY_FAILURES |= {f"{kind}, babbles": (kind, babble) for kind in PROXIES}
+PROXY_FAILURES: dict[str, tuple[str, peers.Handler | None]] = {
+    "http, down": ("http", None),
+    "http, closes": ("http", leave),
+    "http, babbles": ("http", babble),
+    "socks5, down": ("socks5", None),
+    "socks5, closes": ("socks5", leave),
+    "socks5, babbles": ("socks5", babble),
+    "socks5, refuses": ("socks5", peers.refusing_socks5_proxy),
+}
 
 
 @pytest.mark.parametrize(("kind", "handler"), PROXY_FAILURES.values(), ids=PROXY_FAILURES.keys())
@@ -1449,12 +1470,11 @@ def test_a_proxy_that_fails_is_a_proxy_failure(
 ) -> None:
     async def main() -> None:
         async with raw_server(handler or leave) as proxy:
-            port = proxy.port
+            url = f"{kind}://127.0.0.1:{proxy.port}"
             if handler is not None:
-                error = await failure(engine, "ws://127.0.0.1:9/", proxy=f"{kind}://127.0.0.1:{port}")
+                assert isinstance(await failure(engine, "wss://127.0.0.1:9/", proxy=url), ProxyFailed)
         if handler is None:
-            error = await failure(engine, "ws://127.0.0.1:9/", proxy=f"{kind}://127.0.0.1:{port}")
-        assert isinstance(error, ProxyFailed)
+            assert isinstance(await failure(engine, "wss://127.0.0.1:9/", proxy=url), ProxyFailed)
 
     run(main())
 

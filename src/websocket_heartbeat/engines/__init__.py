@@ -1,21 +1,45 @@
 """The libraries beneath the client that speak RFC 6455, each behind the interface of base.py."""
 
-from websocket_heartbeat.engines.base import Engine
+from importlib import import_module
 
-NAMES = ("picows",)
-"""The engines that `engine=` accepts by name."""
+from websocket_heartbeat.engines.base import Engine
+from websocket_heartbeat.errors import EngineNotInstalled
+
+NAMES = ("picows", "websockets", "aiohttp")
+"""The engines that `engine=` accepts by name, in the order in which "auto" prefers them."""
 
 
 def load(engine: str | Engine) -> Engine:
     """Return the engine of that name, importing what it needs only now; an Engine is returned as it is.
 
     "auto" takes the first of NAMES that is installed.
+
+    Raises:
+        EngineNotInstalled: its package is missing; the text names the install command.
+        ValueError: there is no engine of that name.
     """
     if isinstance(engine, Engine):
         return engine
-    if engine in ("auto", "picows"):
-        from websocket_heartbeat.engines.picows import PicowsEngine
-
-        return PicowsEngine()
+    if engine == "auto":
+        for name in NAMES:
+            try:
+                return _imported(name)
+            except EngineNotInstalled:
+                continue
+        raise EngineNotInstalled("no engine is installed: pip install 'picows>=2.3.1,<2.4'")
+    if engine in NAMES:
+        return _imported(engine)
     known = ", ".join(repr(name) for name in ("auto", *NAMES))
     raise ValueError(f"engine must be one of {known}, or an Engine, not {engine!r}")
+
+
+def _imported(name: str) -> Engine:
+    try:
+        module = import_module(f"websocket_heartbeat.engines.{name}")
+    except ImportError as error:
+        what = "picows" if name == "picows" else f"'websocket-heartbeat[{name}]'"
+        raise EngineNotInstalled(
+            f"engine {name!r} needs a package that is missing or too old: pip install {what}"
+        ) from error
+    made: Engine = getattr(module, f"{name.capitalize()}Engine")()
+    return made

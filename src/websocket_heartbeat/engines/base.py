@@ -28,7 +28,8 @@ class OpenRequest:
     """All that an engine needs to open one link.
 
     url: of scheme ws or wss. headers: to be added to the handshake. subprotocols: offered, best first.
-    ssl: None means the default context of wss. proxy: a URL of scheme http, https, socks4 or socks5.
+    ssl: for wss and for a proxy of scheme https; None means the default context. proxy: a URL of scheme http,
+    https, socks4 or socks5, of which an engine need not know all.
     max_size: the largest message accepted, in bytes, counted over all of its fragments.
     """
 
@@ -149,6 +150,6 @@ class Engine(ABC):
         Raises:
             HandshakeRejected: an HTTP status other than 101, redirects included.
             HandshakeError: any other answer that is not a WebSocket upgrade.
-            ProxyFailed: the proxy is the cause.
+            ProxyFailed: the proxy is the cause, or the engine cannot use one of this kind.
             OSError: name resolution, TCP and TLS (socket.gaierror and ssl.SSLError are OSErrors).
         """

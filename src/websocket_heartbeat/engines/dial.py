@@ -7,13 +7,13 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import aiohappyeyeballs
 
+from websocket_heartbeat.engines.answer import MAX_HEAD, read_head
 from websocket_heartbeat.errors import ProxyFailed
 
 _HEAD_START = 0.25
 """Seconds that one address family gets before the other is tried: RFC 8305, section 5."""
 
 _PROXY_PORTS = {"http": 80, "socks4": 1080, "socks5": 1080}
-_MAX_PROXY_ANSWER = 16 * 1024
 
 
 async def dial(host: str, port: int, proxy: str | None = None) -> socket.socket:
@@ -63,14 +63,14 @@ async def _through_http(proxy: SplitResult, host: str, port: int) -> socket.sock
         answer = b""
         while b"\r\n\r\n" not in answer:
             data = await loop.sock_recv(sock, 4096)
-            if not data or len(answer) > _MAX_PROXY_ANSWER:
+            if not data or len(answer) > MAX_HEAD:
                 raise ProxyFailed("no complete answer to CONNECT")
             answer += data
-        version, _, rest = answer.partition(b" ")
-        if not version.startswith(b"HTTP/1.") or not rest[:3].isdigit():
+        head = read_head(answer.partition(b"\r\n\r\n")[0])
+        if head is None:
             raise ProxyFailed("the answer to CONNECT is not HTTP")
-        if rest[:1] != b"2":
-            raise ProxyFailed(f"it answered CONNECT with HTTP status {int(rest[:3])}")
+        if head[0] // 100 != 2:
+            raise ProxyFailed(f"it answered CONNECT with HTTP status {head[0]}")
     except BaseException:
         sock.close()
         raise

@@ -10,12 +10,12 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
 import picows
 from picows.url import WSParsedURL
 
+from websocket_heartbeat.engines.answer import BODY_EXCERPT, read_head
 from websocket_heartbeat.engines.base import (
     WRITE_LIMIT,
     Closure,
@@ -26,6 +26,12 @@ from websocket_heartbeat.engines.base import (
     is_close_code,
 )
 from websocket_heartbeat.engines.dial import dial
+from websocket_heartbeat.engines.transport import (
+    NOBODY,
+    NOT_UTF8,
+    default_ssl_context,
+    discard,
+)
 from websocket_heartbeat.errors import (
     HandshakeError,
     HandshakeRejected,
@@ -42,9 +48,6 @@ _BINARY = picows.WSMsgType.BINARY
 _CLOSE = picows.WSMsgType.CLOSE
 _PING = picows.WSMsgType.PING
 _PONG = picows.WSMsgType.PONG
-
-_NOT_UTF8 = "the peer sent text that is not UTF-8"
-_BODY_EXCERPT = 1024
 
 
 class Ear(logging.LoggerAdapter[logging.Logger]):
@@ -72,28 +75,6 @@ class Ear(logging.LoggerAdapter[logging.Logger]):
             self.link.broken(int(code), str(reason))
         else:
             self.link.crashed(sys.exception())
-
-
-@cache
-def _default_ssl_context() -> ssl.SSLContext:
-    """One for all links: it holds the certificates of every authority, and takes 10 ms to make."""
-    return ssl.create_default_context()
-
-
-def _discard(message: Message) -> None:
-    """Takes what still comes after the end."""
-
-
-class _Nobody:
-    """Takes the events that still come after the end."""
-
-    def _nothing(self, *_: object) -> None:
-        """Do nothing."""
-
-    opened = batch_delivered = deliver_failed = ponged = writable = closed = _nothing
-
-
-_NOBODY = _Nobody()
 
 
 def _look_at(task: asyncio.Task[None]) -> None:
@@ -171,7 +152,7 @@ class PicowsLink(picows.WSListener, Link):
         self._full = False
         self._ended = False
         self._tap: _Tap | None = None
-        self.deliver: Callable[[Message], Any] = _discard
+        self.deliver: Callable[[Message], Any] = discard
         self.native: Any = None
         self.socket: Socket | None = None
         self.subprotocol = subprotocol
@@ -238,7 +219,7 @@ class PicowsLink(picows.WSListener, Link):
                     frame.get_payload_as_utf8_text() if kind is _TEXT else frame.get_payload_as_bytes()
                 )
             except UnicodeDecodeError:
-                self._fail(ProtocolViolation(1007, _NOT_UTF8))
+                self._fail(ProtocolViolation(1007, NOT_UTF8))
                 return
             try:
                 self.deliver(message)
@@ -305,7 +286,7 @@ class PicowsLink(picows.WSListener, Link):
         try:
             message: Message = data.decode() if self._is_text else bytes(data)
         except UnicodeDecodeError:
-            self._fail(ProtocolViolation(1007, _NOT_UTF8))
+            self._fail(ProtocolViolation(1007, NOT_UTF8))
             return
         try:
             self.deliver(message)
@@ -351,8 +332,8 @@ class PicowsLink(picows.WSListener, Link):
 
     def _end(self) -> None:
         self._ended = True
-        self._events = _NOBODY
-        self.deliver = _discard
+        self._events = NOBODY
+        self.deliver = discard
 
 
 class PicowsEngine(Engine):
@@ -386,7 +367,7 @@ class PicowsEngine(Engine):
             await picows.ws_connect(
                 listener,
                 request.url,
-                ssl_context=request.ssl or (_default_ssl_context() if request.url[:4] == "wss:" else None),
+                ssl_context=request.ssl or (default_ssl_context() if request.url[:4] == "wss:" else None),
                 websocket_handshake_timeout=None,
                 disconnect_on_exception=False,
                 logger_name=ear,
@@ -395,6 +376,7 @@ class PicowsEngine(Engine):
                 extra_headers=_handshake_headers(request),
                 max_redirects=0,
                 proxy=secure_proxy,
+                proxy_ssl_context=request.ssl if secure_proxy else None,
                 read_buffer_init_size=2048,
                 socket_factory=connected_socket,
             )
@@ -438,13 +420,9 @@ def _negotiated(request: OpenRequest, response: picows.WSUpgradeResponse) -> str
 
 def _translated(error: picows.WSHandshakeError) -> HandshakeError:
     # Read here once more: picows takes a status unknown to Python's http.HTTPStatus for a malformed answer.
-    lines = (error.raw_header or b"").decode("latin-1").split("\r\n")
-    version, _, rest = lines[0].partition(" ")
-    status = rest[:3]
-    if version in ("HTTP/1.1", "HTTP/1.0") and status.isdecimal() and status != "101":
-        pairs = (line.partition(":") for line in lines[1:])
-        headers = [(name, value.strip()) for name, colon, value in pairs if colon]
-        return HandshakeRejected(int(status), headers, (error.raw_body or b"")[:_BODY_EXCERPT])
+    head = read_head(error.raw_header or b"")
+    if head is not None and head[0] != 101:
+        return HandshakeRejected(*head, (error.raw_body or b"")[:BODY_EXCERPT])
     if isinstance(error, picows.WSInvalidHeaderError):
         return HandshakeError(f"the server's answer has a wrong or no {error.name} header")
     return HandshakeError("the server's answer is not a valid HTTP/1.1 response")

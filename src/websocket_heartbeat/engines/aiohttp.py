@@ -1,0 +1,283 @@
+"""The engine over aiohttp, for those who live in its sessions: cookies, connectors, traces.
+
+The session makes the request; frames are read and written by the reader and writer that lie beneath aiohttp's
+`ws_connect`. That itself follows redirects, needs a task for every link and waits up to 10 s to close it.
+"""
+
+import base64
+import hashlib
+import os
+import ssl
+import sys
+from typing import Any
+
+import aiohttp
+import yarl
+from aiohttp._websocket.reader import WebSocketDataQueue
+from aiohttp.http import WS_KEY, WebSocketReader, WebSocketWriter
+from multidict import CIMultiDict
+
+from websocket_heartbeat.engines.answer import BODY_EXCERPT
+from websocket_heartbeat.engines.base import Engine, LinkEvents, OpenRequest, is_close_code
+from websocket_heartbeat.engines.transport import TransportLink, default_ssl_context
+from websocket_heartbeat.errors import HandshakeError, HandshakeRejected, ProxyFailed
+from websocket_heartbeat.events import Message
+
+_TEXT = aiohttp.WSMsgType.TEXT
+_BINARY = aiohttp.WSMsgType.BINARY
+_PING = aiohttp.WSMsgType.PING
+_PONG = aiohttp.WSMsgType.PONG
+_CLOSE = aiohttp.WSMsgType.CLOSE
+
+_LOST = "the connection ended before the server answered the handshake"
+
+
+class _Inbox(WebSocketDataQueue):
+    """Where aiohttp's reader puts what it has read: no queue, as each frame is handed on at once."""
+
+    link: "AiohttpLink"
+
+    def feed_data(self, data: Any, size: int) -> None:
+        self.link.take(data.type, data.data, data.extra)
+
+    def set_exception(self, exc: BaseException, exc_cause: object = None) -> None:
+        self.link.refused(exc)
+
+
+class _Tail:
+    """Takes from aiohttp's connection what it has read behind the answer to the handshake."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        self.data += data
+        return False, b""
+
+    def feed_eof(self) -> None:
+        """Nothing more comes."""
+
+
+class AiohttpLink(TransportLink):
+    """One WebSocket of aiohttp; `native` is the ClientResponse of its handshake."""
+
+    def __init__(
+        self, events: LinkEvents, max_size: int, response: aiohttp.ClientResponse, subprotocol: str | None
+    ) -> None:
+        super().__init__(events, max_size)
+        connection = response.connection
+        transport = connection.transport if connection is not None else None
+        if connection is None or transport is None or connection.protocol is None:
+            raise HandshakeError(_LOST)
+        self.native = response
+        self.response_headers = _pairs(response)
+        self.subprotocol = subprotocol
+        self._handler = connection.protocol
+        self._frames = 0
+        self._farewell: tuple[int | None, str] | None = None
+        self._violation: tuple[int, str] | None = None
+        self._close_sent = False
+        inbox = _Inbox(self._handler, sys.maxsize >> 40, loop=self._loop)
+        inbox.link = self
+        # The limit of aiohttp's reader is the least size that it refuses.
+        self._reader = WebSocketReader(inbox, max_size + 1, compress=False, decode_text=True)
+        # Its writer awaits room in the transport above its limit: with this one it never does.
+        self._writer = WebSocketWriter(self._handler, transport, use_mask=True, limit=sys.maxsize)
+        self._tail = _Tail()
+        self._handler.set_parser(self._tail, self._tail)
+        transport.set_protocol(self)
+        self.connection_made(transport)
+
+    def begin(self) -> None:
+        """Report that the link is open, and what came with the answer."""
+        self._events.opened(self)
+        if self._tail.data:
+            self.data_received(self._tail.data)
+
+    def send(self, message: Message) -> None:
+        if isinstance(message, str):
+            self._write(message.encode(), _TEXT)
+        else:
+            self._write(message, _BINARY)
+
+    def ping(self) -> None:
+        self._write(b"", _PING)
+
+    def _write_close(self, code: int, reason: str) -> None:
+        self._write(code.to_bytes(2) + reason.encode(), _CLOSE)
+        self._close_sent = True
+
+    def _write(self, payload: bytes, kind: aiohttp.WSMsgType) -> None:
+        if self._ended or self._close_sent or self._transport is None or self._transport.is_closing():
+            return
+        try:
+            # Runs to its end: without compression and below its limit there is nothing to wait for.
+            self._writer.send_frame(payload, kind).send(None)
+        except StopIteration:
+            pass
+
+    # Calls from the transport
+
+    def data_received(self, data: bytes) -> None:
+        self._stamp()
+        if self._ended:
+            return
+        self._frames = 0
+        self._reader.feed_data(data)
+        if self._frames:
+            self._events.batch_delivered()
+        if self._farewell is not None:
+            code, reason = self._farewell
+            if code is None or is_close_code(code):
+                self._write_close(1000 if code is None else code, "")
+                self._peer_closed(code, reason)
+            else:
+                self._give_up(1002, f"the peer sent the close code {code}")
+        elif self._violation is not None:
+            self._give_up(*self._violation)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._handler.connection_lost(exc)
+
+    # Calls from the inbox
+
+    def take(self, kind: aiohttp.WSMsgType, data: Any, extra: str | None) -> None:
+        """Take one message or control frame; behind a close frame the reader goes on, but nothing counts."""
+        if self._farewell is not None or self._ended:
+            return
+        self._frames += 1
+        if kind is _TEXT or kind is _BINARY:
+            self._hand_over(data)
+        elif kind is _PONG:
+            self._events.ponged()
+        elif kind is _PING:
+            # A peer that pings and does not read must not fill our memory: RFC 6455 5.5.3 lets us skip some.
+            if not self._full:
+                self._write(bytes(data), _PONG)
+        elif kind is _CLOSE:
+            self._farewell = (data or None, extra or "")
+
+    def refused(self, problem: BaseException) -> None:
+        """Take the news that the reader has stopped at a violation."""
+        code = problem.code if isinstance(problem, aiohttp.WebSocketError) else 1002
+        self._violation = (int(code), str(problem))
+
+    def _end(self) -> None:
+        super()._end()
+        # Gives its place among the connections of the session back.
+        self.native.close()
+
+
+class AiohttpEngine(Engine):
+    """Opens links with aiohttp.
+
+    session: the ClientSession to use, with its cookies, connector and traces; None for one of our own.
+    """
+
+    name = "aiohttp"
+
+    def __init__(self, session: aiohttp.ClientSession | None = None) -> None:
+        self._session = session
+
+    async def open(self, request: OpenRequest, events: LinkEvents) -> None:
+        if request.proxy is not None:
+            scheme = request.proxy.partition(":")[0]
+            if scheme not in ("http", "https"):
+                raise ProxyFailed(f"this engine cannot use a proxy of scheme {scheme}")
+            if request.url.startswith("ws:"):
+                # aiohttp would send the proxy the request itself, as for a page, and not ask it to CONNECT.
+                raise ProxyFailed("this engine can use a proxy for wss only")
+        key = base64.b64encode(os.urandom(16))
+        session = self._session if self._session is not None else _own_session()
+        response: aiohttp.ClientResponse | None = None
+        link: AiohttpLink | None = None
+        failure: Exception | None = None
+        try:
+            response = await session.get(
+                yarl.URL(request.url, encoded=True),
+                headers=_handshake_headers(request, key.decode()),
+                allow_redirects=False,
+                raise_for_status=False,
+                timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
+                ssl=(request.ssl or default_ssl_context()) if request.url.startswith("wss:") else True,
+                proxy=request.proxy,
+                read_until_eof=False,
+            )
+            subprotocol = _negotiated(request, response, key)
+            link = AiohttpLink(events, request.max_size, response, subprotocol)
+            link.begin()
+        except HandshakeError as error:
+            failure = error
+        except (aiohttp.ClientError, OSError) as error:
+            failure = _translated(error, request)
+        finally:
+            if link is None and response is not None:
+                response.close()
+            if self._session is None:
+                # Of our own session nothing is needed any more but the connection, which the link holds.
+                session.detach()
+        if failure is not None:
+            # Raised out here, an exception does not carry along that of aiohttp, which quotes the URL.
+            raise failure
+
+
+def _own_session() -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(
+        limit=0, use_dns_cache=False, resolver=aiohttp.ThreadedResolver(), force_close=True
+    )
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+
+def _handshake_headers(request: OpenRequest, key: str) -> CIMultiDict[str]:
+    headers = CIMultiDict(request.headers)
+    headers["Upgrade"] = "websocket"
+    headers["Connection"] = "Upgrade"
+    headers["Sec-WebSocket-Version"] = "13"
+    headers["Sec-WebSocket-Key"] = key
+    if request.subprotocols:
+        headers["Sec-WebSocket-Protocol"] = ", ".join(request.subprotocols)
+    return headers
+
+
+def _negotiated(request: OpenRequest, response: aiohttp.ClientResponse, key: bytes) -> str | None:
+    """Check the answer as RFC 6455, section 4.1, has it, and return the subprotocol."""
+    if response.status != 101:
+        body = response.content.read_nowait(BODY_EXCERPT)
+        raise HandshakeRejected(response.status, _pairs(response), body)
+    headers = response.headers
+    accept = base64.b64encode(hashlib.sha1(key + WS_KEY).digest()).decode()
+    for name, good in (
+        ("Upgrade", headers.get("Upgrade", "").lower() == "websocket"),
+        ("Connection", "upgrade" in headers.get("Connection", "").lower()),
+        ("Sec-WebSocket-Accept", headers.get("Sec-WebSocket-Accept", "").strip() == accept),
+    ):
+        if not good:
+            raise HandshakeError(f"the server's answer has a wrong or no {name} header")
+    if "Sec-WebSocket-Extensions" in headers:
+        raise HandshakeError("the server chose an extension that was not offered")
+    chosen = headers.get("Sec-WebSocket-Protocol")
+    if chosen is not None and chosen not in request.subprotocols:
+        raise HandshakeError("the server chose a subprotocol that was not offered")
+    return chosen
+
+
+def _pairs(response: aiohttp.ClientResponse) -> tuple[tuple[str, str], ...]:
+    return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.raw_headers)
+
+
+def _translated(error: Exception, request: OpenRequest) -> Exception:
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return ProxyFailed(f"the proxy failed: {error.os_error}")
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return ProxyFailed(f"the proxy failed: it answered CONNECT with HTTP status {error.status}")
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        certificate_error = error.certificate_error
+        return certificate_error if isinstance(certificate_error, OSError) else ssl.SSLError(str(error))
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return error.os_error
+    if request.proxy is not None:
+        return ProxyFailed("the proxy failed: the connection ended, or its answer is not HTTP")
+    if isinstance(error, aiohttp.ClientConnectionError):
+        return HandshakeError(_LOST)
+    return HandshakeError("the server's answer is not a valid HTTP/1.1 response")
