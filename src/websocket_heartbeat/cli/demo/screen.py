@@ -36,6 +36,7 @@ _TIME = 8
 _STATE = 12
 _EVENT = 22
 _WHY = 28
+_INDENT = _TIME + _STATE + _EVENT
 
 
 class Screen:
@@ -93,7 +94,8 @@ class Screen:
             self._console.print(first)
             return
         events = textwrap.wrap(entry.event, _EVENT - 1)
-        whys = textwrap.wrap(entry.why, _WHY - 1)
+        # Few lines have a round trip, and reasons are long: the others may use its column.
+        whys = textwrap.wrap(entry.why, _WHY - 1 if entry.round_trip is not None else WIDTH - _INDENT)
         for row, (event, why) in enumerate(zip_longest(events, whys, fillvalue="")):
             line = first if row == 0 else Text(" " * (_TIME + _STATE))
             line.append(f"{event:<{_EVENT}}")
