@@ -13,7 +13,15 @@ from typing import Any, Literal, Self
 
 from websocket_heartbeat import engines
 from websocket_heartbeat.alarm import Alarm
-from websocket_heartbeat.config import Backoff, Config, Headers, Heartbeat, Provider, check_message
+from websocket_heartbeat.config import (
+    Backoff,
+    Config,
+    Headers,
+    Heartbeat,
+    Provider,
+    check_message,
+    check_seconds,
+)
 from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.engines.base import Closure, Engine, Link, LinkEvents, OpenRequest
 from websocket_heartbeat.errors import (
@@ -318,6 +326,8 @@ class Connection:
             TimeoutError: no link opened in time. The connection goes on trying.
             ConnectionClosed, ConnectionFailed: there will be none.
         """
+        if timeout is not None:
+            check_seconds("timeout", timeout, zero=True)
         async with asyncio.timeout(timeout):
             while not ((self._ready or self._in_open_hook()) and self._machine.state in _UP):
                 self._check_alive()
