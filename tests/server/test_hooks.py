@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import socket
+from typing import Any
 
 import pytest
 import websockets
@@ -30,6 +32,8 @@ def test_many_large_messages_sent_at_once_arrive_whole_though_the_socket_is_full
     sizes = (200_000, 9_000, 70_000, 100, 400_000, 8_500)
 
     def burst(peer: Peer) -> None:
+        native: Any = peer._link.socket
+        native.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
         for size in sizes:
             peer.send(bytes([size % 251]) * size)
 

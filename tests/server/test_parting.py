@@ -220,6 +220,36 @@ def test_closing_is_bounded_whatever_peers_and_hooks_do(run: Run) -> None:
     run(main())
 
 
+def test_who_does_not_answer_when_the_server_closes_is_told_of_before_it_returns(run: Run) -> None:
+    async def main() -> None:
+        closes = Closes()
+        async with serve(on_close=closes, close_timeout=0.2) as server, client(server):
+            await server.close()
+            assert closes.seen == [(1, None, "aborted")]
+
+    run(main())
+
+
+def test_the_answer_to_a_close_is_found_behind_more_messages_than_may_wait(run: Run) -> None:
+    async def main() -> None:
+        closes = Closes()
+
+        async def slow(peer: Peer, message: Message) -> None:
+            await asyncio.Event().wait()
+
+        async with serve(slow, on_close=closes, close_timeout=10) as server, client(server) as raw:
+            (peer,) = server.connections
+            for _ in range(150):
+                raw.frame(TEXT, b"." * 30_000)
+            await until(lambda: peer._paused)
+            peer.close(4002)
+            raw.frame(CLOSE, (4002).to_bytes(2))
+            await until(lambda: closes.seen)
+        assert closes.seen == [(1, 4002, "")]
+
+    run(main())
+
+
 def test_hooks_of_the_end_have_time_to_finish(run: Run) -> None:
     async def main() -> None:
         done: list[int] = []

@@ -163,6 +163,7 @@ class Peer:
     # Messages
 
     def _deliver(self, message: Message) -> None:
+        # The type first: `python -bb` lets nobody compare bytes with a str.
         if type(message) is str and message == self._roster.policy.heartbeat:
             self.send(message)
         elif self._worker is None:
