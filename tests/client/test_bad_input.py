@@ -1,0 +1,349 @@
+"""Bad input fails where the user wrote it, with the argument and its value, and breaks nothing else."""
+
+import asyncio
+import math
+import ssl
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.client.conftest import PATIENCE, Run, World, turns, until
+from tests.client.servers import well_behaved
+from tests.engines.peers import TEXT, Peer, frame, ws_server
+
+from websocket_heartbeat import (
+    Backoff,
+    ConnectionFailed,
+    EngineNotInstalled,
+    Heartbeat,
+    HookFailed,
+    MessageTooBig,
+    ProxyFailed,
+    connect,
+)
+from websocket_heartbeat.engines.base import OpenRequest
+from websocket_heartbeat.engines.memory import MemoryEngine
+
+URL = "ws://example.com/"
+
+
+async def a_coroutine_function(*_: object) -> Any: ...
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "names"),
+    [
+        ({"url": "http://example.com/"}, ValueError, ["url", "ws://", "http://example.com/"]),
+        ({"url": "example.com/feed"}, ValueError, ["url", "ws://"]),
+        ({"url": ""}, ValueError, ["url"]),
+        ({"url": "ws://"}, ValueError, ["url", "host"]),
+        ({"url": "ws:///path"}, ValueError, ["url", "host"]),
+        ({"url": "ws://example.com/#part"}, ValueError, ["url", "fragment", "example.com"]),
+        ({"url": "ws://example.com:0/"}, ValueError, ["url"]),
+        ({"url": "ws://example.com:70000/"}, ValueError, ["url"]),
+        ({"url": "ws://example.com:port/"}, ValueError, ["url"]),
+        ({"url": "ws://[::1/"}, ValueError, ["url"]),
+        ({"url": "ws://example.com/a b"}, ValueError, ["url", "space"]),
+        ({"url": "ws://example.com/a\nb"}, ValueError, ["url", "control"]),
+        ({"url": "ws://a..b/"}, ValueError, ["url", "host", "a..b"]),
+        ({"url": f"ws://{'a' * 64}.com/"}, ValueError, ["url", "host"]),
+        ({"url": "ws://example.com/\ud800"}, ValueError, ["url"]),
+        ({"url": b"ws://example.com/"}, TypeError, ["url", "bytes"]),
+        ({"url": None}, TypeError, ["url", "NoneType"]),
+        ({"additional_headers": "Cookie: a=b"}, TypeError, ["additional_headers", "str"]),
+        ({"additional_headers": 5}, TypeError, ["additional_headers", "int"]),
+        ({"additional_headers": {"X": 5}}, TypeError, ["additional_headers"]),
+        ({"additional_headers": ["ab"]}, TypeError, ["additional_headers"]),
+        ({"additional_headers": {"": "v"}}, ValueError, ["additional_headers"]),
+        ({"additional_headers": {"Näme": "v"}}, ValueError, ["additional_headers", "N"]),
+        ({"additional_headers": {"Name:": "v"}}, ValueError, ["additional_headers", "Name"]),
+        ({"additional_headers": {"Name": "a\r\nEvil: b"}}, ValueError, ["additional_headers", "Name"]),
+        ({"additional_headers": {"Name": "ä"}}, ValueError, ["additional_headers", "Name"]),
+        ({"subprotocols": "chat"}, TypeError, ["subprotocols", "chat"]),
+        ({"subprotocols": None}, TypeError, ["subprotocols", "None"]),
+        ({"subprotocols": [5]}, TypeError, ["subprotocols[0]"]),
+        ({"subprotocols": ["ok", "a, b"]}, ValueError, ["subprotocols[1]"]),
+        ({"subprotocols": ["a\r\nEvil: b"]}, ValueError, ["subprotocols[0]"]),
+        ({"heartbeat": 15}, TypeError, ["heartbeat", "15"]),
+        ({"heartbeat": None}, TypeError, ["heartbeat", "None"]),
+        ({"heartbeat": Heartbeat(message="x" * 11), "max_size": 10}, ValueError, ["Heartbeat.message", "11"]),
+        ({"heartbeat": Heartbeat(message="\ud800")}, ValueError, ["Heartbeat.message"]),
+        ({"backoff": 1.5}, TypeError, ["backoff", "1.5"]),
+        ({"open_timeout": 0}, ValueError, ["open_timeout", "0"]),
+        ({"open_timeout": -1}, ValueError, ["open_timeout", "-1"]),
+        ({"open_timeout": None}, TypeError, ["open_timeout", "None"]),
+        ({"open_timeout": "10"}, TypeError, ["open_timeout", "'10'"]),
+        ({"open_timeout": math.inf}, ValueError, ["open_timeout", "inf"]),
+        ({"open_timeout": 10**400}, ValueError, ["open_timeout"]),
+        ({"open_timeout": 1e9}, ValueError, ["open_timeout", "1000000000"]),
+        ({"close_timeout": math.nan}, ValueError, ["close_timeout", "nan"]),
+        ({"close_timeout": -0.5}, ValueError, ["close_timeout", "-0.5"]),
+        ({"close_timeout": True}, TypeError, ["close_timeout", "True"]),
+        ({"max_attempts": -1}, ValueError, ["max_attempts", "-1"]),
+        ({"max_attempts": 1.5}, TypeError, ["max_attempts", "1.5"]),
+        ({"send_queue": -1}, ValueError, ["send_queue", "-1"]),
+        ({"send_queue": None}, TypeError, ["send_queue", "None"]),
+        ({"receive_queue": 0}, ValueError, ["receive_queue", "0"]),
+        ({"max_size": 0}, ValueError, ["max_size", "0"]),
+        ({"max_size": None}, TypeError, ["max_size", "None"]),
+        ({"ssl": True}, TypeError, ["ssl", "True"]),
+        ({"proxy": "ftp://proxy/"}, ValueError, ["proxy", "ftp://proxy/"]),
+        ({"proxy": "proxy:3128"}, ValueError, ["proxy"]),
+        ({"proxy": False}, TypeError, ["proxy", "bool"]),
+        ({"engine": "nonsense"}, ValueError, ["engine", "'nonsense'", "'picows'"]),
+        ({"engine": None}, ValueError, ["engine", "None"]),
+        ({"final_close_codes": 4001}, TypeError, ["final_close_codes", "4001"]),
+        ({"final_close_codes": ["4001"]}, TypeError, ["final_close_codes", "4001"]),
+        ({"retry_if": True}, TypeError, ["retry_if", "True"]),
+        ({"retry_if": a_coroutine_function}, TypeError, ["retry_if", "coroutine"]),
+        ({"no_such_option": 1}, TypeError, ["no_such_option"]),
+    ],
+)
+def test_connect_refuses(arguments: dict[str, Any], error: type[Exception], names: list[str]) -> None:
+    with pytest.raises(error) as caught:
+        connect(**{"url": URL, **arguments})
+    assert all(name in str(caught.value) for name in names), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "names"),
+    [
+        (lambda: Heartbeat(interval=0), ValueError, ["Heartbeat.interval", "0"]),
+        (lambda: Heartbeat(interval=-3), ValueError, ["Heartbeat.interval", "-3"]),
+        (lambda: Heartbeat(interval=math.inf), ValueError, ["Heartbeat.interval", "inf"]),
+        (lambda: Heartbeat(interval=math.nan), ValueError, ["Heartbeat.interval", "nan"]),
+        (lambda: Heartbeat(interval=1e8), ValueError, ["Heartbeat.interval", "100000000"]),
+        (lambda: Heartbeat(timeout="10"), TypeError, ["Heartbeat.timeout", "'10'"]),  # type: ignore[arg-type]
+        (lambda: Heartbeat(message=5), TypeError, ["Heartbeat.message", "int"]),  # type: ignore[arg-type]
+        (
+            lambda: Heartbeat(message=a_coroutine_function),  # type: ignore[arg-type]
+            TypeError,
+            ["Heartbeat.message", "coroutine"],
+        ),
+        (lambda: Backoff(initial=0), ValueError, ["Backoff.initial", "0"]),
+        (lambda: Backoff(initial=10, maximum=5), ValueError, ["Backoff.maximum", "10", "5"]),
+        (lambda: Backoff(stable_after=-1), ValueError, ["Backoff.stable_after", "-1"]),
+        (lambda: Backoff(True), TypeError, ["Backoff.initial", "True"]),
+    ],
+)
+def test_settings_refuse(make: Callable[[], object], error: type[Exception], names: list[str]) -> None:
+    with pytest.raises(error) as caught:
+        make()
+    assert all(name in str(caught.value) for name in names), str(caught.value)
+
+
+def test_what_is_allowed_is_allowed() -> None:
+    for options in (
+        {"close_timeout": 0, "max_attempts": 0, "send_queue": 0, "receive_queue": 1, "max_size": 1},
+        {"proxy": None, "ssl": ssl.create_default_context()},
+        {"proxy": "socks5://user:password@[::1]:1080"},
+        {"additional_headers": [("Cookie", "a=1"), ("Cookie", "b=2")], "subprotocols": ("v1", "v2")},
+        {"final_close_codes": range(4000, 4999)},
+        {"heartbeat": Heartbeat(message=b"")},
+    ):
+        connect("wss://user@bücher.example:8443/päth?quéry=ü", engine=MemoryEngine(), **options)
+    connect("ws://[::1]:80/", engine=MemoryEngine())
+    connect("WS://EXAMPLE.COM./", engine=MemoryEngine())
+
+
+def test_an_engine_that_is_not_installed_is_named_with_its_install_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "websocket_heartbeat.engines.picows", None)
+    with pytest.raises(EngineNotInstalled, match="pip install") as caught:
+        connect(URL, engine="picows")
+    assert isinstance(caught.value, ImportError)
+
+
+def test_iterators_are_read_once_and_kept(world: World, play: Run) -> None:
+    async def main() -> None:
+        pairs = (pair for pair in [("X-Key", "1"), ("X-Key", "2")])
+        names = (name for name in ["v1", "v2"])
+        codes = (code for code in [4000])
+        async with world.connect(
+            additional_headers=pairs, subprotocols=names, final_close_codes=codes
+        ) as connection:
+            for link in (1, 2):
+                (await world.opened(connection, link)).close(4001)
+            (await world.opened(connection, 3)).close(4000)
+            with pytest.raises(ConnectionFailed):
+                await connection.wait_closed()
+        for request in world.engine.requests:
+            assert list(request.headers) == [("X-Key", "1"), ("X-Key", "2")]
+            assert list(request.subprotocols) == ["v1", "v2"]
+
+    play(main())
+
+
+def raises() -> Any:
+    raise LookupError("no token today")
+
+
+@pytest.mark.parametrize(
+    ("name", "provider"),
+    [
+        ("url", raises),
+        ("url", lambda: "http://example.com"),
+        ("url", lambda: None),
+        ("url", lambda: "ws://a..b/"),
+        ("additional_headers", raises),
+        ("additional_headers", lambda: {"X": 5}),
+        ("additional_headers", lambda: {"X": "a\nb"}),
+        ("additional_headers", lambda: a_coroutine_function),
+    ],
+)
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_callable_that_fails_is_reported_by_name_and_asked_again(
+    name: str, provider: Callable[[], Any], asynchronous: bool, world: World, play: Run
+) -> None:
+    calls: list[int] = []
+
+    def value() -> Any:
+        calls.append(1)
+        if len(calls) > 2:
+            return URL if name == "url" else {"X": "y"}
+        return provider()
+
+    async def awaited() -> Any:
+        await asyncio.sleep(0.01)
+        return value()
+
+    async def main() -> None:
+        options: dict[str, Any] = {name: awaited if asynchronous else value}
+        connection = connect(**{"url": URL, "engine": world.engine, **options})
+        connection.on_error = world.events.append
+        async with connection:
+            await connection.wait_open(PATIENCE * 10)
+            assert connection.stats.links == 1
+        failures = world.seen(HookFailed)
+        assert [failure.name for failure in failures] == [name, name]
+        assert all(failure.__cause__ is not None for failure in failures)
+
+    play(main())
+
+
+@pytest.mark.parametrize(
+    ("message", "error", "names"),
+    [
+        (5, TypeError, ["message", "int"]),
+        (None, TypeError, ["message", "NoneType"]),
+        (["a"], TypeError, ["message", "list"]),
+        ("x" * 101, ValueError, ["message", "101", "max_size=100"]),
+        ("ä" * 51, ValueError, ["message", "102", "max_size=100"]),
+        (b"x" * 101, ValueError, ["message", "101"]),
+        (bytearray(101), ValueError, ["message", "101"]),
+        (memoryview(bytes(101)), ValueError, ["message", "101"]),
+        ("\udc80", ValueError, ["message", "UTF-8"]),
+    ],
+)
+def test_a_message_that_cannot_be_sent_is_refused_in_every_state(
+    message: Any, error: type[Exception], names: list[str], world: World, play: Run
+) -> None:
+    async def main() -> None:
+        connection = world.connect(max_size=100)
+        for state in ("idle", "connecting", "open"):
+            if state == "connecting":
+                await connection
+            elif state == "open":
+                await connection.wait_open()
+            assert connection.state == state
+            with pytest.raises(error) as caught:
+                await connection.send(message)
+            assert all(name in str(caught.value) for name in names), str(caught.value)
+            with pytest.raises(error):
+                connection.send_nowait(message)
+        await connection.send("ä" * 50)
+        assert world.peer.received == ["ä" * 50]
+        await connection.close()
+
+    play(main())
+
+
+def test_a_message_above_max_size_from_the_server_costs_one_link(run_asyncio: Run) -> None:
+    sizes = [1001, 1000]
+
+    async def send_one(peer: Peer) -> None:
+        peer.write(frame(TEXT, b"x" * sizes.pop(0)))
+        await well_behaved(peer)
+
+    async def main() -> None:
+        async with ws_server(send_one) as server:
+            connection = connect(server.url(), max_size=1000, backoff=Backoff(0.05))
+            reasons: list[str] = []
+            connection.on_close = lambda event: reasons.append(event.reason)
+            async with connection:
+                assert await asyncio.wait_for(connection.recv(), PATIENCE) == "x" * 1000
+                assert "max_size=1000" in reasons[0]
+                assert str(MessageTooBig(1000)) == reasons[0]
+
+    run_asyncio(main())
+
+
+@pytest.mark.parametrize(
+    "name", ["on_open", "on_message", "on_close", "on_error", "on_reconnect", "on_state"]
+)
+def test_a_hook_that_is_not_callable_is_refused_and_the_old_one_stays(
+    name: str, world: World, play: Run
+) -> None:
+    async def main() -> None:
+        connection = world.connect()
+        calls: list[Any] = []
+        setattr(connection, name, calls.append)
+        with pytest.raises(TypeError, match=f"{name} must be callable or None, not 5"):
+            setattr(connection, name, 5)
+        with pytest.raises(TypeError, match=name):
+            getattr(connection, name)("text")
+        with pytest.raises(AttributeError):
+            connection.on_opne = calls.append  # type: ignore[attr-defined]
+        assert connection.hooks[name] == calls.append
+
+    play(main())
+
+
+@pytest.mark.parametrize("timeout", [-1, math.nan, "1", True])
+def test_wait_open_refuses_a_timeout_that_is_none(timeout: Any, world: World, play: Run) -> None:
+    async def main() -> None:
+        async with world.connect() as connection:
+            with pytest.raises((TypeError, ValueError), match="timeout"):
+                await connection.wait_open(timeout)
+
+    play(main())
+
+
+def test_retry_if_that_raises_leaves_the_decision_to_the_table(world: World, play: Run) -> None:
+    async def refuse_once(request: OpenRequest) -> None:
+        if len(world.engine.requests) == 1:
+            raise OSError("refused")
+
+    def retry_if(error: Exception) -> bool:
+        raise LookupError("mistake")
+
+    async def main() -> None:
+        world.engine.answer = refuse_once
+        connection = world.connect(retry_if=retry_if)
+        connection.on_error = world.events.append
+        async with connection:
+            await connection.wait_open()
+        assert [failure.name for failure in world.seen(HookFailed)][:1] == ["retry_if"]
+
+    play(main())
+
+
+@pytest.mark.parametrize("value", ["ftp://proxy:1", "http://", "http://proxy:port"])
+def test_an_unusable_proxy_of_the_environment_is_reported_and_retried(
+    value: str, world: World, play: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", value)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+
+    async def main() -> None:
+        async with world.recorded() as connection:
+            await until(lambda: world.seen(ProxyFailed))
+            assert "https" in str(world.seen(ProxyFailed)[0])
+            monkeypatch.delenv("https_proxy")
+            await connection.wait_open(100)
+            await turns()
+
+    play(main())

@@ -1,0 +1,265 @@
+"""Query strings, passwords, header values and messages never reach logs, reprs or the texts of errors."""
+
+import asyncio
+import base64
+import gc
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.client.conftest import PATIENCE, Run, until
+from tests.client.servers import well_behaved
+from tests.engines.peers import TEXT, Peer, close_frame, frame, raw_server, refusing_socks5_proxy
+
+from websocket_heartbeat import Backoff, Connection, Heartbeat, connect
+from websocket_heartbeat.config import Config
+from websocket_heartbeat.opening import prepare
+
+SECRET = "hunter2"
+"""Part of everything that is secret here."""
+
+ENCODED = base64.b64encode(f"user:{SECRET}".encode()).decode()
+
+
+def told(error: BaseException | None, seen: set[int] | None = None) -> Iterator[str]:
+    """Yield everything that a log of this error and of what led to it would show."""
+    seen = set() if seen is None else seen
+    if error is None or id(error) in seen:
+        return
+    seen.add(id(error))
+    yield str(error)
+    yield repr(error)
+    yield from told(error.__cause__, seen)
+    yield from told(error.__context__, seen)
+
+
+class Ears:
+    """All that a connection says in public."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.heard: list[str] = []
+        self.connection = connection
+        connection.on_error = lambda error: self.heard.extend(told(error))
+        connection.on_close = lambda event: self.heard.append(repr(event))
+        connection.on_open = lambda event: self.heard.append(repr(event))
+        connection.on_reconnect = lambda event: self.heard.append(repr(event))
+        connection.on_state = lambda state: self.heard.append(f"{connection!r} {connection.stats!r}")
+
+    async def to_the_end(self) -> None:
+        try:
+            await asyncio.wait_for(self.connection.wait_closed(), PATIENCE)
+        except Exception as error:
+            self.heard.extend(told(error))
+
+
+async def accepts(peer: Peer) -> None:
+    await peer.read_request()
+    peer.write(peer.response() + frame(TEXT, f"message {SECRET}".encode()))
+    await well_behaved(peer)
+
+
+async def closes(peer: Peer) -> None:
+    await peer.read_request()
+    peer.write(peer.response() + frame(TEXT, f"message {SECRET}".encode()) + close_frame(4000, "go"))
+    await peer.gone()
+
+
+def rejects(*lines: str) -> Any:
+    async def handler(peer: Peer) -> None:
+        await peer.read_request()
+        body = f"body {SECRET}".encode()
+        head = [*lines, f"Content-Length: {len(body)}", f"Set-Cookie: session={SECRET}", "", ""]
+        peer.write("\r\n".join(head).encode() + body)
+        await peer.gone()
+
+    return handler
+
+
+async def breaks_the_protocol(peer: Peer) -> None:
+    await peer.read_request()
+    peer.write(peer.response() + frame(TEXT, f"bad {SECRET}".encode(), rsv=4))
+    await peer.gone()
+
+
+async def hangs_up(peer: Peer) -> None:
+    await peer.read_request()
+    peer.reset()
+
+
+SCENES: dict[str, Any] = {
+    "success": accepts,
+    "closed": closes,
+    "rejected": rejects("HTTP/1.1 403 Forbidden"),
+    "rejected for now": rejects("HTTP/1.1 503 Unavailable"),
+    "asked for credentials": rejects(
+        "HTTP/1.1 401 Unauthorized", f'WWW-Authenticate: Basic realm="{SECRET}"'
+    ),
+    "garbage": rejects(f"NOTHTTP {SECRET}"),
+    "no upgrade": rejects("HTTP/1.1 200 OK", f"X-Other: {SECRET}"),
+    "redirect to itself": rejects("HTTP/1.1 302 Found", f"Location: /?token={SECRET}"),
+    "redirect to nowhere": rejects("HTTP/1.1 302 Found", f"Location: ftp://user:{SECRET}@host/?t={SECRET}"),
+    "redirect to a broken URL": rejects("HTTP/1.1 302 Found", f"Location: ws://user:{SECRET}"),
+    "redirect without a host": rejects("HTTP/1.1 302 Found", f"Location: ws:user:{SECRET}@host"),
+    "wrong accept": rejects("HTTP/1.1 101 Switching Protocols", f"Sec-WebSocket-Accept: {SECRET}"),
+    "protocol violation": breaks_the_protocol,
+    "reset": hangs_up,
+}
+
+
+def check(heard: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    assert heard
+    for text in [*heard, caplog.text, *(repr(record.__dict__) for record in caplog.records)]:
+        assert SECRET not in text, text
+        assert ENCODED not in text, text
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_nothing_secret_is_told_when_a_link_meets(
+    scene: str, run_asyncio: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    heard: list[str] = []
+
+    async def main() -> None:
+        async with raw_server(SCENES[scene]) as server:
+            url = f"ws://user:{SECRET}@127.0.0.1:{server.port}/feed?token={SECRET}"
+
+            async def headers() -> dict[str, str]:
+                return {"X-Token": SECRET, "Cookie": f"session={SECRET}"}
+
+            connection = connect(
+                url,
+                additional_headers=headers,
+                heartbeat=Heartbeat(0.1, 5, message=f"heartbeat {SECRET}"),
+                backoff=Backoff(0.05),
+                max_attempts=2,
+            )
+            ears = Ears(connection)
+            async with connection:
+                if scene == "success":
+                    await connection.send(f"sent {SECRET}")
+                    assert SECRET in str(await asyncio.wait_for(connection.recv(), PATIENCE))
+                    await until(lambda: connection.stats.pings > 1)
+                else:
+                    await ears.to_the_end()
+            heard.extend(ears.heard)
+
+    asyncio_debug = logging.getLogger("asyncio")
+    asyncio_debug.setLevel(logging.DEBUG)
+    run_asyncio(main())
+    gc.collect()
+    check(heard, caplog)
+
+
+@pytest.mark.parametrize("kind", ["header value", "header name", "swapped", "url", "url without a host"])
+def test_nothing_secret_is_told_when_a_callable_returns_rubbish(
+    kind: str, run_asyncio: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    heard: list[str] = []
+    headers: dict[str, Any] = {
+        "header value": {"Authorization": f"Bearer {SECRET}\n"},
+        "header name": {f"Authorization: Bearer {SECRET}": ""},
+        "swapped": [(f"Bearer {SECRET}", "Authorization")],
+    }
+    urls = {
+        "url": f"http://user:{SECRET}@example.com/?token={SECRET}",
+        "url without a host": f"user:{SECRET}@example.com/?token={SECRET}",
+    }
+
+    async def main() -> None:
+        connection = connect(
+            (lambda: urls[kind]) if kind in urls else f"ws://127.0.0.1:9/?token={SECRET}",
+            additional_headers=lambda: headers.get(kind),
+            max_attempts=0,
+        )
+        ears = Ears(connection)
+        async with connection:
+            await ears.to_the_end()
+        heard.extend(ears.heard)
+
+    run_asyncio(main())
+    check(heard, caplog)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"url": f"http://user:{SECRET}@example.com/?token={SECRET}"},
+        {"url": f"user:{SECRET}@example.com/"},
+        {"url": f"wss:/user:{SECRET}@example.com/"},
+        {"url": f"//user:{SECRET}@/"},
+        {"url": f"ws://user:{SECRET}@example.com:port/?token={SECRET}"},
+        {"url": f"ws://user:{SECRET}@example.com/#{SECRET}"},
+        {"url": f"ws://user:{SECRET}@a..b/?token={SECRET}\ud800"},
+        {"url": f"ws://user:{SECRET}@example.com/?token={SECRET} "},
+        {"additional_headers": {f"Authorization: Bearer {SECRET}": ""}},
+        {"additional_headers": {"Authorization": f"Bearer {SECRET}\r\n"}},
+        {"additional_headers": [f"Authorization: {SECRET}"]},
+        {"additional_headers": f"Authorization: {SECRET}"},
+        {"proxy": f"ftp://user:{SECRET}@proxy/"},
+        {"proxy": f"user:{SECRET}@proxy:3128"},
+        {"heartbeat": Heartbeat(message=f"{SECRET}\ud800")},
+        {"heartbeat": Heartbeat(message=SECRET * 10), "max_size": 10},
+    ],
+)
+def test_nothing_secret_is_told_when_an_argument_is_refused(arguments: dict[str, Any]) -> None:
+    with pytest.raises((ValueError, TypeError)) as caught:
+        connect(**{"url": "ws://example.com/", **arguments})
+    assert all(SECRET not in text for text in told(caught.value)), list(told(caught.value))
+
+
+def test_nothing_secret_is_told_when_a_message_is_refused(run_asyncio: Run) -> None:
+    async def main() -> None:
+        connection = connect("ws://127.0.0.1:9/", max_size=10)
+        for message in (SECRET * 10, f"{SECRET}\ud800", SECRET.encode() * 10, [SECRET]):
+            with pytest.raises((TypeError, ValueError)) as caught:
+                connection.send_nowait(message)  # type: ignore[arg-type]
+            assert all(SECRET not in text for text in told(caught.value))
+
+    run_asyncio(main())
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+def test_the_password_of_a_proxy_is_told_to_the_proxy_alone(
+    scheme: str, run_asyncio: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    heard: list[str] = []
+    handler = refusing_socks5_proxy if scheme == "socks5" else rejects(f"HTTP/1.1 407 {SECRET}")
+
+    async def main() -> None:
+        async with raw_server(handler) as server:
+            for port in (server.port, 9):
+                connection = connect(
+                    f"ws://example.com/?token={SECRET}",
+                    proxy=f"{scheme}://user:{SECRET}@127.0.0.1:{port}",
+                    max_attempts=0,
+                    open_timeout=5,
+                )
+                ears = Ears(connection)
+                async with connection:
+                    await ears.to_the_end()
+                heard.extend(ears.heard)
+
+    run_asyncio(main())
+    check(heard, caplog)
+
+
+def test_reprs_tell_nothing_secret(run_asyncio: Run) -> None:
+    async def main() -> None:
+        heartbeat = Heartbeat(message=SECRET)
+        connection = connect(
+            f"ws://user:{SECRET}@example.com/feed?token={SECRET}",
+            additional_headers={"Cookie": SECRET},
+            heartbeat=heartbeat,
+            proxy=f"http://user:{SECRET}@proxy:1",
+        )
+        config: Config = connection._config
+        request = await prepare(config)
+        for thing in (connection, heartbeat, config, request, connection.stats):
+            assert SECRET not in repr(thing)
+            assert SECRET not in str(thing)
+
+    run_asyncio(main())
