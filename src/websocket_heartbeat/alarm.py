@@ -35,8 +35,9 @@ class Alarm:
             if self._at <= when:
                 return
             self.cancel()
-        # Not before `when`, which the quotient may be rounded to: it would ring again and again until then.
-        self._at = max(when, math.ceil(when / self._raster) * self._raster)
+        # A time on the raster stays there although floats are not exact; none rings before `when`, or it would
+        # ring again and again until then.
+        self._at = max(when, math.ceil(when / self._raster - 1e-6) * self._raster)
         self._clock.add(self, self._at)
 
     def cancel(self) -> None:
@@ -102,13 +103,16 @@ class _AlarmClock:
         self._timer = None
         loop = asyncio.get_running_loop()
         now = loop.time()
+        due = []
         while self._times and self._times[0] <= now:
             at = heapq.heappop(self._times)
-            for alarm in self._alarms.pop(at, ()):
-                try:
-                    alarm.ring(at)
-                except Exception as error:  # which is no reason to silence other connections
-                    loop.call_exception_handler({"message": "error in an alarm", "exception": error})
+            due += [(alarm, at) for alarm in self._alarms.pop(at, ())]
+        # What is set from here on rings in another turn of the loop, after it has read, even if it is due.
+        for alarm, at in due:
+            try:
+                alarm.ring(at)
+            except Exception as error:  # which is no reason to silence other connections
+                loop.call_exception_handler({"message": "error in an alarm", "exception": error})
         if self._alarms:
             self._wind()
         else:

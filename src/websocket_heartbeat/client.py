@@ -3,7 +3,9 @@
 import asyncio
 import inspect
 import logging
+import os
 import random
+import socket
 import ssl as ssl_module
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Generator, Sequence
 from contextvars import Context, ContextVar, copy_context
@@ -51,12 +53,15 @@ ReconnectHook = Callable[[ReconnectEvent], Awaitable[None] | None]
 StateHook = Callable[[State], Awaitable[None] | None]
 
 logger = logging.getLogger("websocket_heartbeat")
+logger.addHandler(logging.NullHandler())  # as the standard library asks of libraries
 
 _UP = (core.OPEN, core.PROBING)
 _ENDED = (core.CLOSED, core.FAILED)
 _KEPT_REASONS = 10
 _LEAST_FOR_HOOKS = 1.0
 """Seconds that hooks have to finish once the connection has ended, and to stop once they are cancelled."""
+_SLOW_ANSWER = 0.1
+"""Seconds of round trip from which it may be our own loop that was slow."""
 _FIRST_LOOK = 1.0
 """Seconds after a ping until the kernel is first asked whether it was acknowledged."""
 _LEAST_SLEEP = 1.0
@@ -367,6 +372,7 @@ class Connection:
         info = tcp_info(self._link.socket) if self._link is not None else None
         return replace(
             self._stats,
+            queued=len(self._outbox),
             reasons=list(self._stats.reasons),
             bytes_received=self._stats.bytes_received + (info.bytes_received if info else 0),
             bytes_sent=self._stats.bytes_sent + (info.bytes_acked if info else 0),
@@ -755,10 +761,16 @@ class Connection:
         """Proof of life has come on the current link, after a ping."""
         now = self._loop.time()
         if self._machine.state == core.PROBING:
-            self._latency = now - self._pinged_at
+            self._latency = self._answered_at(now) - self._pinged_at
             self._blocked_for = 0.0
             self._machine.heard(now, self._machine.link)
             self._perform()
+
+    def _answered_at(self, now: float) -> float:
+        """When the answer came: where we were slow to read it, the kernel knows, if only by milliseconds."""
+        if self._link is None or now - self._pinged_at < _SLOW_ANSWER:
+            return now
+        return max(self._pinged_at, min(now, self._link.heard_at))
 
     def _forget_link(self) -> Link:
         link = self._link
@@ -897,10 +909,13 @@ class Connection:
 
     def _go_on(self) -> None:
         now = self._loop.time()
-        if self._machine.deadline is not None and now >= self._machine.deadline:
-            self._blocked_for = max(self._blocked_for, now - self._machine.deadline)
+        deadline = self._machine.deadline
+        if deadline is not None and now >= deadline:
             self._bring_evidence(now)
-            self._machine.woke(now)
+            late = now - deadline
+            self._blocked_for = max(self._blocked_for, late)
+            # Rounding to the raster is not lateness: the core would let the peer have it as grace.
+            self._machine.woke(now if late > self._config.raster() else deadline)
         self._perform()
 
     def _bring_evidence(self, now: float) -> None:
@@ -1058,6 +1073,9 @@ def _close_if_never_run(task: asyncio.Task[None], pending: Awaitable[None]) -> N
 
 
 def _in_words(error: Exception) -> str:
-    """Say why a link ended: an OSError's own text is often bare."""
-    text = str(error)
-    return text if text else type(error).__name__
+    """Say why a link ended: of an OSError what the system says, without numbers and addresses."""
+    if isinstance(error, socket.gaierror):
+        return f"the name does not resolve: {error.strerror}"
+    if isinstance(error, OSError) and not isinstance(error, ssl_module.SSLError) and error.errno:
+        return os.strerror(error.errno).lower()
+    return str(error) or type(error).__name__

@@ -100,7 +100,8 @@ class Undelivered(WebSocketHeartbeatError):
     """The connection ended while messages still waited to be sent; they are in `messages`, oldest first."""
 
     def __init__(self, messages: Sequence[str | bytes]) -> None:
-        super().__init__(f"the connection ended before {len(messages)} messages could be sent")
+        plural = "" if len(messages) == 1 else "s"
+        super().__init__(f"the connection ended before {len(messages)} message{plural} could be sent")
         self.messages = tuple(messages)
 
 

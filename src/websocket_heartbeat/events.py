@@ -79,7 +79,8 @@ class Stats:
 
     links: links that opened. attempts: links that were tried. pings: heartbeats sent. bytes_received,
     bytes_sent: payload of TCP (of TLS, where it is used) on all links, where the platform can tell.
-    reasons: why links and attempts ended, the latest last, ten at most.
+    queued: messages that wait in the send queue. reasons: why links and attempts ended, the latest last,
+    ten at most.
     """
 
     links: int = 0
@@ -87,4 +88,5 @@ class Stats:
     pings: int = 0
     bytes_received: int = 0
     bytes_sent: int = 0
+    queued: int = 0
     reasons: list[str] = field(default_factory=list)
