@@ -6,6 +6,7 @@ nothing but our own code: what PScript would add of its library is spelt otherwi
 """
 
 import ast
+import functools
 import importlib.util
 import re
 from collections.abc import Sequence
@@ -136,17 +137,8 @@ def build(format: Format = "cjs", target: Target = "miniprogram", minify: bool =
     format: cjs for require and for build-npm, esm for import, iife for a script tag.
     target: miniprogram defines WebsocketHeartbeat, browser defines WebsocketHeartbeatJs.
     """
-    names = [*CORE, *(f"websocket_heartbeat.miniprogram.{name}" for name in _ADAPTERS[target])]
-    modules = [load(name) for name in names]
-    scripts = [
-        (Path(__file__).parent / "javascript" / f"{name}.js").read_text(encoding="utf-8")
-        for name in _SCRIPTS[target]
-    ]
     export = EXPORTS[target]
-    inside = "\n".join([compile_modules(modules).strip(), *(script.strip() for script in scripts)])
-    inside = _drop_unused(inside, modules)
-    if minify:
-        inside = _shorten(inside, modules)
+    inside = _body(target, minify)
     # A mini program has no window, and this must not ask for it.
     root = 'typeof self !== "undefined" ? self : this'
     code = f"var {export} = (function (root) {{\n{inside}\nreturn {export};\n}})({root});\n"
@@ -157,6 +149,20 @@ def build(format: Format = "cjs", target: Target = "miniprogram", minify: bool =
 
 
 _METHOD: Final = r"^{0}\.prototype\.{1} = function (\(.*\) \{{\n(?:.*\n)*?\}});\n"
+
+
+@functools.cache
+def _body(target: Target, minify: bool) -> str:
+    """All that a target's file does, whatever its format."""
+    names = [*CORE, *(f"websocket_heartbeat.miniprogram.{name}" for name in _ADAPTERS[target])]
+    modules = [load(name) for name in names]
+    scripts = [
+        (Path(__file__).parent / "javascript" / f"{name}.js").read_text(encoding="utf-8")
+        for name in _SCRIPTS[target]
+    ]
+    body = "\n".join([compile_modules(modules).strip(), *(script.strip() for script in scripts)])
+    body = _drop_unused(body, modules)
+    return _shorten(body, modules) if minify else body
 
 
 def _tidy(script: str) -> str:

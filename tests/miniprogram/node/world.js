@@ -3,6 +3,13 @@
 const fs = require("fs");
 const vm = require("vm");
 
+const scripts = {};
+
+function compile(file) {
+    const source = fs.readFileSync(file, "utf8").replace(/^export default/m, "module.exports =");
+    return new vm.Script(source, { filename: file });
+}
+
 class World {
     constructor() {
         this.time = 1000000;
@@ -38,8 +45,8 @@ class World {
             },
         });
         this.context = context;
-        const source = fs.readFileSync(file, "utf8").replace(/^export default/m, "module.exports =");
-        vm.runInContext(source, context, { filename: file });
+        scripts[file] = scripts[file] || compile(file);
+        scripts[file].runInContext(context);
         return module.exports.default || module.exports;
     }
 

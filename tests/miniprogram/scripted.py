@@ -1,0 +1,348 @@
+"""Plays a scenario against the adapters in CPython: a clock, a host and a user that do what the scenario says.
+
+node/scenarios.js does the same to the built JavaScript. A scenario is a dict:
+
+    target      "miniprogram" (the default) or "browser"
+    options     the options, without the host and the url
+    host        single: all goes over the host's own functions; off: tasks and host can remove listeners;
+                answers: what connectSocket does, attempt by attempt, "task" once they are used up:
+                task, promise, nothing, error (an object without a task), throw, fail (and a task), ready
+    throwing    names of hooks that throw
+    closing     names of hooks that close the task
+    steps       ["advance", ms], ["host", what, link (0 for the latest), event], ["user", what, argument]
+
+The log has every call that the host gets and everything that the user is told, each with its time.
+"""
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+from websocket_heartbeat.miniprogram.clock import Clock
+from websocket_heartbeat.miniprogram.language import Record
+from websocket_heartbeat.miniprogram.task import MiniProgramTask
+from websocket_heartbeat.miniprogram.web_socket import BrowserTask
+
+URL = "wss://example.com/"
+HOOKS = ("Open", "Message", "Close", "Error", "Reconnect", "State", "GiveUp")
+SIGNALS = ("AppShow", "AppHide", "NetworkStatusChange")
+
+
+class VirtualClock(Clock):
+    """Time that moves when told, in milliseconds, and chance that is always one half."""
+
+    def __init__(self) -> None:
+        self.time: float = 1000000
+        self._timers: dict[int, tuple[float, Callable[[], None]]] = {}
+        self._count = 0
+
+    def now(self) -> float:
+        return self.time / 1000
+
+    def random(self) -> float:
+        return 0.5
+
+    def start_timer(self, callback: Callable[[], None], milliseconds: float) -> int:
+        self._count += 1
+        self._timers[self._count] = (self.time + milliseconds, callback)
+        return self._count
+
+    def stop_timer(self, timer: Any) -> None:
+        self._timers.pop(timer, None)
+
+    def advance(self, milliseconds: float) -> None:
+        end = self.time + milliseconds
+        while due := [(at, number) for number, (at, _) in self._timers.items() if at <= end]:
+            at, number = min(due)
+            self.time = max(self.time, at)
+            self._timers.pop(number)[1]()
+        self.time = end
+
+    @property
+    def timers(self) -> int:
+        return len(self._timers)
+
+
+def to_wire(value: Any) -> Any:
+    """A value as the log has it: bytes by name, no functions, nothing that is absent."""
+    if isinstance(value, Exception):
+        return {"error": str(value)}
+    if isinstance(value, bytes):
+        return {"base64": base64.b64encode(value).decode()}
+    if isinstance(value, dict):
+        return {
+            key: to_wire(each)
+            for key, each in value.items()
+            if each is not None and not callable(each) and key != "native"
+        }
+    return value
+
+
+def from_wire(value: Any) -> Any:
+    """A value of a scenario as a host gives it."""
+    if isinstance(value, dict):
+        if "base64" in value:
+            return base64.b64decode(value["base64"])
+        return Record({key: from_wire(each) for key, each in value.items()})
+    return value
+
+
+class Emitter:
+    """Something with listeners. `live` tells whether the socket is not closed, as far as the host knows."""
+
+    def __init__(self) -> None:
+        self.listeners: dict[str, list[Any]] = {}
+        self.live = True
+
+    def add(self, name: str, listener: Any) -> None:
+        self.listeners.setdefault(name, []).append(listener)
+
+    def remove(self, name: str, listener: Any) -> None:
+        self.listeners[name] = [each for each in self.listeners.get(name, []) if each is not listener]
+
+    def emit(self, name: str, event: Any) -> None:
+        for listener in list(self.listeners.get(name, [])):
+            listener(event)
+
+
+class Promise:
+    """A thenable that a scenario settles."""
+
+    def __init__(self) -> None:
+        self._callbacks: tuple[Any, Any] = (None, None)
+
+    def then(self, resolved: Any, rejected: Any) -> None:
+        self._callbacks = (resolved, rejected)
+
+    def settle(self, value: Any, is_good: bool) -> None:
+        callback = self._callbacks[0 if is_good else 1]
+        self._callbacks = (None, None)
+        if callback is not None:
+            callback(value)
+
+
+class Play:
+    """One scenario being played."""
+
+    def __init__(self, scenario: dict[str, Any]) -> None:
+        self.scenario = scenario
+        self.config = scenario.get("host", {})
+        self.answers = list(self.config.get("answers", []))
+        self.clock = VirtualClock()
+        self.log: list[list[Any]] = []
+        self.sockets: list[Emitter] = []
+        self.tasks: list[Any] = []
+        self.params: list[Any] = []
+        self.promises: dict[int, Promise] = {}
+        self.host = Emitter()
+        self.task: Any = None
+        self.rejected = False
+
+    def note(self, *words: Any) -> None:
+        self.log.append([self.clock.time, *(to_wire(word) for word in words)])
+
+    def run(self) -> list[list[Any]]:
+        options = from_wire(self.scenario.get("options", {}))
+        try:
+            if self.scenario.get("target") == "browser":
+                task: Any = BrowserTask(self.clock, self.page(), Record(url=URL, **options))
+                self.hook_up(task, str.lower)
+                task.begin(None)
+            else:
+                params = {"url": URL}
+                given = Record(miniprogram=self.make_host(), connectSocketParams=params, **options)
+                MiniProgramTask(self.clock, given).begin(lambda task: self.hook_up(task, str))
+        except ValueError as error:
+            self.note("rejected", str(error))
+            return self.log
+        for step in self.scenario["steps"]:
+            self.step(*step)
+        return self.log
+
+    def hook_up(self, task: Any, spell: Callable[[str], str]) -> None:
+        self.task = task
+        for name in HOOKS:
+            setattr(task, "on" + spell(name), self.hook(name))
+
+    def hook(self, name: str) -> Callable[[Any], None]:
+        def hook(event: Any) -> None:
+            self.note("hook", name, event)
+            if name in self.scenario.get("closing", []):
+                self.task.close()
+            if name in self.scenario.get("throwing", []):
+                raise RuntimeError("the user's own")
+
+        return hook
+
+    def step(self, kind: str, what: Any = None, first: Any = None, second: Any = None) -> None:
+        if kind == "advance":
+            self.clock.advance(what)
+        elif kind == "user":
+            self.user(what, first)
+        elif what in SIGNALS:
+            self.host.emit(what, from_wire(first))
+        elif self.scenario.get("target") == "browser" and what in ("online", "offline", "show", "hide"):
+            self.page_signal(what)
+        else:
+            self.socket_event(what, first, from_wire(second))
+
+    def socket_event(self, what: str, link: int, event: Any) -> None:
+        link = link or len(self.sockets)
+        if not 0 < link <= len(self.sockets):
+            return
+        if what in ("resolve", "reject"):
+            if promise := self.promises.pop(link, None):
+                promise.settle(self.tasks[link - 1] if what == "resolve" else event, what == "resolve")
+        elif what == "fail":
+            self.sockets[link - 1].live = False
+            if fail := self.params[link - 1].get("fail"):
+                fail(event)
+        else:
+            if what in ("Close", "Error"):
+                self.sockets[link - 1].live = False
+            source = self.host if self.config.get("single") else self.sockets[link - 1]
+            source.emit(what, event)
+
+    def user(self, what: str, argument: Any) -> None:
+        if self.task is None:
+            return
+        if what == "send":
+            if self.scenario.get("target") == "browser":
+                self.note("sent", self.task.send(from_wire(argument)))
+                return
+            message = {
+                "data": from_wire(argument),
+                "fail": lambda result: self.note("fail", result),
+                "complete": lambda result: self.note("complete", result),
+            }
+            self.note("sent", self.task.send(message))
+        elif what == "close":
+            self.task.close()
+        else:
+            getattr(self.task, what)()
+        self.note("state", self.task.state, self.task.repeat, self.task.forbidReconnect)
+
+    # The hosts
+
+    def make_host(self) -> Record:
+        host = Record(connectSocket=self.connect)
+        for name in SIGNALS:
+            self.wire(host, "on" + name, "off" + name, self.host, name, "host")
+        if self.config.get("single"):
+            for name in HOOKS[:4]:
+                self.wire(host, "onSocket" + name, "offSocket" + name, self.host, name, "host")
+            host["sendSocketMessage"] = lambda message: self.note("send", "host", message)
+            host["closeSocket"] = lambda params: self.note("close", "host", params)
+        return host
+
+    def wire(self, target: Record, on: str, off: str, source: Emitter, name: str, owner: Any) -> None:
+        def add(listener: Any) -> None:
+            self.note("on", owner, name)
+            source.add(name, listener)
+
+        def remove(listener: Any) -> None:
+            self.note("off", owner, name)
+            source.remove(name, listener)
+
+        target[on] = add
+        if self.config.get("off") or self.config.get("single"):
+            target[off] = remove
+
+    def connect(self, params: dict[str, Any]) -> Any:
+        self.note("connectSocket", params)
+        socket = Emitter()
+        self.sockets.append(socket)
+        self.params.append(params)
+        number = len(self.sockets)
+        answer = self.answers.pop(0) if self.answers else "task"
+
+        def send(message: Any) -> None:
+            self.note("send", number, message)
+            if not socket.live:
+                raise RuntimeError("send:fail")
+
+        def close(params: Any) -> None:
+            self.note("close", number, params)
+            socket.live = False
+
+        task = Record(send=send, close=close)
+        for name in HOOKS[:4]:
+            self.wire(task, "on" + name, "off" + name, socket, name, number)
+        self.tasks.append(task)
+        if answer in ("throw", "nothing", "error", "fail"):
+            socket.live = False
+        if answer == "throw":
+            raise RuntimeError("connectSocket:fail")
+        if answer == "fail":
+            params["fail"](Record(errMsg="connectSocket:fail interrupted"))
+        if answer == "error":
+            return Record(errMsg="connectSocket:fail")
+        if answer == "ready":
+            task["readyState"] = 1
+        if answer == "promise":
+            self.promises[number] = Promise()
+            return self.promises[number]
+        return None if answer == "nothing" or self.config.get("single") else task
+
+    def page(self) -> Any:
+        play = self
+
+        class Page:
+            document = Record(hidden=False)
+
+            def __init__(self) -> None:
+                for target, owner in ((self, "window"), (self.document, "document")):
+                    target.addEventListener = self.listening("on", owner)  # type: ignore[attr-defined]
+                    target.removeEventListener = self.listening("off", owner)  # type: ignore[attr-defined]
+
+            def listening(self, kind: str, owner: str) -> Callable[[str, Any], None]:
+                def listening(name: str, listener: Any) -> None:
+                    play.note(kind, owner, name)
+                    (play.host.add if kind == "on" else play.host.remove)(name, listener)
+
+                return listening
+
+            def WebSocket(self, url: str, protocols: Any = None) -> Any:  # noqa: N802 # the page's name
+                play.note("WebSocket", url, protocols)
+                if play.answers and play.answers.pop(0) == "throw":
+                    raise RuntimeError("The URL is invalid.")
+                return PageSocket(play)
+
+        self.page_object = Page()
+        return self.page_object
+
+    def page_signal(self, what: str) -> None:
+        if what in ("show", "hide"):
+            self.page_object.document["hidden"] = what == "hide"
+            self.host.emit("visibilitychange", Record(type="visibilitychange"))
+        else:
+            self.host.emit(what, Record(type=what))
+
+
+class PageSocket(Emitter):
+    """A WebSocket of a page."""
+
+    def __init__(self, play: Play) -> None:
+        super().__init__()
+        self._play = play
+        play.sockets.append(self)
+        self._number = len(play.sockets)
+
+    def emit(self, name: str, event: Any) -> None:
+        listener = getattr(self, "on" + name.lower(), None)
+        if listener is not None:
+            listener(event if event is not None else Record())
+
+    def send(self, data: Any) -> None:
+        self._play.note("send", self._number, data)
+        if not self.live:
+            raise RuntimeError("InvalidStateError")
+
+    def close(self, *arguments: Any) -> None:
+        self._play.note("close", self._number, list(arguments))
+        self.live = False
+
+
+def play(scenario: dict[str, Any]) -> list[list[Any]]:
+    """Play a scenario; return its log."""
+    return Play(scenario).run()

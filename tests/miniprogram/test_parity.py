@@ -1,0 +1,125 @@
+"""The adapters do the same in CPython as the built JavaScript does in Node: the same calls, the same words."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from tests.miniprogram.scripted import play
+
+SCENARIOS = Path(__file__).parent / "scenarios"
+
+RANDOM_SCENARIOS = 400
+
+ANSWERS = ["task", "task", "promise", "nothing", "error", "throw", "fail", "ready"]
+EVENTS: dict[str, list[Any]] = {
+    "Open": [None, {"header": {"a": "b"}}, {"data": {"socketTaskID": 3}}],
+    "Message": [
+        {"data": "text"},
+        {"data": {"base64": "AAEC/w=="}},
+        {"data": "AAEC/w==", "isBuffer": True},
+        {"data": "plain", "isBuffer": False},
+        {"data": {"data": "AP8=", "isBuffer": True, "socketTaskID": 3}},
+        {"data": {"data": "nested", "isBuffer": False, "socketTaskID": 3}},
+    ],
+    "Close": [
+        {"code": 1006, "reason": ""},
+        {"code": "4401", "reason": "token", "errMsg": "onClose:ok"},
+        {"reason": "gone"},
+        {"data": {"socketTaskID": 3}},
+        {},
+    ],
+    "Error": [{"errMsg": "refused"}, {"error": 5, "errorMessage": "no network"}, {}, "text"],
+    "fail": [{"errMsg": "connectSocket:fail interrupted"}, {"errorMessage": "no"}],
+    "resolve": [None],
+    "reject": [{"errMsg": "rejected"}, "rejected"],
+}
+PAGE_EVENTS: dict[str, list[Any]] = {
+    "Open": [{"type": "open"}],
+    "Message": [{"type": "message", "data": "text"}],
+    "Close": [{"type": "close", "code": 1006, "reason": ""}, {"type": "close", "code": 4401, "reason": "token"}],
+    "Error": [{"type": "error"}],
+}
+OPTIONS: list[dict[str, Any]] = [
+    {},
+    {},
+    {"repeatLimit": 0},
+    {"repeatLimit": 2, "stableAfter": 0},
+    {"pingTimeout": 3000, "pongTimeout": 1000, "pingMsg": "ping"},
+    {"reconnectTimeout": 100, "maxReconnectTimeout": 400, "openTimeout": 1500, "sendQueue": 1},
+    {"pingTimeout": 3000000000},
+]
+
+
+def random_scenario(random: Random) -> dict[str, Any]:
+    """Anything that a host and a user may do, in any order; mostly about the latest links."""
+    is_page = random.random() < 0.25
+    events = PAGE_EVENTS if is_page else EVENTS
+    steps: list[list[Any]] = []
+    for _ in range(random.randint(5, 40)):
+        choice = random.random()
+        if choice < 0.35:
+            waits = [0, 1, 10, 999.5, 1000, 2000, 2500, 10001, 15000, 25002, 60000]
+            steps.append(["advance", random.choice(waits)])
+        elif choice < 0.75:
+            name = random.choice([*events, "Open", "Open", "Message"])
+            link = random.choice([0, 0, 0, 0, random.randint(1, 4)])
+            steps.append(["host", name, link, random.choice(events[name])])
+        elif choice < 0.85:
+            if is_page:
+                steps.append(["host", random.choice(["online", "offline", "show", "hide"])])
+            else:
+                network = ["NetworkStatusChange", {"isConnected": random.random() < 0.5}]
+                steps.append(["host", *random.choice([["AppShow"], ["AppHide"], network])])
+        else:
+            actions = [["send", "data"]] * 4 + [["close"], ["reconnect"], ["reconnect"], ["destroy"]]
+            steps.append(["user", *random.choice(actions)])
+    hooks = ["Open", "Message", "Close", "Error", "Reconnect", "State", "GiveUp"]
+    return {
+        "target": "browser" if is_page else "miniprogram",
+        "options": random.choice(OPTIONS),
+        "host": {
+            "single": not is_page and random.random() < 0.25,
+            "off": random.random() < 0.5,
+            "answers": [random.choice(ANSWERS) for _ in range(random.randint(0, 3))],
+        },
+        "throwing": random.sample(hooks, 2) if random.random() < 0.3 else [],
+        "closing": [random.choice(hooks)] if random.random() < 0.1 else [],
+        "steps": steps,
+    }
+
+
+def plain(log: Any) -> Any:
+    return json.loads(json.dumps(log))
+
+
+def test_the_scenarios_go_the_same_way_in_python_and_in_javascript(
+    run: Callable[..., Any], built: Path, tmp_path: Path
+) -> None:
+    names, scenarios = [], []
+    for path in sorted(SCENARIOS.glob("*.json")):
+        for scenario in json.loads(path.read_text()):
+            names.append(f"{path.stem}: {scenario['title']}")
+            scenarios.append(scenario)
+    assert len(names) > 20
+    compare(run, built, tmp_path, scenarios, names)
+
+
+def test_random_scenarios_go_the_same_way_in_python_and_in_javascript(
+    run: Callable[..., Any], built: Path, tmp_path: Path
+) -> None:
+    random = Random(20261121)
+    scenarios = [random_scenario(random) for _ in range(RANDOM_SCENARIOS)]
+    compare(run, built, tmp_path, scenarios, [str(number) for number in range(RANDOM_SCENARIOS)])
+
+
+def compare(
+    run: Callable[..., Any], built: Path, tmp_path: Path, scenarios: list[dict[str, Any]], names: list[str]
+) -> None:
+    file = tmp_path / "scenarios.json"
+    file.write_text(json.dumps(scenarios))
+    paths = {"miniprogram": str(built / "miniprogram.js"), "browser": str(built / "browser.js")}
+    logs = run("scenarios.js", {**paths, "scenarios": str(file)})
+    for name, scenario, log in zip(names, scenarios, logs, strict=True):
+        assert plain(play(scenario)) == log, (name, json.dumps(scenario))
