@@ -1,0 +1,1 @@
+"""What a connection costs and how a herd of them behaves, beside its peers: `python -m benchmarks`."""
