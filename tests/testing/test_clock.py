@@ -15,8 +15,8 @@ from websocket_heartbeat.testing import DeadlockError, SimulatedClock
 
 
 @pytest.fixture
-def clock() -> SimulatedClock:
-    return SimulatedClock()
+def clock(simulated_clock: SimulatedClock) -> SimulatedClock:
+    return simulated_clock
 
 
 # An event loop on simulated time

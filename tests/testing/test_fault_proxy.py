@@ -615,6 +615,8 @@ def test_a_refusing_proxy_refuses_new_connections_and_keeps_the_others(run: Run)
             client.send(b"still here")
             await peer.receives(b"still here")
             on.proxy.refuse()
+            on.proxy.reset()
+            await client.is_reset()
             on.proxy.accept()
             assert on.proxy.port == port
             client, peer = await on.pair()

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 import websocket_heartbeat.testing
+from websocket_heartbeat.testing import FaultProxy
 
 pytest_plugins = ["pytester"]
 
@@ -31,6 +32,10 @@ def test_the_fixtures_work_in_the_tests_of_an_application(pytester: pytest.Pytes
         """
     )
     pytester.runpytest_subprocess("-W", "error").assert_outcomes(passed=3)
+
+
+def test_the_fixture_is_the_class_itself(fault_proxy: type[FaultProxy]) -> None:
+    assert fault_proxy is FaultProxy
 
 
 def test_pytest_lists_the_fixtures_with_what_they_are_for(pytester: pytest.Pytester) -> None:

@@ -435,14 +435,11 @@ class FaultProxy:
     def refuse(self) -> None:
         """Refuse new connections, as a machine does on which nothing listens. Those that exist live on."""
         self._fault("refuse", "")
-        self._hangs = False
-        if self._listens:
-            self._take_all()
-            port = self.port
-            self._stop_listening()
-            # Bound but not listening: connections are refused, and nobody else can take the port.
-            self._listener = self._bind(port)
-        self._apply()
+        self._take_all()
+        port = self.port
+        self._stop_listening()
+        # Bound but not listening: connections are refused, and nobody else can take the port.
+        self._listener = self._bind(port)
 
     def hang(self) -> None:
         """Accept new connections and do nothing with them: no answer, no connection to the server."""
@@ -474,7 +471,6 @@ class FaultProxy:
         self._fault("throttle", f"{bytes_per_second} bytes/s {direction}")
         for way in ways:
             way.rate = bytes_per_second
-        self._apply()
 
     def cut_after(self, n_bytes: int) -> None:
         """Reset every live connection as soon as n_bytes more have gone to clients, in all; once only."""
@@ -553,13 +549,9 @@ class FaultProxy:
 
     def _bind(self, port: int) -> socket.socket:
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        try:
-            listener.setblocking(False)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((self.host, port))
-        except OSError:
-            listener.close()
-            raise
+        listener.setblocking(False)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((self.host, port))
         return listener
 
     def _listen(self) -> None:
