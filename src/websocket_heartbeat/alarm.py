@@ -35,8 +35,8 @@ class Alarm:
             if self._at <= when:
                 return
             self.cancel()
-        # A time on the raster stays there although floats are not exact; none rings before `when`, or it would
-        # ring again and again until then.
+        # A time on the raster stays there although floats are not exact. None rings before `when`, or it
+        # would ring again and again until then.
         self._at = max(when, math.ceil(when / self._raster - 1e-6) * self._raster)
         self._clock.add(self, self._at)
 
