@@ -1070,7 +1070,7 @@ def random_step(random: Random, machine: Machine, now: float) -> list[Any]:
         "idle": ["started"],
         "connecting": ["opened", "opened", "lost", "woke"],
         "open": ["heard", "heard", "woke", "woke", "lost"],
-        "probing": ["heard", "woke", "woke", "lost"],
+        "probing": ["heard", "woke", "woke", "lost", "unacknowledged"],
         "waiting": ["woke"],
         "closing": ["lost", "woke"],
         "closed": [],
@@ -1105,6 +1105,8 @@ def random_step(random: Random, machine: Machine, now: float) -> list[Any]:
             random.choice([0, 0, 0, 5, 9999, -1]),
             random.random() < 0.02,
         ]
+    if name == "unacknowledged":
+        return [name, now, link, random.choice([0, 1, 3, 4, 9]), random.choice([0.2, 1.6, 60])]
     if name in ("opened", "reading_paused", "reading_resumed"):
         return [name, now, link]
     return [name, now]
