@@ -48,11 +48,11 @@ def test_any_byte_is_life_be_it_part_of_a_frame(run: Run) -> None:
             whole = frame(TEXT, b"ab")
             for start in range(0, 8, 2):
                 raw.writer.write(whole[start : start + 2])
-                await asyncio.sleep(0.15)
+                await asyncio.sleep(0.12)
             assert await raw.read() == (TEXT, b"ab")
-            for _ in range(3):
+            for _ in range(2):
                 raw.frame(PONG)  # unsolicited, as RFC 6455, section 5.5.3, allows
-                await asyncio.sleep(0.15)
+                await asyncio.sleep(0.12)
             assert len(server.connections) == 1
 
     run(main())
@@ -74,8 +74,8 @@ def test_a_blocked_loop_drops_nobody_who_spoke_meanwhile(run: Run) -> None:
             speaker = threading.Thread(target=speak)
             speaker.start()
             try:
-                time.sleep(0.75)  # noqa: ASYNC251  # what is tested
-                for _ in range(20):
+                time.sleep(0.65)  # noqa: ASYNC251  # what is tested
+                for _ in range(15):
                     await asyncio.sleep(0.01)
                 assert closes.seen == []
             finally:
@@ -108,20 +108,20 @@ def test_a_peer_that_we_do_not_read_from_is_not_held_to_be_silent(run: Run) -> N
         async def slow(peer: Peer, message: Message) -> None:
             await release.wait()
 
-        async with serve(slow, on_close=closes, idle_timeout=0.4) as server, client(server) as raw:
+        async with serve(slow, on_close=closes, idle_timeout=0.3) as server, client(server) as raw:
             (peer,) = server.connections
             for _ in range(100):
                 raw.frame(TEXT, b"x")
             await until(lambda: peer._paused)
-            await asyncio.sleep(0.6)
+            await asyncio.sleep(0.5)
             assert closes.seen == []
             # When reading begins anew, the peer has the whole time to speak again.
             release.set()
             await until(lambda: not peer._paused)
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.1)
             assert closes.seen == []
             await until(lambda: closes.seen)
-        assert closes.seen == [(1, None, "silent for 0.4 s")]
+        assert closes.seen == [(1, None, "silent for 0.3 s")]
 
     run(main())
 
