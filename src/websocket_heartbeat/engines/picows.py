@@ -209,15 +209,15 @@ class PicowsLink(picows.WSListener, Link):
         self._events.opened(self)
 
     def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
-        if frame.rsv1 or frame.rsv2 or frame.rsv3:
-            self._fail(ProtocolViolation(1002, "the peer set a reserved bit without an extension"))
-            return
-        kind = frame.msg_type
-        if (kind is _TEXT or kind is _BINARY) and frame.fin and self._fragments is None:
+        # The hot path. Asking picows for the type costs 90 ns, for a flag 20: whole text messages come first.
+        if (
+            frame.msg_type is _TEXT
+            and frame.fin
+            and self._fragments is None
+            and not (frame.rsv1 or frame.rsv2 or frame.rsv3)
+        ):
             try:
-                message: Message = (
-                    frame.get_payload_as_utf8_text() if kind is _TEXT else frame.get_payload_as_bytes()
-                )
+                message = frame.get_payload_as_utf8_text()
             except UnicodeDecodeError:
                 self._fail(ProtocolViolation(1007, NOT_UTF8))
                 return
@@ -225,20 +225,12 @@ class PicowsLink(picows.WSListener, Link):
                 self.deliver(message)
             except Exception as error:
                 self._events.deliver_failed(error)
-        elif kind is _PING:
-            # A peer that pings and does not read must not fill our memory: RFC 6455 5.5.3 lets us skip some.
-            if not self._full:
-                transport.send_pong(frame.get_payload_as_bytes())
-        elif kind is _PONG:
-            self._events.ponged()
-        elif kind is _CLOSE:
-            if not self._ended:
-                self._peer_closed(transport, frame)
-            return
+            if frame.last_in_buffer:
+                self._events.batch_delivered()
+        elif frame.rsv1 or frame.rsv2 or frame.rsv3:
+            self._fail(ProtocolViolation(1002, "the peer set a reserved bit without an extension"))
         else:
-            self._assemble(kind, frame)
-        if frame.last_in_buffer:
-            self._events.batch_delivered()
+            self._take(transport, frame)
 
     def on_ws_disconnected(self, transport: picows.WSTransport) -> None:
         assert self._tap is not None
@@ -267,6 +259,26 @@ class PicowsLink(picows.WSListener, Link):
 
     # Beneath
 
+    def _take(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
+        """Take a frame that is not a whole text message."""
+        kind = frame.msg_type
+        if kind is _BINARY and frame.fin and self._fragments is None:
+            self._hand_over(frame.get_payload_as_bytes())
+        elif kind is _PING:
+            # A peer that pings and does not read must not fill our memory: RFC 6455 5.5.3 lets us skip some.
+            if not self._full:
+                transport.send_pong(frame.get_payload_as_bytes())
+        elif kind is _PONG:
+            self._events.ponged()
+        elif kind is _CLOSE:
+            if not self._ended:
+                self._peer_closed(transport, frame)
+            return
+        else:
+            self._assemble(kind, frame)
+        if frame.last_in_buffer:
+            self._events.batch_delivered()
+
     def _assemble(self, kind: picows.WSMsgType, frame: picows.WSFrame) -> None:
         """Take one fragment of a message that comes in several: RFC 6455, section 5.4."""
         if (kind is _CONTINUATION) is (self._fragments is None):
@@ -288,6 +300,9 @@ class PicowsLink(picows.WSListener, Link):
         except UnicodeDecodeError:
             self._fail(ProtocolViolation(1007, NOT_UTF8))
             return
+        self._hand_over(message)
+
+    def _hand_over(self, message: Message) -> None:
         try:
             self.deliver(message)
         except Exception as error:
