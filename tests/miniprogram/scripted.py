@@ -1,12 +1,12 @@
-"""Plays a scenario against the adapters in CPython: a clock, a host and a user that do what the scenario says.
+"""Plays a scenario against the adapters in CPython: a clock, a host and a user that do as it says.
 
 node/scenarios.js does the same to the built JavaScript. A scenario is a dict:
 
     target      "miniprogram" (the default) or "browser"
     options     the options, without the host and the url
     host        single: all goes over the host's own functions; off: tasks and host can remove listeners;
-                answers: what connectSocket does, attempt by attempt, "task" once they are used up:
-                task, promise, nothing, error (an object without a task), throw, fail (and a task), ready
+                answers: what connectSocket does, attempt by attempt, "task" once used up:
+                task, promise, nothing, error (an object without a task), throw, fail (and a task), ready, dead
     throwing    names of hooks that throw
     closing     names of hooks that close the task
     steps       ["advance", ms], ["host", what, link (0 for the latest), event], ["user", what, argument]
@@ -277,8 +277,8 @@ class Play:
             params["fail"](Record(errMsg="connectSocket:fail interrupted"))
         if answer == "error":
             return Record(errMsg="connectSocket:fail")
-        if answer == "ready":
-            task["readyState"] = 1
+        if answer in ("ready", "dead"):
+            task["readyState"] = 1 if answer == "ready" else 3
         if answer == "promise":
             self.promises[number] = Promise()
             return self.promises[number]
@@ -288,12 +288,14 @@ class Play:
         play = self
 
         class Page:
-            document = Record(hidden=False)
-
             def __init__(self) -> None:
-                for target, owner in ((self, "window"), (self.document, "document")):
-                    target.addEventListener = self.listening("on", owner)  # type: ignore[attr-defined]
-                    target.removeEventListener = self.listening("off", owner)  # type: ignore[attr-defined]
+                self.addEventListener = self.listening("on", "window")
+                self.removeEventListener = self.listening("off", "window")
+                self.document = Record(
+                    hidden=False,
+                    addEventListener=self.listening("on", "document"),
+                    removeEventListener=self.listening("off", "document"),
+                )
 
             def listening(self, kind: str, owner: str) -> Callable[[str, Any], None]:
                 def listening(name: str, listener: Any) -> None:

@@ -1,4 +1,4 @@
-"""The adapters do the same in CPython as the built JavaScript does in Node: the same calls, the same words."""
+"""The adapters do the same in CPython as the built JavaScript in Node: the same calls, the same words."""
 
 import json
 from collections.abc import Callable
@@ -12,7 +12,7 @@ SCENARIOS = Path(__file__).parent / "scenarios"
 
 RANDOM_SCENARIOS = 400
 
-ANSWERS = ["task", "task", "promise", "nothing", "error", "throw", "fail", "ready"]
+ANSWERS = ["task", "task", "promise", "nothing", "error", "throw", "fail", "ready", "dead"]
 EVENTS: dict[str, list[Any]] = {
     "Open": [None, {"header": {"a": "b"}}, {"data": {"socketTaskID": 3}}],
     "Message": [
@@ -38,7 +38,10 @@ EVENTS: dict[str, list[Any]] = {
 PAGE_EVENTS: dict[str, list[Any]] = {
     "Open": [{"type": "open"}],
     "Message": [{"type": "message", "data": "text"}],
-    "Close": [{"type": "close", "code": 1006, "reason": ""}, {"type": "close", "code": 4401, "reason": "token"}],
+    "Close": [
+        {"type": "close", "code": 1006, "reason": ""},
+        {"type": "close", "code": 4401, "reason": "token"},
+    ],
     "Error": [{"type": "error"}],
 }
 OPTIONS: list[dict[str, Any]] = [
@@ -70,8 +73,9 @@ def random_scenario(random: Random) -> dict[str, Any]:
             if is_page:
                 steps.append(["host", random.choice(["online", "offline", "show", "hide"])])
             else:
-                network = ["NetworkStatusChange", {"isConnected": random.random() < 0.5}]
-                steps.append(["host", *random.choice([["AppShow"], ["AppHide"], network])])
+                network: list[Any] = ["NetworkStatusChange", {"isConnected": random.random() < 0.5}]
+                signals: list[list[Any]] = [["AppShow"], ["AppHide"], network]
+                steps.append(["host", *random.choice(signals)])
         else:
             actions = [["send", "data"]] * 4 + [["close"], ["reconnect"], ["reconnect"], ["destroy"]]
             steps.append(["user", *random.choice(actions)])

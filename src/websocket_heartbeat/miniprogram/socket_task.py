@@ -91,9 +91,11 @@ class TaskLink:
             self._listen("off")
             self.is_single = False
             self._adopt(task)
+            # A promise may come later than the event that it was to be told of.
             if read(task, "readyState") == 1:
-                # A promise may come later than the event.
                 self._opened(None)
+            elif read(task, "readyState") == 3:
+                self._failed("closed")
         elif not self.is_single:
             self._failed(task)
 

@@ -203,7 +203,7 @@ class Play {
         if (answer === "throw") throw new Error("connectSocket:fail");
         if (answer === "fail") params.fail({ errMsg: "connectSocket:fail interrupted" });
         if (answer === "error") return { errMsg: "connectSocket:fail" };
-        if (answer === "ready") task.readyState = 1;
+        if (answer === "ready" || answer === "dead") task.readyState = answer === "ready" ? 1 : 3;
         if (answer === "promise") {
             return {
                 then: (resolve, reject) => {
