@@ -23,6 +23,10 @@ from websocket_heartbeat.engines.transport import TransportLink, default_ssl_con
 from websocket_heartbeat.errors import HandshakeError, HandshakeRejected, ProxyFailed
 from websocket_heartbeat.events import Message
 
+if tuple(int(part) for part in aiohttp.__version__.split(".")[:3] if part.isdigit()) < (3, 14, 1):
+    # Before, its reader buffers a frame above the limit whole, and its parser headers without end.
+    raise ImportError("aiohttp 3.14.1 or newer is needed")
+
 _TEXT = aiohttp.WSMsgType.TEXT
 _BINARY = aiohttp.WSMsgType.BINARY
 _PING = aiohttp.WSMsgType.PING
