@@ -6,10 +6,12 @@ node/scenarios.js does the same to the built JavaScript. A scenario is a dict:
     options     the options, without the host and the url
     host        single: all goes over the host's own functions; off: tasks and host can remove listeners;
                 answers: what connectSocket does, attempt by attempt, "task" once used up:
-                task, promise, nothing, error (an object without a task), throw, fail (and a task), ready, dead
+                task, promise, nothing, error (an object, no task), throw, fail (and a task), ready, dead,
+                late (a promise of a task that is open already)
     throwing    names of hooks that throw
     closing     names of hooks that close the task
-    steps       ["advance", ms], ["host", what, link (0 for the latest), event], ["user", what, argument]
+    steps       ["advance", ms], ["host", what, link (0 for the latest), event], ["user", what, argument];
+                the host may refuse (link, whether its `send` fails), and resolve or reject a promise
 
 The log has every call that the host gets and everything that the user is told, each with its time.
 """
@@ -93,6 +95,7 @@ class Emitter:
     def __init__(self) -> None:
         self.listeners: dict[str, list[Any]] = {}
         self.live = True
+        self.refuses = False
 
     def add(self, name: str, listener: Any) -> None:
         self.listeners.setdefault(name, []).append(listener)
@@ -190,7 +193,9 @@ class Play:
         link = link or len(self.sockets)
         if not 0 < link <= len(self.sockets):
             return
-        if what in ("resolve", "reject"):
+        if what == "refuse":
+            self.sockets[link - 1].refuses = event
+        elif what in ("resolve", "reject"):
             if promise := self.promises.pop(link, None):
                 promise.settle(self.tasks[link - 1] if what == "resolve" else event, what == "resolve")
         elif what == "fail":
@@ -258,7 +263,9 @@ class Play:
 
         def send(message: Any) -> None:
             self.note("send", number, message)
-            if not socket.live:
+            if socket.refuses:
+                message["fail"](Record(errMsg="send:fail interrupted"))
+            elif not socket.live:
                 raise RuntimeError("send:fail")
 
         def close(params: Any) -> None:
@@ -279,7 +286,9 @@ class Play:
             return Record(errMsg="connectSocket:fail")
         if answer in ("ready", "dead"):
             task["readyState"] = 1 if answer == "ready" else 3
-        if answer == "promise":
+        if answer == "late":
+            task["readyState"] = 1
+        if answer in ("promise", "late"):
             self.promises[number] = Promise()
             return self.promises[number]
         return None if answer == "nothing" or self.config.get("single") else task

@@ -12,7 +12,7 @@ SCENARIOS = Path(__file__).parent / "scenarios"
 
 RANDOM_SCENARIOS = 400
 
-ANSWERS = ["task", "task", "promise", "nothing", "error", "throw", "fail", "ready", "dead"]
+ANSWERS = ["task", "task", "promise", "nothing", "error", "throw", "fail", "ready", "dead", "late"]
 EVENTS: dict[str, list[Any]] = {
     "Open": [None, {"header": {"a": "b"}}, {"data": {"socketTaskID": 3}}],
     "Message": [
@@ -106,7 +106,10 @@ def test_the_scenarios_go_the_same_way_in_python_and_in_javascript(
         for scenario in json.loads(path.read_text()):
             names.append(f"{path.stem}: {scenario['title']}")
             scenarios.append(scenario)
-    assert len(names) > 20
+    assert len(names) > 30
+    for name, scenario in zip(names, scenarios, strict=True):
+        told = [line[2] for line in play(scenario) if line[1] == "hook" and line[2] != "State"]
+        assert told == scenario["hooks"], name
     compare(run, built, tmp_path, scenarios, names)
 
 

@@ -285,9 +285,11 @@ class Driver:
             if kind == NOTIFY_CLOSED:
                 self.hook("Close", event)
             elif kind == NOTIFY_RETRY:
-                event["attempt"] = action.attempt
-                event["delay"] = action.delay * 1000
-                self.hook("Reconnect", event)
+                # Unless the user has closed meanwhile, in onClose perhaps.
+                if not self.forbidReconnect:
+                    event["attempt"] = action.attempt
+                    event["delay"] = action.delay * 1000
+                    self.hook("Reconnect", event)
             else:
                 self.hook("GiveUp", event)
 

@@ -124,7 +124,9 @@ class Play {
         const link = given || this.sockets.length;
         const socket = this.sockets[link - 1];
         if (!socket) return;
-        if (what === "resolve" || what === "reject") {
+        if (what === "refuse") {
+            socket.refuses = event;
+        } else if (what === "resolve" || what === "reject") {
             const callbacks = this.promises[link];
             delete this.promises[link];
             if (callbacks) callbacks[what](what === "resolve" ? this.tasks[link - 1] : event);
@@ -190,7 +192,8 @@ class Play {
         const task = {
             send: (message) => {
                 this.note("send", number, message);
-                if (!socket.live) throw new Error("send:fail");
+                if (socket.refuses) message.fail({ errMsg: "send:fail interrupted" });
+                else if (!socket.live) throw new Error("send:fail");
             },
             close: (given) => {
                 this.note("close", number, given);
@@ -204,7 +207,8 @@ class Play {
         if (answer === "fail") params.fail({ errMsg: "connectSocket:fail interrupted" });
         if (answer === "error") return { errMsg: "connectSocket:fail" };
         if (answer === "ready" || answer === "dead") task.readyState = answer === "ready" ? 1 : 3;
-        if (answer === "promise") {
+        if (answer === "late") task.readyState = 1;
+        if (answer === "promise" || answer === "late") {
             return {
                 then: (resolve, reject) => {
                     this.promises[number] = { resolve, reject };
