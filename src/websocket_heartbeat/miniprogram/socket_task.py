@@ -129,7 +129,9 @@ class TaskLink:
             if not self.is_single:
                 # Only an open socket hears: if the host's word was missed, this is it.
                 self._opened(None)
-            self.owner.link_heard(self.number, event)
+            # What the only socket says before it is open, the one before it has said.
+            if self.is_open:
+                self.owner.link_heard(self.number, event)
 
     def _closed(self, raw: Any) -> None:
         if self.is_over:

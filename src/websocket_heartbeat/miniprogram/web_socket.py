@@ -85,7 +85,8 @@ class WebSocketLink:
         self.owner.link_opened(self.number, raw)
 
     def _heard(self, raw: Any) -> None:
-        self.owner.link_heard(self.number, raw)
+        if self.is_open:
+            self.owner.link_heard(self.number, raw)
 
     def _erred(self, raw: Any) -> None:
         """Tell the user; a browser closes the link right after."""

@@ -1,0 +1,116 @@
+"""Whatever a host and a user do, in any order: one live socket, an end to each beginning, no leftovers."""
+
+import logging
+from collections.abc import Iterator
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.miniprogram.scripted import Play
+from tests.miniprogram.test_parity import random_scenario
+
+MANY = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+class Watched(Play):
+    """A play that counts live sockets whenever the adapter asks for another."""
+
+    def __init__(self, scenario: dict[str, Any]) -> None:
+        super().__init__(scenario)
+        self.most = 0
+
+    def note(self, *words: Any) -> None:
+        super().note(*words)
+        if words[0] in ("connectSocket", "WebSocket"):
+            pending = set(self.promises)
+            live = [n for n, socket in enumerate(self.sockets, 1) if socket.live and n not in pending]
+            single = bool(self.config.get("single"))
+            # With a single socket only the host itself knows; what counts there is that we closed it.
+            self.most = max(self.most, 0 if single else len(live) + 1)
+
+
+@MANY
+@given(st.randoms(use_true_random=False))
+def test_there_are_never_two_live_sockets(random: Random) -> None:
+    play = Watched(random_scenario(random))
+    play.run()
+    assert play.most <= 1
+
+
+@MANY
+@given(st.randoms(use_true_random=False))
+def test_every_open_is_followed_by_one_close_before_the_next_open(random: Random) -> None:
+    log = Play(random_scenario(random)).run()
+    words = [line[2] for line in log if line[1] == "hook" and line[2] in ("Open", "Close")]
+    assert words[::2] == ["Open"] * len(words[::2])
+    assert words[1::2] == ["Close"] * len(words[1::2])
+
+
+@MANY
+@given(st.randoms(use_true_random=False))
+def test_messages_and_sends_belong_to_an_open_link(random: Random) -> None:
+    log = Play(random_scenario(random)).run()
+    is_open = False
+    for line in log:
+        if line[1] == "hook" and line[2] in ("Open", "Close"):
+            is_open = line[2] == "Open"
+        if line[1] == "hook" and line[2] == "Message":
+            assert is_open
+
+
+@MANY
+@given(st.randoms(use_true_random=False))
+def test_nothing_is_opened_after_close_until_the_user_asks(random: Random) -> None:
+    scenario = random_scenario(random)
+    scenario["steps"] = [step for step in scenario["steps"] if step[1] not in ("reconnect", "destroy")]
+    scenario["steps"].insert(len(scenario["steps"]) // 2, ["user", "close"])
+    log = Play(scenario).run()
+    closed = False
+    for line in log:
+        closed = closed or (line[1] == "state" and line[4] is True)
+        assert not (closed and line[1] in ("connectSocket", "WebSocket"))
+        assert not (closed and line[1] == "hook" and line[2] == "Reconnect")
+
+
+@MANY
+@given(st.randoms(use_true_random=False))
+def test_destroy_leaves_nothing_behind(random: Random) -> None:
+    scenario = random_scenario(random)
+    scenario["host"]["off"] = True
+    # Hosts keep pending promises: they settle now.
+    settled = [["host", "resolve", number] for number in range(1, 6)]
+    scenario["steps"] += [["advance", 1], ["user", "destroy"], ["advance", 0], *settled]
+    play = Play(scenario)
+    log = play.run()
+    if play.task is None:
+        return
+    assert play.clock.timers == 0
+    assert play.task.state in ("closed", "failed")
+    assert [name for name, listeners in play.host.listeners.items() if listeners] == []
+    count = len(log)
+    last_words = ["Open", "Message", "Close", "Error", *([] if scenario["target"] == "browser" else ["fail"])]
+    for what in last_words:
+        for link in range(1, len(play.sockets) + 1):
+            play.step("host", what, link, {"data": "late"})
+    play.step("host", "AppShow")
+    play.step("advance", 600000)
+    assert log[count:] == []
+
+
+@MANY
+@given(st.randoms(use_true_random=False))
+def test_the_timer_is_always_set_while_something_must_happen(random: Random) -> None:
+    scenario = random_scenario(random)
+    play = Play(scenario)
+    play.run()
+    if play.task is not None and play.task.state not in ("closed", "failed", "idle"):
+        assert play.clock.timers > 0 or (play.task.state == "waiting" and play.task.machine.offline)
