@@ -1,0 +1,173 @@
+"""Round trips of 32 bytes of text, one in flight, on asyncio and on uvloop."""
+
+import asyncio
+import time
+from argparse import Namespace
+from collections.abc import Awaitable, Callable
+from statistics import median
+from typing import Any
+
+from benchmarks import figures, report
+from benchmarks.processes import take_turns
+from benchmarks.server import TEXT
+
+Answer = dict[str, float]
+
+_WARM = 200
+
+
+class _Turns:
+    """Counts round trips and times those after the first few."""
+
+    def __init__(self, total: int) -> None:
+        self.left = total + _WARM
+        self.total = total
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.wall = self.cpu = 0.0
+
+    def another(self) -> bool:
+        """Note one round trip; tell whether there is to be another."""
+        self.left -= 1
+        if self.left == self.total:
+            self.wall, self.cpu = time.perf_counter(), time.process_time()
+        elif self.left == 0:
+            self.wall, self.cpu = time.perf_counter() - self.wall, time.process_time() - self.cpu
+            self.done.set_result(None)
+            return False
+        return True
+
+    def answer(self) -> Answer:
+        return {"rate": self.total / self.wall, "microseconds": self.cpu / self.total * 1e6}
+
+
+async def ours_hook(url: str, total: int) -> Answer:
+    """Ours: on_message sends the next one."""
+    from websocket_heartbeat import Message, connect
+
+    turns = _Turns(total)
+    async with connect(f"{url}/echo", proxy=None) as connection:
+
+        @connection.on_message
+        def again(message: Message) -> None:
+            if turns.another():
+                connection.send_nowait(message)
+
+        await connection.wait_open()
+        connection.send_nowait(TEXT)
+        await turns.done
+    return turns.answer()
+
+
+async def ours_iteration(url: str, total: int) -> Answer:
+    """Ours: async for and await send."""
+    from websocket_heartbeat import connect
+
+    async with connect(f"{url}/echo", proxy=None) as connection:
+        return await _talk(connection, total)
+
+
+async def _talk(connection: Any, total: int) -> Answer:
+    turns = _Turns(total)
+    await connection.send(TEXT)
+    async for message in connection:
+        if not turns.another():
+            break
+        await connection.send(message)
+    return turns.answer()
+
+
+async def picows_call(url: str, total: int) -> Answer:
+    """The bare callback of picows, which decodes and sends the next one."""
+    import picows
+
+    turns = _Turns(total)
+
+    class Listener(picows.WSListener):
+        def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
+            text = frame.get_payload_as_utf8_text()
+            if turns.another():
+                transport.send(picows.WSMsgType.TEXT, text)
+
+    transport, _ = await picows.ws_connect(Listener, f"{url}/echo")
+    transport.send(picows.WSMsgType.TEXT, TEXT)
+    await turns.done
+    transport.disconnect(False)
+    return turns.answer()
+
+
+async def aiohttp(url: str, total: int) -> Answer:
+    """The iterator of aiohttp."""
+    from aiohttp import ClientSession
+
+    turns = _Turns(total)
+    async with ClientSession() as session, session.ws_connect(f"{url}/echo") as connection:
+        await connection.send_str(TEXT)
+        async for message in connection:
+            if not turns.another():
+                break
+            await connection.send_str(message.data)
+    return turns.answer()
+
+
+async def websockets(url: str, total: int) -> Answer:
+    """The iterator of websockets."""
+    from websockets.asyncio.client import connect
+
+    async with connect(f"{url}/echo", proxy=None, compression=None) as connection:
+        return await _talk(connection, total)
+
+
+CONTENDERS: dict[str, Callable[..., Awaitable[Answer]]] = {
+    "ours, hook": ours_hook,
+    "ours, iteration": ours_iteration,
+    "picows": picows_call,
+    "aiohttp": aiohttp,
+    "websockets": websockets,
+}
+
+
+def run(options: Namespace) -> None:
+    """Talk, print, keep and draw."""
+    answers = take_turns(
+        "echo",
+        [(name, loop) for loop in ("asyncio", "uvloop") for name in CONTENDERS],
+        11 if options.long else 3,
+        lambda name: {"total": 4000 if name in ("aiohttp", "websockets") else 8000},
+    )
+    rows: list[dict[str, Any]] = []
+    for label, rounds in answers.items():
+        bare = "picows / uvloop" if label.endswith("/ uvloop") else "picows"
+        rows.append(
+            {
+                "contender": label,
+                "rate": report.spread([answer["rate"] for answer in rounds]),
+                "microseconds": report.spread([answer["microseconds"] for answer in rounds]),
+                **{
+                    name: median(
+                        theirs["microseconds"] / mine["microseconds"]
+                        for mine, theirs in zip(rounds, answers.get(other, []), strict=False)
+                    )
+                    for name, other in (("to_picows", bare), ("to_websockets", "websockets"))
+                    if other in answers
+                },
+            }
+        )
+    report.table(
+        "Echo, 32 bytes of text, one in flight (ratios: CPU time, of the same round, median)",
+        ["contender", "round trips/s", "best", "CPU us", "least", "x picows, same loop", "x websockets"],
+        [
+            [
+                row["contender"],
+                row["rate"]["median"],
+                row["rate"]["max"],
+                row["microseconds"]["median"],
+                row["microseconds"]["min"],
+                row.get("to_picows"),
+                row.get("to_websockets"),
+            ]
+            for row in rows
+        ],
+    )
+    report.keep("echo", {"rows": rows})
+    chart = {row["contender"]: row["to_websockets"] for row in rows if "to_websockets" in row}
+    figures.bars("echo", "Round trips, as a multiple of websockets on asyncio", chart)

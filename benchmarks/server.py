@@ -1,0 +1,125 @@
+"""The server of the benchmarks, a process of its own: picows on uvloop where there is one.
+
+    /echo      sends each message back                 /flood/N   sends N texts of 32 bytes as fast as it can
+    /idle      answers pings, and nothing else         /frozen    sends one text, then never reads again
+    /pings     sends the number of pings so far        /arrivals  sends when connections were accepted
+
+`/down/S` stops listening and drops every connection, and listens again S seconds later.
+"""
+
+import asyncio
+import json
+import socket
+import sys
+import time
+from typing import Any
+
+import picows
+
+from benchmarks.processes import SERVER_CORE, loop_factory, pin
+
+TEXT = "0123456789abcdef0123456789abcdef"
+_FRAME = b"\x81" + bytes([len(TEXT)]) + TEXT.encode()
+_BLOCK = 500
+
+
+class _Guest(picows.WSListener):
+    def __init__(self, server: "_Server", path: str) -> None:
+        self.server = server
+        self.path = path
+        self.left = 0
+        self.full = False
+        self.transport: Any = None
+
+    def on_ws_connected(self, transport: picows.WSTransport) -> None:
+        self.transport = transport
+        self.server.connected(self)
+        if self.path.startswith("/flood/"):
+            self.left = int(self.path[7:])
+            self.feed()
+        elif self.path == "/pings":
+            transport.send(picows.WSMsgType.TEXT, str(self.server.pings))
+        elif self.path == "/arrivals":
+            transport.send(picows.WSMsgType.TEXT, json.dumps(self.server.arrivals))
+        elif self.path == "/frozen":
+            transport.send(picows.WSMsgType.TEXT, TEXT)
+            transport.underlying_transport.pause_reading()
+        elif self.path.startswith("/down/"):
+            asyncio.get_running_loop().call_soon(self.server.go_down, float(self.path[6:]))
+
+    def feed(self) -> None:
+        while self.left and not self.full:
+            count = min(self.left, _BLOCK)
+            self.left -= count
+            self.transport.underlying_transport.write(_FRAME * count)
+
+    def pause_writing(self) -> None:
+        self.full = True
+
+    def resume_writing(self) -> None:
+        self.full = False
+        self.feed()
+
+    def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
+        kind = frame.msg_type
+        if kind is picows.WSMsgType.PING:
+            self.server.pings += 1
+            transport.send_pong(frame.get_payload_as_bytes())
+        elif kind is picows.WSMsgType.CLOSE:
+            transport.send_close(frame.get_close_code())
+            transport.disconnect()
+        elif self.path == "/echo":
+            transport.send(kind, frame.get_payload_as_bytes())
+
+    def on_ws_disconnected(self, transport: picows.WSTransport) -> None:
+        self.server.guests.discard(self)
+
+
+class _Server:
+    def __init__(self) -> None:
+        self.pings = 0
+        self.arrivals: list[float] = []
+        self.guests: set[_Guest] = set()
+        self.listener: asyncio.Server | None = None
+        self.port = 0
+
+    async def listen(self) -> None:
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("127.0.0.1", self.port))
+        self.port = sock.getsockname()[1]
+        self.listener = await picows.ws_create_server(
+            lambda request: _Guest(self, request.path.decode()),
+            sock=sock,
+            backlog=4096,
+            enable_auto_pong=False,
+            websocket_handshake_timeout=60,
+        )
+
+    def connected(self, guest: _Guest) -> None:
+        self.guests.add(guest)
+        if guest.path == "/idle":
+            self.arrivals.append(time.monotonic())
+
+    def go_down(self, seconds: float) -> None:
+        assert self.listener is not None
+        self.listener.close()
+        for guest in list(self.guests):
+            guest.transport.disconnect(False)
+        self.arrivals = []
+        loop = asyncio.get_running_loop()
+        loop.call_later(seconds, lambda: loop.create_task(self.listen()))
+
+
+async def main() -> None:
+    """Serve until standard input ends."""
+    server = _Server()
+    await server.listen()
+    print(server.port, flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+
+if __name__ == "__main__":
+    pin(SERVER_CORE)
+    with asyncio.Runner(loop_factory=loop_factory("uvloop")) as runner:
+        runner.run(main())
