@@ -85,7 +85,7 @@ class SimulatedClock:
         perform: carries out each action; it may give the machine inputs, and use `call_later`.
 
         Raises:
-            DeadlockError: the machine was woken at its deadline and neither acted nor moved it.
+            DeadlockError: the machine was woken at its deadline and left it where it was.
         """
         check_seconds("seconds", seconds, zero=True)
         end = self._now + seconds
@@ -108,7 +108,7 @@ class SimulatedClock:
                 heapq.heappop(self._calls)[2]()
                 continue
             machine.woke(self._now)
-            if machine.deadline == deadline and not machine.actions:
+            if machine.deadline == deadline:
                 raise DeadlockError(
                     f"the machine, {machine.state}, was woken at its deadline {deadline:g} and left it there"
                 )

@@ -580,7 +580,6 @@ class FaultProxy:
             self._take(accepted)
 
     def _take(self, accepted: socket.socket) -> None:
-        accepted.setblocking(False)
         self.connections_accepted += 1
         self._note("accepted", f"connection {self.connections_accepted}")
         self._none_left.clear()
