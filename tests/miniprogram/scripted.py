@@ -197,6 +197,7 @@ class Play:
             self.sockets[link - 1].refuses = event
         elif what in ("resolve", "reject"):
             if promise := self.promises.pop(link, None):
+                self.sockets[link - 1].live = what == "resolve"
                 promise.settle(self.tasks[link - 1] if what == "resolve" else event, what == "resolve")
         elif what == "fail":
             self.sockets[link - 1].live = False

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.miniprogram.scripted import Play
 from tests.miniprogram.test_parity import random_scenario
 
-MANY = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from websocket_heartbeat.miniprogram.portability import Module, check
+from websocket_heartbeat.miniprogram.shrink import METHOD, drop_unused, minified, shorten
 
 Format = Literal["cjs", "esm", "iife"]
 Target = Literal["miniprogram", "browser"]
@@ -57,14 +58,6 @@ _LIBRARY: Final = {
 """Our own functions in the place of PScript's."""
 
 _NATIVE_METHODS: Final = {"append": "push", "lower": "toLowerCase"}
-
-_PUBLIC: Final = frozenset(
-    """
-    socketTask ws opts repeat forbidReconnect state send close reconnect destroy
-    code reason attempt delay url message now random
-    """.split()  # noqa: SIM905 # as a text it is read at a glance
-)
-"""Members that keep their names in minified code, for others use them too; so do all in camelCase or on-."""
 
 
 class NotPortable(Exception):
@@ -139,16 +132,11 @@ def build(format: Format = "cjs", target: Target = "miniprogram", minify: bool =
     """
     export = EXPORTS[target]
     inside = _body(target, minify)
-    # A mini program has no window, and this must not ask for it.
-    root = 'typeof self !== "undefined" ? self : this'
-    code = f"var {export} = (function (root) {{\n{inside}\nreturn {export};\n}})({root});\n"
+    code = f"var {export} = (function () {{\n{inside}\nreturn {export};\n}})();\n"
     if minify:
-        code = _minify(code) + "\n"
+        code = minified(code) + "\n"
     header = f"/*! websocket-heartbeat {version('websocket-heartbeat')} | MIT License */\n"
     return header + code + _FOOTERS[format].replace("NAME", export)
-
-
-_METHOD: Final = r"^{0}\.prototype\.{1} = function (\(.*\) \{{\n(?:.*\n)*?\}});\n"
 
 
 @functools.cache
@@ -161,8 +149,8 @@ def _body(target: Target, minify: bool) -> str:
         for name in _SCRIPTS[target]
     ]
     body = "\n".join([compile_modules(modules).strip(), *(script.strip() for script in scripts)])
-    body = _drop_unused(body, modules)
-    return _shorten(body, modules) if minify else body
+    body = drop_unused(body, modules)
+    return shorten(body, modules) if minify else body
 
 
 def _tidy(script: str) -> str:
@@ -175,7 +163,7 @@ def _tidy(script: str) -> str:
     script = re.sub(r"^\w+\.prototype\._base_class = Object;\n", "", script, flags=re.M)
     for name in re.findall(r"^(\w+) = function \(\) \{\n    _pyfunc_op_instantiate", script, re.M):
         inherits = re.search(rf"^{name}\.prototype\._base_class = (\w+)\.prototype;\n", script, re.M)
-        method = re.compile(_METHOD.format(name, "__init__"), re.M)
+        method = re.compile(METHOD.format(name, "__init__"), re.M)
         made = method.search(script)
         body = made[1] if made else ""
         if inherits:
@@ -194,72 +182,6 @@ def _tidy(script: str) -> str:
     script = re.sub(r"^ *var err_\d+;\n", "", script, flags=re.M)
     script = re.sub(r"(?<=[ ,])err_\d+, ", "", script)
     return re.sub(r"\n{3,}", "\n\n", script)
-
-
-def _drop_unused(script: str, modules: Sequence[Module]) -> str:
-    """Leave out what only subclasses implement, methods that nothing calls, constants that nothing reads."""
-    script = re.sub(r"^.* = function \(.*\) \{\n    throw .*NotImplemented.*\n\};\n", "", script, flags=re.M)
-    for name in sorted(_members(modules) - _PUBLIC):
-        method = re.compile(_METHOD.format(r"\w+", name), re.M)
-        if len(re.findall(rf"\.{name}\b", script)) == len(method.findall(script)):
-            script = method.sub("", script)
-    for name in re.findall(r"^([A-Z_]+) = .*;\n", script, re.M):
-        if len(re.findall(rf"\b{name}\b", script)) == 2:
-            script = re.sub(rf"^{name} = .*;\n", "", script, flags=re.M)
-            script = re.sub(rf"^(var .*?)\b{name}, ", r"\1", script, flags=re.M)
-    return script
-
-
-def _shorten(script: str, modules: Sequence[Module]) -> str:
-    """Give short names to members that nobody else uses, to `this`, and to each prototype."""
-    count = {name: len(re.findall(rf"\.{name}\b", script)) for name in _members(modules) - _PUBLIC}
-    ours = sorted((name for name in count if count[name]), key=lambda name: (-count[name], name))
-    taken = set(re.findall(r"[.\"'](\w+)", script)) - set(ours)
-    letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    short = (name for name in [*letters, *(a + b for a in letters for b in letters)] if name not in taken)
-    names = dict(zip(ours, short, strict=False))
-    script = re.sub(r"(?<=\.)[A-Za-z_]\w*", lambda match: names.get(match[0], match[0]), script)
-    # Functions within a method are bound to its `this`: a variable serves them all.
-    script = re.sub(
-        r"^(?:\w+\.prototype\.)?\w+ = function \(.*\n(?:.*\n)*?\};?\n",
-        lambda match: _alias_this(match[0]),
-        script,
-        flags=re.M,
-    )
-    for name in sorted(set(re.findall(r"^(\w+)\.prototype\.", script, re.M))):
-        first = re.search(rf"^{name}\.prototype\.", script, re.M)
-        assert first is not None
-        rest = script[first.start() :].replace(f"{name}.prototype.", f"{name}_.")
-        script = f"{script[: first.start()]}var {name}_ = {name}.prototype;\n{rest}"
-    return script
-
-
-def _alias_this(function: str) -> str:
-    if len(re.findall(r"\bthis\b", function)) < 3:
-        return function
-    first, rest = function.replace("}).bind(this)", "})").split("\n", 1)
-    return f"{first}\n    var self = this;\n" + re.sub(r"\bthis\b", "self", rest)
-
-
-def _members(modules: Sequence[Module]) -> set[str]:
-    """The names that portable classes give to their attributes and methods, but for those of an API."""
-    names = set()
-    for module in modules:
-        for node in ast.walk(ast.parse(module.source)):
-            if isinstance(node, ast.ClassDef):
-                names |= {each.name for each in node.body if isinstance(each, ast.FunctionDef)}
-            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-                names.add(node.attr)
-    return {name for name in names if not re.match(r"on[a-z]|__", name) and name.lower() == name}
-
-
-def _minify(script: str) -> str:
-    try:
-        import minify
-    except ImportError as error:
-        raise ImportError("minifying needs tdewolff-minify: pip install 'websocket-heartbeat[js]'") from error
-    minify.config({"js-version": 5})
-    return str(minify.string("application/javascript", script))
 
 
 class _Strip(ast.NodeTransformer):

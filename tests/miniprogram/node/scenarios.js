@@ -129,6 +129,7 @@ class Play {
         } else if (what === "resolve" || what === "reject") {
             const callbacks = this.promises[link];
             delete this.promises[link];
+            if (callbacks) socket.live = what === "resolve";
             if (callbacks) callbacks[what](what === "resolve" ? this.tasks[link - 1] : event);
         } else if (what === "fail") {
             socket.live = false;

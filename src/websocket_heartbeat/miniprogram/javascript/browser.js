@@ -8,7 +8,9 @@ function web_socket(page, url, protocols) {
     return protocols ? new page.WebSocket(url, protocols) : new page.WebSocket(url);
 }
 function WebsocketHeartbeatJs(options) {
-    var task = new BrowserTask(clock, root, options);
+    // A worker has no window, and neither has Node.
+    var page = typeof self !== "undefined" ? self : typeof global !== "undefined" ? global : this;
+    var task = new BrowserTask(clock, page, options);
     task.begin();
     return task;
 }

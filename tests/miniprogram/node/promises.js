@@ -1,0 +1,211 @@
+// What users of websocket-heartbeat-miniprogram rely on, and what they get wrong. Arguments and output as faults.js.
+"use strict";
+const assert = require("assert");
+
+const paths = JSON.parse(process.argv[2]);
+const { run, program, page } = require("./program.js")(paths);
+
+const rejections = [];
+process.on("unhandledRejection", (reason) => rejections.push(reason));
+
+function refusing(socket) {
+    setImmediate(() => socket.error("refused"));
+}
+
+const checks = {
+    async "an unreachable server is tried four times with repeatLimit 4, within 8 s"() {
+        for (const random of [0, 0.5, 0.999]) {
+            const t = await program(refusing, { repeatLimit: 4 });
+            t.world.random = random;
+            await t.world.advance(8000);
+            assert.ok(t.task.repeat > 3 && t.task.repeat <= 4);
+            await t.world.advance(18000);
+            assert.strictEqual(t.task.repeat, 4);
+        }
+    },
+
+    async "an unreachable server is tried more than five times within 18 s"() {
+        for (const random of [0, 0.5, 0.999]) {
+            const t = await program(refusing);
+            t.world.random = random;
+            await t.world.advance(18000);
+            assert.ok(t.task.repeat > 5);
+        }
+    },
+
+    async "onReconnect is called before each attempt"() {
+        const seen = [];
+        const t = await program(refusing);
+        t.task.onReconnect = () => seen.push([t.task.repeat, t.host.attempts]);
+        await t.world.advance(6000);
+        for (const [repeat, attempts] of seen) assert.strictEqual(repeat, attempts);
+        assert.ok(seen.length >= 2);
+    },
+
+    async "the defaults are those of the original, and the options are on the task"() {
+        const t = await program();
+        const { miniprogram, connectSocketParams, ...rest } = t.task.opts;
+        assert.strictEqual(miniprogram, t.host);
+        assert.strictEqual(connectSocketParams.url, "wss://example.com/");
+        assert.deepStrictEqual({ ...rest }, {
+            pingTimeout: 15000,
+            pongTimeout: 10000,
+            reconnectTimeout: 2000,
+            maxReconnectTimeout: 60000,
+            openTimeout: 10000,
+            stableAfter: 30000,
+            sendQueue: 256,
+            repeatLimit: null,
+            pingMsg: "heartbeat",
+        });
+        assert.strictEqual(t.task.socketTask, t.host.last.task);
+        assert.strictEqual(t.task.repeat, 0);
+        assert.strictEqual(t.task.forbidReconnect, false);
+    },
+
+    async "the parameters of connectSocket reach the host, callbacks included, and are not changed"() {
+        const seen = [];
+        const given = {
+            url: "wss://example.com/",
+            header: { a: "b" },
+            protocols: ["chat"],
+            fail: (result) => seen.push(result.errMsg),
+        };
+        const copy = { ...given };
+        const t = await program((socket, params) => params.fail({ errMsg: "no" }), { connectSocketParams: given });
+        assert.deepStrictEqual(given, copy);
+        assert.deepStrictEqual(t.host.last.params.header, { a: "b" });
+        assert.deepStrictEqual(t.host.last.params.protocols, ["chat"]);
+        assert.deepStrictEqual(seen, ["no"]);
+    },
+
+    async "what is wrong among the options rejects with an Error that names it"() {
+        const wrong = {
+            miniprogram: [{ miniprogram: undefined }, { miniprogram: "wx" }, { miniprogram: {} }],
+            "connectSocketParams.url": [
+                { connectSocketParams: undefined },
+                { connectSocketParams: {} },
+                { connectSocketParams: { url: "" } },
+                { connectSocketParams: { url: 3 } },
+            ],
+        };
+        for (const name of ["pingTimeout", "pongTimeout", "reconnectTimeout", "maxReconnectTimeout", "openTimeout"]) {
+            wrong[name] = ["15000", 0, -1, NaN, Infinity, true, {}].map((value) => ({ [name]: value }));
+        }
+        for (const name of ["stableAfter", "sendQueue", "repeatLimit"]) {
+            wrong[name] = ["1", -1, NaN, true, {}].map((value) => ({ [name]: value }));
+        }
+        for (const [name, cases] of Object.entries(wrong)) {
+            for (const options of cases) {
+                const t = await program(undefined, options);
+                assert.strictEqual(Object.prototype.toString.call(t.error), "[object Error]", name);
+                assert.ok(t.error.message.includes(name), t.error.message);
+                assert.strictEqual(t.host.attempts, 0);
+                assert.strictEqual(t.world.timers.length, 0);
+            }
+        }
+    },
+
+    async "no options at all reject, too"() {
+        const { World } = require("./world.js");
+        for (const options of [undefined, null, "wx", 3]) {
+            const make = new World().load(paths.miniprogram);
+            await assert.rejects(Promise.resolve(make(options)).then(), /miniprogram/);
+        }
+    },
+
+    async "a page without a url is told so by an exception"() {
+        for (const url of [undefined, null, "", 3]) {
+            assert.throws(() => page({ url }).make(), /url/);
+        }
+    },
+
+    async "functions that throw or return nonsense cost one attempt each"() {
+        const answers = [
+            () => {
+                throw new Error("no token yet");
+            },
+            () => undefined,
+            () => ({ url: 3 }),
+            () => ({
+                url() {
+                    throw new Error("no url yet");
+                },
+            }),
+            () => ({ url: "wss://example.com/" }),
+        ];
+        const t = await program(undefined, { connectSocketParams: () => answers.shift()() });
+        await t.world.advance(10000);
+        assert.strictEqual(t.host.attempts, 1);
+        const texts = t.hooks.filter(([name]) => name === "Error").map(([, event]) => event.errMsg);
+        assert.strictEqual(texts.length, 4);
+        assert.strictEqual(texts[0], "no token yet");
+        assert.match(texts[1], /connectSocketParams.url/);
+    },
+
+    async "events wait for hooks that are set in a macrotask"() {
+        // Like the Promise of WeChat on iOS 15 and older.
+        const globals = {};
+        globals.Promise = class {
+            constructor(executor) {
+                this.callbacks = [];
+                const settle = (index) => (value) => {
+                    this.settled = this.settled || [index, value];
+                    this.flush();
+                };
+                executor(settle(0), settle(1));
+            }
+
+            flush() {
+                if (!this.settled) return;
+                const [index, value] = this.settled;
+                for (const pair of this.callbacks.splice(0)) world.context.setTimeout(() => pair[index](value), 0);
+            }
+
+            then(resolved, rejected) {
+                this.callbacks.push([resolved, rejected]);
+                this.flush();
+            }
+        };
+        let world;
+        const t = await program(undefined, {}, (made) => {
+            world = made;
+            const { TaskHost } = require("./mocks.js");
+            return new TaskHost(made, (socket) => {
+                setImmediate(() => {
+                    socket.open();
+                    socket.message("greeting");
+                });
+            });
+        }, globals);
+        await t.world.advance(10);
+        assert.deepStrictEqual(t.names(), ["Open", "Message"]);
+    },
+
+    async "a clock that is set back an hour delays one ping, by one interval at most"() {
+        const t = await program();
+        t.host.last.open();
+        await t.world.advance(1000);
+        t.world.time -= 3600000;
+        for (const timer of t.world.timers) timer.at -= 3600000;
+        await t.world.advance(30000);
+        assert.deepStrictEqual(t.host.last.sent, ["heartbeat"]);
+        t.host.last.message("pong");
+        await t.world.advance(14000);
+        assert.strictEqual(t.host.attempts, 1);
+    },
+
+    async "a program that was frozen without a word probes before it judges"() {
+        const t = await program();
+        t.host.last.open();
+        await t.world.advance(14000);
+        t.world.freeze(600000);
+        await t.world.advance(10);
+        assert.deepStrictEqual(t.host.last.sent, ["heartbeat"]);
+        t.host.last.message("pong");
+        await t.world.advance(10000);
+        assert.strictEqual(t.host.attempts, 1);
+    },
+};
+
+run(checks, rejections);

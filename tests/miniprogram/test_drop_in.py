@@ -1,0 +1,12 @@
+"""The built files stand in for the originals: what their users rely on holds, and what is wrong is named."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def test_users_of_the_originals_find_what_they_rely_on(run: Callable[..., Any], built: Path) -> None:
+    paths = {"miniprogram": str(built / "miniprogram.js"), "browser": str(built / "browser.js")}
+    results = run("promises.js", paths)
+    assert len(results) > 10
+    assert {name: error for name, error in results.items() if error is not None} == {}
