@@ -7,7 +7,7 @@ liveness or retries: it sends no pings of its own, sets no timeouts and never re
 import ssl as ssl_module
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from websocket_heartbeat.events import Message
@@ -51,12 +51,14 @@ class Closure:
     code, reason: of the server's close frame; None and "" if there was none.
     error: what broke the link, where something did: an OSError, or a ProtocolViolation that we saw.
     unsent_bytes: what still lay in the write buffer.
+    framed: whether the server's close frame ended it, which may come without a code.
     """
 
     code: int | None = None
     reason: str = ""
     error: Exception | None = None
     unsent_bytes: int = 0
+    framed: bool = field(default=False, compare=False)
 
 
 class LinkEvents(Protocol):

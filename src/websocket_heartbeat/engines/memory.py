@@ -39,7 +39,7 @@ class MemoryPeer:
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Close the link as a server does, with a code."""
-        self._end(Closure(code=code, reason=reason))
+        self._end(Closure(code=code, reason=reason, framed=True))
 
     def reset(self) -> None:
         """Break the link without a close frame."""
@@ -125,7 +125,7 @@ class MemoryLink(Link):
             return
         self._peer.close_code = code
         if self._peer.answers_close:
-            self._loop.call_soon(self._peer._end, Closure(code=code, reason=reason))
+            self._loop.call_soon(self._peer._end, Closure(code=code, reason=reason, framed=True))
 
     def abort(self) -> None:
         self.ended = True

@@ -119,7 +119,7 @@ class TransportLink(asyncio.Protocol, Link):
         """Take the server's close frame, which has been answered."""
         unsent = self.buffered
         self._leave()
-        self._finish(Closure(code=code, reason=reason, unsent_bytes=unsent))
+        self._finish(Closure(code=code, reason=reason, unsent_bytes=unsent, framed=True))
 
     def _give_up(self, code: int, reason: str) -> None:
         """Fail the link, as RFC 6455, section 7.1.7, has it: say why, then drop it."""
