@@ -22,7 +22,6 @@ import re
 import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 from websocket_heartbeat.config import Config
 from websocket_heartbeat.errors import HandshakeRejected, ServerClosed
@@ -87,6 +86,9 @@ def _retry_after(rejected: HandshakeRejected) -> float:
 
 def _time(date: str | None) -> datetime | None:
     """Read an HTTP date, in any form of RFC 9110, section 5.6.7; all are in UTC."""
+    # Needed so seldom, and slow to import.
+    from email.utils import parsedate_to_datetime
+
     try:
         time = parsedate_to_datetime(date or "")
     except (ValueError, TypeError, OverflowError):
