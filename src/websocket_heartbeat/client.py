@@ -743,7 +743,7 @@ class Connection:
             error = ConnectionClosed("we closed the connection")
         elif closure.error is not None:
             error = closure.error
-        elif closure.code is not None or closure.reason:
+        elif closure.framed:
             error = ServerClosed(closure.code, closure.reason)
         else:
             error = ConnectionResetError("the server closed the connection without a close frame")
