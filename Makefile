@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test lint bench docs js soak mutation clean
 
 demo: $(READY)
 	$(BIN)/websocket-heartbeat demo
@@ -24,8 +24,17 @@ bench: $(READY)
 docs: $(READY)
 	$(BIN)/python tools/state_diagram.py
 
+js: $(READY)
+	$(BIN)/python tools/build_js.py
+
+soak: $(READY)
+	$(BIN)/python -m benchmarks.soak
+
+mutation: $(READY)
+	sh tools/mutation.sh $(VENV)
+
 clean:
-	rm -rf $(VENV) dist build .coverage .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache mutants
+	rm -rf $(VENV) dist build .coverage .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache mutants js/dist js/miniprogram_dist js/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml tools/setup.sh

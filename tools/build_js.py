@@ -1,0 +1,44 @@
+"""Builds what the npm package in js/ ships: npm pack calls it, and so does `make js`."""
+
+import sys
+from pathlib import Path
+
+from websocket_heartbeat.cli.js import types
+from websocket_heartbeat.miniprogram.bundle import build
+
+BOTH = {
+    "index.js": """\
+module.exports = require("./miniprogram.js");
+module.exports.default = module.exports;
+module.exports.WebsocketHeartbeatJs = require("./browser.js");
+""",
+    "index.mjs": """\
+export { default } from "./miniprogram.mjs";
+export { default as WebsocketHeartbeatJs } from "./browser.mjs";
+""",
+    "index.d.ts": """\
+export { default } from "./miniprogram";
+export * from "./miniprogram";
+export { default as WebsocketHeartbeatJs } from "./browser";
+""",
+}
+
+
+def main(package: Path) -> None:
+    dist = package / "dist"
+    copied = package / "miniprogram_dist"
+    dist.mkdir(exist_ok=True)
+    copied.mkdir(exist_ok=True)
+    for target in ("miniprogram", "browser"):
+        (dist / f"{target}.js").write_text(build("cjs", target))
+        (dist / f"{target}.mjs").write_text(build("esm", target))
+        (dist / f"{target}.d.ts").write_text(types(target))
+    (dist / "websocket-heartbeat.min.js").write_text(build("iife", "browser", minify=True))
+    for name, text in BOTH.items():
+        (dist / name).write_text(text)
+    # WeChat's build-npm copies this folder as it is.
+    (copied / "index.js").write_text(build("cjs", "miniprogram", minify=True))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "js")
