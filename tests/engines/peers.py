@@ -271,6 +271,20 @@ def socks5_proxy(credentials: str | None = None) -> Handler:
     return handler
 
 
+def socks4_proxy(credentials: str | None = None) -> Handler:
+    """A SOCKS4 proxy, which knows users but no passwords."""
+
+    async def handler(peer: Peer) -> None:
+        assert (await peer.reader.readexactly(2)) == b"\x04\x01"
+        (port,) = struct.unpack("!H", await peer.reader.readexactly(2))
+        await peer.reader.readexactly(4)
+        user = (await peer.reader.readuntil(b"\0"))[:-1].decode()
+        assert user == (credentials or "").partition(":")[0]
+        await _tunnel(peer, port, b"\x00\x5a" + bytes(6))
+
+    return handler
+
+
 async def refusing_socks5_proxy(peer: Peer) -> None:
     """A SOCKS5 proxy that may not connect to anything."""
     await peer.reader.readexactly(3)

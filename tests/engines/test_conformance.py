@@ -1355,10 +1355,17 @@ def test_an_abort_and_a_close_under_tls_do_not_wait_for_the_peer(
 
 # Proxies
 
-PROXIES = {"http": peers.http_proxy, "https": peers.http_proxy, "socks5": peers.socks5_proxy}
+PROXIES = {
+    "http": peers.http_proxy,
+    "https": peers.http_proxy,
+    "socks4": peers.socks4_proxy,
+    "socks5": peers.socks5_proxy,
+}
 CANNOT = {
     ("aiohttp", "ws", "http"),
     ("aiohttp", "ws", "https"),
+    ("aiohttp", "ws", "socks4"),
+    ("aiohttp", "wss", "socks4"),
     ("aiohttp", "ws", "socks5"),
     ("aiohttp", "wss", "socks5"),
     ("websockets", "ws", "https"),

@@ -426,6 +426,7 @@ class PicowsEngine(Engine):
         link: PicowsLink | None = None
         ear = Ear()
 
+        secure = request.url.startswith("wss:")
         # picows alone can speak TLS to a proxy; the other kinds are dialled through.
         secure_proxy = request.proxy if (request.proxy or "").startswith("https:") else None
         dialled_proxy = None if secure_proxy else request.proxy
@@ -447,7 +448,7 @@ class PicowsEngine(Engine):
             await picows.ws_connect(
                 listener,
                 request.url,
-                ssl_context=request.ssl or (default_ssl_context() if request.url[:4] == "wss:" else None),
+                ssl_context=(request.ssl or default_ssl_context()) if secure else None,
                 websocket_handshake_timeout=None,
                 disconnect_on_exception=False,
                 logger_name=ear,
@@ -459,6 +460,8 @@ class PicowsEngine(Engine):
                 proxy_ssl_context=request.ssl if secure_proxy else None,
                 read_buffer_init_size=2048,
                 socket_factory=connected_socket,
+                # The loop's own transports take 5 KiB less for a link, and only in TLS are they slower.
+                use_aiofastnet=secure,
             )
         except picows.WSHandshakeError as error:
             failure = _translated(error)
