@@ -1,25 +1,33 @@
-"""A WebSocket connection that outlives its sockets."""
+"""A WebSocket connection that outlives its sockets.
 
-from websocket_heartbeat.client import Connection, connect
-from websocket_heartbeat.config import Backoff, Heartbeat
-from websocket_heartbeat.errors import (
-    ConnectionClosed,
-    ConnectionFailed,
-    EngineNotInstalled,
-    HandshakeError,
-    HandshakeRejected,
-    HookFailed,
-    MessageTooBig,
-    NotConnected,
-    ProtocolViolation,
-    ProxyFailed,
-    SendQueueFull,
-    ServerClosed,
-    Undelivered,
-    WebSocketHeartbeatError,
-)
-from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, State, Stats
-from websocket_heartbeat.fleet import Fleet
+Names are imported when they are first used: pytest loads this package in every run of every user, for the
+fixtures in `testing`, and asyncio alone takes longer to import than most tests to run.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from websocket_heartbeat.client import Connection, connect
+    from websocket_heartbeat.config import Backoff, Heartbeat
+    from websocket_heartbeat.errors import (
+        ConnectionClosed,
+        ConnectionFailed,
+        EngineNotInstalled,
+        HandshakeError,
+        HandshakeRejected,
+        HookFailed,
+        MessageTooBig,
+        NotConnected,
+        ProtocolViolation,
+        ProxyFailed,
+        SendQueueFull,
+        ServerClosed,
+        Undelivered,
+        WebSocketHeartbeatError,
+    )
+    from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, State, Stats
+    from websocket_heartbeat.fleet import Fleet
 
 __all__ = [
     "Backoff",
@@ -48,3 +56,21 @@ __all__ = [
     "WebSocketHeartbeatError",
     "connect",
 ]
+
+if not TYPE_CHECKING:
+    _HOMES = {
+        "client": ("Connection", "connect"),
+        "config": ("Backoff", "Heartbeat"),
+        "events": ("CloseEvent", "Message", "OpenEvent", "ReconnectEvent", "State", "Stats"),
+        "fleet": ("Fleet",),
+    }
+
+    def __getattr__(name):
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        home = next((home for home, names in _HOMES.items() if name in names), "errors")
+        value = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
+        return value
+
+    def __dir__():
+        return sorted({*globals(), *__all__})

@@ -45,3 +45,12 @@ def test_nothing_committed_names_a_path_of_a_machine_or_a_package_index() -> Non
         text = path.read_text(encoding="utf-8", errors="replace")
         found += [f"{name}: {word}" for word in forbidden if word in text]
     assert found == []
+
+
+def test_every_public_name_is_there_and_importing_the_package_alone_imports_almost_nothing() -> None:
+    assert (
+        python("import websocket_heartbeat as w; print(all(getattr(w, name) for name in w.__all__))")
+        == "True"
+    )
+    loaded = python("import sys, websocket_heartbeat; print(' '.join(sys.modules))").split()
+    assert not {"asyncio", "websocket_heartbeat.client", "picows"} & set(loaded)
