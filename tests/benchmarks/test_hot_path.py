@@ -1,0 +1,169 @@
+"""What every message and every heartbeat costs, counted in Python calls: time is too noisy to guard it."""
+
+import asyncio
+import base64
+import hashlib
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import pytest
+
+import websocket_heartbeat
+from websocket_heartbeat import Connection, Message, connect
+from websocket_heartbeat.engines.memory import MemoryEngine
+from websocket_heartbeat.testing.clock import SimulatedClock
+
+PACKAGE = str(Path(websocket_heartbeat.__file__).parent)
+FRAME = b"\x81\x20" + b"x" * 32
+PONG = b"\x8a\x00"
+
+
+class Counted:
+    """Counts the calls of Python functions of the package, in this thread."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+        self._ours: dict[CodeType, bool] = {}
+
+    def __enter__(self) -> "Counted":
+        sys.setprofile(self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(None)
+
+    def _note(self, frame: FrameType, event: str, _: object) -> None:
+        if event == "call":
+            code = frame.f_code
+            is_ours = self._ours.get(code)
+            if is_ours is None:
+                is_ours = self._ours[code] = code.co_filename.startswith(PACKAGE)
+            if is_ours:
+                self.calls[code.co_qualname] += 1
+
+    def per(self, count: int) -> float:
+        return sum(self.calls.values()) / count
+
+    def __repr__(self) -> str:
+        return repr(self.calls.most_common(12))
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """A server in a thread of its own, which the count does not see.
+
+    /N sends N texts of 32 bytes; /silent answers whatever it gets with a pong.
+    """
+    loop = asyncio.new_event_loop()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        path = request.split(b" ")[1][1:]
+        headers = dict(line.split(b": ", 1) for line in request.split(b"\r\n")[1:] if b": " in line)
+        names = {name.lower(): value for name, value in headers.items()}
+        digest = hashlib.sha1(names[b"sec-websocket-key"] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+        writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + base64.b64encode(digest) + b"\r\n\r\n"
+        )
+        if path != b"silent":
+            writer.write(FRAME * int(path))
+        while await reader.read(1024):
+            if path == b"silent":
+                writer.write(PONG)
+        writer.close()
+
+    async def main(ready: Callable[[int], None]) -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        ready(server.sockets[0].getsockname()[1])
+        await stop.wait()
+        server.close()
+
+    stop = asyncio.Event()
+    port: list[int] = []
+    listening = threading.Event()
+
+    def ready(number: int) -> None:
+        port.append(number)
+        listening.set()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(main(ready),))
+    thread.start()
+    listening.wait()
+    try:
+        yield f"ws://127.0.0.1:{port[0]}"
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0.05))
+        loop.close()
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(main)
+
+
+MESSAGES = 20_000
+
+
+def test_a_message_to_a_hook_takes_about_one_call(url: str) -> None:
+    async def main() -> None:
+        done = asyncio.get_running_loop().create_future()
+        left = MESSAGES
+
+        def take(message: Message) -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                done.set_result(None)
+
+        connection: Connection = connect(f"{url}/{MESSAGES}", proxy=None)
+        connection.on_message = take
+        with Counted() as counted:
+            async with connection:
+                await done
+        # The guard around the hook; the hook itself is not ours. The rest is what a read costs, and the
+        # frame at the edge of each.
+        assert counted.per(MESSAGES) <= 1.3, counted
+
+    run(main())
+
+
+def test_a_message_to_an_iteration_takes_about_one_call(url: str) -> None:
+    async def main() -> None:
+        left = MESSAGES
+        with Counted() as counted:
+            async with connect(f"{url}/{MESSAGES}", proxy=None) as connection:
+                async for _ in connection:
+                    left -= 1
+                    if left == 0:
+                        break
+        assert counted.per(MESSAGES) <= 1.3, counted
+
+    run(main())
+
+
+def test_a_heartbeat_takes_few_calls() -> None:
+    async def main() -> None:
+        # On the simulated clock and without sockets: the same count every time.
+        async with connect("ws://peer/", engine=MemoryEngine()) as connection:
+            await connection.wait_open()
+            with Counted() as counted:
+                await asyncio.sleep(3600)
+        pings = counted.calls["Connection._ping_link"]
+        assert pings == pytest.approx(3600 / 15, rel=0.05)
+        # What the engine and the clock do is not meant: others stand there in real life.
+        for name in list(counted.calls):
+            if name.startswith(("Memory", "_Simulated", "Simulated", "_Selector")):
+                del counted.calls[name]
+        assert counted.calls["Alarm.ring"] <= 2 * pings
+        assert counted.per(pings) <= 75, (pings, counted)
+
+    SimulatedClock().run(main())
