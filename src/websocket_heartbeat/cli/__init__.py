@@ -10,12 +10,13 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-from websocket_heartbeat.cli import connect, demo, serve
+from websocket_heartbeat.cli import connect, demo, probe, serve
 
 COMMANDS: dict[str, ModuleType] = {
     "demo": demo,
     "connect": connect,
     "serve": serve,
+    "probe": probe,
 }
 
 _EXTRAS = {"rich": "cli"}

@@ -1,0 +1,188 @@
+"""Finds out what a failing connection suffers from, and which settings it needs.
+
+Opens three connections to the server, one after the other, and a fourth with
+--idle. Shows no query, no password, no message and no value of a header that
+may be secret. The exit status is 0 if the server is fine, 1 if a problem was
+found, which is told first, 2 if an argument is wrong, 130 after Ctrl-C. A
+problem is whatever keeps a connection from opening, a heartbeat from being
+answered or a silent link from living as long as --idle says, and that all
+subprotocols are declined.
+
+With --json, one JSON object is all that is printed. Durations are in seconds;
+null stands for what was not tried or did not happen.
+  ok            whether the exit status is 0
+  url           without what may be secret; url_is_cut: whether that is less
+  interrupted   whether Ctrl-C ended it before it was done
+  problems      in words, the first one first; notes: what is worth knowing
+  verdict       on the failure that was found: final, or else retry_after
+  opening       stage (the last that began), seconds (by stage: dns, tcp, tls,
+                handshake, and proxy instead of the first two), redirects
+                (status, to), proxy, addresses (address, error), connected_to,
+                tls (version, cipher, issuer, expires, days_left), status,
+                headers (pairs), body_bytes, subprotocol
+  pings         sent, answered, min, median, max, jitter (the mean difference
+                of one round trip and the next)
+  message       answered, unasked (messages that came before), seconds, kind
+                (text or binary), bytes
+  close         answered, code, seconds
+  compression   whether permessage-deflate is accepted
+  idle          cut, seconds (until then, or waited), how (close frame, reset,
+                end of file, silence, or another error), code, reason,
+                silent_for (since the server was last heard), spoke (how often
+                it was), checked (whether a heartbeat after the wait could tell)
+  recommended   interval, timeout, message (whether to heartbeat by --message),
+                open_timeout, line (of Python), why (sentences)
+"""
+
+import argparse
+import asyncio
+import json
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+from websocket_heartbeat import engines
+from websocket_heartbeat.cli.arguments import header, seconds, whole
+from websocket_heartbeat.cli.probe import text
+from websocket_heartbeat.cli.probe.measure import examine
+from websocket_heartbeat.cli.probe.report import Report
+from websocket_heartbeat.config import Backoff, Config, Heartbeat, check_message, check_token, check_url
+from websocket_heartbeat.redaction import shown_url
+
+HELP = "find out what a failing connection suffers from"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    parser.add_argument("url", type=_url, metavar="URL", help="ws://... or wss://...")
+    parser.add_argument(
+        "--message",
+        type=_message,
+        metavar="TEXT",
+        help="a text heartbeat to try; whatever comes back is an answer",
+    )
+    parser.add_argument("--pings", type=_count, default=5, metavar="N", help="how many (default: 5)")
+    parser.add_argument(
+        "--idle",
+        type=seconds(),
+        metavar="SECONDS",
+        help="leave a link silent for so long, to see whether it is cut (default: not)",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=seconds(),
+        default=10.0,
+        metavar="SECONDS",
+        help="for opening a connection, and for each answer (default: 10)",
+    )
+    parser.add_argument(
+        "--header",
+        type=header,
+        action="append",
+        default=[],
+        metavar="NAME:VALUE",
+        help="a header field for the handshake; may be repeated",
+    )
+    parser.add_argument(
+        "--subprotocol",
+        type=_subprotocol,
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="one to offer; may be repeated, best first",
+    )
+    parser.add_argument(
+        "--proxy",
+        type=_proxy,
+        metavar="URL",
+        help="http://, socks4:// or socks5:// (default: what the environment says)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Examine the server; return 0 if it is fine, 1 if not, 130 if interrupted."""
+    return asyncio.run(_probe(arguments))
+
+
+async def _probe(arguments: argparse.Namespace) -> int:
+    report = await report_on(arguments)
+    text.progress("")
+    # Printed before the loop ends: that waits for a resolver that hangs.
+    print(json.dumps(report.document(), indent=2) if arguments.json else text.render(report), flush=True)
+    if report.interrupted:
+        return 130
+    return 0 if report.ok else 1
+
+
+async def report_on(arguments: argparse.Namespace, context: ssl.SSLContext | None = None) -> Report:
+    """Examine the server, until the end or until Ctrl-C. context: for TLS; default: the system's."""
+    shown = shown_url(arguments.url)
+    report = Report(shown, url_is_cut=shown != arguments.url)
+    try:
+        await examine(
+            _config(arguments, context),
+            report,
+            pings=arguments.pings,
+            message=arguments.message,
+            idle=arguments.idle,
+            progress=text.progress,
+        )
+    except asyncio.CancelledError:
+        report.interrupted = True
+    return report
+
+
+def _config(arguments: argparse.Namespace, context: ssl.SSLContext | None) -> Config:
+    """Return what the client would be configured with."""
+    return Config(
+        arguments.url,
+        additional_headers=arguments.header,
+        subprotocols=arguments.subprotocol,
+        heartbeat=Heartbeat(),
+        backoff=Backoff(),
+        open_timeout=arguments.timeout,
+        close_timeout=arguments.timeout,
+        max_attempts=None,
+        send_queue=0,
+        receive_queue=1,
+        max_size=2**20,
+        ssl=context,
+        proxy=arguments.proxy or True,
+        engine=engines.load("auto"),
+        final_close_codes=(),
+        retry_if=None,
+    )
+
+
+# The kinds of arguments; what is wrong is said by the same checks as in the library, which show no secret.
+
+
+def _checked(check: Callable[[], Any]) -> Any:
+    try:
+        return check()
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _url(given: str) -> Any:
+    return _checked(lambda: check_url("the URL", given, ("ws", "wss")))
+
+
+def _proxy(given: str) -> Any:
+    return _checked(lambda: check_url("the proxy", given, ("http", "socks4", "socks5")))
+
+
+def _message(given: str) -> Any:
+    return _checked(lambda: check_message("the text", given))
+
+
+def _subprotocol(given: str) -> Any:
+    return _checked(lambda: check_token("the name", given))
+
+
+def _count(given: str) -> int:
+    count = whole(given)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {given!r}")
+    return count
