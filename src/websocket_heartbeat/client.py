@@ -292,12 +292,13 @@ class Connection:
         if len(str(check_message("reason", reason)).encode()) > 123:
             raise ValueError(f"reason must be at most 123 bytes of UTF-8, not {reason!r}")
         self._loop = asyncio.get_running_loop()
-        deadline = self._loop.time() + self._config.close_timeout
+        now = self._loop.time()  # before the flush, which may copy many megabytes
+        deadline = now + self._config.close_timeout
         if self._machine.state in _UP:
             self._close_code = code
             self._close_reason = reason
             self._flush(regardless=True)
-        self._machine.stopped(self._loop.time())
+        self._machine.stopped(now)
         self._perform()
         closer = asyncio.current_task()
         self._closers.append(closer)
