@@ -10,16 +10,17 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-from websocket_heartbeat.cli import connect, demo, probe, serve
+from websocket_heartbeat.cli import connect, demo, js, probe, serve
 
 COMMANDS: dict[str, ModuleType] = {
     "demo": demo,
     "connect": connect,
     "serve": serve,
     "probe": probe,
+    "js": js,
 }
 
-_EXTRAS = {"rich": "cli"}
+_EXTRAS = {"rich": "cli", "pscript": "js", "minify": "js"}
 """Which extra of ours installs a package that a command needs."""
 
 

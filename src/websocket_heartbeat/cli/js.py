@@ -5,6 +5,7 @@ with require (mini programs), esm with import, iife with a script tag.
 """
 
 import argparse
+import os
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -35,13 +36,19 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     code = build(arguments.format, arguments.target, arguments.minify)
     if arguments.output is None:
-        sys.stdout.write(code)
+        try:
+            print(code, end="", flush=True)
+        except BrokenPipeError:  # the reader has left, as after `| head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
         return 0
     try:
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
         arguments.output.write_text(code, encoding="utf-8")
         if arguments.types:
-            arguments.output.with_suffix(".d.ts").write_text(types(arguments.target), encoding="utf-8")
+            # TypeScript looks for lib.d.mts beside lib.mjs, for lib.d.ts beside lib.js.
+            suffix = ".d.mts" if arguments.output.suffix == ".mjs" else ".d.ts"
+            arguments.output.with_suffix(suffix).write_text(types(arguments.target), encoding="utf-8")
     except OSError as error:
         print(f"{arguments.output} cannot be written: {error.strerror}", file=sys.stderr)
         return 1

@@ -109,8 +109,8 @@ def compile_modules(modules: Sequence[Module]) -> str:
         from pscript import Parser
         from pscript.stdlib import get_partial_std_lib
     except ImportError as error:
-        raise ImportError(
-            "compiling to JavaScript needs PScript: pip install 'websocket-heartbeat[js]'"
+        raise ModuleNotFoundError(
+            "compiling to JavaScript needs PScript: pip install 'websocket-heartbeat[js]'", name="pscript"
         ) from error
     body: list[ast.stmt] = []
     for module in modules:

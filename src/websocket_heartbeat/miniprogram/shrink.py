@@ -99,6 +99,8 @@ def minified(script: str) -> str:
     try:
         import minify
     except ImportError as error:
-        raise ImportError("minifying needs tdewolff-minify: pip install 'websocket-heartbeat[js]'") from error
+        raise ModuleNotFoundError(
+            "minifying needs tdewolff-minify: pip install 'websocket-heartbeat[js]'", name="minify"
+        ) from error
     minify.config({"js-version": 5})
     return str(minify.string("application/javascript", script))

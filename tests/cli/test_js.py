@@ -1,0 +1,87 @@
+"""`js` writes the library for mini programs and pages, the same bytes each time, or says why it cannot."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.cli.program import finish, start
+
+from websocket_heartbeat.miniprogram.bundle import EXPORTS, Format, Target, build
+
+
+@pytest.mark.parametrize(
+    ("form", "target"), [("esm", "miniprogram"), ("cjs", "browser"), ("iife", "browser")]
+)
+def test_the_format_and_the_target_that_were_asked_for_are_what_the_library_builds(
+    form: Format, target: Target, tmp_path: Path
+) -> None:
+    file = tmp_path / "new" / "folder" / "websocket-heartbeat.js"
+    done = finish(start("js", "-o", str(file), "--format", form, "--target", target))
+    assert (done.status, done.out, done.err) == (0, "", "")
+    assert file.read_text(encoding="utf-8") == build(form, target)
+    assert [each.name for each in file.parent.iterdir()] == [file.name]
+
+
+def test_without_arguments_a_mini_programs_file_goes_to_standard_output_the_same_each_time() -> None:
+    first, second = start("js"), start("js")
+    done = finish(first)
+    assert done.status == 0
+    assert done.out == build("cjs", "miniprogram")
+    assert finish(second).out == done.out
+
+
+def test_minified_it_is_the_same_each_time_and_smaller() -> None:
+    first, second = start("js", "--minify"), start("js", "--minify")
+    done = finish(first)
+    assert done.out == finish(second).out == build("cjs", "miniprogram", minify=True)
+    assert 0 < len(done.out) < len(build("cjs", "miniprogram")) / 2
+
+
+@pytest.mark.parametrize(
+    ("name", "types", "target"),
+    [("lib.js", "lib.d.ts", "miniprogram"), ("lib.mjs", "lib.d.mts", "browser")],
+)
+def test_types_lie_beside_the_file_where_typescript_looks_for_them(
+    name: str, types: str, target: Target, tmp_path: Path
+) -> None:
+    done = finish(start("js", "-o", str(tmp_path / name), "--target", target, "--types"))
+    assert (done.status, done.err) == (0, "")
+    assert f"export default {EXPORTS[target]};" in (tmp_path / types).read_text(encoding="utf-8")
+
+
+def test_types_without_a_file_to_lie_beside_are_refused() -> None:
+    done = finish(start("js", "--types"))
+    assert (done.status, done.out) == (2, "")
+    assert "-o" in done.err
+
+
+@pytest.mark.parametrize(("package", "arguments"), [("pscript", []), ("minify", ["--minify"])])
+def test_a_package_that_is_missing_is_named_with_the_extra_that_brings_it(
+    package: str, arguments: list[str]
+) -> None:
+    missing = f"import sys; sys.modules[{package!r}] = None"
+    done = finish(start("js", *arguments, before=missing))
+    assert (done.status, done.out) == (2, "")
+    assert package in done.err
+    assert "pip install 'websocket-heartbeat[js]'" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    path = tmp_path / "file" / "lib.js"
+    done = finish(start("js", "-o", str(path)))
+    assert (done.status, done.out) == (1, "")
+    assert str(path) in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_reader_that_leaves_early_causes_no_traceback() -> None:
+    program = start("js", stdin=subprocess.DEVNULL)
+    assert program.stdout is not None
+    program.stdout.close()
+    assert program.stderr is not None
+    told = program.stderr.read()
+    program.stderr.close()
+    assert program.wait(timeout=50) == 1
+    assert "Traceback" not in told
