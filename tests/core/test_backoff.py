@@ -39,6 +39,10 @@ def test_from_eight_times_the_first_on_windows_grow_by_half_a_percent() -> None:
         assert after == pytest.approx(before * 1.005)
 
 
+def test_where_growth_slows_down_depends_on_the_first_window() -> None:
+    assert widths(settings(initial=2.0), 8)[5:] == pytest.approx([15.1875, 16, 16 * 1.005])
+
+
 def test_no_window_exceeds_the_maximum() -> None:
     assert widths(settings(maximum=3.0), 6) == pytest.approx([1, 1.5, 2.25, 3, 3, 3])
     assert max(widths(settings(maximum=9.0), 100)) == pytest.approx(9.0)

@@ -167,6 +167,18 @@ def test_starting_twice_is_starting_once() -> None:
         assert life.tell("started") == []
 
 
+def test_fields_that_an_action_does_not_use_are_empty() -> None:
+    assert vars(Action(PING_LINK, 3)) == {
+        "kind": "ping_link",
+        "link": 3,
+        "state": "",
+        "attempt": 0,
+        "delay": 0.0,
+        "reason": "",
+        "code": None,
+    }
+
+
 def test_what_was_taken_is_not_given_again() -> None:
     life = Life()
     life.machine.started(0.0)
@@ -802,12 +814,13 @@ def test_a_hint_of_the_server_is_kept() -> None:
 
 
 @pytest.mark.parametrize("event", ["shown", "came_online"])
-def test_a_server_that_asked_to_wait_is_not_asked_earlier(event: str) -> None:
+@pytest.mark.parametrize("hint", [0.125, 20.0])
+def test_a_server_that_asked_to_wait_is_not_asked_earlier(event: str, hint: float) -> None:
     life = started()
-    life.lose(hint=20.0)
-    life.now += 5
+    life.lose(hint=hint)
+    life.now += 0.125
     assert life.tell(event) == []
-    assert (life.machine.state, life.left) == ("waiting", 15.5)
+    assert (life.machine.state, life.left) == ("waiting", hint + 0.375)
     assert life.wake() == ["2 open", "2 state connecting"]
 
 

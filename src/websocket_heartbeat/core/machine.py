@@ -173,7 +173,6 @@ class Machine:
             return
         self.opened_at = now
         self.paused = False
-        self.graced = False
         self.liveness = Liveness(self.settings, now)
         self._enter(OPEN, self.liveness.ping_due())
         self._emit(NOTIFY_OPENED)
@@ -183,7 +182,6 @@ class Machine:
         if link != self.link or (self.state != OPEN and self.state != PROBING):
             return
         if self.liveness.heard(at):
-            self.graced = False
             self._enter(OPEN, self.liveness.ping_due())
 
     def unacknowledged(self, now: float, link: int, timeouts: int, again: float) -> None:
