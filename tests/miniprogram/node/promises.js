@@ -3,7 +3,7 @@
 const assert = require("assert");
 
 const paths = JSON.parse(process.argv[2]);
-const { run, program, page } = require("./program.js")(paths);
+const { run, program, opened, page, openedPage } = require("./program.js")(paths);
 
 const rejections = [];
 process.on("unhandledRejection", (reason) => rejections.push(reason));
@@ -141,6 +141,83 @@ const checks = {
         assert.strictEqual(texts.length, 4);
         assert.strictEqual(texts[0], "no token yet");
         assert.match(texts[1], /connectSocketParams.url/);
+    },
+
+    async "close() answers where there is nothing to close, and leaves the answer to the host where there is"() {
+        const seen = [];
+        const callbacks = {
+            success: (result) => seen.push(result.errMsg),
+            fail: () => seen.push("fail"),
+            complete: () => seen.push("complete"),
+        };
+        const t = await opened();
+        t.host.last.lose();
+        t.task.close(callbacks);
+        assert.deepStrictEqual(seen.splice(0), ["close:ok", "complete"]);
+        t.task.close(callbacks);
+        assert.deepStrictEqual(seen.splice(0), ["close:ok", "complete"]);
+
+        const open = await opened();
+        open.task.close({ ...callbacks, code: 3001, reason: "done" });
+        assert.deepStrictEqual(seen, []);
+        assert.strictEqual(open.host.last.closes[0].code, 3001);
+        assert.strictEqual(open.host.last.closes[0].reason, "done");
+        assert.strictEqual(open.host.last.closes[0].success, callbacks.success);
+    },
+
+    async "a page's close() passes its code and reason on"() {
+        const t = await openedPage();
+        const given = [];
+        t.last.close = (...words) => given.push(words);
+        t.heartbeat.close(3001, "done");
+        assert.deepStrictEqual(given, [[3001, "done"]]);
+    },
+
+    async "a send that the host throws at calls `fail`, at once and from the queue"() {
+        const t = await opened();
+        const failed = [];
+        const message = (data) => ({ data, fail: () => failed.push(data) });
+        const refuse = () => {
+            throw new Error("send:fail");
+        };
+        t.host.last.onSend = refuse;
+        assert.strictEqual(t.task.send(message("a")), false);
+        assert.deepStrictEqual(failed, ["a"]);
+        t.host.last.lose();
+        t.task.send(message("b"));
+        t.task.send(message("c"));
+        await t.world.advance(2100);
+        t.host.last.onSend = (sent) => sent.data !== "b" || refuse();
+        t.host.last.open();
+        assert.deepStrictEqual(failed, ["a", "b"]);
+        assert.deepStrictEqual(t.host.last.sent, ["b", "c"]);
+    },
+
+    async "a ping that did not leave in the background is sent again on return, and one that did is not"() {
+        for (const leaves of [true, false]) {
+            const t = await opened();
+            t.host.emit("AppHide");
+            t.host.last.onSend = () => {
+                if (!leaves) throw new Error("send:fail interrupted");
+            };
+            await t.world.advance(15001);
+            assert.strictEqual(t.host.last.sent.length, 1);
+            t.host.last.onSend = null;
+            t.host.emit("AppShow");
+            assert.strictEqual(t.host.last.sent.length, leaves ? 1 : 2);
+        }
+    },
+
+    async "a task that has spoken base64 is answered in base64"() {
+        const t = await opened();
+        const sent = [];
+        t.host.last.task.send = (message) => sent.push(message);
+        t.task.send({ data: new Uint8Array([1]).buffer });
+        t.host.last.emit("Message", { data: "AA==", isBuffer: true });
+        t.task.send({ data: new Uint8Array([1]).buffer });
+        assert.strictEqual(sent[0].data.byteLength, 1);
+        assert.strictEqual(sent[1].data, "AQ==");
+        assert.strictEqual(sent[1].isBuffer, true);
     },
 
     async "events wait for hooks that are set in a macrotask"() {
