@@ -31,6 +31,7 @@ EVENTS = [
     "close_frame",
     "freeze",
     "stop",
+    "stop",
     "start",
     "reconnect",
     "hook",
@@ -78,7 +79,7 @@ class Life:
 
     def text(self, who: str) -> str:
         self.count += 1
-        return f"{who} {self.count}" + "." * self.dice.choice([0, 0, 0, 40_000])
+        return f"{who} {self.count}" + "." * self.dice.choice([0, 0, 0, 70_000])
 
     async def send(self, message: Message) -> None:
         try:
