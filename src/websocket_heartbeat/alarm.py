@@ -2,6 +2,9 @@
 
 A timer of its own for every connection costs a heap entry for every heartbeat and wakes the loop for each one
 alone. Here alarms are rounded up to a raster, so that connections due at about the same time wake together.
+
+The clock of the loop stands still while the machine is suspended, so no alarm would tell of it soon. As there
+is one timer only, it can afford to look every few seconds, and then rings all alarms.
 """
 
 import asyncio
@@ -10,16 +13,25 @@ import math
 from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
+from websocket_heartbeat import kernel
+
+_LONGEST_NAP = 2.0
+"""Seconds after which the timer goes off to see whether the machine was suspended, though nothing is due."""
+
+_LEAST_SLEEP = 1.0
+"""Seconds of suspend that matter: less does no harm to a link."""
+
 
 class Alarm:
     """One connection's alarm on the running loop.
 
-    callback: called when the alarm rings. raster: the step, in seconds, to which times are rounded up.
+    callback: called when the alarm rings, with whether that is because the machine was suspended.
+    raster: the step, in seconds, to which times are rounded up.
     """
 
     __slots__ = ("_at", "_callback", "_clock", "_raster")
 
-    def __init__(self, callback: Callable[[], None], raster: float) -> None:
+    def __init__(self, callback: Callable[[bool], None], raster: float) -> None:
         loop = asyncio.get_running_loop()
         clock = _clocks.get(loop)
         if clock is None:
@@ -46,23 +58,24 @@ class Alarm:
             self._clock.remove(self, self._at)
             self._at = None
 
-    def ring(self, at: float) -> None:
+    def ring(self, at: float, has_slept: bool) -> None:
         """Called by the clock; does nothing if cancelled or set anew in the meantime."""
         if self._at == at:
             self._at = None
-            self._callback()
+            self._callback(has_slept)
 
 
 class _AlarmClock:
     """The alarms of one loop, by the time at which they ring."""
 
-    __slots__ = ("_alarms", "_due", "_timer", "_times")
+    __slots__ = ("_alarms", "_due", "_slept", "_timer", "_times")
 
     def __init__(self) -> None:
         self._alarms: dict[float, dict[Alarm, None]] = {}
         self._times: list[float] = []  # a heap; times without alarms are skipped
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0  # when the timer goes off
+        self._slept = kernel.slept()
 
     def add(self, alarm: Alarm, at: float) -> None:
         alarms = self._alarms.get(at)
@@ -83,15 +96,16 @@ class _AlarmClock:
                 self._stop()
 
     def _wind(self) -> None:
-        """Have the loop's timer go off at the earliest time."""
+        """Have the loop's timer go off at the earliest time, or to look whether the machine has slept."""
         earliest = self._times[0]
         if self._timer is not None:
             if self._due <= earliest:
                 return
             self._timer.cancel()
+        loop = asyncio.get_running_loop()
         # Kept here: for a time that has come uvloop returns a handle that does not know it.
-        self._due = earliest
-        self._timer = asyncio.get_running_loop().call_at(earliest, self._go_off)
+        self._due = min(earliest, loop.time() + _LONGEST_NAP)
+        self._timer = loop.call_at(self._due, self._go_off)
 
     def _stop(self) -> None:
         self._times.clear()
@@ -103,14 +117,17 @@ class _AlarmClock:
         self._timer = None
         loop = asyncio.get_running_loop()
         now = loop.time()
+        total = kernel.slept()
+        has_slept = total - self._slept > _LEAST_SLEEP
+        self._slept = total
         due = []
-        while self._times and self._times[0] <= now:
+        while self._times and (self._times[0] <= now or has_slept):
             at = heapq.heappop(self._times)
             due += [(alarm, at) for alarm in self._alarms.pop(at, ())]
         # What is set from here on rings in another turn of the loop, after it has read, even if it is due.
         for alarm, at in due:
             try:
-                alarm.ring(at)
+                alarm.ring(at, has_slept)
             except Exception as error:  # which is no reason to silence other connections
                 loop.call_exception_handler({"message": "error in an alarm", "exception": error})
         if self._alarms:

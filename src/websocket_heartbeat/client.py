@@ -10,6 +10,7 @@ import ssl as ssl_module
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Generator, Sequence
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -39,7 +40,7 @@ from websocket_heartbeat.errors import (
 from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, State, Stats
 from websocket_heartbeat.evidence import of_silence
 from websocket_heartbeat.hooks import Hook
-from websocket_heartbeat.kernel import TELLS, slept, tcp_info
+from websocket_heartbeat.kernel import TELLS, tcp_info
 from websocket_heartbeat.opening import MAX_REDIRECTS, RedirectRefused, is_redirect, prepare, redirected
 from websocket_heartbeat.redaction import shown_url
 from websocket_heartbeat.retry import judge
@@ -64,8 +65,6 @@ _SLOW_ANSWER = 0.1
 """Seconds of round trip from which it may be our own loop that was slow."""
 _FIRST_LOOK = 1.0
 """Seconds after a ping until the kernel is first asked whether it was acknowledged."""
-_LEAST_SLEEP = 1.0
-"""Seconds of suspend that matter: less does no harm to a link."""
 
 # Which link's on_open hook the current task runs in: its sends go before the queued ones.
 _opening_link: ContextVar[tuple["Connection", int] | None] = ContextVar("opening_link", default=None)
@@ -179,7 +178,6 @@ class Connection:
         "_ready",
         "_senders",
         "_shown_url",
-        "_slept",
         "_stats",
         "_tasks",
         "_todo",
@@ -231,7 +229,6 @@ class Connection:
         self._performing = False
         self._todo: list[core.Action] = []
         self._alarm: Alarm | None = None  # none before the start
-        self._slept = slept()
         self._pinged_at = 0.0
         self._latency: float | None = None
         self._closers: list[asyncio.Task[Any] | None] = []  # tasks within close()
@@ -902,16 +899,20 @@ class Connection:
         else:
             self._alarm.cancel()
 
-    def _ring(self) -> None:
-        self._context.run(self._wake)
+    def _ring(self, has_slept: bool) -> None:
+        self._context.run(self._wake, has_slept)
 
-    def _wake(self) -> None:
+    def _wake(self, has_slept: bool) -> None:
         # To be late with a retry is allowed: a pacer calls back when it is this connection's turn.
-        if self._machine.state != core.WAITING or self.pacer is None or self.pacer(self._go_on):
-            self._go_on()
+        pacer = self.pacer if self._machine.state == core.WAITING else None
+        if pacer is None or pacer(partial(self._go_on, has_slept)):
+            self._go_on(has_slept)
 
-    def _go_on(self) -> None:
+    def _go_on(self, has_slept: bool) -> None:
         now = self._loop.time()
+        if has_slept:
+            # What was heard before lies before the sleep: all that has come since has come just now.
+            self._machine.shown(now)
         deadline = self._machine.deadline
         if deadline is not None and now >= deadline:
             self._bring_evidence(now)
@@ -922,17 +923,13 @@ class Connection:
         self._perform()
 
     def _bring_evidence(self, now: float) -> None:
-        """Tell the core what it cannot see: bytes not read yet, and that the machine slept."""
+        """Tell the core what it cannot see: bytes not read yet, and pings not acknowledged."""
         if self._link is not None:
             self._machine.heard(self._link.heard_at, self._machine.link)
         if self._link is not None and self._machine.state == core.PROBING:
             info = tcp_info(self._link.socket)
             if info is not None and info.unacked:
                 self._machine.unacknowledged(now, self._machine.link, info.retransmits, info.rto)
-        total = slept()
-        if total - self._slept > _LEAST_SLEEP:
-            self._machine.shown(now)
-        self._slept = total
 
     # Hooks and tasks
 

@@ -164,6 +164,7 @@ def test_a_heartbeat_takes_few_calls() -> None:
             if name.startswith(("Memory", "_Simulated", "Simulated", "_Selector")):
                 del counted.calls[name]
         assert counted.calls["Alarm.ring"] <= 2 * pings
-        assert counted.per(pings) <= 75, (pings, counted)
+        # A quarter of them look for a suspend every 2 s, once for all connections of the loop.
+        assert counted.per(pings) <= 75 + 24, (pings, counted)
 
     SimulatedClock().run(main())

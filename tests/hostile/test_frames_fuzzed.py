@@ -170,6 +170,15 @@ async def meet(chunks: list[bytes], then: str, engine: str) -> tuple[list[Messag
     """Let a connection meet a server that writes the chunks; return messages, the error, and the seconds."""
 
     async def handler(peer: Peer) -> None:
+        try:
+            await write(peer)
+        finally:
+            # Seen by us, its error is not logged when the stream is collected.
+            peer.writer.transport.abort()
+            with suppress(OSError):
+                await peer.writer.wait_closed()
+
+    async def write(peer: Peer) -> None:
         for number, chunk in enumerate(chunks):
             peer.write(chunk)
             # Some turns of the loop, so that chunks arrive apart.
