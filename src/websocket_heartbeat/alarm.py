@@ -35,6 +35,9 @@ class Alarm:
         loop = asyncio.get_running_loop()
         clock = _clocks.get(loop)
         if clock is None:
+            # A clock's timer refers to its loop: one that ended with alarms set would never be collected.
+            for closed in [other for other in _clocks if other.is_closed()]:
+                del _clocks[closed]
             clock = _clocks[loop] = _AlarmClock()
         self._clock = clock
         self._callback = callback
