@@ -1,10 +1,13 @@
 """Builds what the npm package in js/ ships: npm pack calls it, and so does `make js`."""
 
+import shutil
 import sys
 from pathlib import Path
 
 from websocket_heartbeat.cli.js import types
 from websocket_heartbeat.miniprogram.bundle import build
+
+ROOT = Path(__file__).parents[1]
 
 BOTH = {
     "index.js": """\
@@ -17,9 +20,14 @@ export { default } from "./miniprogram.mjs";
 export { default as WebsocketHeartbeatJs } from "./browser.mjs";
 """,
     "index.d.ts": """\
-export { default } from "./miniprogram";
-export * from "./miniprogram";
-export { default as WebsocketHeartbeatJs } from "./browser";
+export { default } from "./miniprogram.js";
+export * from "./miniprogram.js";
+export { default as WebsocketHeartbeatJs } from "./browser.js";
+""",
+    "index.d.mts": """\
+export { default } from "./miniprogram.mjs";
+export * from "./miniprogram.mjs";
+export { default as WebsocketHeartbeatJs } from "./browser.mjs";
 """,
 }
 
@@ -32,13 +40,15 @@ def main(package: Path) -> None:
     for target in ("miniprogram", "browser"):
         (dist / f"{target}.js").write_text(build("cjs", target))
         (dist / f"{target}.mjs").write_text(build("esm", target))
-        (dist / f"{target}.d.ts").write_text(types(target))
+        for suffix in (".d.ts", ".d.mts"):
+            (dist / f"{target}{suffix}").write_text(types(target))
     (dist / "websocket-heartbeat.min.js").write_text(build("iife", "browser", minify=True))
     for name, text in BOTH.items():
         (dist / name).write_text(text)
     # WeChat's build-npm copies this folder as it is.
     (copied / "index.js").write_text(build("cjs", "miniprogram", minify=True))
+    shutil.copyfile(ROOT / "LICENSE", package / "LICENSE")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "js")
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "js")

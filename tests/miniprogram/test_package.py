@@ -1,0 +1,198 @@
+"""The npm package, packed and installed as users get it: it loads wherever they load it, with its types."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.miniprogram.conftest import PACKAGES, Npm
+from tools import build_js
+
+from websocket_heartbeat.miniprogram.bundle import build
+
+SAMPLES = Path(__file__).parent / "types"
+
+PLATFORMS = {"strict": True, "noEmit": True, "target": "es2020", "lib": ["es2020", "dom"], "types": []}
+"""Compiler options of an app. With several platforms skipLibCheck, too: their types contradict each other."""
+
+
+@pytest.fixture(scope="module")
+def tarball(npm: Npm, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    source: Path = tmp_path_factory.mktemp("source")
+    for name in ("package.json", "README.md"):
+        shutil.copy(PACKAGES / name, source)
+    build_js.main(source)
+    # Not its prepack, which would build into the repository.
+    (packed,) = json.loads(npm("pack", "--json", "--ignore-scripts", cwd=source))
+    return source / str(packed["filename"])
+
+
+@pytest.fixture(scope="module")
+def project(npm: Npm, tarball: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's project in which the package is installed."""
+    directory: Path = tmp_path_factory.mktemp("project")
+    (directory / "package.json").write_text('{"private": true}')
+    npm("install", "--offline", "--no-audit", "--no-fund", str(tarball), cwd=directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def package(project: Path) -> Path:
+    return project / "node_modules" / "websocket-heartbeat"
+
+
+def run(node: str, project: Path, code: str, module: bool = False) -> str:
+    """Run the code in the project; return what it prints."""
+    file = project / ("main.mjs" if module else "main.cjs")
+    file.write_text(code)
+    done = subprocess.run([node, str(file)], cwd=project, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.strip()
+
+
+REJECTS = ".then(() => 'resolved', (error) => error.message).then(console.log)"
+
+
+def test_it_ships_what_its_manifest_names_and_nothing_else(package: Path) -> None:
+    manifest = json.loads((package / "package.json").read_text())
+    named = re.findall(r'"(?:\./)?(dist/[^"]+)"', json.dumps(manifest))
+    assert len(named) > 8
+    assert [name for name in named if not (package / name).is_file()] == []
+    assert manifest.get("dependencies", {}) == {}
+    assert {file.name for file in package.iterdir()} == {
+        "package.json",
+        "README.md",
+        "LICENSE",
+        "dist",
+        "miniprogram_dist",
+    }
+
+
+def test_require_gives_the_function_and_the_constructor(node: str, project: Path) -> None:
+    code = f"""
+    const WebsocketHeartbeat = require("websocket-heartbeat");
+    const {{ WebsocketHeartbeatJs }} = WebsocketHeartbeat;
+    if (WebsocketHeartbeat.default !== WebsocketHeartbeat) throw 1;
+    if (require("websocket-heartbeat/browser") !== WebsocketHeartbeatJs) throw 2;
+    try {{ new WebsocketHeartbeatJs({{}}); }} catch (error) {{ console.log(error.message); }}
+    WebsocketHeartbeat({{}}){REJECTS};
+    """
+    assert re.fullmatch("url must be .*\nminiprogram must be .*", run(node, project, code))
+
+
+def test_import_gives_the_function_and_the_constructor(node: str, project: Path) -> None:
+    code = f"""
+    import WebsocketHeartbeat, {{ WebsocketHeartbeatJs }} from "websocket-heartbeat";
+    import Page from "websocket-heartbeat/browser";
+    if (Page !== WebsocketHeartbeatJs) throw 1;
+    WebsocketHeartbeat({{}}){REJECTS};
+    """
+    assert run(node, project, code, module=True).startswith("miniprogram must be")
+
+
+@pytest.mark.parametrize("export", ["websocket-heartbeat", "websocket-heartbeat/browser"])
+def test_a_worker_without_window_loads_it(export: str, node: str, project: Path) -> None:
+    code = f"""
+    const {{ Worker }} = require("worker_threads");
+    const code = `
+        if (typeof window !== "undefined") throw new Error("this is a page");
+        require("worker_threads").parentPort.postMessage(typeof require({export!r}));`;
+    new Worker(code, {{ eval: true }}).on("message", console.log);
+    """
+    assert run(node, project, code) == "function"
+
+
+def test_a_script_tag_gives_a_page_the_constructor(node: str, project: Path, package: Path) -> None:
+    # As in a page: window is the global object, there is no module, and the host has the timers.
+    script = json.loads((package / "package.json").read_text())["unpkg"]
+    code = f"""
+    const page = {{ sockets: [], setTimeout, clearTimeout }};
+    page.self = page.window = page;
+    page.WebSocket = class {{ constructor(url) {{ page.sockets.push(url); }} close() {{}} }};
+    const script = require("fs").readFileSync({str(package / script)!r}, "utf8");
+    require("vm").runInNewContext(script, page);
+    const heartbeat = new page.WebsocketHeartbeatJs({{ url: "wss://example.com/" }});
+    console.log(heartbeat.state, page.sockets.join());
+    heartbeat.destroy();
+    """
+    assert run(node, project, code) == "connecting wss://example.com/"
+
+
+def test_the_folder_that_wechat_copies_is_complete_in_itself(
+    node: str, package: Path, tmp_path: Path
+) -> None:
+    folder = json.loads((package / "package.json").read_text())["miniprogram"]
+    copied = tmp_path / "miniprogram_npm" / "websocket-heartbeat"
+    shutil.copytree(package / folder, copied)
+    assert [file.name for file in copied.iterdir()] == ["index.js"]
+    assert (copied / "index.js").read_text() == build("cjs", "miniprogram", minify=True)
+    code = f"""
+    const WebsocketHeartbeat = require("./miniprogram_npm/websocket-heartbeat");
+    WebsocketHeartbeat({{ miniprogram: "wx" }}){REJECTS};
+    """
+    assert run(node, tmp_path, code).startswith("miniprogram must be")
+
+
+def compiled(node: str, packages: Path, project: Path, files: list[str], **options: object) -> str:
+    """Return what tsc says about files in the project."""
+    modules = project / "node_modules"
+    for package in packages.iterdir():
+        if not (modules / package.name).exists():
+            (modules / package.name).symlink_to(package)
+    config = {"compilerOptions": {**PLATFORMS, **options}, "files": files}
+    (project / "tsconfig.json").write_text(json.dumps(config))
+    tsc = [node, str(packages / "typescript" / "bin" / "tsc"), "-p", str(project), "--pretty", "false"]
+    return subprocess.run(tsc, cwd=project, capture_output=True, text=True, timeout=50).stdout
+
+
+def test_the_types_fit_every_platforms_own_types_and_refuse_mistakes(
+    node: str, packages: Path, project: Path
+) -> None:
+    sample = (SAMPLES / "sample.ts").read_text()
+    # Beside the sample, the sample without its marks: there every mistake is an error.
+    (project / "sample.ts").write_text(sample)
+    (project / "bare.ts").write_text(sample.replace("// @ts-expect-error", "// expected"))
+    said = compiled(
+        node,
+        packages,
+        project,
+        ["sample.ts", "bare.ts"],
+        module="esnext",
+        moduleResolution="bundler",
+        skipLibCheck=True,
+    )
+    wrong = {int(line) for line in re.findall(r"^bare\.ts\((\d+),", said, re.M)}
+    marked = {n for n, line in enumerate(sample.splitlines(), 2) if "@ts-expect-error" in line}
+    assert re.findall(r"^(?!bare\.ts).*error.*", said, re.M) == []
+    assert wrong == marked
+
+
+USE = """
+const host = { connectSocket() {} };
+export const task = WebsocketHeartbeat({ miniprogram: host, connectSocketParams: { url: "" } });
+export const page: WebsocketHeartbeatJs = new Page({ url: "" });
+task.then(({ state }) => state);
+"""
+
+ESM = """
+import WebsocketHeartbeat, { WebsocketHeartbeatJs } from "websocket-heartbeat";
+import Page from "websocket-heartbeat/browser";
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "module"),
+    [
+        ("module.mts", ESM + USE, "nodenext"),
+        ("script.cts", ESM + USE, "nodenext"),
+        ("old.ts", ESM.replace("/browser", "/dist/browser") + USE, "commonjs"),
+    ],
+)
+def test_node_and_older_compilers_find_the_types(
+    name: str, code: str, module: str, node: str, packages: Path, project: Path
+) -> None:
+    (project / name).write_text(code)
+    resolution = "node10" if module == "commonjs" else module
+    assert compiled(node, packages, project, [name], module=module, moduleResolution=resolution) == ""

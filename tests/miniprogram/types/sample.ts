@@ -1,0 +1,94 @@
+// Right and wrong uses of the package, as users write them, beside the types of every platform.
+/// <reference types="miniprogram-api-typings" />
+/// <reference types="@mini-types/my" />
+/// <reference types="@douyin-microapp/typings" />
+import Taro from "@tarojs/taro";
+import WebsocketHeartbeat, { CloseEvent, Options, ReconnectEvent, State, Task, WebsocketHeartbeatJs } from "websocket-heartbeat";
+import Page from "websocket-heartbeat/browser";
+
+declare const uni: { connectSocket(options: { url: string; complete: () => void }): unknown };
+
+export async function programs(token: () => string): Promise<Task[]> {
+    const connectSocketParams = { url: "wss://example.com/", header: { token: token() }, protocols: ["v1"] };
+    return [
+        await WebsocketHeartbeat({ miniprogram: wx, connectSocketParams }),
+        await WebsocketHeartbeat({ miniprogram: my, connectSocketParams: { ...connectSocketParams, multiple: true } }),
+        await WebsocketHeartbeat({ miniprogram: tt, connectSocketParams }),
+        await WebsocketHeartbeat({ miniprogram: Taro, connectSocketParams }),
+        await WebsocketHeartbeat({ miniprogram: uni, connectSocketParams }),
+        await WebsocketHeartbeat({
+            miniprogram: wx,
+            connectSocketParams: () => ({ url: () => "wss://example.com/?" + token() }),
+            pingTimeout: 15000,
+            pongTimeout: 10000,
+            reconnectTimeout: 2000,
+            maxReconnectTimeout: 60000,
+            pingMsg: () => new ArrayBuffer(1),
+            repeatLimit: null,
+            openTimeout: 10000,
+            stableAfter: 30000,
+            sendQueue: 0,
+        }),
+    ];
+}
+
+export function task(task: Task): string {
+    task.onOpen = () => undefined;
+    task.onMessage = ({ data, native }) => console.log(data, native);
+    task.onClose = (event: CloseEvent) => console.log(event.code, event.reason);
+    task.onError = ({ errMsg }) => console.log(errMsg.length);
+    task.onReconnect = ({ attempt, delay, reason }: ReconnectEvent) => console.log(attempt + delay, reason);
+    task.onState = (state: State) => console.log(state === "waiting");
+    task.onGiveUp = null;
+    const isAccepted: boolean = task.send({ data: "text", success: () => undefined, fail: (error) => error });
+    task.close();
+    task.close({ code: 3000, reason: "leaving" });
+    task.reconnect();
+    task.destroy();
+    const limit: number | null = task.opts.repeatLimit;
+    return `${task.state} ${task.repeat + 1} ${task.forbidReconnect === isAccepted} ${limit}`;
+}
+
+export function page(): boolean {
+    const same: WebsocketHeartbeatJs = new Page({ url: "wss://example.com/" });
+    const heartbeat = new WebsocketHeartbeatJs({ url: () => "wss://example.com/", protocols: ["v1"], pingMsg: "p" });
+    heartbeat.onopen = (event: Event) => console.log(event.type, same.state);
+    heartbeat.onmessage = (event: MessageEvent) => console.log(event.data);
+    heartbeat.onclose = ({ code, reason }) => console.log(code, reason);
+    heartbeat.onreconnect = ({ attempt }) => console.log(attempt);
+    heartbeat.onstate = (state) => console.log(state === "open");
+    heartbeat.close(1000, "leaving");
+    const native: WebSocket | null = heartbeat.ws;
+    return heartbeat.send(new Uint8Array(1)) && heartbeat.send(new Blob([])) && native !== null;
+}
+
+export async function mistakes(): Promise<void> {
+    const connectSocketParams = { url: "wss://example.com/" };
+    // @ts-expect-error: the host itself, not its name
+    const task = await WebsocketHeartbeat({ miniprogram: "wx", connectSocketParams });
+    // @ts-expect-error: there is no host
+    await WebsocketHeartbeat({ connectSocketParams });
+    // @ts-expect-error: there is no url
+    await WebsocketHeartbeat({ miniprogram: wx, connectSocketParams: {} });
+    // @ts-expect-error: a number of milliseconds, not a text
+    await WebsocketHeartbeat({ miniprogram: wx, connectSocketParams, pingTimeout: "15s" });
+    // @ts-expect-error: no option is called that
+    await WebsocketHeartbeat({ miniprogram: wx, connectSocketParams, pingTimeOut: 15000 });
+    // @ts-expect-error: it is a promise
+    WebsocketHeartbeat({ miniprogram: wx, connectSocketParams }).onOpen = null;
+    // @ts-expect-error: send takes an object, as the host's own
+    task.send("text");
+    // @ts-expect-error: only the library counts
+    task.repeat = 0;
+    // @ts-expect-error: no state is called that
+    task.onState = (state) => state === "lost";
+    // @ts-expect-error: hooks of a mini program are in camel case
+    task.onopen = () => undefined;
+    // @ts-expect-error: it is a class
+    WebsocketHeartbeatJs({ url: "wss://example.com/" });
+    // @ts-expect-error: there is no url
+    new WebsocketHeartbeatJs({});
+    const options: Options = { miniprogram: my, connectSocketParams };
+    // @ts-expect-error: a page has no host
+    new WebsocketHeartbeatJs(options);
+}
