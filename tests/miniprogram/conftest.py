@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.miniprogram.real_hosts import HOSTS, bundle
 
 from websocket_heartbeat.miniprogram.bundle import Format, Target, build
 
@@ -99,6 +100,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if {"npm", "packages", "real_hosts"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.timeout(INSTALLING))
+
+
+@pytest.fixture(scope="session")
+def real_hosts(node: str, npm: Npm, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the bundles of real hosts; see real_hosts.py."""
+    directory: Path = tmp_path_factory.mktemp("hosts")
+    bundle(node, installed(npm, HOSTS), directory)
+    return directory
 
 
 @pytest.fixture(scope="session", params=["plain", "minified"])

@@ -1,0 +1,166 @@
+"""The built file on Taro's and uni-app's own code, in Node, against our server over bad networks."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.miniprogram.real_hosts import HOSTS
+
+from websocket_heartbeat.miniprogram.bundle import build
+from websocket_heartbeat.server import Peer, serve
+from websocket_heartbeat.testing import FaultProxy
+
+KINDS = ["wx", "taro-h5", "taro-mini", "uni-h5"]
+
+QUICK = {"pingTimeout": 300, "pongTimeout": 1000, "reconnectTimeout": 100, "openTimeout": 3000}
+
+PATIENCE = 30
+"""Seconds that anything may take."""
+
+
+class Program:
+    """A program in Node that uses the library; `told` is what it was told so far."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.told: list[list[Any]] = []
+
+    async def until(self, *wanted: Any) -> list[Any]:
+        """Wait until the program is told something that begins so; return it."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(PATIENCE):
+            while line := await self.process.stdout.readline():
+                event = json.loads(line)
+                self.told.append(event)
+                if event[: len(wanted)] == list(wanted):
+                    return list(event)
+        raise AssertionError(f"{wanted} was never told: {self.told}")
+
+    def order(self, **order: Any) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(order).encode() + b"\n")
+
+    async def ended(self) -> str:
+        """Wait until the program ends by itself, as it does when no timer and no socket is left."""
+        async with asyncio.timeout(PATIENCE):
+            out, err = await self.process.communicate()
+        self.told += [json.loads(line) for line in out.decode().splitlines()]
+        assert self.process.returncode == 0
+        return err.decode()
+
+
+Start = Callable[..., contextlib.AbstractAsyncContextManager[Program]]
+
+
+@pytest.fixture(scope="module")
+def start(node: str, real_hosts: Path) -> Start:
+    library = real_hosts / "websocket-heartbeat.js"
+    library.write_text(build("cjs", "miniprogram", minify=True))
+
+    @contextlib.asynccontextmanager
+    async def start(kind: str, url: str) -> AsyncIterator[Program]:
+        about = {
+            "library": str(library),
+            "kind": kind,
+            "bundles": str(real_hosts),
+            "modules": str(HOSTS / "node_modules"),
+            "url": url,
+            "options": QUICK,
+        }
+        pipe = asyncio.subprocess.PIPE
+        script = Path(__file__).parent / "node" / "real.js"
+        process = await asyncio.create_subprocess_exec(
+            node, str(script), json.dumps(about), stdin=pipe, stdout=pipe, stderr=pipe
+        )
+        try:
+            yield Program(process)
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+
+    return start
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_messages_and_heartbeats_pass_and_closing_leaves_nothing(kind: str, start: Start) -> None:
+    left: asyncio.Queue[tuple[int | None, str]] = asyncio.Queue()
+
+    def gone(peer: Peer, code: int | None, reason: str) -> None:
+        left.put_nowait((code, reason))
+
+    async def main() -> None:
+        async with (
+            serve(on_close=gone) as server,
+            FaultProxy("127.0.0.1", server.port) as proxy,
+            start(kind, proxy.url()) as program,
+        ):
+            await program.until("open")
+            program.order(send="hello")
+            assert await program.until("message") == ["message", "hello"]
+            for _ in range(3):
+                await program.until("state", "probing")
+                await program.until("message", "heartbeat")
+            program.order(close={"code": 3000, "reason": "leaving"})
+            await program.ended()
+            assert ["state", "closed"] in program.told
+            assert not [event for event in program.told if event[0] == "reconnect"]
+            assert proxy.connections_accepted == 1
+            code, _ = await left.get()
+            # Taro's h5 lets the browser close without a code.
+            assert code == (None if kind == "taro-h5" else 3000)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_server_that_restarts_is_found_again(kind: str, start: Start) -> None:
+    async def main() -> None:
+        async with serve() as first:
+            async with FaultProxy("127.0.0.1", first.port) as proxy, start(kind, proxy.url()) as program:
+                await program.until("open")
+                first.abort()
+                await program.until("close")
+                # Nobody listens there for a while.
+                await program.until("reconnect", 2)
+                program.order(send="meanwhile")
+                async with serve() as second:
+                    proxy.retarget("127.0.0.1", second.port)
+                    await program.until("open")
+                    assert await program.until("message") == ["message", "meanwhile"]
+                    await second.close()
+                    _, code, _ = await program.until("close")
+                    # Taro's h5 says so of every end.
+                    assert code == (1006 if kind == "taro-h5" else 1001)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_frozen_link_is_noticed_and_replaced_by_one_that_works(kind: str, start: Start) -> None:
+    async def main() -> None:
+        async with (
+            serve() as server,
+            FaultProxy("127.0.0.1", server.port) as proxy,
+            start(kind, proxy.url()) as program,
+        ):
+            await program.until("open")
+            proxy.freeze()
+            await program.until("state", "probing")
+            await program.until("close")
+            await program.until("reconnect", 1)
+            # What was frozen in stays there; only new connections are well.
+            proxy.disconnect()
+            proxy.heal()
+            await program.until("open")
+            program.order(send="again")
+            assert await program.until("message") == ["message", "again"]
+            program.order(close={})
+            await program.ended()
+            assert proxy.connections_accepted >= 2
+
+    asyncio.run(main())
