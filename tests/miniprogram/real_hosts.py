@@ -1,4 +1,4 @@
-"""Bundles the hosts of Taro and uni-app, as their own build tools would, for tests in Node and in a browser."""
+"""Bundles the hosts of Taro and uni-app, as their own tools would, for tests in Node and in browsers."""
 
 import subprocess
 from pathlib import Path

@@ -120,22 +120,25 @@ def test_messages_and_heartbeats_pass_and_closing_leaves_nothing(kind: str, star
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_server_that_restarts_is_found_again(kind: str, start: Start) -> None:
     async def main() -> None:
-        async with serve() as first:
-            async with FaultProxy("127.0.0.1", first.port) as proxy, start(kind, proxy.url()) as program:
+        async with (
+            serve() as first,
+            FaultProxy("127.0.0.1", first.port) as proxy,
+            start(kind, proxy.url()) as program,
+        ):
+            await program.until("open")
+            first.abort()
+            await program.until("close")
+            # Nobody listens there for a while.
+            await program.until("reconnect", 2)
+            program.order(send="meanwhile")
+            async with serve() as second:
+                proxy.retarget("127.0.0.1", second.port)
                 await program.until("open")
-                first.abort()
-                await program.until("close")
-                # Nobody listens there for a while.
-                await program.until("reconnect", 2)
-                program.order(send="meanwhile")
-                async with serve() as second:
-                    proxy.retarget("127.0.0.1", second.port)
-                    await program.until("open")
-                    assert await program.until("message") == ["message", "meanwhile"]
-                    await second.close()
-                    _, code, _ = await program.until("close")
-                    # Taro's h5 says so of every end.
-                    assert code == (1006 if kind == "taro-h5" else 1001)
+                assert await program.until("message") == ["message", "meanwhile"]
+                await second.close()
+                _, code, _ = await program.until("close")
+                # Taro's h5 says so of every end.
+                assert code == (1006 if kind == "taro-h5" else 1001)
 
     asyncio.run(main())
 

@@ -1,0 +1,79 @@
+"""Finds Chromium, or installs Debian's where that may be done, and opens pages in it."""
+
+import asyncio
+import contextlib
+import functools
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+_FLAGS: Final = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+_NAMES: Final = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+
+
+@functools.cache
+def executable() -> str:
+    """Return the path of Chromium, installed if need be; else skip the test, but fail it in CI."""
+    found = _found()
+    reason = "there is no Chromium, and only root on Debian may install it"
+    if found is None and hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get"):
+        install = "apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium"
+        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        done = subprocess.run(["sh", "-c", install], env=quiet, capture_output=True, text=True, timeout=280)
+        found = _found()
+        reason = f"there is no Chromium, and apt-get cannot install it: {done.stderr[-500:]}"
+    if found is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
+
+
+def _found() -> str | None:
+    return next(filter(None, map(shutil.which, _NAMES)), None)
+
+
+@contextlib.asynccontextmanager
+async def opened(files: dict[str, str], profile: Path) -> AsyncIterator[tuple[Any, list[str]]]:
+    """Open index.html of `files`, served by name; yield Playwright's page, and the errors nobody caught."""
+    from playwright.async_api import async_playwright
+
+    server = await asyncio.start_server(functools.partial(_answer, files), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, async_playwright() as playwright:
+        context = await playwright.chromium.launch_persistent_context(
+            profile, executable_path=executable(), args=list(_FLAGS), headless=True
+        )
+        try:
+            page = await context.new_page()
+            errors: list[str] = []
+            page.on("pageerror", lambda error: errors.append(str(error)))
+            await page.goto(f"http://127.0.0.1:{port}/index.html")
+            yield page, errors
+        finally:
+            await context.close()
+
+
+async def _answer(files: dict[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        request = await reader.readuntil(b"\r\n\r\n")
+        name = request.split(b" ")[1].decode().lstrip("/")
+        body = files.get(name, "").encode()
+        kind = "text/html" if name.endswith(".html") else "text/javascript"
+        head = f"HTTP/1.1 {200 if name in files else 404} .\r\nContent-Type: {kind}; charset=utf-8\r\n"
+        writer.write(f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
+        await writer.drain()
+    writer.close()

@@ -1,0 +1,207 @@
+"""The built files in Chromium, on pages, against our server over bad networks."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.miniprogram.chromium import executable, opened
+
+from websocket_heartbeat.miniprogram.bundle import Target, build
+from websocket_heartbeat.server import Peer, serve
+from websocket_heartbeat.testing import FaultProxy
+
+pytestmark = pytest.mark.timeout(300)
+
+KINDS = ["page", "taro-h5", "uni-h5"]
+
+PING, PONG, RETRY = 1000, 1000, 200
+"""Milliseconds."""
+
+SLACK = 10_000
+"""Milliseconds that a busy machine may need; Chromium's own patience with a closing link is 60 s."""
+
+PROGRAM = (
+    """
+const options = { pingTimeout: PING, pongTimeout: PONG, reconnectTimeout: RETRY, openTimeout: 5000 };
+const told = [];
+const tell = (...words) => told.push([performance.now(), ...words]);
+const url = new URLSearchParams(location.search).get("url");
+let heartbeat;
+
+function begin(kind, url) {
+    if (kind === "page") {
+        heartbeat = new WebsocketHeartbeatJs({ url, ...options });
+        heartbeat.onopen = () => tell("open");
+        heartbeat.onmessage = ({ data }) => tell("message", data);
+        heartbeat.onclose = ({ code }) => tell("close", code);
+        heartbeat.onreconnect = () => tell("reconnect");
+        heartbeat.onstate = (state) => tell("state", state);
+        return;
+    }
+    const miniprogram = kind === "taro-h5" ? Taro : uni;
+    WebsocketHeartbeat({ miniprogram, connectSocketParams: { url }, ...options }).then((task) => {
+        heartbeat = task;
+        task.onOpen = () => tell("open");
+        task.onMessage = ({ data }) => tell("message", data);
+        task.onClose = ({ code }) => tell("close", code);
+        task.onReconnect = () => tell("reconnect");
+        task.onState = (state) => tell("state", state);
+    });
+}
+
+function send(data) {
+    heartbeat.send(heartbeat.socketTask ? { data } : data);
+}
+
+// Resolves with the first thing told from number `first` on that begins with `words`.
+async function until(first, ...words) {
+    for (;;) {
+        const found = told.slice(first).find((event) => words.every((word, n) => event[n + 1] === word));
+        if (found) return found;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+}
+""".replace("PING", str(PING))
+    .replace("PONG", str(PONG))
+    .replace("RETRY", str(RETRY))
+)
+
+
+@contextlib.asynccontextmanager
+async def page_of(kind: str, url: str, bundles: Path, profile: Path) -> AsyncIterator["Program"]:
+    target: Target = "browser" if kind == "page" else "miniprogram"
+    scripts = {"library.js": build("iife", target, minify=True)}
+    if kind != "page":
+        scripts["host.js"] = (bundles / f"{kind}.js").read_text()
+    tags = "".join(f"<script src={name}></script>" for name in scripts)
+    html = f"<!doctype html><title>{kind}</title><script>window.__uniConfig = {{}}</script>{tags}"
+    files = {**scripts, "program.js": PROGRAM, "index.html": f"{html}<script src=program.js></script>"}
+    async with opened(files, profile) as (page, errors):
+        program = Program(page)
+        await program.run("([kind, url]) => begin(kind, url)", [kind, url])
+        yield program
+        assert errors == []
+
+
+class Program:
+    """The program of a page."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        self.seen = 0
+
+    async def until(self, *words: Any) -> list[Any]:
+        """Wait until the page is told this, after what was asked for before; return it, with its time."""
+        found: list[Any] = await self.run(
+            """async ([first, words]) => {
+                const found = await until(first, ...words);
+                return [told.indexOf(found), ...found];
+            }""",
+            [self.seen, list(words)],
+        )
+        self.seen = found[0] + 1
+        return found[1:]
+
+    async def run(self, code: str, argument: object = None) -> Any:
+        """Run code in the page; return what it returns, or what its promise becomes."""
+        return await self.page.evaluate(code, argument)
+
+    async def now(self) -> float:
+        return float(await self.run("performance.now()"))
+
+    async def send(self, data: str) -> None:
+        await self.run("data => send(data)", data)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def chromium() -> str:
+    return executable()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_page_recovers_from_a_half_open_link_and_a_restart_and_closes(
+    kind: str, real_hosts: Path, tmp_path: Path
+) -> None:
+    left: asyncio.Queue[str] = asyncio.Queue()
+
+    def gone(peer: Peer, code: int | None, reason: str) -> None:
+        left.put_nowait(reason)
+
+    async def main() -> None:
+        async with (
+            asyncio.timeout(200),
+            serve() as server,
+            serve(on_close=gone) as second,
+            FaultProxy("127.0.0.1", server.port) as proxy,
+            page_of(kind, proxy.url(), real_hosts, tmp_path) as program,
+        ):
+            await program.until("open")
+            await program.send("hello")
+            await program.until("message", "hello")
+            for _ in range(2):
+                await program.until("state", "probing")
+                await program.until("message", "heartbeat")
+            # What is frozen in stays there; whoever connects anew is well.
+            frozen = await program.now()
+            proxy.freeze()
+            await program.until("state", "probing")
+            lost, *_ = await program.until("reconnect")
+            assert lost - frozen < PING + PONG + SLACK
+            proxy.thaw()
+            recovered, *_ = await program.until("open")
+            assert recovered - frozen < PING + PONG + RETRY + SLACK
+
+            server.abort()
+            await program.until("close")
+            proxy.retarget("127.0.0.1", second.port)
+            await program.until("open")
+            await program.send("again")
+            await program.until("message", "again")
+            before = proxy.connections_accepted
+            await program.run("heartbeat.close()")
+            await program.until("state", "closed")
+            await left.get()
+            # Long enough for a retry, if there were one.
+            await program.run(f"new Promise((done) => setTimeout(done, {5 * RETRY}))")
+            assert proxy.connections_accepted == before
+
+    asyncio.run(main())
+
+
+def test_the_original_still_waits_for_its_half_open_link_when_ours_has_a_new_one(
+    real_hosts: Path, packages: Path, tmp_path: Path
+) -> None:
+    original = (packages / "websocket-heartbeat-js/dist/index.js").read_text()
+
+    async def main() -> None:
+        async with (
+            asyncio.timeout(200),
+            serve() as server,
+            FaultProxy("127.0.0.1", server.port) as proxy,
+            FaultProxy("127.0.0.1", server.port) as other,
+            page_of("page", proxy.url(), real_hosts, tmp_path) as program,
+        ):
+            # It would take the global name of ours.
+            make = (
+                "window.original = new library({ url, ...options }); original.onopen = () => tell('opened');"
+            )
+            code = f"const module = {{ exports: {{}} }}; const exports = module.exports; {original}"
+            take = "const library = module.exports.default || module.exports;"
+            await program.run(f"(url) => {{ {code}; {take} {make} }}", other.url())
+            await program.until("opened")
+            proxy.freeze()
+            other.freeze()
+            await program.until("reconnect")
+            proxy.thaw()
+            await program.until("open")
+            # Its heartbeat has given the link up, too, and asked the browser to close it.
+            await program.page.wait_for_function("original.ws.readyState === WebSocket.CLOSING")
+            await program.run(f"new Promise((done) => setTimeout(done, {5 * RETRY}))")
+            assert await program.run("original.ws.readyState") == 2
+            assert other.connections_accepted == 1
+            assert proxy.connections_accepted > 1
+
+    asyncio.run(main())
