@@ -764,6 +764,8 @@ class Connection:
             self._latency = self._answered_at(now) - self._pinged_at
             self._blocked_for = 0.0
             self._machine.heard(now, self._machine.link)
+            if self._alarm is not None:
+                self._alarm.cancel()  # set for much earlier, to look for the answer
             self._perform()
 
     def _answered_at(self, now: float) -> float:

@@ -16,6 +16,9 @@ _TCP_INFO = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else No
 TELLS = _TCP_INFO is not None
 """Whether this system's kernel tells at all."""
 
+_GRAIN = 0.004
+"""Seconds of a jiffy at 250 Hz, in which the kernel counts."""
+
 _SIZE = 192
 # state, ca_state, retransmits, probes, backoff, options, wscale, flags; then 24 unsigned ints, from rto to
 # total_retrans; then pacing_rate, max_pacing_rate, bytes_acked, bytes_received.
@@ -74,7 +77,10 @@ def tcp_info(sock: Socket | None) -> TcpInfo | None:
 
 
 def since_data(sock: Socket | None) -> float | None:
-    """Return the seconds since bytes last arrived on the socket, read or not; None where nobody tells."""
+    """Return the seconds since bytes last arrived on the socket, read or not; None where nobody tells.
+
+    Rounded up to the kernel's grain, so that the moment does not creep forward from look to look.
+    """
     if _TCP_INFO is None or sock is None:
         return None
     try:
@@ -84,7 +90,7 @@ def since_data(sock: Socket | None) -> float | None:
     if len(raw) < _LAST_DATA_RECV_OFFSET + 4:
         return None
     milliseconds: int = _LAST_DATA_RECV.unpack_from(raw, _LAST_DATA_RECV_OFFSET)[0]
-    return milliseconds / 1e3
+    return milliseconds / 1e3 + _GRAIN
 
 
 def slept() -> float:
