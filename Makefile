@@ -2,11 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# What a user has, and what a developer has besides.
+INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench docs js soak mutation clean
+.PHONY: demo test lint bench torture soak mutation docs js clean
 
-demo: $(READY)
+demo: $(INSTALLED)
 	$(BIN)/websocket-heartbeat demo
 
 test: lint
@@ -21,22 +23,32 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks
 
+torture: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group torture
+	$(BIN)/python -m benchmarks.torture
+
+soak: $(READY)
+	$(BIN)/python -m benchmarks.soak
+
+mutation: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group mutation
+	$(BIN)/python tools/mutation.py
+
 docs: $(READY)
 	$(BIN)/python tools/state_diagram.py
 
 js: $(READY)
 	$(BIN)/python tools/build_js.py
 
-soak: $(READY)
-	$(BIN)/python -m benchmarks.soak
-
-mutation: $(READY)
-	sh tools/mutation.sh $(VENV)
-
 clean:
-	rm -rf $(VENV) dist build .coverage .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache mutants js/dist js/miniprogram_dist js/node_modules
+	rm -rf $(VENV) dist build .coverage .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
+		mutants js/dist js/miniprogram_dist js/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(READY): pyproject.toml tools/setup.sh
-	sh tools/setup.sh "$(PYTHON)" $(VENV)
+$(INSTALLED): pyproject.toml tools/setup.sh
+	sh tools/setup.sh "$(PYTHON)" $(VENV) --editable ".[cli]"
 	touch $@
+
+$(READY): pyproject.toml tools/setup.sh
+	sh tools/setup.sh "$(PYTHON)" $(VENV) --editable ".[cli,testing]" --group dev
+	touch $(INSTALLED) $@

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Creates the virtual environment that every make target uses: setup.sh PYTHON VENV
+# Creates the virtual environment that every make target uses: setup.sh PYTHON VENV WHAT-TO-INSTALL...
 set -eu
 python=$1
 venv=$2
+shift 2
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
     echo "websocket-heartbeat needs Python 3.11 or newer; $python is $("$python" --version 2>&1)." >&2
@@ -23,4 +24,4 @@ fi
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 # --group needs pip 25.1.
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable ".[cli,testing]" --group dev
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
