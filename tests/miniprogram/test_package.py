@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.miniprogram.conftest import PACKAGES, Npm
+from tests.miniprogram.test_faults import FAULTS
 from tools import build_js
 
 from websocket_heartbeat.miniprogram.bundle import build
@@ -196,3 +197,31 @@ def test_node_and_older_compilers_find_the_types(
     (project / name).write_text(code)
     resolution = "node10" if module == "commonjs" else module
     assert compiled(node, packages, project, [name], module=module, moduleResolution=resolution) == ""
+
+
+README = (PACKAGES / "README.md").read_text()
+
+
+def test_the_readme_has_a_line_for_every_fault_that_is_tested() -> None:
+    assert re.findall(r"^\| ([BJ]\d+) \|", README, re.M) == FAULTS
+
+
+@pytest.mark.parametrize("code", re.findall(r"^```js\n(.*?)^```", README, re.M | re.S))
+def test_the_readmes_samples_are_javascript_and_name_what_there_is(
+    code: str, node: str, packages: Path, project: Path
+) -> None:
+    file = "readme.ts"
+    platform = '/// <reference types="miniprogram-api-typings" />\n'
+    (project / file).write_text(platform + code)
+    options = {"module": "nodenext", "moduleResolution": "nodenext", "skipLibCheck": True}
+    assert compiled(node, packages, project, [file], **options) == ""
+
+
+def test_the_readme_lists_every_option_and_its_default() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| (\S*) ?\|", README.partition("## Options")[2], re.M))
+    types = (PACKAGES.parent / "src/websocket_heartbeat/miniprogram/javascript/miniprogram.d.ts").read_text()
+    options = re.search(r"interface Options \{(.*?)\n\}", types, re.S)
+    assert options is not None
+    assert set(re.findall(r"^  (\w+)\??:", options[1], re.M)) <= set(rows)
+    for default, name in re.findall(r"Default (\d+)\. \*/\n  (\w+)\?:", options[1]):
+        assert rows[name] == default
