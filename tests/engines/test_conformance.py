@@ -529,17 +529,21 @@ def test_a_message_above_max_size_ends_the_link(engine: Engine, run: Run, data: 
     closes: list[int | None] = []
 
     async def handler(peer: Peer) -> None:
+        peer.write(frame(peers.TEXT, b"first"))
+        await peer.read_frame()
         peer.write(frame(peers.TEXT, b"before") + data)
         closes.append((await peer.read_frame()).close_code)
         await peer.gone()
 
     async def main() -> None:
         async with ws_server(handler) as server:
-            _, recorder = await opened(engine, server.url(), max_size=1000)
+            link, recorder = await opened(engine, server.url(), max_size=1000)
+            await recorder.until(lambda: recorder.messages)
+            link.ping()
             closure = await recorder.closure()
             assert isinstance(closure.error, MessageTooBig)
             assert "max_size=1000" in str(closure.error)
-            assert recorder.messages == ["before"]
+            assert recorder.messages == ["first", "before"]
             await eventually(lambda: closes)
             assert closes == [1009]
 
@@ -614,6 +618,7 @@ BATCHES = {
     "ends with a ping": (frame(peers.TEXT, b"a") + frame(peers.PING), ["a", "batch"]),
     "ends with a pong": (frame(peers.TEXT, b"a") + frame(peers.PONG), ["a", "pong", "batch"]),
     "ends with a fragment": (frame(peers.TEXT, b"a") + frame(peers.TEXT, b"b", fin=False), ["a", "batch"]),
+    "holds no whole frame": (frame(peers.TEXT, b"bcd")[:3], []),
     "ends within a frame": (frame(peers.TEXT, b"a") + frame(peers.TEXT, b"bcd")[:3], ["a", "batch"]),
     "ends with a close": (
         frame(peers.TEXT, b"a") + close_frame(1000),
@@ -629,13 +634,17 @@ def test_a_batch_ends_exactly_once_after_its_last_message(
     engine: Engine, run: Run, data: bytes, log: list[object]
 ) -> None:
     async def handler(peer: Peer) -> None:
-        await peer.reader.readexactly(1)
+        peer.write(frame(peers.TEXT, b"first"))
+        await peer.read_frame()
         peer.write(data)
         await peer.gone()
 
     async def main() -> None:
         async with ws_server(handler) as server:
             link, recorder = await opened(engine, server.url())
+            await recorder.until(lambda: recorder.batches)
+            assert recorder.log == ["first", "batch"]
+            recorder.log.clear()
             link.ping()
             await recorder.until(lambda: len(recorder.log) >= len(log))
             # What would come too much would come in the next turns.
@@ -905,6 +914,8 @@ def test_a_violation_ends_the_link_and_names_its_code(engine: Engine, run: Run, 
     closes: list[int | None] = []
 
     async def handler(peer: Peer) -> None:
+        peer.write(frame(peers.TEXT, b"first"))
+        await peer.read_frame()
         peer.write(frame(peers.TEXT, b"before") + data + frame(peers.TEXT, b"after"))
         closes.append((await peer.read_frame()).close_code)
         peer.write(frame(peers.TEXT, b"after"))
@@ -912,7 +923,10 @@ def test_a_violation_ends_the_link_and_names_its_code(engine: Engine, run: Run, 
 
     async def main() -> None:
         async with ws_server(handler) as server:
-            _, recorder = await opened(engine, server.url())
+            link, recorder = await opened(engine, server.url())
+            # In a read of its own, so that it is not the first of the link.
+            await recorder.until(lambda: recorder.messages)
+            link.ping()
             closure = await recorder.closure()
             assert isinstance(closure.error, ProtocolViolation)
             assert closure.error.code in codes
@@ -921,7 +935,7 @@ def test_a_violation_ends_the_link_and_names_its_code(engine: Engine, run: Run, 
             assert closes == [closure.error.code]
             for _ in range(20):
                 await asyncio.sleep(0)
-            assert recorder.messages == ["before"]
+            assert recorder.messages == ["first", "before"]
             assert len(recorder.closures) == 1
 
     run(main())
@@ -1062,15 +1076,15 @@ def test_a_link_ends_at_once_even_when_its_write_buffer_is_full(
 
 
 def test_pings_of_a_server_that_does_not_read_do_not_fill_our_memory(engine: Engine, run: Run) -> None:
-    sent = asyncio.Event()
+    stuck = asyncio.Event()
 
     async def handler(peer: Peer) -> None:
+        await stuck.wait()
         pings = frame(peers.PING, b"x" * 125) * 1000
         for _ in range(30):
             peer.write(pings)
             await peer.writer.drain()
         peer.write(frame(peers.TEXT, b"end"))
-        sent.set()
         await asyncio.sleep(PATIENCE)
 
     async def main() -> None:
@@ -1078,6 +1092,7 @@ def test_pings_of_a_server_that_does_not_read_do_not_fill_our_memory(engine: Eng
             link, recorder = await opened(engine, server.url())
             await fill(link)
             before = link.buffered
+            stuck.set()
             await recorder.until(lambda: recorder.messages)
             assert link.buffered - before < 4 * WRITE_LIMIT
             link.abort()

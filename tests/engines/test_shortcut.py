@@ -76,19 +76,24 @@ def test_cuts_change_nothing(run: Run, seed: int) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535, 65_536])
 @pytest.mark.parametrize("limit", [10, 125, 126, 65_536])
-def test_the_limit_holds_at_every_size_of_header(run: Run, size: int, limit: int) -> None:
+@pytest.mark.parametrize("kind", [peers.TEXT, peers.BINARY], ids=["text", "binary"])
+def test_the_limit_holds_at_every_size_of_header(run: Run, size: int, limit: int, kind: int) -> None:
     async def handler(peer: Peer) -> None:
-        peer.write(frame(peers.TEXT, b"first") + frame(peers.BINARY, b"x" * size))
+        peer.write(frame(peers.TEXT, b"first"))
+        await peer.read_frame()
+        peer.write(frame(kind, b"x" * size))
         await peer.gone()
 
     async def main() -> None:
         async with ws_server(handler) as server:
             recorder = Recorder()
             await PicowsEngine().open(OpenRequest(server.url(), max_size=limit), recorder)
+            assert recorder.link is not None
+            await recorder.until(lambda: recorder.messages)
+            recorder.link.ping()
             if size <= limit:
                 await recorder.until(lambda: len(recorder.messages) == 2)
-                assert recorder.messages == ["first", b"x" * size]
-                assert recorder.link is not None
+                assert recorder.messages[1] == ("x" * size if kind == peers.TEXT else b"x" * size)
                 recorder.link.abort()
             else:
                 await recorder.closure()
@@ -100,6 +105,7 @@ def test_the_limit_holds_at_every_size_of_header(run: Run, size: int, limit: int
 @pytest.mark.parametrize("header", [b"\x81\x7e\x00\x05", b"\x81\x7f" + bytes(7) + b"\x05"])
 def test_a_length_longer_than_need_be_is_refused(run: Run, header: bytes) -> None:
     async def handler(peer: Peer) -> None:
+        peer.write(frame(peers.TEXT, b"warm"))
         await peer.read_frame()
         peer.write(frame(peers.TEXT, b"first") + header + b"hello")
         await peer.gone()
@@ -109,9 +115,30 @@ def test_a_length_longer_than_need_be_is_refused(run: Run, header: bytes) -> Non
             recorder = Recorder()
             await PicowsEngine().open(OpenRequest(server.url(), max_size=1000), recorder)
             assert recorder.link is not None
+            await recorder.until(lambda: recorder.messages)
             recorder.link.ping()
             closure = await recorder.closure()
             assert getattr(closure.error, "code", None) == 1002
-            assert recorder.messages == ["first"]
+            assert recorder.messages == ["warm", "first"]
+
+    run(main())
+
+
+def test_the_first_read_may_end_far_into_a_large_frame(run: Run) -> None:
+    large = frame(peers.BINARY, b"x" * 200_000)
+    data = frame(peers.TEXT, b"one") + large + frame(peers.TEXT, b"two")
+
+    async def main() -> None:
+        # Longer than the buffer of picows, which therefore takes it in several pieces.
+        async with ws_server(peers.hang) as server:
+            recorder = Recorder()
+            await PicowsEngine().open(OpenRequest(server.url(), max_size=1 << 20), recorder)
+            link: Any = recorder.link
+            protocol = link.native.underlying_transport.get_protocol()
+            for piece in (data[:50_000], data[50_000:100_000], data[100_000:150_000], data[150_000:]):
+                protocol.get_buffer(-1)[: len(piece)] = piece
+                protocol.buffer_updated(len(piece))
+            assert recorder.messages == ["one", b"x" * 200_000, "two"]
+            link.abort()
 
     run(main())
