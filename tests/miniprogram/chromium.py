@@ -47,7 +47,9 @@ def _found() -> str | None:
 
 
 @contextlib.asynccontextmanager
-async def opened(files: dict[str, str], profile: Path) -> AsyncIterator[tuple[Any, list[str]]]:
+async def opened(
+    files: dict[str, str], profile: Path, query: str = ""
+) -> AsyncIterator[tuple[Any, list[str]]]:
     """Open index.html of `files`, served by name; yield Playwright's page, and the errors nobody caught."""
     from playwright.async_api import async_playwright
 
@@ -61,7 +63,7 @@ async def opened(files: dict[str, str], profile: Path) -> AsyncIterator[tuple[An
             page = await context.new_page()
             errors: list[str] = []
             page.on("pageerror", lambda error: errors.append(str(error)))
-            await page.goto(f"http://127.0.0.1:{port}/index.html")
+            await page.goto(f"http://127.0.0.1:{port}/index.html?{query}")
             yield page, errors
         finally:
             await context.close()
@@ -70,7 +72,7 @@ async def opened(files: dict[str, str], profile: Path) -> AsyncIterator[tuple[An
 async def _answer(files: dict[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
         request = await reader.readuntil(b"\r\n\r\n")
-        name = request.split(b" ")[1].decode().lstrip("/")
+        name = request.split(b" ")[1].decode().partition("?")[0].lstrip("/")
         body = files.get(name, "").encode()
         kind = "text/html" if name.endswith(".html") else "text/javascript"
         head = f"HTTP/1.1 {200 if name in files else 404} .\r\nContent-Type: {kind}; charset=utf-8\r\n"

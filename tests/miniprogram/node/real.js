@@ -10,6 +10,7 @@ const readline = require("readline");
 
 const { library, kind, bundles, modules, url, options } = JSON.parse(process.argv[2]);
 const { WebSocket } = require(path.join(modules, "ws"));
+const wx = require("./wx.js")(WebSocket);
 const nothing = () => {};
 
 // What a page of Node has; uni-app's h5 asks for more at its start, and needs nothing of it for sockets.
@@ -32,26 +33,6 @@ const page = {
 page.window = page.self = page;
 vm.createContext(page);
 const load = (name) => vm.runInContext(fs.readFileSync(path.join(bundles, name), "utf8"), page);
-
-// A host like wx over ws, for Taro's wrapper to wrap.
-const wx = {
-    connectSocket(params) {
-        const socket = new WebSocket(params.url);
-        const answer = (given, result) => {
-            given && given.success && given.success(result);
-            given && given.complete && given.complete(result);
-        };
-        setTimeout(answer, 0, params, { errMsg: "connectSocket:ok" });
-        return {
-            send(given) { socket.send(given.data); answer(given, { errMsg: "sendSocketMessage:ok" }); },
-            close(given) { socket.close(given.code || 1000, given.reason); answer(given, { errMsg: "closeSocket:ok" }); },
-            onOpen: (listener) => { socket.onopen = () => listener({ header: {} }); },
-            onMessage: (listener) => { socket.onmessage = ({ data }) => listener({ data }); },
-            onClose: (listener) => { socket.onclose = ({ code, reason }) => listener({ code, reason }); },
-            onError: (listener) => { socket.onerror = ({ message }) => listener({ errMsg: message }); },
-        };
-    },
-};
 
 const hosts = {
     wx: () => wx,
