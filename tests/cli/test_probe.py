@@ -35,8 +35,8 @@ from tests.engines.peers import (
 
 from websocket_heartbeat.cli import main as command_line
 from websocket_heartbeat.cli import probe
-from websocket_heartbeat.cli.probe.advice import known_cut
-from websocket_heartbeat.cli.probe.report import Idle, Report, shown_headers
+from websocket_heartbeat.cli.probe.advice import known_cut, recommend
+from websocket_heartbeat.cli.probe.report import Idle, Pings, Recommended, Report, shown_headers
 from websocket_heartbeat.cli.probe.text import render
 from websocket_heartbeat.server import Refusal, serve
 from websocket_heartbeat.testing import FaultProxy
@@ -199,6 +199,20 @@ def test_headers_and_the_query_reach_the_server_but_not_the_report() -> None:
         assert report.url == server.url("/feed?...")
         assert set(seen) == {("key=hush", "hush", "Basic dXNlcjpodXNo")}
         assert len(seen) == 3  # by stages, by the engine, with compression offered
+
+    run(main())
+
+
+def test_a_header_of_the_users_takes_the_place_of_ours() -> None:
+    seen: list[list[str]] = []
+
+    def note(request: Any) -> None:
+        seen.append([value for name, value in request.headers if name.lower() == "sec-websocket-version"])
+
+    async def main() -> None:
+        async with serve(on_handshake=note) as server:
+            await probed(server.url(), "--header", "Sec-WebSocket-Version: 14")
+        assert seen[0] == ["14"]
 
     run(main())
 
@@ -465,8 +479,10 @@ def answering(pings: bool, text: bytes | None) -> Handler:
 def test_a_server_without_pongs_is_a_problem_unless_it_answers_the_message() -> None:
     async def main() -> None:
         async with ws_server(answering(False, b"hush!!!")) as server:
-            alone = await probed(server.url(), "--timeout", "1")
-            helped = await probed(server.url(), "--timeout", "1", "--message", "hush?", "--idle", "0.3")
+            alone, helped = await asyncio.gather(
+                probed(server.url(), "--timeout", "2"),
+                probed(server.url(), "--timeout", "2", "--message", "hush?", "--idle", "0.3"),
+            )
         assert "--message TEXT tries" in only_problem(alone)
         assert alone.recommended is None
         assert alone.pings is not None
@@ -487,8 +503,8 @@ def test_a_server_without_pongs_is_a_problem_unless_it_answers_the_message() -> 
 def test_a_message_that_is_not_answered_is_a_problem() -> None:
     async def main() -> None:
         async with ws_server(answering(True, None)) as server:
-            report = await probed(server.url(), "--timeout", "1", "--message", "hush")
-        assert only_problem(report) == "message: nothing came back within 1 s"
+            report = await probed(server.url(), "--timeout", "2", "--message", "hush")
+        assert only_problem(report) == "message: nothing came back within 2 s"
         assert report.recommended is not None
         assert not report.recommended.message
 
@@ -540,7 +556,7 @@ def test_how_the_server_takes_a_close_frame_is_noted_if_it_is_not_with_1000() ->
             await peer.gone()
 
         async with ws_server(handler) as server:
-            return await probed(server.url(), "--timeout", "1")
+            return await probed(server.url(), "--timeout", "2")
 
     async def main() -> None:
         reports = await asyncio.gather(
@@ -551,7 +567,7 @@ def test_how_the_server_takes_a_close_frame_is_noted_if_it_is_not_with_1000() ->
         assert all(report.ok for report in reports)
         assert "answered with 1001" in reports[0].notes[0]
         assert "answered with no close frame" in reports[1].notes[0]
-        assert "not answered within 1 s" in reports[2].notes[0]
+        assert "not answered within 2 s" in reports[2].notes[0]
 
     run(main())
 
@@ -629,7 +645,7 @@ def test_a_link_that_is_forgotten_in_silence_is_found_dead_after_the_wait() -> N
             serve(on_open=opened.append) as server,
             FaultProxy("127.0.0.1", server.port) as road,
         ):
-            probing = asyncio.create_task(probed(road.url(), "--idle", "1.5", "--timeout", "1"))
+            probing = asyncio.create_task(probed(road.url(), "--idle", "1.5", "--timeout", "2"))
             await until(lambda: len(opened) == 4)
             await asyncio.sleep(0.5)
             road.freeze()
@@ -651,6 +667,30 @@ def test_a_silence_that_a_known_gateway_ends_is_recognized() -> None:
     assert "Cloudflare" in after(100.1)
     assert after(59.9) == ""
     assert after(75) == ""
+
+
+def test_what_is_recommended_follows_from_what_was_found() -> None:
+    def found(idle: Idle | None = None, opening: float = 0.1) -> Recommended:
+        report = Report("wss://example.com/\u4e2d", url_is_cut=False)
+        report.opening.seconds = {"dns": opening / 2, "tcp": opening / 2}
+        report.pings = Pings(1, 1, 0.8, 0.8, 0.8, 0)
+        report.idle = idle
+        made = recommend(report)
+        assert made is not None
+        return made
+
+    def cut(after: float) -> Idle:
+        return Idle(after, True, silent_for=after, spoke=0, how="reset")
+
+    usual = found()
+    assert (usual.interval, usual.timeout, usual.open_timeout) == (15, 8, None)
+    assert usual.line.startswith('connect("wss://example.com/\u4e2d", ')
+    assert found(cut(60)).interval == 15
+    assert found(cut(10.3)).interval == 5.2
+    assert found(cut(0.1)).interval == 15  # nobody could ping so often
+    assert "no heartbeat helps" in found(cut(0.1)).why[0]
+    assert found(opening=3).open_timeout == 12
+    assert found(opening=3).line.endswith("open_timeout=12)")
 
 
 # The program
