@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import fcntl
 import functools
 import os
 import shutil
@@ -27,14 +28,18 @@ _NAMES: Final = ("chromium", "chromium-browser", "google-chrome-stable", "google
 @functools.cache
 def executable() -> str:
     """Return the path of Chromium, installed if need be; else skip the test, but fail it in CI."""
-    found = _found()
     reason = "there is no Chromium, and only root on Debian may install it"
-    if found is None and hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get"):
-        install = "apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium"
-        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        done = subprocess.run(["sh", "-c", install], env=quiet, capture_output=True, text=True, timeout=280)
+    # pytest-xdist runs several of us.
+    with open(__file__) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         found = _found()
-        reason = f"there is no Chromium, and apt-get cannot install it: {done.stderr[-500:]}"
+        if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
+            install = "apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium"
+            quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+            command = ["sh", "-c", install]
+            done = subprocess.run(command, env=quiet, capture_output=True, text=True, timeout=280)
+            found = _found()
+            reason = f"there is no Chromium, and apt-get cannot install it: {done.stderr[-500:]}"
     if found is None:
         if os.environ.get("CI") == "true":
             pytest.fail(reason)

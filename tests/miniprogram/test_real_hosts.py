@@ -62,14 +62,14 @@ def start(node: str, real_hosts: Path) -> Start:
     library.write_text(build("cjs", "miniprogram", minify=True))
 
     @contextlib.asynccontextmanager
-    async def start(kind: str, url: str) -> AsyncIterator[Program]:
+    async def start(kind: str, url: str, **options: int) -> AsyncIterator[Program]:
         about = {
             "library": str(library),
             "kind": kind,
             "bundles": str(real_hosts),
             "modules": str(HOSTS / "node_modules"),
             "url": url,
-            "options": QUICK,
+            "options": {**QUICK, **options},
         }
         pipe = asyncio.subprocess.PIPE
         script = Path(__file__).parent / "node" / "real.js"
@@ -165,5 +165,47 @@ def test_a_frozen_link_is_noticed_and_replaced_by_one_that_works(kind: str, star
             program.order(close={})
             await program.ended()
             assert proxy.connections_accepted >= 2
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_attempts_that_hang_are_given_up_and_occupy_none_of_the_hosts_sockets(
+    kind: str, start: Start
+) -> None:
+    async def main() -> None:
+        async with (
+            serve() as server,
+            FaultProxy("127.0.0.1", server.port) as proxy,
+        ):
+            proxy.hang()
+            async with start(kind, proxy.url(), openTimeout=200) as program:
+                # Taro's h5 has five.
+                await program.until("reconnect", 7)
+                assert proxy.connections_accepted == 7
+                proxy.accept()
+                await program.until("open")
+                program.order(send="at last")
+                assert await program.until("message") == ["message", "at last"]
+                program.order(close={})
+                await program.ended()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_server_that_is_not_there_is_tried_until_it_is(kind: str, start: Start) -> None:
+    async def main() -> None:
+        async with serve() as server, FaultProxy("127.0.0.1", server.port) as proxy:
+            proxy.refuse()
+            async with start(kind, proxy.url()) as program:
+                await program.until("reconnect", 3)
+                program.order(send="early")
+                proxy.accept()
+                await program.until("open")
+                assert await program.until("message") == ["message", "early"]
+                program.order(close={})
+                await program.ended()
+                assert proxy.connections_accepted == 1
 
     asyncio.run(main())

@@ -3,25 +3,42 @@
 
 module.exports = (WebSocket) => ({
     connectSocket(params) {
-        const socket = new WebSocket(params.url);
-        const answer = (given, result) => {
-            given && given.success && given.success(result);
-            given && given.complete && given.complete(result);
+        const listeners = {};
+        let socket = null;
+        let isClosed = false;
+        const tell = (name, event) => listeners[name] && listeners[name](event);
+        const answer = (given, name, errMsg) => {
+            given && given[name] && given[name]({ errMsg });
+            given && given.complete && given.complete({ errMsg });
         };
-        setTimeout(answer, 0, params, { errMsg: "connectSocket:ok" });
+        const dial = () => {
+            if (isClosed) return;
+            socket = new WebSocket(params.url);
+            socket.onopen = () => tell("open", { header: {} });
+            socket.onmessage = ({ data }) => tell("message", { data });
+            socket.onclose = ({ code, reason }) => tell("close", { code, reason });
+            socket.onerror = ({ message }) => tell("error", { errMsg: message });
+        };
+        // First the call succeeds, as over a bridge; what becomes of the socket is said later.
+        setImmediate(() => {
+            answer(params, "success", "connectSocket:ok");
+            setImmediate(dial);
+        });
         return {
             send(given) {
+                if (!socket || socket.readyState !== 1) return answer(given, "fail", "SocketTask.send:fail");
                 socket.send(given.data);
-                answer(given, { errMsg: "sendSocketMessage:ok" });
+                answer(given, "success", "sendSocketMessage:ok");
             },
             close(given) {
-                socket.close(given.code || 1000, given.reason);
-                answer(given, { errMsg: "closeSocket:ok" });
+                isClosed = true;
+                if (socket) socket.close(given.code || 1000, given.reason);
+                answer(given, "success", "closeSocket:ok");
             },
-            onOpen: (listener) => { socket.onopen = () => listener({ header: {} }); },
-            onMessage: (listener) => { socket.onmessage = ({ data }) => listener({ data }); },
-            onClose: (listener) => { socket.onclose = ({ code, reason }) => listener({ code, reason }); },
-            onError: (listener) => { socket.onerror = ({ message }) => listener({ errMsg: message }); },
+            onOpen: (listener) => { listeners.open = listener; },
+            onMessage: (listener) => { listeners.message = listener; },
+            onClose: (listener) => { listeners.close = listener; },
+            onError: (listener) => { listeners.error = listener; },
         };
     },
 });
