@@ -127,7 +127,7 @@ def essence(referee: Referee) -> tuple[Any, ...]:
                 ago(liveness.heard_at),
                 liveness.unanswered
                 and (ago(liveness.pinged_at), ago(liveness.patient_from), liveness.patience),
-                machine.graced,
+                machine.state == core.PROBING and machine.graced,
                 machine.paused,
                 referee.disturbed,
                 referee.grace_until is not None and ago(referee.grace_until),
