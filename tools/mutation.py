@@ -12,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 EXPLAINED = ROOT / "tests" / "core" / "SURVIVORS.md"
+DEAD = ("killed", "caught by type check")
 
 
 def mutmut(*arguments: str) -> str:
@@ -37,11 +38,12 @@ def change(mutant: str) -> str:
 def main() -> int:
     mutmut("run", "--max-children", str(os.cpu_count() or 1))
     verdicts = re.findall(r"^\s*(\S+): ([a-z ]+)$", mutmut("results", "--all", "true"), re.MULTILINE)
-    alive = {
-        change(mutant) for mutant, verdict in verdicts if verdict not in ("killed", "caught by type check")
-    }
+    survivors = [mutant for mutant, verdict in verdicts if verdict not in DEAD]
+    alive = {change(mutant) for mutant in survivors}
     explained = set(re.findall(r"^- (.+)$", EXPLAINED.read_text(encoding="utf-8"), re.MULTILINE))
-    print(f"{len(verdicts)} mutants, {len(verdicts) - len(alive)} killed, {len(alive & explained)} explained")
+    print(
+        f"{len(verdicts)} mutants, {len(verdicts) - len(survivors)} killed, {len(alive & explained)} explained"
+    )
     for text in sorted(alive - explained):
         print(f"survived: {text}", file=sys.stderr)
     for text in sorted(explained - alive):
