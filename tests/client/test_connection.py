@@ -196,7 +196,7 @@ def test_a_silent_link_is_noticed_within_interval_and_timeout(world: World, play
             peer = await world.opened(connection, 1)
             peer.frozen = True
             since = asyncio.get_running_loop().time()
-            await until(lambda: connection.state not in ("open", "probing"))
+            await until(lambda: world.seen(CloseEvent))
             assert asyncio.get_running_loop().time() - since <= 15.2
             assert peer.aborted
             assert [event.reason[:17] for event in world.seen(CloseEvent)] == ["heartbeat timeout"]
@@ -1812,6 +1812,60 @@ def test_a_loop_that_ends_with_an_open_connection_ends_quietly(world: World) -> 
         asyncio.run(main())
     gc.collect()
     assert caught == []
+
+
+def test_a_callable_that_returns_an_awaitable_now_and_then_is_awaited_in_order(
+    world: World, play: Run
+) -> None:
+    async def main() -> None:
+        connection = world.connect()
+        got: list[Message] = []
+
+        async def later(message: Message) -> None:
+            await asyncio.sleep(1)
+            got.append(message)
+
+        def sometimes(message: Message) -> Any:
+            if str(message).startswith("slow"):
+                return later(message)
+            got.append(message)
+            return None
+
+        connection.on_message = sometimes
+        async with connection:
+            peer = await world.opened(connection, 1)
+            sent = ["quick 1", "slow 2", "quick 3", "slow 4", "slow 5", "quick 6"]
+            for text in sent:
+                peer.send(text)
+            await until(lambda: len(got) == 6)
+        assert got == sent
+
+    play(main())
+
+
+def test_a_hook_replaced_by_one_that_waits_is_waited_for_as_well(world: World, play: Run) -> None:
+    async def main() -> None:
+        connection = world.connect()
+        got: list[str] = []
+        gate = asyncio.Event()
+
+        async def handle(name: str, message: Message) -> None:
+            await gate.wait()
+            got.append(f"{name} {message!s}")
+
+        connection.on_message = lambda message: handle("first", message)
+        async with connection:
+            peer = await world.opened(connection, 1)
+            peer.send("1")
+            await turns()
+            connection.on_message = lambda message: handle("second", message)
+            peer.send("2")
+            peer.send("3")
+            await turns()
+            gate.set()
+        assert sorted(got) == ["first 1", "second 2", "second 3"]
+
+    play(main())
 
 
 def test_a_hook_that_ends_the_program_ends_it_and_nothing_else_is_lost(world: World, play: Run) -> None:
