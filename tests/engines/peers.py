@@ -196,6 +196,16 @@ async def ws_server(
         yield running
 
 
+async def warm_up(peer: Peer) -> None:
+    """Send "first" when the client pings, and wait for its next ping.
+
+    So it comes in a read of its own: what comes with the answer to the handshake takes another way.
+    """
+    await peer.read_frame()
+    peer.write(frame(TEXT, b"first"))
+    await peer.read_frame()
+
+
 async def hang(peer: Peer) -> None:
     """Read, answer nothing, and stay until the client leaves."""
     await peer.gone()

@@ -72,6 +72,15 @@ class Recorder:
         return self.closures[0]
 
 
+async def warmed_up(link: Link, recorder: Recorder) -> None:
+    """Play the client's part of peers.warm_up."""
+    link.ping()
+    await recorder.until(lambda: recorder.batches)
+    assert recorder.log == ["first", "batch"]
+    recorder.log.clear()
+    link.ping()
+
+
 async def eventually(condition: Callable[[], object]) -> None:
     """Wait until the condition holds, asking again and again."""
     async with asyncio.timeout(PATIENCE):

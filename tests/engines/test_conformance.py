@@ -19,7 +19,7 @@ import websockets.exceptions
 from tests.engines import peers
 from tests.engines.conftest import Run
 from tests.engines.peers import Peer, RawServer, close_frame, frame, raw_server, ws_server
-from tests.engines.recorder import PATIENCE, Recorder, eventually
+from tests.engines.recorder import PATIENCE, Recorder, eventually, warmed_up
 
 from websocket_heartbeat import kernel
 from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure, Engine, Link, OpenRequest
@@ -529,8 +529,7 @@ def test_a_message_above_max_size_ends_the_link(engine: Engine, run: Run, data: 
     closes: list[int | None] = []
 
     async def handler(peer: Peer) -> None:
-        peer.write(frame(peers.TEXT, b"first"))
-        await peer.read_frame()
+        await peers.warm_up(peer)
         peer.write(frame(peers.TEXT, b"before") + data)
         closes.append((await peer.read_frame()).close_code)
         await peer.gone()
@@ -538,8 +537,7 @@ def test_a_message_above_max_size_ends_the_link(engine: Engine, run: Run, data: 
     async def main() -> None:
         async with ws_server(handler) as server:
             link, recorder = await opened(engine, server.url(), max_size=1000)
-            await recorder.until(lambda: recorder.messages)
-            link.ping()
+            await warmed_up(link, recorder)
             closure = await recorder.closure()
             assert isinstance(closure.error, MessageTooBig)
             assert "max_size=1000" in str(closure.error)
@@ -634,18 +632,14 @@ def test_a_batch_ends_exactly_once_after_its_last_message(
     engine: Engine, run: Run, data: bytes, log: list[object]
 ) -> None:
     async def handler(peer: Peer) -> None:
-        peer.write(frame(peers.TEXT, b"first"))
-        await peer.read_frame()
+        await peers.warm_up(peer)
         peer.write(data)
         await peer.gone()
 
     async def main() -> None:
         async with ws_server(handler) as server:
             link, recorder = await opened(engine, server.url())
-            await recorder.until(lambda: recorder.batches)
-            assert recorder.log == ["first", "batch"]
-            recorder.log.clear()
-            link.ping()
+            await warmed_up(link, recorder)
             await recorder.until(lambda: len(recorder.log) >= len(log))
             # What would come too much would come in the next turns.
             for _ in range(20):
@@ -914,8 +908,7 @@ def test_a_violation_ends_the_link_and_names_its_code(engine: Engine, run: Run, 
     closes: list[int | None] = []
 
     async def handler(peer: Peer) -> None:
-        peer.write(frame(peers.TEXT, b"first"))
-        await peer.read_frame()
+        await peers.warm_up(peer)
         peer.write(frame(peers.TEXT, b"before") + data + frame(peers.TEXT, b"after"))
         closes.append((await peer.read_frame()).close_code)
         peer.write(frame(peers.TEXT, b"after"))
@@ -924,9 +917,7 @@ def test_a_violation_ends_the_link_and_names_its_code(engine: Engine, run: Run, 
     async def main() -> None:
         async with ws_server(handler) as server:
             link, recorder = await opened(engine, server.url())
-            # In a read of its own, so that it is not the first of the link.
-            await recorder.until(lambda: recorder.messages)
-            link.ping()
+            await warmed_up(link, recorder)
             closure = await recorder.closure()
             assert isinstance(closure.error, ProtocolViolation)
             assert closure.error.code in codes

@@ -8,7 +8,7 @@ import pytest
 from tests.engines import peers
 from tests.engines.conftest import Run
 from tests.engines.peers import Peer, close_frame, frame, ws_server
-from tests.engines.recorder import Recorder
+from tests.engines.recorder import Recorder, warmed_up
 
 from websocket_heartbeat.engines.base import OpenRequest
 from websocket_heartbeat.engines.picows import PicowsEngine
@@ -49,6 +49,15 @@ def pieces(chance: random.Random, data: bytes) -> list[bytes]:
     return cuts
 
 
+def feed(recorder: Recorder, parts: list[bytes]) -> None:
+    """Do what the transport would, with the cuts that the test chose and not those of the kernel."""
+    link: Any = recorder.link
+    protocol = link.native.underlying_transport.get_protocol()
+    for part in parts:
+        protocol.get_buffer(-1)[: len(part)] = part
+        protocol.buffer_updated(len(part))
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_cuts_change_nothing(run: Run, seed: int) -> None:
     chance = random.Random(seed)
@@ -61,12 +70,7 @@ def test_cuts_change_nothing(run: Run, seed: int) -> None:
         async with ws_server(peers.hang, first=first) as server:
             recorder = Recorder()
             await PicowsEngine().open(OpenRequest(server.url(), max_size=1 << 20), recorder)
-            # What the transport would do, with the cuts that the test chose and not those of the kernel.
-            link: Any = recorder.link
-            protocol = link.native.underlying_transport.get_protocol()
-            for piece in rest:
-                protocol.get_buffer(-1)[: len(piece)] = piece
-                protocol.buffer_updated(len(piece))
+            feed(recorder, rest)
             closure = await recorder.closure()
             assert (closure.code, closure.reason) == (4000, "end")
             assert [entry for entry in recorder.log[:-1] if entry != "batch"] == expected
@@ -79,8 +83,7 @@ def test_cuts_change_nothing(run: Run, seed: int) -> None:
 @pytest.mark.parametrize("kind", [peers.TEXT, peers.BINARY], ids=["text", "binary"])
 def test_the_limit_holds_at_every_size_of_header(run: Run, size: int, limit: int, kind: int) -> None:
     async def handler(peer: Peer) -> None:
-        peer.write(frame(peers.TEXT, b"first"))
-        await peer.read_frame()
+        await peers.warm_up(peer)
         peer.write(frame(kind, b"x" * size))
         await peer.gone()
 
@@ -89,8 +92,7 @@ def test_the_limit_holds_at_every_size_of_header(run: Run, size: int, limit: int
             recorder = Recorder()
             await PicowsEngine().open(OpenRequest(server.url(), max_size=limit), recorder)
             assert recorder.link is not None
-            await recorder.until(lambda: recorder.messages)
-            recorder.link.ping()
+            await warmed_up(recorder.link, recorder)
             if size <= limit:
                 await recorder.until(lambda: len(recorder.messages) == 2)
                 assert recorder.messages[1] == ("x" * size if kind == peers.TEXT else b"x" * size)
@@ -105,9 +107,8 @@ def test_the_limit_holds_at_every_size_of_header(run: Run, size: int, limit: int
 @pytest.mark.parametrize("header", [b"\x81\x7e\x00\x05", b"\x81\x7f" + bytes(7) + b"\x05"])
 def test_a_length_longer_than_need_be_is_refused(run: Run, header: bytes) -> None:
     async def handler(peer: Peer) -> None:
-        peer.write(frame(peers.TEXT, b"warm"))
-        await peer.read_frame()
-        peer.write(frame(peers.TEXT, b"first") + header + b"hello")
+        await peers.warm_up(peer)
+        peer.write(frame(peers.TEXT, b"before") + header + b"hello")
         await peer.gone()
 
     async def main() -> None:
@@ -115,17 +116,42 @@ def test_a_length_longer_than_need_be_is_refused(run: Run, header: bytes) -> Non
             recorder = Recorder()
             await PicowsEngine().open(OpenRequest(server.url(), max_size=1000), recorder)
             assert recorder.link is not None
-            await recorder.until(lambda: recorder.messages)
-            recorder.link.ping()
+            await warmed_up(recorder.link, recorder)
             closure = await recorder.closure()
             assert getattr(closure.error, "code", None) == 1002
-            assert recorder.messages == ["warm", "first"]
+            assert recorder.messages == ["first", "before"]
 
     run(main())
 
 
+@pytest.mark.parametrize("kind", [peers.TEXT, peers.BINARY], ids=["text", "binary"])
+@pytest.mark.parametrize("size", [3, 1000])
+@pytest.mark.parametrize("together", [True, False], ids=["one read", "two reads"])
+def test_a_plain_message_within_fragments_is_refused(run: Run, kind: int, size: int, together: bool) -> None:
+    async def main() -> None:
+        async with ws_server(_warm) as server:
+            recorder = Recorder()
+            await PicowsEngine().open(OpenRequest(server.url(), max_size=1 << 20), recorder)
+            assert recorder.link is not None
+            await warmed_up(recorder.link, recorder)
+            parts = [frame(peers.TEXT, b"a", fin=False), frame(kind, b"b" * size)]
+            feed(recorder, [b"".join(parts)] if together else parts)
+            closure = await recorder.closure()
+            assert getattr(closure.error, "code", None) == 1002
+            assert recorder.messages == ["first"]
+
+    run(main())
+
+
+async def _warm(peer: Peer) -> None:
+    await peers.warm_up(peer)
+    await peer.gone()
+
+
 def test_the_first_read_may_end_far_into_a_large_frame(run: Run) -> None:
-    large = frame(peers.BINARY, b"x" * 200_000)
+    # Read in the wrong place, these bytes look like the header of a frame of 32 KiB.
+    payload = b"~" * 200_000
+    large = frame(peers.BINARY, payload)
     data = frame(peers.TEXT, b"one") + large + frame(peers.TEXT, b"two")
 
     async def main() -> None:
@@ -133,12 +159,9 @@ def test_the_first_read_may_end_far_into_a_large_frame(run: Run) -> None:
         async with ws_server(peers.hang) as server:
             recorder = Recorder()
             await PicowsEngine().open(OpenRequest(server.url(), max_size=1 << 20), recorder)
-            link: Any = recorder.link
-            protocol = link.native.underlying_transport.get_protocol()
-            for piece in (data[:50_000], data[50_000:100_000], data[100_000:150_000], data[150_000:]):
-                protocol.get_buffer(-1)[: len(piece)] = piece
-                protocol.buffer_updated(len(piece))
-            assert recorder.messages == ["one", b"x" * 200_000, "two"]
-            link.abort()
+            feed(recorder, [data[:50_000], data[50_000:100_000], data[100_000:150_000], data[150_000:]])
+            assert recorder.messages == ["one", payload, "two"]
+            assert recorder.link is not None
+            recorder.link.abort()
 
     run(main())
