@@ -1030,3 +1030,27 @@ def test_a_proxy_that_is_not_running_says_so() -> None:
             proxy.accept()
 
     asyncio.run(main())
+
+
+def test_an_end_that_is_passed_on_late_to_a_side_that_was_reset_meanwhile_ends_the_connection() -> None:
+    async def main() -> None:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1)
+            writer.write(b"late")
+            await asyncio.sleep(0.1)
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        async with server, FaultProxy("127.0.0.1", server.sockets[0].getsockname()[1]) as proxy:
+            proxy.delay(0.3, "to_client")
+            failures: list[dict[str, Any]] = []
+            asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+            _, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+            writer.write(b"x")
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+            await until(lambda: proxy.connections_accepted and not proxy.connections_open)
+            assert failures == []
+
+    asyncio.run(main())

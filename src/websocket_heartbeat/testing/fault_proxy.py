@@ -192,7 +192,10 @@ class _Side(asyncio.Protocol):
         """Pass on the end of the stream; after both ends the connection is over."""
         assert self.transport is not None
         self.told_end = True
-        self.transport.write_eof()
+        try:
+            self.transport.write_eof()
+        except OSError:  # this side has been reset meanwhile, and will hear of it
+            pass
         if self.connection.other(self).told_end:
             self.connection.close()
 
