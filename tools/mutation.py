@@ -41,9 +41,8 @@ def main() -> int:
     survivors = [mutant for mutant, verdict in verdicts if verdict not in DEAD]
     alive = {change(mutant) for mutant in survivors}
     explained = set(re.findall(r"^- (.+)$", EXPLAINED.read_text(encoding="utf-8"), re.MULTILINE))
-    print(
-        f"{len(verdicts)} mutants, {len(verdicts) - len(survivors)} killed, {len(alive & explained)} explained"
-    )
+    killed = len(verdicts) - len(survivors)
+    print(f"{len(verdicts)} mutants, {killed} killed, {len(alive & explained)} explained")
     for text in sorted(alive - explained):
         print(f"survived: {text}", file=sys.stderr)
     for text in sorted(explained - alive):
