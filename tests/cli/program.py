@@ -8,7 +8,13 @@ from dataclasses import dataclass
 PATIENCE = 50.0
 """Seconds that anything may take before a test gives up waiting for it."""
 
-MAIN = "import sys; from websocket_heartbeat.cli import main; sys.exit(main())"
+# Who runs the tests in the background may ignore Ctrl-C, and that is inherited; a person's shell does not.
+MAIN = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from websocket_heartbeat.cli import main
+sys.exit(main())
+"""
 
 ENVIRONMENT = {
     name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "NO_COLOR", "COLUMNS")

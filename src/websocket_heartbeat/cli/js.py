@@ -1,7 +1,9 @@
 """Writes the library for mini programs or pages as one self-contained ES5 file.
 
-The same version of the package writes the same bytes. Load the file of format cjs
-with require (mini programs), esm with import, iife with a script tag.
+The same version of the package writes the same bytes. Load the file of format
+cjs with require (mini programs), esm with import, iife with a script tag.
+
+The exit status is 0, 1 if the file cannot be written, 2 if an argument is wrong.
 """
 
 import argparse
