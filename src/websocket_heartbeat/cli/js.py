@@ -3,7 +3,7 @@
 The same version of the package writes the same bytes. Load the file of format
 cjs with require (mini programs), esm with import, iife with a script tag.
 
-The exit status is 0, 1 if the file cannot be written, 2 if an argument is wrong.
+The exit status is 0; 1: the file cannot be written; 2: an argument is wrong.
 """
 
 import argparse
