@@ -1,0 +1,32 @@
+"""picows.websockets: the API of websockets over picows, used in the same way."""
+
+from picows.websockets import ConnectionClosed, connect, process_exception
+
+from benchmarks.torture.user import User
+
+
+async def run(user: User) -> None:
+    def note(error: Exception) -> Exception | None:
+        user.failed(error)
+        processed: Exception | None = process_exception(error)
+        return processed
+
+    async for websocket in connect(
+        user.url,
+        ping_interval=user.interval,
+        ping_timeout=user.timeout,
+        open_timeout=user.open_timeout,
+        close_timeout=user.close_timeout,
+        additional_headers=user.headers,
+        process_exception=note,
+        proxy=None,
+    ):
+        user.opened(websocket.send)
+        try:
+            async for message in websocket:
+                await user.message(message)
+                if await user.leave(websocket.close):
+                    return
+            user.lost(f"{websocket.close_code} {websocket.close_reason}")
+        except ConnectionClosed as closed:
+            user.lost(closed)

@@ -1,0 +1,123 @@
+"""The torture and the soak can fail: their judges see what is wrong, and a short run of each is sound."""
+
+import asyncio
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("trustme")
+
+from benchmarks.soak import BOUND, Ledger, Line
+from benchmarks.torture.patient import CLIENTS
+from benchmarks.torture.report import markdown
+from benchmarks.torture.traps import FAILED, HANDLED, NOT_APPLICABLE, TRAPS, Verdict, by_time, judge
+
+from websocket_heartbeat import Undelivered
+
+ROOT = Path(__file__).parents[2]
+OURS = CLIENTS[0]
+SHORT = ["--minutes", "0.05", "--connections", "20", "--seed", "1", "--healthy", "1", "--no-blocks"]
+
+
+def line(ledger: Ledger) -> Line:
+    return Line("ws://127.0.0.1:9/", 3, 1, ledger, random.Random(1))
+
+
+def test_a_message_that_vanished_though_its_link_lived_is_a_violation() -> None:
+    ledger = Ledger()
+    mine = line(ledger)
+    now = time.monotonic()
+    mine.pending = {1: now, 2: now}
+    mine.echoed(2)
+    assert ledger.violations == ["line 1: 1 was lost without a word"]
+
+
+def test_a_message_may_vanish_with_the_link_that_took_it_but_not_with_an_earlier_one() -> None:
+    ledger = Ledger()
+    mine = line(ledger)
+    now = time.monotonic()
+    mine.losses = [now - 5]
+    mine.pending = {1: now - 6, 2: now - 4, 3: now}
+    mine.echoed(3)
+    assert ledger.counts["uncertain at a loss"] == 1
+    assert ledger.violations == ["line 1: 2 was lost without a word"]
+
+
+def test_a_message_that_comes_twice_or_is_undeliverable_after_its_echo_is_a_violation() -> None:
+    ledger = Ledger()
+    mine = line(ledger)
+    mine.pending = {1: 0.0}
+    mine.echoed(1)
+    mine.echoed(1)
+    mine.failed(Undelivered(["1 xxx"]))
+    assert len(ledger.violations) == 2
+
+
+@pytest.mark.parametrize(
+    ("town", "since", "until", "is_healthy"),
+    [
+        (3, -8.0, None, False),
+        (3, -8.0, -6.0, False),
+        (4, -8.0, None, True),
+        (3, -4.0, None, True),
+        (3, -40.0, -6.0 - BOUND - 4, True),
+    ],
+    ids=["under way", "just over", "elsewhere", "later", "long over"],
+)
+def test_a_loss_without_harm_to_that_town_is_the_loss_of_a_healthy_link(
+    town: int, since: float, until: float | None, is_healthy: bool
+) -> None:
+    ledger = Ledger()
+    now = time.monotonic()
+    ledger.harms[town, now + since] = None if until is None else now + until
+    ledger.losses = [(now - 5, 3, "heartbeat timeout")]
+    ledger.judge(now)
+    assert bool(ledger.violations) is is_healthy
+
+
+def test_a_soak_in_mild_weather_loses_nothing_and_leaves_nothing() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.soak", *SHORT],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "violations: none" in done.stdout
+
+
+@pytest.mark.parametrize("number", [1, 13, 21])
+def test_our_client_handles_traps_in_the_torture_as_in_its_own_tests(number: int) -> None:
+    verdict = asyncio.run(judge(TRAPS[number - 1], OURS))
+    assert verdict.word == HANDLED, verdict
+
+
+def test_what_a_client_lacks_is_not_held_against_it_and_seconds_are() -> None:
+    aiohttp = next(client for client in CLIENTS if client.name == "aiohttp")
+    verdict = asyncio.run(judge(TRAPS[0], aiohttp))
+    assert (verdict.word, verdict.note) == (NOT_APPLICABLE, "does not reconnect")
+    assert by_time(None, 1, 2).word == FAILED
+    assert [by_time(seconds, 1, 2).word for seconds in (0.9, 1.1, 2.1)] == ["handled", "partly", "failed"]
+
+
+def test_the_page_says_where_a_peer_does_better() -> None:
+    clients = CLIENTS[:2]
+    table = {
+        (trap.number, client.name): Verdict(HANDLED, "1 s", "", 1.0) for trap in TRAPS for client in clients
+    }
+    facts: dict[str, object] = dict.fromkeys(
+        ["command", "date", "seconds", "python", "node", "system", "cores", "load"], "x"
+    )
+    assert "In no row of this run." in markdown(table, clients, TRAPS, facts)
+    table[7, "websocket-heartbeat"] = Verdict(FAILED, "9 s", "", 9.0)
+    table[1, "websockets"] = Verdict(HANDLED, "0.1 s", "", 0.1)
+    page = markdown(table, clients, TRAPS, facts)
+    better = page.partition("## Where a peer does better")[2].partition("##")[0]
+    assert [row.partition(",")[0] for row in better.strip().splitlines()] == ["- 1", "- 7"]
+    assert "| 21 of 22 | 22 of 22 |" in page
