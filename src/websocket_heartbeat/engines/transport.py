@@ -133,14 +133,7 @@ class TransportLink(asyncio.Protocol, Link):
         """Give the loop one turn to write what it can, then drop the socket: the peer may never read."""
         if self._transport is not None:
             self._transport.close()
-            self._loop.call_soon(self._drop)
-
-    def _drop(self) -> None:
-        assert self._transport is not None
-        try:
-            self._transport.abort()
-        except AttributeError:  # a TLS transport that has closed meanwhile, in Python before 3.11.3
-            pass
+            self._loop.call_soon(_drop, self._transport)
 
     def _finish(self, closure: Closure) -> None:
         events = self._events
@@ -151,3 +144,10 @@ class TransportLink(asyncio.Protocol, Link):
         self._ended = True
         self._events = NOBODY
         self.deliver = discard
+
+
+def _drop(transport: asyncio.WriteTransport) -> None:
+    try:
+        transport.abort()
+    except AttributeError:  # a TLS transport that has closed meanwhile, in Python before 3.11.3
+        pass
