@@ -19,12 +19,12 @@ JavaScript come by npm."""
 
 _JUDGEMENTS = """
 1. Attempts in the 2 s after the first: at most 5 handled, at most 20 partly.
-2. Seconds from the freeze until the user is told or a new link is tried: 2.7 handled, 4.7 partly.
+2. Seconds from the freeze until the user is told or a new link is tried: 2.5 handled, 4.5 partly.
 3. The loop blocks right after a ping; the pong arrives meanwhile. Of three links, how many are killed.
 4. The user awaits something for 6 s while the server pours: the link must survive and go on.
 5. A message every 1.6 s, no answer to pings, for 8 s: the link must survive.
 6. As 2, on an idle link. What counts is when the user knows, not when a timer fires.
-7. Seconds that close() takes with a close timeout of 1 s: at most 1.7 handled, 5 partly.
+7. Seconds that close() takes with a close timeout of 1 s: at most 1.5 handled, 5 partly.
 8. The server's application hangs, and wakes when the client has a second link: no late event may be told, and
    only one socket may be left.
 9. The user's task is cancelled at 20 moments: it must end as cancelled, and leave no task and no socket.
@@ -33,10 +33,10 @@ _JUDGEMENTS = """
 12. One attempt only at a certificate that does not verify; another after 429.
 13. A new link within 8 s of each.
 14. The clock goes ahead and back by a day: no healthy link may be lost, a dead one is noticed as usual.
-15. Wall and boot clock jump by an hour while the link dies, with an interval of 10 s: noticed within 4.7 s.
+15. Wall and boot clock jump by an hour while the link dies, with an interval of 10 s: noticed within 4.5 s.
     And a process stopped for 5 s keeps its link. The jump is simulated in the process, as a suspend would
     stop the judge too.
-16. One byte every 0.2 s, open timeout 2 s: given up within 2.7 s handled, 6 s partly.
+16. One byte every 0.2 s, open timeout 2 s: given up within 2.5 s handled, 6 s partly.
 17. The user logs in 0.5 s after the link opened: no ping may come before.
 18. The first link is reset while it owes a pong: the second, healthy one must live on.
 19. Two resets: all opens, losses and messages of three links must be told.

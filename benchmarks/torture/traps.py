@@ -23,7 +23,7 @@ HANDLED, PARTLY, FAILED, NOT_APPLICABLE, UNPROVOKED = "handled", "partly", "fail
 BOUND = 2.0
 """Seconds: interval and timeout, of one second each."""
 
-SLACK = 0.7
+SLACK = 0.5
 """Seconds by which a busy machine may delay what a client does in time."""
 
 STARTING = 20.0
@@ -290,9 +290,8 @@ async def cancellation(client: Client) -> Verdict:
         bad = told["ignored"] or told["left"] or sockets
         word = FAILED if bad else HANDLED if told["slowest"] <= 1 + SLACK else PARTLY
         left = f", {len(told['left'])} tasks and {sockets} sockets left" if told["left"] or sockets else ""
-        return Verdict(
-            word, f"{told['ignored']} of {steps} ignored{left}", f"slowest {told['slowest']:.1f} s"
-        )
+        slowest = f"slowest {told['slowest']:.1f} s" if told["slowest"] > 0.1 else ""
+        return Verdict(word, f"{told['ignored']} of {steps} ignored{left}", slowest)
 
 
 async def failing_hook(client: Client) -> Verdict:
@@ -438,8 +437,8 @@ async def suspended(client: Client) -> Verdict:
 
     seconds, kept = await asyncio.gather(to_notice(), was_kept())
     soon = seconds is not None and seconds <= 4 + SLACK
-    shown = f"{seconds:.1f} s" if seconds is not None else "never"
-    figure = f"noticed after {shown} of 11; stopped: {'kept' if kept else 'killed'}"
+    shown = f"noticed after {seconds:.1f} s" if seconds is not None else "never noticed"
+    figure = f"slept: {shown} (of 11); stopped: {'kept' if kept else 'killed'}"
     return Verdict((FAILED, PARTLY, HANDLED)[soon + kept], figure)
 
 
