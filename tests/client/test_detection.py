@@ -115,7 +115,8 @@ def test_frozen_links_are_noticed_when_interval_and_timeout_are_over_and_hardly_
         figures = {"least": took[0], "median": took[100], "99th percentile": took[197], "most": took[-1]}
         record_property("seconds to notice", figures)
         print(figures)
-        assert took[0] >= BOUND - 0.02  # the kernel's stamp is in milliseconds
+        # On a busy machine the server notes the time of a write later than it wrote.
+        assert took[0] >= BOUND - 0.25
         assert took[197] <= BOUND * GENEROUS
 
     run(main())
