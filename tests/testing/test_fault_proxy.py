@@ -534,6 +534,23 @@ def test_disconnect_ends_connections_that_hang(run: Run) -> None:
     run(main())
 
 
+def test_disconnect_ends_the_others_though_one_was_reset_a_moment_ago(run: Run) -> None:
+    async def main() -> None:
+        async with stage() as at:
+            reset = socket.create_connection((at.proxy.host, at.proxy.port))
+            await at.server.next()
+            others = [await at.pair() for _ in range(3)]
+            reset.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            reset.close()
+            at.proxy.disconnect()  # before the proxy can have heard of it
+            for client, end in others:
+                await client.ends()
+                await end.ends()
+            await until(lambda: not at.proxy.connections_open)
+
+    run(main())
+
+
 def test_disconnect_after_one_side_has_ended_closes_that_side(run: Run) -> None:
     async def main() -> None:
         async with stage() as on:

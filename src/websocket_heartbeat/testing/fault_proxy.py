@@ -190,14 +190,18 @@ class _Side(asyncio.Protocol):
 
     def finish(self) -> None:
         """Pass on the end of the stream; after both ends the connection is over."""
-        assert self.transport is not None
         self.told_end = True
+        self.tell_end()
+        if self.connection.other(self).told_end:
+            self.connection.close()
+
+    def tell_end(self) -> None:
+        """End the stream with FIN."""
+        assert self.transport is not None
         try:
             self.transport.write_eof()
         except OSError:  # this side has been reset meanwhile, and will hear of it
             pass
-        if self.connection.other(self).told_end:
-            self.connection.close()
 
     def abort(self, reset: bool) -> None:
         if self.transport is not None:
@@ -295,7 +299,7 @@ class _Connection:
         for side in (self.client, self.server):
             if side.transport is not None:
                 # First, for closing alone would send RST where unread bytes lie in the socket.
-                side.transport.write_eof()
+                side.tell_end()
         self.close()
 
     def end(self) -> None:
