@@ -145,8 +145,7 @@ def test_nothing_secret_is_told_when_a_link_meets(
                     await ears.to_the_end()
             heard.extend(ears.heard)
 
-    asyncio_debug = logging.getLogger("asyncio")
-    asyncio_debug.setLevel(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="asyncio")
     run_asyncio(main())
     gc.collect()
     check(heard, caplog)

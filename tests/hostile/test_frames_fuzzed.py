@@ -260,9 +260,9 @@ def fuzz(examples: int) -> settings:
 
 
 @pytest.fixture(autouse=True)
-def _quiet() -> None:
+def _quiet(caplog: pytest.LogCaptureFixture) -> None:
     """Spare the report of a failure the log of each example."""
-    logging.getLogger("websocket_heartbeat").setLevel(logging.CRITICAL)
+    caplog.set_level(logging.CRITICAL, logger="websocket_heartbeat")
 
 
 ENDINGS = st.sampled_from(["end", "end", "end", "reset", "reset", "silence"])

@@ -169,8 +169,7 @@ def test_neither_query_nor_headers_nor_messages_are_in_logs_or_reprs(
                         raw.frame(3, b"SECRET")
                     await raw.end()
 
-    with caplog.at_level(logging.DEBUG):
-        logging.getLogger("picows").setLevel(1)
+    with caplog.at_level(logging.DEBUG), caplog.at_level(1, logger="picows"):
         run(main())
     assert "<Peer 1 '/p'>" in shown
     assert "<Peer 4 '/p'> was dropped: silent for 0.2 s" in caplog.text
