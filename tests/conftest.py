@@ -1,4 +1,4 @@
-"""Holds every test to leave the process's logging as it found it: a level left behind deafens a later test."""
+"""Holds every test to leave logging as it found it: a level left behind makes a later test deaf."""
 
 import logging
 from collections.abc import Iterator

@@ -1,14 +1,12 @@
 """The asyncio connection: carries out what the core decides, over an engine, and tells the user."""
 
 import asyncio
-import inspect
-import logging
 import os
 import random
 import socket
 import ssl as ssl_module
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Generator, Sequence
-from contextvars import Context, ContextVar, copy_context
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Generator, Sequence
+from contextvars import ContextVar, copy_context
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -16,6 +14,7 @@ from typing import Any, Literal, Self
 
 from websocket_heartbeat import engines
 from websocket_heartbeat.alarm import Alarm
+from websocket_heartbeat.calls import Calls, logger
 from websocket_heartbeat.config import (
     Backoff,
     Config,
@@ -40,6 +39,7 @@ from websocket_heartbeat.errors import (
 from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, State, Stats
 from websocket_heartbeat.evidence import of_silence
 from websocket_heartbeat.hooks import Hook
+from websocket_heartbeat.inbox import Inbox
 from websocket_heartbeat.kernel import TELLS, tcp_info
 from websocket_heartbeat.opening import MAX_REDIRECTS, RedirectRefused, is_redirect, prepare, redirected
 from websocket_heartbeat.redaction import shown_url
@@ -53,14 +53,9 @@ ErrorHook = Callable[[Exception], Awaitable[None] | None]
 ReconnectHook = Callable[[ReconnectEvent], Awaitable[None] | None]
 StateHook = Callable[[State], Awaitable[None] | None]
 
-logger = logging.getLogger("websocket_heartbeat")
-logger.addHandler(logging.NullHandler())  # as the standard library asks of libraries
-
 _UP = (core.OPEN, core.PROBING)
 _ENDED = (core.CLOSED, core.FAILED)
 _KEPT_REASONS = 10
-_LEAST_FOR_HOOKS = 1.0
-"""Seconds that hooks have to finish once the connection has ended, and to stop once they are cancelled."""
 _SLOW_ANSWER = 0.1
 """Seconds of round trip from which it may be our own loop that was slow."""
 _FIRST_LOOK = 1.0
@@ -149,22 +144,17 @@ class Connection:
     __slots__ = (
         "__weakref__",
         "_alarm",
-        "_arrival",
         "_attempt_task",
-        "_batch",
         "_blocked_for",
+        "_calls",
         "_cause",
         "_change",
         "_close_code",
         "_close_reason",
-        "_closers",
         "_config",
         "_context",
-        "_crowded",
-        "_deliver",
         "_evidence",
         "_failure",
-        "_feeder",
         "_inbox",
         "_latency",
         "_link",
@@ -172,14 +162,11 @@ class Connection:
         "_machine",
         "_open_hook_task",
         "_outbox",
-        "_paused",
         "_performing",
         "_pinged_at",
         "_ready",
         "_senders",
-        "_shown_url",
         "_stats",
-        "_tasks",
         "_todo",
         "_unsent_bytes",
         "hooks",
@@ -206,32 +193,23 @@ class Connection:
         self._machine = core.Machine(config.settings(), random.random)
         self._link: Link | None = None
         self._stats = Stats()
-        self._shown_url = "(url callable)" if callable(config.url) else shown_url(config.url)
-        self.hooks: dict[str, Callable[..., Any]] = {}
+        self._calls = Calls("(url callable)" if callable(config.url) else shown_url(config.url))
+        self.hooks = self._calls.hooks
         self.pacer: Callable[[Callable[[], None]], bool] | None = None  # a Fleet's
         # Sending
         self._outbox: list[Message] = []
         self._senders: list[Wakeup] = []  # of tasks that wait in send, oldest first
         self._ready = False  # the on_open hook of the current link is done
-        # Receiving
-        self._inbox: list[Message] = []  # as they arrived
-        self._batch: list[Message] = []  # taken from the inbox by the reader, the next one last
-        self._deliver: Callable[[Message], Any] = self._inbox.append
-        self._crowded = False  # the last read filled the inbox, and nobody has emptied it since
-        self._paused = False
-        self._arrival = Wakeup()
+        self._inbox = Inbox(config.receive_queue, self._calls, self._resume)
         # Everything else that somebody may wait for
         self._change = Wakeup()
-        self._tasks: set[asyncio.Task[Any]] = set()
         self._attempt_task: asyncio.Task[None] | None = None
         self._open_hook_task: asyncio.Task[None] | None = None
-        self._feeder: asyncio.Task[None] | None = None
         self._performing = False
         self._todo: list[core.Action] = []
         self._alarm: Alarm | None = None  # none before the start
         self._pinged_at = 0.0
         self._latency: float | None = None
-        self._closers: list[asyncio.Task[Any] | None] = []  # tasks within close()
         self._close_code = 1000
         self._close_reason = ""
         self._cause: Exception | None = None
@@ -252,7 +230,7 @@ class Connection:
         Raises:
             RuntimeError: it was started already, or no loop is running.
         """
-        self._loop = asyncio.get_running_loop()
+        self._loop = self._calls.loop = asyncio.get_running_loop()
         if self.state is not State.IDLE:
             raise RuntimeError("a connection can be started only once; call connect() again for another one")
         # Links and alarms live in the context of the start, not in that of whoever happened to cause them.
@@ -288,7 +266,7 @@ class Connection:
             raise TypeError(f"reason must be a str, not {type(reason).__name__}")
         if len(str(check_message("reason", reason)).encode()) > 123:
             raise ValueError(f"reason must be at most 123 bytes of UTF-8, not {reason!r}")
-        self._loop = asyncio.get_running_loop()
+        self._loop = self._calls.loop = asyncio.get_running_loop()
         now = self._loop.time()  # before the flush, which may copy many megabytes
         deadline = now + self._config.close_timeout
         if self._machine.state in _UP:
@@ -298,16 +276,16 @@ class Connection:
         self._machine.stopped(now)
         self._perform()
         closer = asyncio.current_task()
-        self._closers.append(closer)
+        self._calls.closers.append(closer)
         try:
             while self._machine.state not in _ENDED:
                 await self._change.wait()
-            await self._finish_tasks(deadline)
+            await self._calls.finish(deadline)
         except asyncio.CancelledError:
             self._drop()
             raise
         finally:
-            self._closers.remove(closer)
+            self._calls.closers.remove(closer)
 
     async def wait_closed(self) -> None:
         """Wait for the end of the connection.
@@ -377,7 +355,7 @@ class Connection:
         )
 
     def __repr__(self) -> str:
-        return f"<Connection {self._shown_url} {self._machine.state} link={self._machine.link}>"
+        return f"<Connection {self._calls.label} {self._machine.state} link={self._machine.link}>"
 
     # Receiving
 
@@ -385,26 +363,16 @@ class Connection:
         return self
 
     async def __anext__(self) -> Message:
-        if self._batch and "on_message" not in self.hooks:
-            return self._batch.pop()  # as _next_message() does, without the call: the way of most messages
-        # While on_message is set every message is for it.
-        while "on_message" in self.hooks or not (self._batch or self._inbox):
+        inbox = self._inbox
+        if inbox.batch and "on_message" not in self.hooks:
+            return inbox.batch.pop()  # as take() does, without the call: the way of most messages
+        while inbox.hook is not None or not inbox:
             if self._machine.state == core.CLOSING or self._machine.state in _ENDED:
                 if self._failure is not None:
                     raise self._failed()
                 raise StopAsyncIteration
-            await self._arrival.wait()
-        return self._next_message()
-
-    def _next_message(self) -> Message:
-        """Take the oldest message; there is one."""
-        if not self._batch:
-            self._batch.extend(reversed(self._inbox))
-            self._inbox.clear()
-            self._crowded = False
-            if self._paused:
-                self._resume()
-        return self._batch.pop()
+            await inbox.arrival.wait()
+        return inbox.take()
 
     async def recv(self) -> Message:
         """Return the next message, waiting for it across reconnects.
@@ -421,8 +389,8 @@ class Connection:
     async def recv_waiting(self) -> list[Message]:
         """Return every message that waits, in order, and at least one; otherwise as `recv`."""
         messages = [await self.recv()]
-        while "on_message" not in self.hooks and (self._batch or self._inbox):
-            messages.append(self._next_message())
+        while self._inbox.hook is None and self._inbox:
+            messages.append(self._inbox.take())
         return messages
 
     # Sending
@@ -550,7 +518,7 @@ class Connection:
 
     def _open_link(self, action: core.Action) -> None:
         self._stats.attempts += 1
-        self._attempt_task = self._spawn(self._attempt(action.link), self._context.copy())
+        self._attempt_task = self._calls.spawn(self._attempt(action.link), context=self._context.copy())
 
     def _ping_link(self, action: core.Action) -> None:
         message = self._heartbeat_message()
@@ -574,7 +542,7 @@ class Connection:
             value = message() if callable(message) else message
             return check_message("Heartbeat.message", value, self._config.max_size)
         except (Exception, asyncio.CancelledError) as error:
-            self._report(HookFailed("Heartbeat.message", error))
+            self._calls.report(HookFailed("Heartbeat.message", error))
             return None
 
     def _close_link(self, action: core.Action) -> None:
@@ -596,12 +564,11 @@ class Connection:
         if link is None:
             return
         self._stats.links += 1
-        logger.info("%s: link %d is open", self._shown_url, action.link)
+        logger.info("%s: link %d is open", self._calls.label, action.link)
         event = OpenEvent(action.link, link.subprotocol, link.response_headers)
-        hook = self.hooks.get("on_open")
         token = _opening_link.set((self, action.link))
         try:
-            pending = self._call("on_open", hook, event)
+            pending = self._calls.call("on_open", event)
         finally:
             _opening_link.reset(token)
         if pending is None:
@@ -620,15 +587,15 @@ class Connection:
         event = CloseEvent(action.link, reason, action.code, self._unsent_bytes)
         self._unsent_bytes = 0
         self._keep_reason(reason)
-        logger.info("%s: link %d is gone: %s", self._shown_url, action.link, reason)
-        self._call("on_close", self.hooks.get("on_close"), event)
+        logger.info("%s: link %d is gone: %s", self._calls.label, action.link, reason)
+        self._calls.call("on_close", event)
 
     def _retry(self, action: core.Action) -> None:
         self._note_timeout(action.reason)
         reason = self._in_full(action.reason)
-        logger.info("%s: retry %d in %.1f s: %s", self._shown_url, action.attempt, action.delay, reason)
+        logger.info("%s: retry %d in %.1f s: %s", self._calls.label, action.attempt, action.delay, reason)
         event = ReconnectEvent(action.attempt, action.delay, reason)
-        self._call("on_reconnect", self.hooks.get("on_reconnect"), event)
+        self._calls.call("on_reconnect", event)
 
     def _in_full(self, reason: str) -> str:
         """Add the evidence to a reason that the core gave."""
@@ -641,7 +608,7 @@ class Connection:
         elif reason == core.OPEN_TIMEOUT:
             self._cause = TimeoutError(f"no link opened within open_timeout={self._config.open_timeout:g} s")
             self._keep_reason(reason)
-            self._report(self._cause)
+            self._calls.report(self._cause)
 
     def _failed_for_good(self, action: core.Action) -> None:
         self._note_timeout(action.reason)
@@ -649,21 +616,21 @@ class Connection:
         limit = self._config.max_attempts
         if limit is not None and self._machine.attempt >= limit:
             reason = f"gave up after {limit} retries: {reason}"
-        logger.warning("%s: failed for good: %s", self._shown_url, reason)
+        logger.warning("%s: failed for good: %s", self._calls.label, reason)
         self._failure = ConnectionFailed(reason, action.code)
         self._failure.__cause__ = self._cause
 
     def _entered(self, action: core.Action) -> None:
         self._route()
-        if self._paused and action.state == core.CLOSING:
+        if self._inbox.paused and action.state == core.CLOSING:
             self._resume()  # behind what nobody reads, the server's close frame would never be seen
-        self._call("on_state", self.hooks.get("on_state"), State(action.state))
+        self._calls.call("on_state", State(action.state))
         if action.state in _ENDED and self._outbox:
-            self._report(Undelivered(self._outbox))
+            self._calls.report(Undelivered(self._outbox))
         self._change.notify()
         for place in self._senders:
             place.notify()
-        self._arrival.notify()
+        self._inbox.arrival.notify()
 
     _actions: dict[str, Callable[["Connection", core.Action], None]] = {  # noqa: RUF012  # a constant
         core.OPEN_LINK: _open_link,
@@ -707,14 +674,14 @@ class Connection:
 
     async def _prepare(self) -> OpenRequest:
         request = await prepare(self._config)
-        self._shown_url = shown_url(request.url)
+        self._calls.label = shown_url(request.url)
         return request
 
     def _attempt_failed(self, number: int, error: Exception) -> None:
         if number != self._machine.link or self._machine.state != core.CONNECTING:
             return
         self._keep_reason(str(error))
-        self._report(error)
+        self._calls.report(error)
         self._lost(number, error, None)
 
     def _link_opened(self, number: int, link: Link) -> None:
@@ -725,11 +692,11 @@ class Connection:
         self._attempt_task = None
         self._blocked_for = 0.0
         self._ready = False
-        self._paused = False
-        link.deliver = self._deliver
+        self._inbox.paused = False
+        link.deliver = self._inbox.deliver
         self._machine.opened(self._loop.time(), number)
         self._perform()
-        self._pause_if_full()
+        self._batch_delivered()  # what the link before has left may be too much already
 
     def _link_closed(self, number: int, closure: Closure) -> None:
         if number != self._machine.link or self._link is None:
@@ -752,7 +719,7 @@ class Connection:
         try:
             verdict = judge(error, self._config)
         except Exception as raised:
-            self._report(HookFailed("retry_if", raised))
+            self._calls.report(HookFailed("retry_if", raised))
             verdict = judge(error, replace(self._config, retry_if=None))
         self._machine.lost(self._loop.time(), number, _in_words(error), code, verdict.hint, verdict.final)
         self._perform()
@@ -784,7 +751,7 @@ class Connection:
             self._stats.bytes_received += info.bytes_received
             self._stats.bytes_sent += info.bytes_acked
         if self._open_hook_task is not None:
-            if self._open_hook_task not in self._closers:
+            if self._open_hook_task not in self._calls.closers:
                 self._open_hook_task.cancel()
             self._open_hook_task = None
         return link
@@ -793,35 +760,9 @@ class Connection:
 
     def hook_changed(self, name: str) -> None:
         """Called by a Hook of this connection when it was set or removed."""
-        if name != "on_message":
-            return
-        hook = self.hooks.get(name)
-        if hook is None or _is_coroutine_function(hook):
-            self._deliver = self._inbox.append
-            self._feed()
-            self._arrival.notify()
-        else:
-            self._deliver = deliver = self._giver(hook)
-            while (self._batch or self._inbox) and self._deliver is deliver:
-                deliver(self._next_message())
-        self._route()
-
-    def _giver(self, hook: MessageHook) -> Callable[[Message], None]:
-        """Return what gives a message to the hook, until the hook shows that it is not a plain function."""
-
-        def give(message: Message) -> None:
-            try:
-                pending = hook(message)
-            except (Exception, asyncio.CancelledError) as error:
-                self._report(HookFailed("on_message", error))
-                return
-            if pending is not None and inspect.isawaitable(pending):
-                if self._deliver is give:
-                    self._deliver = self._inbox.append
-                    self._route()
-                self._feed(pending)
-
-        return give
+        if name == "on_message":
+            self._inbox.hook_changed()
+            self._route()
 
     def _route(self) -> None:
         """Let the link deliver to where messages go now; while a ping is unanswered, by way of the core."""
@@ -832,59 +773,23 @@ class Connection:
         elif self._machine.state == core.PROBING:
             self._link.deliver = self._deliver_proof
         else:
-            self._link.deliver = self._deliver
+            self._link.deliver = self._inbox.deliver
 
-    def _deliver_proof(self, message: Message) -> None:
+    def _deliver_proof(self, message: Message) -> Any:
         self._heard()
-        self._deliver(message)
+        return self._inbox.deliver(message)
+
+    def _deliver_returned(self, result: object) -> None:
+        self._inbox.returned(result)
+        self._route()
 
     def _batch_delivered(self) -> None:
-        if self._inbox and self._machine.state != core.CLOSING:
-            self._feed()
-            self._arrival.notify()
-            self._pause_if_full()
-
-    def _feed(self, pending: Awaitable[None] | None = None) -> None:
-        """Have a task give what has arrived to on_message, waiting for each call, and first for `pending`."""
-        if self._feeder is not None:
-            if pending is not None:
-                self._spawn_hook("on_message", pending)
-        elif pending is not None or ("on_message" in self.hooks and (self._batch or self._inbox)):
-            self._feeder = self._spawn(self._feed_hook(pending))
-            self._feeder.add_done_callback(self._feeder_done)
-            if pending is not None:
-                _close_if_never_run(self._feeder, pending)
-
-    async def _feed_hook(self, pending: Awaitable[None] | None) -> None:
-        if pending is not None:
-            await self._await_hook("on_message", pending)
-        while (hook := self.hooks.get("on_message")) is not None and (self._batch or self._inbox):
-            try:
-                pending = hook(self._next_message())
-            except Exception as error:
-                self._report(HookFailed("on_message", error))
-                continue
-            if inspect.isawaitable(pending):
-                await self._await_hook("on_message", pending)
-
-    def _feeder_done(self, feeder: asyncio.Task[None]) -> None:
-        self._feeder = None
-        if not feeder.cancelled():
-            self._feed()
-
-    def _pause_if_full(self) -> None:
-        """Stop reading once the user is slow; one read alone may bring more than the queue holds."""
-        if len(self._inbox) < self._config.receive_queue:
-            self._crowded = False
-        elif not self._crowded:
-            self._crowded = True
-        elif not self._paused and self._link is not None:
-            self._paused = True
+        if self._machine.state != core.CLOSING and self._inbox.batch_delivered() and self._link is not None:
             self._link.pause_reading()
             self._machine.reading_paused(self._loop.time(), self._machine.link)
 
     def _resume(self) -> None:
-        self._paused = False
+        self._inbox.paused = False
         if self._link is not None:
             self._link.resume_reading()
             self._machine.reading_resumed(self._loop.time(), self._machine.link)
@@ -933,76 +838,9 @@ class Connection:
             if info is not None and info.unacked:
                 self._machine.unacknowledged(now, self._machine.link, info.retransmits, info.rto)
 
-    # Hooks and tasks
-
-    def _call(self, name: str, hook: Callable[..., Any] | None, *args: Any) -> asyncio.Task[None] | None:
-        """Call a hook; return the task of a coroutine function."""
-        if hook is None:
-            return None
-        try:
-            result = hook(*args)
-        except (Exception, asyncio.CancelledError) as error:
-            # A function that asks a cancelled future raises the latter; it does not mean us.
-            self._report(HookFailed(name, error))
-            return None
-        return self._spawn_hook(name, result) if inspect.isawaitable(result) else None
-
-    def _spawn_hook(self, name: str, pending: Awaitable[None]) -> asyncio.Task[None]:
-        task = self._spawn(self._await_hook(name, pending))
-        _close_if_never_run(task, pending)
-        return task
-
-    async def _await_hook(self, name: str, pending: Awaitable[None]) -> None:
-        try:
-            await pending
-        except Exception as error:
-            self._report(HookFailed(name, error))
-        except asyncio.CancelledError as error:
-            # Raised by what the hook waited for, unless it was this task that was cancelled.
-            if _is_cancelled():
-                raise
-            self._report(HookFailed(name, error))
-
-    def _report(self, error: Exception) -> None:
-        """Tell the user of an error that has no other way to them."""
-        if isinstance(error, HookFailed):
-            logger.error("%s: %s", self._shown_url, error, exc_info=error.__cause__)
-        else:
-            logger.warning("%s: %s", self._shown_url, error)
-        hook = self.hooks.get("on_error")
-        if hook is None or (isinstance(error, HookFailed) and error.name == "on_error"):
-            return
-        self._call("on_error", hook, error)
-
-    def _spawn(
-        self, coroutine: Coroutine[Any, Any, None], context: Context | None = None
-    ) -> asyncio.Task[None]:
-        task = self._loop.create_task(coroutine, context=context)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    async def _finish_tasks(self, deadline: float) -> None:
-        """Let hooks that are still under way finish until the deadline, then cancel them."""
-        # A server that took all the time must not keep on_close from telling it.
-        deadline = max(deadline, self._loop.time() + _LEAST_FOR_HOOKS)
-        while (tasks := self._other_tasks()) and (left := deadline - self._loop.time()) > 0:
-            await asyncio.wait(tasks, timeout=left)
-        if tasks:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks, timeout=_LEAST_FOR_HOOKS)
-
-    def _other_tasks(self) -> set[asyncio.Task[Any]]:
-        """Return the tasks that this one may wait for: of two hooks that close, neither for the other."""
-        me = asyncio.current_task()
-        others = self._tasks - {me}
-        return others.difference(self._closers) if me in self._tasks else others
-
     def _drop(self) -> None:
         """End at once, because the task that closes the connection was cancelled."""
-        for task in self._tasks - {asyncio.current_task()}:
-            task.cancel()
+        self._calls.cancel()
         if self._link is not None:
             self._forget_link().abort()
         self._machine.lost(self._loop.time(), self._machine.link, "close was cancelled", None, 0.0, False)
@@ -1039,8 +877,11 @@ class _Receiver(LinkEvents):
     def batch_delivered(self) -> None:
         self._connection._batch_delivered()
 
-    def deliver_failed(self, error: Exception) -> None:
-        self._connection._report(HookFailed("on_message", error))
+    def deliver_returned(self, result: object) -> None:
+        self._connection._deliver_returned(result)
+
+    def deliver_failed(self, error: BaseException) -> None:
+        self._connection._calls.report(HookFailed("on_message", error))
 
     def ponged(self) -> None:
         if self._is_current:
@@ -1054,24 +895,8 @@ class _Receiver(LinkEvents):
         self._connection._link_closed(self._number, closure)
 
 
-def _is_coroutine_function(hook: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(type(hook).__call__)
-
-
 def _throw_away(message: Message) -> None:
     """Takes what arrives while we close."""
-
-
-def _is_cancelled() -> bool:
-    """Whether somebody has cancelled the current task."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-def _close_if_never_run(task: asyncio.Task[None], pending: Awaitable[None]) -> None:
-    """Spare a coroutine, whose task may be cancelled before its first step, the warning of Python."""
-    if isinstance(pending, Coroutine):
-        task.add_done_callback(lambda _: pending.close())
 
 
 def _in_words(error: Exception) -> str:

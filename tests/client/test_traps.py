@@ -543,6 +543,7 @@ def test_trap_16_whatever_hangs_while_opening_one_open_timeout_covers_it(
                 scheme = "http" if where == "http proxy" else "socks5"
                 url, proxy = "ws://127.0.0.1:9/", f"{scheme}://127.0.0.1:{server.port}"
             elif where == "dns":
+                url = f"ws://service.invalid:{server.port}/"
                 monkeypatch.setattr(loop, "getaddrinfo", lambda *a, **k: asyncio.Event().wait())
             connection = connect(url, proxy=proxy, open_timeout=0.5, backoff=SOON)
             log = Log(connection)
@@ -764,7 +765,7 @@ def test_trap_22_the_receive_queue_is_bounded_and_the_server_feels_it(run_asynci
                     before = len(sent)
                     await asyncio.sleep(0.3)
                 assert len(sent) < total / 2
-                assert len(connection._inbox) + len(connection._batch) < 50
+                assert len(connection._inbox) < 50
                 for number in range(total):
                     message = await asyncio.wait_for(connection.recv(), PATIENCE)
                     assert str(message).startswith(f"{number} ")

@@ -17,7 +17,8 @@ class Recorder:
         self.link: Link | None = None
         self.log: list[object] = []
         self.messages: list[Message] = []
-        self.failures: list[Exception] = []
+        self.results: list[object] = []
+        self.failures: list[BaseException] = []
         self.closures: list[Closure] = []
         self.pongs = 0
         self.batches = 0
@@ -44,7 +45,11 @@ class Recorder:
         self.batches += 1
         self._note("batch")
 
-    def deliver_failed(self, error: Exception) -> None:
+    def deliver_returned(self, result: object) -> None:
+        self.results.append(result)
+        self._note(result)
+
+    def deliver_failed(self, error: BaseException) -> None:
         self.failures.append(error)
         self._note(error)
 

@@ -652,10 +652,10 @@ def test_a_batch_ends_exactly_once_after_its_last_message(
     run(main())
 
 
-def test_a_deliver_that_raises_is_reported_and_the_link_goes_on(engine: Engine, run: Run) -> None:
-    class Mishap(Exception):
-        pass
-
+@pytest.mark.parametrize("mishap", [ValueError(), asyncio.CancelledError()], ids=lambda it: type(it).__name__)
+def test_a_deliver_that_raises_is_reported_and_the_link_goes_on(
+    engine: Engine, run: Run, mishap: BaseException
+) -> None:
     async def handler(peer: Peer) -> None:
         peer.write(
             frame(peers.TEXT, b"bad") + frame(peers.TEXT, b"b", fin=False) + frame(peers.CONTINUATION, b"ad")
@@ -669,14 +669,33 @@ def test_a_deliver_that_raises_is_reported_and_the_link_goes_on(engine: Engine, 
 
             def picky(message: Message) -> None:
                 if message == "bad":
-                    raise Mishap
+                    raise mishap
                 recorder.deliver(message)
 
             recorder.on_opened = lambda link: setattr(link, "deliver", picky)
             await engine.open(OpenRequest(server.url(), max_size=MAX_SIZE), recorder)
             await recorder.until(lambda: recorder.messages)
             assert recorder.messages == ["good"]
-            assert [type(error) for error in recorder.failures] == [Mishap, Mishap]
+            assert recorder.failures == [mishap, mishap]
+            assert recorder.link is not None
+            recorder.link.abort()
+
+    run(main())
+
+
+def test_what_a_deliver_returns_is_passed_on(engine: Engine, run: Run) -> None:
+    async def handler(peer: Peer) -> None:
+        peer.write(frame(peers.TEXT, b"a") + frame(peers.BINARY, b"b") + frame(peers.TEXT, b""))
+        peer.write(frame(peers.TEXT, b"c", fin=False) + frame(peers.CONTINUATION, b"d"))
+        await peer.gone()
+
+    async def main() -> None:
+        async with ws_server(handler) as server:
+            recorder = Recorder()
+            recorder.on_opened = lambda link: setattr(link, "deliver", lambda message: message or None)
+            await engine.open(OpenRequest(server.url(), max_size=MAX_SIZE), recorder)
+            await recorder.until(lambda: len(recorder.results) == 3)
+            assert recorder.results == ["a", b"b", "cd"]
             assert recorder.link is not None
             recorder.link.abort()
 

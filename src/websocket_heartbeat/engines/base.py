@@ -70,8 +70,11 @@ class LinkEvents(Protocol):
     def batch_delivered(self) -> None:
         """All messages of one read have been given to `link.deliver`."""
 
-    def deliver_failed(self, error: Exception) -> None:
-        """`link.deliver` raised; the engine goes on with the next message."""
+    def deliver_returned(self, result: object) -> None:
+        """`link.deliver` returned something other than None, perhaps a coroutine."""
+
+    def deliver_failed(self, error: BaseException) -> None:
+        """`link.deliver` raised an Exception or CancelledError; the engine goes on with the next message."""
 
     def ponged(self) -> None:
         """A pong arrived."""

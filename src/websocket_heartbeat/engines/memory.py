@@ -86,9 +86,12 @@ class MemoryLink(Link):
 
     def _deliver(self, message: Message) -> None:
         try:
-            self.deliver(message)
-        except Exception as error:
+            result = self.deliver(message)
+        except (Exception, asyncio.CancelledError) as error:
             self._peer._events.deliver_failed(error)
+        else:
+            if result is not None:
+                self._peer._events.deliver_returned(result)
 
     def send(self, message: Message) -> None:
         if self.ended or self._peer.frozen:

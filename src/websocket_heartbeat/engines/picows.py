@@ -314,7 +314,11 @@ class PicowsLink(picows.WSListener, Link):
         """Whether fragments of a message wait for more."""
         return self._fragments is not None
 
-    def deliver_failed(self, error: Exception) -> None:
+    def deliver_returned(self, result: object) -> None:
+        """Report what `deliver` returned."""
+        self._events.deliver_returned(result)
+
+    def deliver_failed(self, error: BaseException) -> None:
         """Report what `deliver` raised."""
         self._events.deliver_failed(error)
 
@@ -368,9 +372,12 @@ class PicowsLink(picows.WSListener, Link):
 
     def _hand_over(self, message: Message) -> None:
         try:
-            self.deliver(message)
-        except Exception as error:
+            result = self.deliver(message)
+        except (Exception, asyncio.CancelledError) as error:
             self._events.deliver_failed(error)
+        else:
+            if result is not None:
+                self._events.deliver_returned(result)
 
     def _peer_closed(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
         """Answer the server's close frame with its code: RFC 6455, section 5.5.1."""

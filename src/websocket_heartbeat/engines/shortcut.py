@@ -5,6 +5,7 @@ comparison settles type, end and reserved bits. picows gets every other frame, a
 this always knows where the next one begins; every rule beyond those of a plain message is kept there.
 """
 
+from asyncio import CancelledError
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -30,7 +31,9 @@ class Sink(Protocol):
     @property
     def assembling(self) -> bool: ...
 
-    def deliver_failed(self, error: Exception) -> None: ...
+    def deliver_returned(self, result: object) -> None: ...
+
+    def deliver_failed(self, error: BaseException) -> None: ...
 
     def not_utf8(self) -> None: ...
 
@@ -84,9 +87,12 @@ class Shortcut:
                 position = stop
                 got = True
                 try:
-                    sink.deliver(message)
-                except Exception as error:
+                    result = sink.deliver(message)
+                except (Exception, CancelledError) as error:
                     sink.deliver_failed(error)
+                else:
+                    if result is not None:
+                        sink.deliver_returned(result)
             else:
                 stop = self._other(data, position, end)
                 if stop < 0 or sink.deaf:
@@ -139,9 +145,12 @@ class Shortcut:
                 return -1
             self._framed = True
             try:
-                sink.deliver(message)
-            except Exception as error:
+                result = sink.deliver(message)
+            except (Exception, CancelledError) as error:
                 sink.deliver_failed(error)
+            else:
+                if result is not None:
+                    sink.deliver_returned(result)
             return stop
         self._feed(data[position:stop])
         self._owed = max(0, stop - end)

@@ -28,7 +28,7 @@ class _Nobody:
     def _nothing(self, *_: object) -> None:
         """Do nothing."""
 
-    opened = batch_delivered = deliver_failed = ponged = writable = closed = _nothing
+    opened = batch_delivered = deliver_returned = deliver_failed = ponged = writable = closed = _nothing
 
 
 NOBODY: LinkEvents = _Nobody()
@@ -111,9 +111,12 @@ class TransportLink(asyncio.Protocol, Link):
 
     def _hand_over(self, message: Message) -> None:
         try:
-            self.deliver(message)
-        except Exception as error:
+            result = self.deliver(message)
+        except (Exception, asyncio.CancelledError) as error:
             self._events.deliver_failed(error)
+        else:
+            if result is not None:
+                self._events.deliver_returned(result)
 
     def _peer_closed(self, code: int | None, reason: str) -> None:
         """Take the server's close frame, which has been answered."""

@@ -390,7 +390,10 @@ class Socket:
     def batch_delivered(self) -> None:
         """Nothing to do."""
 
-    def deliver_failed(self, error: Exception) -> None:
+    def deliver_returned(self, result: object) -> None:
+        """Nothing to do."""
+
+    def deliver_failed(self, error: BaseException) -> None:
         """What a listener throws is its own affair."""
 
     def ponged(self) -> None:

@@ -48,7 +48,10 @@ class Entrance:
     def batch_delivered(self) -> None:
         """Nothing to do: messages are taken one by one."""
 
-    def deliver_failed(self, error: Exception) -> None:
+    def deliver_returned(self, result: object) -> None:
+        """Does not happen: a peer takes messages and returns nothing."""
+
+    def deliver_failed(self, error: BaseException) -> None:
         """Does not happen: a peer catches what hooks raise, so this is a mistake in this package."""
         raise error
 

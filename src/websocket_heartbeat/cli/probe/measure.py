@@ -91,7 +91,10 @@ class _Wire:
     def batch_delivered(self) -> None:
         """Nothing waits for it."""
 
-    def deliver_failed(self, error: Exception) -> None:
+    def deliver_returned(self, result: object) -> None:
+        """Does not happen."""
+
+    def deliver_failed(self, error: BaseException) -> None:
         """Does not happen."""
 
     def ponged(self) -> None:
