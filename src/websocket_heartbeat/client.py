@@ -653,10 +653,10 @@ class Connection:
             self._attempt_failed(number, error)
 
     async def _open(self, receiver: "_Receiver") -> None:
-        """Open one link, following redirects; a 401 gets one more try with fresh headers."""
+        """Open one link, following redirects; a 401 gets one more try with a fresh URL and headers."""
         config = self._config
         request = await self._prepare()
-        may_refresh = callable(config.additional_headers)
+        may_refresh = callable(config.url) or callable(config.additional_headers)
         redirects = 0
         while redirects <= MAX_REDIRECTS:
             try:

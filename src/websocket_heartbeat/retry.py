@@ -15,7 +15,7 @@
     the server broke RFC 6455, too big a message    retry       a fresh link may not meet it again
     close codes, all                                retry       unless listed in final_close_codes
 
-`retry_if` overrides each line. A 401 with callable headers is tried once more with fresh ones first.
+`retry_if` overrides each line. A 401 with a callable url or headers is tried once more with fresh ones first.
 """
 
 import re

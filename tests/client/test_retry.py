@@ -230,6 +230,21 @@ def test_a_401_gets_one_more_try_with_fresh_headers_if_there_are_any(
     play(main())
 
 
+def test_a_fresh_token_in_the_url_gets_in_at_once_after_a_401(world: World, play: Run) -> None:
+    async def main() -> None:
+        tokens = iter(["stale", "fresh"])
+
+        async def check(request: OpenRequest) -> None:
+            if not request.url.endswith("fresh"):
+                raise HandshakeRejected(401, NOTHING)
+
+        world.engine.answer = check
+        async with connect(lambda: f"ws://test/?{next(tokens)}", engine=world.engine) as connection:
+            await connection.wait_open(0.5)
+
+    play(main())
+
+
 def test_a_fresh_token_gets_in_at_once_after_a_401(world: World, play: Run) -> None:
     async def main() -> None:
         tokens = iter(["stale", "fresh"])
