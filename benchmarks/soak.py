@@ -10,15 +10,17 @@ import argparse
 import asyncio
 import gc
 import json
+import logging
 import os
 import random
 import statistics
+import subprocess
 import sys
 import time
 import tracemalloc
 from collections import Counter
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any, cast
 
 from websocket_heartbeat import (
@@ -43,6 +45,9 @@ TOWNS = 20
 AFTERMATH = 3.0
 """Seconds after the bound within which harm may still cost a link: a slow heal, a busy machine."""
 
+SAMPLED_EVERY = 5
+"""Seconds."""
+
 CODES = (1000, 1001, 1011, 1012, 1013, 4000)
 
 
@@ -57,6 +62,7 @@ class Town:
         self.healthy = healthy
         self.random = random.Random(seed * 1000 + number)
         self.peers: set[Any] = set()
+        self.is_away = False
 
     async def live(self, stack: AsyncExitStack, ready: Callable[[int], None]) -> None:
         """Run until cancelled."""
@@ -73,6 +79,8 @@ class Town:
                     await self.harsh()
         finally:
             self.proxy.heal()
+            if self.is_away:
+                await self.come_back()
 
     async def new_server(self) -> Server:
         server = serve(
@@ -116,13 +124,15 @@ class Town:
         ]
         since = time.monotonic()
         tell(harm=self.number, since=since, until=None)
-        result = self.random.choice(faults)()
-        if asyncio.iscoroutine(result):
-            await result
-        else:
-            await asyncio.sleep(self.random.uniform(0.1, 12))
-        self.proxy.heal()
-        tell(harm=self.number, since=since, until=time.monotonic())
+        try:
+            result = self.random.choice(faults)()
+            if asyncio.iscoroutine(result):
+                await result
+            else:
+                await asyncio.sleep(self.random.uniform(0.1, 12))
+        finally:
+            self.proxy.heal()
+            tell(harm=self.number, since=since, until=time.monotonic())
 
     def refuse(self) -> None:
         self.proxy.reset()
@@ -139,10 +149,15 @@ class Town:
 
     async def restart(self) -> None:
         """Stop the server, stay away a while, come back on another port."""
+        self.is_away = True
         await self.server.close()
         await asyncio.sleep(self.random.uniform(0, 5))
+        await self.come_back()
+
+    async def come_back(self) -> None:
         self.server = await self.new_server()
         self.proxy.retarget("127.0.0.1", self.server.port)
+        self.is_away = False
 
 
 def tell(**facts: Any) -> None:
@@ -211,6 +226,7 @@ class Ledger:
         self.late: list[tuple[float, float]] = []
         self.losses: list[tuple[float, int, str]] = []
         self.healthy_seconds = 0.0
+        self.healthy_lost = 0
         self.blocked: float = 0.0
 
     def violate(self, text: str) -> None:
@@ -232,6 +248,7 @@ class Ledger:
             )
             if not harmed:
                 late = max((late for late, until in self.late if at - BOUND <= until <= at + 2), default=0.0)
+                self.healthy_lost += 1
                 self.violate(
                     f"a healthy link of town {town} was lost: {reason}"
                     + (f" (the weather's own loop was {late:.1f} s late)" if late else "")
@@ -292,13 +309,18 @@ class Line:
             number = self.next
             self.next += 1
             self.pending[number] = time.monotonic()
-            size = 20_000 if self.random.random() < 0.02 else self.random.randint(0, 1000)
+            # A link's buffers keep the size of its largest message: no growth, if that comes early.
+            is_large = number == 1 or self.random.random() < 0.02
+            size = 20_000 if is_large else self.random.randint(0, 1000)
             try:
                 await self.connection.send(f"{number} " + "x" * size)
             except ConnectionClosed:
                 self.pending.pop(number, None)
                 self.ledger.counts["refused after close"] += 1
                 return
+            except asyncio.CancelledError:
+                self.pending.pop(number, None)  # it waited for room in the queue, and was not taken
+                raise
             self.ledger.counts["sent"] += 1
 
     async def receive(self) -> None:
@@ -364,6 +386,7 @@ class Soak:
         self.random = random.Random(seed)
         self.ledger = Ledger()
         self.samples: list[dict[str, float]] = []
+        self.seconds_watched = 0
         self.lines: list[Line] = []
         self.made = 0
         self.ports: list[int] = []
@@ -380,19 +403,22 @@ class Soak:
         assert process.stdin is not None
         listening = asyncio.create_task(self.listen(process))
         await self.ready.wait()
+        if not self.ports:
+            return False
         before = _descriptors()
         begun = time.monotonic()
         for _ in range(self.count):
             self.add()
             await asyncio.sleep(0)
         others = [asyncio.create_task(work()) for work in (self.watch, self.churn, self.block)]
-        await asyncio.sleep(self.seconds)
+        await asyncio.wait([listening], timeout=self.seconds)
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
         others.clear()
 
-        process.stdin.write(b"calm\n")
+        if not listening.done():
+            process.stdin.write(b"calm\n")
         await self.is_calm.wait()
         await self.settle()
         lasted = time.monotonic() - begun
@@ -423,6 +449,7 @@ class Soak:
                 self.is_calm.set()
         if not self.is_calm.is_set():
             self.ledger.violate("the process of the weather died")
+            self.ready.set()
             self.is_calm.set()
 
     def add(self) -> None:
@@ -449,6 +476,11 @@ class Soak:
             up = [line for line in self.lines if line.connection.state in ("open", "probing")]
             self.ledger.healthy_seconds += sum(line.town not in harmed for line in up) * (now - last)
             last = now
+            self.seconds_watched += 1
+            if self.seconds_watched % SAMPLED_EVERY:
+                continue
+            # Links that were lost are in cycles: what counts is what stays once Python has looked for them.
+            gc.collect()
             self.samples.append(
                 {
                     "at": now,
@@ -460,9 +492,9 @@ class Soak:
                     "open": len(up),
                 }
             )
-            if len(self.samples) % 30 == 0:
+            if self.seconds_watched % 30 == 0:
                 print(
-                    f"{len(self.samples):5} s: {len(up)} of {len(self.lines)} open, "
+                    f"{self.seconds_watched:5} s: {len(up)} of {len(self.lines)} open, "
                     f"{self.ledger.counts['links lost']} links lost, "
                     f"{self.ledger.counts['delivered']} of {self.ledger.counts['sent']} delivered, "
                     f"{self.samples[-1]['resident'] / 2**20:.0f} MiB",
@@ -525,11 +557,15 @@ class Soak:
         accounted += counts["uncertain at a loss"] + counts["uncertain at our own close"]
         if accounted != counts["sent"]:
             self.ledger.violate(f"{counts['sent']} messages sent, {accounted} accounted for")
-        print(f"{lasted / 60:.1f} minutes, seed {self.seed}, {self.count} connections in {TOWNS} towns")
+        print(
+            f"{lasted / 60:.1f} minutes, seed {self.seed}, {self.count} connections in {TOWNS} towns, "
+            f"load {os.getloadavg()[0]:.1f}"
+        )
         for name, number in sorted(counts.items()):
             print(f"  {name}: {number}")
         print(f"  our loop blocked in all: {self.ledger.blocked:.0f} s")
         print(f"  healthy link-minutes: {self.ledger.healthy_seconds / 60:.0f}")
+        print(f"  healthy links lost: {self.ledger.healthy_lost}")
         for reason, number in self.ledger.reasons.most_common(12):
             print(f"  lost by {reason!r}: {number}")
         # What is made once is made in the first quarter.
@@ -554,6 +590,20 @@ class Soak:
         )
         if growth > max(room, 0.05 * start):
             self.ledger.violate(f"{key} memory grows by {slope / 1024:.0f} KiB a minute")
+
+
+@contextmanager
+def busy(count: int) -> Iterator[None]:
+    """Have that many processes loop for nothing meanwhile."""
+    # They end by themselves should this one be killed.
+    idler = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
+    processes = [subprocess.Popen([sys.executable, "-c", idler]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 def _descriptors() -> set[str]:
@@ -581,8 +631,11 @@ def main() -> None:
         "--healthy", type=float, default=0.4, help="share of the towns with mild weather only; 0.4 by default"
     )
     parser.add_argument("--no-blocks", action="store_true", help="do not block our own event loop")
+    parser.add_argument("--busy", type=int, default=0, help="processes that loop for nothing meanwhile; 0")
     parser.add_argument("--weather", nargs=2, type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    who = "weather" if options.weather else "connections"
+    logging.basicConfig(format=f"({who}, %(name)s: %(message)s)", level=logging.ERROR)
     if options.weather:
         asyncio.run(weather(*options.weather))
         return
@@ -595,7 +648,9 @@ def main() -> None:
             options.minutes, options.connections, seed, options.healthy, not options.no_blocks
         ).run()
 
-    sys.exit(0 if asyncio.run(run()) else 1)
+    with busy(options.busy):
+        is_sound = asyncio.run(run())
+    sys.exit(0 if is_sound else 1)
 
 
 if __name__ == "__main__":
