@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import sys
 import time
@@ -16,8 +17,8 @@ from tests.engines.peers import CLOSE, PING, PONG, Peer, close_frame, frame, ws_
 from websocket_heartbeat import Backoff, Heartbeat, kernel
 from websocket_heartbeat.testing import SimulatedClock
 
-STOPPED_FOR = 6.0
-"""Seconds: three times what the heartbeat of the program below allows."""
+STOPPED_FOR = float(os.environ.get("STOPPED_FOR", "6"))
+"""Seconds: three times what the heartbeat of the program below allows, or what the environment says."""
 
 PROGRAM = """
 import asyncio, json, sys
@@ -89,7 +90,7 @@ class Server:
 
     async def answer(self, peer: Peer) -> None:
         while True:
-            got = await peer.read_frame()
+            got = await peer.read_frame(STOPPED_FOR + PATIENCE)
             if got.opcode == PING:
                 self.pings.append(time.monotonic())
                 if self.stops_at_ping and self.program is not None and not self.stopped.is_set():
@@ -126,6 +127,7 @@ async def stopped_and_resumed(talks: bool, at_ping: bool) -> tuple[Server, float
     return running, resumed, told
 
 
+@pytest.mark.timeout(STOPPED_FOR + 60)
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="this system cannot stop a process")
 def test_a_process_that_was_stopped_keeps_its_link_and_asks_at_most_once(run_asyncio: Run) -> None:
     async def main() -> None:

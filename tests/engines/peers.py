@@ -91,9 +91,9 @@ class Peer:
     def write(self, data: bytes) -> None:
         self.writer.write(data)
 
-    async def read_frame(self) -> Frame:
-        """Read one frame; raises IncompleteReadError at the end of the stream."""
-        async with asyncio.timeout(PATIENCE):
+    async def read_frame(self, patience: float = PATIENCE) -> Frame:
+        """Read one frame within so many seconds; raises IncompleteReadError at the end of the stream."""
+        async with asyncio.timeout(patience):
             first, second = await self.reader.readexactly(2)
             size = second & 127
             if size == 126:
