@@ -702,6 +702,38 @@ def test_what_a_deliver_returns_is_passed_on(engine: Engine, run: Run) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("path", ["/whole", "/fragments"])
+@pytest.mark.parametrize("told", ["end", ValueError()], ids=["returns", "raises"])
+def test_what_a_deliver_that_ends_the_link_comes_to_is_told_and_nothing_else(
+    path: str, told: object, engine: Engine, run: Run
+) -> None:
+    async def handler(peer: Peer) -> None:
+        whole = frame(peers.TEXT, b"x") + frame(peers.TEXT, b"too late") + frame(peers.PONG)
+        fragments = frame(peers.TEXT, b"x", fin=False) + frame(peers.CONTINUATION, b"x") + whole
+        peer.write(fragments if "fragments" in peer.request else whole)
+        await peer.gone()
+
+    async def main() -> None:
+        recorder = Recorder()
+
+        def end(message: Message) -> object:
+            assert recorder.link is not None
+            recorder.link.abort()
+            if isinstance(told, Exception):
+                raise told
+            return told
+
+        recorder.on_opened = lambda link: setattr(link, "deliver", end)
+        async with ws_server(handler) as server:
+            await engine.open(OpenRequest(server.url(path), max_size=MAX_SIZE), recorder)
+            await recorder.until(lambda: recorder.log)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert recorder.log == [told]
+
+    run(main())
+
+
 def test_deliver_may_be_changed_at_any_time(engine: Engine, run: Run) -> None:
     async def main() -> None:
         async with serve_echo() as server:

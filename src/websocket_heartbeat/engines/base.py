@@ -62,7 +62,11 @@ class Closure:
 
 
 class LinkEvents(Protocol):
-    """What an engine calls. None of these raises. Nothing is called after `closed` or after `Link.abort`."""
+    """What an engine calls. None of these raises.
+
+    Nothing is called after `closed` or after `Link.abort`, but for what a call of `link.deliver` returns or
+    raises that has led to them.
+    """
 
     def opened(self, link: "Link") -> None:
         """The handshake is complete. Called once, before any message; `link.deliver` is set within."""

@@ -29,8 +29,8 @@ from websocket_heartbeat.engines.base import (
 from websocket_heartbeat.engines.dial import dial
 from websocket_heartbeat.engines.shortcut import Shortcut
 from websocket_heartbeat.engines.transport import (
-    NOBODY,
     NOT_UTF8,
+    Ended,
     default_ssl_context,
     discard,
 )
@@ -196,7 +196,7 @@ class PicowsLink(picows.WSListener, Link):
     )
 
     def __init__(self, events: LinkEvents, max_size: int, response: Any, subprotocol: str | None) -> None:
-        self._events = events
+        self._events: LinkEvents = events
         self.max_size = max_size
         self._loop = asyncio.get_running_loop()
         self._fragments: bytearray | None = None
@@ -419,7 +419,7 @@ class PicowsLink(picows.WSListener, Link):
     def _end(self) -> None:
         self._ended = True
         self.deaf = True
-        self._events = NOBODY
+        self._events = Ended(self._events)
         self.deliver = discard
 
 

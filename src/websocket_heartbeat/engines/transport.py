@@ -24,15 +24,22 @@ def discard(message: Message) -> None:
     """Take a message that comes after the end."""
 
 
-class _Nobody:
+class Ended:
+    """Takes the place of the events of a link that has ended.
+
+    It passes on what a call of `deliver` came to that has ended the link itself, and nothing else.
+    """
+
+    __slots__ = ("deliver_failed", "deliver_returned")
+
+    def __init__(self, events: LinkEvents) -> None:
+        self.deliver_failed = events.deliver_failed
+        self.deliver_returned = events.deliver_returned
+
     def _nothing(self, *_: object) -> None:
         """Do nothing."""
 
-    opened = batch_delivered = deliver_returned = deliver_failed = ponged = writable = closed = _nothing
-
-
-NOBODY: LinkEvents = _Nobody()
-"""Takes the events that come after the end."""
+    opened = batch_delivered = ponged = writable = closed = _nothing
 
 
 class TransportLink(asyncio.Protocol, Link):
@@ -43,7 +50,7 @@ class TransportLink(asyncio.Protocol, Link):
 
     def __init__(self, events: LinkEvents, max_size: int) -> None:
         self.deliver = discard
-        self._events = events
+        self._events: LinkEvents = events
         self._max_size = max_size
         self._loop = asyncio.get_running_loop()
         self._heard_at = self._loop.time()
@@ -145,7 +152,7 @@ class TransportLink(asyncio.Protocol, Link):
 
     def _end(self) -> None:
         self._ended = True
-        self._events = NOBODY
+        self._events = Ended(self._events)
         self.deliver = discard
 
 
