@@ -39,6 +39,8 @@ OPEN_TIMEOUT = 1.5
 SLACK = 6.0
 """Seconds that a loaded machine may add."""
 
+ENGINES = ["picows", "websockets", "aiohttp"]
+
 
 @dataclass
 class Story:
@@ -167,7 +169,7 @@ HANDSHAKES: dict[str, tuple[Handler, type[Exception], str]] = {
 }
 
 
-@pytest.mark.parametrize("engine", ["picows", "websockets"])
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("what", HANDSHAKES)
 def test_a_wrong_handshake_is_told_as_such_and_tried_again(what: str, engine: str, run_asyncio: Run) -> None:
     async def main() -> None:
@@ -181,7 +183,7 @@ def test_a_wrong_handshake_is_told_as_such_and_tried_again(what: str, engine: st
     run_asyncio(main())
 
 
-@pytest.mark.parametrize("engine", ["picows", "websockets"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_headers_of_one_byte_a_second_are_given_up_after_the_open_timeout(
     engine: str, run_asyncio: Run
 ) -> None:
@@ -227,7 +229,12 @@ def size(first: int, length: int) -> bytes:
 FRAMES: dict[str, tuple[Handler, int, str]] = {
     "a masked frame": (sends(frame(TEXT, b"a", masked=True)), 1002, ""),
     "a reserved bit": (sends(frame(TEXT, b"a", rsv=2)), 1002, ""),
+    "another reserved bit": (sends(frame(TEXT, b"a", rsv=1)), 1002, ""),
+    "a reserved bit of a ping": (sends(frame(PING, b"a", rsv=1)), 1002, ""),
+    "a reserved opcode": (sends(frame(3, b"a")), 1002, ""),
+    "a reserved control opcode": (sends(frame(11, b"a")), 1002, ""),
     "compression without negotiation": (sends(frame(TEXT, b"\xf2\x48\xcd\xc9\xc9\x07\x00", rsv=4)), 1002, ""),
+    "a length whose first bit is set": (sends(size(0x82, 2**64 - 1)), 1002, ""),
     "a length of 2**63 - 1": (sends(size(0x82, 2**63 - 1)), 1009, "above max_size=65536"),
     "a length of 2**32": (sends(size(0x82, 2**32), bytes(1000)), 1009, "above max_size"),
     "a length above max_size by one": (sends(size(0x82, MAX_SIZE + 1)), 1009, "above max_size"),
@@ -247,7 +254,7 @@ FRAMES: dict[str, tuple[Handler, int, str]] = {
 }
 
 
-@pytest.mark.parametrize("engine", ["picows", "websockets"])
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("what", FRAMES)
 def test_wrong_frames_end_the_link_with_their_reason_and_the_next_one_works(
     what: str, engine: str, run_asyncio: Run
@@ -285,7 +292,7 @@ def test_the_last_error_of_a_connection_that_wrong_frames_have_ended_names_the_c
     run_asyncio(main())
 
 
-@pytest.mark.parametrize("engine", ["picows", "websockets"])
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
     "rest", [size(0x82, MAX_SIZE)[:5], size(0x82, MAX_SIZE) + b"half"], ids=["head", "body"]
 )
@@ -299,7 +306,7 @@ def test_a_frame_that_stops_in_the_middle_is_given_up_by_the_heartbeat(
     run_asyncio(main())
 
 
-@pytest.mark.parametrize("engine", ["picows", "websockets"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_a_close_frame_ends_the_link_though_the_server_goes_on_talking(engine: str, run_asyncio: Run) -> None:
     async def main() -> None:
         evil = accepts_then(
@@ -339,7 +346,7 @@ FLOODS = {
 }
 
 
-@pytest.mark.parametrize("engine", ["picows", "websockets"])
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("what", FLOODS)
 def test_a_flood_from_a_server_that_never_reads_fills_no_memory_and_close_takes_its_time(
     what: str, engine: str, run_asyncio: Run
@@ -364,7 +371,7 @@ def test_a_flood_from_a_server_that_never_reads_fills_no_memory_and_close_takes_
     run_asyncio(main())
 
 
-@pytest.mark.parametrize("engine", ["picows", "websockets"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_messages_pass_through_a_flood_of_pings_and_each_is_answered(engine: str, run_asyncio: Run) -> None:
     pings = 5000
 
