@@ -352,6 +352,15 @@ class Line:
         else:
             self.ledger.violate(f"line {self.number}: {number} was lost without a word")
 
+    def account_at_close(self, had_link: bool) -> None:
+        """What was handed to a link is uncertain; what never was must have been reported by now."""
+        lost = max(self.losses, default=0.0)
+        for number, sent_at in self.pending.items():
+            if had_link or sent_at < lost:
+                self.ledger.counts["uncertain at our own close"] += 1
+            else:
+                self.ledger.violate(f"line {self.number}: {number} waited at close and was not reported")
+
     def start(self) -> None:
         self.connection.start()
         self.tasks = [asyncio.create_task(self.send()), asyncio.create_task(self.receive())]
@@ -361,6 +370,7 @@ class Line:
         self.stopped = True
         begun = time.monotonic()
         blocked = self.ledger.blocked
+        has_link = self.connection.state in ("open", "probing")
         await self.connection.close()
         took = time.monotonic() - begun - (self.ledger.blocked - blocked)
         if took > CLOSE_TIMEOUT + 2:
@@ -369,7 +379,7 @@ class Line:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
         self.tasks.clear()  # their tracebacks hold the connection
-        self.ledger.counts["uncertain at our own close"] += len(self.pending)
+        self.account_at_close(has_link)
         self.ledger.counts["links"] += self.connection.stats.links
         self.ledger.counts["pings"] += self.connection.stats.pings
 

@@ -57,6 +57,18 @@ def test_a_message_that_comes_twice_or_is_undeliverable_after_its_echo_is_a_viol
     assert len(ledger.violations) == 2
 
 
+def test_a_message_that_still_waited_at_our_close_must_have_been_reported_one_on_its_way_need_not() -> None:
+    ledger = Ledger()
+    mine = line(ledger)
+    mine.losses = [5.0]
+    mine.pending = {1: 4.0, 2: 6.0}
+    mine.account_at_close(had_link=False)
+    assert ledger.counts["uncertain at our own close"] == 1
+    assert ledger.violations == ["line 1: 2 waited at close and was not reported"]
+    mine.account_at_close(had_link=True)
+    assert ledger.counts["uncertain at our own close"] == 3
+
+
 @pytest.mark.parametrize(
     ("town", "since", "until", "is_healthy"),
     [
