@@ -1,10 +1,16 @@
 """What users catch: every exception of the package."""
 
-from collections.abc import Sequence
+import copyreg
+from collections.abc import Callable, Sequence
+from typing import Any
 
 
 class WebSocketHeartbeatError(Exception):
     """Base of every exception of this package that does not say that an argument is wrong."""
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[Any, ...], dict[str, Any]]:
+        # Exception would call the class with its text, which is not what most of these take.
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class ConnectionClosed(WebSocketHeartbeatError):

@@ -24,6 +24,7 @@ class Inbox:
         "_calls",
         "_crowded",
         "_feeder",
+        "_giving",
         "_limit",
         "_made_room",
         "_waiting",
@@ -43,6 +44,7 @@ class Inbox:
         self.deliver: Callable[[Message], Any] = self._waiting.append
         self._crowded = False  # the last read filled the inbox, and nobody has emptied it since
         self._feeder: asyncio.Task[None] | None = None  # gives what has arrived to on_message
+        self._giving = False  # the same, on the spot
         self.arrival = Wakeup()
         self.paused = False
 
@@ -74,8 +76,7 @@ class Inbox:
             self.arrival.notify()
         else:
             self.deliver = hook
-            while self and self.deliver is hook:
-                self.returned(self._give(hook, self.take()))
+            self._give_all()
 
     def returned(self, result: object) -> None:
         """Take what a plain hook has returned: with an awaitable it turns out to be a coroutine function."""
@@ -101,6 +102,17 @@ class Inbox:
 
     def _keep(self) -> None:
         self.deliver = self._waiting.append
+
+    def _give_all(self) -> None:
+        """Give what has arrived to a plain hook; hooks that set each other take turns, not nested calls."""
+        if self._giving:
+            return
+        self._giving = True
+        try:
+            while self and (hook := self.hook) is not None and self.deliver is hook:
+                self.returned(self._give(hook, self.take()))
+        finally:
+            self._giving = False
 
     def _give(self, hook: Callable[[Message], Any], message: Message) -> Awaitable[None] | None:
         """Call the hook; return what is to be waited for."""

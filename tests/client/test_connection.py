@@ -1069,6 +1069,33 @@ def test_on_message_can_change_hands_in_mid_stream(world: World, play: Run) -> N
     play(main())
 
 
+def test_hooks_that_replace_each_other_get_a_thousand_waiting_messages_in_turn(
+    world: World, play: Run
+) -> None:
+    async def main() -> None:
+        connection = world.recorded(receive_queue=5000)
+        sent = [str(number) for number in range(1000)]
+        received: list[tuple[str, Message]] = []
+
+        def even(message: Message) -> None:
+            received.append(("even", message))
+            connection.on_message = odd
+
+        def odd(message: Message) -> None:
+            received.append(("odd", message))
+            connection.on_message = even
+
+        async with connection:
+            peer = await world.opened(connection, 1)
+            for message in sent:
+                peer.send(message)
+            connection.on_message = even
+        assert received == [("odd" if int(message) % 2 else "even", message) for message in sent]
+        assert world.seen(HookFailed) == []
+
+    play(main())
+
+
 def test_removing_on_message_wakes_the_iteration(world: World, play: Run) -> None:
     async def main() -> None:
         connection = world.connect()
