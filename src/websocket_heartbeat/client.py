@@ -345,7 +345,8 @@ class Connection:
     @property
     def stats(self) -> Stats:
         """What the connection has done so far: a snapshot."""
-        info = tcp_info(self._link.socket) if self._link is not None else None
+        link = self._link  # asked for by other threads too, for whom it may go at any moment
+        info = tcp_info(link.socket) if link is not None else None
         return replace(
             self._stats,
             queued=len(self._outbox),

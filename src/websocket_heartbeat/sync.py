@@ -11,11 +11,14 @@ import os
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future, wait
+from contextlib import suppress
 from functools import update_wrapper
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
 from websocket_heartbeat import client
+from websocket_heartbeat.config import check_seconds
 from websocket_heartbeat.errors import ConnectionClosed
 from websocket_heartbeat.events import Message, State, Stats
 from websocket_heartbeat.hooks import Hook
@@ -31,13 +34,17 @@ class _Portal:
     """The background thread and its loop, for as long as somebody uses them."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may close what its thread is about to use
         self._users: set[Connection] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
     def enter(self, user: "Connection") -> None:
         with self._lock:
+            if user in self._users:
+                raise RuntimeError(
+                    "a connection can be started only once; call connect() again for another one"
+                )
             self._users.add(user)
             if self._thread is None:
                 self._loop = asyncio.new_event_loop()
@@ -51,18 +58,41 @@ class _Portal:
             self._users.discard(user)
             if self._users or self._thread is None or self._loop is None:
                 return
-            loop, thread = self._loop, self._thread
+            # Behind everything that was submitted: the lock keeps others from submitting more.
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            thread = self._thread
             self._loop = self._thread = None
-        loop.call_soon_threadsafe(loop.stop)
         thread.join()
 
-    def run(self, function: Callable[P, Coroutine[Any, Any, R]], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run a coroutine function in the background and wait for it."""
+    def submit(
+        self,
+        user: "Connection",
+        function: Callable[P, Coroutine[Any, Any, R]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Future[R]:
+        """Run a coroutine function in the background; the user must have entered and not have left."""
+        with self._lock:
+            if user not in self._users or self._loop is None:
+                if user.state is State.IDLE:
+                    raise RuntimeError(
+                        "the connection is not started: use it within `with connect(...) as ...:`"
+                    )
+                raise ConnectionClosed(
+                    "the connection is closed" if user.closed else "the connection belongs to another process"
+                )
+            return asyncio.run_coroutine_threadsafe(function(*args, **kwargs), self._loop)
+
+    def run(
+        self,
+        user: "Connection",
+        function: Callable[P, Coroutine[Any, Any, R]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Run a coroutine function in the background and wait for it; raises as `submit` does."""
         self.refuse_own_thread()
-        if self._loop is None:
-            raise ConnectionClosed("the connection is closed")
-        coroutine = function(*args, **kwargs)
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        future = self.submit(user, function, *args, **kwargs)
         try:
             return future.result()
         except BaseException:
@@ -81,8 +111,14 @@ class _Portal:
         return threading.current_thread() is self._thread
 
     def close_all(self) -> None:
+        """Close all connections side by side: servers that do not answer cost one timeout, not many."""
+        ends: list[Future[None]] = []
         for user in list(self._users):
-            user.close()
+            with suppress(ConnectionClosed):  # another thread was faster
+                ends.append(self.submit(user, user._connection.close))
+        wait(ends)
+        for user in list(self._users):
+            self.leave(user)
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:
@@ -96,16 +132,10 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
 
 
 _portal = _Portal()
-
-
-def _forget_the_parents_thread() -> None:
-    global _portal
-    _portal = _Portal()
-
-
-atexit.register(lambda: _portal.close_all())
+atexit.register(_portal.close_all)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_the_parents_thread)
+    # The child has none of the parent's threads, and a lock that one of them held would stay locked.
+    os.register_at_fork(after_in_child=_portal.__init__)  # type: ignore[misc]
 
 
 class Connection:
@@ -137,7 +167,7 @@ class Connection:
     def __enter__(self) -> Self:
         self._portal.enter(self)
         try:
-            self._portal.run(self._start)
+            self._portal.run(self, self._start)
         except BaseException:
             self._portal.leave(self)
             raise
@@ -156,23 +186,34 @@ class Connection:
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Close the connection for good; return within `close_timeout`. Does nothing the second time."""
+        self._portal.refuse_own_thread()
+        if self.state is State.IDLE:
+            with suppress(RuntimeError):  # another thread starts it right now
+                self._portal.enter(self)
         try:
-            self._portal.run(self._connection.close, code, reason)
+            self._portal.run(self, self._connection.close, code, reason)
         except ConnectionClosed:
             return
         self._portal.leave(self)
 
     def wait_closed(self) -> None:
         """Wait for the end of the connection; raise ConnectionFailed if it has failed for good."""
-        self._portal.run(self._connection.wait_closed)
+        try:
+            self._portal.run(self, self._connection.wait_closed)
+        except ConnectionClosed:
+            if self.closed:
+                # It has ended, so nothing is waited for and no loop is needed.
+                with suppress(StopIteration):
+                    self._connection.wait_closed().send(None)
 
     def wait_open(self, timeout: float | None = None) -> None:
         """Wait until a link is open; raise TimeoutError after `timeout` seconds, None (default) for never."""
-        self._portal.run(self._connection.wait_open, timeout)
+        self._portal.run(self, self._connection.wait_open, timeout)
 
     def reconnect_now(self) -> None:
         """Skip the wait before the next attempt, or replace the open link by a new one at once."""
-        self._portal.run(self._reconnect_now)
+        with suppress(ConnectionClosed):
+            self._portal.run(self, self._reconnect_now)
 
     async def _reconnect_now(self) -> None:
         self._connection.reconnect_now()
@@ -220,13 +261,15 @@ class Connection:
             ConnectionFailed: it has failed for good.
         """
         self._portal.refuse_own_thread()
+        if timeout is not None:
+            check_seconds("timeout", timeout, zero=True)
         started = time.monotonic()
         if not self._reading.acquire(timeout=-1 if timeout is None else timeout):
             raise TimeoutError("another thread reads from this connection")
         try:
             if not self._received:
                 left = None if timeout is None else timeout - (time.monotonic() - started)
-                self._received = self._portal.run(self._receive, left)
+                self._received = self._portal.run(self, self._receive, left)
                 self._received.reverse()
             return self._received.pop()
         finally:
@@ -247,18 +290,19 @@ class Connection:
         if self._portal.is_own_thread:
             self._connection.send_nowait(message)
         else:
-            self._portal.run(self._connection.send, message)
+            self._portal.run(self, self._connection.send, message)
 
     def drain(self) -> None:
         """Wait until every queued message was handed to a link whose write buffer is not full."""
-        self._portal.run(self._connection.drain)
+        self._portal.run(self, self._connection.drain)
 
     def hook_changed(self, name: str) -> None:
         """Called by a Hook of this connection when it was set or removed."""
         if self._connection.state is State.IDLE or self._portal.is_own_thread:
             self._connection.hook_changed(name)
         else:
-            self._portal.run(self._hook_changed, name)
+            with suppress(ConnectionClosed):  # nothing comes any more
+                self._portal.run(self, self._hook_changed, name)
 
     async def _hook_changed(self, name: str) -> None:
         self._connection.hook_changed(name)
@@ -268,9 +312,15 @@ def _blocking(connect: Callable[P, client.Connection]) -> Callable[P, Connection
     """Give a function the signature of `connect`, which is written once."""
 
     def blocking_connect(*args: P.args, **kwargs: P.kwargs) -> Connection:
+        """Return a connection for blocking code that outlives its sockets.
+
+        Use it as `with connect(...) as connection:`; entering starts it and waits for nothing, leaving closes
+        it. Arguments, defaults and errors are those of `websocket_heartbeat.connect`. What is callable among
+        the arguments is called on the background thread and must not block.
+        """
         return Connection(connect(*args, **kwargs))
 
-    return update_wrapper(blocking_connect, connect)
+    return update_wrapper(blocking_connect, connect, assigned=("__name__", "__qualname__", "__annotations__"))
 
 
 connect = _blocking(client.connect)

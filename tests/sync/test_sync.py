@@ -1,13 +1,18 @@
 """The connection for blocking code, over real sockets."""
 
 import asyncio
+import contextlib
+import inspect
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from tests.client.servers import in_a_thread
+from tests.engines.peers import Peer
 
 from websocket_heartbeat import Backoff, ConnectionClosed, ConnectionFailed, OpenEvent, State
 from websocket_heartbeat.server import serve
@@ -169,6 +174,88 @@ def test_a_connection_that_failed_for_good_says_so() -> None:
         connection.send("too late")
 
 
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_connection_that_was_not_started_says_so_instead_of_being_silent(
+    others: int, server: EchoServer
+) -> None:
+    connection = connect(server.url)
+    with contextlib.ExitStack() as stack:
+        for _ in range(others):
+            stack.enter_context(connect(server.url))
+        uses: list[Callable[[], object]] = [
+            lambda: next(connection),
+            lambda: connection.recv(timeout=1),
+            lambda: connection.send("hello"),
+            lambda: connection.wait_open(timeout=1),
+        ]
+        for use in uses:
+            with pytest.raises(RuntimeError, match="not started"):
+                use()
+        connection.close()
+        assert connection.closed
+    assert background_threads() == []
+
+
+def test_entering_a_second_time_is_refused_and_harms_nothing(server: EchoServer) -> None:
+    with connect(server.url) as connection:
+        with pytest.raises(RuntimeError, match="only once"):
+            connection.__enter__()
+        connection.send("still here")
+        assert connection.recv(timeout=10) == "still here"
+    with pytest.raises(RuntimeError, match="only once"):
+        connection.__enter__()
+    assert background_threads() == []
+
+
+@pytest.mark.parametrize("timeout", [-1, -5, float("nan"), float("inf"), "1", True])
+def test_a_timeout_that_is_none_is_refused(timeout: Any, server: EchoServer) -> None:
+    with connect(server.url) as connection, pytest.raises((TypeError, ValueError), match="timeout must be"):
+        connection.recv(timeout=timeout)
+
+
+def test_what_needs_no_link_works_after_the_end(server: EchoServer) -> None:
+    with connect(server.url) as connection:
+        connection.wait_open(timeout=10)
+    connection.wait_closed()
+    connection.reconnect_now()
+    connection.on_message = print
+    assert connection.stats.links == 1
+    with connect("ws://127.0.0.1:1/", max_attempts=0) as failed, pytest.raises(ConnectionFailed):
+        failed.wait_closed()
+    with pytest.raises(ConnectionFailed):
+        failed.wait_closed()
+
+
+def test_no_thread_that_uses_a_connection_hangs_when_another_closes_it(
+    server: EchoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[BaseException] = []
+    submit = asyncio.run_coroutine_threadsafe
+
+    def submit_late(*args: Any) -> Any:
+        time.sleep(0.005)
+        return submit(*args)
+
+    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", submit_late)
+
+    def hammer(connection: Connection) -> None:
+        try:
+            while True:
+                connection.send("x")
+        except ConnectionClosed as error:
+            ended.append(error)
+
+    for _ in range(10):
+        with connect(server.url) as connection:
+            threads = [threading.Thread(target=hammer, args=(connection,), daemon=True) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+        for thread in threads:
+            thread.join(10)
+            assert not thread.is_alive()
+    assert len(ended) == 30
+
+
 def test_bad_arguments_are_refused_where_they_are_written() -> None:
     with pytest.raises(ValueError, match="url must begin with"):
         connect("http://127.0.0.1/")
@@ -204,6 +291,61 @@ raise SystemExit(os.waitstatus_to_exitcode(status))
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "use",
+    ["parent.send('x')", "parent.recv(10)", "parent.close()", "parent.on_message = print", "sys.exit()"],
+)
+def test_a_forked_child_cannot_use_and_may_leave_what_its_parent_opened(use: str, server: EchoServer) -> None:
+    code = f"""
+import os, sys, websocket_heartbeat.sync as sync
+with sync.connect({server.url!r}) as parent:
+    parent.wait_open(10)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            {use}
+        except sync.ConnectionClosed as error:
+            assert "another process" in str(error)
+            assert "send" in {use!r} or "recv" in {use!r}
+        sys.exit()
+    _, status = os.waitpid(pid, 0)
+    parent.send("still here")
+    assert parent.recv(10) == "still here"
+raise SystemExit(os.waitstatus_to_exitcode(status))
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_at_exit_connections_are_closed_side_by_side() -> None:
+    code = """
+import websocket_heartbeat.sync as sync
+connections = [sync.connect(url, close_timeout=0.5) for url in sys.argv[1:]]
+for connection in connections:
+    connection.on_state = lambda state: print(state) if state.startswith("clos") else None
+    connection.__enter__()
+    connection.wait_open(10)
+"""
+
+    async def deaf(peer: Peer) -> None:
+        await peer.gone()
+
+    with in_a_thread(deaf) as url:
+        result = subprocess.run(
+            [sys.executable, "-c", f"import sys\n{code}", *[url] * 3],
+            capture_output=True,
+            text=True,
+            timeout=50,
+        )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.split() == ["closing"] * 3 + ["closed"] * 3
+
+
+def test_help_tells_of_blocking_code() -> None:
+    assert "async with" not in str(connect.__doc__)
+    assert "heartbeat" in inspect.signature(connect).parameters
 
 
 def test_the_type_is_public() -> None:
