@@ -398,6 +398,7 @@ class Soak:
         self.samples: list[dict[str, float]] = []
         self.seconds_watched = 0
         self.lines: list[Line] = []
+        self.leaving: asyncio.Task[None] | None = None
         self.made = 0
         self.ports: list[int] = []
         self.ready = asyncio.Event()
@@ -426,6 +427,8 @@ class Soak:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
         others.clear()
+        if self.leaving is not None:
+            await self.leaving
 
         if not listening.done():
             process.stdin.write(b"calm\n")
@@ -517,7 +520,8 @@ class Soak:
             await asyncio.sleep(self.random.uniform(0.5, 5))
             line = self.lines.pop(self.random.randrange(len(self.lines)))
             self.add()
-            await line.close()
+            self.leaving = asyncio.create_task(line.close())
+            await asyncio.shield(self.leaving)  # at the end of the run it goes on, and is awaited
             self.ledger.counts["connections replaced"] += 1
 
     async def block(self) -> None:
