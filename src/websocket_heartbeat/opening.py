@@ -131,10 +131,12 @@ def _environment_proxy(url: str) -> str | None:
     # Brings http.client and email along, a quarter of the time that importing this package took.
     import urllib.request
 
+    proxies = urllib.request.getproxies()
+    if not proxies:  # as almost everywhere, and asking about exceptions takes as long again
+        return None
     parts = urlsplit(url)
     if urllib.request.proxy_bypass(f"{parts.hostname}:{parts.port or _PORTS[parts.scheme]}"):
         return None
-    proxies = urllib.request.getproxies()
     # A plain HTTP proxy is no good for ws unless it lets us CONNECT, so the one for https is preferred.
     for scheme in ("wss", "https", "all") if parts.scheme == "wss" else ("ws", "https", "http", "all"):
         if proxies.get(scheme):

@@ -13,6 +13,9 @@ from websocket_heartbeat.errors import ProxyFailed
 _HEAD_START = 0.25
 """Seconds that one address family gets before the other is tried: RFC 8305, section 5."""
 
+_NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+"""Takes addresses only and never blocks: names fail at once."""
+
 _PROXY_PORTS = {"http": 80, "socks4": 1080, "socks5": 1080}
 
 
@@ -42,8 +45,12 @@ async def dial(host: str, port: int, proxy: str | None = None) -> socket.socket:
 
 
 async def _connected(host: str, port: int) -> socket.socket:
-    loop = asyncio.get_running_loop()
-    addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    try:
+        # An address needs no resolver, whose few threads a herd of attempts would queue for.
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=_NUMERIC)
+    except socket.gaierror:
+        loop = asyncio.get_running_loop()
+        addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=_HEAD_START)
 
 

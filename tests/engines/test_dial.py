@@ -1,0 +1,46 @@
+"""How a socket is dialled: a name is looked up by the loop's resolver, an address is not."""
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+
+from websocket_heartbeat.engines.dial import dial
+
+
+def dialled(
+    host: str, family: socket.AddressFamily, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Any, list[str]]:
+    """Dial a listener on this machine by `host`; return whom the socket reached, and the names looked up."""
+
+    async def main() -> tuple[Any, list[str]]:
+        loop = asyncio.get_running_loop()
+        real = loop.getaddrinfo
+        names: list[str] = []
+
+        async def getaddrinfo(name: str, port: int, **options: Any) -> Any:
+            names.append(name)
+            return await real("127.0.0.1", port, **options)
+
+        monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+        with socket.create_server(("", 0), family=family) as listener:
+            sock = await dial(host, listener.getsockname()[1])
+            peer = sock.getpeername()[0]
+            sock.close()
+        return peer, names
+
+    return asyncio.run(main())
+
+
+def test_an_address_does_not_wait_for_the_resolver(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert dialled("127.0.0.1", socket.AF_INET, monkeypatch) == ("127.0.0.1", [])
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
+def test_an_address_of_ipv6_does_not_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert dialled("::1", socket.AF_INET6, monkeypatch) == ("::1", [])
+
+
+def test_a_name_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert dialled("service.invalid", socket.AF_INET, monkeypatch) == ("127.0.0.1", ["service.invalid"])
