@@ -6,9 +6,9 @@ from collections.abc import Coroutine, Generator
 from typing import Any
 
 import pytest
-from tests.client.conftest import PATIENCE, Run, turns
+from tests.client.conftest import PATIENCE, Run, until
 from tests.engines import peers
-from tests.engines.peers import CLOSE, PING, PONG, TEXT, Peer, frame, ws_server
+from tests.engines.peers import CLOSE, PING, PONG, TEXT, Peer, frame, raw_server
 
 from websocket_heartbeat import Backoff, Connection, Heartbeat, OpenEvent, connect
 
@@ -52,9 +52,23 @@ class Awaits:
                 error = thrown
 
 
-async def serve(peer: Peer) -> None:
-    """Greet each link, echo, answer pings and close frames; reset the link when told to."""
-    peer.write(frame(TEXT, b"hello"))
+class Server:
+    """Greets each link, echoes, answers pings and close frames, resets the link when told to."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+
+    async def serve(self, peer: Peer) -> None:
+        self.connections += 1
+        try:
+            await peer.read_request()
+            peer.write(peer.response() + frame(TEXT, b"hello"))
+            await answer(peer)
+        finally:
+            self.connections -= 1
+
+
+async def answer(peer: Peer) -> None:
     while True:
         got = await peer.read_frame()
         if got.payload == b"reset":
@@ -99,7 +113,8 @@ def test_cancelled_at_each_await_of_the_client_the_user_s_task_ends_and_nothing_
 ) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        async with ws_server(serve) as server:
+        serving = Server()
+        async with raw_server(serving.serve) as server:
             stop_at = 0
             is_reached = True
             while is_reached:
@@ -123,7 +138,7 @@ def test_cancelled_at_each_await_of_the_client_the_user_s_task_ends_and_nothing_
                 # At the last awaits, those of its own end, it may end before the cancellation comes.
                 assert task.cancelled() or task.exception() is None
                 assert connection.state in ("closed", "idle")
-                await turns()
+                await until(lambda: serving.connections == 0)
             assert stop_at > FEWEST
 
     run(main())
