@@ -29,7 +29,7 @@ class Alarm:
     raster: the step, in seconds, to which times are rounded up.
     """
 
-    __slots__ = ("_at", "_callback", "_clock", "_raster")
+    __slots__ = ("_at", "_callback", "_clock", "raster")
 
     def __init__(self, callback: Callable[[bool], None], raster: float) -> None:
         loop = asyncio.get_running_loop()
@@ -41,7 +41,7 @@ class Alarm:
             clock = _clocks[loop] = _AlarmClock()
         self._clock = clock
         self._callback = callback
-        self._raster = raster
+        self.raster = raster
         self._at: float | None = None
 
     def ring_by(self, when: float) -> None:
@@ -52,7 +52,8 @@ class Alarm:
             self.cancel()
         # A time on the raster stays there although floats are not exact. None rings before `when`, or it
         # would ring again and again until then.
-        self._at = max(when, math.ceil(when / self._raster - 1e-6) * self._raster)
+        at = math.ceil(when / self.raster - 1e-6) * self.raster
+        self._at = at if at > when else when
         self._clock.add(self, self._at)
 
     def cancel(self) -> None:
@@ -71,22 +72,25 @@ class Alarm:
 class _AlarmClock:
     """The alarms of one loop, by the time at which they ring."""
 
-    __slots__ = ("_alarms", "_due", "_slept", "_timer", "_times")
+    __slots__ = ("_alarms", "_due", "_rings", "_slept", "_timer", "_times")
 
     def __init__(self) -> None:
         self._alarms: dict[float, dict[Alarm, None]] = {}
         self._times: list[float] = []  # a heap; times without alarms are skipped
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0  # when the timer goes off
+        self._rings = False  # alarms ring right now, and the timer is wound after the last
         self._slept = kernel.slept()
 
     def add(self, alarm: Alarm, at: float) -> None:
         alarms = self._alarms.get(at)
-        if alarms is None:
-            alarms = self._alarms[at] = {}
-            heapq.heappush(self._times, at)
-        alarms[alarm] = None
-        self._wind()
+        if alarms is not None:  # and the timer goes off in time for them
+            alarms[alarm] = None
+            return
+        self._alarms[at] = {alarm: None}
+        heapq.heappush(self._times, at)
+        if not self._rings:
+            self._wind()
 
     def remove(self, alarm: Alarm, at: float) -> None:
         alarms = self._alarms.get(at)
@@ -95,7 +99,7 @@ class _AlarmClock:
         alarms.pop(alarm, None)
         if not alarms:
             del self._alarms[at]
-            if not self._alarms:
+            if not self._alarms and not self._rings:
                 self._stop()
 
     def _wind(self) -> None:
@@ -118,6 +122,18 @@ class _AlarmClock:
 
     def _go_off(self) -> None:
         self._timer = None
+        self._rings = True
+        try:
+            self._ring()
+        finally:
+            # Also when an alarm raised what ends the program: the loop may be run again.
+            self._rings = False
+            if self._alarms:
+                self._wind()
+            else:
+                self._stop()
+
+    def _ring(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
         total = kernel.slept()
@@ -133,10 +149,6 @@ class _AlarmClock:
                 alarm.ring(at, has_slept)
             except Exception as error:  # which is no reason to silence other connections
                 loop.call_exception_handler({"message": "error in an alarm", "exception": error})
-        if self._alarms:
-            self._wind()
-        else:
-            self._stop()
 
 
 _clocks: WeakKeyDictionary[asyncio.AbstractEventLoop, _AlarmClock] = WeakKeyDictionary()

@@ -30,8 +30,9 @@ class Calls:
     def __init__(self, label: str) -> None:
         self.label = label
         self.hooks: dict[str, Callable[..., Any]] = {}
-        self.closers: list[asyncio.Task[Any] | None] = []
-        self._tasks: set[asyncio.Task[Any]] = set()
+        # Tuples, as the empty one takes no memory: an idle connection has no tasks, and there are thousands.
+        self.closers: tuple[asyncio.Task[Any] | None, ...] = ()
+        self._tasks: tuple[asyncio.Task[Any], ...] = ()
 
     def call(self, name: str, *args: Any) -> asyncio.Task[None] | None:
         """Call a hook, if it is set; return the task of a coroutine function."""
@@ -79,8 +80,8 @@ class Calls:
     ) -> asyncio.Task[None]:
         """Start a task and hold it; `pending` is what it will wait for first, `context` what it runs in."""
         task = self.loop.create_task(coroutine, context=context)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks += (task,)
+        task.add_done_callback(self._done)
         if isinstance(pending, Coroutine):
             # A task cancelled before its first step never awaits it, of which Python would warn.
             task.add_done_callback(lambda _: pending.close())
@@ -100,13 +101,18 @@ class Calls:
 
     def cancel(self) -> None:
         """Cancel every task but the current one."""
-        for task in self._tasks - {asyncio.current_task()}:
-            task.cancel()
+        me = asyncio.current_task()
+        for task in self._tasks:
+            if task is not me:
+                task.cancel()
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks = tuple(other for other in self._tasks if other is not task)
 
     def _others(self) -> set[asyncio.Task[Any]]:
         """Return the tasks that this one may wait for: of two hooks that close, neither for the other."""
         me = asyncio.current_task()
-        others = self._tasks - {me}
+        others = set(self._tasks) - {me}
         return others.difference(self.closers) if me in self._tasks else others
 
 

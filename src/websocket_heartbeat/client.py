@@ -167,7 +167,6 @@ class Connection:
         "_ready",
         "_senders",
         "_stats",
-        "_todo",
         "_unsent_bytes",
         "hooks",
         "pacer",
@@ -206,7 +205,6 @@ class Connection:
         self._attempt_task: asyncio.Task[None] | None = None
         self._open_hook_task: asyncio.Task[None] | None = None
         self._performing = False
-        self._todo: list[core.Action] = []
         self._alarm: Alarm | None = None  # none before the start
         self._pinged_at = 0.0
         self._latency: float | None = None
@@ -276,7 +274,7 @@ class Connection:
         self._machine.stopped(now)
         self._perform()
         closer = asyncio.current_task()
-        self._calls.closers.append(closer)
+        self._calls.closers += (closer,)
         try:
             while self._machine.state not in _ENDED:
                 await self._change.wait()
@@ -285,7 +283,7 @@ class Connection:
             self._drop()
             raise
         finally:
-            self._calls.closers.remove(closer)
+            self._calls.closers = tuple(other for other in self._calls.closers if other is not closer)
 
     async def wait_closed(self) -> None:
         """Wait for the end of the connection.
@@ -507,10 +505,10 @@ class Connection:
         if self._performing:
             return
         self._performing = True
+        actions = self._machine.actions  # where those that come up on the way arrive as well
         try:
-            while self._todo or self._machine.actions:
-                self._todo.extend(self._machine.take())
-                action = self._todo.pop(0)
+            while actions:
+                action = actions.pop(0)
                 self._actions[action.kind](self, action)
         finally:
             # Also when a hook raised what ends the program: the rest is done by the next call.
@@ -625,7 +623,10 @@ class Connection:
         self._route()
         if self._inbox.paused and action.state == core.CLOSING:
             self._resume()  # behind what nobody reads, the server's close frame would never be seen
-        self._calls.call("on_state", State(action.state))
+        if "on_state" in self.hooks:
+            self._calls.call("on_state", State(action.state))
+        if action.state in _UP:
+            return  # what somebody may wait for comes once the on_open hook is done
         if action.state in _ENDED and self._outbox:
             self._calls.report(Undelivered(self._outbox))
         self._change.notify()
@@ -729,7 +730,8 @@ class Connection:
         """Proof of life has come on the current link, after a ping."""
         now = self._loop.time()
         if self._machine.state == core.PROBING:
-            self._latency = self._answered_at(now) - self._pinged_at
+            latency = now - self._pinged_at
+            self._latency = latency if latency < _SLOW_ANSWER else self._answered_at(now) - self._pinged_at
             self._blocked_for = 0.0
             self._machine.heard(now, self._machine.link)
             if self._alarm is not None:
@@ -738,7 +740,7 @@ class Connection:
 
     def _answered_at(self, now: float) -> float:
         """When the answer came: where we were slow to read it, the kernel knows, if only by milliseconds."""
-        if self._link is None or now - self._pinged_at < _SLOW_ANSWER:
+        if self._link is None:
             return now
         return max(self._pinged_at, min(now, self._link.heard_at))
 
@@ -767,14 +769,16 @@ class Connection:
 
     def _route(self) -> None:
         """Let the link deliver to where messages go now; while a ping is unanswered, by way of the core."""
-        if self._link is None:
+        link = self._link
+        if link is None:
             return
-        if self._machine.state == core.CLOSING:
-            self._link.deliver = _throw_away
-        elif self._machine.state == core.PROBING:
-            self._link.deliver = self._deliver_proof
+        state = self._machine.state
+        if state == core.CLOSING:
+            link.deliver = _throw_away
+        elif state == core.PROBING:
+            link.deliver = self._deliver_proof
         else:
-            self._link.deliver = self._inbox.deliver
+            link.deliver = self._inbox.deliver
 
     def _deliver_proof(self, message: Message) -> Any:
         self._heard()
@@ -800,44 +804,52 @@ class Connection:
 
     def _set_alarm(self) -> None:
         """Ring at the core's deadline or before it: traffic moves the deadline and leaves the alarm."""
-        if self._alarm is None:
+        alarm = self._alarm
+        if alarm is None:
             return
-        if self._machine.deadline is not None:
-            self._alarm.ring_by(self._machine.deadline)
+        deadline = self._machine.deadline
+        if deadline is not None:
+            alarm.ring_by(deadline)
         else:
-            self._alarm.cancel()
+            alarm.cancel()
 
     def _ring(self, has_slept: bool) -> None:
         self._context.run(self._wake, has_slept)
 
     def _wake(self, has_slept: bool) -> None:
         # To be late with a retry is allowed: a pacer calls back when it is this connection's turn.
-        pacer = self.pacer if self._machine.state == core.WAITING else None
-        if pacer is None or pacer(partial(self._go_on, has_slept)):
+        pacer = self.pacer
+        if pacer is None or self._machine.state != core.WAITING or pacer(partial(self._go_on, has_slept)):
             self._go_on(has_slept)
 
     def _go_on(self, has_slept: bool) -> None:
         now = self._loop.time()
+        machine = self._machine
         if has_slept:
             # What was heard before lies before the sleep: all that has come since has come just now.
-            self._machine.shown(now)
-        deadline = self._machine.deadline
+            machine.shown(now)
+        deadline = machine.deadline
         if deadline is not None and now >= deadline:
             self._bring_evidence(now)
             late = now - deadline
-            self._blocked_for = max(self._blocked_for, late)
+            if late > self._blocked_for:
+                self._blocked_for = late
             # Rounding to the raster is not lateness: the core would let the peer have it as grace.
-            self._machine.woke(now if late > self._config.raster() else deadline)
+            assert self._alarm is not None
+            machine.woke(now if late > self._alarm.raster else deadline)
         self._perform()
 
     def _bring_evidence(self, now: float) -> None:
         """Tell the core what it cannot see: bytes not read yet, and pings not acknowledged."""
-        if self._link is not None:
-            self._machine.heard(self._link.heard_at, self._machine.link)
-        if self._link is not None and self._machine.state == core.PROBING:
-            info = tcp_info(self._link.socket)
+        link = self._link
+        machine = self._machine
+        if link is None:
+            return
+        machine.heard(link.heard_at, machine.link)
+        if machine.state == core.PROBING:
+            info = tcp_info(link.socket)
             if info is not None and info.unacked:
-                self._machine.unacknowledged(now, self._machine.link, info.retransmits, info.rto)
+                machine.unacknowledged(now, machine.link, info.retransmits, info.rto)
 
     def _drop(self) -> None:
         """End at once, because the task that closes the connection was cancelled."""
@@ -868,10 +880,6 @@ class _Receiver(LinkEvents):
         self._connection = connection
         self._number = number
 
-    @property
-    def _is_current(self) -> bool:
-        return self._number == self._connection._machine.link
-
     def opened(self, link: Link) -> None:
         self._connection._link_opened(self._number, link)
 
@@ -885,11 +893,11 @@ class _Receiver(LinkEvents):
         self._connection._calls.report(HookFailed("on_message", error))
 
     def ponged(self) -> None:
-        if self._is_current:
+        if self._number == self._connection._machine.link:
             self._connection._heard()
 
     def writable(self) -> None:
-        if self._is_current:
+        if self._number == self._connection._machine.link:
             self._connection._flush()
 
     def closed(self, closure: Closure) -> None:

@@ -5,6 +5,7 @@ import re
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
@@ -263,14 +264,33 @@ class Config:
 
     def settings(self) -> Settings:
         """Return the numbers for the core."""
-        return Settings(
-            interval=self.heartbeat.interval,
-            timeout=self.heartbeat.timeout,
-            initial=self.backoff.initial,
-            maximum=self.backoff.maximum,
-            hold=0,
-            stable_after=self.backoff.stable_after,
-            open_timeout=self.open_timeout,
-            close_timeout=self.close_timeout,
-            max_attempts=self.max_attempts,
+        return _settings(
+            self.heartbeat.interval,
+            self.heartbeat.timeout,
+            self.backoff,
+            self.open_timeout,
+            self.close_timeout,
+            self.max_attempts,
         )
+
+
+@lru_cache(16)  # thousands of connections share few settings
+def _settings(
+    interval: float,
+    timeout: float,
+    backoff: Backoff,
+    open_timeout: float,
+    close_timeout: float,
+    max_attempts: int | None,
+) -> Settings:
+    return Settings(
+        interval=interval,
+        timeout=timeout,
+        initial=backoff.initial,
+        maximum=backoff.maximum,
+        hold=0,
+        stable_after=backoff.stable_after,
+        open_timeout=open_timeout,
+        close_timeout=close_timeout,
+        max_attempts=max_attempts,
+    )

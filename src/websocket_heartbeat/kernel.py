@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
+_IPPROTO_TCP: int = socket.IPPROTO_TCP
 _TCP_INFO = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
 
 TELLS = _TCP_INFO is not None
@@ -23,8 +24,7 @@ _SIZE = 192
 # state, ca_state, retransmits, probes, backoff, options, wscale, flags; then 24 unsigned ints, from rto to
 # total_retrans; then pacing_rate, max_pacing_rate, bytes_acked, bytes_received.
 _LAYOUT = struct.Struct("=8B24I4Q")
-_LAST_DATA_RECV = struct.Struct("=I")
-_LAST_DATA_RECV_OFFSET = 52
+_LAST_DATA_RECV = struct.Struct("=52xI")
 
 
 class Socket(Protocol):
@@ -58,7 +58,7 @@ def tcp_info(sock: Socket | None) -> TcpInfo | None:
     if _TCP_INFO is None or sock is None:
         return None
     try:
-        raw = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _SIZE)
+        raw = sock.getsockopt(_IPPROTO_TCP, _TCP_INFO, _SIZE)
     except (OSError, ValueError):  # not TCP, or closed
         return None
     if len(raw) < _LAYOUT.size:
@@ -84,12 +84,10 @@ def since_data(sock: Socket | None) -> float | None:
     if _TCP_INFO is None or sock is None:
         return None
     try:
-        raw = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _LAST_DATA_RECV_OFFSET + 4)
-    except (OSError, ValueError):
+        raw = sock.getsockopt(_IPPROTO_TCP, _TCP_INFO, _LAST_DATA_RECV.size)
+        milliseconds: int = _LAST_DATA_RECV.unpack(raw)[0]
+    except (OSError, ValueError, struct.error):  # not TCP, or closed, or an old kernel
         return None
-    if len(raw) < _LAST_DATA_RECV_OFFSET + 4:
-        return None
-    milliseconds: int = _LAST_DATA_RECV.unpack_from(raw, _LAST_DATA_RECV_OFFSET)[0]
     return milliseconds / 1e3 + _GRAIN
 
 

@@ -9,16 +9,17 @@ class Wakeup:
     __slots__ = ("_waiters",)
 
     def __init__(self) -> None:
-        self._waiters: list[asyncio.Future[None]] = []
+        # A tuple, as the empty one takes no memory: hardly anybody waits, and thousands of these exist.
+        self._waiters: tuple[asyncio.Future[None], ...] = ()
 
     async def wait(self) -> None:
         """Return at the next `notify`."""
         waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
+        self._waiters += (waiter,)
         try:
             await waiter
         finally:
-            self._waiters.remove(waiter)
+            self._waiters = tuple(other for other in self._waiters if other is not waiter)
 
     def notify(self) -> None:
         """Wake all."""

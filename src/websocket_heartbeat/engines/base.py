@@ -68,6 +68,8 @@ class LinkEvents(Protocol):
     raises that has led to them.
     """
 
+    __slots__ = ()
+
     def opened(self, link: "Link") -> None:
         """The handshake is complete. Called once, before any message; `link.deliver` is set within."""
 
@@ -147,6 +149,8 @@ class Link(ABC):
 
 class Engine(ABC):
     """Opens links."""
+
+    __slots__ = ()
 
     name: str
 

@@ -136,32 +136,32 @@ class _Scratch(threading.local):
 _SCRATCH = _Scratch()
 
 
-class _ClientTap(asyncio.BufferedProtocol):
+class _ClientTap(Shortcut, asyncio.BufferedProtocol):
     """The same, but the shortcut reads plain messages and gives picows all other frames."""
 
-    __slots__ = ("_inner", "_loop", "_read", "_view", "eof_received", "error", "heard_at")
-
-    eof_received: Any
+    __slots__ = ("_loop", "_view", "error", "heard_at")
 
     def __init__(self, inner: Any, link: "PicowsLink", loop: asyncio.AbstractEventLoop) -> None:
-        self._inner = inner
+        super().__init__(inner, link)
         self._loop = loop
-        self._read = Shortcut(inner, link).data_received
         self._view = _SCRATCH.view
         self.error: Exception | None = None
         self.heard_at = loop.time()
-        self.eof_received = inner.eof_received
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._view
 
     def buffer_updated(self, nbytes: int) -> None:
         self.heard_at = self._loop.time()  # once per read; the kernel, where it tells, knows better
-        self._read(bytes(self._view[:nbytes]))
+        self.data_received(bytes(self._view[:nbytes]))
 
     def is_buffered_protocol(self) -> bool:
         """Tell aiofastnet, which asks."""
         return True
+
+    def eof_received(self) -> bool | None:
+        ended: bool | None = self._inner.eof_received()
+        return ended
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.error = exc
@@ -190,12 +190,11 @@ class PicowsLink(picows.WSListener, Link):
         "left",
         "max_size",
         "native",
-        "response_headers",
         "socket",
         "subprotocol",
     )
 
-    def __init__(self, events: LinkEvents, max_size: int, response: Any, subprotocol: str | None) -> None:
+    def __init__(self, events: LinkEvents, max_size: int, subprotocol: str | None) -> None:
         self._events: LinkEvents = events
         self.max_size = max_size
         self._loop = asyncio.get_running_loop()
@@ -210,7 +209,6 @@ class PicowsLink(picows.WSListener, Link):
         self.native: Any = None
         self.socket: Socket | None = None
         self.subprotocol = subprotocol
-        self.response_headers: Sequence[tuple[str, str]] = tuple(response.headers.items())
 
     # Calls from the client
 
@@ -233,6 +231,10 @@ class PicowsLink(picows.WSListener, Link):
     def resume_reading(self) -> None:
         if not self.native.underlying_transport.is_closing():
             self.native.underlying_transport.resume_reading()
+
+    @property
+    def response_headers(self) -> Sequence[tuple[str, str]]:  # type: ignore[override]  # kept by picows alone
+        return tuple(self.native.response.headers.items())
 
     @property
     def buffered(self) -> int:
@@ -321,6 +323,10 @@ class PicowsLink(picows.WSListener, Link):
     def deliver_failed(self, error: BaseException) -> None:
         """Report what `deliver` raised."""
         self._events.deliver_failed(error)
+
+    def ponged(self) -> None:
+        """Report a pong."""
+        self._events.ponged()
 
     def not_utf8(self) -> None:
         """Fail the link over a text."""
@@ -426,6 +432,8 @@ class PicowsLink(picows.WSListener, Link):
 class PicowsEngine(Engine):
     """Opens links with picows."""
 
+    __slots__ = ()
+
     name = "picows"
 
     async def open(self, request: OpenRequest, events: LinkEvents) -> None:
@@ -446,7 +454,7 @@ class PicowsEngine(Engine):
 
         def listener(_: picows.WSUpgradeRequest, response: picows.WSUpgradeResponse) -> PicowsLink:
             nonlocal link
-            link = PicowsLink(events, request.max_size, response, _negotiated(request, response))
+            link = PicowsLink(events, request.max_size, _negotiated(request, response))
             ear.link = link
             return link
 
