@@ -10,10 +10,10 @@ from tests.client.conftest import PATIENCE, Run, until
 from tests.engines import peers
 from tests.engines.peers import CLOSE, PING, PONG, TEXT, Peer, frame, raw_server
 
-from websocket_heartbeat import Backoff, Connection, Heartbeat, OpenEvent, connect
+from websocket_heartbeat import Backoff, Connection, ConnectionFailed, Heartbeat, OpenEvent, connect
 
-FEWEST = 15
-"""Awaits in the life below; fewer would mean that they are not seen."""
+FEWEST = {False: 15, True: 3}
+"""Awaits in the life below, by whether the server is silent; fewer would mean that they are not seen."""
 
 
 class Awaits:
@@ -23,11 +23,16 @@ class Awaits:
         self.count = 0
         self.stop_at = stop_at
         self.victim: asyncio.Task[None] | None = None
+        self.is_cancelled = False
 
     def factory(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> "asyncio.Task[Any]":
         if coroutine.cr_code.co_filename != peers.__file__:
             coroutine = self.counted(coroutine)
         return asyncio.Task(coroutine, loop=loop, **options)
+
+    def cancel(self) -> None:
+        assert self.victim is not None
+        self.is_cancelled = self.victim.cancel()  # False, if it has ended meanwhile
 
     async def counted(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         return await self._steps(coroutine)
@@ -42,9 +47,8 @@ class Awaits:
                 return stop.value
             self.count += 1
             if self.count == self.stop_at:
-                assert self.victim is not None
                 # Not from within: a task that cancels itself sees it at its next await.
-                asyncio.get_running_loop().call_soon(self.victim.cancel)
+                asyncio.get_running_loop().call_soon(self.cancel)
             error = None
             try:
                 yield awaited
@@ -53,15 +57,18 @@ class Awaits:
 
 
 class Server:
-    """Greets each link, echoes, answers pings and close frames, resets the link when told to."""
+    """Greets each link, echoes, answers pings and close frames, resets when told to. Or it is silent."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_silent: bool) -> None:
+        self.is_silent = is_silent
         self.connections = 0
 
     async def serve(self, peer: Peer) -> None:
         self.connections += 1
         try:
             await peer.read_request()
+            if self.is_silent:
+                await peer.gone()
             peer.write(peer.response() + frame(TEXT, b"hello"))
             await answer(peer)
         finally:
@@ -107,13 +114,14 @@ async def live(connection: Connection) -> None:
         await connection.wait_closed()
 
 
+@pytest.mark.parametrize("is_silent", FEWEST)
 @pytest.mark.parametrize("engine", ["picows", "websockets", "aiohttp"])
 def test_cancelled_at_each_await_of_the_client_the_user_s_task_ends_and_nothing_stays_open(
-    engine: str, run: Run
+    engine: str, is_silent: bool, run: Run
 ) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        serving = Server()
+        serving = Server(is_silent)
         async with raw_server(serving.serve) as server:
             stop_at = 0
             is_reached = True
@@ -126,6 +134,8 @@ def test_cancelled_at_each_await_of_the_client_the_user_s_task_ends_and_nothing_
                     additional_headers=headers,
                     heartbeat=Heartbeat(60, 60),
                     backoff=Backoff(0.001, 1, 30),
+                    open_timeout=0.2 if is_silent else PATIENCE,
+                    max_attempts=0 if is_silent else None,
                     close_timeout=2 * PATIENCE,
                 )
                 awaits = Awaits(stop_at)
@@ -135,10 +145,11 @@ def test_cancelled_at_each_await_of_the_client_the_user_s_task_ends_and_nothing_
                 loop.set_task_factory(None)
                 is_reached = awaits.count >= stop_at
                 assert task.done(), f"cancelled at await {stop_at}, it goes on"
-                # At the last awaits, those of its own end, it may end before the cancellation comes.
-                assert task.cancelled() or task.exception() is None
-                assert connection.state in ("closed", "idle")
+                assert task.cancelled() is awaits.is_cancelled
+                failed = None if task.cancelled() else task.exception()
+                assert failed is None or (is_silent and isinstance(failed, ConnectionFailed))
+                assert connection.state in ("closed", "idle", "failed")
                 await until(lambda: serving.connections == 0)
-            assert stop_at > FEWEST
+            assert stop_at > FEWEST[is_silent]
 
     run(main())
