@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Of `make soak`.
+MINUTES ?= 10
 # What a user has, and what a developer has besides.
 INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
@@ -28,7 +30,7 @@ torture: $(READY)
 	$(BIN)/python -m benchmarks.torture
 
 soak: $(READY)
-	$(BIN)/python -m benchmarks.soak
+	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
 mutation: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group mutation
