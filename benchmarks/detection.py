@@ -2,11 +2,13 @@
 
 Four cases: nothing to send, or a task that sends until its send buffers are full; left to the heartbeat (1 s
 of silence, then 1 s for an answer), or closed by the user half a second later with a close timeout of 1 s.
-The user goes on when they are told of the loss, or when close() returns.
+The user goes on when they are told of the loss, or when close() returns. Then 200 idle links of ours, frozen
+at once in one process: the 99th percentile of the time until their users are told.
 """
 
 import asyncio
 import contextlib
+import statistics
 import time
 from argparse import Namespace
 from collections.abc import Awaitable, Callable, Coroutine
@@ -21,6 +23,8 @@ Answer = dict[str, float | None]
 _CHUNK = "x" * 60_000
 _CLOSE_AFTER = 0.5
 IDEAL = {"noticed": 2.0, "closed": 1.0}
+LINKS = 200
+CROWD = "ours, together"
 
 
 class _User:
@@ -127,7 +131,37 @@ async def _measure(client: Callable[..., Coroutine[Any, Any, float]], url: str, 
     }
 
 
-CONTENDERS: dict[str, Callable[..., Awaitable[Answer]]] = {
+async def _together(url: str) -> dict[str, list[float]]:
+    """Return the seconds from each server's freeze, by its own word, until the user is told."""
+    from websocket_heartbeat import CloseEvent, Heartbeat, Message, connect
+
+    seconds: list[float] = []
+
+    async def one() -> None:
+        connection = connect(
+            f"{url}/frozen", heartbeat=Heartbeat(interval=1, timeout=1), proxy=None, max_attempts=0
+        )
+        frozen_at: list[float] = []
+        told = asyncio.Event()
+
+        @connection.on_message
+        def froze(message: Message) -> None:
+            frozen_at.append(float(message))
+
+        @connection.on_close
+        def lost(event: CloseEvent) -> None:
+            seconds.append(time.monotonic() - frozen_at[0])
+            told.set()
+
+        connection.start()
+        await told.wait()
+        await connection.close()
+
+    await asyncio.gather(*(one() for _ in range(LINKS)))
+    return {"seconds": seconds}
+
+
+CONTENDERS: dict[str, Callable[..., Awaitable[Any]]] = {CROWD: _together} | {
     name: partial(_measure, client)
     for name, client in {
         "ours": _ours,
@@ -145,9 +179,10 @@ def run(options: Namespace) -> None:
         "detection",
         [(name, "asyncio") for name in CONTENDERS],
         3 if options.long else 1,
-        lambda name: {"limit": limit},
+        lambda name: {} if name == CROWD else {"limit": limit},
         fresh=True,
     )
+    together = [seconds for each in answers.pop(CROWD) for seconds in each["seconds"]]
     rows: list[dict[str, Any]] = []
     for label, rounds in answers.items():
         for case in rounds[0]:
@@ -174,4 +209,19 @@ def run(options: Namespace) -> None:
             for row in rows
         ],
     )
-    report.keep("detection", {"limit": limit, "rows": rows})
+    percentiles = statistics.quantiles(together, n=100, method="inclusive")
+    spread: dict[str, float] = {
+        "links": len(together),
+        "median": percentiles[49],
+        "p99": percentiles[98],
+        "max": max(together),
+    }
+    report.table(
+        f"{LINKS} frozen links in one process: seconds until the user knows",
+        ["", "s", "off the bound"],
+        [
+            [name, spread[name], f"{100 * (spread[name] / IDEAL['noticed'] - 1):+.1f} %"]
+            for name in ("median", "p99", "max")
+        ],
+    )
+    report.keep("detection", {"limit": limit, "together": spread, "rows": rows})

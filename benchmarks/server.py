@@ -1,7 +1,7 @@
 """The server of the benchmarks, a process of its own: picows on uvloop where there is one.
 
     /echo      sends each message back                 /flood/N   sends N texts of 32 bytes as fast as it can
-    /idle      answers pings, and nothing else         /frozen    sends one text, then never reads again
+    /idle      answers pings, and nothing else         /frozen    sends the time, then never reads again
     /pings     sends the number of pings so far        /arrivals  sends when connections were accepted
 
 `/down/S` stops listening and drops every connection, and listens again S seconds later.
@@ -42,7 +42,7 @@ class _Guest(picows.WSListener):
         elif self.path == "/arrivals":
             transport.send(picows.WSMsgType.TEXT, json.dumps(self.server.arrivals))
         elif self.path == "/frozen":
-            transport.send(picows.WSMsgType.TEXT, TEXT)
+            transport.send(picows.WSMsgType.TEXT, str(time.monotonic()))
             transport.underlying_transport.pause_reading()
         elif self.path.startswith("/down/"):
             asyncio.get_running_loop().call_soon(self.server.go_down, float(self.path[6:]))
