@@ -23,6 +23,12 @@ from websocket_heartbeat.cli import COMMANDS, main
         (["connect", "ws://localhost", "--linger", "-1"], ["--linger", "at least 0", "'-1'"]),
         (["connect", "ws://localhost", "--header", "Authorization"], ["--header", "NAME:VALUE"]),
         (["connect", "ws://localhost", "--header", "two words:x"], ["--header", "two"]),
+        (["connect", "ws://localhost", "--interval", "1e12"], ["--interval", "one year", "'1e12'"]),
+        (["connect", "ws://localhost", "--message", "\udcff"], ["--message", "UTF-8"]),
+        (["probe", "ws://localhost", "--timeout", "1e12"], ["--timeout", "one year", "'1e12'"]),
+        (["serve", "--idle-timeout", "1e300"], ["--idle-timeout", "one year", "'1e300'"]),
+        (["serve", "--heartbeat", "\udcff"], ["--heartbeat", "UTF-8"]),
+        (["demo", "--seconds", "1e9"], ["--seconds", "one year", "'1e9'"]),
         (["fly"], ["COMMAND", "'fly'"]),
         ([], ["COMMAND"]),
     ],
@@ -64,6 +70,18 @@ def test_every_command_explains_itself_in_80_columns(
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 80
     assert "exit status" in out.replace("\n", " ")
+
+
+@pytest.mark.parametrize("arguments", [["js"], ["probe", "ws://127.0.0.1:1/"], ["serve", "--port", "0"]])
+def test_a_reader_that_leaves_early_causes_no_traceback(arguments: list[str]) -> None:
+    program = start(*arguments)
+    assert program.stdout is not None
+    program.stdout.close()
+    assert program.stderr is not None
+    told = program.stderr.read()
+    program.stderr.close()
+    assert program.wait(timeout=50) == 1
+    assert told == ""
 
 
 def test_a_missing_rich_is_answered_with_the_install_command() -> None:

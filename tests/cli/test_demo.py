@@ -192,7 +192,7 @@ def test_a_client_that_loses_a_message_fails_the_demo(shown: dict[str, Any]) -> 
 def test_ctrl_c_ends_the_demo_at_once_and_without_a_traceback() -> None:
     program = start("demo")
     assert program.stdout is not None
-    while "traffic" not in program.stdout.readline():
+    while "link 1: open" not in program.stdout.readline():
         pass
     began = time.monotonic()
     program.send_signal(signal.SIGINT)
@@ -200,6 +200,7 @@ def test_ctrl_c_ends_the_demo_at_once_and_without_a_traceback() -> None:
     assert time.monotonic() - began < 10
     assert done.status == 130
     assert done.err == ""
+    assert "FALSE ALARM" not in done.out
 
 
 def test_on_a_terminal_a_line_lives_beneath_the_timeline(shown: dict[str, Any]) -> None:

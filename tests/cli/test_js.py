@@ -1,6 +1,5 @@
 """`js` writes the library for mini programs and pages, the same bytes each time, or says why it cannot."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -74,14 +73,3 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert (done.status, done.out) == (1, "")
     assert str(path) in done.err
     assert "Traceback" not in done.err
-
-
-def test_a_reader_that_leaves_early_causes_no_traceback() -> None:
-    program = start("js", stdin=subprocess.DEVNULL)
-    assert program.stdout is not None
-    program.stdout.close()
-    assert program.stderr is not None
-    told = program.stderr.read()
-    program.stderr.close()
-    assert program.wait(timeout=50) == 1
-    assert "Traceback" not in told

@@ -172,6 +172,35 @@ def test_a_reader_that_leaves_ends_the_client_without_a_traceback() -> None:
         assert "Traceback" not in told
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a file that is always full")
+def test_messages_that_cannot_be_printed_end_the_client_with_status_1() -> None:
+    with server("--port", "0") as (_, url):
+        done = finish(
+            start("connect", url, before=f"import os; {onto('/dev/full')}", stdin=subprocess.PIPE), "a\n"
+        )
+    assert done.status == 1
+    assert done.err.count("cannot print") == 1
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a file that is always full")
+def test_a_url_that_cannot_be_printed_is_not_blamed_on_the_address() -> None:
+    done = finish(start("serve", "--port", "0", before=f"import os; {onto('/dev/full')}"))
+    assert done.status == 1
+    assert "cannot listen" not in done.err
+
+
+def onto(path: str) -> str:
+    """Return Python that sends standard output there."""
+    return f"os.dup2(os.open({path!r}, os.O_WRONLY), 1)"
+
+
+def test_input_that_is_closed_is_at_its_end() -> None:
+    with server("--port", "0") as (_, url):
+        done = finish(start("connect", url, before="import sys, os; os.close(0); sys.stdin = None"))
+    assert (done.status, done.out) == (0, "")
+    assert "Traceback" not in done.err
+
+
 def test_the_end_of_input_alone_waits_until_the_server_was_reached() -> None:
     with server("--port", "0") as (_, url):
         done = finish(start("connect", url))

@@ -6,6 +6,7 @@ exit status. It imports nothing optional before `run`, so that `--help` and othe
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -27,8 +28,8 @@ _EXTRAS = {"rich": "cli", "pscript": "js", "minify": "js"}
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that `argv` (default: the program's arguments) names; return the exit status.
 
-    2: an argument is wrong, or a package that the command needs is not installed. Otherwise as the command's
-    help says.
+    1: nobody reads any more, as after `| head`. 2: an argument is wrong, or a package that the
+    command needs is not installed. Otherwise as the command's help says.
     """
     parser = argparse.ArgumentParser(
         prog="websocket-heartbeat", description="A WebSocket connection that outlives its sockets."
@@ -55,4 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         install = f"pip install 'websocket-heartbeat[{_EXTRAS[package]}]'"
         print(f"{parser.prog}: this needs the package {package}: {install}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # What is left in the buffer would complain once more at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return status

@@ -4,20 +4,23 @@ import argparse
 import math
 from collections.abc import Callable
 
-from websocket_heartbeat.config import check_headers
+from websocket_heartbeat.config import check_headers, check_message
+from websocket_heartbeat.core.settings import LONGEST
 
 
 def seconds(least: float = 0, *, zero: bool = False) -> Callable[[str], float]:
-    """Return the kind: a finite number of seconds of at least `least`, and above 0 unless `zero`."""
+    """Return the kind: seconds of at least `least`, above 0 unless `zero`, and at most a year."""
 
     def kind(text: str) -> float:
         try:
             value = float(text)
         except ValueError:
             value = math.nan
-        if not (math.isfinite(value) and value >= least and (value > 0 or zero)):
+        if not (least <= value <= LONGEST and (value > 0 or zero)):
             wanted = f"of at least {least:g}" if least or zero else "above 0"
-            raise argparse.ArgumentTypeError(f"must be a number of seconds {wanted}, not {text!r}")
+            raise argparse.ArgumentTypeError(
+                f"must be a number of seconds {wanted} and at most {LONGEST:.0f} (one year), not {text!r}"
+            )
         return value
 
     return kind
@@ -36,6 +39,15 @@ def whole(text: str) -> int:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be a whole number, not {text!r}") from None
+
+
+def message(text: str) -> str:
+    """The kind: a text message."""
+    try:
+        check_message("the text", text, 2**20)  # which is the default of max_size
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def header(text: str) -> tuple[str, str]:

@@ -5,7 +5,7 @@ The connection outlives its links: what happens to them is told on standard
 error, and what is typed meanwhile is sent to the next one. Ends at the end of
 input (Ctrl-D), once a link was open, all was sent and the answers have had some
 time to come; and on Ctrl-C. The exit status is 0, or 1 if the connection failed
-for good or lines could not be sent.
+for good, lines could not be sent or messages could not be printed.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator
 
-from websocket_heartbeat.cli.arguments import header, seconds
+from websocket_heartbeat.cli.arguments import header, message, seconds
 from websocket_heartbeat.client import connect
 from websocket_heartbeat.config import Heartbeat, check_url
 from websocket_heartbeat.errors import ConnectionFailed, HookFailed, Undelivered
@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("url", type=_url, metavar="URL", help="ws://... or wss://...")
     parser.add_argument(
         "--message",
+        type=message,
         metavar="TEXT",
         help="heartbeat by this text message (default: by a ping of the protocol)",
     )
@@ -89,18 +90,23 @@ async def _talk(arguments: argparse.Namespace) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, done.set)
 
+    incomplete = False
+
     def received(message: Message) -> None:
+        nonlocal incomplete
         try:
             print(_harmless(message) if sys.stdout.isatty() else message, flush=True)
-        except BrokenPipeError:  # nobody reads any more, as after `| head`
+        except OSError as error:
+            # That nobody reads any more, as after `| head`, is no mistake.
+            if not isinstance(error, BrokenPipeError):
+                incomplete = True
+                _tell(f"cannot print: {error.strerror}")
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             done.set()
 
-    left_over = False
-
     def went_wrong(error: Exception) -> None:
-        nonlocal left_over
-        left_over = left_over or isinstance(error, Undelivered)
+        nonlocal incomplete
+        incomplete = incomplete or isinstance(error, Undelivered)
         # Why an attempt failed is told with the retry.
         if isinstance(error, Undelivered | HookFailed):
             _tell(str(error))
@@ -133,7 +139,7 @@ async def _talk(arguments: argparse.Namespace) -> int:
     except ConnectionFailed as failure:
         _tell(f"failed for good: {failure}")
         return 1
-    return 1 if left_over else 0
+    return 1 if incomplete else 0
 
 
 async def _lines() -> AsyncIterator[str]:
@@ -150,6 +156,9 @@ async def _lines() -> AsyncIterator[str]:
         loop.call_soon_threadsafe(lines.put_nowait, line)
 
     def read() -> None:
+        if sys.stdin is None:  # closed, and its number belongs to something else by now
+            put(None)
+            return
         with contextlib.suppress(RuntimeError), open(0, "rb", buffering=0, closefd=False) as source:
             rest = b""
             while data := source.read(65536):

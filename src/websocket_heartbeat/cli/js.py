@@ -7,7 +7,6 @@ The exit status is 0; 1: the file cannot be written; 2: an argument is wrong.
 """
 
 import argparse
-import os
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -38,11 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     code = build(arguments.format, arguments.target, arguments.minify)
     if arguments.output is None:
-        try:
-            print(code, end="", flush=True)
-        except BrokenPipeError:  # the reader has left, as after `| head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 1
+        print(code, end="", flush=True)
         return 0
     try:
         arguments.output.parent.mkdir(parents=True, exist_ok=True)

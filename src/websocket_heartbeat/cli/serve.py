@@ -11,7 +11,7 @@ import contextlib
 import signal
 import sys
 
-from websocket_heartbeat.cli.arguments import port, seconds
+from websocket_heartbeat.cli.arguments import message, port, seconds
 from websocket_heartbeat.server import Peer, serve
 
 HELP = "run an echo server that answers heartbeats"
@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=port, default=8765, help="0 takes a free one (default: 8765)")
     parser.add_argument(
         "--heartbeat",
+        type=message,
         default="heartbeat",
         metavar="TEXT",
         help="the text message that is a heartbeat, answered with itself (default: heartbeat)",
@@ -54,13 +55,14 @@ async def _serve(arguments: argparse.Namespace) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
-    try:
-        async with server:
-            print(server.url(), flush=True)
-            await ended.wait()
-    except OSError as error:
-        print(f"cannot listen on {arguments.host} port {arguments.port}: {error}", file=sys.stderr)
-        return 1
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(server)
+        except OSError as error:
+            print(f"cannot listen on {arguments.host} port {arguments.port}: {error}", file=sys.stderr)
+            return 1
+        print(server.url(), flush=True)
+        await ended.wait()
     return 0
 
 

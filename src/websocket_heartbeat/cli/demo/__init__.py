@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
 async def _show(length: float, seed: int, *, as_json: bool) -> int:
     if as_json:
         report = await Play(length, seed, lambda entry: None, lambda name, story: None).perform()
-        print(json.dumps(report.document(), indent=2))
+        print(json.dumps(report.document(), indent=2), flush=True)
     else:
         from websocket_heartbeat.cli.demo.screen import Screen  # needs rich
 

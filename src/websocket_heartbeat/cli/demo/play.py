@@ -123,11 +123,15 @@ class Play:
             connection.on_error = self._on_error
             async with connection:
                 talker = asyncio.create_task(self._talk())
-                outcomes = [await self._scene(name, story, scene) for name, story, scene in self._scenes()]
-                self._talks = False
-                await self._until(lambda: self.ledger.settled, self._patience)
-                talker.cancel()
-                self._over = True
+                try:
+                    outcomes = [
+                        await self._scene(name, story, scene) for name, story, scene in self._scenes()
+                    ]
+                    self._talks = False
+                    await self._until(lambda: self.ledger.settled, self._patience)
+                finally:
+                    talker.cancel()
+                    self._over = True
                 stats = connection.stats
         if self._mistake is not None:
             raise self._mistake

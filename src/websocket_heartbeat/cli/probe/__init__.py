@@ -42,11 +42,11 @@ from collections.abc import Callable
 from typing import Any
 
 from websocket_heartbeat import engines
-from websocket_heartbeat.cli.arguments import header, seconds, whole
+from websocket_heartbeat.cli.arguments import header, message, seconds, whole
 from websocket_heartbeat.cli.probe import text
 from websocket_heartbeat.cli.probe.measure import examine
 from websocket_heartbeat.cli.probe.report import Report
-from websocket_heartbeat.config import Backoff, Config, Heartbeat, check_message, check_token, check_url
+from websocket_heartbeat.config import Backoff, Config, Heartbeat, check_token, check_url
 from websocket_heartbeat.redaction import shown_url
 
 HELP = "find out what a failing connection suffers from"
@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("url", type=_url, metavar="URL", help="ws://... or wss://...")
     parser.add_argument(
         "--message",
-        type=_message,
+        type=message,
         metavar="TEXT",
         help="a text heartbeat to try; whatever comes back is an answer",
     )
@@ -171,10 +171,6 @@ def _url(given: str) -> Any:
 
 def _proxy(given: str) -> Any:
     return _checked(lambda: check_url("the proxy", given, ("http", "socks4", "socks5")))
-
-
-def _message(given: str) -> Any:
-    return _checked(lambda: check_message("the text", given))
 
 
 def _subprotocol(given: str) -> Any:
