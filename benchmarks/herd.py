@@ -2,7 +2,8 @@
 
 import random
 from collections.abc import Callable, Sequence
-from itertools import islice
+from functools import cache
+from itertools import chain, count, islice
 from typing import Protocol
 
 import numpy as np
@@ -12,12 +13,17 @@ from websocket_heartbeat.config import Backoff
 from websocket_heartbeat.core.backoff import LONGEST_HINT, delay
 from websocket_heartbeat.core.machine import CONNECTING, WAITING, Machine
 from websocket_heartbeat.core.settings import Settings
+from websocket_heartbeat.retry import LATER
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Table = Sequence[Sequence[float]]
 
 OPEN_TIMEOUT = 10.0
 """What connect() gives an attempt by default, in ours and in websockets."""
+
+_STRAINS = 12
+"""As often windows grow by half for a drowning server, until the first is as wide as the maximum."""
 
 _ATTEMPTS = 600
 """As many attempts have their waits tabulated; later ones wait like the last, whose window is the widest."""
@@ -46,8 +52,8 @@ class Herd(Protocol):
     def due(self, until: float) -> tuple[Ints, Floats]:
         """Return who tries before `until` and when, in order of time; they await an answer from then on."""
 
-    def refused(self, clients: Ints, at: Floats) -> None:
-        """The server turned them away."""
+    def refused(self, clients: Ints, at: Floats, busy: bool) -> None:
+        """They were turned away: by a server that said that it is busy, or by nobody."""
 
     def accepted(self, clients: Ints) -> None:
         """They are back for good."""
@@ -60,36 +66,54 @@ class Policy:
     """When to try again, for any number of clients at once: linear in each client's own random number.
 
     least, most: the waits before attempt 1, 2, 3, ... of a client whose number is 0 and of one whose number
-    is 1. heeds: whether it keeps to what the server advises.
+    is 1; a row for each time that a drowning server failed an attempt of the client.
+    fresh: the same of one whose number is 1 and whose last attempt failed so; None is a policy to which all
+    failures are alike, and which does not keep to what the server advises.
     """
 
-    def __init__(self, name: str, least: Sequence[float], most: Sequence[float], heeds: bool = False) -> None:
+    def __init__(self, name: str, least: Table, most: Table, fresh: Table | None = None) -> None:
         self.name = name
-        self.least = np.array([0.0, *least])
-        self.most = np.array([0.0, *most])
-        self.heeds = heeds
+        self.heeds = fresh is not None
+        self._least, self._most = _from_zero(least), _from_zero(most)
+        self._fresh = self._most if fresh is None else _from_zero(fresh)
 
-    def waits(self, attempts: Ints, phases: Floats) -> Floats:
+    def waits(self, attempts: Ints, phases: Floats, strains: Ints) -> Floats:
         """Return the seconds before each client's attempt of that number."""
-        numbers = np.minimum(attempts, len(self.least) - 1)
-        return np.asarray((1 - phases) * self.least[numbers] + phases * self.most[numbers])
+        cells = self._cells(attempts, strains)
+        return np.asarray((1 - phases) * self._least[cells] + phases * self._most[cells])
 
-    def advised(self, hints: Floats, phases: Floats) -> Floats:
-        """Return the seconds before each client's first attempt where the server gave each a hint."""
-        return np.minimum(hints, LONGEST_HINT) + self.waits(np.ones(len(hints), np.int64), phases)
+    def advised(self, attempts: Ints, phases: Floats, strains: Ints, hints: Floats | float) -> Floats:
+        """Return the same where the server gave hints, or let attempts time out: hints of 0."""
+        return np.minimum(hints, LONGEST_HINT) + phases * self._fresh[self._cells(attempts, strains)]
+
+    def _cells(self, attempts: Ints, strains: Ints) -> tuple[Ints, Ints]:
+        rows, columns = self._least.shape
+        return np.minimum(strains, rows - 1), np.minimum(attempts, columns - 1)
 
 
-def ours(numbers: Settings | None = None) -> Policy:
+def _from_zero(table: Table) -> Floats:
+    """Let the column of an attempt have its number."""
+    return np.array([[0.0, *row] for row in table])
+
+
+@cache
+def ours() -> Policy:
     """The core's own function, asked for both ends of each window; between them it is linear."""
-    numbers = numbers or settings()
-    least = [delay(numbers, attempt, 0.0, 0.0) for attempt in range(1, _ATTEMPTS + 1)]
-    most = [delay(numbers, attempt, 1.0, 0.0) for attempt in range(1, _ATTEMPTS + 1)]
-    return Policy("ours", least, most, heeds=True)
+    numbers = settings()
+    strains = [1.5**strain for strain in range(_STRAINS)]
+
+    def table(phase: float, anew: bool) -> Table:
+        return [
+            [delay(numbers, attempt, phase, 0.0, strain, anew) for attempt in range(1, _ATTEMPTS + 1)]
+            for strain in strains
+        ]
+
+    return Policy("ours", table(0.0, False), table(1.0, False), table(1.0, True))
 
 
 def fixed(seconds: float = 2.0) -> Policy:
     """The JavaScript originals: everybody after the same time."""
-    return Policy(f"fixed {seconds:g} s", [seconds], [seconds])
+    return Policy(f"fixed {seconds:g} s", [[seconds]], [[seconds]])
 
 
 def websockets() -> Policy | None:
@@ -102,7 +126,7 @@ def websockets() -> Policy | None:
     except ImportError:
         return None
     later = list(islice(backoff(), 1, 200))
-    return Policy("websockets", [0.0, 0.0, *later], [0.0, BACKOFF_INITIAL_DELAY, *later])
+    return Policy("websockets", [[0.0, 0.0, *later]], [[0.0, BACKOFF_INITIAL_DELAY, *later]])
 
 
 class TableHerd:
@@ -110,20 +134,23 @@ class TableHerd:
 
     def __init__(self, count: int, policy: Policy, phases: Floats, hints: Floats | None = None) -> None:
         self.policy = policy
-        self.phases = phases
         self.attempts = np.zeros(count, np.int64)
+        self._first = phases
+        self._phases = phases.copy()
+        self._strains = np.zeros(count, np.int64)
         self._connecting = np.zeros(count, np.bool_)
+        first = self.attempts + 1
         if hints is not None and policy.heeds:
-            self._next = policy.advised(hints, phases)
+            self._next = policy.advised(first, phases, self._strains, hints)
         else:
-            self._next = policy.waits(self.attempts + 1, phases)
+            self._next = policy.waits(first, phases, self._strains)
 
     def due(self, until: float) -> tuple[Ints, Floats]:
         clients: Ints = np.flatnonzero(self._next < until)
         late = self._connecting[clients]
         if late.any():
             # An attempt that is over: the wait begins now, and is never so short that it ends in this step.
-            self.refused(clients[late], self._next[clients[late]])
+            self._failed_by_a_drowning_server(clients[late], self._next[clients[late]], 0.0)
             clients = clients[~late]
         at = self._next[clients]
         order = np.argsort(at, kind="stable")
@@ -133,9 +160,26 @@ class TableHerd:
         self._next[clients] = at + OPEN_TIMEOUT
         return clients, at
 
-    def refused(self, clients: Ints, at: Floats) -> None:
+    def refused(self, clients: Ints, at: Floats, busy: bool) -> None:
+        if busy:
+            self._failed_by_a_drowning_server(clients, at, LATER)
+        else:
+            self._retry(clients, at + self.policy.waits(*self._places(clients)))
+
+    def _failed_by_a_drowning_server(self, clients: Ints, at: Floats, hint: float) -> None:
+        if not self.policy.heeds:
+            self._retry(clients, at + self.policy.waits(*self._places(clients)))
+            return
+        self._strains[clients] += 1
+        self._phases[clients] = redrawn(self._first[clients], self._strains[clients])
+        self._retry(clients, at + self.policy.advised(*self._places(clients), hint))
+
+    def _places(self, clients: Ints) -> tuple[Ints, Floats, Ints]:
+        return self.attempts[clients] + 1, self._phases[clients], self._strains[clients]
+
+    def _retry(self, clients: Ints, at: Floats) -> None:
         self._connecting[clients] = False
-        self._next[clients] = at + self.policy.waits(self.attempts[clients] + 1, self.phases[clients])
+        self._next[clients] = at
 
     def accepted(self, clients: Ints) -> None:
         self._connecting[clients] = False
@@ -149,11 +193,10 @@ class MachineHerd:
     """A core.machine.Machine for each client: about a kilobyte and ten microseconds an attempt each."""
 
     def __init__(self, numbers: Settings, phases: Floats, hints: Floats | None = None) -> None:
-        count = len(phases)
-        self.attempts = np.zeros(count, np.int64)
-        self._next = np.empty(count)
+        self.attempts = np.zeros(len(phases), np.int64)
+        self._next = np.empty(len(phases))
         self._machines: list[Machine] = []
-        for client in range(count):
+        for client in range(len(phases)):
             machine = Machine(numbers, _drawing(float(phases[client])))
             machine.started(-100.0)
             machine.opened(-100.0, 1)
@@ -178,10 +221,10 @@ class MachineHerd:
         clients: Ints = np.array([client for _, client in attempts], np.int64)
         return clients, np.array([at for at, _ in attempts])
 
-    def refused(self, clients: Ints, at: Floats) -> None:
+    def refused(self, clients: Ints, at: Floats, busy: bool) -> None:
         for client, when in zip(clients.tolist(), at.tolist(), strict=True):
             machine = self._machines[client]
-            machine.lost(when, machine.link, "refused", None, 0.0, False)
+            machine.lost(when, machine.link, "refused", None, LATER if busy else 0.0, False)
             machine.take()
             self._note(client)
 
@@ -210,7 +253,16 @@ class MachineHerd:
 
 
 def _drawing(phase: float) -> Callable[[], float]:
-    return lambda: phase
+    draws = (float(redrawn(np.array([phase]), np.array([draw]))[0]) for draw in count(1))
+    return chain([phase], draws).__next__
+
+
+def redrawn(first: Floats, draw: Ints) -> Floats:
+    """Return what each client draws when it draws anew for the first, second, ... time: SplitMix64."""
+    bits = first.view(np.uint64) + draw.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(((bits ^ (bits >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53)
 
 
 def phases(count: int, seed: int) -> Floats:

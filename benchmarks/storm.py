@@ -9,8 +9,10 @@ The clients are the real core (herd.py). The server is a model, harsh or mild:
 - It is away from 0 to `outage`: attempts are refused at once, at no cost.
 - Then it completes `capacity` handshakes a second. As many as it completes in `backlog` seconds may wait.
 - An attempt that finds the backlog full fails: at once, or `silent`ly after the client's open timeout. It
-  costs the server `refusal_cost` of a handshake. These costs come first and can leave nothing for handshakes;
-  at most `backlog` seconds of them are carried forward, for beyond that the kernel drops what arrives.
+  costs the server `refusal_cost` of a handshake: at once and at no cost it is the kernel that refuses, which
+  tells the client nothing; at a cost the server answers 503. These costs come first and can leave nothing for
+  handshakes; at most `backlog` seconds of them are carried forward, for beyond that the kernel drops what
+  arrives.
 - An attempt whose client has given up costs a whole handshake all the same.
 """
 
@@ -106,7 +108,7 @@ class _Server:
             self._queued += taken
         turned_away = clients[taken:]
         if len(turned_away) and not weather.silent:
-            self._herd.refused(turned_away, at[taken:])
+            self._herd.refused(turned_away, at[taken:], weather.refusal_cost > 0)
         earned = weather.capacity * STEP - weather.refusal_cost * len(turned_away)
         self._credit = max(min(self._credit, 1.0) + earned, -weather.capacity * weather.backlog)
         return self._serve()
@@ -138,7 +140,7 @@ def simulate(herd: Herd, weather: Weather) -> Recovery:
         histogram.append(len(clients))
         early = at < weather.outage
         if early.any():
-            herd.refused(clients[early], at[early])
+            herd.refused(clients[early], at[early], False)
             clients, at = clients[~early], at[~early]
         if end > weather.outage:
             # A server without limits answers at the moment it is asked, another at the end of the step.

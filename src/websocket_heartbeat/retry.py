@@ -30,6 +30,11 @@ from websocket_heartbeat.opening import RedirectRefused
 RETRYABLE_STATUSES = frozenset({408, 421, 425, 429})
 FINAL_STATUSES = frozenset({501, 505})
 
+BUSY_STATUSES = frozenset({429, 503})
+
+LATER = 0.001
+"""Seconds that a busy server is taken to ask for where it does not say: enough to tell the core of it."""
+
 _HINT_IN_CLOSE_REASON = re.compile(r"retry-after[=: ]+(\d+(?:\.\d+)?)", re.IGNORECASE)
 
 
@@ -48,7 +53,10 @@ def judge(error: Exception, config: Config) -> Verdict:
         override = config.retry_if(error)
         if override is not None:
             final = not override
-    return Verdict(final, retry_hint(error))
+    hint = retry_hint(error)
+    if hint == 0 and isinstance(error, HandshakeRejected) and error.status in BUSY_STATUSES:
+        hint = LATER
+    return Verdict(final, hint)
 
 
 def _is_final(error: Exception, config: Config) -> bool:

@@ -15,6 +15,7 @@ WEATHERS = {
     "no limits": (Weather(20), None),
     "back at once": (Weather(0, 4), None),
     "costly refusals": (Weather(0, 4, refusal_cost=0.1), None),
+    "costly and silent": (Weather(20, 4, refusal_cost=0.1, silent=True), None),
     "silent": (Weather(20, 4, silent=True), None),
     "advice": (Weather(20, 4), 50.0),
 }
@@ -37,13 +38,14 @@ def test_the_table_of_waits_and_real_machines_recover_alike(weather: str) -> Non
 def test_a_wait_lies_on_the_line_between_the_ends_of_its_window() -> None:
     numbers = settings()
     for attempt in (1, 2, 7, 40, 400):
-        ends = delay(numbers, attempt, 0.0, 0.0), delay(numbers, attempt, 1.0, 0.0)
+        ends = delay(numbers, attempt, 0.0, 0.0, 1.5, False), delay(numbers, attempt, 1.0, 0.0, 1.5, False)
         for phase in (0.1, 0.5, 0.9):
             between = (1 - phase) * ends[0] + phase * ends[1]
-            assert delay(numbers, attempt, phase, 0.0) == pytest.approx(between)
-            assert delay(numbers, attempt, phase, 30.0) == pytest.approx(
-                30.0 + delay(numbers, attempt, phase, 1e-9)
-            )
+            assert delay(numbers, attempt, phase, 0.0, 1.5, False) == pytest.approx(between)
+            width = delay(numbers, attempt, 1.0, 0.0, 1.5, True)
+            for hint in (0.0, 30.0):
+                wait = delay(numbers, attempt, phase, hint, 1.5, True)
+                assert wait == pytest.approx(hint + phase * width)
 
 
 def after(outage: float, policy: Policy) -> Recovery:
@@ -69,9 +71,13 @@ def test_after_long_outages_all_are_back_much_sooner_than_with_websockets_and_at
 
 @pytest.mark.parametrize("outage", [0.0, 20.0, 120.0])
 @pytest.mark.parametrize("silent", [False, True])
-def test_a_herd_without_advice_does_not_keep_its_server_down(outage: float, silent: bool) -> None:
-    recovery = simulate(herd_of(5_000, ours(), 1), Weather(outage, 5_000 / 50, silent=silent))
-    assert recovery.t100 <= 4 * 50
+@pytest.mark.parametrize("whole", [50, 100, 200])
+@pytest.mark.parametrize("cost", [0.0, 0.1])
+def test_a_herd_without_advice_does_not_keep_its_server_down(
+    outage: float, silent: bool, whole: int, cost: float
+) -> None:
+    weather = Weather(outage, 5_000 / whole, refusal_cost=cost, silent=silent)
+    assert simulate(herd_of(5_000, ours(), 1), weather).t100 <= 4 * whole
 
 
 def test_a_herd_with_advice_comes_as_the_server_asked() -> None:

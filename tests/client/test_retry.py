@@ -29,7 +29,7 @@ from websocket_heartbeat.core.backoff import LONGEST_HINT
 from websocket_heartbeat.engines.base import OpenRequest
 from websocket_heartbeat.engines.memory import MemoryEngine
 from websocket_heartbeat.opening import RedirectRefused
-from websocket_heartbeat.retry import judge, retry_hint
+from websocket_heartbeat.retry import LATER, judge, retry_hint
 
 NOTHING: list[tuple[str, str]] = []
 
@@ -196,6 +196,21 @@ def test_no_retry_comes_before_the_server_allows_it(
             await asyncio.sleep(least - 1)
             assert len(world.engine.requests) == 1
             await connection.wait_open(10)
+
+    play(main())
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"), [(429, LATER), (503, LATER), (500, 0), (502, 0), (504, 0), (401, 0)]
+)
+def test_a_busy_server_asks_to_wait_though_it_does_not_say_how_long(
+    status: int, hint: float, world: World, play: Run
+) -> None:
+    async def main() -> None:
+        async with world.connect() as connection:
+            assert judge(rejected(status=status), connection._config).hint == hint
+            asked = rejected(("Retry-After", "7"), status=status)
+            assert judge(asked, connection._config).hint == 7
 
     play(main())
 

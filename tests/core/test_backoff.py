@@ -4,12 +4,19 @@ from itertools import pairwise
 
 import pytest
 
-from websocket_heartbeat.core.backoff import LONGEST_HINT, delay
+from websocket_heartbeat.core import backoff
+from websocket_heartbeat.core.backoff import LONGEST_HINT
 from websocket_heartbeat.core.settings import Settings
 
 
 def settings(initial: float = 1.0, maximum: float = 60.0, hold: int = 0) -> Settings:
     return Settings(15.0, 10.0, initial, maximum, hold, 30.0, 10.0, 5.0, None)
+
+
+def delay(
+    numbers: Settings, attempt: int, phase: float, hint: float, strain: float = 1.0, anew: bool = False
+) -> float:
+    return backoff.delay(numbers, attempt, phase, hint, strain, anew)
 
 
 def widths(numbers: Settings, attempts: int) -> list[float]:
@@ -112,3 +119,21 @@ def test_a_hint_above_an_hour_is_taken_as_an_hour() -> None:
 def test_a_very_long_outage_costs_no_more_than_a_long_one() -> None:
     # Once the window has reached its maximum nothing is computed any more: this returns at once.
     assert delay(settings(), 10**15, 0.5, 0.0) == 60.0
+
+
+def test_for_a_server_that_drowns_all_windows_are_wider_up_to_the_maximum() -> None:
+    assert delay(settings(), 1, 0.5, 0.0, 4.0) == 2.0
+    assert delay(settings(), 2, 0.5, 0.0, 4.0) == 0.5 * 4 + 0.5 * 6
+    assert delay(settings(maximum=5.0), 2, 0.5, 0.0, 4.0) == 0.5 * 4 + 0.5 * 5
+    assert delay(settings(maximum=3.0), 3, 0.5, 0.0, 4.0) == 3.0
+    assert delay(settings(), 2, 0.5, 30.0, 4.0) == 30 + 0.5 * 6
+
+
+def test_a_new_place_is_one_in_a_window_that_begins_now() -> None:
+    assert delay(settings(), 2, 0.0, 0.0, 1.0, True) == 0.0
+    assert delay(settings(), 2, 0.5, 0.0, 4.0, True) == 3.0
+    assert delay(settings(), 2, 0.5, 30.0, 4.0, True) == 33.0
+
+
+def test_however_long_a_server_drowns_windows_do_not_exceed_the_maximum() -> None:
+    assert delay(settings(), 2000, 0.5, 0.0, 1e308 * 10) == 60.0

@@ -1005,3 +1005,72 @@ def test_what_happens_to_another_link_changes_nothing(state: str, distance: int)
         name: str(vars(value) if name == "liveness" else value) for name, value in vars(life.machine).items()
     }
     assert after == before
+
+
+# A server that is up and drowning
+
+
+def draws(*numbers: float) -> Callable[[], float]:
+    return iter(numbers).__next__
+
+
+def time_out(life: Life) -> float:
+    """Let the current attempt run into its open timeout; return the wait until the next."""
+    life.wake()
+    life.wake()
+    assert life.left is not None
+    return life.left
+
+
+def refuse(life: Life, hint: float = 0.0) -> float:
+    """Let the server refuse the current attempt; return the wait until the next."""
+    life.lose("refused", hint=hint)
+    assert life.left is not None
+    return life.left
+
+
+def test_each_attempt_that_times_out_makes_windows_half_as_wide_again_and_draws_a_new_place() -> None:
+    life = started(random=draws(0.5, 0.25, 0.75))
+    assert time_out(life) == 0.5
+    life.wake()
+    assert time_out(life) == 0.25 * 1.5 * 1.5
+    life.wake()
+    assert time_out(life) == round(0.75 * 2.25 * 1.5 * 1.5, 6)
+
+
+def test_so_does_each_attempt_that_the_server_refuses_with_a_hint() -> None:
+    life = started(random=draws(0.5, 0.25, 0.75))
+    assert refuse(life, hint=2) == 2.5
+    life.wake()
+    assert refuse(life, hint=2) == round(2 + 0.25 * 1.5 * 1.5, 6)
+    life.wake()
+    assert refuse(life, hint=0.001) == round(0.001 + 0.75 * 2.25 * 1.5 * 1.5, 6)
+
+
+def test_a_refusal_without_a_hint_keeps_the_place_in_windows_as_wide_as_they_have_become() -> None:
+    life = started(random=draws(0.5, 0.25))
+    refuse(life)
+    life.wake()
+    time_out(life)
+    life.wake()
+    assert refuse(life) == round(0.75 * 1.5 * 1.5 + 0.25 * 2.25 * 1.5, 6)
+
+
+def test_advice_on_an_open_link_is_no_sign_of_a_drowning_server() -> None:
+    life = started(random=draws(0.5))
+    refuse(life)
+    life.wake()
+    life.tell("opened", life.machine.link)
+    assert refuse(life, hint=30) == 30 + 0.5 * 1.5
+
+
+def test_the_next_outage_begins_with_the_first_window_again() -> None:
+    life = started(random=draws(0.5, 0.5, 0.5))
+    for _ in range(2):
+        time_out(life)
+        life.wake()
+    life.tell("opened", life.machine.link)
+    life.now += 30
+    assert refuse(life) == 0.5
+    life.wake()
+    assert refuse(life) == 0.5 * 1 + 0.5 * 1.5

@@ -19,7 +19,8 @@ Rules
        ping early, on a link not heard since: coming back to the foreground, and coming back online.
     7  Attempts count from 0 again only after a link was open for stable_after.
     8  Delays are spread by core/backoff.py; a hint from the server is a lower bound, which nothing but
-       reconnect_now cuts short.
+       reconnect_now cuts short. Delays grow faster while attempts show a server that is up and drowning:
+       those that time out, and those refused with a hint.
     9  Every `opened` is followed by exactly one `closed` before the next `opened`; every retry is announced
        before it happens.
 
@@ -144,6 +145,7 @@ class Machine:
         self.actions: list[Action] = []
         self.liveness = Liveness(settings, 0.0)
         self.phase = 0.0
+        self.strain = 1.0
         self.retry_at = 0.0
         self.hinted = False
         self.opened_at = 0.0
@@ -354,6 +356,7 @@ class Machine:
 
     def _down(self, now: float, reason: str, code: int | None, hint: float, is_final: bool) -> None:
         """The current link is gone and the user has not asked for it."""
+        drowning = self.state == CONNECTING and (hint > 0 or reason == OPEN_TIMEOUT)
         if self.state != CONNECTING:
             self._notify_closed(now, reason, code)
         limit = self.settings.max_attempts
@@ -364,7 +367,10 @@ class Machine:
             self._enter(FAILED, None)
             return
         self._count_attempt()
-        wait = delay(self.settings, self.attempt, self.phase, hint)
+        if drowning and self.attempt > 1:
+            self.phase = self.random()
+            self.strain = self.strain * 1.5
+        wait = delay(self.settings, self.attempt, self.phase, hint, self.strain, drowning)
         self._announce_retry(reason, wait)
         self.hinted = hint > 0
         self.retry_at = now + wait
@@ -374,6 +380,7 @@ class Machine:
         self.attempt = self.attempt + 1
         if self.attempt == 1:
             self.phase = self.random()
+            self.strain = 1.0
 
     def _announce_retry(self, reason: str, wait: float) -> None:
         action = self._emit(NOTIFY_RETRY)
