@@ -1,21 +1,33 @@
-"""A storm with real sockets: many clients of one process, whose server is away for three seconds."""
+"""A storm with real sockets: many clients whose server is away for three seconds.
+
+Once they share one process, whose collections of garbage stop all of them at once, and once four: a storm is
+of clients that have a machine each, and the more processes play them the less it is the process that is
+measured. What counts is when the server has completed each handshake.
+"""
 
 import asyncio
 import json
 import math
 import time
 from argparse import Namespace
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
 from benchmarks import report
-from benchmarks.processes import take_turns
+from benchmarks.processes import contender, serving
 
 Answer = dict[str, float]
 Start = Callable[[str, int], Awaitable[list[Any]]]
 
+CLIENTS = 2000
+PROCESSES = (1, 4)
 AWAY = 3.0
+
+_QUIET = 3.5
 _LONGEST = 15.0
 
 
@@ -89,36 +101,65 @@ async def _ask(url: str) -> str:
     return text
 
 
-async def _measure(start: Start, url: str, count: int) -> Answer:
+async def _play(start: Start, url: str, count: int, everybody: int, leads: bool) -> Answer:
+    """Be `count` of the clients of a herd; the process that leads sends the server away."""
     kept = await start(f"{url}/idle", count)
+    missing = everybody
+    while missing > 0:
+        await asyncio.sleep(0.1)
+        missing = everybody - len(await _arrivals(url))
+    await asyncio.sleep(1)  # by then every process has seen that
     cpu = time.process_time()
-    await _ask(f"{url}/down/{AWAY}")
+    if leads:
+        await _ask(f"{url}/down/{AWAY}")
     up = time.monotonic() + AWAY
-    arrivals: list[float] = []
-    await asyncio.sleep(AWAY + 2)
-    while len(arrivals) < count and time.monotonic() < up + _LONGEST:
+    # Nobody asks while they return: the answer would keep the server from them.
+    await asyncio.sleep(AWAY + _QUIET)
+    times: list[float] = []
+    while len(times) < everybody and time.monotonic() < up + _LONGEST:
+        times = sorted(at - up for at in await _arrivals(url))
         await asyncio.sleep(0.5)
-        arrivals = json.loads(await _ask(f"{url}/arrivals"))
     cpu = time.process_time() - cpu
-    times = sorted(at - up for at in arrivals)
     for each in kept:
         if isinstance(each, asyncio.Task):
             each.cancel()
-    peak = max(sum(begin <= at < begin + 0.1 for at in times[i : i + count]) for i, begin in enumerate(times))
-    last = times[count - 1] if len(times) >= count else math.inf
+    return {**_evenness(times, everybody), "cpu": cpu}
+
+
+async def _arrivals(url: str) -> list[float]:
+    arrivals: list[float] = json.loads(await _ask(f"{url}/arrivals") or "[]")
+    return arrivals
+
+
+def _evenness(times: list[float], everybody: int) -> Answer:
+    peak = max((bisect_left(times, begin + 0.1) - i for i, begin in enumerate(times)), default=0)
+    last = times[everybody - 1] if len(times) >= everybody else math.inf
     return {
-        "t50": times[count // 2],
+        "t50": times[everybody // 2] if len(times) > everybody // 2 else math.inf,
         "t100": last,
         "peak_per_100ms": peak,
-        "evenness": peak * last / (count * 0.1),
-        "cpu": cpu,
+        "evenness": peak * last / (everybody * 0.1),
     }
 
 
 CONTENDERS: dict[str, Callable[..., Awaitable[Answer]]] = {
-    name: partial(_measure, start)
+    name: partial(_play, start)
     for name, start in {"ours": _ours, "websockets": _websockets, "picows, fixed 2 s": _fixed}.items()
 }
+
+
+def _storm(name: str, count: int, processes: int) -> Answer | None:
+    """Let one herd lose its server and return; None where the package is missing."""
+    with ExitStack() as stack:
+        url = stack.enter_context(serving())
+        herd = [stack.enter_context(contender("reconnect", name)) for _ in range(processes)]
+        pool = stack.enter_context(ThreadPoolExecutor(processes))
+        rounds = [
+            pool.submit(part.round, url, count=count // processes, everybody=count, leads=part is herd[0])
+            for part in herd
+        ]
+        answers = [answer for answer in (each.result() for each in rounds) if answer is not None]
+    return {**answers[0], "cpu": sum(answer["cpu"] for answer in answers)} if answers else None
 
 
 def run(options: Namespace) -> None:
@@ -126,30 +167,32 @@ def run(options: Namespace) -> None:
     from benchmarks.memory import raise_file_limit
 
     raise_file_limit()
-    count = 2000
-    answers = take_turns(
-        "reconnect",
-        [(name, "asyncio") for name in CONTENDERS],
-        5 if options.long else 1,
-        lambda name: {"count": count},
-        fresh=True,
-    )
-    rows: list[dict[str, Any]] = [
-        {
-            "contender": label,
-            **{name: report.spread([each[name] for each in rounds]) for name in rounds[0]},
-        }
-        for label, rounds in answers.items()
-    ]
+    rows: list[dict[str, Any]] = []
+    for processes in PROCESSES:
+        answers: dict[str, list[Answer]] = {}
+        for _ in range(5 if options.long else 1):
+            for name in CONTENDERS:
+                answer = _storm(name, CLIENTS, processes)
+                if answer is not None:
+                    answers.setdefault(name, []).append(answer)
+        rows += [
+            {
+                "contender": name,
+                "processes": processes,
+                **{key: report.spread([each[key] for each in rounds]) for key in rounds[0]},
+            }
+            for name, rounds in answers.items()
+        ]
     report.table(
-        f"{count:,} clients over real sockets, server away for {AWAY:g} s",
-        ["contender", "T50 s", "T100 s", "peak/100 ms", "evenness", "client CPU s"],
+        f"{CLIENTS:,} clients over real sockets, server away for {AWAY:g} s",
+        ["contender", "processes", "T50 s", "T100 s", "peak/100 ms", "evenness", "client CPU s"],
         [
             [
                 row["contender"],
+                row["processes"],
                 *(row[name]["median"] for name in ("t50", "t100", "peak_per_100ms", "evenness", "cpu")),
             ]
             for row in rows
         ],
     )
-    report.keep("reconnect", {"clients": count, "rows": rows})
+    report.keep("reconnect", {"clients": CLIENTS, "rows": rows})
