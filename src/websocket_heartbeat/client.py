@@ -228,9 +228,10 @@ class Connection:
         Raises:
             RuntimeError: it was started already, or no loop is running.
         """
-        self._loop = self._calls.loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
         if self.state is not State.IDLE:
             raise RuntimeError("a connection can be started only once; call connect() again for another one")
+        self._loop = self._calls.loop = loop
         # Links and alarms live in the context of the start, not in that of whoever happened to cause them.
         self._context = copy_context()
         self._alarm = Alarm(self._ring, self._config.raster())
@@ -264,7 +265,10 @@ class Connection:
             raise TypeError(f"reason must be a str, not {type(reason).__name__}")
         if len(str(check_message("reason", reason)).encode()) > 123:
             raise ValueError(f"reason must be at most 123 bytes of UTF-8, not {reason!r}")
-        self._loop = self._calls.loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        if self.state is not State.IDLE and not self.closed and loop is not self._loop:
+            raise RuntimeError("the connection was started on another event loop, which alone can close it")
+        self._loop = self._calls.loop = loop
         now = self._loop.time()  # before the flush, which may copy many megabytes
         deadline = now + self._config.close_timeout
         if self._machine.state in _UP:
@@ -720,7 +724,7 @@ class Connection:
         self._cause = error
         try:
             verdict = judge(error, self._config)
-        except Exception as raised:
+        except (Exception, asyncio.CancelledError) as raised:
             self._calls.report(HookFailed("retry_if", raised))
             verdict = judge(error, replace(self._config, retry_if=None))
         self._machine.lost(self._loop.time(), number, _in_words(error), code, verdict.hint, verdict.final)

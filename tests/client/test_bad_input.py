@@ -311,13 +311,16 @@ def test_wait_open_refuses_a_timeout_that_is_none(timeout: Any, world: World, pl
     play(main())
 
 
-def test_retry_if_that_raises_leaves_the_decision_to_the_table(world: World, play: Run) -> None:
+@pytest.mark.parametrize("mistake", [LookupError, asyncio.CancelledError])
+def test_retry_if_that_raises_leaves_the_decision_to_the_table(
+    mistake: type[BaseException], world: World, play: Run
+) -> None:
     async def refuse_once(request: OpenRequest) -> None:
         if len(world.engine.requests) == 1:
             raise OSError("refused")
 
     def retry_if(error: Exception) -> bool:
-        raise LookupError("mistake")
+        raise mistake
 
     async def main() -> None:
         world.engine.answer = refuse_once
@@ -325,7 +328,9 @@ def test_retry_if_that_raises_leaves_the_decision_to_the_table(world: World, pla
         connection.on_error = world.events.append
         async with connection:
             await connection.wait_open()
-        assert [failure.name for failure in world.seen(HookFailed)][:1] == ["retry_if"]
+            world.peer.reset()
+            await world.opened(connection, 2)
+        assert [failure.name for failure in world.seen(HookFailed)][:2] == ["retry_if", "retry_if"]
 
     play(main())
 

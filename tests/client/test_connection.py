@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import threading
 import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -94,6 +95,29 @@ def test_a_connection_can_be_started_only_once(world: World, play: Run) -> None:
         assert len(world.engine.requests) == 1
 
     play(main())
+
+
+def test_another_event_loop_can_neither_start_nor_close_it_and_harms_nothing(
+    world: World, run_asyncio: Run
+) -> None:
+    async def main() -> None:
+        async with world.connect() as connection:
+            await connection.wait_open()
+
+            async def elsewhere() -> None:
+                with pytest.raises(RuntimeError, match="started only once"):
+                    connection.start()
+                with pytest.raises(RuntimeError, match="another event loop"):
+                    await connection.close()
+
+            thread = threading.Thread(target=asyncio.run, args=(elsewhere(),))
+            thread.start()
+            await until(lambda: not thread.is_alive())
+            connection.reconnect_now()
+            await world.opened(connection, 2)
+        await connection.close()
+
+    run_asyncio(main())
 
 
 def test_a_connection_that_was_closed_before_its_start_never_opens_a_link(world: World, play: Run) -> None:
