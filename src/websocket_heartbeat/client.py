@@ -314,6 +314,7 @@ class Connection:
         async with asyncio.timeout(timeout):
             while not ((self._ready or self._in_open_hook()) and self._machine.state in _UP):
                 self._check_alive()
+                self._check_started()
                 await self._change.wait()
 
     def reconnect_now(self) -> None:
@@ -374,6 +375,7 @@ class Connection:
                 if self._failure is not None:
                     raise self._failed()
                 raise StopAsyncIteration
+            self._check_started()
             await inbox.arrival.wait()
         return inbox.take()
 
@@ -455,6 +457,13 @@ class Connection:
         while (self._outbox and not self._in_open_hook()) or (self._link is not None and self._link.full):
             self._check_alive()
             await self._change.wait()
+
+    def _check_started(self) -> None:
+        """Raise where waiting would be waiting for ever; a fleet's connections wait for their turn."""
+        if self._machine.state == core.IDLE and self.pacer is None:
+            raise RuntimeError(
+                "the connection is not started: use it within `async with connect(...) as ...:`"
+            )
 
     def _check_alive(self) -> None:
         if self._failure is not None:

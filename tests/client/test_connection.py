@@ -135,6 +135,18 @@ def test_a_connection_that_was_closed_before_its_start_never_opens_a_link(world:
     play(main())
 
 
+def test_whoever_waits_on_a_connection_that_was_not_started_is_told(world: World, play: Run) -> None:
+    async def main() -> None:
+        connection = world.connect()
+        for use in (connection.recv, connection.wait_open, connection.__anext__):
+            with pytest.raises(RuntimeError, match="not started"):
+                await use()
+        async with connection:
+            await connection.wait_open()
+
+    play(main())
+
+
 def test_what_is_sent_before_the_start_is_sent_after_it(world: World, play: Run) -> None:
     async def main() -> None:
         connection = world.connect()
