@@ -12,10 +12,15 @@ import re
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
+from websocket_heartbeat.miniprogram.flatten import RECORDS, declare, flatten, function_name, member_name
 from websocket_heartbeat.miniprogram.portability import Module, check
-from websocket_heartbeat.miniprogram.shrink import METHOD, drop_unused, minified, shorten
+from websocket_heartbeat.miniprogram.shrink import minified, shorten
+from websocket_heartbeat.miniprogram.specialise import specialise
+
+if TYPE_CHECKING:
+    from pscript import Parser
 
 Format = Literal["cjs", "esm", "iife"]
 Target = Literal["miniprogram", "browser"]
@@ -36,9 +41,15 @@ _ADAPTERS: Final[dict[Target, tuple[str, ...]]] = {
     "browser": ("clock", "language", "options", "driver", "web_socket"),
 }
 _SCRIPTS: Final[dict[Target, tuple[str, ...]]] = {
-    "miniprogram": ("language", "base64", "miniprogram"),
-    "browser": ("language", "browser"),
+    "miniprogram": ("language", "base64"),
+    "browser": ("language", "page"),
 }
+_CLOSURES: Final[dict[Target, tuple[str, str]]] = {
+    "miniprogram": ("MiniProgramTask", "TaskLink"),
+    "browser": ("BrowserTask", "WebSocketLink"),
+}
+"""What becomes a closure in each target: the class that users hold, and the class of its links."""
+
 EXPORTS: Final[dict[Target, str]] = {
     "miniprogram": "WebsocketHeartbeat",
     "browser": "WebsocketHeartbeatJs",
@@ -46,7 +57,7 @@ EXPORTS: Final[dict[Target, str]] = {
 """The name that each target defines."""
 
 _FOOTERS: Final[dict[Format, str]] = {
-    "cjs": "module.exports = NAME;\nmodule.exports.default = NAME;\n",
+    "cjs": "module.exports = NAME.default = NAME;\n",
     "esm": "export default NAME;\nexport { NAME };\n",
     "iife": "",
 }
@@ -57,7 +68,21 @@ _LIBRARY: Final = {
 }
 """Our own functions in the place of PScript's."""
 
+_NATIVE: Final = {
+    "clock_random": "Math.random",
+    "clock_start_timer": "setTimeout",
+    "clock_stop_timer": "clearTimeout",
+}
+"""What stands for methods of Clock; only `now` needs code of ours."""
+
 _NATIVE_METHODS: Final = {"append": "push", "lower": "toLowerCase"}
+
+
+METHOD: Final = r"^{0}\.prototype\.{1} = function (\(.*\) \{{\n(?:.*\n)*?\}});\n"
+"""The pattern of a method, by its class and its name; its group is what comes after `function`."""
+
+_RETURN_NOTHING: Final = re.compile(r"^ *return null;\n(?= *\}(;|\)\.bind))", re.M)
+"""At the end of a function that returns nothing: `is None` holds for undefined, too."""
 
 
 class NotPortable(Exception):
@@ -105,19 +130,14 @@ def compile_modules(modules: Sequence[Module]) -> str:
     problems = check(modules)
     if problems:
         raise NotPortable(problems)
-    try:
-        from pscript import Parser
-        from pscript.stdlib import get_partial_std_lib
-    except ImportError as error:
-        raise ModuleNotFoundError(
-            "compiling to JavaScript needs PScript: pip install 'websocket-heartbeat[js]'", name="pscript"
-        ) from error
     body: list[ast.stmt] = []
     for module in modules:
         if module.name not in DECLARED:
             body += _Strip().visit(ast.parse(module.source, module.path)).body
     python = ast.unparse(ast.fix_missing_locations(ast.Module(body, [])))
-    parser = Parser(python, docstrings=False, inline_stdlib=False)
+    parser = _parser(python)
+    from pscript.stdlib import get_partial_std_lib
+
     used: set[str] = parser._std_functions - {"op_instantiate"}
     ours = [f"var _pyfunc_{name} = {_LIBRARY[name]};" for name in sorted(used & set(_LIBRARY))]
     library = get_partial_std_lib(used - set(_LIBRARY), parser._std_methods)
@@ -131,26 +151,73 @@ def build(format: Format = "cjs", target: Target = "miniprogram", minify: bool =
     target: miniprogram defines WebsocketHeartbeat, browser defines WebsocketHeartbeatJs.
     """
     export = EXPORTS[target]
-    inside = _body(target, minify)
-    code = f"var {export} = (function () {{\n{inside}\nreturn {export};\n}})();\n"
+    code = _body(target)
     if minify:
-        code = minified(code) + "\n"
+        kinds = sorted({*RECORDS, _CLOSURES[target][1]})
+        code = minified(shorten(code, [member_name(kind, "") for kind in kinds])) + "\n"
     header = f"/*! websocket-heartbeat {version('websocket-heartbeat')} | MIT License */\n"
     return header + code + _FOOTERS[format].replace("NAME", export)
 
 
 @functools.cache
-def _body(target: Target, minify: bool) -> str:
+def _body(target: Target) -> str:
     """All that a target's file does, whatever its format."""
     names = [*CORE, *(f"websocket_heartbeat.miniprogram.{name}" for name in _ADAPTERS[target])]
     modules = [load(name) for name in names]
-    scripts = [
-        (Path(__file__).parent / "javascript" / f"{name}.js").read_text(encoding="utf-8")
-        for name in _SCRIPTS[target]
-    ]
-    body = "\n".join([compile_modules(modules).strip(), *(script.strip() for script in scripts)])
-    body = drop_unused(body, modules)
-    return shorten(body, modules) if minify else body
+    problems = check(modules)
+    if problems:
+        raise NotPortable(problems)
+    task, link = _CLOSURES[target]
+    program = flatten(modules, DECLARED, task, link)
+    program = specialise(program, [function_name(task, "__init__"), function_name(task, "begin")])
+    parts = [_translated(declare(program, link)), *(_script(name) for name in _SCRIPTS[target])]
+    return _script(target).replace("CONNECTION;", "\n".join(part.strip() for part in parts))
+
+
+def _script(name: str) -> str:
+    return (Path(__file__).parent / "javascript" / f"{name}.js").read_text(encoding="utf-8")
+
+
+def _translated(program: ast.Module) -> str:
+    """A flat program as JavaScript: functions are declarations, for there is no `this` to bind them to."""
+    python = ast.unparse(ast.fix_missing_locations(_Strip().visit(program)))
+    script = _parser(python).dump()
+    script = script.replace("_pyfunc_op_error('ValueError', ", "new Error(").replace(
+        "_pyfunc_str(", "String("
+    )
+    for name, native in _NATIVE.items():
+        script = re.sub(rf"\b{name}\b", native, script)
+    script = _RETURN_NOTHING.sub("", script).replace("return null;", "return;").replace("}).bind(this)", "})")
+    for indent in ("", "    "):
+        function = rf"^{indent}(\w+) = \(?function flx_\w+ (\(.*\) \{{\n(?:.*\n)*?{indent}\}})\)?;\n"
+        script = re.sub(function, rf"{indent}function \1\2\n", script, flags=re.M)
+    script = re.sub(
+        r"^( *)\} catch\((err_\d+)\) \{\n\1    \{\n\1        (\w+) = \2;\n((?:\1        .*\n)*)\1    \}\n",
+        r"\1} catch (\3) {\n\4",
+        script,
+        flags=re.M,
+    )
+    declared = set(re.findall(r"^ *function (\w+)", script, re.M))
+    declared -= set(re.findall(r"^ *(\w+) = ", script, re.M))
+    return re.sub(
+        r"^( *)var (.*);\n", lambda match: _variables(match[1], match[2], declared), script, flags=re.M
+    )
+
+
+def _variables(indent: str, names: str, declared: set[str]) -> str:
+    """A declaration of variables, but not of functions nor of errors that a catch declares."""
+    left = [name for name in names.split(", ") if name not in declared and not re.match(r"err_\d", name)]
+    return f"{indent}var {', '.join(left)};\n" if left else ""
+
+
+def _parser(python: str) -> "Parser":
+    try:
+        from pscript import Parser
+    except ImportError as error:
+        raise ModuleNotFoundError(
+            "compiling to JavaScript needs PScript: pip install 'websocket-heartbeat[js]'", name="pscript"
+        ) from error
+    return Parser(python, docstrings=False, inline_stdlib=False)
 
 
 def _tidy(script: str) -> str:
@@ -175,9 +242,7 @@ def _tidy(script: str) -> str:
         script = script.replace(stub, f"{name} = function {body};\n")
         if inherits and f"{name}.prototype._base_class." not in script:
             script = script.replace(inherits[0], "")
-    # A function that returns nothing: `is None` holds for undefined, too.
-    script = re.sub(r"^ *return null;\n(?= *\}(;|\)\.bind))", "", script, flags=re.M)
-    script = script.replace("return null;", "return;")
+    script = _RETURN_NOTHING.sub("", script).replace("return null;", "return;")
     # A caught error has the scope of its catch.
     script = re.sub(r"^ *var err_\d+;\n", "", script, flags=re.M)
     script = re.sub(r"(?<=[ ,])err_\d+, ", "", script)

@@ -22,14 +22,15 @@ from websocket_heartbeat.core.machine import (
     Machine,
 )
 from websocket_heartbeat.miniprogram.clock import Clock
-from websocket_heartbeat.miniprogram.language import read, record, report, tell
+from websocket_heartbeat.miniprogram.language import read, record, report, tell, value_of
 from websocket_heartbeat.miniprogram.options import settings_of
 
 LONGEST_TIMER: Final = 2000000000.0
 """Milliseconds; beyond 2^31 setTimeout fires at once."""
 
-NOTIFY_ERROR: Final = "error"
-NOTIFY_MESSAGE: Final = "message"
+# What links report and the core need not know: each is also the name of its hook.
+ERROR: Final = "Error"
+MESSAGE: Final = "Message"
 
 
 class Step:
@@ -78,7 +79,7 @@ class Driver:
             return
         self.forbidReconnect = False
         self._end_closing()
-        if self.machine.state == CLOSED or self.machine.state == FAILED:
+        if self._is_over():
             number = self.machine.link
             self.machine = Machine(self.settings, lambda: self.clock.random())
             # Numbers go on: what an earlier link still says is about no link of the new machine.
@@ -134,7 +135,7 @@ class Driver:
         self.forbidReconnect = True
         self.machine.stopped(self.clock.now())
         self._settle(params)
-        if self.machine.state == CLOSED or self.machine.state == FAILED:
+        if self._is_over():
             self._answer(params, "success", "close:ok")
 
     def hand_over(self, message: dict[str, Any]) -> bool:
@@ -177,13 +178,13 @@ class Driver:
     def link_heard(self, number: int, event: Any) -> None:
         """A message came."""
         self.machine.heard(self.clock.now(), number)
-        self._add(NOTIFY_MESSAGE, event)
+        self._add(MESSAGE, event)
         self._settle(None)
 
     def link_erred(self, event: Any) -> None:
         """The host called something an error, or an attempt has failed."""
         self.be_ready()
-        self._add(NOTIFY_ERROR, event)
+        self._add(ERROR, event)
         self._settle(None)
 
     def be_ready(self) -> None:
@@ -267,10 +268,8 @@ class Driver:
 
     def _notify(self, action: Action, given: Any) -> None:
         kind = action.kind
-        if kind == NOTIFY_MESSAGE:
-            self.hook("Message", given)
-        elif kind == NOTIFY_ERROR:
-            self.hook("Error", given)
+        if kind == MESSAGE or kind == ERROR:
+            self.hook(kind, given)
         elif kind == NOTIFY_STATE:
             self.hook("State", action.state)
         elif kind == NOTIFY_OPENED:
@@ -327,11 +326,9 @@ class Driver:
         """Send a ping; if that fails it is no verdict, for the link may still be heard."""
         self.ping_failed = True
         message = record(None)
-        message["data"] = self.opts["pingMsg"]
         message["fail"] = lambda error: self._ping_refused()
         try:
-            if callable(message["data"]):
-                message["data"] = message["data"]()
+            message["data"] = value_of(self.opts["pingMsg"])
         except Exception as error:
             report(error)
             return
@@ -342,6 +339,9 @@ class Driver:
 
     def _ping_refused(self) -> None:
         self.ping_failed = True
+
+    def _is_over(self) -> bool:
+        return self.machine.state == CLOSED or self.machine.state == FAILED
 
     def _is_sendable(self) -> bool:
         if self.announced != self.machine.link or self.announced == 0:

@@ -78,6 +78,11 @@ def describe(thing: Any) -> str:
     return ""
 
 
+def value_of(thing: Any) -> Any:
+    """What a function gives that is asked for it now; anything else is itself the value."""
+    return thing() if callable(thing) else thing
+
+
 def is_text(value: Any) -> bool:
     """Whether `value` is a string."""
     return isinstance(value, str)
@@ -91,7 +96,7 @@ def is_number(value: Any) -> bool:
 def close_code(value: Any) -> int | None:
     """A close code, which some hosts write as a string; nothing where there is none."""
     try:
-        return int(value)
+        return int(value) or None
     except (TypeError, ValueError):
         return None
 

@@ -4,8 +4,7 @@ from typing import Any, Final
 
 from websocket_heartbeat.miniprogram.clock import Clock
 from websocket_heartbeat.miniprogram.driver import Driver
-from websocket_heartbeat.miniprogram.language import attempt, is_text, read, record, tell
-from websocket_heartbeat.miniprogram.options import fill
+from websocket_heartbeat.miniprogram.language import attempt, is_text, read, record, tell, value_of
 from websocket_heartbeat.miniprogram.socket_task import TaskLink
 
 OWED_CLOSE: Final = 5.0
@@ -23,11 +22,10 @@ class MiniProgramTask(Driver):
         opts = record(given)
         self.host: Any = opts["miniprogram"]
         if not callable(read(self.host, "connectSocket")):
-            raise ValueError("miniprogram must be the host: wx, my, swan, tt, qq, ks, jd, Taro or uni")
+            raise ValueError("miniprogram must be the host, like wx")
         params = opts["connectSocketParams"]
         if not callable(params):
             check_url(read(params, "url"), True)
-        fill(opts)
         super().__init__(clock, opts)
         self.socketTask: Any = None
         self.close_owed_until = 0.0
@@ -52,12 +50,8 @@ class MiniProgramTask(Driver):
 
     def params(self) -> dict[str, Any]:
         """What to connect with now: functions are asked again for every attempt."""
-        given = self.opts["connectSocketParams"]
-        if callable(given):
-            given = given()
-        params = record(given)
-        if callable(params["url"]):
-            params["url"] = params["url"]()
+        params = record(value_of(self.opts["connectSocketParams"]))
+        params["url"] = value_of(params["url"])
         check_url(params["url"], False)
         return params
 
@@ -107,4 +101,4 @@ def check_url(url: Any, may_be_function: bool) -> None:
     if may_be_function and callable(url):
         return
     if not is_text(url) or url == "":
-        raise ValueError("connectSocketParams.url must be a string, or a function that returns one")
+        raise ValueError("connectSocketParams.url must be a string or a function")

@@ -13,9 +13,9 @@ from websocket_heartbeat.miniprogram.language import (
     record,
     report,
     tell,
+    value_of,
     web_socket,
 )
-from websocket_heartbeat.miniprogram.options import fill
 
 
 class WebSocketLink:
@@ -37,10 +37,7 @@ class WebSocketLink:
         owner = self.owner
         try:
             opts: dict[str, Any] = owner.opts
-            url = opts["url"]
-            if callable(url):
-                url = url()
-            raw = web_socket(owner.page, url, opts["protocols"])
+            raw = web_socket(owner.page, value_of(opts["url"]), opts["protocols"])
         except Exception as error:
             self._erred(error)
             self._lost(error, describe(error))
@@ -114,8 +111,7 @@ class BrowserTask(Driver):
         opts = record(given)
         url = opts["url"]
         if not callable(url) and (not is_text(url) or url == ""):
-            raise ValueError("url must be a string, or a function that returns one")
-        fill(opts)
+            raise ValueError("url must be a string or a function")
         super().__init__(clock, opts)
         self.page: Any = page
         self.ws: Any = None

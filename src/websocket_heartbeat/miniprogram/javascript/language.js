@@ -1,27 +1,14 @@
 // What clock.py and language.py declare, in ES5, with nothing that a mini program lacks.
 var latest = 0;
 var offset = 0;
-var clock = {};
 
 // Date.now goes back when somebody sets the clock; this one then goes on from where it was.
-clock.now = function () {
-    var time = Date.now() + offset;
-    if (time < latest) {
-        offset += latest - time;
-        time = latest;
-    }
-    latest = time;
-    return time / 1000;
-};
-clock.random = function () {
-    return Math.random();
-};
-clock.start_timer = function (callback, milliseconds) {
-    return setTimeout(callback, milliseconds);
-};
-clock.stop_timer = function (timer) {
-    clearTimeout(timer);
-};
+function clock_now() {
+    var time = Date.now();
+    offset = Math.max(offset, latest - time);
+    latest = time + offset;
+    return latest / 1000;
+}
 function read(thing, name) {
     return thing == null ? thing : thing[name];
 }
@@ -44,7 +31,8 @@ function attempt(thing, name, argument, failed) {
     if (typeof read(thing, name) !== "function") {
         return false;
     }
-    failed = failed || function () {};
+    // Object does nothing, and never throws.
+    failed = failed || Object;
     try {
         result = thing[name](argument);
         if (result && typeof result.then === "function") {
@@ -68,6 +56,9 @@ function describe(thing) {
     return is_text(thing) ? thing
         : "" + (thing && (thing.errMsg || thing.errorMessage || thing.reason || thing.message) || "");
 }
+function value_of(thing) {
+    return typeof thing === "function" ? thing() : thing;
+}
 function is_text(value) {
     return typeof value === "string";
 }
@@ -75,5 +66,5 @@ function is_number(value) {
     return typeof value === "number";
 }
 function close_code(value) {
-    return value == null || value === "" || isNaN(value) ? undefined : +value;
+    return +value || undefined;
 }
