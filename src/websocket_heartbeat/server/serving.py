@@ -224,7 +224,7 @@ class Server:
         subprotocol = next((name for name in self._subprotocols if name in names), None)
         if subprotocol is not None:
             response.headers["Sec-WebSocket-Protocol"] = subprotocol
-        ear.link = _ServerLink(Entrance(self._roster, request), self._max_size, response, subprotocol)
+        ear.link = _ServerLink(Entrance(self._roster, request), self._max_size, subprotocol)
         return picows.WSUpgradeResponseWithListener(response, ear.link)
 
 
