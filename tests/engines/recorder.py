@@ -15,6 +15,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.link: Link | None = None
+        self.headers: list[tuple[str, str]] = []
         self.log: list[object] = []
         self.messages: list[Message] = []
         self.results: list[object] = []
@@ -37,6 +38,7 @@ class Recorder:
     def opened(self, link: Link) -> None:
         assert self.link is None, "opened twice"
         self.link = link
+        self.headers = list(link.response_headers)
         link.deliver = self.deliver
         if self.on_opened is not None:
             self.on_opened(link)

@@ -158,9 +158,9 @@ def test_the_answer_gives_subprotocol_and_headers(engine: Engine, run: Run) -> N
     async def main() -> None:
         extra = ("Sec-WebSocket-Protocol: chat.1", "X-Node: 7", "Set-Cookie: a=1", "Set-Cookie: b=2")
         async with ws_server(quiet, *extra) as server:
-            link, _ = await opened(engine, server.url(), subprotocols=["chat.2", "chat.1"])
+            link, recorder = await opened(engine, server.url(), subprotocols=["chat.2", "chat.1"])
             assert link.subprotocol == "chat.1"
-            headers = [(name.lower(), value) for name, value in link.response_headers]
+            headers = [(name.lower(), value) for name, value in recorder.headers]
             assert ("x-node", "7") in headers
             assert [value for name, value in headers if name == "set-cookie"] == ["a=1", "b=2"]
             link.abort()

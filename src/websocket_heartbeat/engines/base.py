@@ -97,6 +97,7 @@ class Link(ABC):
 
     deliver: takes each message, in order; the client sets it in `LinkEvents.opened` and may change it at any
     time. native: the engine's own object. socket: the TCP socket beneath, for questions only, or None.
+    response_headers: as pairs, to be read within `LinkEvents.opened`: a link need not keep them.
     """
 
     __slots__ = ()

@@ -265,6 +265,9 @@ class PicowsLink(picows.WSListener, Link):
         beneath.set_protocol(self._tap)
         beneath.set_write_buffer_limits(high=WRITE_LIMIT)
         self._events.opened(self)
+        # Who wanted them has got them; with the request goes a token that has no business in memory any more.
+        transport.request.headers.clear()
+        transport.response.headers.clear()
 
     def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
