@@ -412,11 +412,10 @@ class Connection:
             ConnectionClosed, ConnectionFailed: there will be no further link.
         """
         checked = check_message("message", message, self._config.max_size)
-        in_open_hook = self._in_open_hook()
-        if (in_open_hook or not self._senders) and self._take(checked):
+        if (not self._senders or self._in_open_hook()) and self._take(checked):
             return
         place = Wakeup()
-        if in_open_hook:
+        if self._in_open_hook():
             self._senders.insert(0, place)
         else:
             self._senders.append(place)
@@ -440,7 +439,7 @@ class Connection:
             and as `send`.
         """
         checked = check_message("message", message, self._config.max_size)
-        in_turn = self._in_open_hook() or not self._senders
+        in_turn = not self._senders or self._in_open_hook()
         if not (in_turn and self._take(checked)):
             self._check_alive()
             if self._config.send_queue == 0:
@@ -473,13 +472,14 @@ class Connection:
 
     def _take(self, message: Message) -> bool:
         """Hand the message over or queue it; tell whether either was possible."""
-        self._check_alive()
         link = self._link
-        if (
-            link is not None
-            and not link.full
-            and ((self._ready and not self._outbox) or self._in_open_hook())
-        ):
+        if self._ready and not self._outbox and link is not None and not link.full:
+            if self._machine.state not in _UP:
+                self._check_alive()
+            link.send(message)  # the way of nearly all
+            return True
+        self._check_alive()
+        if link is not None and not link.full and self._in_open_hook():
             link.send(message)
             return True
         if len(self._outbox) < self._config.send_queue and not self._in_open_hook():
