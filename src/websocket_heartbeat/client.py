@@ -897,7 +897,8 @@ class _Receiver(LinkEvents):
         self._connection._link_opened(self._number, link)
 
     def batch_delivered(self) -> None:
-        self._connection._batch_delivered()
+        if self._connection._inbox.waiting:  # else a hook has taken them all
+            self._connection._batch_delivered()
 
     def deliver_returned(self, result: object) -> None:
         self._connection._deliver_returned(result)

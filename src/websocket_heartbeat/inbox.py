@@ -15,7 +15,7 @@ class Inbox:
     """What has arrived and was not taken yet.
 
     deliver: what a link is to call with each message: a plain on_message itself, or what keeps the message.
-    batch: messages that a reader has begun to take, the next one last.
+    waiting: messages as they arrived. batch: those that a reader has begun to take, the next one last.
     arrival: notified when messages have come for a reader.
     paused: whether the link is not read until a reader has made room.
     """
@@ -27,11 +27,11 @@ class Inbox:
         "_giving",
         "_limit",
         "_made_room",
-        "_waiting",
         "arrival",
         "batch",
         "deliver",
         "paused",
+        "waiting",
     )
 
     def __init__(self, limit: int, calls: Calls, made_room: Callable[[], None]) -> None:
@@ -39,9 +39,9 @@ class Inbox:
         self._limit = limit
         self._calls = calls
         self._made_room = made_room
-        self._waiting: list[Message] = []
+        self.waiting: list[Message] = []
         self.batch: list[Message] = []
-        self.deliver: Callable[[Message], Any] = self._waiting.append
+        self.deliver: Callable[[Message], Any] = self.waiting.append
         self._crowded = False  # the last read filled the inbox, and nobody has emptied it since
         self._feeder: asyncio.Task[None] | None = None  # gives what has arrived to on_message
         self._giving = False  # the same, on the spot
@@ -49,7 +49,7 @@ class Inbox:
         self.paused = False
 
     def __len__(self) -> int:
-        return len(self.batch) + len(self._waiting)
+        return len(self.batch) + len(self.waiting)
 
     @property
     def hook(self) -> Callable[[Message], Any] | None:
@@ -59,8 +59,8 @@ class Inbox:
     def take(self) -> Message:
         """Take the oldest message; there is one."""
         if not self.batch:
-            self.batch.extend(reversed(self._waiting))
-            self._waiting.clear()
+            self.batch.extend(reversed(self.waiting))
+            self.waiting.clear()
             self._crowded = False
             if self.paused:
                 self.paused = False
@@ -89,19 +89,19 @@ class Inbox:
 
         One read alone may bring more than may wait: the reader has the next turn of the loop.
         """
-        if not self._waiting:
+        if not self.waiting:
             return False
         self._feed()
         self.arrival.notify()
         was_crowded = self._crowded
-        self._crowded = len(self._waiting) >= self._limit
+        self._crowded = len(self.waiting) >= self._limit
         if self.paused or not (was_crowded and self._crowded):
             return False
         self.paused = True
         return True
 
     def _keep(self) -> None:
-        self.deliver = self._waiting.append
+        self.deliver = self.waiting.append
 
     def _give_all(self) -> None:
         """Give what has arrived to a plain hook; hooks that set each other take turns, not nested calls."""

@@ -139,11 +139,12 @@ _SCRATCH = _Scratch()
 class _ClientTap(Shortcut, asyncio.BufferedProtocol):
     """The same, but the shortcut reads plain messages and gives picows all other frames."""
 
-    __slots__ = ("_loop", "_view", "error", "heard_at")
+    __slots__ = ("_clock", "_view", "error", "heard_at")
 
     def __init__(self, inner: Any, link: "PicowsLink", loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(inner, link)
-        self._loop = loop
+        # Once per read, where the kernel does not tell.
+        self._clock = loop.time if since_data(link.socket) is None else None
         self._view = _SCRATCH.view
         self.error: Exception | None = None
         self.heard_at = loop.time()
@@ -152,7 +153,8 @@ class _ClientTap(Shortcut, asyncio.BufferedProtocol):
         return self._view
 
     def buffer_updated(self, nbytes: int) -> None:
-        self.heard_at = self._loop.time()  # once per read; the kernel, where it tells, knows better
+        if self._clock is not None:
+            self.heard_at = self._clock()
         self.data_received(bytes(self._view[:nbytes]))
 
     def is_buffered_protocol(self) -> bool:
