@@ -44,15 +44,18 @@ class Alarm:
         self.raster = raster
         self._at: float | None = None
 
-    def ring_by(self, when: float) -> None:
-        """Ring at `when`, a time of the loop's clock, or before: an earlier alarm stays as it is."""
+    def ring_by(self, when: float, *, exact: bool = False) -> None:
+        """Ring at `when`, a time of the loop's clock, or before: an earlier alarm stays as it is.
+
+        exact: `when` is not rounded up to the raster.
+        """
         if self._at is not None:
             if self._at <= when:
                 return
             self.cancel()
         # A time on the raster stays there although floats are not exact. None rings before `when`, or it
         # would ring again and again until then.
-        at = math.ceil(when / self.raster - 1e-6) * self.raster
+        at = when if exact else math.ceil(when / self.raster - 1e-6) * self.raster
         self._at = at if at > when else when
         self._clock.add(self, self._at)
 

@@ -665,7 +665,9 @@ class Connection:
         try:
             await self._open(_Receiver(self, number))
         except Exception as error:
-            self._attempt_failed(number, error)
+            # Without its traceback, whose frames and the error keep each other: the cycles of a herd would
+            # wait for the collector, which stops everybody for as long as it takes.
+            self._attempt_failed(number, error.with_traceback(None))
 
     async def _open(self, receiver: "_Receiver") -> None:
         """Open one link, following redirects; a 401 gets one more try with a fresh URL and headers."""
@@ -822,7 +824,8 @@ class Connection:
             return
         deadline = self._machine.deadline
         if deadline is not None:
-            alarm.ring_by(deadline)
+            # The core has spread the retries of a herd: rounded, they would come in bunches again.
+            alarm.ring_by(deadline, exact=self._machine.state == core.WAITING)
         else:
             alarm.cancel()
 

@@ -23,6 +23,16 @@ def test_an_alarm_rings_once_at_its_time_rounded_up(play: Run, simulated_clock: 
     play(main())
 
 
+def test_an_exact_alarm_is_not_rounded(play: Run, simulated_clock: SimulatedClock) -> None:
+    async def main() -> None:
+        rung: list[float] = []
+        Alarm(lambda slept: rung.append(simulated_clock.now()), 0.1).ring_by(1.234, exact=True)
+        await asyncio.sleep(5)
+        assert rung == [1.234]
+
+    play(main())
+
+
 @pytest.mark.parametrize("raster", [0.1, 0.05, 0.004, 0.003, 1e-5])
 @pytest.mark.parametrize("when", [54.60000000000001, 0.1 + 0.2, 7.0, 9.000000000000002, 123.456])
 def test_no_alarm_rings_before_its_time_nor_much_later(

@@ -1,6 +1,7 @@
 """The table of what is final and what is retried, line by line, and how long a server can make us wait."""
 
 import asyncio
+import gc
 import math
 import socket
 import ssl
@@ -30,6 +31,7 @@ from websocket_heartbeat.engines.base import OpenRequest
 from websocket_heartbeat.engines.memory import MemoryEngine
 from websocket_heartbeat.opening import RedirectRefused
 from websocket_heartbeat.retry import LATER, judge, retry_hint
+from websocket_heartbeat.testing import SimulatedClock
 
 NOTHING: list[tuple[str, str]] = []
 
@@ -177,6 +179,50 @@ def test_the_hint_is_read_in_every_form(error: Exception, seconds: float) -> Non
 def test_a_date_is_measured_by_our_own_clock_if_the_server_names_none() -> None:
     then = datetime.now(UTC) + timedelta(seconds=100)
     assert 90 < retry_hint(rejected(("Retry-After", format_datetime(then, usegmt=True)))) <= 100
+
+
+def test_a_herd_retries_as_spread_as_the_core_has_spread_it(
+    world: World, play: Run, simulated_clock: SimulatedClock
+) -> None:
+    tried: list[float] = []
+    due: list[float] = []
+
+    async def refuse(request: OpenRequest) -> None:
+        tried.append(simulated_clock.now())
+        raise ConnectionRefusedError("refused")
+
+    async def main() -> None:
+        world.engine.answer = refuse
+        connections = [world.connect() for _ in range(50)]
+        for connection in connections:
+            connection.on_reconnect = lambda event: due.append(simulated_clock.now() + event.delay)
+            connection.start()
+        await asyncio.sleep(1.5)
+        first = due[: len(connections)]
+        assert tried[len(connections) : 2 * len(connections)] == pytest.approx(sorted(first), abs=1e-6)
+        for connection in connections:
+            await connection.close()
+
+    play(main())
+
+
+def test_a_refused_attempt_leaves_nothing_for_the_garbage_collector(run: Run) -> None:
+    async def main() -> None:
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            connection = connect(f"ws://127.0.0.1:{unused.getsockname()[1]}/", backoff=Backoff(0.01, 0.01))
+            async with connection:
+                await until(lambda: connection.stats.attempts > 2)
+                gc.collect()
+                gc.disable()
+                try:
+                    before = connection.stats.attempts
+                    await until(lambda: connection.stats.attempts >= before + 10)
+                    assert gc.collect() < 10
+                finally:
+                    gc.enable()
+
+    run(main())
 
 
 @pytest.mark.parametrize(("seconds", "least"), [("50", 50), ("9" * 400, LONGEST_HINT)])
