@@ -4,6 +4,8 @@ import asyncio
 import math
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -12,8 +14,11 @@ from websocket_heartbeat.client import Connection
 from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, State, Stats
 from websocket_heartbeat.hooks import Hook
 
-_CLOSED_SIDE_BY_SIDE = 200
-"""Each connection that is being closed is a task for that time."""
+_CAUGHT_UP = 0.1
+"""Seconds of a late turn of the loop that are made up for: a loop that was blocked lets no herd loose."""
+
+_SWEPT_FROM = 64
+"""Members from which `add` looks for those that have ended."""
 
 FleetOpenHook = Callable[[Connection, OpenEvent], Awaitable[None] | None]
 FleetMessageHook = Callable[[Connection, Message], Awaitable[None] | None]
@@ -31,7 +36,8 @@ class Fleet:
             for url in urls:
                 fleet.add(connect(url, heartbeat=Heartbeat(interval=30)))
 
-    open_rate: attempts per second, first ones and retries together. Default 500.
+    open_rate: attempts per second, first ones and retries together; `reconnect_now` does not wait for its
+    turn. Default 500.
 
     Hooks are those of a Connection with the connection as first argument. They take the place of the hooks of
     each connection that is added, for those that are set.
@@ -51,7 +57,11 @@ class Fleet:
             raise ValueError(f"open_rate must be finite and above 0, not {open_rate!r}")
         self._spacing = 1 / open_rate
         self._members: set[Connection] = set()
-        self._queue: deque[Callable[[], None]] = deque()
+        self._sweep_at = _SWEPT_FROM
+        # Of those that have ended.
+        self._ended: Counter[State] = Counter()
+        self._past = Stats()
+        self._queue: deque[tuple[Connection, Callable[[], None]]] = deque()
         self._next_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self.hooks: dict[str, Callable[..., Any]] = {}
@@ -71,52 +81,64 @@ class Fleet:
         """Take a connection that was not started yet, start it when its turn comes, and return it.
 
         Raises:
-            ValueError: it was started already.
+            TypeError: it is not a Connection, such as one for blocking code.
+            ValueError: it was started or added already.
+            RuntimeError: no loop is running.
         """
+        asyncio.get_running_loop()
+        if not isinstance(connection, Connection):
+            raise TypeError(f"connection must be a Connection, not {type(connection).__name__}")
         if connection.state is not State.IDLE:
             raise ValueError(f"connection must not be started before it is added: {connection!r}")
+        if connection.pacer is not None:
+            raise ValueError(f"connection was added to a fleet already: {connection!r}")
+        if len(self._members) >= self._sweep_at:
+            self._sweep()
+            self._sweep_at = max(_SWEPT_FROM, 2 * len(self._members))
         self._members.add(connection)
-        connection.pacer = self._may_open
+        connection.pacer = partial(self._may_open, connection)
         for name in self.hooks:
             self._attach(connection, name)
-        if self._may_open(connection.start):
+        # Whatever the turn comes from, a connection lives in the context of whoever added it.
+        if self._may_open(connection, partial(copy_context().run, connection.start)):
             connection.start()
         return connection
 
     @property
     def connections(self) -> list[Connection]:
         """Those that have not ended."""
-        self._members = {connection for connection in self._members if not connection.closed}
+        self._sweep()
         return list(self._members)
 
     @property
     def states(self) -> Counter[State]:
-        """How many connections stand where."""
-        return Counter(connection.state for connection in self._members)
+        """How many connections stand where, those that have ended included."""
+        self._sweep()
+        return self._ended + Counter(connection.state for connection in self._members)
 
     @property
     def stats(self) -> Stats:
-        """The sum over all connections, without their reasons."""
-        total = Stats()
+        """The sum over all connections, those that have ended included, without their reasons."""
+        self._sweep()
+        total = replace(self._past, reasons=[])
         for connection in self._members:
-            stats = connection.stats
-            total.links += stats.links
-            total.attempts += stats.attempts
-            total.pings += stats.pings
-            total.bytes_received += stats.bytes_received
-            total.bytes_sent += stats.bytes_sent
+            _add(total, connection.stats)
         return total
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close every connection, each as by its own `close`."""
-        self._queue.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        waiting = list(self._members)
-        while waiting:
-            some, waiting = waiting[:_CLOSED_SIDE_BY_SIDE], waiting[_CLOSED_SIDE_BY_SIDE:]
-            await asyncio.gather(*(connection.close(code, reason) for connection in some))
+        """Close every connection, each as by its own `close`, side by side."""
+        tasks = [asyncio.create_task(connection.close(code, reason)) for connection in self._members]
+        if not tasks:
+            return
+        try:
+            # Not gather: cancelled, it would cancel tasks that have not begun and so close nothing.
+            await asyncio.wait(tasks)
+        except asyncio.CancelledError:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            raise
+        await asyncio.gather(*tasks)
 
     def hook_changed(self, name: str) -> None:
         """Called by a Hook of this fleet when it was set or removed."""
@@ -127,13 +149,22 @@ class Fleet:
         hook = self.hooks.get(name)
         setattr(connection, name, partial(hook, connection) if hook is not None else None)
 
-    def _may_open(self, go: Callable[[], None]) -> bool:
+    def _sweep(self) -> None:
+        """Let go of the connections that have ended, and keep what they have done."""
+        ended = [connection for connection in self._members if connection.closed]
+        self._members.difference_update(ended)
+        for connection in ended:
+            self._ended[connection.state] += 1
+            _add(self._past, connection.stats)
+        self._past.queued = 0  # nothing waits for an end
+
+    def _may_open(self, connection: Connection, go: Callable[[], None]) -> bool:
         """Tell whether an attempt may begin now; otherwise call `go` when its turn comes."""
         now = asyncio.get_running_loop().time()
         if not self._queue and now >= self._next_at:
             self._next_at = now + self._spacing
             return True
-        self._queue.append(go)
+        self._queue.append((connection, go))
         self._set_timer()
         return False
 
@@ -145,7 +176,20 @@ class Fleet:
         """Let in whom the rate allows since the last time; a loop turn may be longer than the spacing."""
         self._timer = None
         now = asyncio.get_running_loop().time()
+        self._next_at = max(self._next_at, now - _CAUGHT_UP)
         while self._queue and self._next_at <= now:
-            self._next_at += self._spacing
-            self._queue.popleft()()
+            connection, go = self._queue.popleft()
+            # It may have been closed, or have opened without us.
+            if connection.state in (State.IDLE, State.WAITING):
+                self._next_at += self._spacing
+                go()
         self._set_timer()
+
+
+def _add(total: Stats, stats: Stats) -> None:
+    total.links += stats.links
+    total.attempts += stats.attempts
+    total.pings += stats.pings
+    total.queued += stats.queued
+    total.bytes_received += stats.bytes_received
+    total.bytes_sent += stats.bytes_sent

@@ -1,11 +1,14 @@
 """Many connections opened at a bounded rate, on the memory engine and simulated time."""
 
 import asyncio
+import gc
+import weakref
+from contextvars import ContextVar
 from itertools import pairwise
 
 import pytest
 
-from websocket_heartbeat import Backoff, Connection, Fleet, Message, State, connect
+from websocket_heartbeat import Backoff, Connection, Fleet, Message, State, connect, sync
 from websocket_heartbeat.engines.memory import MemoryEngine
 from websocket_heartbeat.testing import SimulatedClock
 
@@ -84,3 +87,145 @@ def test_a_connection_that_was_started_is_refused() -> None:
 def test_a_rate_that_is_none_is_refused(rate: float) -> None:
     with pytest.raises(ValueError, match="open_rate"):
         Fleet(open_rate=rate)
+
+
+def test_a_connection_that_ends_before_its_turn_holds_up_nobody_and_takes_no_turn() -> None:
+    attempts: list[float] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+
+        async def answer(request: object) -> None:
+            attempts.append(loop.time())
+
+        engine = MemoryEngine(answer)
+        async with Fleet(open_rate=1) as fleet:
+            connections = [fleet.add(connect("ws://example.com/", engine=engine)) for _ in range(4)]
+            await connections[1].close()
+            connections[2].start()
+            await asyncio.sleep(10)
+            assert fleet.states == {State.OPEN: 3, State.CLOSED: 1}
+
+    SimulatedClock().run(main())
+    assert [round(at - attempts[0]) for at in attempts] == [0, 0, 1]
+
+
+def test_a_connection_is_added_once_and_to_one_fleet() -> None:
+    async def main() -> None:
+        async with Fleet(open_rate=1) as fleet, Fleet() as other:
+            fleet.add(connect("ws://example.com/", engine=MemoryEngine()))
+            waiting = fleet.add(connect("ws://example.com/", engine=MemoryEngine()))
+            for anew in (fleet, other):
+                with pytest.raises(ValueError, match="added to a fleet already"):
+                    anew.add(waiting)
+
+    SimulatedClock().run(main())
+
+
+def test_a_connection_for_blocking_code_is_refused() -> None:
+    async def main() -> None:
+        async with Fleet() as fleet:
+            with pytest.raises(TypeError, match="connection must be a Connection"):
+                fleet.add(sync.connect("ws://example.com/"))  # type: ignore[arg-type]
+            assert fleet.connections == []
+
+    SimulatedClock().run(main())
+
+
+def test_what_ended_connections_did_stays_in_the_sum_and_they_are_let_go() -> None:
+    async def main() -> None:
+        engine = MemoryEngine()
+        async with Fleet(open_rate=1000) as fleet:
+            first = fleet.add(connect("ws://example.com/", engine=MemoryEngine()))
+            await first.wait_open(5)
+            gone = weakref.ref(first)
+            await first.close()
+            del first
+            for _ in range(200):
+                await fleet.add(connect("ws://example.com/", engine=engine)).close()
+            gc.collect()
+            assert gone() is None
+            assert fleet.connections == []
+            assert fleet.stats.links == 1
+            assert fleet.states == {State.CLOSED: 201}
+
+    SimulatedClock().run(main())
+
+
+def test_the_sum_tells_how_many_messages_wait() -> None:
+    async def main() -> None:
+        async with Fleet(open_rate=1) as fleet:
+            for _ in range(3):
+                await fleet.add(connect("ws://example.com/", engine=MemoryEngine())).send("x")
+            assert fleet.stats.queued == 3
+
+    SimulatedClock().run(main())
+
+
+def test_close_takes_one_close_timeout_however_many_the_server_does_not_answer() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        engine = MemoryEngine()
+        async with Fleet(open_rate=10_000) as fleet:
+            for _ in range(500):
+                fleet.add(connect("ws://example.com/", engine=engine, close_timeout=5))
+            await asyncio.sleep(1)
+            for peer in engine.live_peers:
+                peer.frozen = True
+            began = loop.time()
+        assert loop.time() - began < 7
+
+    SimulatedClock().run(main())
+
+
+def test_a_close_that_is_cancelled_drops_every_connection() -> None:
+    async def main() -> None:
+        engine = MemoryEngine()
+        fleet = Fleet(open_rate=10_000)
+        for _ in range(500):
+            fleet.add(connect("ws://example.com/", engine=engine))
+        await asyncio.sleep(1)
+        for peer in engine.live_peers:
+            peer.frozen = True
+        closing = asyncio.create_task(fleet.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.wait([closing])
+        assert fleet.states == {State.CLOSED: 500}
+
+    SimulatedClock().run(main())
+
+
+def test_a_loop_that_was_blocked_lets_no_herd_loose() -> None:
+    clock = SimulatedClock()
+    attempts: list[float] = []
+
+    async def main() -> None:
+        async def answer(request: object) -> None:
+            attempts.append(clock.now())
+
+        engine = MemoryEngine(answer)
+        async with Fleet(open_rate=10) as fleet:
+            for _ in range(100):
+                fleet.add(connect("ws://example.com/", engine=engine))
+            clock.advance(5)
+            await asyncio.sleep(1)
+
+    clock.run(main())
+    assert len(attempts) < 20
+
+
+def test_each_connection_lives_in_the_context_of_whoever_added_it() -> None:
+    place: ContextVar[int] = ContextVar("place")
+    seen: list[int] = []
+
+    async def main() -> None:
+        async with Fleet(open_rate=10) as fleet:
+            fleet.on_open = lambda connection, event: seen.append(place.get())
+            for number in range(4):
+                place.set(number)
+                fleet.add(connect("ws://example.com/", engine=MemoryEngine()))
+            await asyncio.sleep(1)
+
+    SimulatedClock().run(main())
+    assert seen == [0, 1, 2, 3]
