@@ -13,6 +13,7 @@ from websocket_heartbeat.core.machine import (
     NOTIFY_OPENED,
     NOTIFY_RETRY,
     NOTIFY_STATE,
+    OPEN,
     OPEN_LINK,
     OPEN_TIMEOUT,
     PING_LINK,
@@ -84,6 +85,8 @@ class Driver:
             self.machine = Machine(self.settings, lambda: self.clock.random())
             # Numbers go on: what an earlier link still says is about no link of the new machine.
             self.machine.link = number
+            # A hook that hears of the end calls this before the end is carried out.
+            self.unwatch()
             self.start()
         else:
             self.machine.reconnect_now(self.clock.now())
@@ -132,10 +135,12 @@ class Driver:
 
     def stop(self, params: Any) -> None:
         """The user closes; `params` go to the host's close."""
+        was_open = self._is_open()
         self.forbidReconnect = True
         self.machine.stopped(self.clock.now())
         self._settle(params)
-        if self._is_over():
+        if not was_open:
+            # No host answers what it is not asked.
             self._answer(params, "success", "close:ok")
 
     def hand_over(self, message: dict[str, Any]) -> bool:
@@ -209,12 +214,12 @@ class Driver:
 
     def shown(self) -> None:
         """The program is in the foreground again."""
+        if self.machine.state == PROBING and self.ping_failed:
+            self._ping()
         if self.is_interrupted:
             self.is_interrupted = False
             self.machine.came_online(self.clock.now())
         self.machine.shown(self.clock.now())
-        if self.machine.state == PROBING and self.ping_failed:
-            self._ping()
         self._settle(None)
 
     def network(self, is_online: bool) -> None:
@@ -261,10 +266,11 @@ class Driver:
             self.held.append(step)
         else:
             self._notify(action, step.event)
-        if kind == NOTIFY_STATE and (action.state == CLOSED or action.state == FAILED):
+        # Unless a hook has opened the connection again.
+        if kind == NOTIFY_STATE and self._is_over():
             self.unwatch()
             while len(self.queue) > 0:
-                self._answer(self.queue.pop(0), "fail", "send:fail " + action.state)
+                self._answer(self.queue.pop(0), "fail", "send:fail " + self.machine.state)
 
     def _notify(self, action: Action, given: Any) -> None:
         kind = action.kind
@@ -343,8 +349,11 @@ class Driver:
     def _is_over(self) -> bool:
         return self.machine.state == CLOSED or self.machine.state == FAILED
 
+    def _is_open(self) -> bool:
+        return self.machine.state == OPEN or self.machine.state == PROBING
+
     def _is_sendable(self) -> bool:
-        if self.announced != self.machine.link or self.announced == 0:
+        if self.announced != self.machine.link or not self._is_open():
             return False
         is_over: bool = self.link.is_over
         return not is_over

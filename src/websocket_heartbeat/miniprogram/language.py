@@ -73,8 +73,8 @@ def describe(thing: Any) -> str:
         return str(thing)
     for name in ("errMsg", "errorMessage", "reason", "message"):
         text = read(thing, name)
-        if text and isinstance(text, str):
-            return text
+        if text:
+            return str(text)
     return ""
 
 

@@ -44,9 +44,10 @@ def _seconds(opts: dict[str, Any], name: str, default_value: int, least: int) ->
 
 
 def _number(opts: dict[str, Any], name: str, default_value: int, least: int) -> float:
+    """The option; more than the core's longest time, Infinity for instance, is its longest time."""
     if opts[name] is None:
         opts[name] = default_value
     value: float = opts[name]
-    if not (is_number(value) and value >= least and value <= LONGEST * 1000):
+    if not (is_number(value) and value >= least):
         raise ValueError(name + " must be a number, at least " + str(least))
-    return value
+    return min(value, LONGEST * 1000)

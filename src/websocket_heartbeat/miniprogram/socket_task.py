@@ -54,11 +54,7 @@ class TaskLink:
                 # Perhaps this host has one socket only, whose events may come before the call returns.
                 self.is_single = True
                 self._adopt(single_socket(host))
-            result: Any = host.connectSocket(params)
-            if callable(read(result, "then")):
-                result.then(lambda task: self._returned(task), lambda error: self._failed(error))
-            else:
-                self._returned(result)
+            self._returned(host.connectSocket(params))
         except Exception as error:
             self._failed(error)
 
@@ -84,9 +80,10 @@ class TaskLink:
     def _returned(self, task: Any) -> None:
         """Take what connectSocket returned, or what its promise became."""
         if callable(read(task, "onOpen")):
-            if self.is_over:
+            if self.is_over or (self.native is not None and not self.is_single):
                 # Nobody wants this socket any more, and nobody else could close it.
-                attempt(task, "close", record(None))
+                if task is not self.native:
+                    attempt(task, "close", record(None))
                 return
             self._listen("off")
             self.is_single = False
@@ -96,6 +93,8 @@ class TaskLink:
                 self._opened(None)
             elif read(task, "readyState") == 3:
                 self._failed("closed")
+        elif callable(read(task, "then")):
+            task.then(lambda each: self._returned(each), lambda error: self._failed(error))
         elif not self.is_single:
             self._failed(task)
 
@@ -157,7 +156,9 @@ class TaskLink:
         event = self._event(raw)
         event["errMsg"] = describe(raw)
         self._end()
-        self.close(None)
+        if self.is_open or not self.is_single or self.owner.close_owed_until != 0:
+            # Otherwise the host's only socket is somebody else's.
+            self.close(None)
         self.owner.link_erred(event)
         self.owner.link_lost(self.number, event, event["errMsg"])
 

@@ -4,6 +4,7 @@ const assert = require("assert");
 
 const paths = JSON.parse(process.argv[2]);
 const { run, program, opened, page, openedPage } = require("./program.js")(paths);
+const { SingleHost } = require("./mocks.js");
 
 const rejections = [];
 process.on("unhandledRejection", (reason) => rejections.push(reason));
@@ -90,7 +91,7 @@ const checks = {
             ],
         };
         for (const name of ["pingTimeout", "pongTimeout", "reconnectTimeout", "maxReconnectTimeout", "openTimeout"]) {
-            wrong[name] = ["15000", 0, -1, NaN, Infinity, true, {}].map((value) => ({ [name]: value }));
+            wrong[name] = ["15000", 0, -1, NaN, -Infinity, true, {}].map((value) => ({ [name]: value }));
         }
         for (const name of ["stableAfter", "sendQueue", "repeatLimit"]) {
             wrong[name] = ["1", -1, NaN, true, {}].map((value) => ({ [name]: value }));
@@ -104,6 +105,14 @@ const checks = {
                 assert.strictEqual(t.world.timers.length, 0);
             }
         }
+    },
+
+    async "Infinity is a number: no limit, or no ping that anybody lives to see"() {
+        const options = { repeatLimit: Infinity, sendQueue: Infinity, pingTimeout: Infinity };
+        const t = await opened(undefined, options);
+        await t.world.advance(86400000);
+        assert.deepStrictEqual(t.host.last.sent, []);
+        assert.deepStrictEqual(t.names(), ["Open"]);
     },
 
     async "no options at all reject, too"() {
@@ -165,6 +174,100 @@ const checks = {
         assert.strictEqual(open.host.last.closes[0].success, callbacks.success);
     },
 
+    async "close() calls `success` once, also of a host that closes at once, and when it is called again"() {
+        const t = await opened();
+        t.host.last.task.close = (given) => {
+            given.success({ errMsg: "close:ok" });
+            t.host.last.lose(1000);
+        };
+        const seen = [];
+        t.task.close({ success: () => seen.push("first") });
+        assert.deepStrictEqual(seen, ["first"]);
+
+        const slow = await opened();
+        slow.host.last.closing = "silent";
+        slow.task.close();
+        slow.task.close({ success: () => seen.push("second") });
+        assert.deepStrictEqual(seen, ["first", "second"]);
+        assert.strictEqual(slow.host.last.closes.length, 1);
+    },
+
+    async "nothing is handed to a socket that is being closed"() {
+        const failed = [];
+        const t = await opened();
+        t.host.last.closing = "silent";
+        t.task.close();
+        assert.strictEqual(t.task.send({ data: "late", fail: (result) => failed.push(result.errMsg) }), false);
+        assert.deepStrictEqual(failed, ["send:fail closing"]);
+        assert.deepStrictEqual(t.host.last.sent, []);
+
+        // A WebSocket would swallow it without a word.
+        const p = await openedPage();
+        p.last.closing = "silent";
+        p.heartbeat.close();
+        assert.strictEqual(p.heartbeat.send("late"), false);
+        assert.deepStrictEqual(p.last.sent, []);
+    },
+
+    async "reconnect() in the hook that tells of the end keeps what is sent, and listens to the host"() {
+        for (const [name, end] of [["GiveUp", "failed"], ["State", "failed"], ["State", "closed"]]) {
+            const t = await opened(undefined, { repeatLimit: 0 });
+            t.task["on" + name] = (event) => {
+                if (name === "State" && event !== end) return;
+                t.task.reconnect();
+                t.task.send({ data: "again" });
+            };
+            if (end === "closed") t.task.close();
+            t.host.last.lose();
+            await t.world.settle();
+            assert.strictEqual(t.host.attempts, 2);
+            for (const listeners of Object.values(t.host.listeners)) assert.strictEqual(listeners.length, 1);
+            t.host.last.open();
+            assert.deepStrictEqual(t.host.last.sent, ["again"]);
+            t.task.destroy();
+            for (const listeners of Object.values(t.host.listeners)) assert.strictEqual(listeners.length, 0);
+        }
+    },
+
+    async "a task that is a thenable besides is taken at once"() {
+        const t = await program((socket) => {
+            socket.task.then = () => assert.fail("its promise is not asked");
+        });
+        t.host.last.open();
+        assert.deepStrictEqual(t.names(), ["Open"]);
+    },
+
+    async "a thenable that resolves twice gives one socket, and what else it gives is closed"() {
+        let resolve;
+        const { Socket } = require("./mocks.js");
+        const t = await program(() => ({ value: { then: (resolved) => (resolve = resolved) } }));
+        resolve(t.host.last.task);
+        t.host.last.open();
+        const other = new Socket(t.host, {});
+        resolve(other.task);
+        resolve(t.host.last.task);
+        await t.world.advance(1);
+        assert.strictEqual(other.isLive, false);
+        assert.strictEqual(t.host.last.isLive, true);
+        assert.deepStrictEqual(t.names(), ["Open"]);
+    },
+
+    async "on a host with one socket a refused attempt closes nobody else's, but what was our own"() {
+        const t = await program(undefined, {}, (world) => new SingleHost(world));
+        t.host.params.fail({ error: 3, errorMessage: "already exists" });
+        await t.world.advance(1);
+        assert.strictEqual(t.host.closes, 0);
+        assert.strictEqual(t.event("Error").errMsg, "already exists");
+
+        await t.world.advance(2000);
+        t.host.autoClose = false;
+        t.host.open();
+        t.task.reconnect();
+        assert.strictEqual(t.host.closes, 1);
+        t.host.params.fail({ error: 3, errorMessage: "already exists" });
+        assert.strictEqual(t.host.closes, 2);
+    },
+
     async "a page's close() passes its code and reason on"() {
         const t = await openedPage();
         const given = [];
@@ -206,6 +309,22 @@ const checks = {
             t.host.emit("AppShow");
             assert.strictEqual(t.host.last.sent.length, leaves ? 1 : 2);
         }
+    },
+
+    async "a ping that once could not be sent is not made up for by two"() {
+        let isReady = false;
+        const pingMsg = () => {
+            if (!isReady) throw new Error("not yet");
+            return "ping";
+        };
+        const t = await opened(undefined, { pingMsg });
+        await t.world.advance(15001);
+        t.host.last.message("news");
+        isReady = true;
+        t.host.emit("AppHide");
+        await t.world.advance(1000);
+        t.host.emit("AppShow");
+        assert.deepStrictEqual(t.host.last.sent, ["ping"]);
     },
 
     async "a task that has spoken base64 is answered in base64"() {

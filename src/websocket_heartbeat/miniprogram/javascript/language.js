@@ -28,12 +28,12 @@ function invoke(thing, name, argument) {
 }
 function attempt(thing, name, argument, failed) {
     var result;
-    if (typeof read(thing, name) !== "function") {
-        return false;
-    }
     // Object does nothing, and never throws.
     failed = failed || Object;
     try {
+        if (typeof read(thing, name) !== "function") {
+            return false;
+        }
         result = thing[name](argument);
         if (result && typeof result.then === "function") {
             result.then(null, failed);
