@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 import time
 
 import pytest
@@ -13,6 +14,11 @@ from websocket_heartbeat.errors import ServerClosed
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.retry import retry_hint
 from websocket_heartbeat.server import Peer, Server, serve
+
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
 
 
 def test_clients_are_sent_away_with_hints_that_spread_them_evenly(run: Run) -> None:
@@ -322,5 +328,32 @@ def test_one_server_object_can_serve_twice(run: Run) -> None:
             async with server, client(server) as raw:
                 raw.frame(TEXT, b"x")
                 assert await raw.read() == (TEXT, b"x")
+
+    run(main())
+
+
+# After two turns asyncio has the socket and no transport yet: Python 3.11 leaves it to the garbage collector.
+@pytest.mark.parametrize("turns", [0, 1, 3, 4])
+@pytest.mark.parametrize("how", ["close", "abort"])
+def test_a_client_that_is_accepted_while_the_server_ends_is_not_served(
+    run: Run, how: str, turns: int
+) -> None:
+    came: list[Peer] = []
+
+    async def main() -> None:
+        async with serve(on_open=came.append, close_timeout=0) as server:
+            with socket.create_connection(("127.0.0.1", server.port)) as sock:
+                sock.sendall(UPGRADE)
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                before = len(came)
+                if how == "close":
+                    await server.close()
+                else:
+                    server.abort()
+                for _ in range(20):
+                    await asyncio.sleep(0.001)
+                assert server.connections == ()
+                assert len(came) == before
 
     run(main())

@@ -29,6 +29,8 @@ HandshakeHook = Callable[[Request], Refusal | None]
 _READ_BUFFER = 2048
 _COPIED_BY_PICOWS = 8192
 _ROOM_FOR_HEADER = 14
+_TURNS_TO_ACCEPT = 4
+"""Turns of the loop from a listening socket that can be read until what was accepted is gone again."""
 _LINGER_NOT = struct.pack("ii", 1, 0)
 
 
@@ -124,12 +126,14 @@ class Server:
         self._ssl = ssl
         self._roster = Roster(policy)
         self._listener: asyncio.Server | None = None
+        self._closed = False
         self._transports: set[asyncio.WriteTransport] = set()
 
     def __repr__(self) -> str:
         return f"<Server {self.url()} with {len(self._roster.peers)} connections>"
 
     async def __aenter__(self) -> "Server":
+        self._closed = False
         self._listener = await asyncio.get_running_loop().create_server(
             lambda: _Socket(self),
             self.host,
@@ -181,7 +185,8 @@ class Server:
             await self._roster.close()
         finally:
             self._drop_transports()
-            await asyncio.sleep(0)
+            for _ in range(_TURNS_TO_ACCEPT):
+                await asyncio.sleep(0)
 
     def abort(self) -> None:
         """Stop listening and reset every connection at once, as if the process had been killed."""
@@ -190,6 +195,7 @@ class Server:
         self._drop_transports()
 
     def _stop_listening(self) -> None:
+        self._closed = True
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -203,8 +209,8 @@ class Server:
     def _answer(self, ear: Ear, upgrade: picows.WSUpgradeRequest) -> picows.WSUpgradeResponseWithListener:
         """Decide about a handshake. Never raises: picows would send the text of the error to the client."""
         request = _request(upgrade)
-        refusal: object = None
-        if self._on_handshake is not None:
+        refusal: object = Refusal(503) if self._closed else None
+        if self._on_handshake is not None and refusal is None:
             try:
                 refusal = self._on_handshake(request)
                 if refusal is not None and not isinstance(refusal, Refusal):
@@ -303,6 +309,8 @@ class _Socket(WSProtocol):  # type: ignore[misc]
     def connection_made(self, transport: Any) -> None:
         self._server._transports.add(transport)
         super().connection_made(transport)
+        if self._server._closed:  # it was accepted before, or its TLS has taken so long
+            self._server._drop_transports()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server._transports.discard(self.transport.underlying_transport)
