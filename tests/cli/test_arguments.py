@@ -1,5 +1,7 @@
 """A wrong argument ends the program with status 2 and a text that names it and its value, but no secret."""
 
+import os
+
 import pytest
 from tests.cli.program import finish, start
 
@@ -94,3 +96,29 @@ def test_a_missing_rich_is_answered_with_the_install_command() -> None:
 def test_what_needs_no_rich_works_without_it() -> None:
     done = finish(start("serve", "--help", before="import sys; sys.modules['rich'] = None"))
     assert (done.status, done.err) == (0, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a file that is always full")
+@pytest.mark.parametrize(
+    "command", [["js"], ["probe", "ws://127.0.0.1:1/"], ["serve", "--port", "0"]], ids=lambda parts: parts[0]
+)
+def test_what_cannot_be_printed_is_said_in_one_line(command: list[str]) -> None:
+    done = finish(start(*command, before="import os; os.dup2(os.open('/dev/full', os.O_WRONLY), 1)"))
+    assert (done.status, done.err) == (1, "websocket-heartbeat: cannot print: No space left on device\n")
+
+
+@pytest.mark.parametrize(
+    "command", [["js"], ["probe", "ws://127.0.0.1:1/"], ["serve", "--port", "0"]], ids=lambda parts: parts[0]
+)
+def test_a_closed_standard_output_is_one_that_takes_nothing(command: list[str]) -> None:
+    done = finish(start(*command, before="import os, sys; os.close(1); sys.stdout = None"))
+    assert (done.status, done.err) == (1, "websocket-heartbeat: cannot print: Bad file descriptor\n")
+
+
+def test_a_closed_standard_error_lets_nothing_into_standard_output() -> None:
+    closed = "import os, sys; os.close(2); sys.stderr = None"
+    done = finish(start("probe", "ws://127.0.0.1:1/", before=closed))
+    assert done.status == 1
+    assert done.out.startswith("Not well")
+    done = finish(start("js", "--types", before=closed))
+    assert (done.status, done.out) == (2, "")

@@ -182,6 +182,15 @@ def test_messages_that_cannot_be_printed_end_the_client_with_status_1() -> None:
     assert done.err.count("cannot print") == 1
 
 
+def test_messages_for_a_closed_standard_output_end_the_client_with_status_1() -> None:
+    with server("--port", "0") as (_, url):
+        closed = "import os, sys; os.close(1); sys.stdout = None"
+        done = finish(start("connect", url, before=closed, stdin=subprocess.PIPE), "a\nb\n")
+    assert done.status == 1
+    assert done.err.count("cannot print") == 1
+    assert "raised" not in done.err
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a file that is always full")
 def test_a_url_that_cannot_be_printed_is_not_blamed_on_the_address() -> None:
     done = finish(start("serve", "--port", "0", before=f"import os; {onto('/dev/full')}"))

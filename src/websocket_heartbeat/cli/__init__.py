@@ -6,12 +6,12 @@ exit status. It imports nothing optional before `run`, so that `--help` and othe
 
 import argparse
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 
 from websocket_heartbeat.cli import connect, demo, js, probe, serve
+from websocket_heartbeat.cli.output import CannotPrint, have_streams, print_nowhere
 
 COMMANDS: dict[str, ModuleType] = {
     "demo": demo,
@@ -28,9 +28,10 @@ _EXTRAS = {"rich": "cli", "pscript": "js", "minify": "js"}
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that `argv` (default: the program's arguments) names; return the exit status.
 
-    1: nobody reads any more, as after `| head`. 2: an argument is wrong, or a package that the
-    command needs is not installed. Otherwise as the command's help says.
+    1: nobody reads any more, as after `| head`, or standard output takes nothing. 2: an argument is wrong, or
+    a package that the command needs is not installed. Otherwise as the command's help says.
     """
+    have_streams()
     parser = argparse.ArgumentParser(
         prog="websocket-heartbeat", description="A WebSocket connection that outlives its sockets."
     )
@@ -57,7 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{parser.prog}: this needs the package {package}: {install}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # What is left in the buffer would complain once more at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print_nowhere()
+        return 1
+    except CannotPrint as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
     return status

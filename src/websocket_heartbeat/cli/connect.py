@@ -11,13 +11,13 @@ for good, lines could not be sent or messages could not be printed.
 import argparse
 import asyncio
 import contextlib
-import os
 import signal
 import sys
 import threading
 from collections.abc import AsyncIterator
 
 from websocket_heartbeat.cli.arguments import header, message, seconds
+from websocket_heartbeat.cli.output import CannotPrint, show
 from websocket_heartbeat.client import connect
 from websocket_heartbeat.config import Heartbeat, check_url
 from websocket_heartbeat.errors import ConnectionFailed, HookFailed, Undelivered
@@ -95,13 +95,12 @@ async def _talk(arguments: argparse.Namespace) -> int:
     def received(message: Message) -> None:
         nonlocal incomplete
         try:
-            print(_harmless(message) if sys.stdout.isatty() else message, flush=True)
-        except OSError as error:
-            # That nobody reads any more, as after `| head`, is no mistake.
-            if not isinstance(error, BrokenPipeError):
-                incomplete = True
-                _tell(f"cannot print: {error.strerror}")
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            show(_harmless(message) if sys.stdout.isatty() else message)
+        except BrokenPipeError:
+            done.set()
+        except CannotPrint as error:
+            incomplete = True
+            _tell(str(error))
             done.set()
 
     def went_wrong(error: Exception) -> None:

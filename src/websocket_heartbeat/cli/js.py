@@ -3,13 +3,15 @@
 The same version of the package writes the same bytes. Load the file of format
 cjs with require (mini programs), esm with import, iife with a script tag.
 
-The exit status is 0; 1: the file cannot be written; 2: an argument is wrong.
+The exit status is 0; 1: it cannot be written; 2: an argument is wrong.
 """
 
 import argparse
 import sys
 from importlib.resources import files
 from pathlib import Path
+
+from websocket_heartbeat.cli.output import show
 
 HELP = "write the library for mini programs and browsers"
 
@@ -37,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     code = build(arguments.format, arguments.target, arguments.minify)
     if arguments.output is None:
-        print(code, end="", flush=True)
+        show(code, end="")
         return 0
     try:
         arguments.output.parent.mkdir(parents=True, exist_ok=True)

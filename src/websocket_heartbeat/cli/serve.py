@@ -12,6 +12,7 @@ import signal
 import sys
 
 from websocket_heartbeat.cli.arguments import message, port, seconds
+from websocket_heartbeat.cli.output import show
 from websocket_heartbeat.server import Peer, serve
 
 HELP = "run an echo server that answers heartbeats"
@@ -61,7 +62,7 @@ async def _serve(arguments: argparse.Namespace) -> int:
         except OSError as error:
             print(f"cannot listen on {arguments.host} port {arguments.port}: {error}", file=sys.stderr)
             return 1
-        print(server.url(), flush=True)
+        show(server.url())
         await ended.wait()
     return 0
 

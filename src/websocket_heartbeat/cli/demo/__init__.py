@@ -37,6 +37,7 @@ import random
 
 from websocket_heartbeat.cli.arguments import seconds, whole
 from websocket_heartbeat.cli.demo.play import USUAL_SECONDS, Pace, Play
+from websocket_heartbeat.cli.output import show
 
 HELP = "show what the client does when its network fails"
 
@@ -74,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
 async def _show(length: float, seed: int, *, as_json: bool) -> int:
     if as_json:
         report = await Play(length, seed, lambda entry: None, lambda name, story: None).perform()
-        print(json.dumps(report.document(), indent=2), flush=True)
+        show(json.dumps(report.document(), indent=2))
     else:
         from websocket_heartbeat.cli.demo.screen import Screen  # needs rich
 

@@ -43,6 +43,7 @@ from typing import Any
 
 from websocket_heartbeat import engines
 from websocket_heartbeat.cli.arguments import header, message, seconds, whole
+from websocket_heartbeat.cli.output import show
 from websocket_heartbeat.cli.probe import text
 from websocket_heartbeat.cli.probe.measure import examine
 from websocket_heartbeat.cli.probe.report import Report
@@ -109,7 +110,7 @@ async def _probe(arguments: argparse.Namespace) -> int:
     report = await report_on(arguments)
     text.progress("")
     # Printed before the loop ends: that waits for a resolver that hangs.
-    print(json.dumps(report.document(), indent=2) if arguments.json else text.render(report), flush=True)
+    show(json.dumps(report.document(), indent=2) if arguments.json else text.render(report))
     if report.interrupted:
         return 130
     return 0 if report.ok else 1

@@ -1,0 +1,39 @@
+"""Prints to standard output, which may be on a full disk, or closed."""
+
+import os
+import sys
+
+
+class CannotPrint(OSError):
+    """Standard output takes nothing; the text says why."""
+
+
+def have_streams() -> None:
+    """Put something in the place of streams that were closed before the start, which Python has as None."""
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", closefd=False)
+    if sys.stdout is None:
+        # Not writable: what is printed is to fail, as on a full disk, and not to vanish.
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", closefd=False)
+
+
+def show(text: object, end: str = "\n") -> None:
+    """Print and flush.
+
+    Raises:
+        BrokenPipeError: nobody reads any more, as after `| head`, which is no mistake.
+        CannotPrint: it fails for another reason. After either, what is printed goes nowhere.
+    """
+    try:
+        print(text, end=end, flush=True)
+    except BrokenPipeError:
+        print_nowhere()
+        raise
+    except OSError as error:
+        print_nowhere()
+        raise CannotPrint(f"cannot print: {error.strerror}") from None
+
+
+def print_nowhere() -> None:
+    """Lose what is printed, and what is left in the buffer, which would complain once more at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
