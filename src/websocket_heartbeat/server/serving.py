@@ -6,6 +6,7 @@ import socket
 import ssl as ssl_module
 import struct
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from inspect import iscoroutinefunction
 from types import TracebackType
@@ -29,8 +30,8 @@ HandshakeHook = Callable[[Request], Refusal | None]
 _READ_BUFFER = 2048
 _COPIED_BY_PICOWS = 8192
 _ROOM_FOR_HEADER = 14
-_TURNS_TO_ACCEPT = 4
-"""Turns of the loop from a listening socket that can be read until what was accepted is gone again."""
+_TURNS_TO_ACCEPT = 3
+"""Turns of an asyncio loop from a listening socket that can be read to the call of `connection_made`."""
 _LINGER_NOT = struct.pack("ii", 1, 0)
 
 
@@ -180,19 +181,31 @@ class Server:
         Returns within `close_timeout` seconds, whatever peers and hooks do: who has not answered by then is
         dropped, and hooks that still run are cancelled. Leaving `async with` does the same.
         """
-        self._stop_listening()
         try:
+            await self._stop_accepting()
+            self._stop_listening()
             await self._roster.close()
         finally:
-            self._drop_transports()
-            for _ in range(_TURNS_TO_ACCEPT):
-                await asyncio.sleep(0)
+            self.abort()
+            await asyncio.sleep(0)
 
     def abort(self) -> None:
         """Stop listening and reset every connection at once, as if the process had been killed."""
         self._stop_listening()
         self._roster.abort()
         self._drop_transports()
+
+    async def _stop_accepting(self) -> None:
+        """Accept nobody more, and let whom asyncio has accepted already come to us, to be dropped."""
+        # Closed in between, asyncio of Python 3.11 leaves the socket open for the garbage collector to find.
+        self._closed = True
+        if self._listener is not None:
+            loop = asyncio.get_running_loop()
+            with suppress(NotImplementedError):  # not all loops wait for sockets to be readable
+                for listening in self._listener.sockets:
+                    loop.remove_reader(listening)
+            for _ in range(_TURNS_TO_ACCEPT):
+                await asyncio.sleep(0)
 
     def _stop_listening(self) -> None:
         self._closed = True
