@@ -48,6 +48,18 @@ def check_count(name: str, value: object, *, least: int = 0) -> int:
     return value
 
 
+def check_hook(name: str, hook: object) -> Callable[..., Any]:
+    """Return a function that is to be called when something happens; raise naming the argument otherwise."""
+    if not callable(hook):
+        raise TypeError(f"{name} must be callable or None, not {hook!r}")
+    called = type(hook).__call__
+    for is_generator in (inspect.isgeneratorfunction, inspect.isasyncgenfunction):
+        if is_generator(hook) or is_generator(called):
+            # Called, it would only make a generator, and run nothing of its body.
+            raise TypeError(f"{name} must be a function or coroutine function without yield, not {hook!r}")
+    return hook
+
+
 def check_url(name: str, url: object, schemes: Collection[str]) -> str:
     """Return a URL that names a host by one of the schemes; raise naming the argument otherwise."""
     if not isinstance(url, str):

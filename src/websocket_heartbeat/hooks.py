@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar, overload
 
+from websocket_heartbeat.config import check_hook
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -47,8 +49,6 @@ class Hook(Generic[F]):
     def __set__(self, instance: HasHooks, function: F | None) -> None:
         if function is None:
             instance.hooks.pop(self.name, None)
-        elif callable(function):
-            instance.hooks[self.name] = function
         else:
-            raise TypeError(f"{self.name} must be callable or None, not {function!r}")
+            instance.hooks[self.name] = check_hook(self.name, function)
         instance.hook_changed(self.name)

@@ -1,6 +1,13 @@
 """Keeps secrets out of logs, reprs and errors: what of a URL may be shown."""
 
+import re
 from urllib.parse import urlsplit
+
+_PORT_TOO_LARGE = re.compile(
+    r"(?P<scheme>[a-z0-9+.-]+://)(?:[^/?#]*@)?(?P<address>[a-z0-9.-]+:(?P<port>[0-9]+))(?:[/?#][^@]*)?",
+    re.IGNORECASE,
+)
+"""No at sign comes behind the port: if one does, what looks like the port may be part of a password."""
 
 
 def shown_url(url: str) -> str:
@@ -10,7 +17,7 @@ def shown_url(url: str) -> str:
         host = parts.hostname or ""
         port = parts.port
     except ValueError:
-        return "(unreadable URL)"
+        return _with_a_wrong_port(url)
     if not host:
         # What is no URL may be one with its scheme or slashes forgotten: its path may begin with a password.
         return "(a URL without a host)"
@@ -20,3 +27,10 @@ def shown_url(url: str) -> str:
         host = f"{host}:{port}"
     hidden = "?..." if parts.query else ""
     return f"{parts.scheme}://{host}{parts.path}{hidden}"
+
+
+def _with_a_wrong_port(url: str) -> str:
+    match = _PORT_TOO_LARGE.fullmatch(url)
+    if match is None or int(match["port"][:6]) <= 65535:
+        return "(unreadable URL)"
+    return f"{match['scheme']}{match['address']} (a port is from 0 to 65535)"

@@ -4,7 +4,8 @@ import asyncio
 import math
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from websocket_heartbeat import (
     Backoff,
     ConnectionFailed,
     EngineNotInstalled,
+    Fleet,
     Heartbeat,
     HookFailed,
     MessageTooBig,
@@ -24,6 +26,7 @@ from websocket_heartbeat import (
 )
 from websocket_heartbeat.engines.base import OpenRequest
 from websocket_heartbeat.engines.memory import MemoryEngine
+from websocket_heartbeat.server import serve
 
 URL = "ws://example.com/"
 
@@ -41,7 +44,11 @@ async def a_coroutine_function(*_: object) -> Any: ...
         ({"url": "ws:///path"}, ValueError, ["url", "host"]),
         ({"url": "ws://example.com/#part"}, ValueError, ["url", "fragment", "example.com"]),
         ({"url": "ws://example.com:0/"}, ValueError, ["url"]),
-        ({"url": "ws://example.com:70000/"}, ValueError, ["url"]),
+        (
+            {"url": "ws://u:p@example.com:70000/?q"},
+            ValueError,
+            ["url", "ws://example.com:70000 ", "0 to 65535"],
+        ),
         ({"url": "ws://example.com:port/"}, ValueError, ["url"]),
         ({"url": "ws://[::1/"}, ValueError, ["url"]),
         ({"url": "ws://example.com/a b"}, ValueError, ["url", "space"]),
@@ -297,6 +304,37 @@ def test_a_hook_that_is_not_callable_is_refused_and_the_old_one_stays(
         with pytest.raises(AttributeError):
             connection.on_opne = calls.append  # type: ignore[attr-defined]
         assert connection.hooks[name] == calls.append
+
+    play(main())
+
+
+async def asynchronous_generator(argument: object) -> AsyncIterator[object]:
+    yield argument
+
+
+def generator(argument: object) -> Iterator[object]:
+    yield argument
+
+
+class CallableGenerator:
+    async def __call__(self, argument: object) -> AsyncIterator[object]:
+        yield argument
+
+
+@pytest.mark.parametrize(
+    "hook", [asynchronous_generator, partial(asynchronous_generator), generator, CallableGenerator()]
+)
+def test_a_generator_as_hook_is_refused_as_nothing_of_it_would_run(
+    hook: Any, world: World, play: Run
+) -> None:
+    async def main() -> None:
+        connection = world.connect()
+        with pytest.raises(TypeError, match="on_open must be a function or coroutine function without yield"):
+            connection.on_open = hook
+        with pytest.raises(TypeError, match=r"on_message must be a function .* without yield"):
+            Fleet().on_message = hook
+        with pytest.raises(TypeError, match=r"on_message must be a function .* without yield"):
+            serve(on_message=hook)
 
     play(main())
 

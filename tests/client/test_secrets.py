@@ -209,6 +209,7 @@ def test_nothing_secret_is_told_when_a_callable_returns_rubbish(
         {"url": f"//user:{SECRET}@/"},
         {"url": f"ws://user:{SECRET}@example.com:port/?token={SECRET}"},
         {"url": f"ws://user:{SECRET}@example.com/#{SECRET}"},
+        {"url": f"ws://user:{SECRET}@example.com:99999/?token={SECRET}"},
         {"url": f"ws://user:{SECRET}@a..b/?token={SECRET}\ud800"},
         {"url": f"ws://user:{SECRET}@example.com/?token={SECRET} "},
         {"additional_headers": {f"Authorization: Bearer {SECRET}": ""}},
@@ -225,6 +226,12 @@ def test_nothing_secret_is_told_when_an_argument_is_refused(arguments: dict[str,
     with pytest.raises((ValueError, TypeError)) as caught:
         connect(**{"url": "ws://example.com/", **arguments})
     assert all(SECRET not in text for text in told(caught.value)), list(told(caught.value))
+
+
+def test_a_password_that_looks_like_a_port_is_not_told() -> None:
+    with pytest.raises(ValueError, match="url cannot be read") as caught:
+        connect("ws://user:987654/321@example.com/")
+    assert all("987654" not in text for text in told(caught.value)), list(told(caught.value))
 
 
 def test_nothing_secret_is_told_when_a_message_is_refused(run_asyncio: Run) -> None:

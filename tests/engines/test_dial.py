@@ -2,11 +2,13 @@
 
 import asyncio
 import socket
+import sys
 from typing import Any
 
 import pytest
 
 from websocket_heartbeat.engines.dial import dial
+from websocket_heartbeat.errors import ProxyFailed
 
 
 def dialled(
@@ -44,3 +46,9 @@ def test_an_address_of_ipv6_does_not_either(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_name_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
     assert dialled("service.invalid", socket.AF_INET, monkeypatch) == ("127.0.0.1", ["service.invalid"])
+
+
+def test_a_socks_proxy_without_its_package_names_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "python_socks", None)
+    with pytest.raises(ProxyFailed, match=r"socks5 .* pip install 'websocket-heartbeat\[websockets\]'"):
+        asyncio.run(dial("127.0.0.1", 1, "socks5://127.0.0.1:1"))

@@ -118,7 +118,10 @@ class Link(ABC):
 
     @abstractmethod
     def close(self, code: int, reason: str) -> None:
-        """Begin the closing handshake; `closed` follows when the peer answers, or never."""
+        """Begin the closing handshake; `closed` follows when the peer answers, or never.
+
+        code: one of `is_close_code`. reason: at most 123 bytes of UTF-8 (RFC 6455, section 5.5).
+        """
 
     @abstractmethod
     def abort(self) -> None:

@@ -38,6 +38,11 @@ async def dial(host: str, port: int, proxy: str | None = None) -> socket.socket:
         if parts.scheme == "http":
             return await _through_http(parts, host, port)
         return await _through_socks(parts, host, port)
+    except ModuleNotFoundError:
+        failure = ProxyFailed(
+            f"a proxy of scheme {parts.scheme} needs a package that is missing: "
+            "pip install 'websocket-heartbeat[websockets]'"
+        )
     except Exception as error:
         failure = ProxyFailed(f"the proxy failed: {error}")
     # Raised out here, it does not carry along an exception that may quote what the proxy was sent.

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from websocket_heartbeat.config import check_count, check_seconds
+from websocket_heartbeat.config import check_count, check_hook, check_seconds
 from websocket_heartbeat.events import Message
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ class Policy:
             ("on_open", self.on_open),
             ("on_close", self.on_close),
         ):
-            if hook is not None and not callable(hook):
-                raise TypeError(f"{name} must be callable or None, not {hook!r}")
+            if hook is not None:
+                check_hook(name, hook)
         if self.heartbeat is not None and not isinstance(self.heartbeat, str):
             raise TypeError(f"heartbeat must be a str or None, not {type(self.heartbeat).__name__}")
         if self.idle_timeout is not None:
