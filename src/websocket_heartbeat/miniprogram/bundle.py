@@ -75,6 +75,9 @@ _NATIVE: Final = {
 }
 """What stands for methods of Clock; only `now` needs code of ours."""
 
+_TYPES: Final = {"is_text": "string", "is_number": "number"}
+"""What asks for the type of a value, and its answer in JavaScript."""
+
 _NATIVE_METHODS: Final = {"append": "push", "lower": "toLowerCase"}
 
 
@@ -185,6 +188,8 @@ def _translated(program: ast.Module) -> str:
     script = script.replace("_pyfunc_op_error('ValueError', ", "new Error(").replace(
         "_pyfunc_str(", "String("
     )
+    for name, kind in _TYPES.items():
+        script = re.sub(rf"\b{name}\(([^()]*)\)", rf'(typeof \1 === "{kind}")', script)
     for name, native in _NATIVE.items():
         script = re.sub(rf"\b{name}\b", native, script)
     script = _RETURN_NOTHING.sub("", script).replace("return null;", "return;").replace("}).bind(this)", "})")
@@ -284,6 +289,8 @@ class _Strip(ast.NodeTransformer):
                 return ast.Call(ast.Attribute(method.value, "shift", ast.Load()), [], [])
             case ast.Call(ast.Attribute(attr="append" | "lower") as method):
                 method.attr = _NATIVE_METHODS[method.attr]
+            case ast.Call(ast.Name("invoke"), [thing, name, argument]):
+                return ast.Call(ast.Subscript(thing, name, ast.Load()), [argument], [])
         if (
             isinstance(node.func, ast.Name)
             and node.func.id == "isinstance"
@@ -294,6 +301,14 @@ class _Strip(ast.NodeTransformer):
                 ast.Call(node.func, [node.args[0], ast.Constant(kind)], []) for kind in ("number", "boolean")
             ]
             return ast.BoolOp(ast.Or(), list[ast.expr](numbers))
+        return node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.BinOp:
+        self.generic_visit(node)
+        match node:
+            case ast.BinOp(op=ast.Add(), right=ast.Call(ast.Name("str"), [value])):
+                # Python allows it after a text only, and there JavaScript does the same by itself.
+                node.right = value
         return node
 
     def visit_Compare(self, node: ast.Compare) -> ast.Compare:

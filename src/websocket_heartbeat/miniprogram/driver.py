@@ -254,8 +254,10 @@ class Driver:
         action = step.action
         kind = action.kind
         if kind == OPEN_LINK:
-            self.link = self.dial(action.link)
-            self.link.open()
+            # Unless a hook has closed the connection since.
+            if self.machine.state == CONNECTING:
+                self.link = self.dial(action.link)
+                self.link.open()
         elif kind == PING_LINK:
             self._ping()
         elif kind == CLOSE_LINK:

@@ -157,8 +157,8 @@ class _Program:
                 case ast.Assign([ast.Attribute(attr=name)], value) | ast.AnnAssign(
                     ast.Attribute(attr=name), value=ast.expr() as value
                 ):
-                    # What is read of it has been set before; but a code there may not be.
-                    if isinstance(value, ast.Constant) and value.value is not None:
+                    # What is read of it has been set before; but a code, and undefined is as good as None.
+                    if isinstance(value, ast.Constant):
                         continue
                     entries.append(f"{member_name(of.name, name)!r}: {ast.unparse(value)}")
         return ast.parse(

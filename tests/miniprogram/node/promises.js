@@ -229,6 +229,21 @@ const checks = {
         }
     },
 
+    async "a hook that reconnects and then closes opens nothing"() {
+        for (const end of ["close", "destroy"]) {
+            const t = await program();
+            t.task.onOpen = () => {
+                t.task.reconnect();
+                t.task[end]();
+            };
+            t.host.last.open();
+            await t.world.advance(60000);
+            assert.strictEqual(t.host.attempts, 1);
+            assert.strictEqual(t.host.live.length, 0);
+            assert.deepStrictEqual([t.task.state, t.count("Close")], ["closed", 1]);
+        }
+    },
+
     async "a task that is a thenable besides is taken at once"() {
         const t = await program((socket) => {
             socket.task.then = () => assert.fail("its promise is not asked");

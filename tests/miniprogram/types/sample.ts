@@ -52,6 +52,7 @@ export function task(task: Task): string {
 export function page(): boolean {
     const same: WebsocketHeartbeatJs = new Page({ url: "wss://example.com/" });
     const heartbeat = new WebsocketHeartbeatJs({ url: () => "wss://example.com/", protocols: ["v1"], pingMsg: "p" });
+    new Page({ url: "wss://example.com/", pingMsg: () => new Uint8Array([9]) }).destroy();
     heartbeat.onopen = (event: Event) => console.log(event.type, same.state);
     heartbeat.onmessage = (event: MessageEvent) => console.log(event.data);
     heartbeat.onclose = ({ code, reason }) => console.log(code, reason);

@@ -1,5 +1,8 @@
 // Types of WebsocketHeartbeatJs, for pages.
 
+/** What a WebSocket of a page takes. */
+export type BrowserData = string | ArrayBuffer | ArrayBufferView | Blob;
+
 /** Milliseconds where times. */
 export interface BrowserOptions {
   /** ws:// or wss://; a function is asked for every attempt. */
@@ -14,7 +17,7 @@ export interface BrowserOptions {
   /** The widest window, reached only after the sixth retry. Default 60000. */
   maxReconnectTimeout?: number;
   /** What is sent as a heartbeat. Default "heartbeat". */
-  pingMsg?: string | ArrayBuffer | (() => string | ArrayBuffer);
+  pingMsg?: BrowserData | (() => BrowserData);
   /** Retries in a row before giving up; null, the default, never gives up; 0 never retries. */
   repeatLimit?: number | null;
   /** For one attempt. Default 10000. */
@@ -40,7 +43,7 @@ declare class WebsocketHeartbeatJs {
   onstate: ((state: BrowserState) => void) | null;
   ongiveup: ((event: { code?: number | null; reason: string }) => void) | null;
   /** Sends, or queues while no link is open; false if refused. */
-  send(data: string | ArrayBuffer | ArrayBufferView | Blob): boolean;
+  send(data: BrowserData): boolean;
   /** Closes for good. */
   close(code?: number, reason?: string): void;
   /** Opens a new link now, also after closing or giving up. */

@@ -23,9 +23,6 @@ function record(thing) {
     }
     return copy;
 }
-function invoke(thing, name, argument) {
-    return thing[name](argument);
-}
 function attempt(thing, name, argument, failed) {
     var result;
     // Object does nothing, and never throws.
@@ -53,17 +50,11 @@ function report(error) {
     }
 }
 function describe(thing) {
-    return is_text(thing) ? thing
+    return typeof thing === "string" ? thing
         : "" + (thing && (thing.errMsg || thing.errorMessage || thing.reason || thing.message) || "");
 }
 function value_of(thing) {
     return typeof thing === "function" ? thing() : thing;
-}
-function is_text(value) {
-    return typeof value === "string";
-}
-function is_number(value) {
-    return typeof value === "number";
 }
 function close_code(value) {
     return +value || undefined;
