@@ -8,7 +8,7 @@ import time
 import pytest
 import websockets
 from tests.server.conftest import Run
-from tests.server.raw import CLOSE, PING, TEXT, Closes, client, connect, until
+from tests.server.raw import CLOSE, PATIENCE, PING, TEXT, Closes, client, connect, until
 
 from websocket_heartbeat.errors import ServerClosed
 from websocket_heartbeat.events import Message
@@ -118,6 +118,20 @@ def test_more_clients_than_are_told_in_one_turn_are_all_sent_away(run: Run) -> N
             for ws in clients:
                 await ws.wait_closed()
                 assert ws.close_code == 1012
+
+    run(main())
+
+
+def test_a_client_that_leaves_while_many_are_sent_away_is_not_waited_for(run: Run) -> None:
+    async def main() -> None:
+        async with serve() as server:
+            clients = [await websockets.connect(server.url()) for _ in range(305)]
+            for peer in server.connections[:10]:
+                asyncio.get_running_loop().call_soon(peer.abort)
+            async with asyncio.timeout(PATIENCE):
+                await server.send_away(over=1)
+            for ws in clients:
+                await ws.wait_closed()
 
     run(main())
 

@@ -262,5 +262,4 @@ class Peer:
             if awaitable is not None:
                 self._roster.spawn(self._settle("on_close", awaitable), awaitable)
         self._roster.left(self)
-        if self._gone is not None:
-            self._gone.set_result(None)
+        self.gone().set_result(None)  # also for who asks from now on
