@@ -26,9 +26,12 @@ class Awaits:
         self.is_cancelled = False
 
     def factory(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> "asyncio.Task[Any]":
-        if coroutine.cr_code.co_filename != peers.__file__:
-            coroutine = self.counted(coroutine)
-        return asyncio.Task(coroutine, loop=loop, **options)
+        if coroutine.cr_code.co_filename == peers.__file__:
+            return asyncio.Task(coroutine, loop=loop, **options)
+        task = asyncio.Task(self.counted(coroutine), loop=loop, **options)
+        # A task cancelled before its first step never awaits it, of which Python would warn.
+        task.add_done_callback(lambda _: coroutine.close())
+        return task
 
     def cancel(self) -> None:
         assert self.victim is not None
