@@ -9,7 +9,7 @@ node/scenarios.js does the same to the built JavaScript. A scenario is a dict:
                 task, promise, nothing, error (an object, no task), throw, fail (and a task), ready, dead,
                 late (a promise of a task that is open already)
     throwing    names of hooks that throw
-    closing     names of hooks that close the task
+    acting      what hooks do with the task, by their names: close, reconnect, destroy or send
     steps       ["advance", ms], ["host", what, link (0 for the latest), event], ["user", what, argument];
                 the host may refuse (link, whether its `send` fails), and resolve or reject a promise
 
@@ -170,8 +170,9 @@ class Play:
     def hook(self, name: str) -> Callable[[Any], None]:
         def hook(event: Any) -> None:
             self.note("hook", name, event)
-            if name in self.scenario.get("closing", []):
-                self.task.close()
+            action = self.scenario.get("acting", {}).get(name)
+            if action is not None:
+                self.user(action, "from a hook")
             if name in self.scenario.get("throwing", []):
                 raise RuntimeError("the user's own")
 

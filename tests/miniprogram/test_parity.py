@@ -44,6 +44,7 @@ PAGE_EVENTS: dict[str, list[Any]] = {
     ],
     "Error": [{"type": "error"}],
 }
+ACTS = ["close", "reconnect", "destroy", "send"]
 OPTIONS: list[dict[str, Any]] = [
     {},
     {},
@@ -89,7 +90,7 @@ def random_scenario(random: Random) -> dict[str, Any]:
             "answers": [random.choice(ANSWERS) for _ in range(random.randint(0, 3))],
         },
         "throwing": random.sample(hooks, 2) if random.random() < 0.3 else [],
-        "closing": [random.choice(hooks)] if random.random() < 0.1 else [],
+        "acting": {random.choice(hooks): random.choice(ACTS)} if random.random() < 0.3 else {},
         "steps": steps,
     }
 

@@ -129,7 +129,8 @@ class TaskLink:
                 # Only an open socket hears: if the host's word was missed, this is it.
                 self._opened(None)
             # What the only socket says before it is open, the one before it has said.
-            if self.is_open:
+            # And a hook may have let go of the link meanwhile.
+            if self.is_open and not self.is_over:
                 self.owner.link_heard(self.number, event)
 
     def _closed(self, raw: Any) -> None:

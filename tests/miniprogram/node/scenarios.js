@@ -106,7 +106,8 @@ class Play {
         for (const name of HOOKS) {
             task["on" + spell(name)] = (event) => {
                 this.note("hook", name, event);
-                if ((this.scenario.closing || []).includes(name)) this.task.close();
+                const action = (this.scenario.acting || {})[name];
+                if (action) this.user(action, "from a hook");
                 if ((this.scenario.throwing || []).includes(name)) throw new Error("the user's own");
             };
         }
