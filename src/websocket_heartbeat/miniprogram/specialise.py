@@ -729,7 +729,7 @@ def _closures(node: ast.AST) -> bool:
 
 def _is_own(name: str) -> bool:
     """Whether a function was a method, so that its name is unique."""
-    return re.match(r"[a-z]+[A-Za-z]*_", name) is not None and "_" in name
+    return re.match(r"[a-z][A-Za-z]*_", name) is not None
 
 
 def _returns(body: Sequence[ast.stmt]) -> bool:
