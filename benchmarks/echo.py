@@ -144,7 +144,7 @@ def run(options: Namespace) -> None:
                 "microseconds": report.spread([answer["microseconds"] for answer in rounds]),
                 **{
                     name: median(
-                        theirs["microseconds"] / mine["microseconds"]
+                        mine["rate"] / theirs["rate"]
                         for mine, theirs in zip(rounds, answers.get(other, []), strict=False)
                     )
                     for name, other in (("to_picows", bare), ("to_websockets", "websockets"))
@@ -153,7 +153,7 @@ def run(options: Namespace) -> None:
             }
         )
     report.table(
-        "Echo, 32 bytes of text, one in flight (ratios: CPU time, of the same round, median)",
+        "Echo, 32 bytes of text, one in flight (ratios: round trips/s, of the same round, median)",
         ["contender", "round trips/s", "best", "CPU us", "least", "x picows, same loop", "x websockets"],
         [
             [
