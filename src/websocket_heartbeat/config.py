@@ -76,8 +76,10 @@ def check_url(name: str, url: object, schemes: Collection[str]) -> str:
         raise ValueError(
             f"{name} must begin with {' or '.join(f'{s}://' for s in schemes)}, not {shown_url(url)!r}"
         )
-    if not parts.hostname or port == 0:
+    if not parts.hostname:
         raise ValueError(f"{name} must name a host, not {shown_url(url)!r}")
+    if port == 0:
+        raise ValueError(f"{name} must have a port from 1 to 65535: {shown_url(url)!r}")
     if parts.fragment:
         raise ValueError(f"{name} must have no fragment (#...), which WebSocket forbids: {shown_url(url)!r}")
     if any(ord(c) <= 32 or ord(c) == 127 for c in url):
@@ -260,8 +262,8 @@ class Config:
             raise TypeError(f"ssl must be an ssl.SSLContext or None, not {self.ssl!r}")
         if self.proxy is not None and self.proxy is not True:
             check_url("proxy", self.proxy, ("http", "https", "socks4", "socks5"))
-        if self.retry_if is not None and not callable(self.retry_if):
-            raise TypeError(f"retry_if must be callable or None, not {self.retry_if!r}")
+        if self.retry_if is not None:
+            check_hook("retry_if", self.retry_if)
         if inspect.iscoroutinefunction(self.retry_if):
             raise TypeError(f"retry_if must be a function, not the coroutine function {self.retry_if!r}")
         if self.heartbeat.message is not None and not callable(self.heartbeat.message):

@@ -34,6 +34,10 @@ URL = "ws://example.com/"
 async def a_coroutine_function(*_: object) -> Any: ...
 
 
+def a_generator_function(*_: object) -> Any:
+    yield
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "names"),
     [
@@ -43,7 +47,7 @@ async def a_coroutine_function(*_: object) -> Any: ...
         ({"url": "ws://"}, ValueError, ["url", "host"]),
         ({"url": "ws:///path"}, ValueError, ["url", "host"]),
         ({"url": "ws://example.com/#part"}, ValueError, ["url", "fragment", "example.com"]),
-        ({"url": "ws://example.com:0/"}, ValueError, ["url"]),
+        ({"url": "ws://example.com:0/"}, ValueError, ["url", "port from 1", "example.com"]),
         (
             {"url": "ws://u:p@example.com:70000/?q"},
             ValueError,
@@ -104,6 +108,7 @@ async def a_coroutine_function(*_: object) -> Any: ...
         ({"final_close_codes": ["4001"]}, TypeError, ["final_close_codes", "4001"]),
         ({"retry_if": True}, TypeError, ["retry_if", "True"]),
         ({"retry_if": a_coroutine_function}, TypeError, ["retry_if", "coroutine"]),
+        ({"retry_if": a_generator_function}, TypeError, ["retry_if", "yield"]),
         ({"no_such_option": 1}, TypeError, ["no_such_option"]),
     ],
 )
