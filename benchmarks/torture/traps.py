@@ -157,22 +157,29 @@ async def blocked_loop(client: Client) -> Verdict:
     return Verdict(FAILED if killed == 3 else PARTLY if killed else HANDLED, f"{killed} of 3 killed")
 
 
+@asynccontextmanager
+async def behaving(link: Link) -> AsyncIterator[asyncio.Task[None]]:
+    """Let a client in and answer it beside what the trap does, once it is ready; the value is that task."""
+    await link.read_request()
+    await link.accept()
+    answering = asyncio.create_task(link.behave())
+    try:
+        await link.ready.wait()
+        yield answering
+    finally:
+        answering.cancel()
+
+
 async def slow_consumer(client: Client) -> Verdict:
     async def pour(link: Link) -> None:
-        await link.read_request()
-        await link.accept()
-        reading = asyncio.create_task(link.behave())
-        try:
-            await link.ready.wait()
+        async with behaving(link) as answering:
             if link.number == 1:
                 link.say(f"stall {STALL}")
                 block = link.text("#" + "x" * 1000)
                 for _ in range(8000):
                     link.write(block)
                     await link.writer.drain()
-            await reading
-        finally:
-            reading.cancel()
+            await answering
 
     async with stage(client, pour) as scene:
         await scene.opened()
@@ -191,17 +198,11 @@ async def slow_consumer(client: Client) -> Verdict:
 
 async def data_without_pongs(client: Client) -> Verdict:
     async def talk(link: Link) -> None:
-        await link.read_request()
-        await link.accept()
-        reading = asyncio.create_task(link.behave())
-        try:
-            await link.ready.wait()
+        async with behaving(link):
             link.mute = True
             while True:
                 await asyncio.sleep(1.6)  # a ping is due after 1 s, its answer within another
                 link.say("#data")
-        finally:
-            reading.cancel()
 
     async with stage(client, talk) as scene:
         await scene.opened()
@@ -220,18 +221,12 @@ async def dead_link(client: Client) -> Verdict:
 
 async def talking_peer(client: Client) -> Verdict:
     async def talk(link: Link) -> None:
-        await link.read_request()
-        await link.accept()
-        reading = asyncio.create_task(link.behave())
-        try:
-            await link.ready.wait()
+        async with behaving(link):
             link.mute = True
             while True:
                 link.say("#talk")
                 await link.writer.drain()
                 await asyncio.sleep(0.001)
-        finally:
-            reading.cancel()
 
     async with stage(client, talk) as scene:
         await scene.opened()
@@ -500,19 +495,13 @@ async def leaking_state(client: Client) -> Verdict:
 
 async def lasting_hooks(client: Client) -> Verdict:
     async def greet(link: Link) -> None:
-        await link.read_request()
-        await link.accept()
-        reading = asyncio.create_task(link.behave())
-        try:
-            await link.ready.wait()
+        async with behaving(link) as answering:
             await asyncio.sleep(0.2)
             link.say(f"hello {link.number}")
             await asyncio.sleep(0.3)
             if link.number < 3:
                 link.reset()
-            await reading
-        finally:
-            reading.cancel()
+            await answering
 
     async with stage(client, greet) as scene:
         await scene.opened()
@@ -590,11 +579,7 @@ async def unbounded_queue(client: Client) -> Verdict:
 
     async def pour(link: Link) -> None:
         nonlocal taken
-        await link.read_request()
-        await link.accept()
-        reading = asyncio.create_task(link.behave())
-        try:
-            await link.ready.wait()
+        async with behaving(link) as answering:
             await start.wait()
             if link.number == 1:
                 link.say("stall 60")
@@ -603,9 +588,7 @@ async def unbounded_queue(client: Client) -> Verdict:
                     link.write(block)
                     await link.writer.drain()
                     taken += len(block)
-            await reading
-        finally:
-            reading.cancel()
+            await answering
 
     start = asyncio.Event()
     async with stage(client, pour) as scene:

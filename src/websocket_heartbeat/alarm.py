@@ -1,7 +1,8 @@
 """One timer for all connections of an event loop, however many they are.
 
 A timer of its own for every connection costs a heap entry for every heartbeat and wakes the loop for each one
-alone. Here alarms are rounded up to a raster, so that connections due at about the same time wake together.
+alone. Here alarms are rounded up to a raster, so that connections due at about the same time wake together;
+but for retries, which the core has spread.
 
 The clock of the loop stands still while the machine is suspended, so no alarm would tell of it soon. As there
 is one timer only, it can afford to look every few seconds, and then rings all alarms.

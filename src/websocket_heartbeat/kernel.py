@@ -11,7 +11,6 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
-_IPPROTO_TCP: int = socket.IPPROTO_TCP
 _TCP_INFO = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
 
 TELLS = _TCP_INFO is not None
@@ -58,7 +57,7 @@ def tcp_info(sock: Socket | None) -> TcpInfo | None:
     if _TCP_INFO is None or sock is None:
         return None
     try:
-        raw = sock.getsockopt(_IPPROTO_TCP, _TCP_INFO, _SIZE)
+        raw = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _SIZE)
     except (OSError, ValueError):  # not TCP, or closed
         return None
     if len(raw) < _LAYOUT.size:
@@ -84,7 +83,7 @@ def since_data(sock: Socket | None) -> float | None:
     if _TCP_INFO is None or sock is None:
         return None
     try:
-        raw = sock.getsockopt(_IPPROTO_TCP, _TCP_INFO, _LAST_DATA_RECV.size)
+        raw = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _LAST_DATA_RECV.size)
         milliseconds: int = _LAST_DATA_RECV.unpack(raw)[0]
     except (OSError, ValueError, struct.error):  # not TCP, or closed, or an old kernel
         return None

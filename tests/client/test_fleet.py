@@ -13,16 +13,21 @@ from websocket_heartbeat.engines.memory import MemoryEngine
 from websocket_heartbeat.testing import SimulatedClock
 
 
+def engine_that_notes(attempts: list[float]) -> MemoryEngine:
+    """Return an engine that notes when it is asked for a link."""
+    loop = asyncio.get_running_loop()
+
+    async def answer(request: object) -> None:
+        attempts.append(loop.time())
+
+    return MemoryEngine(answer)
+
+
 def test_first_attempts_and_retries_together_keep_to_the_rate() -> None:
     attempts: list[float] = []
 
     async def main() -> None:
-        loop = asyncio.get_running_loop()
-
-        async def answer(request: object) -> None:
-            attempts.append(loop.time())
-
-        engine = MemoryEngine(answer)
+        engine = engine_that_notes(attempts)
         async with Fleet(open_rate=10) as fleet:
             for _ in range(20):
                 fleet.add(
@@ -93,12 +98,7 @@ def test_a_connection_that_ends_before_its_turn_holds_up_nobody_and_takes_no_tur
     attempts: list[float] = []
 
     async def main() -> None:
-        loop = asyncio.get_running_loop()
-
-        async def answer(request: object) -> None:
-            attempts.append(loop.time())
-
-        engine = MemoryEngine(answer)
+        engine = engine_that_notes(attempts)
         async with Fleet(open_rate=1) as fleet:
             connections = [fleet.add(connect("ws://example.com/", engine=engine)) for _ in range(4)]
             await connections[1].close()
@@ -201,10 +201,7 @@ def test_a_loop_that_was_blocked_lets_no_herd_loose() -> None:
     attempts: list[float] = []
 
     async def main() -> None:
-        async def answer(request: object) -> None:
-            attempts.append(clock.now())
-
-        engine = MemoryEngine(answer)
+        engine = engine_that_notes(attempts)
         async with Fleet(open_rate=10) as fleet:
             for _ in range(100):
                 fleet.add(connect("ws://example.com/", engine=engine))

@@ -450,14 +450,10 @@ def _is_simple(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) or (isinstance(node, ast.Name) and not _is_variable(node.id))
 
 
-class _Into(ast.NodeTransformer):
-    """Puts an expression in the place of calls."""
+class _Within(ast.NodeTransformer):
+    """Knows which functions a node stands in. around: these, the outermost first."""
 
-    def __init__(self, function: ast.FunctionDef, value: ast.expr) -> None:
-        self.function, self.value = function, value
-        self.is_deed = isinstance(function.body[0], ast.Expr)
-        self.parameters = [each.arg for each in function.args.args]
-        self.done = False
+    def __init__(self) -> None:
         self.around: list[ast.AST] = []
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
@@ -465,6 +461,17 @@ class _Into(ast.NodeTransformer):
         self.generic_visit(node)
         self.around.pop()
         return node
+
+
+class _Into(_Within):
+    """Puts an expression in the place of calls."""
+
+    def __init__(self, function: ast.FunctionDef, value: ast.expr) -> None:
+        super().__init__()
+        self.function, self.value = function, value
+        self.is_deed = isinstance(function.body[0], ast.Expr)
+        self.parameters = [each.arg for each in function.args.args]
+        self.done = False
 
     def visit_Expr(self, node: ast.Expr) -> ast.Expr:
         # Nobody wants what it gives, so it may be another thing than nothing.
@@ -516,20 +523,14 @@ class _Into(ast.NodeTransformer):
         return value
 
 
-class _IntoStatement(ast.NodeTransformer):
+class _IntoStatement(_Within):
     """Puts the body of a function in the place of the statement that calls it."""
 
     def __init__(self, function: ast.FunctionDef, call: ast.Call, steady: set[str]) -> None:
+        super().__init__()
         self.function, self.call = function, call
         self.steady = steady
         self.done = False
-        self.around: list[ast.AST] = []
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
-        self.around.append(node)
-        self.generic_visit(node)
-        self.around.pop()
-        return node
 
     def visit_Expr(self, node: ast.Expr) -> ast.stmt | list[ast.stmt]:
         if node.value is not self.call or _returns(self.function.body):
