@@ -176,7 +176,19 @@ def test_fields_that_an_action_does_not_use_are_empty() -> None:
         "delay": 0.0,
         "reason": "",
         "code": None,
+        "event": None,
     }
+
+
+def test_a_host_may_add_words_of_its_own_to_the_actions() -> None:
+    life = Life()
+    life.machine.started(0.0)
+    life.machine.note("Message").event = "hello"
+    words = life.machine.take()
+    assert [(each.kind, each.link, each.event) for each in words[-2:]] == [
+        ("state", 1, None),
+        ("Message", 1, "hello"),
+    ]
 
 
 def test_what_was_taken_is_not_given_again() -> None:

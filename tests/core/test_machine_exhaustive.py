@@ -125,7 +125,7 @@ def essence(referee: Referee) -> tuple[Any, ...]:
                 machine.attempt,
                 ago(machine.opened_at) < SETTINGS.stable_after and ago(machine.opened_at),
                 ago(liveness.heard_at),
-                liveness.unanswered
+                machine.state == core.PROBING
                 and (ago(liveness.pinged_at), ago(liveness.patient_from), liveness.patience),
                 machine.state == core.PROBING and machine.graced,
                 machine.paused,

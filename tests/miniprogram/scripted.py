@@ -9,7 +9,7 @@ node/scenarios.js does the same to the built JavaScript. A scenario is a dict:
                 task, promise, nothing, error (an object, no task), throw, fail (and a task), ready, dead,
                 late (a promise of a task that is open already)
     throwing    names of hooks that throw
-    acting      what hooks do with the task, by their names: close, reconnect, destroy or send
+    acting      what hooks do with the task, by their names: close, reconnect, destroy, send or forbid
     steps       ["advance", ms], ["host", what, link (0 for the latest), event], ["user", what, argument];
                 the host may refuse (link, whether its `send` fails), and resolve or reject a promise
 
@@ -17,6 +17,7 @@ The log has every call that the host gets and everything that the user is told, 
 """
 
 import base64
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,7 @@ from websocket_heartbeat.miniprogram.web_socket import BrowserTask
 
 URL = "wss://example.com/"
 HOOKS = ("Open", "Message", "Close", "Error", "Reconnect", "State", "GiveUp")
+reported_to = logging.getLogger("websocket_heartbeat.miniprogram")
 SIGNALS = ("AppShow", "AppHide", "NetworkStatusChange")
 
 
@@ -124,6 +126,17 @@ class Promise:
             callback(value)
 
 
+class Reports(logging.Handler):
+    """Notes in a play's log that the user was shown an error of the user's own code."""
+
+    def __init__(self, play: "Play") -> None:
+        super().__init__()
+        self.play = play
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.play.note("reported")
+
+
 class Play:
     """One scenario being played."""
 
@@ -145,22 +158,30 @@ class Play:
         self.log.append([self.clock.time, *(to_wire(word) for word in words)])
 
     def run(self) -> list[list[Any]]:
+        reports = Reports(self)
+        reported_to.addHandler(reports)
+        try:
+            self.play()
+        finally:
+            reported_to.removeHandler(reports)
+        return self.log
+
+    def play(self) -> None:
         options = from_wire(self.scenario.get("options", {}))
         try:
             if self.scenario.get("target") == "browser":
                 task: Any = BrowserTask(self.clock, self.page(), Record(url=URL, **options))
                 self.hook_up(task, str.lower)
-                task.begin(None)
+                task.begin(lambda ready: None)
             else:
                 params = {"url": URL}
                 given = Record(miniprogram=self.make_host(), connectSocketParams=params, **options)
                 MiniProgramTask(self.clock, given).begin(lambda task: self.hook_up(task, str))
         except ValueError as error:
             self.note("rejected", str(error))
-            return self.log
+            return
         for step in self.scenario["steps"]:
             self.step(*step)
-        return self.log
 
     def hook_up(self, task: Any, spell: Callable[[str], str]) -> None:
         self.task = task
@@ -225,6 +246,8 @@ class Play:
             self.note("sent", self.task.send(message))
         elif what == "close":
             self.task.close()
+        elif what == "forbid":
+            self.task.forbidReconnect = True
         else:
             getattr(self.task, what)()
         self.note("state", self.task.state, self.task.repeat, self.task.forbidReconnect)

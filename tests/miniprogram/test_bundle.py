@@ -15,8 +15,8 @@ from websocket_heartbeat.miniprogram.bundle import CORE, build, compile_modules,
 EVERYWHERE = {"Date", "Error", "Math", "Object", "String", "Uint8Array", "isNaN", "undefined"}
 TIMERS = {"clearTimeout", "setTimeout"}
 
-LARGEST: dict[bundle.Target, tuple[int, int]] = {"miniprogram": (8_720, 3_880), "browser": (7_350, 3_290)}
-"""Bytes of the minified files, as they are and zipped: what is added shall be noticed."""
+LARGEST: dict[bundle.Target, tuple[int, int]] = {"miniprogram": (9_000, 3_500), "browser": (7_000, 3_050)}
+"""Bytes of the minified files, as they are and zipped."""
 
 
 @pytest.fixture(scope="module")

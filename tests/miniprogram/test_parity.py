@@ -44,7 +44,7 @@ PAGE_EVENTS: dict[str, list[Any]] = {
     ],
     "Error": [{"type": "error"}],
 }
-ACTS = ["close", "reconnect", "destroy", "send"]
+ACTS = ["close", "reconnect", "destroy", "send", "forbid"]
 OPTIONS: list[dict[str, Any]] = [
     {},
     {},
@@ -109,8 +109,10 @@ def test_the_scenarios_go_the_same_way_in_python_and_in_javascript(
             scenarios.append(scenario)
     assert len(names) > 30
     for name, scenario in zip(names, scenarios, strict=True):
-        told = [line[2] for line in play(scenario) if line[1] == "hook" and line[2] != "State"]
+        log = play(scenario)
+        told = [line[2] for line in log if line[1] == "hook" and line[2] != "State"]
         assert told == scenario["hooks"], name
+        assert "throwing" in scenario or "reported" not in [line[1] for line in log], name
     compare(run, built, tmp_path, scenarios, names)
 
 

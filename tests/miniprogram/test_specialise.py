@@ -11,6 +11,7 @@ from websocket_heartbeat.miniprogram.bundle import build
 from websocket_heartbeat.miniprogram.language import Record
 from websocket_heartbeat.miniprogram.options import settings_of
 from websocket_heartbeat.miniprogram.specialise import specialise
+from websocket_heartbeat.miniprogram.undefined import leave_undefined
 
 
 def special(source: str) -> str:
@@ -125,6 +126,46 @@ def main_init():
     note(Machine_sum)
     Machine_sum = 3
 """,
+    "a function that only calls another, and one that gives what another gives": """
+def main_init():
+    machine_stop(1)
+    machine_stop(2)
+    note(machine_next())
+    note(machine_next())
+    machine_halt(3)
+def machine_stop(number):
+    machine_halt(number)
+def machine_halt(number):
+    Machine_halted = number
+    note(Machine_halted)
+def machine_next():
+    return machine_one()
+def machine_one():
+    note(1)
+    return 2
+""",
+    "a variable that is always given, and changed before it is read": """
+def main_init():
+    Machine_link = 1
+    machine_lost(Machine_link)
+    machine_lost(Machine_link)
+def machine_lost(link):
+    Machine_link = Machine_link + 1
+    if link != Machine_link:
+        note(link)
+""",
+    "conditions within conditions": """
+def main_init():
+    for one in [1, 2]:
+        for other in [1, 2]:
+            machine_check(one, other)
+            machine_check(other, one)
+def machine_check(one, other):
+    if not (one != other or (one == 1 and not other == 2)):
+        note(one)
+    if not (one == 1 and other != 2):
+        note(other)
+""",
     "a deed whose value nobody reads": """
 def main_init():
     unread = note(1)
@@ -154,6 +195,62 @@ def link_new(number):
     return link_tell
 """
     assert run(special(source)) == run(source) == [1, 2]
+
+
+def test_a_variable_that_is_always_given_is_read_where_it_is() -> None:
+    source = """
+def main_init():
+    Machine_link = note(1)
+    machine_heard(Machine_link)
+    machine_heard(Machine_link)
+def machine_heard(link):
+    if link != Machine_link:
+        note('never')
+    else:
+        note('heard')
+"""
+    assert "never" not in special(source)
+    assert run(special(source)) == run(source) == [1, "heard", "heard"]
+
+
+def test_what_is_nothing_or_false_at_first_is_left_to_javascript() -> None:
+    source = """
+def main_init(given):
+    Main_host = given
+    Main_timer = None
+    Main_is_busy = False
+    Main_queue = []
+    Main_count = 0
+    this_task.onOpen = None
+    this_task.socketTask = None
+    main_settle(1, None)
+    main_settle(None, 2)
+def link_new():
+    Link_native = None
+    Link_limit = 5
+    this_link.link_is_over = False
+    return this_link
+def main_settle(number, event):
+    Main_timer = None
+    note(None)
+"""
+    left = """
+Main_queue = []
+Main_count = 0
+def main_init(given):
+    Main_host = given
+    this_task.socketTask = None
+    main_settle(1)
+    main_settle(None, 2)
+def link_new():
+    Link_limit = 5
+    return this_link
+def main_settle(number, event):
+    Main_timer = None
+    note(None)
+"""
+    program = leave_undefined(ast.parse(source), ["main_init"])
+    assert ast.unparse(program) == ast.unparse(ast.parse(left))
 
 
 @pytest.mark.parametrize("minify", [False, True])

@@ -45,20 +45,19 @@ def delay(settings: Settings, attempt: int, phase: float, hint: float, strain: f
     width = settings.initial
     count = 1
     # A loop, not a power: the same bits in every language.
-    while count < attempt and (before < settings.maximum or width < settings.maximum):
+    while count < attempt and before < settings.maximum:
         before = width
         if count > settings.hold:
             if width < knee:
                 width = min(width * 1.5, knee)
             else:
                 width = width * 1.005
-            width = min(width, settings.maximum)
         count = count + 1
     before = min(before * strain, settings.maximum)
     width = min(width * strain, settings.maximum)
     if hint > 0:
         return min(hint, LONGEST_HINT) + phase * width
     if anew:
-        return phase * width
+        before = 0.0
     # From our place in the window before to our place in this one.
     return (1 - phase) * before + phase * width

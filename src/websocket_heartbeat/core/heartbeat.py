@@ -4,7 +4,7 @@ from websocket_heartbeat.core.settings import Settings
 
 
 class Liveness:
-    """What is known of one link: when it was last heard, and whether a ping is unanswered.
+    """What is known of one link: when it was last heard and pinged, and how long it may keep us waiting.
 
     Any inbound byte is proof of life, whether it answers the ping or not.
     """
@@ -12,7 +12,6 @@ class Liveness:
     def __init__(self, settings: Settings, now: float) -> None:
         self.interval = settings.interval
         self.heard_at = now
-        self.unanswered = False
         self.pinged_at = now
         self.patient_from = now
         self.patience = settings.timeout
@@ -27,7 +26,6 @@ class Liveness:
 
     def pinged(self, now: float) -> None:
         """A ping left at `now`: what arrives from then on answers it."""
-        self.unanswered = True
         self.pinged_at = now
 
     def be_patient(self, now: float, patience: float) -> None:
@@ -35,11 +33,7 @@ class Liveness:
         self.patient_from = now
         self.patience = patience
 
-    def heard(self, at: float) -> bool:
-        """Take proof of life from the time `at`; the latest counts. Return whether it answers the ping."""
+    def heard(self, at: float) -> None:
+        """Take proof of life from the time `at`; the latest counts."""
         if at > self.heard_at:
             self.heard_at = at
-        if self.unanswered and at >= self.pinged_at:
-            self.unanswered = False
-            return True
-        return False

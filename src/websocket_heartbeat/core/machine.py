@@ -58,7 +58,7 @@ Transitions (docs/state-diagram.md is generated from this table, and a test hold
     closing     woke            closed      close_timeout is over: abandon the link
 """
 
-from typing import Callable, Final
+from typing import Any, Callable, Final
 
 from websocket_heartbeat.core.backoff import delay
 from websocket_heartbeat.core.heartbeat import Liveness
@@ -113,6 +113,7 @@ class Action:
     state: NOTIFY_STATE: the state entered.
     attempt, delay: NOTIFY_RETRY: which retry it will be, and the seconds until then.
     reason, code: why, and the close code if there was one.
+    event: the host's own: what led to the action.
     """
 
     def __init__(self, kind: str, link: int) -> None:
@@ -123,6 +124,7 @@ class Action:
         self.delay = 0.0
         self.reason = ""
         self.code: int | None = None
+        self.event: Any = None
 
 
 class Machine:
@@ -177,13 +179,14 @@ class Machine:
         self.paused = False
         self.liveness = Liveness(self.settings, now)
         self._enter(OPEN, self.liveness.ping_due())
-        self._emit(NOTIFY_OPENED)
+        self.note(NOTIFY_OPENED)
 
     def heard(self, at: float, link: int) -> None:
         """Proof of life arrived on `link` at the time `at`, which may lie in the past."""
         if link != self.link or (self.state != OPEN and self.state != PROBING):
             return
-        if self.liveness.heard(at):
+        self.liveness.heard(at)
+        if self.state == PROBING and at >= self.liveness.pinged_at:
             self._enter(OPEN, self.liveness.ping_due())
 
     def unacknowledged(self, now: float, link: int, timeouts: int, again: float) -> None:
@@ -313,7 +316,7 @@ class Machine:
     def stopped(self, now: float) -> None:
         """The user has done with the connection: close it for good."""
         if self.state == OPEN or self.state == PROBING:
-            self._emit(CLOSE_LINK)
+            self.note(CLOSE_LINK)
             self._enter(CLOSING, now + self.settings.close_timeout)
         elif self.state == CONNECTING:
             self._abandon()
@@ -335,7 +338,7 @@ class Machine:
     # Decisions
 
     def _probe(self, now: float, patience: float) -> None:
-        self._emit(PING_LINK)
+        self.note(PING_LINK)
         self.liveness.pinged(now)
         self._await_life(now, patience)
 
@@ -361,9 +364,7 @@ class Machine:
             self._notify_closed(now, reason, code)
         limit = self.settings.max_attempts
         if is_final or (limit is not None and self.attempt >= limit):
-            action = self._emit(NOTIFY_FAILED)
-            action.reason = reason
-            action.code = code
+            self._explain(NOTIFY_FAILED, reason, code)
             self._enter(FAILED, None)
             return
         self._count_attempt()
@@ -383,10 +384,9 @@ class Machine:
             self.strain = 1.0
 
     def _announce_retry(self, reason: str, wait: float) -> None:
-        action = self._emit(NOTIFY_RETRY)
+        action = self._explain(NOTIFY_RETRY, reason, None)
         action.attempt = self.attempt
         action.delay = wait
-        action.reason = reason
 
     def _hasten(self, now: float) -> None:
         """Retry at once; but a server that asked to wait is not asked earlier than announced."""
@@ -398,17 +398,15 @@ class Machine:
     def _open_next(self, now: float) -> None:
         self.link = self.link + 1
         self.graced = False
-        self._emit(OPEN_LINK)
+        self.note(OPEN_LINK)
         self._enter(CONNECTING, now + self.settings.open_timeout)
 
     def _abandon(self) -> None:
-        self._emit(ABANDON_LINK)
+        self.note(ABANDON_LINK)
 
     def _notify_closed(self, now: float, reason: str, code: int | None) -> None:
         """Tell the user that the open link is gone; the next retry is the first if it was stable."""
-        action = self._emit(NOTIFY_CLOSED)
-        action.reason = reason
-        action.code = code
+        self._explain(NOTIFY_CLOSED, reason, code)
         if now - self.opened_at >= self.settings.stable_after:
             self.attempt = 0
 
@@ -416,9 +414,16 @@ class Machine:
         self.deadline = deadline
         if state != self.state:
             self.state = state
-            self._emit(NOTIFY_STATE).state = state
+            self.note(NOTIFY_STATE).state = state
 
-    def _emit(self, kind: str) -> Action:
+    def _explain(self, kind: str, reason: str, code: int | None) -> Action:
+        action = self.note(kind)
+        action.reason = reason
+        action.code = code
+        return action
+
+    def note(self, kind: str) -> Action:
+        """Add an action to those that `take` returns; a host may add words of its own for its user."""
         action = Action(kind, self.link)
         self.actions.append(action)
         return action

@@ -8,6 +8,7 @@ nothing but our own code: what PScript would add of its library is spelt otherwi
 import ast
 import functools
 import importlib.util
+import json
 import re
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -15,9 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from websocket_heartbeat.miniprogram.flatten import RECORDS, declare, flatten, function_name, member_name
+from websocket_heartbeat.miniprogram.names import Script
 from websocket_heartbeat.miniprogram.portability import Module, check
 from websocket_heartbeat.miniprogram.shrink import minified, shorten
 from websocket_heartbeat.miniprogram.specialise import specialise
+from websocket_heartbeat.miniprogram.undefined import leave_undefined
 
 if TYPE_CHECKING:
     from pscript import Parser
@@ -83,6 +86,9 @@ _NATIVE_METHODS: Final = {"append": "push", "lower": "toLowerCase"}
 
 METHOD: Final = r"^{0}\.prototype\.{1} = function (\(.*\) \{{\n(?:.*\n)*?\}});\n"
 """The pattern of a method, by its class and its name; its group is what comes after `function`."""
+
+_PARENTHESES: Final = re.compile(r"if \(\((.*)\)\) \{(?=\n)")
+"""Two where one would do: of them the minifier makes nothing."""
 
 _RETURN_NOTHING: Final = re.compile(r"^ *return null;\n(?= *\}(;|\)\.bind))", re.M)
 """At the end of a function that returns nothing: `is None` holds for undefined, too."""
@@ -156,10 +162,23 @@ def build(format: Format = "cjs", target: Target = "miniprogram", minify: bool =
     export = EXPORTS[target]
     code = _body(target)
     if minify:
-        kinds = sorted({*RECORDS, _CLOSURES[target][1]})
-        code = minified(shorten(code, [member_name(kind, "") for kind in kinds])) + "\n"
+        script, names = Script(unnamed(target)), chosen_names(target)
+        # The names were found for this very script. For another one, the minifier's are good enough.
+        code = (script.renamed(names) if script.fits(names) else script.text) + "\n"
     header = f"/*! websocket-heartbeat {version('websocket-heartbeat')} | MIT License */\n"
     return header + code + _FOOTERS[format].replace("NAME", export)
+
+
+def chosen_names(target: Target) -> list[str]:
+    """The names that tools/names.py has found for the variables of a target's code."""
+    found: dict[Target, str] = json.loads(_script("names.json"))
+    return found[target].split()
+
+
+def unnamed(target: Target) -> str:
+    """A target's code, minified, with names for its variables as the minifier gives them."""
+    kinds = sorted({*RECORDS, _CLOSURES[target][1]})
+    return minified(shorten(_body(target), [member_name(kind, "") for kind in kinds]))
 
 
 @functools.cache
@@ -172,13 +191,15 @@ def _body(target: Target) -> str:
         raise NotPortable(problems)
     task, link = _CLOSURES[target]
     program = flatten(modules, DECLARED, task, link)
-    program = specialise(program, [function_name(task, "__init__"), function_name(task, "begin")])
-    parts = [_translated(declare(program, link)), *(_script(name) for name in _SCRIPTS[target])]
-    return _script(target).replace("CONNECTION;", "\n".join(part.strip() for part in parts))
+    roots = [function_name(task, "__init__"), function_name(task, "begin")]
+    program = specialise(program, roots)
+    program = leave_undefined(program, roots)
+    parts = [_translated(declare(program, link)), *(_script(f"{name}.js") for name in _SCRIPTS[target])]
+    return _script(f"{target}.js").replace("CONNECTION;", "\n".join(part.strip() for part in parts))
 
 
-def _script(name: str) -> str:
-    return (Path(__file__).parent / "javascript" / f"{name}.js").read_text(encoding="utf-8")
+def _script(file: str) -> str:
+    return (Path(__file__).parent / "javascript" / file).read_text(encoding="utf-8")
 
 
 def _translated(program: ast.Module) -> str:
@@ -188,6 +209,7 @@ def _translated(program: ast.Module) -> str:
     script = script.replace("_pyfunc_op_error('ValueError', ", "new Error(").replace(
         "_pyfunc_str(", "String("
     )
+    script = _PARENTHESES.sub(r"if (\1) {", script)
     for name, kind in _TYPES.items():
         script = re.sub(rf"\b{name}\(([^()]*)\)", rf'(typeof \1 === "{kind}")', script)
     for name, native in _NATIVE.items():
@@ -289,6 +311,8 @@ class _Strip(ast.NodeTransformer):
                 return ast.Call(ast.Attribute(method.value, "shift", ast.Load()), [], [])
             case ast.Call(ast.Attribute(attr="append" | "lower") as method):
                 method.attr = _NATIVE_METHODS[method.attr]
+            case ast.Call(ast.Name("close_code"), [code]):
+                return ast.BoolOp(ast.Or(), [ast.UnaryOp(ast.UAdd(), code), ast.Name("undefined")])
             case ast.Call(ast.Name("invoke"), [thing, name, argument]):
                 return ast.Call(ast.Subscript(thing, name, ast.Load()), [argument], [])
         if (

@@ -23,7 +23,7 @@ from websocket_heartbeat.core.machine import (
     Machine,
 )
 from websocket_heartbeat.miniprogram.clock import Clock
-from websocket_heartbeat.miniprogram.language import read, record, report, tell, value_of
+from websocket_heartbeat.miniprogram.language import record, report, tell, value_of
 from websocket_heartbeat.miniprogram.options import settings_of
 
 LONGEST_TIMER: Final = 2000000000.0
@@ -34,19 +34,12 @@ ERROR: Final = "Error"
 MESSAGE: Final = "Message"
 
 
-class Step:
-    """One action of the core, or one word for the user, with the host's event that led to it."""
-
-    def __init__(self, action: Action, event: Any) -> None:
-        self.action = action
-        self.event: Any = event
-
-
 class Driver:
     """What the user holds: one connection over many links. A subclass knows the kind of host.
 
     opts: the options, defaults included. repeat: retries since the connection was last stable.
-    forbidReconnect: whether `close` was called. state: a state of the core.
+    forbidReconnect: whether `close` was called; set it, and no retry follows when the link is lost. state: a
+    state of the core.
     """
 
     def __init__(self, clock: Clock, opts: dict[str, Any]) -> None:
@@ -63,8 +56,8 @@ class Driver:
         self.queue: list[dict[str, Any]] = []
         self.timer: Any = None
         self.fires_at = 0.0
-        self.steps: list[Step] = []
-        self.held: list[Step] = []
+        self.steps: list[Action] = []
+        self.held: list[Action] = []
         self.is_held = True
         self.is_busy = False
         self.is_destroyed = False
@@ -107,12 +100,7 @@ class Driver:
         constructor. Two timers later they are set.
         """
 
-        def on_ready() -> None:
-            if callable(ready):
-                ready(self)
-            self.clock.start_timer(lambda: self._wait_once_more(), 0)
-
-        self.on_ready = on_ready
+        self.on_ready = ready
         self.start()
 
     def _wait_once_more(self) -> None:
@@ -127,10 +115,7 @@ class Driver:
     def release(self) -> None:
         """Call the user's hooks from now on, also for what happened before the user could set them."""
         self.is_held = False
-        while len(self.steps) > 0:
-            self.held.append(self.steps.pop(0))
         self.steps = self.held
-        self.held = []
         self._settle(None)
 
     def stop(self, params: Any) -> None:
@@ -157,8 +142,8 @@ class Driver:
 
     # What a kind of host knows
 
-    def dial(self, number: int) -> Any:
-        """Make link `number`; its `open` begins the attempt."""
+    def dial(self) -> Any:
+        """Make the next link; its `open` begins the attempt."""
         raise NotImplementedError("dial")
 
     def hook(self, name: str, event: Any) -> None:
@@ -173,39 +158,44 @@ class Driver:
         """Stop listening to the host."""
         raise NotImplementedError("unwatch")
 
-    # What links and the host report
+    # What the link and the host report. Once dropped or lost, a link reports nothing more.
 
-    def link_opened(self, number: int, event: Any) -> None:
+    def link_opened(self, event: Any) -> None:
         """The link is open."""
-        self.machine.opened(self.clock.now(), number)
+        self.machine.opened(self.clock.now(), self.machine.link)
         self._settle(event)
 
-    def link_heard(self, number: int, event: Any) -> None:
+    def link_heard(self, event: Any) -> None:
         """A message came."""
-        self.machine.heard(self.clock.now(), number)
-        self._add(MESSAGE, event)
-        self._settle(None)
+        self.machine.heard(self.clock.now(), self.machine.link)
+        self.machine.note(MESSAGE)
+        self._settle(event)
 
     def link_erred(self, event: Any) -> None:
-        """The host called something an error, or an attempt has failed."""
+        """The host called something an error."""
         self.be_ready()
-        self._add(ERROR, event)
-        self._settle(None)
+        self.machine.note(ERROR)
+        self._settle(event)
 
     def be_ready(self) -> None:
         """There is something to hand to the user."""
-        on_ready = self.on_ready
-        if on_ready is not None:
+        ready = self.on_ready
+        if ready is not None:
             self.on_ready = None
-            on_ready()
+            ready(self)
+            self.clock.start_timer(lambda: self._wait_once_more(), 0)
 
-    def link_lost(self, number: int, event: Any, reason: str) -> None:
-        """The link, or the attempt, is gone."""
+    def link_lost(self, event: dict[str, Any], reason: str, is_error: bool) -> None:
+        """The link, or the attempt, is gone; an error is told as such before."""
+        if is_error:
+            event["errMsg"] = reason
+            self.be_ready()
+            self.machine.note(ERROR)
         if self.machine.is_hidden and self.machine.state == CONNECTING:
             # A host refuses in the background; it would refuse retries too, until the program is shown.
             self.is_interrupted = True
             self.machine.went_offline(self.clock.now())
-        self.machine.lost(self.clock.now(), number, reason, read(event, "code"), 0.0, False)
+        self.machine.lost(self.clock.now(), self.machine.link, reason, event["code"], 0.0, False)
         self._settle(event)
 
     def hidden(self) -> None:
@@ -238,7 +228,9 @@ class Driver:
         self.repeat = self.machine.attempt
         actions = self.machine.take()
         while len(actions) > 0:
-            self.steps.append(Step(actions.pop(0), event))
+            action: Action = actions.pop(0)
+            action.event = event
+            self.steps.append(action)
         if self.is_busy:
             return
         self.is_busy = True
@@ -247,35 +239,33 @@ class Driver:
         self.is_busy = False
         self._arm()
 
-    def _add(self, kind: str, event: Any) -> None:
-        self.steps.append(Step(Action(kind, self.machine.link), event))
-
-    def _perform(self, step: Step) -> None:
-        action = step.action
+    def _perform(self, action: Action) -> None:
         kind = action.kind
         if kind == OPEN_LINK:
             # Unless a hook has closed the connection since.
             if self.machine.state == CONNECTING:
-                self.link = self.dial(action.link)
+                self.link = self.dial()
                 self.link.open()
         elif kind == PING_LINK:
             self._ping()
         elif kind == CLOSE_LINK:
-            self.link.close(step.event)
+            self.link.close(action.event)
         elif kind == ABANDON_LINK:
             self.link.drop()
+            # It may have been the first attempt, and have taken too long.
+            self.be_ready()
         elif self.is_held:
-            self.held.append(step)
+            self.held.append(action)
         else:
-            self._notify(action, step.event)
+            self._notify(kind, action)
         # Unless a hook has opened the connection again.
         if kind == NOTIFY_STATE and self._is_over():
             self.unwatch()
             while len(self.queue) > 0:
                 self._answer(self.queue.pop(0), "fail", "send:fail " + self.machine.state)
 
-    def _notify(self, action: Action, given: Any) -> None:
-        kind = action.kind
+    def _notify(self, kind: str, action: Action) -> None:
+        given = action.event
         if kind == MESSAGE or kind == ERROR:
             self.hook(kind, given)
         elif kind == NOTIFY_STATE:
@@ -289,11 +279,17 @@ class Driver:
             event = record(given if kind == NOTIFY_CLOSED else None)
             event["reason"] = action.reason
             event["code"] = action.code
+            if action.reason == OPEN_TIMEOUT:
+                # Hosts tell of an error for every other attempt that fails.
+                event["errMsg"] = OPEN_TIMEOUT
+                self.hook(ERROR, event)
             if kind == NOTIFY_CLOSED:
                 self.hook("Close", event)
             elif kind == NOTIFY_RETRY:
-                # Unless the user has closed meanwhile, in onClose perhaps.
-                if not self.forbidReconnect:
+                if self.forbidReconnect:
+                    # The user has closed meanwhile, in onClose perhaps, or has only set this.
+                    self.stop(None)
+                else:
                     event["attempt"] = action.attempt
                     event["delay"] = action.delay * 1000
                     self.hook("Reconnect", event)
@@ -308,42 +304,34 @@ class Driver:
         self.clock.stop_timer(self.timer)
         self.timer = None
         if deadline is not None:
-            now = self.clock.now()
-            wait = min(max((deadline - now) * 1000, 0), LONGEST_TIMER)
-            self.fires_at = now + wait / 1000
+            self.fires_at = deadline
+            wait = min((deadline - self.clock.now()) * 1000, LONGEST_TIMER)
             self.timer = self.clock.start_timer(lambda: self._woke(), wait)
 
     def _woke(self) -> None:
         self.timer = None
-        was_connecting = self.machine.state == CONNECTING
         self.machine.woke(self.clock.now())
-        if was_connecting and self.machine.state != CONNECTING:
-            event = record(None)
-            event["errMsg"] = OPEN_TIMEOUT
-            self.link_erred(event)
         self._settle(None)
 
     def _end_closing(self) -> None:
         """Do not wait for the host's word that the link has closed."""
         if self.machine.state == CLOSING:
             self.link.drop()
-            self.machine.lost(self.clock.now(), self.machine.link, STOPPED, None, 0.0, False)
-            self._settle(None)
+            self.link_lost(record(None), STOPPED, False)
 
     def _ping(self) -> None:
         """Send a ping; if that fails it is no verdict, for the link may still be heard."""
-        self.ping_failed = True
+        self.ping_failed = False
         message = record(None)
         message["fail"] = lambda error: self._ping_refused()
         try:
             message["data"] = value_of(self.opts["pingMsg"])
+            sent: bool = self.link.send(message)
+            if not sent:
+                self._ping_refused()
         except Exception as error:
+            self._ping_refused()
             report(error)
-            return
-        self.ping_failed = False
-        sent: bool = self.link.send(message)
-        if not sent:
-            self.ping_failed = True
 
     def _ping_refused(self) -> None:
         self.ping_failed = True

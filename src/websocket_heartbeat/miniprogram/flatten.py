@@ -14,7 +14,7 @@ from typing import Final
 
 from websocket_heartbeat.miniprogram.portability import Module
 
-RECORDS: Final = frozenset({"Action", "Step"})
+RECORDS: Final = frozenset({"Action"})
 """Classes that only carry values: there are many objects of each."""
 
 KINDS: Final = r"NOTIFY_|\w+_LINK$"
@@ -266,12 +266,14 @@ class _Flat(ast.NodeTransformer):
         return node
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt | None:
+        if isinstance(node.target, ast.Name):
+            self.known[node.target.id] = self.program.kind(node.annotation)
         return None if node.value is None else self.visit_Assign(ast.Assign([node.target], node.value))
 
     def visit_Assign(self, node: ast.Assign) -> ast.stmt | None:
         kind = self.kind(node.value)
         if isinstance(node.targets[0], ast.Name):
-            self.known[node.targets[0].id] = kind
+            self.known.setdefault(node.targets[0].id, kind)
             if self.program.is_single(kind) and not isinstance(node.value, ast.Call):
                 return None
         if isinstance(node.targets[0], ast.Attribute) and self.program.is_single(kind):

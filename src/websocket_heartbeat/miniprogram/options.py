@@ -18,13 +18,10 @@ def settings_of(opts: dict[str, Any]) -> Settings:
     Raises:
         ValueError: an option is wrong; the text names it.
     """
-    _number(opts, "sendQueue", 256, 0)
+    _check(opts, "sendQueue", 256, 0)
     if opts["pingMsg"] is None:
         opts["pingMsg"] = "heartbeat"
-    if opts["repeatLimit"] is None:
-        opts["repeatLimit"] = None
-    else:
-        _number(opts, "repeatLimit", 0, 0)
+    _check(opts, "repeatLimit", None, 0)
     initial = _seconds(opts, "reconnectTimeout", 2000, 1)
     return Settings(
         _seconds(opts, "pingTimeout", 15000, 1),
@@ -40,14 +37,16 @@ def settings_of(opts: dict[str, Any]) -> Settings:
 
 
 def _seconds(opts: dict[str, Any], name: str, default_value: int, least: int) -> float:
-    return _number(opts, name, default_value, least) / 1000
-
-
-def _number(opts: dict[str, Any], name: str, default_value: int, least: int) -> float:
     """The option; more than the core's longest time, Infinity for instance, is its longest time."""
+    _check(opts, name, default_value, least)
+    value: float = opts[name]
+    return min(value / 1000, LONGEST)
+
+
+def _check(opts: dict[str, Any], name: str, default_value: int | None, least: int) -> None:
     if opts[name] is None:
         opts[name] = default_value
+        return
     value: float = opts[name]
     if not (is_number(value) and value >= least):
         raise ValueError(name + " must be a number, at least " + str(least))
-    return min(value, LONGEST * 1000)

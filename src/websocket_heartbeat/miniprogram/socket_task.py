@@ -23,9 +23,8 @@ class TaskLink:
     is_over: what the host says about this link counts no more.
     """
 
-    def __init__(self, owner: Any, number: int) -> None:
+    def __init__(self, owner: Any) -> None:
         self.owner: Any = owner
-        self.number = number
         self.native: Any = None
         self.is_open = False
         self.is_over = False
@@ -42,14 +41,8 @@ class TaskLink:
         try:
             params: dict[str, Any] = self.owner.params()
             given = record(params)
-
-            def refused(result: Any) -> None:
-                if not self.is_open:
-                    self._failed(result)
-                tell(given, "fail", result)
-
             # uni-app returns a task only to those who pass a callback.
-            params["fail"] = refused
+            params["fail"] = lambda result: self._refused(given, result)
             if callable(read(host, "offSocketOpen")):
                 # Perhaps this host has one socket only, whose events may come before the call returns.
                 self.is_single = True
@@ -57,6 +50,11 @@ class TaskLink:
             self._returned(host.connectSocket(params))
         except Exception as error:
             self._failed(error)
+
+    def _refused(self, given: dict[str, Any], result: Any) -> None:
+        if not self.is_open:
+            self._failed(result)
+        tell(given, "fail", result)
 
     def send(self, message: dict[str, Any]) -> bool:
         """Hand a message to the host; return False if the host threw."""
@@ -120,7 +118,7 @@ class TaskLink:
     def _opened(self, raw: Any) -> None:
         if not (self.is_over or self.is_open):
             self.is_open = True
-            self.owner.link_opened(self.number, self._event(raw))
+            self.owner.link_opened(self._event(raw))
 
     def _heard(self, raw: Any) -> None:
         if not self.is_over:
@@ -131,7 +129,7 @@ class TaskLink:
             # What the only socket says before it is open, the one before it has said.
             # And a hook may have let go of the link meanwhile.
             if self.is_open and not self.is_over:
-                self.owner.link_heard(self.number, event)
+                self.owner.link_heard(event)
 
     def _closed(self, raw: Any) -> None:
         if self.is_over:
@@ -145,23 +143,18 @@ class TaskLink:
         if not is_text(event["reason"]):
             event["reason"] = describe(raw)
         self._end()
-        if not self.is_open:
-            event["errMsg"] = event["reason"]
-            self.owner.link_erred(event)
-        self.owner.link_lost(self.number, event, event["reason"])
+        self.owner.link_lost(event, event["reason"], not self.is_open)
 
     def _failed(self, raw: Any) -> None:
         """The host reports an error, refuses, rejects, throws, or returns what is no socket."""
         if self.is_over:
             return
         event = self._event(raw)
-        event["errMsg"] = describe(raw)
         self._end()
         if self.is_open or not self.is_single or self.owner.close_owed_until != 0:
             # Otherwise the host's only socket is somebody else's.
             self.close(None)
-        self.owner.link_erred(event)
-        self.owner.link_lost(self.number, event, event["errMsg"])
+        self.owner.link_lost(event, describe(raw), True)
 
     def _event(self, raw: Any) -> dict[str, Any]:
         """The host's event in the one shape that all hosts share, beside itself."""

@@ -170,12 +170,19 @@ def _known_arguments(program: ast.Module, roots: Sequence[str]) -> None:
             body = ast.Module(function.body, [])
             same = len({ast.dump(value) for value in given}) == 1
             is_constant = isinstance(given[0], ast.Constant) or ast.unparse(given[0]) in constants
+            is_variable = (
+                isinstance(given[0], ast.Name)
+                and _is_variable(given[0].id)
+                and (start := _first_part(body.body[0]))
+                and _is_pure(start)
+                and _loads(body)[parameter] == _loads(start)[parameter]
+            )
             is_function = isinstance(given[0], ast.Name) and (
                 given[0].id in functions or given[0].id.startswith("clock_")
             )
             if _stores(body)[parameter]:
                 continue
-            if same and (is_constant or is_function):
+            if same and (is_constant or is_function or is_variable):
                 _Replace({parameter: given[0]}).visit(body)
             elif parameter in _loads(body) or not all(map(_is_pure, given)):
                 continue
@@ -223,6 +230,8 @@ def _has_opposite(node: ast.expr) -> bool:
             return type(operator) in _OPPOSITES
         case ast.UnaryOp(op=ast.Not()):
             return True
+        case ast.BoolOp(values=values):
+            return all(map(_has_opposite, values))
     return False
 
 
@@ -247,6 +256,11 @@ class _Fold(ast.NodeTransformer):
             if type(node.ops[0]) in operators:
                 return ast.Constant(bool(getattr(left.value, operators[type(node.ops[0])])(right.value)))
             return ast.Constant((left.value is right.value) == isinstance(node.ops[0], ast.Is))
+        match node:
+            case ast.Compare(ast.Name(id=one), [ast.Eq() | ast.NotEq() as same], [ast.Name(id=other)]) if (
+                one == other
+            ):
+                return ast.Constant(isinstance(same, ast.Eq))
         return node
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
@@ -412,13 +426,26 @@ def _inline(program: ast.Module, roots: Sequence[str]) -> None:
     all_calls, loads = _calls(program), _loads(program)
     for name, function in functions.items():
         calls = all_calls.get(name, [])
+        if name in roots or not loads[name]:
+            continue
+        function.body = _without_early_return(function.body)
+        match function.body:
+            case [ast.Expr(ast.Call(ast.Name(id=called), arguments))] if (
+                called in functions
+                and [ast.unparse(each) for each in arguments] == [each.arg for each in function.args.args]
+                and not _gives(functions[called])
+            ):
+                # JavaScript's functions are values, and this one is another's double.
+                _Keep({*functions} - {name}).visit(program)
+                _Replace({name: ast.Name(called, ast.Load())}).visit(program)
+                all_calls, loads = _calls(program), _loads(program)
+                continue
         if name in roots or not calls or loads[name] != len(calls) or function.args.defaults:
             continue
         if any(len(call.args) != len(function.args.args) for call in calls):
             continue
         if any(call in [*ast.walk(function)] for call in calls):
             continue
-        function.body = _without_early_return(function.body)
         match function.body:
             case [ast.Return(value=ast.expr() as value)] | [ast.Expr(value)]:
                 # What the calls grow by, and what the function takes as long as it is one.
@@ -434,6 +461,11 @@ def _inline(program: ast.Module, roots: Sequence[str]) -> None:
             statement.visit(program)
             if statement.done:
                 all_calls, loads = _calls(program), _loads(program)
+
+
+def _gives(function: ast.FunctionDef) -> bool:
+    """Whether a function returns something."""
+    return any(isinstance(node, ast.Return) and node.value for node in ast.walk(function))
 
 
 def _size(node: ast.AST) -> int:
@@ -602,6 +634,12 @@ def _copies(program: ast.Module, roots: Sequence[str]) -> None:
         for node in ast.walk(function):
             match node:
                 case ast.Assign([ast.Name(id=name)], ast.Name(id=copied)) if (
+                    name in steady and not _is_variable(copied) and stores[copied] == 1 and copied not in own
+                ):
+                    _Replace({copied: ast.Name(name, ast.Load())}).visit(function)
+                    _RemoveSelf().visit(function)
+                    return
+                case ast.Assign([ast.Name(id=copied)], ast.Name(id=name)) if (
                     name in steady and not _is_variable(copied) and stores[copied] == 1 and copied not in own
                 ):
                     _Replace({copied: ast.Name(name, ast.Load())}).visit(function)

@@ -24,8 +24,8 @@ class MiniProgramTask(Driver):
         if not callable(read(self.host, "connectSocket")):
             raise ValueError("miniprogram must be the host, like wx")
         params = opts["connectSocketParams"]
-        if not callable(params):
-            check_url(read(params, "url"), True)
+        if not (callable(params) or callable(read(params, "url"))):
+            check_url(read(params, "url"))
         super().__init__(clock, opts)
         self.socketTask: Any = None
         self.close_owed_until = 0.0
@@ -38,7 +38,7 @@ class MiniProgramTask(Driver):
         self.onGiveUp: Any = None
         self.on_shown = lambda event: self.shown()
         self.on_hidden = lambda event: self.hidden()
-        self.on_network = lambda event: self._network(read(event, "isConnected"))
+        self.on_network = lambda event: self._network(event)
 
     def send(self, message: Any) -> bool:
         """Send {data, success, fail, complete}, or queue it while no link is open; False if refused."""
@@ -52,7 +52,7 @@ class MiniProgramTask(Driver):
         """What to connect with now: functions are asked again for every attempt."""
         params = record(value_of(self.opts["connectSocketParams"]))
         params["url"] = value_of(params["url"])
-        check_url(params["url"], False)
+        check_url(params["url"])
         return params
 
     def adopted(self, task: Any) -> None:
@@ -70,9 +70,9 @@ class MiniProgramTask(Driver):
         self.close_owed_until = 0.0
         return is_owed
 
-    def dial(self, number: int) -> Any:
-        """Make link `number`."""
-        return TaskLink(self, number)
+    def dial(self) -> Any:
+        """Make the next link."""
+        return TaskLink(self)
 
     def hook(self, name: str, event: Any) -> None:
         """Call the user's hook."""
@@ -86,7 +86,8 @@ class MiniProgramTask(Driver):
         """Remove our listeners and nobody else's, where the host can."""
         self._listen("off")
 
-    def _network(self, is_connected: Any) -> None:
+    def _network(self, event: Any) -> None:
+        is_connected = read(event, "isConnected")
         if is_connected is not None:
             self.network(is_connected)
 
@@ -96,9 +97,7 @@ class MiniProgramTask(Driver):
         attempt(self.host, prefix + "NetworkStatusChange", self.on_network)
 
 
-def check_url(url: Any, may_be_function: bool) -> None:
+def check_url(url: Any) -> None:
     """Raise ValueError if there is no usable url."""
-    if may_be_function and callable(url):
-        return
     if not is_text(url) or url == "":
         raise ValueError("connectSocketParams.url must be a string or a function")

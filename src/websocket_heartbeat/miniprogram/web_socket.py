@@ -24,9 +24,8 @@ class WebSocketLink:
     owner: the BrowserTask. native: the WebSocket. is_over: its events count no more.
     """
 
-    def __init__(self, owner: Any, number: int) -> None:
+    def __init__(self, owner: Any) -> None:
         self.owner: Any = owner
-        self.number = number
         self.native: Any = None
         self.is_open = False
         self.is_over = False
@@ -39,7 +38,6 @@ class WebSocketLink:
             opts: dict[str, Any] = owner.opts
             raw = web_socket(owner.page, value_of(opts["url"]), opts["protocols"])
         except Exception as error:
-            self._erred(error)
             self._lost(error, describe(error))
             return
         self.native = raw
@@ -54,13 +52,14 @@ class WebSocketLink:
         """Send; return False if the WebSocket threw."""
         return attempt(self.native, "send", message["data"])
 
-    def close(self, params: dict[str, Any]) -> None:
+    def close(self, params: Any) -> None:
         """Begin the closing handshake."""
+        given = record(params)
         try:
-            if params["code"] is None:
+            if given["code"] is None:
                 self.native.close()
             else:
-                self.native.close(params["code"], params["reason"])
+                self.native.close(given["code"], given["reason"])
         except Exception as error:
             report(error)
 
@@ -79,11 +78,11 @@ class WebSocketLink:
 
     def _opened(self, raw: Any) -> None:
         self.is_open = True
-        self.owner.link_opened(self.number, raw)
+        self.owner.link_opened(raw)
 
     def _heard(self, raw: Any) -> None:
         if self.is_open:
-            self.owner.link_heard(self.number, raw)
+            self.owner.link_heard(raw)
 
     def _erred(self, raw: Any) -> None:
         """Tell the user; a browser closes the link right after."""
@@ -92,12 +91,10 @@ class WebSocketLink:
 
     def _lost(self, raw: Any, reason: str) -> None:
         self._end()
-        if not (self.is_open or self.has_erred):
-            self._erred(raw)
         event = record(None)
         event["native"] = raw
         event["code"] = read(raw, "code")
-        self.owner.link_lost(self.number, event, reason)
+        self.owner.link_lost(event, reason, not (self.is_open or self.has_erred))
 
 
 class BrowserTask(Driver):
@@ -141,9 +138,9 @@ class BrowserTask(Driver):
         params["reason"] = reason
         self.stop(params)
 
-    def dial(self, number: int) -> Any:
-        """Make link `number`."""
-        return WebSocketLink(self, number)
+    def dial(self) -> Any:
+        """Make the next link."""
+        return WebSocketLink(self)
 
     def hook(self, name: str, event: Any) -> None:
         """Call the user's hook, with the page's own event where there is one."""

@@ -60,6 +60,7 @@ class Play {
         this.answers = (this.config.answers || []).slice();
         this.world = new World();
         this.log = [];
+        this.world.reported = { push: () => this.note("reported") };
         this.sockets = [];
         this.tasks = [];
         this.params = [];
@@ -154,6 +155,8 @@ class Play {
                 complete: (result) => this.note("complete", result),
             };
             this.note("sent", this.task.send(message));
+        } else if (what === "forbid") {
+            this.task.forbidReconnect = true;
         } else {
             this.task[what]();
         }

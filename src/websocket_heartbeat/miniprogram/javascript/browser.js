@@ -4,5 +4,5 @@ function WebsocketHeartbeatJs(options) {
     CONNECTION;
     // A worker has no window, and neither has Node.
     browserTask_init(typeof self !== "undefined" ? self : typeof global !== "undefined" ? global : {}, options);
-    browserTask_begin();
+    browserTask_begin(Object);
 }

@@ -56,6 +56,3 @@ function describe(thing) {
 function value_of(thing) {
     return typeof thing === "function" ? thing() : thing;
 }
-function close_code(value) {
-    return +value || undefined;
-}

@@ -88,13 +88,13 @@ export interface GiveUpEvent {
 
 /** One connection over many links. Assign hooks; they hold for every link. */
 export interface Task {
-  onOpen: ((event: HostEvent) => void) | null;
-  onMessage: ((event: MessageEvent) => void) | null;
-  onClose: ((event: CloseEvent) => void) | null;
-  onError: ((event: ErrorEvent) => void) | null;
-  onReconnect: ((event: ReconnectEvent) => void) | null;
-  onState: ((state: State) => void) | null;
-  onGiveUp: ((event: GiveUpEvent) => void) | null;
+  onOpen?: ((event: HostEvent) => void) | null;
+  onMessage?: ((event: MessageEvent) => void) | null;
+  onClose?: ((event: CloseEvent) => void) | null;
+  onError?: ((event: ErrorEvent) => void) | null;
+  onReconnect?: ((event: ReconnectEvent) => void) | null;
+  onState?: ((state: State) => void) | null;
+  onGiveUp?: ((event: GiveUpEvent) => void) | null;
   /** Sends, or queues while no link is open; false if refused. */
   send(params: SendParams): boolean;
   /** Closes for good. */
@@ -109,8 +109,8 @@ export interface Task {
   readonly opts: Required<Options>;
   /** Retries since the connection was last stable. */
   readonly repeat: number;
-  /** Whether `close` was called. */
-  readonly forbidReconnect: boolean;
+  /** Whether `close` was called. Set it, and the link is the last: no retry follows when it is lost. */
+  forbidReconnect: boolean;
   readonly state: State;
 }
 
