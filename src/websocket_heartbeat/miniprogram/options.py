@@ -22,7 +22,8 @@ def settings_of(opts: dict[str, Any]) -> Settings:
     if opts["pingMsg"] is None:
         opts["pingMsg"] = "heartbeat"
     _check(opts, "repeatLimit", None, 0)
-    initial = _seconds(opts, "reconnectTimeout", 2000, 1)
+    # 0 is at once, as in the originals; the core wants to know in how wide a window.
+    initial = max(0.001, _seconds(opts, "reconnectTimeout", 2000, 0))
     return Settings(
         _seconds(opts, "pingTimeout", 15000, 1),
         _seconds(opts, "pongTimeout", 10000, 1),

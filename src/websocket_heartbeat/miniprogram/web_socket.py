@@ -7,7 +7,7 @@ from websocket_heartbeat.miniprogram.driver import Driver
 from websocket_heartbeat.miniprogram.language import (
     attempt,
     describe,
-    is_text,
+    is_number,
     listen,
     read,
     record,
@@ -107,8 +107,9 @@ class BrowserTask(Driver):
     def __init__(self, clock: Clock, page: Any, given: Any) -> None:
         opts = record(given)
         url = opts["url"]
-        if not callable(url) and (not is_text(url) or url == ""):
-            raise ValueError("url must be a string or a function")
+        # What a WebSocket makes of other objects, a URL for instance, it shows by itself.
+        if url is None or url == "" or is_number(url):
+            raise ValueError("url must be a string, a URL or a function")
         super().__init__(clock, opts)
         self.page: Any = page
         self.ws: Any = None

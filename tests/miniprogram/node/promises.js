@@ -90,10 +90,10 @@ const checks = {
                 { connectSocketParams: { url: 3 } },
             ],
         };
-        for (const name of ["pingTimeout", "pongTimeout", "reconnectTimeout", "maxReconnectTimeout", "openTimeout"]) {
+        for (const name of ["pingTimeout", "pongTimeout", "maxReconnectTimeout", "openTimeout"]) {
             wrong[name] = ["15000", 0, -1, NaN, -Infinity, true, {}].map((value) => ({ [name]: value }));
         }
-        for (const name of ["stableAfter", "sendQueue", "repeatLimit"]) {
+        for (const name of ["reconnectTimeout", "stableAfter", "sendQueue", "repeatLimit"]) {
             wrong[name] = ["1", -1, NaN, true, {}].map((value) => ({ [name]: value }));
         }
         for (const [name, cases] of Object.entries(wrong)) {
@@ -127,6 +127,26 @@ const checks = {
         for (const url of [undefined, null, "", 3]) {
             assert.throws(() => page({ url }).make(), /url/);
         }
+    },
+
+    async "reconnectTimeout 0 is at once, and no busy loop: after six retries the waits grow"() {
+        for (const random of [0, 0.5, 0.999]) {
+            const t = await program(refusing, { reconnectTimeout: 0 });
+            t.world.random = random;
+            await t.world.advance(10);
+            assert.ok(t.task.repeat >= 5, String(t.task.repeat));
+            await t.world.advance(1000);
+            assert.ok(t.task.repeat < 500, String(t.task.repeat));
+            assert.strictEqual(t.task.opts.reconnectTimeout, 0);
+        }
+    },
+
+    async "a page takes a URL, and hands it to WebSocket as it is"() {
+        const url = new URL("wss://example.com/socket?a=b");
+        const t = page({ url });
+        t.make();
+        await t.world.advance(1);
+        assert.strictEqual(t.last.url, url);
     },
 
     async "functions that throw or return nonsense cost one attempt each"() {

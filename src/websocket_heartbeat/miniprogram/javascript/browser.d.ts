@@ -6,7 +6,7 @@ export type BrowserData = string | ArrayBuffer | ArrayBufferView | Blob;
 /** Milliseconds where times. */
 export interface BrowserOptions {
   /** ws:// or wss://; a function is asked for every attempt. */
-  url: string | (() => string);
+  url: string | URL | (() => string | URL);
   protocols?: string | string[];
   /** Silence until a heartbeat is sent. Default 15000. */
   pingTimeout?: number;
