@@ -80,7 +80,7 @@ def zipped(text: str) -> int:
 
 def main() -> None:
     """Write names for both targets."""
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 120.0
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 300.0
     found = {}
     for target in bundle.EXPORTS:
         script = Script(bundle.unnamed(target))

@@ -242,14 +242,16 @@ class Driver:
     def _perform(self, action: Action) -> None:
         kind = action.kind
         if kind == OPEN_LINK:
-            # Unless a hook has closed the connection since.
-            if self.machine.state == CONNECTING:
+            # Unless a hook has closed the connection since, or has even opened it again.
+            if action.link == self.machine.link and self.machine.state == CONNECTING:
                 self.link = self.dial()
                 self.link.open()
         elif kind == PING_LINK:
             self._ping()
         elif kind == CLOSE_LINK:
-            self.link.close(action.event)
+            closed: bool = self.link.close(action.event)
+            if not closed:
+                self._answer(action.event, "fail", "close:fail")
         elif kind == ABANDON_LINK:
             self.link.drop()
             # It may have been the first attempt, and have taken too long.

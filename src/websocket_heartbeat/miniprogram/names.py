@@ -57,7 +57,8 @@ class Script:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._tokens = [match[0] for match in _TOKEN.finditer(text)]
+        matches = list(_TOKEN.finditer(text))
+        self._tokens = [match[0] for match in matches]
         top = Scope()
         scopes = self._scopes(top)
         found: dict[Variable, None] = {}
@@ -72,6 +73,11 @@ class Script:
             found[variable] = None
         self.fixed = [each for each in found if each.scope is top]
         self.variables = [each for each in found if each.scope is not top]
+        numbers = {place: number for number, each in enumerate(self.variables) for place in each.places}
+        self._named = [numbers[place] for place in sorted(numbers)]
+        ends = [matches[place].end() for place in sorted(numbers)]
+        starts = [matches[place].start() for place in sorted(numbers)]
+        self._between = [text[end:start] for end, start in zip([0, *ends], [*starts, None], strict=True)]
 
     def fits(self, names: Sequence[str]) -> bool:
         """Whether the variables can have these names, in the order of `variables`."""
@@ -85,13 +91,11 @@ class Script:
 
     def renamed(self, names: Sequence[str]) -> str:
         """The script with these names for its variables."""
-        named = {
-            place: name
-            for variable, name in zip(self.variables, names, strict=True)
-            for place in variable.places
-        }
-        places = iter(range(len(self._tokens)))
-        return _TOKEN.sub(lambda match: named.get(next(places), match[0]), self.text)
+        first, *others = self._between
+        parts = [first]
+        for number, text in zip(self._named, others, strict=True):
+            parts += names[number], text
+        return "".join(parts)
 
     def _is_member(self, place: int) -> bool:
         """Whether a word names a property: after a dot, or in front of a value in an object."""

@@ -64,9 +64,9 @@ class TaskLink:
             message["isBuffer"] = True
         return attempt(self.native, "send", message)
 
-    def close(self, params: Any) -> None:
-        """Begin to close. Whether the host will ever say that it has closed is its own affair."""
-        attempt(self.native, "close", record(params))
+    def close(self, params: Any) -> bool:
+        """Begin to close; return False if the host threw. It may never say that it has closed."""
+        return attempt(self.native, "close", record(params))
 
     def drop(self) -> None:
         """Let go of the socket at once and for good."""

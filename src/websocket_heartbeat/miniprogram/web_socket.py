@@ -52,8 +52,8 @@ class WebSocketLink:
         """Send; return False if the WebSocket threw."""
         return attempt(self.native, "send", message["data"])
 
-    def close(self, params: Any) -> None:
-        """Begin the closing handshake."""
+    def close(self, params: Any) -> bool:
+        """Begin the closing handshake; there is nobody who asked for an answer."""
         given = record(params)
         try:
             if given["code"] is None:
@@ -62,6 +62,7 @@ class WebSocketLink:
                 self.native.close(given["code"], given["reason"])
         except Exception as error:
             report(error)
+        return True
 
     def drop(self) -> None:
         """Let go of the WebSocket: Chromium says only a minute later that a silent one has closed."""

@@ -212,6 +212,20 @@ const checks = {
         assert.strictEqual(slow.host.last.closes.length, 1);
     },
 
+    async "close() calls `fail` where the host throws, and ends all the same"() {
+        const t = await opened();
+        t.host.last.closing = "throw";
+        const told = [];
+        t.task.close({
+            success: () => told.push("success"),
+            fail: (result) => told.push(result.errMsg),
+            complete: () => told.push("complete"),
+        });
+        await t.world.advance(6000);
+        assert.deepStrictEqual(told, ["close:fail", "complete"]);
+        assert.strictEqual(t.task.state, "closed");
+    },
+
     async "nothing is handed to a socket that is being closed"() {
         const failed = [];
         const t = await opened();
@@ -247,6 +261,25 @@ const checks = {
             t.task.destroy();
             for (const listeners of Object.values(t.host.listeners)) assert.strictEqual(listeners.length, 0);
         }
+    },
+
+    async "a hook that closes and then reconnects while a link is being replaced opens one"() {
+        const t = await opened();
+        let calls = 0;
+        t.task.onClose = () => {
+            calls += 1;
+            if (calls > 1) return;
+            t.task.close();
+            t.task.reconnect();
+        };
+        t.task.reconnect();
+        await t.world.settle();
+        assert.strictEqual(t.host.attempts, 2);
+        assert.strictEqual(t.host.live.length, 1);
+        t.host.last.open();
+        await t.world.settle();
+        assert.strictEqual(t.task.state, "open");
+        assert.strictEqual(calls, 1);
     },
 
     async "a hook that reconnects and then closes opens nothing"() {
