@@ -12,7 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 EXPLAINED = ROOT / "tests" / "core" / "SURVIVORS.md"
-DEAD = ("killed", "caught by type check")
+DEAD = ("killed", "caught by type check", "timeout")
+"""A core that hangs its tests is found out, too."""
 
 
 def mutmut(*arguments: str) -> str:

@@ -22,10 +22,9 @@ WARMTH: Final = 1.2
 """Bytes: a change for the worse by so many is kept about every third time, at first."""
 
 
-def search(script: Script, seconds: float, random: Random) -> list[str]:
-    """Return the best names found."""
+def search(script: Script, names: list[str], seconds: float, random: Random) -> list[str]:
+    """Return the best names found, beginning with `names`."""
     count = len(script.variables)
-    names = [each.name for each in script.variables]
     differ = [
         [other for other in range(count) if script.variables[one].must_differ(script.variables[other])]
         for one in range(count)
@@ -84,7 +83,10 @@ def main() -> None:
     found = {}
     for target in bundle.EXPORTS:
         script = Script(bundle.unnamed(target))
-        names = search(script, seconds, Random(1))
+        begin = bundle.chosen_names(target)
+        if not script.fits(begin):
+            begin = [each.name for each in script.variables]
+        names = search(script, begin, seconds, Random(1))
         assert script.fits(names)
         print(
             f"{target}: {zipped(script.text)} bytes zipped, {zipped(script.renamed(names))} with these names"

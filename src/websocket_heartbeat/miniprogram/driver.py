@@ -283,8 +283,9 @@ class Driver:
             event["code"] = action.code
             if action.reason == OPEN_TIMEOUT:
                 # Hosts tell of an error for every other attempt that fails.
-                event["errMsg"] = OPEN_TIMEOUT
-                self.hook(ERROR, event)
+                error = record(None)
+                error["errMsg"] = OPEN_TIMEOUT
+                self.hook(ERROR, error)
             if kind == NOTIFY_CLOSED:
                 self.hook("Close", event)
             elif kind == NOTIFY_RETRY:
