@@ -35,8 +35,8 @@ export { default as WebsocketHeartbeatJs } from "./browser.mjs";
 def main(package: Path) -> None:
     dist = package / "dist"
     copied = package / "miniprogram_dist"
-    dist.mkdir(exist_ok=True)
-    copied.mkdir(exist_ok=True)
+    dist.mkdir(parents=True, exist_ok=True)
+    copied.mkdir(parents=True, exist_ok=True)
     for target in ("miniprogram", "browser"):
         (dist / f"{target}.js").write_text(build("cjs", target))
         (dist / f"{target}.mjs").write_text(build("esm", target))

@@ -57,9 +57,10 @@ MARKS = {HANDLED: "✅", PARTLY: "🟡", FAILED: "❌", NOT_APPLICABLE: "n/a", U
 
 
 def score(table: Table, client: Client, traps: Sequence[Trap]) -> str:
-    """Count the traps handled, of those that mean something for the client."""
+    """Count the traps handled, of those that mean something for the client and could be set."""
     words = [table[trap.number, client.name].word for trap in traps]
-    return f"{words.count(HANDLED)} of {len(words) - words.count(NOT_APPLICABLE)}"
+    judged = [word for word in words if word not in (NOT_APPLICABLE, UNPROVOKED)]
+    return f"{judged.count(HANDLED)} of {len(judged)}"
 
 
 def show(table: Table, clients: Sequence[Client], traps: Sequence[Trap]) -> None:

@@ -32,6 +32,7 @@ from websocket_heartbeat.errors import (
     HandshakeRejected,
     HookFailed,
     NotConnected,
+    RedirectRefused,
     SendQueueFull,
     ServerClosed,
     Undelivered,
@@ -41,7 +42,7 @@ from websocket_heartbeat.evidence import of_silence
 from websocket_heartbeat.hooks import Hook
 from websocket_heartbeat.inbox import Inbox
 from websocket_heartbeat.kernel import TELLS, tcp_info
-from websocket_heartbeat.opening import MAX_REDIRECTS, RedirectRefused, is_redirect, prepare, redirected
+from websocket_heartbeat.opening import MAX_REDIRECTS, is_redirect, prepare, redirected
 from websocket_heartbeat.redaction import shown_url
 from websocket_heartbeat.retry import judge
 from websocket_heartbeat.wakeup import Wakeup
@@ -296,6 +297,7 @@ class Connection:
             ConnectionFailed: it has failed for good.
         """
         while self._machine.state not in _ENDED:
+            self._check_started()
             await self._change.wait()
         if self._failure is not None:
             raise self._failed()
@@ -426,6 +428,7 @@ class Connection:
                     return
                 if self._config.send_queue == 0 and self._machine.state not in _UP:
                     raise NotConnected("no link is open and send_queue is 0")
+                self._check_started()
                 await place.wait()
         finally:
             self._senders.remove(place)
@@ -455,6 +458,7 @@ class Connection:
         # Within on_open the queue is not waited for: it is sent after the hook.
         while (self._outbox and not self._in_open_hook()) or (self._link is not None and self._link.full):
             self._check_alive()
+            self._check_started()
             await self._change.wait()
 
     def _check_started(self) -> None:
@@ -564,8 +568,13 @@ class Connection:
     def _abandon_link(self, action: core.Action) -> None:
         if self._link is not None:
             self._unsent_bytes = self._link.buffered
-            silent_for = self._loop.time() - self._machine.liveness.heard_at
-            self._evidence = of_silence(silent_for, tcp_info(self._link.socket), self._blocked_for)
+            now = self._loop.time()
+            self._evidence = of_silence(
+                now - self._machine.liveness.heard_at,
+                now - self._pinged_at,
+                tcp_info(self._link.socket),
+                self._blocked_for,
+            )
             self._forget_link().abort()
         elif self._attempt_task is not None:
             self._attempt_task.cancel()

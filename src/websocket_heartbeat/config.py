@@ -6,7 +6,7 @@ import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import lru_cache
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from websocket_heartbeat.core.settings import LONGEST, Settings
@@ -108,6 +108,18 @@ def check_token(name: str, value: object) -> str:
     return value
 
 
+_HANDSHAKE_FIELDS: Final = frozenset(
+    {
+        "connection",
+        "upgrade",
+        "sec-websocket-extensions",
+        "sec-websocket-key",
+        "sec-websocket-protocol",
+        "sec-websocket-version",
+    }
+)
+
+
 def check_headers(name: str, headers: object) -> list[tuple[str, str]]:
     """Return header fields as pairs; raise naming the argument, never a value, otherwise."""
     if isinstance(headers, Mapping):
@@ -123,6 +135,16 @@ def check_headers(name: str, headers: object) -> list[tuple[str, str]]:
         value = pair[1]
         if any(c in "\r\n\0" for c in value) or not value.isascii():
             raise ValueError(f"{name}[{field_name!r}] must be ASCII without line breaks and NUL")
+    return pairs
+
+
+def check_request_headers(name: str, headers: object) -> list[tuple[str, str]]:
+    """Do as `check_headers`, and refuse what the opening handshake writes itself (RFC 6455, section 4.1)."""
+    pairs = check_headers(name, headers)
+    for field_name, _ in pairs:
+        if field_name.lower() in _HANDSHAKE_FIELDS:
+            mend = "use subprotocols=" if field_name.lower() == "sec-websocket-protocol" else "leave it out"
+            raise ValueError(f"{name}[{field_name!r}] is a field of the handshake itself: {mend}")
     return pairs
 
 
@@ -190,8 +212,9 @@ class Backoff:
     """How long to wait before each retry; `core/backoff.py` has the formula.
 
     initial: the first retry comes at a random moment of the first `initial` seconds. Default 1.
-    maximum: no two retries are further apart than this, in seconds. Default 60, reached after three hours;
-        the steps are at most 8 * initial in the first half minute of an outage and grow very slowly then.
+    maximum: no two retries are further apart than this, unless the server asks for more, in seconds.
+        Default 60, reached after three hours; the steps are at most 8 * initial in the first half minute of an
+        outage and grow very slowly then.
     stable_after: a link that was open for so many seconds ends an outage: the next one begins with `initial`
         again. Default 30.
     """
@@ -237,7 +260,8 @@ class Config:
             check_url("url", self.url, ("ws", "wss"))
         # Kept as checked: an iterator would be empty at the first attempt, and later changes unchecked.
         if self.additional_headers is not None and not callable(self.additional_headers):
-            self._keep("additional_headers", check_headers("additional_headers", self.additional_headers))
+            checked = check_request_headers("additional_headers", self.additional_headers)
+            self._keep("additional_headers", checked)
         self._keep("subprotocols", _tuple("subprotocols", self.subprotocols))
         for index, name in enumerate(self.subprotocols):
             check_token(f"subprotocols[{index}]", name)

@@ -42,6 +42,10 @@ class HandshakeError(WebSocketHeartbeatError):
     """The server answered the opening handshake with something that is not a WebSocket upgrade."""
 
 
+class RedirectRefused(HandshakeError):
+    """The server redirected to a place that we do not follow it to."""
+
+
 class HandshakeRejected(HandshakeError):
     """The server refused the opening handshake with an HTTP status.
 

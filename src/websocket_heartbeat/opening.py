@@ -8,19 +8,15 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
-from websocket_heartbeat.config import Config, check_headers, check_url
+from websocket_heartbeat.config import Config, check_request_headers, check_url
 from websocket_heartbeat.engines.base import OpenRequest
-from websocket_heartbeat.errors import HandshakeError, HandshakeRejected, HookFailed, ProxyFailed
+from websocket_heartbeat.errors import HandshakeRejected, HookFailed, ProxyFailed, RedirectRefused
 
 MAX_REDIRECTS = 5
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PORTS = {"ws": 80, "wss": 443}
 _WS_SCHEMES = {"http": "ws", "https": "wss"}
-
-
-class RedirectRefused(HandshakeError):
-    """The server redirected to a place that we do not follow it to."""
 
 
 async def prepare(config: Config) -> OpenRequest:
@@ -33,7 +29,7 @@ async def prepare(config: Config) -> OpenRequest:
     headers = await _fresh(
         "additional_headers",
         config.additional_headers,
-        lambda value: check_headers("additional_headers", value or ()),
+        lambda value: check_request_headers("additional_headers", value or ()),
     )
     url, credentials = _without_credentials(url)
     if credentials is not None and not any(name.lower() == "authorization" for name, _ in headers):

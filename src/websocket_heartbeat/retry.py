@@ -24,8 +24,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from websocket_heartbeat.config import Config
-from websocket_heartbeat.errors import HandshakeRejected, ServerClosed
-from websocket_heartbeat.opening import RedirectRefused
+from websocket_heartbeat.errors import HandshakeRejected, RedirectRefused, ServerClosed
 
 RETRYABLE_STATUSES = frozenset({408, 421, 425, 429})
 FINAL_STATUSES = frozenset({501, 505})

@@ -25,6 +25,7 @@ from websocket_heartbeat.cli import COMMANDS, main
         (["connect", "ws://localhost", "--linger", "-1"], ["--linger", "at least 0", "'-1'"]),
         (["connect", "ws://localhost", "--header", "Authorization"], ["--header", "NAME:VALUE"]),
         (["connect", "ws://localhost", "--header", "two words:x"], ["--header", "two"]),
+        (["connect", "ws://localhost", "--header", "Upgrade: h2c"], ["--header", "Upgrade"]),
         (["connect", "ws://localhost", "--interval", "1e12"], ["--interval", "one year", "'1e12'"]),
         (["connect", "ws://localhost", "--message", "\udcff"], ["--message", "UTF-8"]),
         (["probe", "ws://localhost", "--timeout", "1e12"], ["--timeout", "one year", "'1e12'"]),

@@ -70,6 +70,8 @@ def a_generator_function(*_: object) -> Any:
         ({"additional_headers": {"Näme": "v"}}, ValueError, ["additional_headers", "N"]),
         ({"additional_headers": {"Name:": "v"}}, ValueError, ["additional_headers", "Name"]),
         ({"additional_headers": {"Name": "a\r\nEvil: b"}}, ValueError, ["additional_headers", "Name"]),
+        ({"additional_headers": {"Sec-WebSocket-Protocol": "x"}}, ValueError, ["subprotocols="]),
+        ({"additional_headers": [("connection", "Upgrade")]}, ValueError, ["connection", "leave it out"]),
         ({"additional_headers": {"Name": "ä"}}, ValueError, ["additional_headers", "Name"]),
         ({"subprotocols": "chat"}, TypeError, ["subprotocols", "chat"]),
         ({"subprotocols": None}, TypeError, ["subprotocols", "None"]),

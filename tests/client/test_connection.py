@@ -4,7 +4,7 @@ import asyncio
 import gc
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
@@ -138,7 +138,20 @@ def test_a_connection_that_was_closed_before_its_start_never_opens_a_link(world:
 def test_whoever_waits_on_a_connection_that_was_not_started_is_told(world: World, play: Run) -> None:
     async def main() -> None:
         connection = world.connect()
-        for use in (connection.recv, connection.wait_open, connection.__anext__):
+        waits: list[Callable[[], Awaitable[object]]] = [
+            connection.recv,
+            connection.wait_open,
+            connection.__anext__,
+            connection.wait_closed,
+        ]
+        for use in waits:
+            with pytest.raises(RuntimeError, match="not started"):
+                await use()
+        await connection.drain()
+        for _ in range(256):
+            await connection.send("early")
+        waits = [connection.drain, lambda: connection.send("too much")]
+        for use in waits:
             with pytest.raises(RuntimeError, match="not started"):
                 await use()
         async with connection:

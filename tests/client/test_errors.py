@@ -14,6 +14,7 @@ EVERY_KIND = [
     errors.NotConnected("none"),
     errors.SendQueueFull("full"),
     errors.HandshakeError("no upgrade"),
+    errors.RedirectRefused("from wss to ws"),
     errors.HandshakeRejected(503, [("Retry-After", "5")], b"busy"),
     errors.ProxyFailed("refused"),
     errors.ProtocolViolation(1002, "reserved bit"),

@@ -9,9 +9,9 @@ from tests.client.conftest import PATIENCE, Run, World
 from tests.client.servers import well_behaved
 from tests.engines.peers import Peer, http_proxy, raw_server, ws_server
 
-from websocket_heartbeat import Connection, ConnectionFailed, HandshakeRejected, connect
+from websocket_heartbeat import Connection, ConnectionFailed, HandshakeRejected, RedirectRefused, connect
 from websocket_heartbeat.engines.base import OpenRequest
-from websocket_heartbeat.opening import MAX_REDIRECTS, RedirectRefused
+from websocket_heartbeat.opening import MAX_REDIRECTS
 
 
 class Redirects:

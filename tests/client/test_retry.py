@@ -24,13 +24,13 @@ from websocket_heartbeat import (
     ProtocolViolation,
     ProxyFailed,
     ReconnectEvent,
+    RedirectRefused,
     ServerClosed,
     connect,
 )
 from websocket_heartbeat.core.backoff import LONGEST_HINT
 from websocket_heartbeat.engines.base import OpenRequest
 from websocket_heartbeat.engines.memory import MemoryEngine
-from websocket_heartbeat.opening import RedirectRefused
 from websocket_heartbeat.retry import LATER, judge, retry_hint
 from websocket_heartbeat.testing import SimulatedClock
 

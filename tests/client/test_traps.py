@@ -37,11 +37,11 @@ from websocket_heartbeat import (
     Message,
     OpenEvent,
     ReconnectEvent,
+    RedirectRefused,
     State,
     connect,
 )
 from websocket_heartbeat.engines.memory import MemoryPeer
-from websocket_heartbeat.opening import RedirectRefused
 from websocket_heartbeat.testing import FaultProxy, SimulatedClock
 
 QUICK = Heartbeat(0.4, 0.4)

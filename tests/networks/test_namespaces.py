@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import queue
+import re
 import subprocess
 import sys
 import threading
@@ -137,13 +138,15 @@ def test_a_cable_pulled_for_less_than_the_timeout_costs_nothing() -> None:
 @pytest.mark.skipif(not TELLS, reason="this kernel does not tell of acknowledgements")
 def test_a_cut_path_is_doubted_before_the_timeout_and_the_reason_says_that_it_is_cut() -> None:
     with network() as (server, client):
-        client.start("connect", "1", "40")
+        client.start("connect", "6", "40")
         client.next("open")
         pulled = set_cable(server, "down")
         lost = client.next("close")
         assert lost["at"] - pulled < 30, lost
         assert lost["reason"].startswith("path dead: ")
         assert "the path is cut" in lost["reason"]
+        heard, unacknowledged = map(float, re.findall(r"for (\d+\.\d) s", lost["reason"])[:2])
+        assert heard - unacknowledged > 4, "what was idle before the ping is not the path's fault"
         set_cable(server, "up")
         client.next("open")
 

@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator
 from websocket_heartbeat.cli.arguments import header, message, seconds
 from websocket_heartbeat.cli.output import CannotPrint, show
 from websocket_heartbeat.client import connect
-from websocket_heartbeat.config import Heartbeat, check_url
+from websocket_heartbeat.config import Heartbeat, check_request_headers, check_url
 from websocket_heartbeat.errors import ConnectionFailed, HookFailed, Undelivered
 from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent
 
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--header",
-        type=header,
+        type=_header,
         action="append",
         default=[],
         metavar="NAME:VALUE",
@@ -70,6 +70,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Talk until input ends or Ctrl-C; return 0, or 1 if the connection failed for good."""
     return asyncio.run(_talk(arguments))
+
+
+def _header(text: str) -> tuple[str, str]:
+    field = header(text)
+    try:
+        check_request_headers("header", [field])
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return field
 
 
 def _url(text: str) -> str:
@@ -111,10 +120,12 @@ async def _talk(arguments: argparse.Namespace) -> int:
             _tell(str(error))
 
     async def send_input() -> None:
+        nonlocal incomplete
         async for line in _lines():
             try:
                 await connection.send(line)
             except ValueError as error:
+                incomplete = True
                 _tell(f"not sent: {error}")
         # Without a line too: that the end comes with status 0 shall mean that the server was reached.
         await connection.wait_open()
@@ -144,7 +155,7 @@ async def _talk(arguments: argparse.Namespace) -> int:
 async def _lines() -> AsyncIterator[str]:
     """Yield the lines of standard input, which a thread reads: terminals, pipes and files alike.
 
-    The thread is a daemon, as nothing can wake it; it reads below sys.stdin, whose lock it would keep
+    The thread is a daemon, as nothing can wake it; it reads below sys.stdin, whose lock it would keep.
     """
     loop = asyncio.get_running_loop()
     lines: asyncio.Queue[str | None] = asyncio.Queue()

@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     from websocket_heartbeat.miniprogram.bundle import build
 
     if arguments.types and arguments.output is None:
-        print("--types needs -o FILE, to write the types beside it", file=sys.stderr)
+        print("websocket-heartbeat js: error: --types needs -o FILE, to write beside it", file=sys.stderr)
         return 2
     code = build(arguments.format, arguments.target, arguments.minify)
     if arguments.output is None:
@@ -49,7 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
             suffix = ".d.mts" if arguments.output.suffix == ".mjs" else ".d.ts"
             arguments.output.with_suffix(suffix).write_text(types(arguments.target), encoding="utf-8")
     except OSError as error:
-        print(f"{arguments.output} cannot be written: {error.strerror}", file=sys.stderr)
+        message = f"{arguments.output} cannot be written: {error.strerror}"
+        print(f"websocket-heartbeat js: error: {message}", file=sys.stderr)
         return 1
     return 0
 

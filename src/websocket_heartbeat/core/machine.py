@@ -200,7 +200,7 @@ class Machine:
             return
         if timeouts >= DEAD_PATH_TIMEOUTS:
             self._abandon()
-            self._down(now, PATH_DEAD, None, 0.0, False)
+            self._down(now, PATH_DEAD, None, 0.0, False, False)
         elif not self.graced:
             self.deadline = min(now + again, self.liveness.doubt_due())
 
@@ -224,7 +224,7 @@ class Machine:
             self._notify_closed(now, reason, code)
             self._enter(CLOSED, None)
         elif self.state == CONNECTING or self.state == OPEN or self.state == PROBING:
-            self._down(now, reason, code, hint, is_final)
+            self._down(now, reason, code, hint, is_final, False)
 
     def reading_paused(self, now: float, link: int) -> None:
         """The host stopped reading `link`, because the user is slow: silence proves nothing."""
@@ -258,13 +258,13 @@ class Machine:
                 self._grant_grace(now, self.liveness.patience)
             else:
                 self._abandon()
-                self._down(now, HEARTBEAT_TIMEOUT, None, 0.0, False)
+                self._down(now, HEARTBEAT_TIMEOUT, None, 0.0, False, False)
         elif self.state == CONNECTING:
             if not self.graced:
                 self._grant_grace(now, self.settings.open_timeout)
             else:
                 self._abandon()
-                self._down(now, OPEN_TIMEOUT, None, 0.0, False)
+                self._down(now, OPEN_TIMEOUT, None, 0.0, False, True)
         elif self.state == WAITING:
             self._open_next(now)
         else:
@@ -357,9 +357,11 @@ class Machine:
         self.graced = True
         self.deadline = now + min(longest, max(late, SHORTEST_GRACE))
 
-    def _down(self, now: float, reason: str, code: int | None, hint: float, is_final: bool) -> None:
+    def _down(
+        self, now: float, reason: str, code: int | None, hint: float, is_final: bool, is_late: bool
+    ) -> None:
         """The current link is gone and the user has not asked for it."""
-        drowning = self.state == CONNECTING and (hint > 0 or reason == OPEN_TIMEOUT)
+        drowning = is_late or (self.state == CONNECTING and hint > 0)
         if self.state != CONNECTING:
             self._notify_closed(now, reason, code)
         limit = self.settings.max_attempts

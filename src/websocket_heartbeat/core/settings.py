@@ -28,7 +28,7 @@ class Settings:
     timeout: how long a ping may stay without any sign of life.
     initial: the width of the first back-off window.
     maximum: the width that no back-off window exceeds.
-    hold: how many retries use the first window before windows grow.
+    hold: how many retries after the first still use the first window, before windows grow.
     stable_after: a link open for so long ends an outage: attempts count from 0 again.
     open_timeout: covers DNS, TCP, TLS, proxy and handshake together.
     close_timeout: how long a polite close may take.

@@ -281,11 +281,6 @@ class Driver:
             event = record(given if kind == NOTIFY_CLOSED else None)
             event["reason"] = action.reason
             event["code"] = action.code
-            if action.reason == OPEN_TIMEOUT:
-                # Hosts tell of an error for every other attempt that fails.
-                error = record(None)
-                error["errMsg"] = OPEN_TIMEOUT
-                self.hook(ERROR, error)
             if kind == NOTIFY_CLOSED:
                 self.hook("Close", event)
             elif kind == NOTIFY_RETRY:
@@ -313,7 +308,15 @@ class Driver:
 
     def _woke(self) -> None:
         self.timer = None
+        was_connecting = self.machine.state == CONNECTING
         self.machine.woke(self.clock.now())
+        if was_connecting and self.machine.state != CONNECTING:
+            # Hosts tell of an error for every other attempt that fails.
+            error = Action(ERROR, self.machine.link)
+            event = record(None)
+            event["errMsg"] = OPEN_TIMEOUT
+            error.event = event
+            self.steps.append(error)
         self._settle(None)
 
     def _end_closing(self) -> None:

@@ -6,7 +6,7 @@ from websocket_heartbeat.core.settings import LONGEST, Settings
 from websocket_heartbeat.miniprogram.language import is_number
 
 HOLD: Final = 5
-"""The first six retries are spread over windows of `reconnectTimeout`; only after them windows grow."""
+"""The first six retries have windows of `reconnectTimeout`; later windows grow, or when attempts time out."""
 
 CLOSE_TIMEOUT_SECONDS: Final = 5.0
 """How long `close` waits for the host's word; the host may never give it."""

@@ -40,9 +40,15 @@ from websocket_heartbeat.engines.answer import MAX_HEAD, read_head
 from websocket_heartbeat.engines.base import Closure, Link, OpenRequest
 from websocket_heartbeat.engines.dial import dial
 from websocket_heartbeat.engines.transport import default_ssl_context
-from websocket_heartbeat.errors import HandshakeError, HandshakeRejected, ProxyFailed, WebSocketHeartbeatError
+from websocket_heartbeat.errors import (
+    HandshakeError,
+    HandshakeRejected,
+    ProxyFailed,
+    RedirectRefused,
+    WebSocketHeartbeatError,
+)
 from websocket_heartbeat.events import Message
-from websocket_heartbeat.opening import MAX_REDIRECTS, RedirectRefused, is_redirect, prepare, redirected
+from websocket_heartbeat.opening import MAX_REDIRECTS, is_redirect, prepare, redirected
 from websocket_heartbeat.redaction import shown_url
 from websocket_heartbeat.retry import judge
 
