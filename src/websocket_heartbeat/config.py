@@ -213,8 +213,8 @@ class Backoff:
 
     initial: the first retry comes at a random moment of the first `initial` seconds. Default 1.
     maximum: no two retries are further apart than this, unless the server asks for more, in seconds.
-        Default 60, reached after three hours; the steps are at most 8 * initial in the first half minute of an
-        outage and grow very slowly then.
+        Default 60, reached after three hours; the steps are at most 8 * initial in the first half minute of
+        an outage and grow very slowly then.
     stable_after: a link that was open for so many seconds ends an outage: the next one begins with `initial`
         again. Default 30.
     """

@@ -4,7 +4,7 @@ import argparse
 import math
 from collections.abc import Callable
 
-from websocket_heartbeat.config import check_headers, check_message
+from websocket_heartbeat.config import check_message, check_request_headers
 from websocket_heartbeat.core.settings import LONGEST
 
 
@@ -57,7 +57,7 @@ def header(text: str) -> tuple[str, str]:
         raise argparse.ArgumentTypeError("must be NAME:VALUE, and has no colon")
     field = (name.strip(), value.strip())
     try:
-        check_headers("header", [field])
+        check_request_headers("header", [field])
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return field

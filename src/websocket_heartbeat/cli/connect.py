@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator
 from websocket_heartbeat.cli.arguments import header, message, seconds
 from websocket_heartbeat.cli.output import CannotPrint, show
 from websocket_heartbeat.client import connect
-from websocket_heartbeat.config import Heartbeat, check_request_headers, check_url
+from websocket_heartbeat.config import Heartbeat, check_url
 from websocket_heartbeat.errors import ConnectionFailed, HookFailed, Undelivered
 from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent
 
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--header",
-        type=_header,
+        type=header,
         action="append",
         default=[],
         metavar="NAME:VALUE",
@@ -70,15 +70,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Talk until input ends or Ctrl-C; return 0, or 1 if the connection failed for good."""
     return asyncio.run(_talk(arguments))
-
-
-def _header(text: str) -> tuple[str, str]:
-    field = header(text)
-    try:
-        check_request_headers("header", [field])
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return field
 
 
 def _url(text: str) -> str:
