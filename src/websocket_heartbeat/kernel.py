@@ -39,7 +39,7 @@ class TcpInfo:
 
     retransmits: timeouts in a row of the oldest unacknowledged segment. unacked: segments that the peer's
     kernel has not acknowledged. since_data: since data last arrived. since_ack: since an acknowledgement last
-    arrived. rto: the current retransmission timeout. rtt: the smoothed round-trip time.
+    arrived. rto: the current retransmission timeout.
     """
 
     retransmits: int
@@ -47,7 +47,6 @@ class TcpInfo:
     since_data: float
     since_ack: float
     rto: float
-    rtt: float
     bytes_acked: int
     bytes_received: int
 
@@ -69,7 +68,6 @@ def tcp_info(sock: Socket | None) -> TcpInfo | None:
         unacked=values[12],
         since_data=values[19] / 1e3,
         since_ack=values[20] / 1e3,
-        rtt=values[23] / 1e6,
         bytes_acked=values[34],
         bytes_received=values[35],
     )

@@ -10,10 +10,11 @@ from random import Random
 from typing import Any
 
 import pytest
+from tests.core.compiled import compile_modules
 
 from websocket_heartbeat.core.machine import Action, Machine
 from websocket_heartbeat.core.settings import Settings
-from websocket_heartbeat.miniprogram.bundle import CORE, NotPortable, compile_modules, load
+from websocket_heartbeat.miniprogram.bundle import CORE, NotPortable, load
 from websocket_heartbeat.miniprogram.portability import Module, check
 
 # Each has what must be refused on the line marked ##. PScript left to itself mistranslates each probe(), or
@@ -902,8 +903,9 @@ def compiled(code: str, text: str = "", seed: str = "0") -> str:
     """Run PScript in a fresh interpreter, to which `code` prints JavaScript."""
     environment = {**os.environ, "PYTHONHASHSEED": seed}
     command = [sys.executable, "-c", code]
+    root = Path(__file__).parents[2]
     return subprocess.run(
-        command, input=text, env=environment, capture_output=True, text=True, check=True
+        command, input=text, env=environment, cwd=root, capture_output=True, text=True, check=True
     ).stdout
 
 
@@ -918,13 +920,15 @@ def run_node(node: str, script: str, directory: Path, *options: str, text: str =
 
 
 COMPILE_CORE = """
-from websocket_heartbeat.miniprogram.bundle import CORE, compile_modules, load
+from tests.core.compiled import compile_modules
+from websocket_heartbeat.miniprogram.bundle import CORE, load
 print(compile_modules([load(name) for name in CORE]))
 """
 
 COMPILE_SAMPLE = """
 import sys
-from websocket_heartbeat.miniprogram.bundle import CORE, compile_modules, load
+from tests.core.compiled import compile_modules
+from websocket_heartbeat.miniprogram.bundle import CORE, load
 from websocket_heartbeat.miniprogram.portability import Module
 print(compile_modules([load(CORE[0]), Module("sample", "sample.py", sys.stdin.read())]))
 """

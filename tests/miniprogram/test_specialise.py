@@ -239,6 +239,7 @@ Main_queue = []
 Main_count = 0
 def main_init(given):
     Main_host = given
+    this_task.onOpen = Object
     this_task.socketTask = None
     main_settle(1)
     main_settle(None, 2)

@@ -1,4 +1,4 @@
-"""Compiles portable modules to one ES5 script, with PScript and as much of its library as they use.
+"""Compiles the portable modules of a target to one ES5 script, by way of PScript, and packs it for a format.
 
 `build` makes the files that mini programs and browsers load: the compiled modules of a target, the few
 functions that differ by language from javascript/, and what the module format wants around them. They contain
@@ -65,12 +65,6 @@ _FOOTERS: Final[dict[Format, str]] = {
     "iife": "",
 }
 
-_LIBRARY: Final = {
-    "op_error": "function (name, message) {var e = new Error(message); e.name = name; return e;}",
-    "str": "String",
-}
-"""Our own functions in the place of PScript's."""
-
 _NATIVE: Final = {
     "clock_random": "Math.random",
     "clock_start_timer": "setTimeout",
@@ -83,9 +77,6 @@ _TYPES: Final = {"is_text": "string", "is_number": "number"}
 
 _NATIVE_METHODS: Final = {"append": "push", "lower": "toLowerCase"}
 
-
-METHOD: Final = r"^{0}\.prototype\.{1} = function (\(.*\) \{{\n(?:.*\n)*?\}});\n"
-"""The pattern of a method, by its class and its name; its group is what comes after `function`."""
 
 _PARENTHESES: Final = re.compile(r"if \(\((.*)\)\) \{(?=\n)")
 """Two where one would do: of them the minifier makes nothing."""
@@ -130,29 +121,6 @@ def _outline(source: str) -> str:
     return ast.unparse(tree)
 
 
-def compile_modules(modules: Sequence[Module]) -> str:
-    """Return one ES5 script that defines every name of `modules`; or raise NotPortable.
-
-    modules: each after those that it imports. The script declares its names with `var` at its top level: wrap
-    it as its format needs. The same modules give the same bytes.
-    """
-    problems = check(modules)
-    if problems:
-        raise NotPortable(problems)
-    body: list[ast.stmt] = []
-    for module in modules:
-        if module.name not in DECLARED:
-            body += _Strip().visit(ast.parse(module.source, module.path)).body
-    python = ast.unparse(ast.fix_missing_locations(ast.Module(body, [])))
-    parser = _parser(python)
-    from pscript.stdlib import get_partial_std_lib
-
-    used: set[str] = parser._std_functions - {"op_instantiate"}
-    ours = [f"var _pyfunc_{name} = {_LIBRARY[name]};" for name in sorted(used & set(_LIBRARY))]
-    library = get_partial_std_lib(used - set(_LIBRARY), parser._std_methods)
-    return "\n".join([*ours, library, _tidy(parser.dump().strip() + "\n"), ""])
-
-
 def build(format: Format = "cjs", target: Target = "miniprogram", minify: bool = False) -> str:
     """Return the file that a mini program or a page loads. The same arguments give the same bytes.
 
@@ -161,12 +129,14 @@ def build(format: Format = "cjs", target: Target = "miniprogram", minify: bool =
     """
     export = EXPORTS[target]
     code = _body(target)
+    footer = _FOOTERS[format].replace("NAME", export)
     if minify:
+        footer = minified(footer)
         script, names = Script(unnamed(target)), chosen_names(target)
         # The names were found for this very script. For another one, the minifier's are good enough.
         code = (script.renamed(names) if script.fits(names) else script.text) + "\n"
     header = f"/*! websocket-heartbeat {version('websocket-heartbeat')} | MIT License */\n"
-    return header + code + _FOOTERS[format].replace("NAME", export)
+    return header + code + footer
 
 
 def chosen_names(target: Target) -> list[str]:
@@ -247,35 +217,6 @@ def _parser(python: str) -> "Parser":
     return Parser(python, docstrings=False, inline_stdlib=False)
 
 
-def _tidy(script: str) -> str:
-    """Spell classes as JavaScript does, and leave out what PScript writes for Python's sake alone.
-
-    PScript's own constructor binds every method to every new object: 360 ns for an Action, where this costs a
-    few. The check sees to it that no method is taken from its object unbound.
-    """
-    script = re.sub(r'^\w+\.prototype\.__name__ = "\w+";\n', "", script, flags=re.M)
-    script = re.sub(r"^\w+\.prototype\._base_class = Object;\n", "", script, flags=re.M)
-    for name in re.findall(r"^(\w+) = function \(\) \{\n    _pyfunc_op_instantiate", script, re.M):
-        inherits = re.search(rf"^{name}\.prototype\._base_class = (\w+)\.prototype;\n", script, re.M)
-        method = re.compile(METHOD.format(name, "__init__"), re.M)
-        made = method.search(script)
-        body = made[1] if made else ""
-        if inherits:
-            super_init = f"{name}.prototype._base_class.__init__.call("
-            body = body.replace(super_init, f"{inherits[1]}.call(")
-            body = body or f"() {{\n    {inherits[1]}.apply(this, arguments);\n}}"
-        script = method.sub("", script)
-        stub = f"{name} = function () {{\n    _pyfunc_op_instantiate(this, arguments);\n}}\n"
-        script = script.replace(stub, f"{name} = function {body};\n")
-        if inherits and f"{name}.prototype._base_class." not in script:
-            script = script.replace(inherits[0], "")
-    script = _RETURN_NOTHING.sub("", script).replace("return null;", "return;")
-    # A caught error has the scope of its catch.
-    script = re.sub(r"^ *var err_\d+;\n", "", script, flags=re.M)
-    script = re.sub(r"(?<=[ ,])err_\d+, ", "", script)
-    return re.sub(r"\n{3,}", "\n\n", script)
-
-
 class _Strip(ast.NodeTransformer):
     """Removes what JavaScript does not need, and spells the rest as PScript translates it well."""
 
@@ -311,6 +252,9 @@ class _Strip(ast.NodeTransformer):
                 return ast.Call(ast.Attribute(method.value, "shift", ast.Load()), [], [])
             case ast.Call(ast.Attribute(attr="append" | "lower") as method):
                 method.attr = _NATIVE_METHODS[method.attr]
+            case ast.Call(ast.Name("is_bytes"), [value]):
+                length = ast.Call(ast.Name("read"), [value, ast.Constant("byteLength")], [])
+                return ast.Compare(length, [ast.NotEq()], [ast.Constant(None)])
             case ast.Call(ast.Name("close_code"), [code]):
                 return ast.BoolOp(ast.Or(), [ast.UnaryOp(ast.UAdd(), code), ast.Name("undefined")])
             case ast.Call(ast.Name("invoke"), [thing, name, argument]):

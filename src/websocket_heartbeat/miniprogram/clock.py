@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Clock:
-    """Time and chance. In JavaScript, javascript/language.js makes one of Date, setTimeout and Math."""
+    """Time and chance. In JavaScript, `now` is in javascript/language.js, and bundle.py names the rest."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()

@@ -161,7 +161,8 @@ class Driver:
     # What the link and the host report. Once dropped or lost, a link reports nothing more.
 
     def link_opened(self, event: Any) -> None:
-        """The link is open."""
+        """The link is open, so there is a network, whatever the host has said."""
+        self.machine.came_online(self.clock.now())
         self.machine.opened(self.clock.now(), self.machine.link)
         self._settle(event)
 
@@ -191,12 +192,14 @@ class Driver:
             event["errMsg"] = reason
             self.be_ready()
             self.machine.note(ERROR)
-        if self.machine.is_hidden and self.machine.state == CONNECTING:
-            # A host refuses in the background; it would refuse retries too, until the program is shown.
-            self.is_interrupted = True
-            self.machine.went_offline(self.clock.now())
         self.machine.lost(self.clock.now(), self.machine.link, reason, event["code"], 0.0, False)
         self._settle(event)
+
+    def interrupted(self) -> None:
+        """The link will be lost. In the background it may be that the host refuses all until it shows us."""
+        if self.machine.is_hidden and self.machine.state == CONNECTING:
+            self.is_interrupted = True
+            self.machine.went_offline(self.clock.now())
 
     def hidden(self) -> None:
         """The program is in the background."""
@@ -229,8 +232,14 @@ class Driver:
         actions = self.machine.take()
         while len(actions) > 0:
             action: Action = actions.pop(0)
-            action.event = event
-            self.steps.append(action)
+            if action.kind == ABANDON_LINK:
+                # At once, for what it still says would be taken for words of the next link.
+                self.link.drop()
+                # It may have been the first attempt, and have taken too long.
+                self.be_ready()
+            else:
+                action.event = event
+                self.steps.append(action)
         if self.is_busy:
             return
         self.is_busy = True
@@ -252,18 +261,14 @@ class Driver:
             closed: bool = self.link.close(action.event)
             if not closed:
                 self._answer(action.event, "fail", "close:fail")
-        elif kind == ABANDON_LINK:
-            self.link.drop()
-            # It may have been the first attempt, and have taken too long.
-            self.be_ready()
         elif self.is_held:
             self.held.append(action)
         else:
             self._notify(kind, action)
-        # Unless a hook has opened the connection again.
+        # Unless a hook has opened the connection again, or a callback does so.
         if kind == NOTIFY_STATE and self._is_over():
             self.unwatch()
-            while len(self.queue) > 0:
+            while len(self.queue) > 0 and self._is_over():
                 self._answer(self.queue.pop(0), "fail", "send:fail " + self.machine.state)
 
     def _notify(self, kind: str, action: Action) -> None:

@@ -381,7 +381,7 @@ def _grouped(body: list[ast.stmt]) -> list[ast.stmt]:
     row: dict[str, ast.Assign] = {}
     for node in body:
         match node:
-            case ast.Assign([target], ast.Constant() as value):
+            case ast.Assign([target], ast.Constant() | ast.Name(id="Object") as value):
                 key = ast.dump(value)
                 if key in row:
                     row[key].targets.append(target)

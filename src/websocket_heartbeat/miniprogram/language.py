@@ -1,7 +1,7 @@
 """What JavaScript does in its own way: how foreign things are touched. Here for CPython, there by hand.
 
-Portable code calls these functions; javascript/ holds them for JavaScript. A *record* is a plain object there
-and a Record here: an entry that is not there reads as nothing.
+Portable code calls these functions; javascript/ holds them for JavaScript, but a few that bundle.py spells
+out. A *record* is a plain object there and a Record here: an entry that is not there reads as nothing.
 """
 
 import asyncio
@@ -91,6 +91,11 @@ def is_text(value: Any) -> bool:
 def is_number(value: Any) -> bool:
     """Whether `value` is a number; a boolean is none."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def is_bytes(value: Any) -> bool:
+    """Whether `value` is an ArrayBuffer, or a view of one."""
+    return isinstance(value, bytes | bytearray | memoryview)
 
 
 def close_code(value: Any) -> int | None:

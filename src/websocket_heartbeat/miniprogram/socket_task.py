@@ -8,6 +8,7 @@ from websocket_heartbeat.miniprogram.language import (
     describe,
     from_base64,
     invoke,
+    is_bytes,
     is_text,
     read,
     record,
@@ -58,7 +59,7 @@ class TaskLink:
 
     def send(self, message: dict[str, Any]) -> bool:
         """Hand a message to the host; return False if the host threw."""
-        if self.is_alipay and not is_text(message["data"]):
+        if self.is_alipay and is_bytes(message["data"]):
             message = record(message)
             message["data"] = to_base64(message["data"])
             message["isBuffer"] = True
@@ -134,7 +135,7 @@ class TaskLink:
     def _closed(self, raw: Any) -> None:
         if self.is_over:
             return
-        if self.is_single and not self.is_open:
+        if self.is_single:
             is_of_another: bool = self.owner.settle_owed_close()
             if is_of_another:
                 return
@@ -143,18 +144,24 @@ class TaskLink:
         if not is_text(event["reason"]):
             event["reason"] = describe(raw)
         self._end()
-        self.owner.link_lost(event, event["reason"], not self.is_open)
+        self._lost(event, event["reason"], not self.is_open)
 
     def _failed(self, raw: Any) -> None:
         """The host reports an error, refuses, rejects, throws, or returns what is no socket."""
         if self.is_over:
             return
         event = self._event(raw)
-        self._end()
-        if self.is_open or not self.is_single or self.owner.close_owed_until != 0:
-            # Otherwise the host's only socket is somebody else's.
-            self.close(None)
-        self.owner.link_lost(event, describe(raw), True)
+        owed: int = self.owner.closes_owed
+        if self.is_open or not self.is_single or owed > 0:
+            self.drop()
+        else:
+            # The host's only socket is somebody else's.
+            self._end()
+        self._lost(event, describe(raw), True)
+
+    def _lost(self, event: dict[str, Any], reason: str, is_error: bool) -> None:
+        self.owner.interrupted()
+        self.owner.link_lost(event, reason, is_error)
 
     def _event(self, raw: Any) -> dict[str, Any]:
         """The host's event in the one shape that all hosts share, beside itself."""

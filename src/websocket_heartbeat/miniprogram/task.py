@@ -28,6 +28,7 @@ class MiniProgramTask(Driver):
             check_url(read(params, "url"))
         super().__init__(clock, opts)
         self.socketTask: Any = None
+        self.closes_owed = 0
         self.close_owed_until = 0.0
         self.onOpen: Any = None
         self.onMessage: Any = None
@@ -62,13 +63,18 @@ class MiniProgramTask(Driver):
 
     def owe_close(self) -> None:
         """We dropped the host's only socket, and the host has not said yet that it has closed."""
-        self.close_owed_until = self.clock.now() + OWED_CLOSE
+        now = self.clock.now()
+        if now >= self.close_owed_until:
+            self.closes_owed = 0
+        self.closes_owed = self.closes_owed + 1
+        self.close_owed_until = now + OWED_CLOSE
 
     def settle_owed_close(self) -> bool:
-        """Whether a close that the host reports now is of the socket before."""
-        is_owed = self.clock.now() < self.close_owed_until
-        self.close_owed_until = 0.0
-        return is_owed
+        """Whether a close that the host reports now is of a socket before."""
+        if self.closes_owed > 0 and self.clock.now() < self.close_owed_until:
+            self.closes_owed = self.closes_owed - 1
+            return True
+        return False
 
     def dial(self) -> Any:
         """Make the next link."""

@@ -15,6 +15,7 @@ _FALSE: Final = (ast.dump(ast.Constant(None)), ast.dump(ast.Constant(False)))
 def leave_undefined(program: ast.Module, roots: Sequence[str]) -> ast.Module:
     """Return the program without arguments that are nothing, and without what is nothing or false at first.
 
+    A hook that is nothing at first becomes a function that does nothing: users may chain theirs before it.
     roots: the functions that others call, the first of them the constructor of the task. What it sets to a
     constant is set where the closure begins, which minifies better: constructors set a variable once.
     """
@@ -26,7 +27,7 @@ def leave_undefined(program: ast.Module, roots: Sequence[str]) -> ast.Module:
     first: list[ast.stmt] = []
     for name, function in functions.items():
         if name == roots[0] or name.endswith("_new"):
-            function.body = [each for each in function.body if not _is_undefined(each)]
+            function.body = [_hook(each) for each in function.body if not _is_undefined(each)]
         if name == roots[0]:
             first = [each for each in function.body if _is_constant(each)]
             function.body = [each for each in function.body if each not in first]
@@ -34,14 +35,23 @@ def leave_undefined(program: ast.Module, roots: Sequence[str]) -> ast.Module:
 
 
 def _is_undefined(node: ast.stmt) -> bool:
-    """Whether a constructor sets a variable of its closure, or of a link, or a hook, to nothing or false."""
+    """Whether a constructor sets a variable of its closure, or of a link, to nothing or false."""
     match node:
         case ast.Assign([ast.Name(id=name)], value) if name[0].isupper():
             return ast.dump(value) in _FALSE
-        case ast.Assign([ast.Attribute(ast.Name(id=holder), attr)], value):
-            is_hook = holder == TASK and attr.startswith("on")
-            return (is_hook or holder == LINK) and ast.dump(value) in _FALSE
+        case ast.Assign([ast.Attribute(ast.Name(id=holder))], value):
+            return holder == LINK and ast.dump(value) in _FALSE
     return False
+
+
+def _hook(node: ast.stmt) -> ast.stmt:
+    """A statement that sets a hook to nothing sets it to Object, which does nothing."""
+    match node:
+        case ast.Assign([ast.Attribute(ast.Name(id=holder), attr)], ast.Constant(value=None)) if (
+            holder == TASK and attr.startswith("on")
+        ):
+            node.value = ast.Name("Object", ast.Load())
+    return node
 
 
 def _is_constant(node: ast.stmt) -> bool:

@@ -121,7 +121,7 @@ class BrowserTask(Driver):
         self.onreconnect: Any = None
         self.onstate: Any = None
         self.ongiveup: Any = None
-        self.on_shown = lambda event: self.shown()
+        self.on_shown = lambda event: self._page_shown(event)
         self.on_hidden = lambda event: self.hidden()
         self.on_online = lambda event: self.network(True)
         self.on_offline = lambda event: self.network(False)
@@ -156,6 +156,12 @@ class BrowserTask(Driver):
     def unwatch(self) -> None:
         """Remove our listeners and nobody else's."""
         self._listen(False)
+
+    def _page_shown(self, event: Any) -> None:
+        # Said after every load, too; of a page that was kept aside it says so.
+        is_back: bool = read(event, "persisted")
+        if is_back:
+            self.shown()
 
     def _visibility(self) -> None:
         is_in_background: bool = read(self.page.document, "hidden")

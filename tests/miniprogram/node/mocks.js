@@ -184,6 +184,47 @@ class SingleHost {
     }
 }
 
+// One socket again, and room for one: a second is refused. Says some time later that a socket has closed.
+class SlotHost extends SingleHost {
+    constructor(world, late) {
+        super(world);
+        this.late = late;
+        this.taken = null;
+        this.refused = 0;
+    }
+
+    connectSocket(params) {
+        super.connectSocket(params);
+        if (this.taken) {
+            this.refused += 1;
+            this.later(1, () => params.fail({ error: 3, errorMessage: "already exists" }));
+            return;
+        }
+        const socket = (this.taken = {});
+        this.later(50, () => {
+            if (this.taken === socket) this.open();
+        });
+    }
+
+    sendSocketMessage(message) {
+        super.sendSocketMessage(message);
+        this.later(5, () => {
+            if (this.taken) this.emit("Message", { data: "pong", isBuffer: false });
+        });
+    }
+
+    closeSocket() {
+        this.closes += 1;
+        if (!this.taken) return;
+        this.taken = null;
+        this.later(this.late, () => this.emit("Close", { reason: "closed" }));
+    }
+
+    later(wait, callback) {
+        this.world.context.setTimeout(callback, wait);
+    }
+}
+
 // A page: WebSocket with the states and the exceptions of a browser. `page.sockets` are all that were made.
 function makePage(world) {
     const page = { sockets: [], listeners: {}, document: { hidden: false, listeners: {} } };
@@ -194,8 +235,8 @@ function makePage(world) {
         target.removeEventListener = (name, listener) => {
             target.listeners[name] = (target.listeners[name] || []).filter((each) => each !== listener);
         };
-        target.emit = (name) => {
-            for (const listener of (target.listeners[name] || []).slice()) world.call(listener, { type: name });
+        target.emit = (type, members) => {
+            for (const listener of (target.listeners[type] || []).slice()) world.call(listener, { type, ...members });
         };
     }
     listening(page);
@@ -259,4 +300,4 @@ function makePage(world) {
     return page;
 }
 
-module.exports = { Socket, TaskHost, SingleHost, makePage, NAMES };
+module.exports = { Socket, TaskHost, SingleHost, SlotHost, makePage, NAMES };

@@ -4,7 +4,7 @@ const assert = require("assert");
 
 const paths = JSON.parse(process.argv[2]);
 const { run, program, opened, page, openedPage } = require("./program.js")(paths);
-const { SingleHost } = require("./mocks.js");
+const { SingleHost, SlotHost, TaskHost } = require("./mocks.js");
 
 const rejections = [];
 process.on("unhandledRejection", (reason) => rejections.push(reason));
@@ -334,6 +334,141 @@ const checks = {
         assert.strictEqual(t.host.closes, 1);
         t.host.params.fail({ error: 3, errorMessage: "already exists" });
         assert.strictEqual(t.host.closes, 2);
+    },
+
+    async "on a host with room for one socket every way to a new link leads to one that lives"() {
+        const ways = {
+            "an error, and the network comes back": (t) => {
+                t.host.emit("Error", { error: 1, errorMessage: "net" });
+                t.host.network({ isConnected: true });
+            },
+            "an error, and onReconnect reconnects": (t) => {
+                t.task.onReconnect = () => t.task.reconnect();
+                t.host.emit("Error", { error: 1, errorMessage: "net" });
+            },
+            "reconnect()": (t) => t.task.reconnect(),
+            "closed and reconnected twice": (t) => {
+                for (let i = 0; i < 2; i += 1) {
+                    t.task.close();
+                    t.task.reconnect();
+                }
+            },
+            "a silent link": (t) => t.world.advance(30000),
+        };
+        for (const late of [1, 20, 200]) {
+            for (const [name, way] of Object.entries(ways)) {
+                const t = await program(undefined, {}, (world) => {
+                    const host = new SlotHost(world, late);
+                    host.onNetworkStatusChange = (listener) => (host.network = listener);
+                    return host;
+                });
+                await t.world.advance(100);
+                assert.strictEqual(t.task.state, "open");
+                await way(t);
+                await t.world.advance(300000);
+                assert.strictEqual(t.task.state, "open", name);
+                assert.ok(t.host.refused < 3, name);
+                assert.ok(t.count("Open") <= 3, name);
+                t.task.destroy();
+                await t.world.advance(1000);
+                assert.strictEqual(t.host.taken, null, name);
+            }
+        }
+    },
+
+    async "on Alipay what is neither text nor bytes goes to the host as it is"() {
+        const t = await program(undefined, {}, (world) => new SingleHost(world));
+        t.task.send({ data: -1 });
+        t.host.open();
+        t.task.send({ data: new Uint8Array([1, 2]).buffer });
+        assert.deepStrictEqual(t.host.sent[0].data, -1);
+        assert.deepStrictEqual([t.host.sent[1].data, t.host.sent[1].isBuffer], ["AQI=", true]);
+        t.host.emit("Close", { reason: "gone" });
+        await t.world.advance(3000);
+        assert.strictEqual(t.host.attempts, 2);
+    },
+
+    async "a hidden page whose retry fails goes on: browsers refuse nothing in the background"() {
+        const t = await openedPage();
+        t.window.document.hidden = true;
+        t.window.document.emit("visibilitychange");
+        t.last.lose(1012);
+        await t.world.advance(2100);
+        t.last.refuse();
+        await t.world.advance(60000);
+        assert.ok(t.sockets.length > 5, String(t.sockets.length));
+    },
+
+    async "a page that was loaded is not pinged for that, one that was kept aside is"() {
+        for (const [persisted, pings] of [[false, 0], [true, 1]]) {
+            const t = await openedPage();
+            t.window.emit("pageshow", { persisted });
+            assert.strictEqual(t.last.sent.length, pings);
+        }
+    },
+
+    async "a `fail` that reconnects and sends again ends"() {
+        const t = await program(refusing, { repeatLimit: 1 });
+        const message = {
+            data: "a",
+            fail() {
+                t.task.reconnect();
+                t.task.send(message);
+            },
+        };
+        t.task.send(message);
+        await t.world.advance(2100);
+        assert.ok(t.host.attempts >= 2);
+        t.task.destroy();
+    },
+
+    async "a link that opens proves that there is a network"() {
+        const t = await opened(undefined, {}, (world) => {
+            const host = new TaskHost(world);
+            host.onNetworkStatusChange = (listener) => (host.network = listener);
+            return host;
+        });
+        t.host.network({ isConnected: false });
+        t.task.reconnect();
+        t.host.last.open();
+        t.host.last.lose(1012);
+        await t.world.advance(3000);
+        assert.strictEqual(t.host.attempts, 3);
+    },
+
+    async "what a replaced link still says, even in the same breath, is not of the next one"() {
+        const t = await opened();
+        const first = t.host.last;
+        t.task.onMessage = () => {
+            t.task.reconnect();
+            first.lose(1000, "late");
+        };
+        first.message("go");
+        await t.world.settle();
+        assert.strictEqual(t.host.attempts, 2);
+        assert.strictEqual(t.task.state, "connecting");
+        assert.strictEqual(t.count("Reconnect"), 1);
+    },
+
+    async "hooks are functions from the beginning, so that others can be put before them"() {
+        const t = await opened();
+        const fresh = await program();
+        assert.strictEqual(typeof t.task.onOpen, "function");
+        const heard = [];
+        await fresh.world.settle();
+        const { World } = require("./world.js");
+        const host = new TaskHost(new World());
+        const make = host.world.load(paths.miniprogram);
+        const task = await make({ miniprogram: host, connectSocketParams: { url: "wss://example.com/" } });
+        const before = task.onMessage;
+        task.onMessage = (event) => {
+            before(event);
+            heard.push(event.data);
+        };
+        await host.world.advance(10);
+        host.last.open();
+        host.last.message("hello");
+        assert.deepStrictEqual(heard, ["hello"]);
     },
 
     async "a page's close() passes its code and reason on"() {

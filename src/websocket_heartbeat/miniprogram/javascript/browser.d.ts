@@ -34,14 +34,14 @@ export type BrowserState =
 /** One connection over many links. Assign hooks; they hold for every link. */
 declare class WebsocketHeartbeatJs {
   constructor(options: BrowserOptions);
-  onopen?: ((event: Event) => void) | null;
-  onmessage?: ((event: MessageEvent) => void) | null;
+  onopen: ((event: Event) => void) | null;
+  onmessage: ((event: MessageEvent) => void) | null;
   /** The page's CloseEvent where it sent one; otherwise only a reason, and no code. */
-  onclose?: ((event: { code?: number | null; reason: string }) => void) | null;
-  onerror?: ((event: any) => void) | null;
-  onreconnect?: ((event: { attempt: number; delay: number; reason: string }) => void) | null;
-  onstate?: ((state: BrowserState) => void) | null;
-  ongiveup?: ((event: { code?: number | null; reason: string }) => void) | null;
+  onclose: ((event: { code?: number | null; reason: string }) => void) | null;
+  onerror: ((event: any) => void) | null;
+  onreconnect: ((event: { attempt: number; delay: number; reason: string }) => void) | null;
+  onstate: ((state: BrowserState) => void) | null;
+  ongiveup: ((event: { code?: number | null; reason: string }) => void) | null;
   /** Sends, or queues while no link is open; false if refused. */
   send(data: BrowserData): boolean;
   /** Closes for good. */

@@ -1,4 +1,4 @@
-// What clock.py and language.py declare, in ES5, with nothing that a mini program lacks.
+// Most of what clock.py and language.py declare, in ES5, with nothing that a mini program lacks.
 var latest = 0;
 var offset = 0;
 

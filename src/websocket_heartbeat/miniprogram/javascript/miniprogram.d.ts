@@ -57,9 +57,9 @@ export interface Options {
 
 export type State = "idle" | "connecting" | "open" | "probing" | "waiting" | "closing" | "closed" | "failed";
 
-/** Every event has the host's own as `native`, and its fields beside the ones named here. */
+/** Events of a host have its own as `native`, and its fields beside the ones named here. */
 export interface HostEvent {
-  native: any;
+  native?: any;
   [field: string]: any;
 }
 export interface MessageEvent extends HostEvent {
@@ -88,13 +88,13 @@ export interface GiveUpEvent {
 
 /** One connection over many links. Assign hooks; they hold for every link. */
 export interface Task {
-  onOpen?: ((event: HostEvent) => void) | null;
-  onMessage?: ((event: MessageEvent) => void) | null;
-  onClose?: ((event: CloseEvent) => void) | null;
-  onError?: ((event: ErrorEvent) => void) | null;
-  onReconnect?: ((event: ReconnectEvent) => void) | null;
-  onState?: ((state: State) => void) | null;
-  onGiveUp?: ((event: GiveUpEvent) => void) | null;
+  onOpen: ((event: HostEvent) => void) | null;
+  onMessage: ((event: MessageEvent) => void) | null;
+  onClose: ((event: CloseEvent) => void) | null;
+  onError: ((event: ErrorEvent) => void) | null;
+  onReconnect: ((event: ReconnectEvent) => void) | null;
+  onState: ((state: State) => void) | null;
+  onGiveUp: ((event: GiveUpEvent) => void) | null;
   /** Sends, or queues while no link is open; false if refused. */
   send(params: SendParams): boolean;
   /** Closes for good. */
