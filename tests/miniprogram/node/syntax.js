@@ -67,7 +67,7 @@ function names(tree) {
 const results = given.files.map(({ path, module }) => {
     let source = fs.readFileSync(path, "utf8");
     // The last lines of a module are all that is not ES5.
-    if (module) source = source.replace(/\nexport default \w+;\nexport \{ \w+ \};\n$/, "\n");
+    if (module) source = source.replace(/\nexport default \w+;\s?export ?\{ ?\w+ ?\};?\n?$/, "\n");
     try {
         return { error: null, names: names(acorn.parse(source, { ecmaVersion: 5, sourceType: "script" })) };
     } catch (error) {
