@@ -1076,6 +1076,31 @@ def test_advice_on_an_open_link_is_no_sign_of_a_drowning_server() -> None:
     assert refuse(life, hint=30) == 30 + 0.5 * 1.5
 
 
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_a_link_that_falls_silent_is_no_sign_of_a_drowning_server(is_cut: bool) -> None:
+    life = started(random=draws(0.5))
+    refuse(life)
+    life.wake()
+    life.tell("opened", life.machine.link)
+    life.wake()
+    assert life.machine.state == "probing"
+    if is_cut:
+        life.tell("unacknowledged", life.machine.link, 4, 1.0)
+    else:
+        life.wake()
+        life.wake()
+    assert life.machine.state == "waiting"
+    assert life.left == 0.5 * 1 + 0.5 * 1.5
+
+
+def test_an_attempt_refused_in_our_own_words_is_no_late_one() -> None:
+    life = started(random=draws(0.5))
+    refuse(life)
+    life.wake()
+    life.lose("open timeout")
+    assert life.left == 0.5 * 1 + 0.5 * 1.5
+
+
 def test_the_next_outage_begins_with_the_first_window_again() -> None:
     life = started(random=draws(0.5, 0.5, 0.5))
     for _ in range(2):
