@@ -266,14 +266,18 @@ class _Flat(ast.NodeTransformer):
         return node
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt | None:
+        if node.value is None:
+            return None
+        statement = self.visit_Assign(ast.Assign([node.target], node.value))
         if isinstance(node.target, ast.Name):
-            self.known[node.target.id] = self.program.kind(node.annotation)
-        return None if node.value is None else self.visit_Assign(ast.Assign([node.target], node.value))
+            # What it is taken from may not tell: a list knows nothing of its elements.
+            self.known[node.target.id] = self.program.kind(node.annotation) or self.known[node.target.id]
+        return statement
 
     def visit_Assign(self, node: ast.Assign) -> ast.stmt | None:
         kind = self.kind(node.value)
         if isinstance(node.targets[0], ast.Name):
-            self.known.setdefault(node.targets[0].id, kind)
+            self.known[node.targets[0].id] = kind
             if self.program.is_single(kind) and not isinstance(node.value, ast.Call):
                 return None
         if isinstance(node.targets[0], ast.Attribute) and self.program.is_single(kind):

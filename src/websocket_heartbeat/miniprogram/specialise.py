@@ -440,7 +440,7 @@ def _inline(program: ast.Module, roots: Sequence[str]) -> None:
                 _Replace({name: ast.Name(called, ast.Load())}).visit(program)
                 all_calls, loads = _calls(program), _loads(program)
                 continue
-        if name in roots or not calls or loads[name] != len(calls) or function.args.defaults:
+        if not calls or loads[name] != len(calls) or function.args.defaults:
             continue
         if any(len(call.args) != len(function.args.args) for call in calls):
             continue
@@ -631,28 +631,20 @@ def _copies(program: ast.Module, roots: Sequence[str]) -> None:
     for function in _functions(program).values():
         stores = _stores(function)
         own = {each.arg for each in ast.walk(function) if isinstance(each, ast.arg)}
+
+        def is_local(name: str) -> bool:
+            return not _is_variable(name) and name not in own and stores[name] == 1  # noqa: B023 # used at once
+
         for node in ast.walk(function):
             match node:
-                case ast.Assign([ast.Name(id=name)], ast.Name(id=copied)) if (
-                    name in steady and not _is_variable(copied) and stores[copied] == 1 and copied not in own
-                ):
-                    _Replace({copied: ast.Name(name, ast.Load())}).visit(function)
-                    _RemoveSelf().visit(function)
-                    return
-                case ast.Assign([ast.Name(id=copied)], ast.Name(id=name)) if (
-                    name in steady and not _is_variable(copied) and stores[copied] == 1 and copied not in own
-                ):
-                    _Replace({copied: ast.Name(name, ast.Load())}).visit(function)
-                    _RemoveSelf().visit(function)
-                    return
-                case ast.Assign([ast.Name(id=copied)], ast.Name(id=name)) if (
-                    not _is_variable(copied)
-                    and copied != name
-                    and stores[copied] == 1
-                    and not _is_variable(name)
-                    and stores[name] + (name in own) == 1
-                    and copied not in own
-                ):
+                case ast.Assign([ast.Name(id=target)], ast.Name(id=value)) if target != value:
+                    is_never_set_again = not _is_variable(value) and stores[value] + (value in own) == 1
+                    if target in steady and is_local(value):
+                        name, copied = target, value
+                    elif is_local(target) and (value in steady or is_never_set_again):
+                        name, copied = value, target
+                    else:
+                        continue
                     _Replace({copied: ast.Name(name, ast.Load())}).visit(function)
                     _RemoveSelf().visit(function)
                     return

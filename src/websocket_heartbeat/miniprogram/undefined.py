@@ -9,7 +9,8 @@ from typing import Final
 
 from websocket_heartbeat.miniprogram.flatten import LINK, TASK
 
-_FALSE: Final = (ast.dump(ast.Constant(None)), ast.dump(ast.Constant(False)))
+_NOTHING: Final = ast.dump(ast.Constant(None))
+_FALSE: Final = ast.dump(ast.Constant(False))
 
 
 def leave_undefined(program: ast.Module, roots: Sequence[str]) -> ast.Module:
@@ -22,7 +23,7 @@ def leave_undefined(program: ast.Module, roots: Sequence[str]) -> ast.Module:
     functions = {node.name: node for node in ast.walk(program) if isinstance(node, ast.FunctionDef)}
     for node in ast.walk(program):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in functions:
-            while node.args and ast.dump(node.args[-1]) == _FALSE[0]:
+            while node.args and ast.dump(node.args[-1]) == _NOTHING:
                 node.args.pop()
     first: list[ast.stmt] = []
     for name, function in functions.items():
@@ -38,9 +39,9 @@ def _is_undefined(node: ast.stmt) -> bool:
     """Whether a constructor sets a variable of its closure, or of a link, to nothing or false."""
     match node:
         case ast.Assign([ast.Name(id=name)], value) if name[0].isupper():
-            return ast.dump(value) in _FALSE
+            return ast.dump(value) in (_NOTHING, _FALSE)
         case ast.Assign([ast.Attribute(ast.Name(id=holder))], value):
-            return holder == LINK and ast.dump(value) in _FALSE
+            return holder == LINK and ast.dump(value) in (_NOTHING, _FALSE)
     return False
 
 

@@ -451,15 +451,11 @@ const checks = {
     },
 
     async "hooks are functions from the beginning, so that others can be put before them"() {
-        const t = await opened();
-        const fresh = await program();
-        assert.strictEqual(typeof t.task.onOpen, "function");
-        const heard = [];
-        await fresh.world.settle();
         const { World } = require("./world.js");
         const host = new TaskHost(new World());
         const make = host.world.load(paths.miniprogram);
         const task = await make({ miniprogram: host, connectSocketParams: { url: "wss://example.com/" } });
+        const heard = [];
         const before = task.onMessage;
         task.onMessage = (event) => {
             before(event);
