@@ -9,11 +9,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from websocket_heartbeat.client.retry import LATER
 from websocket_heartbeat.config import Backoff
 from websocket_heartbeat.core.backoff import LONGEST_HINT, delay
 from websocket_heartbeat.core.machine import CONNECTING, WAITING, Machine
 from websocket_heartbeat.core.settings import Settings
-from websocket_heartbeat.retry import LATER
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from websocket_heartbeat.client import Connection
+from websocket_heartbeat.client.hooks import Hook
 from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, State, Stats
-from websocket_heartbeat.hooks import Hook
 
 _CAUGHT_UP = 0.1
 """Seconds of a late turn of the loop that are made up for: a loop that was blocked lets no herd loose."""

@@ -17,11 +17,11 @@ from functools import update_wrapper
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
-from websocket_heartbeat import client
-from websocket_heartbeat.config import check_seconds
+from websocket_heartbeat.checks import check_seconds
+from websocket_heartbeat.client import connection as client
+from websocket_heartbeat.client.hooks import Hook
 from websocket_heartbeat.errors import ConnectionClosed
 from websocket_heartbeat.events import Message, State, Stats
-from websocket_heartbeat.hooks import Hook
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -8,7 +8,7 @@ import weakref
 import pytest
 from tests.client.conftest import Run, until
 
-from websocket_heartbeat.alarm import Alarm
+from websocket_heartbeat.system.alarm import Alarm
 from websocket_heartbeat.testing import SimulatedClock
 
 

@@ -10,8 +10,8 @@ from tests.client.servers import well_behaved
 from tests.engines.peers import Peer, http_proxy, raw_server, ws_server
 
 from websocket_heartbeat import Connection, ConnectionFailed, HandshakeRejected, RedirectRefused, connect
+from websocket_heartbeat.client.attempt import MAX_REDIRECTS
 from websocket_heartbeat.engines.base import OpenRequest
-from websocket_heartbeat.opening import MAX_REDIRECTS
 
 
 class Redirects:

@@ -28,10 +28,10 @@ from websocket_heartbeat import (
     ServerClosed,
     connect,
 )
+from websocket_heartbeat.client.retry import LATER, judge, retry_hint
 from websocket_heartbeat.core.backoff import LONGEST_HINT
 from websocket_heartbeat.engines.base import OpenRequest
 from websocket_heartbeat.engines.memory import MemoryEngine
-from websocket_heartbeat.retry import LATER, judge, retry_hint
 from websocket_heartbeat.testing import SimulatedClock
 
 NOTHING: list[tuple[str, str]] = []

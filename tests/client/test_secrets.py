@@ -13,8 +13,8 @@ from tests.client.servers import well_behaved
 from tests.engines.peers import TEXT, Peer, close_frame, frame, raw_server, refusing_socks5_proxy
 
 from websocket_heartbeat import Backoff, Connection, Heartbeat, OpenEvent, connect
-from websocket_heartbeat.config import Config
-from websocket_heartbeat.opening import prepare
+from websocket_heartbeat.client.attempt import prepare
+from websocket_heartbeat.client.options import Options
 
 SECRET = "hunter2"
 """Part of everything that is secret here."""
@@ -280,7 +280,7 @@ def test_reprs_tell_nothing_secret(run_asyncio: Run) -> None:
             heartbeat=heartbeat,
             proxy=f"http://user:{SECRET}@proxy:1",
         )
-        config: Config = connection._config
+        config: Options = connection._config
         request = await prepare(config)
         for thing in (connection, heartbeat, config, request, connection.stats):
             assert SECRET not in repr(thing)

@@ -14,7 +14,8 @@ from tests.client.conftest import PATIENCE, Run, World, until
 from tests.client.servers import alongside, talk
 from tests.engines.peers import CLOSE, PING, PONG, Peer, close_frame, frame, ws_server
 
-from websocket_heartbeat import Backoff, Heartbeat, kernel
+from websocket_heartbeat import Backoff, Heartbeat
+from websocket_heartbeat.system import kernel
 from websocket_heartbeat.testing import SimulatedClock
 
 STOPPED_FOR = float(os.environ.get("STOPPED_FOR", "6"))

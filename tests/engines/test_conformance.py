@@ -21,7 +21,6 @@ from tests.engines.conftest import Run
 from tests.engines.peers import Peer, RawServer, close_frame, frame, raw_server, ws_server
 from tests.engines.recorder import PATIENCE, Recorder, eventually, warmed_up
 
-from websocket_heartbeat import kernel
 from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure, Engine, Link, OpenRequest
 from websocket_heartbeat.errors import (
     HandshakeError,
@@ -31,6 +30,7 @@ from websocket_heartbeat.errors import (
     ProxyFailed,
 )
 from websocket_heartbeat.events import Message
+from websocket_heartbeat.system import kernel
 
 MAX_SIZE = 1 << 20
 NOW = 1.0

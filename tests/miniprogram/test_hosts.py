@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from websocket_heartbeat.engines.memory import MemoryEngine, MemoryPeer
-from websocket_heartbeat.miniprogram import MiniProgramTask, Phone, WebsocketHeartbeat
-from websocket_heartbeat.miniprogram.hosts import Host
+from websocket_heartbeat.miniprogram import MiniProgramTask, WebsocketHeartbeat
 from websocket_heartbeat.miniprogram.language import Record
 from websocket_heartbeat.server import serve
 from websocket_heartbeat.testing import SimulatedClock
+from websocket_heartbeat.testing.phone import Phone
+from websocket_heartbeat.testing.phone.hosts import Host
 
 NAMES = ("wx", "qq", "ks", "jd", "swan", "tt", "my", "Taro", "TaroH5", "uni")
 URL = "ws://example.com/"

@@ -20,7 +20,7 @@ if sys.platform != "linux":
 
 from pyroute2 import NetNS, netns
 
-from websocket_heartbeat.kernel import TELLS
+from websocket_heartbeat.system.kernel import TELLS
 
 SERVER_ADDRESS = "192.0.2.1"
 CLIENT_ADDRESS = "192.0.2.2"

@@ -53,4 +53,4 @@ def test_every_public_name_is_there_and_importing_the_package_alone_imports_almo
         == "True"
     )
     loaded = python("import sys, websocket_heartbeat; print(' '.join(sys.modules))").split()
-    assert not {"asyncio", "websocket_heartbeat.client", "picows"} & set(loaded)
+    assert not {"asyncio", "websocket_heartbeat.client", "websockets"} & set(loaded)

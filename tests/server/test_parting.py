@@ -10,9 +10,9 @@ import websockets
 from tests.server.conftest import Run
 from tests.server.raw import CLOSE, PATIENCE, PING, TEXT, Closes, client, connect, until
 
+from websocket_heartbeat.client.retry import retry_hint
 from websocket_heartbeat.errors import ServerClosed
 from websocket_heartbeat.events import Message
-from websocket_heartbeat.retry import retry_hint
 from websocket_heartbeat.server import Peer, Server, serve
 
 UPGRADE = (

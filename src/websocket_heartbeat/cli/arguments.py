@@ -4,7 +4,7 @@ import argparse
 import math
 from collections.abc import Callable
 
-from websocket_heartbeat.config import check_message, check_request_headers
+from websocket_heartbeat.checks import check_message, check_request_headers
 from websocket_heartbeat.core.settings import LONGEST
 
 

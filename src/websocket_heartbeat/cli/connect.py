@@ -16,10 +16,11 @@ import sys
 import threading
 from collections.abc import AsyncIterator
 
+from websocket_heartbeat.checks import check_url
 from websocket_heartbeat.cli.arguments import header, message, seconds
 from websocket_heartbeat.cli.output import CannotPrint, show
 from websocket_heartbeat.client import connect
-from websocket_heartbeat.config import Heartbeat, check_url
+from websocket_heartbeat.config import Heartbeat
 from websocket_heartbeat.errors import ConnectionFailed, HookFailed, Undelivered
 from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent
 

@@ -61,7 +61,7 @@ Transitions (docs/state-diagram.md is generated from this table, and a test hold
 from typing import Any, Callable, Final
 
 from websocket_heartbeat.core.backoff import delay
-from websocket_heartbeat.core.heartbeat import Liveness
+from websocket_heartbeat.core.liveness import Liveness
 from websocket_heartbeat.core.settings import Settings
 
 # States

@@ -5,14 +5,12 @@ from importlib import import_module
 from websocket_heartbeat.engines.base import Engine
 from websocket_heartbeat.errors import EngineNotInstalled
 
-NAMES = ("picows", "websockets", "aiohttp")
-"""The engines that `engine=` accepts by name, in the order in which "auto" prefers them."""
+NAMES = ("websockets", "aiohttp")
+"""The engines that `engine=` accepts by name. "auto" is the first, which needs nothing more."""
 
 
 def load(engine: str | Engine) -> Engine:
     """Return the engine of that name, importing what it needs only now; an Engine is returned as it is.
-
-    "auto" takes the first of NAMES that is installed.
 
     Raises:
         EngineNotInstalled: its package is missing; the text names the install command.
@@ -21,12 +19,7 @@ def load(engine: str | Engine) -> Engine:
     if isinstance(engine, Engine):
         return engine
     if engine == "auto":
-        for name in NAMES:
-            try:
-                return _imported(name)
-            except EngineNotInstalled:
-                continue
-        raise EngineNotInstalled("no engine is installed: pip install 'picows>=2.3.1,<2.4'")
+        engine = NAMES[0]
     if engine in NAMES:
         return _imported(engine)
     known = ", ".join(repr(name) for name in ("auto", *NAMES))
@@ -37,9 +30,9 @@ def _imported(name: str) -> Engine:
     try:
         module = import_module(f"websocket_heartbeat.engines.{name}")
     except ImportError as error:
-        what = "picows" if name == "picows" else f"'websocket-heartbeat[{name}]'"
         raise EngineNotInstalled(
-            f"engine {name!r} needs a package that is missing or too old: pip install {what}"
+            f"engine {name!r} needs a package that is missing or too old: "
+            f"pip install 'websocket-heartbeat[{name}]'"
         ) from error
     made: Engine = getattr(module, f"{name.capitalize()}Engine")()
     return made

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from websocket_heartbeat.events import Message
-from websocket_heartbeat.kernel import Socket
 from websocket_heartbeat.redaction import shown_url
+from websocket_heartbeat.system.kernel import Socket
 
 WRITE_LIMIT = 64 * 1024
 """Bytes that may wait in a link's write buffer before the link counts as full."""

@@ -1,6 +1,7 @@
 """What all links over an asyncio transport have in common, whatever library speaks RFC 6455 above it."""
 
 import asyncio
+import logging
 import ssl
 from abc import abstractmethod
 from functools import cache
@@ -9,9 +10,12 @@ from typing import cast
 from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure, Link, LinkEvents
 from websocket_heartbeat.errors import MessageTooBig, ProtocolViolation
 from websocket_heartbeat.events import Message
-from websocket_heartbeat.kernel import since_data
+from websocket_heartbeat.system.kernel import since_data
 
 NOT_UTF8 = "the peer sent text that is not UTF-8"
+
+SILENT = logging.Logger("websockets", logging.CRITICAL + 1)
+"""A logger that writes nothing: the lines of websockets hold URLs and headers."""
 
 
 @cache
@@ -143,7 +147,7 @@ class TransportLink(asyncio.Protocol, Link):
         """Give the loop one turn to write what it can, then drop the socket: the peer may never read."""
         if self._transport is not None:
             self._transport.close()
-            self._loop.call_soon(_drop, self._transport)
+            self._loop.call_soon(drop, self._transport)
 
     def _finish(self, closure: Closure) -> None:
         events = self._events
@@ -156,7 +160,8 @@ class TransportLink(asyncio.Protocol, Link):
         self.deliver = discard
 
 
-def _drop(transport: asyncio.WriteTransport) -> None:
+def drop(transport: asyncio.WriteTransport) -> None:
+    """Abort the transport, if it has not closed meanwhile."""
     try:
         transport.abort()
     except AttributeError:  # a TLS transport that has closed meanwhile, in Python before 3.11.3

@@ -31,7 +31,7 @@ Target = Literal["miniprogram", "browser"]
 CORE: Final = (
     "websocket_heartbeat.core.settings",
     "websocket_heartbeat.core.backoff",
-    "websocket_heartbeat.core.heartbeat",
+    "websocket_heartbeat.core.liveness",
     "websocket_heartbeat.core.machine",
 )
 """The modules of the core, each after those that it imports."""

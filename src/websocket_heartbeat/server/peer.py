@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
-from websocket_heartbeat.config import check_message
+from websocket_heartbeat.checks import check_message
 from websocket_heartbeat.engines.base import Closure, Link
 from websocket_heartbeat.errors import ProtocolViolation
 from websocket_heartbeat.events import Message
+from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.farewell import check_close
-from websocket_heartbeat.server.handshake import Request
 
 if TYPE_CHECKING:
     from websocket_heartbeat.server.roster import Roster

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from websocket_heartbeat.config import check_count, check_hook, check_seconds
+from websocket_heartbeat.checks import check_count, check_hook, check_seconds
 from websocket_heartbeat.events import Message
 
 if TYPE_CHECKING:

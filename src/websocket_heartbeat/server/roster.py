@@ -10,8 +10,8 @@ from inspect import iscoroutine
 from typing import Any
 
 from websocket_heartbeat.engines.base import Closure, Link
+from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.farewell import check_close, spread, with_hint
-from websocket_heartbeat.server.handshake import Request
 from websocket_heartbeat.server.peer import Peer
 from websocket_heartbeat.server.policy import Policy
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from itertools import count
 from typing import Any, TypeVar
 
-from websocket_heartbeat.config import check_seconds
+from websocket_heartbeat.checks import check_seconds
 from websocket_heartbeat.core.machine import Action, Machine
 
 _T = TypeVar("_T")

@@ -42,12 +42,14 @@ from collections.abc import Callable
 from typing import Any
 
 from websocket_heartbeat import engines
+from websocket_heartbeat.checks import check_token, check_url
 from websocket_heartbeat.cli.arguments import header, message, seconds, whole
 from websocket_heartbeat.cli.output import show
 from websocket_heartbeat.cli.probe import text
 from websocket_heartbeat.cli.probe.measure import examine
 from websocket_heartbeat.cli.probe.report import Report
-from websocket_heartbeat.config import Backoff, Config, Heartbeat, check_token, check_url
+from websocket_heartbeat.client.options import Options
+from websocket_heartbeat.config import Backoff, Heartbeat
 from websocket_heartbeat.redaction import shown_url
 
 HELP = "find out what a failing connection suffers from"
@@ -134,9 +136,9 @@ async def report_on(arguments: argparse.Namespace, context: ssl.SSLContext | Non
     return report
 
 
-def _config(arguments: argparse.Namespace, context: ssl.SSLContext | None) -> Config:
+def _config(arguments: argparse.Namespace, context: ssl.SSLContext | None) -> Options:
     """Return what the client would be configured with."""
-    return Config(
+    return Options(
         arguments.url,
         additional_headers=arguments.header,
         subprotocols=arguments.subprotocol,

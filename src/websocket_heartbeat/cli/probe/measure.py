@@ -35,7 +35,9 @@ from websocket_heartbeat.cli.probe.report import (
     Verdict,
     shown_headers,
 )
-from websocket_heartbeat.config import Config
+from websocket_heartbeat.client.attempt import MAX_REDIRECTS, is_redirect, prepare, redirected
+from websocket_heartbeat.client.options import Options
+from websocket_heartbeat.client.retry import judge
 from websocket_heartbeat.engines.answer import MAX_HEAD, read_head
 from websocket_heartbeat.engines.base import Closure, Link, OpenRequest
 from websocket_heartbeat.engines.dial import dial
@@ -48,9 +50,7 @@ from websocket_heartbeat.errors import (
     WebSocketHeartbeatError,
 )
 from websocket_heartbeat.events import Message
-from websocket_heartbeat.opening import MAX_REDIRECTS, is_redirect, prepare, redirected
 from websocket_heartbeat.redaction import shown_url
-from websocket_heartbeat.retry import judge
 
 Progress = Callable[[str], None]
 
@@ -65,7 +65,13 @@ _CLOSE_1000 = b"\x88\x82" + bytes(4) + (1000).to_bytes(2, "big")  # masked by ze
 
 
 async def examine(
-    config: Config, report: Report, *, pings: int, message: str | None, idle: float | None, progress: Progress
+    config: Options,
+    report: Report,
+    *,
+    pings: int,
+    message: str | None,
+    idle: float | None,
+    progress: Progress,
 ) -> None:
     """Fill the report.
 
@@ -161,7 +167,7 @@ class _Wire:
 
 
 class _Probe:
-    def __init__(self, config: Config, report: Report, progress: Progress) -> None:
+    def __init__(self, config: Options, report: Report, progress: Progress) -> None:
         self._config = config
         self._report = report
         self._progress = progress

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from websocket_heartbeat.config import Headers, check_headers
+from websocket_heartbeat.checks import check_headers
+from websocket_heartbeat.config import Headers
 
 
 @dataclass(frozen=True, slots=True)

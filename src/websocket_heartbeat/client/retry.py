@@ -23,7 +23,7 @@ import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from websocket_heartbeat.config import Config
+from websocket_heartbeat.client.options import Options
 from websocket_heartbeat.errors import HandshakeRejected, RedirectRefused, ServerClosed
 
 RETRYABLE_STATUSES = frozenset({408, 421, 425, 429})
@@ -45,7 +45,7 @@ class Verdict:
     hint: float = 0.0
 
 
-def judge(error: Exception, config: Config) -> Verdict:
+def judge(error: Exception, config: Options) -> Verdict:
     """Apply the table above to the failure of an attempt or of a link."""
     final = _is_final(error, config)
     if config.retry_if is not None:
@@ -58,7 +58,7 @@ def judge(error: Exception, config: Config) -> Verdict:
     return Verdict(final, hint)
 
 
-def _is_final(error: Exception, config: Config) -> bool:
+def _is_final(error: Exception, config: Options) -> bool:
     if isinstance(error, HandshakeRejected):
         client_error = 400 <= error.status < 500 and error.status not in RETRYABLE_STATUSES
         return client_error or error.status in FINAL_STATUSES

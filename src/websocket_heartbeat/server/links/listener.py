@@ -1,10 +1,8 @@
-"""Listens with picows and puts its links beneath a roster."""
+"""Listens, shakes hands by the protocol of websockets, and puts its links beneath a roster."""
 
 import asyncio
 import logging
-import socket
 import ssl as ssl_module
-import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from http import HTTPStatus
@@ -12,13 +10,17 @@ from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import Any
 
-import picows
-from picows.api import WSProtocol  # type: ignore[attr-defined]
+from websockets.datastructures import Headers
+from websockets.http11 import Request as HTTPRequest
+from websockets.http11 import Response
+from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
 
-from websocket_heartbeat.config import check_count, check_seconds
-from websocket_heartbeat.engines.picows import Ear, PicowsLink
-from websocket_heartbeat.events import Message
-from websocket_heartbeat.server.handshake import Refusal, Request
+from websocket_heartbeat.checks import check_count, check_seconds
+from websocket_heartbeat.engines.answer import MAX_HEAD
+from websocket_heartbeat.engines.transport import SILENT
+from websocket_heartbeat.engines.wire import ServerLink, end_by_reset
+from websocket_heartbeat.server.admission import Refusal, Request
 from websocket_heartbeat.server.peer import Peer, place_of
 from websocket_heartbeat.server.policy import CloseHook, MessageHook, OpenHook, Policy, echo
 from websocket_heartbeat.server.roster import Entrance, Roster
@@ -27,12 +29,8 @@ _logger = logging.getLogger("websocket_heartbeat.server")
 
 HandshakeHook = Callable[[Request], Refusal | None]
 
-_READ_BUFFER = 2048
-_COPIED_BY_PICOWS = 8192
-_ROOM_FOR_HEADER = 14
 _TURNS_TO_ACCEPT = 3
 """Turns of an asyncio loop from a listening socket that can be read to the call of `connection_made`."""
-_LINGER_NOT = struct.pack("ii", 1, 0)
 
 
 def serve(
@@ -136,7 +134,7 @@ class Server:
     async def __aenter__(self) -> "Server":
         self._closed = False
         self._listener = await asyncio.get_running_loop().create_server(
-            lambda: _Socket(self),
+            lambda: _Entry(self),
             self.host,
             self.port,
             ssl=self._ssl,
@@ -216,122 +214,122 @@ class Server:
     def _drop_transports(self) -> None:
         """Drop what is not a peer: handshakes that are under way."""
         for transport in list(self._transports):
-            _end_by_reset(transport)
+            end_by_reset(transport)
             transport.abort()
 
-    def _answer(self, ear: Ear, upgrade: picows.WSUpgradeRequest) -> picows.WSUpgradeResponseWithListener:
-        """Decide about a handshake. Never raises: picows would send the text of the error to the client."""
-        request = _request(upgrade)
-        refusal: object = Refusal(503) if self._closed else None
-        if self._on_handshake is not None and refusal is None:
-            try:
-                refusal = self._on_handshake(request)
-                if refusal is not None and not isinstance(refusal, Refusal):
-                    raise TypeError("on_handshake must return None or a Refusal")
-            except Exception as error:
-                _logger.error("on_handshake raised %s at %s", type(error).__name__, place_of(error))
-                refusal = Refusal(500)
-        if isinstance(refusal, Refusal):
-            response = picows.WSUpgradeResponse.create_error_response(500, refusal.body, refusal.headers)
-            response.status = _Status(refusal.status)
-            return picows.WSUpgradeResponseWithListener(response, None)
-        response = picows.WSUpgradeResponse.create_101_response()
-        offered = ",".join(
-            value for name, value in request.headers if name.lower() == "sec-websocket-protocol"
-        )
-        names = [name.strip() for name in offered.split(",")]
-        subprotocol = next((name for name in self._subprotocols if name in names), None)
-        if subprotocol is not None:
-            response.headers["Sec-WebSocket-Protocol"] = subprotocol
-        ear.link = _ServerLink(Entrance(self._roster, request), self._max_size, subprotocol)
-        return picows.WSUpgradeResponseWithListener(response, ear.link)
-
-
-class _Status(int):
-    """An HTTP status, which picows wants as an http.HTTPStatus, though there are more than that lists."""
-
-    @property
-    def value(self) -> int:
-        return int(self)
-
-    @property
-    def phrase(self) -> str:
+    def refused(self, request: Request) -> Refusal | None:
+        """Decide about a handshake."""
+        if self._closed:
+            return Refusal(503)
+        if self._on_handshake is None:
+            return None
         try:
-            return HTTPStatus(self).phrase
-        except ValueError:
-            return "Refused"
+            refusal = self._on_handshake(request)
+            if refusal is not None and not isinstance(refusal, Refusal):
+                raise TypeError("on_handshake must return None or a Refusal")
+        except Exception as error:
+            _logger.error("on_handshake raised %s at %s", type(error).__name__, place_of(error))
+            return Refusal(500)
+        return refusal
 
 
-class _ServerLink(PicowsLink):
-    """A link of the server's side."""
-
-    __slots__ = ()
-
-    def send(self, message: Message) -> None:
-        # A longer message picows hands over as two pieces, the first of which it overwrites with the next
-        # message; a transport that keeps pieces for later, such as uvloop's, then sends garbage.
-        data = message.encode() if isinstance(message, str) else message
-        kind = picows.WSMsgType.TEXT if isinstance(message, str) else picows.WSMsgType.BINARY
-        if len(data) <= _COPIED_BY_PICOWS:
-            self.native.send(kind, data)
-        else:
-            self.native.send_reuse_external_bytearray(
-                kind, bytearray(_ROOM_FOR_HEADER) + data, _ROOM_FOR_HEADER
-            )
-
-    def abort(self) -> None:
-        _end_by_reset(self.native.underlying_transport)
-        super().abort()
-
-
-def _end_by_reset(transport: asyncio.WriteTransport) -> None:
-    """Have the coming abort reset the connection: the kernel then keeps nothing that nobody will read."""
-    try:
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
-    except OSError:  # closed already
-        pass
-
-
-class _Socket(WSProtocol):  # type: ignore[misc]
-    """One accepted connection."""
-
-    # This is picows' own protocol: its function to create servers shows nobody a connection before the
-    # handshake is done, and those have to end with the server too.
+class _Entry(asyncio.Protocol):
+    """One accepted connection, until its handshake is done."""
 
     def __init__(self, server: Server) -> None:
-        ear = Ear()
-        super().__init__(
-            None,  # host and port, of a client
-            None,  # path, of a client
-            False,  # is a client
-            lambda upgrade: server._answer(ear, upgrade),
-            ear,
-            False,  # disconnect on exception
-            server._open_timeout,
-            False,  # automatic pings, and their four options
-            0,
-            0,
-            picows.WSAutoPingStrategy.PING_WHEN_IDLE,
-            False,  # automatic pongs
-            server._max_size,
-            None,  # headers, of a client
-            _READ_BUFFER,
-        )
         self._server = server
+        self._head = b""
+        self._transport: Any = None
+        self._timer: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: Any) -> None:
-        self._server._transports.add(transport)
-        super().connection_made(transport)
-        if self._server._closed:  # it was accepted before, or its TLS has taken so long
-            self._server._drop_transports()
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        server = self._server
+        self._transport = transport
+        server._transports.add(self._transport)
+        if server._closed:  # it was accepted before, or its TLS has taken so long
+            server._drop_transports()
+            return
+        self._timer = asyncio.get_running_loop().call_later(server._open_timeout, self._late)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._server._transports.discard(self.transport.underlying_transport)
-        super().connection_lost(exc)
+        self._done()
+
+    def data_received(self, data: bytes) -> None:
+        if self._timer is None:  # it was answered
+            return
+        self._head += data
+        end = self._head.find(b"\r\n\r\n") + 4
+        if end >= 4:
+            self._judge(self._head[:end], self._head[end:])
+        elif len(self._head) > MAX_HEAD:
+            self._refuse(Refusal(431))
+
+    def _judge(self, head: bytes, rest: bytes) -> None:
+        server = self._server
+        protocol = ServerProtocol(
+            subprotocols=[Subprotocol(name) for name in server._subprotocols] or None,
+            select_subprotocol=_first_of_ours,
+            max_size=server._max_size,
+            logger=SILENT,
+        )
+        protocol.receive_data(head)
+        events = protocol.events_received()
+        if not events:
+            self._refuse(Refusal(400))
+            return
+        asked = events[0]
+        assert isinstance(asked, HTTPRequest)
+        request = _request(asked)
+        refusal = server.refused(request)
+        if refusal is not None:
+            self._refuse(refusal)
+            return
+        response = protocol.accept(asked)
+        if response.status_code != 101:
+            status = 400 if response.status_code == 426 else response.status_code
+            self._refuse(Refusal(status, headers=[("Upgrade", "websocket")] if status == 400 else ()))
+            return
+        protocol.send_response(response)
+        transport = self._transport
+        self._done()
+        transport.write(b"".join(protocol.data_to_send()))
+        link = ServerLink(Entrance(server._roster, request), server._max_size, protocol.subprotocol, protocol)
+        link.begin(transport, rest)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        try:
+            phrase = HTTPStatus(refusal.status).phrase
+        except ValueError:
+            phrase = "Refused"
+        headers = Headers(refusal.headers)
+        if refusal.status != 204:
+            headers["Content-Length"] = str(len(refusal.body))
+        headers["Connection"] = "close"
+        answer = Response(refusal.status, phrase, headers, refusal.body).serialize()
+        self._stop()
+        self._transport.write(answer)
+        self._transport.close()
+
+    def _late(self) -> None:
+        self._timer = None
+        self._transport.abort()
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _done(self) -> None:
+        self._stop()
+        self._server._transports.discard(self._transport)
 
 
-def _request(upgrade: picows.WSUpgradeRequest) -> Request:
-    target, _, query = upgrade.path.decode("latin-1").partition("?")
+def _first_of_ours(protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    return next((name for name in protocol.available_subprotocols or () if name in offered), None)
+
+
+def _request(asked: HTTPRequest) -> Request:
+    target, _, query = asked.path.partition("?")
     if not target.startswith("/"):  # the absolute form: RFC 9112, section 3.2.2
         target = "/" + target.partition("://")[2].partition("/")[2]
-    return Request(target, query, tuple(upgrade.headers.items()))
+    return Request(target, query, tuple(asked.headers.raw_items()))

@@ -1,6 +1,6 @@
 """One link's liveness: the latest proof of life counts, and a ping may keep us waiting for a while."""
 
-from websocket_heartbeat.core.heartbeat import Liveness
+from websocket_heartbeat.core.liveness import Liveness
 from websocket_heartbeat.core.settings import Settings
 
 SETTINGS = Settings(15.0, 10.0, 1.0, 60.0, 0, 30.0, 10.0, 5.0, None)

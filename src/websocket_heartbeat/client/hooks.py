@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar, overload
 
-from websocket_heartbeat.config import check_hook
+from websocket_heartbeat.checks import check_hook
 
 F = TypeVar("F", bound=Callable[..., Any])
 

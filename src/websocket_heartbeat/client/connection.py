@@ -13,17 +13,15 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from websocket_heartbeat import engines
-from websocket_heartbeat.alarm import Alarm
-from websocket_heartbeat.calls import Calls, logger
-from websocket_heartbeat.config import (
-    Backoff,
-    Config,
-    Headers,
-    Heartbeat,
-    Provider,
-    check_message,
-    check_seconds,
-)
+from websocket_heartbeat.checks import check_message, check_seconds
+from websocket_heartbeat.client.attempt import MAX_REDIRECTS, is_redirect, prepare, redirected
+from websocket_heartbeat.client.calls import Calls, logger
+from websocket_heartbeat.client.evidence import of_silence
+from websocket_heartbeat.client.hooks import Hook
+from websocket_heartbeat.client.inbox import Inbox
+from websocket_heartbeat.client.options import Options
+from websocket_heartbeat.client.retry import judge
+from websocket_heartbeat.config import Backoff, Headers, Heartbeat, Provider
 from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.engines.base import Closure, Engine, Link, LinkEvents, OpenRequest
 from websocket_heartbeat.errors import (
@@ -38,14 +36,10 @@ from websocket_heartbeat.errors import (
     Undelivered,
 )
 from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, State, Stats
-from websocket_heartbeat.evidence import of_silence
-from websocket_heartbeat.hooks import Hook
-from websocket_heartbeat.inbox import Inbox
-from websocket_heartbeat.kernel import TELLS, tcp_info
-from websocket_heartbeat.opening import MAX_REDIRECTS, is_redirect, prepare, redirected
 from websocket_heartbeat.redaction import shown_url
-from websocket_heartbeat.retry import judge
-from websocket_heartbeat.wakeup import Wakeup
+from websocket_heartbeat.system.alarm import Alarm
+from websocket_heartbeat.system.kernel import TELLS, tcp_info
+from websocket_heartbeat.system.wakeup import Wakeup
 
 OpenHook = Callable[[OpenEvent], Awaitable[None] | None]
 MessageHook = Callable[[Message], Awaitable[None] | None]
@@ -112,7 +106,7 @@ def connect(
         EngineNotInstalled: the engine's package is missing; the text names the install command.
     """
     return Connection(
-        Config(
+        Options(
             url,
             additional_headers=additional_headers,
             subprotocols=subprotocols,
@@ -188,7 +182,7 @@ class Connection:
     on_reconnect = Hook[ReconnectHook]("Called with a ReconnectEvent when a retry is scheduled.")
     on_state = Hook[StateHook]("Called with each State entered.")
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Options) -> None:
         self._config = config
         self._machine = core.Machine(config.settings(), random.random)
         self._link: Link | None = None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Literal, NamedTuple, Self, cast, get_args
 
-from websocket_heartbeat.config import check_count, check_seconds
+from websocket_heartbeat.checks import check_count, check_seconds
 
 Direction = Literal["both", "to_client", "to_server"]
 """Which way bytes go: toward the client, toward the server, or both."""

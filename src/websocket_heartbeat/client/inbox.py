@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import Any
 
-from websocket_heartbeat.calls import Calls, is_coroutine_function
+from websocket_heartbeat.client.calls import Calls, is_coroutine_function
 from websocket_heartbeat.errors import HookFailed
 from websocket_heartbeat.events import Message
-from websocket_heartbeat.wakeup import Wakeup
+from websocket_heartbeat.system.wakeup import Wakeup
 
 
 class Inbox:

@@ -1,6 +1,6 @@
 """Says which side died when a link fell silent, with the evidence, so that a person can act on it."""
 
-from websocket_heartbeat.kernel import TcpInfo
+from websocket_heartbeat.system.kernel import TcpInfo
 
 _BLOCKED = 0.2
 """Seconds by which a deadline must have been missed to be worth telling: less is a busy machine."""

@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
-from websocket_heartbeat import kernel
+from websocket_heartbeat.system import kernel
 
 _LONGEST_NAP = 2.0
 """Seconds after which the timer goes off to see whether the machine was suspended, though nothing is due."""

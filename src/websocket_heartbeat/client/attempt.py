@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
-from websocket_heartbeat.config import Config, check_request_headers, check_url
+from websocket_heartbeat.checks import check_request_headers, check_url
+from websocket_heartbeat.client.options import Options
 from websocket_heartbeat.engines.base import OpenRequest
 from websocket_heartbeat.errors import HandshakeRejected, HookFailed, ProxyFailed, RedirectRefused
 
@@ -19,7 +20,7 @@ _PORTS = {"ws": 80, "wss": 443}
 _WS_SCHEMES = {"http": "ws", "https": "wss"}
 
 
-async def prepare(config: Config) -> OpenRequest:
+async def prepare(config: Options) -> OpenRequest:
     """Build the request for one attempt; callables are asked for fresh values.
 
     Raises:
@@ -49,7 +50,7 @@ def is_redirect(rejected: HandshakeRejected) -> bool:
     return rejected.status in _REDIRECTS and rejected.header("Location") is not None
 
 
-def redirected(config: Config, request: OpenRequest, rejected: HandshakeRejected) -> OpenRequest:
+def redirected(config: Options, request: OpenRequest, rejected: HandshakeRejected) -> OpenRequest:
     """Return the request that the redirect asks for.
 
     Another origin gets none of the user's headers, which were meant for the first one.
@@ -114,7 +115,7 @@ def _origin(url: str) -> tuple[str, str | None, int]:
     return parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme]
 
 
-def _proxy(config: Config, url: str) -> str | None:
+def _proxy(config: Options, url: str) -> str | None:
     return _environment_proxy(url) if config.proxy is True else config.proxy
 
 

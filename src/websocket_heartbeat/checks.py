@@ -1,0 +1,166 @@
+"""Every check of an argument, once: the error names the argument where the user wrote it."""
+
+import inspect
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit
+
+from websocket_heartbeat.core.settings import LONGEST
+from websocket_heartbeat.events import Message
+from websocket_heartbeat.redaction import shown_url
+
+_TOKEN = re.compile(r"[0-9A-Za-z!#$%&'*+.^_`|~-]+")
+"""RFC 9110, section 5.6.2."""
+
+
+def check_seconds(name: str, value: object, *, zero: bool = False) -> float:
+    """Return seconds above 0, from 0 where `zero`, up to a year; raise naming the argument otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number of seconds, not {value!r}")
+    # Written so that NaN fails too.
+    if not (0 <= value <= LONGEST) or (value == 0 and not zero):
+        raise ValueError(
+            f"{name} must be a finite number of seconds {'from' if zero else 'above'} 0 "
+            f"to {LONGEST:.0f} (one year), not {value!r}"
+        )
+    return value
+
+
+def check_count(name: str, value: object, *, least: int = 0) -> int:
+    """Return a whole number of at least `least`; raise naming the argument otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be a whole number, not {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, not {value!r}")
+    return value
+
+
+def check_hook(name: str, hook: object) -> Callable[..., Any]:
+    """Return a function that is to be called when something happens; raise naming the argument otherwise."""
+    if not callable(hook):
+        raise TypeError(f"{name} must be callable or None, not {hook!r}")
+    called = type(hook).__call__
+    for is_generator in (inspect.isgeneratorfunction, inspect.isasyncgenfunction):
+        if is_generator(hook) or is_generator(called):
+            # Called, it would only make a generator, and run nothing of its body.
+            raise TypeError(f"{name} must be a function or coroutine function without yield, not {hook!r}")
+    return hook
+
+
+def check_url(name: str, url: object, schemes: Collection[str]) -> str:
+    """Return a URL that names a host by one of the schemes; raise naming the argument otherwise."""
+    if not isinstance(url, str):
+        raise TypeError(f"{name} must be a str, not {type(url).__name__}")
+    parts: SplitResult | None
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts = None
+    if parts is None:  # raised out here, it does not carry along an exception that may quote a password
+        raise ValueError(f"{name} cannot be read as a URL: {shown_url(url)}")
+    if parts.scheme not in schemes:
+        raise ValueError(
+            f"{name} must begin with {' or '.join(f'{s}://' for s in schemes)}, not {shown_url(url)!r}"
+        )
+    if not parts.hostname:
+        raise ValueError(f"{name} must name a host, not {shown_url(url)!r}")
+    if port == 0:
+        raise ValueError(f"{name} must have a port from 1 to 65535: {shown_url(url)!r}")
+    if parts.fragment:
+        raise ValueError(f"{name} must have no fragment (#...), which WebSocket forbids: {shown_url(url)!r}")
+    if any(ord(c) <= 32 or ord(c) == 127 for c in url):
+        raise ValueError(f"{name} must not contain spaces or control characters: {shown_url(url)!r}")
+    try:
+        url.encode()
+        if ":" not in parts.hostname:  # no IPv6 address
+            parts.hostname.encode("idna")
+    except UnicodeError:
+        is_name_wrong = True
+    else:
+        is_name_wrong = False
+    if is_name_wrong:  # raised out here, it does not carry along an exception that holds the whole URL
+        raise ValueError(f"{name} names a host that cannot exist: {shown_url(url)!r}")
+    return url
+
+
+def check_token(name: str, value: object) -> str:
+    """Return a token of RFC 9110; raise naming the argument otherwise, without what may be secret."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+    sound = _TOKEN.match(value)
+    if sound is None or sound.end() < len(value):
+        # Whoever writes "Authorization: Bearer ..." as a name must not find the rest in a log.
+        raise ValueError(f"{name} must be an HTTP token, not {sound[0] if sound else ''!r} and more")
+    return value
+
+
+_HANDSHAKE_FIELDS: Final = frozenset(
+    {
+        "connection",
+        "upgrade",
+        "sec-websocket-extensions",
+        "sec-websocket-key",
+        "sec-websocket-protocol",
+        "sec-websocket-version",
+    }
+)
+
+
+def check_headers(name: str, headers: object) -> list[tuple[str, str]]:
+    """Return header fields as pairs; raise naming the argument, never a value, otherwise."""
+    if isinstance(headers, Mapping):
+        pairs = list(headers.items())
+    elif isinstance(headers, Iterable) and not isinstance(headers, str | bytes):
+        pairs = list(headers)
+    else:
+        raise TypeError(f"{name} must be a mapping or pairs of strings, not {type(headers).__name__}")
+    for pair in pairs:
+        if not (isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(part, str) for part in pair)):
+            raise TypeError(f"{name} must hold pairs of strings")
+        field_name = check_token(f"a name in {name}", pair[0])
+        value = pair[1]
+        if any(c in "\r\n\0" for c in value) or not value.isascii():
+            raise ValueError(f"{name}[{field_name!r}] must be ASCII without line breaks and NUL")
+    return pairs
+
+
+def check_request_headers(name: str, headers: object) -> list[tuple[str, str]]:
+    """Do as `check_headers`, and refuse what the opening handshake writes itself (RFC 6455, section 4.1)."""
+    pairs = check_headers(name, headers)
+    for field_name, _ in pairs:
+        if field_name.lower() in _HANDSHAKE_FIELDS:
+            mend = "use subprotocols=" if field_name.lower() == "sec-websocket-protocol" else "leave it out"
+            raise ValueError(f"{name}[{field_name!r}] is a field of the handshake itself: {mend}")
+    return pairs
+
+
+def check_message(name: str, message: object, max_size: int | None = None) -> Message:
+    """Return a message as an exact str or as bytes; raise naming the argument otherwise."""
+    if isinstance(message, str):
+        if type(message) is not str:
+            message = str.__str__(message)
+        size = len(message)
+        if not message.isascii():
+            try:
+                size = len(message.encode())
+            except UnicodeEncodeError:
+                size = -1
+        if size < 0:  # raised out here, it does not carry along an exception that holds the message
+            raise ValueError(f"{name} must be text that UTF-8 can carry, without lone surrogates")
+    elif isinstance(message, bytes | bytearray | memoryview):
+        message = bytes(message)
+        size = len(message)
+    else:
+        raise TypeError(f"{name} must be str or bytes-like, not {type(message).__name__}")
+    if max_size is not None and size > max_size:
+        raise ValueError(f"{name} is of {size} bytes, above max_size={max_size}")
+    return message
+
+
+def check_collection(name: str, values: object) -> tuple[Any, ...]:
+    """Return the values of a collection as a tuple; raise naming the argument otherwise."""
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be a collection, not {values!r}")
+    return tuple(values)

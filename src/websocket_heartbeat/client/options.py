@@ -1,0 +1,123 @@
+"""All options of one connection, as `connect` was given them, checked."""
+
+import inspect
+import ssl as ssl_module
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import KW_ONLY, dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+from websocket_heartbeat.checks import (
+    check_collection,
+    check_count,
+    check_hook,
+    check_message,
+    check_request_headers,
+    check_seconds,
+    check_token,
+    check_url,
+)
+from websocket_heartbeat.config import Backoff, Headers, Heartbeat, Provider
+from websocket_heartbeat.core.settings import Settings
+from websocket_heartbeat.engines.base import Engine
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Options:
+    """All options of one connection, checked; `connect` documents each."""
+
+    url: Provider[str]
+    _: KW_ONLY
+    additional_headers: Provider[Headers | None]
+    subprotocols: Sequence[str]
+    heartbeat: Heartbeat
+    backoff: Backoff
+    open_timeout: float
+    close_timeout: float
+    max_attempts: int | None
+    send_queue: int
+    receive_queue: int
+    max_size: int
+    ssl: ssl_module.SSLContext | None
+    proxy: str | Literal[True] | None
+    engine: Engine
+    final_close_codes: Collection[int]
+    retry_if: Callable[[Exception], bool | None] | None
+
+    def __post_init__(self) -> None:
+        if not callable(self.url):
+            check_url("url", self.url, ("ws", "wss"))
+        # Kept as checked: an iterator would be empty at the first attempt, and later changes unchecked.
+        if self.additional_headers is not None and not callable(self.additional_headers):
+            checked = check_request_headers("additional_headers", self.additional_headers)
+            self._keep("additional_headers", checked)
+        self._keep("subprotocols", check_collection("subprotocols", self.subprotocols))
+        for index, name in enumerate(self.subprotocols):
+            check_token(f"subprotocols[{index}]", name)
+        self._keep("final_close_codes", check_collection("final_close_codes", self.final_close_codes))
+        for index, code in enumerate(self.final_close_codes):
+            check_count(f"final_close_codes[{index}]", code)
+        typed: list[tuple[str, Any, type]] = [
+            ("heartbeat", self.heartbeat, Heartbeat),
+            ("backoff", self.backoff, Backoff),
+        ]
+        for name, value, kind in typed:
+            if not isinstance(value, kind):
+                raise TypeError(f"{name} must be a {kind.__name__}, not {value!r}")
+        check_seconds("open_timeout", self.open_timeout)
+        check_seconds("close_timeout", self.close_timeout, zero=True)
+        if self.max_attempts is not None:
+            check_count("max_attempts", self.max_attempts)
+        check_count("send_queue", self.send_queue)
+        check_count("receive_queue", self.receive_queue, least=1)
+        check_count("max_size", self.max_size, least=1)
+        if self.ssl is not None and not isinstance(self.ssl, ssl_module.SSLContext):
+            raise TypeError(f"ssl must be an ssl.SSLContext or None, not {self.ssl!r}")
+        if self.proxy is not None and self.proxy is not True:
+            check_url("proxy", self.proxy, ("http", "https", "socks4", "socks5"))
+        if self.retry_if is not None:
+            check_hook("retry_if", self.retry_if)
+        if inspect.iscoroutinefunction(self.retry_if):
+            raise TypeError(f"retry_if must be a function, not the coroutine function {self.retry_if!r}")
+        if self.heartbeat.message is not None and not callable(self.heartbeat.message):
+            check_message("Heartbeat.message", self.heartbeat.message, self.max_size)
+
+    def _keep(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    def raster(self) -> float:
+        """Return the seconds by which deadlines may be late: 1 % of the heartbeat, at most 0.1."""
+        return min(0.1, self.heartbeat.interval / 100, self.heartbeat.timeout / 100)
+
+    def settings(self) -> Settings:
+        """Return the numbers for the core."""
+        return _settings(
+            self.heartbeat.interval,
+            self.heartbeat.timeout,
+            self.backoff,
+            self.open_timeout,
+            self.close_timeout,
+            self.max_attempts,
+        )
+
+
+@lru_cache(16)  # thousands of connections share few settings
+def _settings(
+    interval: float,
+    timeout: float,
+    backoff: Backoff,
+    open_timeout: float,
+    close_timeout: float,
+    max_attempts: int | None,
+) -> Settings:
+    return Settings(
+        interval=interval,
+        timeout=timeout,
+        initial=backoff.initial,
+        maximum=backoff.maximum,
+        hold=0,
+        stable_after=backoff.stable_after,
+        open_timeout=open_timeout,
+        close_timeout=close_timeout,
+        max_attempts=max_attempts,
+    )

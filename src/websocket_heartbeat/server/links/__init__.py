@@ -1,0 +1,1 @@
+"""The transports that put links beneath the roster: one file each."""
