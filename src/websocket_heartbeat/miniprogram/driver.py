@@ -186,7 +186,7 @@ class Driver:
     def link_heard(self, event: Any) -> None:
         """A message came."""
         self.machine.heard(self.clock.now(), self.machine.link)
-        self._decide(event, "")
+        self._collect(event, "")
         self._tell(MESSAGE, event)
         self._carry_out()
 
@@ -211,7 +211,7 @@ class Driver:
             self.be_ready()
             self._tell(ERROR, event)
         self.machine.lost(self.clock.now(), self.machine.link, event["code"])
-        self._decide(event, reason)
+        self._collect(event, reason)
         self._carry_out()
 
     def interrupted(self) -> None:
@@ -246,10 +246,10 @@ class Driver:
 
     def _settle(self, event: Any) -> None:
         """Carry out what the machine decided."""
-        self._decide(event, "")
+        self._collect(event, "")
         self._carry_out()
 
-    def _decide(self, event: Any, loss: str) -> None:
+    def _collect(self, event: Any, loss: str) -> None:
         """Take from the machine what it decided; `loss` says in words why the host lost the link."""
         self.state = self.machine.state
         self.repeat = self.machine.attempt
