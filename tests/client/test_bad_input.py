@@ -104,7 +104,7 @@ def a_generator_function(*_: object) -> Any:
         ({"proxy": "ftp://proxy/"}, ValueError, ["proxy", "ftp://proxy/"]),
         ({"proxy": "proxy:3128"}, ValueError, ["proxy"]),
         ({"proxy": False}, TypeError, ["proxy", "bool"]),
-        ({"engine": "nonsense"}, ValueError, ["engine", "'nonsense'", "'picows'"]),
+        ({"engine": "nonsense"}, ValueError, ["engine", "'nonsense'", "'websockets'"]),
         ({"engine": None}, ValueError, ["engine", "None"]),
         ({"final_close_codes": 4001}, TypeError, ["final_close_codes", "4001"]),
         ({"final_close_codes": ["4001"]}, TypeError, ["final_close_codes", "4001"]),
@@ -164,9 +164,9 @@ def test_what_is_allowed_is_allowed() -> None:
 def test_an_engine_that_is_not_installed_is_named_with_its_install_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "websocket_heartbeat.engines.picows", None)
+    monkeypatch.setitem(sys.modules, "websocket_heartbeat.engines.aiohttp", None)
     with pytest.raises(EngineNotInstalled, match="pip install") as caught:
-        connect(URL, engine="picows")
+        connect(URL, engine="aiohttp")
     assert isinstance(caught.value, ImportError)
 
 

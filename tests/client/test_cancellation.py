@@ -118,7 +118,7 @@ async def live(connection: Connection) -> None:
 
 
 @pytest.mark.parametrize("is_silent", FEWEST)
-@pytest.mark.parametrize("engine", ["picows", "websockets", "aiohttp"])
+@pytest.mark.parametrize("engine", ["websockets", "aiohttp"])
 def test_cancelled_at_each_await_of_the_client_the_user_s_task_ends_and_nothing_stays_open(
     engine: str, is_silent: bool, run: Run
 ) -> None:

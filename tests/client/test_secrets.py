@@ -12,7 +12,7 @@ from tests.client.conftest import PATIENCE, Run, until
 from tests.client.servers import well_behaved
 from tests.engines.peers import TEXT, Peer, close_frame, frame, raw_server, refusing_socks5_proxy
 
-from websocket_heartbeat import Backoff, Connection, Heartbeat, OpenEvent, connect
+from websocket_heartbeat import Backoff, Connection, Heartbeat, connect
 from websocket_heartbeat.client.attempt import prepare
 from websocket_heartbeat.client.options import Options
 
@@ -149,24 +149,6 @@ def test_nothing_secret_is_told_when_a_link_meets(
     run_asyncio(main())
     gc.collect()
     check(heard, caplog)
-
-
-def test_an_open_link_keeps_no_header_of_its_handshake(run_asyncio: Run) -> None:
-    async def main() -> None:
-        async with raw_server(accepts) as server:
-            connection = connect(
-                f"ws://127.0.0.1:{server.port}/", additional_headers={"X-Token": SECRET}, engine="picows"
-            )
-            told: list[OpenEvent] = []
-            connection.on_open = told.append
-            async with connection:
-                await connection.wait_open(PATIENCE)
-                assert "Upgrade" in dict(told[0].response_headers)
-                # Thousands of idle links would keep a kilobyte each, and each its token.
-                assert list(connection.native.request.headers) == []
-                assert list(connection.native.response.headers) == []
-
-    run_asyncio(main())
 
 
 @pytest.mark.parametrize("kind", ["header value", "header name", "swapped", "url", "url without a host"])

@@ -50,5 +50,5 @@ def test_a_name_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_socks_proxy_without_its_package_names_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "python_socks", None)
-    with pytest.raises(ProxyFailed, match=r"socks5 .* pip install 'websocket-heartbeat\[websockets\]'"):
+    with pytest.raises(ProxyFailed, match=r"socks5 .* pip install 'websocket-heartbeat\[socks\]'"):
         asyncio.run(dial("127.0.0.1", 1, "socks5://127.0.0.1:1"))

@@ -15,7 +15,7 @@ class Peak:
 
     python: bytes that Python's allocator held at the peak. process: bytes by which the resident set was
     larger at its peak than at the start, None where the system does not tell; it sees what C libraries hold,
-    zlib and picows among them, and is coarse.
+    zlib among them, and is coarse.
     """
 
     def __init__(self) -> None:

@@ -40,7 +40,7 @@ OPEN_TIMEOUT = 1.5
 SLACK = 6.0
 """Seconds that a loaded machine may add."""
 
-ENGINES = ["picows", "websockets", "aiohttp"]
+ENGINES = ["websockets", "aiohttp"]
 
 
 @dataclass
@@ -83,7 +83,7 @@ async def evil_once(evil: Handler, good: Handler = well_behaved) -> AsyncIterato
 
 def connection_to(server: peers.RawServer, **options: Any) -> Connection:
     defaults: dict[str, Any] = {
-        "engine": "picows",
+        "engine": "websockets",
         "heartbeat": HEARTBEAT,
         "backoff": Backoff(0.05, 1, 30),
         "open_timeout": OPEN_TIMEOUT,
@@ -301,9 +301,6 @@ def test_the_last_error_of_a_connection_that_wrong_frames_have_ended_names_the_c
             cause = caught.value.__cause__
             assert isinstance(cause, MessageTooBig if code == 1009 else ProtocolViolation)
             assert cause.code == code
-            # picows looks again 10 ms after a violation that it has found itself.
-            loop: Any = asyncio.get_running_loop()
-            await until(lambda: not any("WSTransport" in repr(timer) for timer in loop._scheduled))
 
     run_asyncio(main())
 

@@ -41,7 +41,7 @@ async def dial(host: str, port: int, proxy: str | None = None) -> socket.socket:
     except ModuleNotFoundError:
         failure = ProxyFailed(
             f"a proxy of scheme {parts.scheme} needs a package that is missing: "
-            "pip install 'websocket-heartbeat[websockets]'"
+            "pip install 'websocket-heartbeat[socks]'"
         )
     except Exception as error:
         failure = ProxyFailed(f"the proxy failed: {error}")
