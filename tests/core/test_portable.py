@@ -882,7 +882,7 @@ function run(life) {
     return life.inputs.map(function (step) {
         machine[step[0]].apply(machine, step.slice(1));
         var actions = machine.take().map(function (a) {
-            return [a.kind, a.link, a.state, a.attempt, a.delay, a.reason, a.code];
+            return [a.kind, a.link, a.state, a.attempt, a.delay, a.cause, a.code];
         });
         return [machine.state, machine.deadline, machine.attempt, machine.link, actions];
     });
@@ -1149,7 +1149,7 @@ def random_life(random: Random, steps: int) -> dict[str, Any]:
 
 
 def fields(action: Action) -> list[Any]:
-    return [action.kind, action.link, action.state, action.attempt, action.delay, action.reason, action.code]
+    return [action.kind, action.link, action.state, action.attempt, action.delay, action.cause, action.code]
 
 
 def refusal(numbers: list[Any]) -> str:

@@ -154,6 +154,7 @@ class Connection:
         "_latency",
         "_link",
         "_loop",
+        "_loss",
         "_machine",
         "_open_hook_task",
         "_outbox",
@@ -206,6 +207,7 @@ class Connection:
         self._close_code = 1000
         self._close_reason = ""
         self._cause: Exception | None = None
+        self._loss = ""  # why the link that the core was last told of is gone, in words
         self._evidence = ""
         self._blocked_for = 0.0  # by how much a deadline was missed since the last proof of life
         self._failure: ConnectionFailed | None = None
@@ -598,7 +600,7 @@ class Connection:
             self._flush()
 
     def _closed(self, action: core.Action) -> None:
-        reason = self._in_full(action.reason)
+        reason = self._in_words(action.cause)
         event = CloseEvent(action.link, reason, action.code, self._unsent_bytes)
         self._unsent_bytes = 0
         self._keep_reason(reason)
@@ -606,31 +608,32 @@ class Connection:
         self._calls.call("on_close", event)
 
     def _retry(self, action: core.Action) -> None:
-        self._note_timeout(action.reason)
-        reason = self._in_full(action.reason)
+        self._note_timeout(action.cause)
+        reason = self._in_words(action.cause)
         logger.info("%s: retry %d in %.1f s: %s", self._calls.label, action.attempt, action.delay, reason)
         event = ReconnectEvent(action.attempt, action.delay, reason)
         self._calls.call("on_reconnect", event)
 
-    def _in_full(self, reason: str) -> str:
-        """Add the evidence to a reason that the core gave."""
-        return f"{reason}: {self._evidence}" if reason in (core.HEARTBEAT_TIMEOUT, core.PATH_DEAD) else reason
+    def _in_words(self, cause: str) -> str:
+        """Say why a link is gone, with the evidence for what the core concluded from it."""
+        if cause == core.LOST:
+            return self._loss
+        return f"{cause}: {self._evidence}" if cause in (core.HEARTBEAT_TIMEOUT, core.PATH_DEAD) else cause
 
-    def _note_timeout(self, reason: str) -> None:
+    def _note_timeout(self, cause: str) -> None:
         """Give a link that the core abandoned the error that no engine raised."""
-        if reason in (core.HEARTBEAT_TIMEOUT, core.PATH_DEAD):
-            self._cause = TimeoutError(self._in_full(reason))
-        elif reason == core.OPEN_TIMEOUT:
+        if cause in (core.HEARTBEAT_TIMEOUT, core.PATH_DEAD):
+            self._cause = TimeoutError(self._in_words(cause))
+        elif cause == core.OPEN_TIMEOUT:
             self._cause = TimeoutError(f"no link opened within open_timeout={self._config.open_timeout:g} s")
-            self._keep_reason(reason)
+            self._keep_reason(cause)
             self._calls.report(self._cause)
 
     def _failed_for_good(self, action: core.Action) -> None:
-        self._note_timeout(action.reason)
-        reason = self._in_full(action.reason)
-        limit = self._config.max_attempts
-        if limit is not None and self._machine.attempt >= limit:
-            reason = f"gave up after {limit} retries: {reason}"
+        self._note_timeout(action.cause)
+        reason = self._in_words(action.cause)
+        if action.out_of_retries:
+            reason = f"gave up after {self._config.max_attempts} retries: {reason}"
         logger.warning("%s: failed for good: %s", self._calls.label, reason)
         self._failure = ConnectionFailed(reason, action.code)
         self._failure.__cause__ = self._cause
@@ -741,7 +744,8 @@ class Connection:
         except (Exception, asyncio.CancelledError) as raised:
             self._calls.report(HookFailed("retry_if", raised))
             verdict = judge(error, replace(self._config, retry_if=None))
-        self._machine.lost(self._loop.time(), number, _in_words(error), code, verdict.hint, verdict.final)
+        self._loss = _in_words(error)
+        self._machine.lost(self._loop.time(), number, code, hint=verdict.hint, is_final=verdict.final)
         self._perform()
 
     def _heard(self) -> None:
@@ -875,7 +879,8 @@ class Connection:
         self._calls.cancel()
         if self._link is not None:
             self._forget_link().abort()
-        self._machine.lost(self._loop.time(), self._machine.link, "close was cancelled", None, 0.0, False)
+        self._loss = "close was cancelled"
+        self._machine.lost(self._loop.time(), self._machine.link)
         self._perform()
 
     def _keep_reason(self, reason: str) -> None:
