@@ -50,7 +50,7 @@ def test_a_slow_on_message_pauses_the_link(world: World, play: Run) -> None:
                 peer.send(text)
                 await turns(1)
             await turns()
-            assert len(peer.link._unread) > 15
+            assert len(peer.unread) > 15
             await until(lambda: len(got) == 30)
         assert got == sent
 

@@ -184,7 +184,7 @@ def test_a_full_receive_queue_pauses_reading_and_loses_nothing(world: World, pla
             sent = [str(number) for number in range(100)]
             for text in sent:
                 peer.send(text)
-            held = 100 - len(peer.link._unread)
+            held = 100 - len(peer.unread)
             assert 4 <= held <= 10
             got = [await connection.recv() for _ in sent]
             assert got == sent
@@ -199,7 +199,7 @@ def test_a_slow_reader_of_one_link_pauses_the_next_one(world: World, play: Run) 
                 peer = await world.opened(connection, link)
                 for number in range(10):
                     peer.send(f"{link}-{number}")
-                held = len(peer.link._unread)
+                held = len(peer.unread)
                 assert held >= 6
                 if link > 1:
                     assert held >= 8

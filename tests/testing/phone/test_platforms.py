@@ -1,60 +1,17 @@
-"""A back-end developer meets every platform without a phone: hosts behave as said, and the task copes."""
+"""A back-end developer meets every platform without a phone: its task copes with each."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from tests.testing.phone.scene import NAMES, Scene, play
 
 from websocket_heartbeat.engines.memory import MemoryEngine, MemoryPeer
-from websocket_heartbeat.miniprogram import MiniProgramTask, WebsocketHeartbeat
-from websocket_heartbeat.miniprogram.language import Record
+from websocket_heartbeat.miniprogram import WebsocketHeartbeat
 from websocket_heartbeat.server import serve
-from websocket_heartbeat.testing import SimulatedClock
 from websocket_heartbeat.testing.phone import Phone
-from websocket_heartbeat.testing.phone.hosts import Host
-
-NAMES = ("wx", "qq", "ks", "jd", "swan", "tt", "my", "Taro", "TaroH5", "uni")
-URL = "ws://example.com/"
-
-
-class Scene:
-    """A phone over the memory engine, with one task on one of its hosts."""
-
-    def __init__(self, name: str) -> None:
-        self.refuses = False
-        self.engine = MemoryEngine(self._answer)
-        self.phone = Phone(self.engine)
-        self.host: Host = getattr(self.phone, name)
-        self.heard: list[tuple[str, Any]] = []
-
-    async def _answer(self, request: Any) -> None:
-        if self.refuses:
-            raise OSError("refused")
-
-    async def connect(self, **options: Any) -> MiniProgramTask:
-        given = {"url": URL, **options.pop("connectSocketParams", {})}
-        task = await WebsocketHeartbeat({"miniprogram": self.host, "connectSocketParams": given}, **options)
-        for hook in ("Open", "Message", "Close", "Error", "Reconnect", "GiveUp"):
-            setattr(task, f"on{hook}", lambda event, hook=hook: self.heard.append((hook, event)))
-        return task
-
-    @property
-    def names(self) -> list[str]:
-        return [name for name, _ in self.heard]
-
-    @property
-    def peer(self) -> MemoryPeer:
-        return self.engine.peers[-1]
-
-    @property
-    def live(self) -> int:
-        return len(self.engine.live_peers)
-
-
-def play(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    SimulatedClock().run(main())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -167,68 +124,6 @@ def test_a_noticed_loss_of_the_network_pauses_retries_until_it_is_back(name: str
     play(main)
 
 
-def test_timers_stand_still_while_the_program_is_stopped() -> None:
-    async def main() -> None:
-        phone = Phone(MemoryEngine())
-        clock = phone.wx.clock
-        fired: list[str] = []
-        clock.start_timer(lambda: fired.append("early"), 1000)
-        clock.start_timer(lambda: fired.append("late"), 8000)
-        stopped = clock.start_timer(lambda: fired.append("stopped"), 8000)
-        phone.hide()
-        await asyncio.sleep(20)
-        assert fired == ["early"]
-        clock.stop_timer(stopped)
-        phone.show()
-        assert fired == ["early", "late"]
-
-    play(main)
-
-
-def test_a_host_refuses_one_socket_too_many_by_fail_alone() -> None:
-    async def main() -> None:
-        phone = Phone(MemoryEngine())
-        words: list[str] = []
-        for _ in range(6):
-            task = phone.wx.connectSocket(
-                {
-                    "url": URL,
-                    "fail": lambda result: words.append("fail"),
-                    "success": lambda result: words.append("ok"),
-                }
-            )
-            task.onOpen(lambda event: words.append("open"))
-            task.onError(lambda event: words.append("error"))
-            task.onClose(lambda event: words.append("close"))
-        await asyncio.sleep(1)
-        assert sorted(words) == ["fail", *["ok"] * 5, *["open"] * 5]
-        for socket in phone.sockets:
-            socket.end("", 1000, "")
-
-    play(main)
-
-
-def test_alipay_has_one_socket_or_several_tasks_and_tells_no_code() -> None:
-    async def main() -> None:
-        phone = Phone(MemoryEngine())
-        refused: list[Any] = []
-        assert phone.my.connectSocket({"url": URL}) is None
-        phone.my.connectSocket({"url": URL, "fail": refused.append})
-        assert refused == [{"error": 3, "errorMessage": "the connection already exists"}]
-        phone.my.closeSocket()
-        await asyncio.sleep(0.1)
-        closes: list[Any] = []
-        for _ in range(2):
-            task = phone.my.connectSocket({"url": URL, "multiple": True})
-            task.onClose(closes.append)
-            await asyncio.sleep(0.1)
-            task.close({})
-        await asyncio.sleep(0.1)
-        assert [set(event) for event in closes] == [{"data"}, {"data"}]
-
-    play(main)
-
-
 @pytest.mark.parametrize("name", ["wx", "my", "Taro", "uni"])
 def test_bytes_reach_the_server_as_bytes(name: str) -> None:
     async def main() -> None:
@@ -252,52 +147,6 @@ def test_bytes_reach_the_server_over_one_of_several_alipay_sockets() -> None:
         task.destroy()
         await asyncio.sleep(0.1)
         assert scene.live == 0
-
-    play(main)
-
-
-def test_closing_what_is_not_open_calls_fail() -> None:
-    async def main() -> None:
-        phone = Phone(MemoryEngine())
-        task = phone.wx.connectSocket({"url": "https://example.com/"})
-        texts: list[str] = []
-        task.close({"fail": lambda result: texts.append(result.errMsg)})
-        task.send({"data": "x", "fail": lambda result: texts.append(result.errMsg)})
-        assert texts == ["closeSocket:fail WebSocket is not connected", "sendSocketMessage:fail"]
-
-    play(main)
-
-
-def test_uni_gives_no_task_to_those_who_pass_no_callback() -> None:
-    async def main() -> None:
-        phone = Phone(MemoryEngine())
-        assert await phone.uni.connectSocket({"url": URL}) == {"errMsg": "connectSocket:ok"}
-        for socket in phone.sockets:
-            socket.end("", 1000, "")
-
-    play(main)
-
-
-@pytest.mark.parametrize(
-    ("options", "word"),
-    [
-        ({}, "miniprogram"),
-        ({"miniprogram": "wx"}, "miniprogram"),
-        ({"miniprogram": Record(connectSocket=3)}, "miniprogram"),
-        ({"miniprogram": Phone().wx}, "connectSocketParams.url"),
-        ({"miniprogram": Phone().wx, "connectSocketParams": {}}, "connectSocketParams.url"),
-        ({"miniprogram": Phone().wx, "connectSocketParams": {"url": 3}}, "connectSocketParams.url"),
-        *[
-            ({"miniprogram": Phone().wx, "connectSocketParams": {"url": URL}, name: value}, name)
-            for name in ("pingTimeout", "pongTimeout", "reconnectTimeout", "openTimeout", "repeatLimit")
-            for value in ("15000", -1, float("nan"), True, [1])
-        ],
-    ],
-)
-def test_an_option_that_is_wrong_is_named(options: dict[str, Any], word: str) -> None:
-    async def main() -> None:
-        with pytest.raises(ValueError, match=word):
-            await WebsocketHeartbeat(options)
 
     play(main)
 
