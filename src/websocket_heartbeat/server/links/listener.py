@@ -18,8 +18,8 @@ from websockets.typing import Subprotocol
 
 from websocket_heartbeat.checks import check_count, check_seconds
 from websocket_heartbeat.engines.answer import MAX_HEAD
-from websocket_heartbeat.engines.transport import SILENT
-from websocket_heartbeat.engines.wire import ServerLink, end_by_reset
+from websocket_heartbeat.engines.sansio import SILENT
+from websocket_heartbeat.engines.wire_server import ServerLink, end_by_reset
 from websocket_heartbeat.errors import HookFailed
 from websocket_heartbeat.server.admission import Refusal, Request
 from websocket_heartbeat.server.peer import Peer
@@ -296,7 +296,7 @@ class _Entry(asyncio.Protocol):
         transport = self._transport
         self._done()
         transport.write(b"".join(protocol.data_to_send()))
-        link = ServerLink(Entrance(server._roster, request), server._max_size, protocol.subprotocol, protocol)
+        link = ServerLink(Entrance(server._roster, request), server._max_size, protocol.subprotocol)
         link.begin(transport, rest)
 
     def _refuse(self, refusal: Refusal) -> None:
