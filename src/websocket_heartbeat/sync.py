@@ -17,9 +17,17 @@ from functools import update_wrapper
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
+from websocket_heartbeat import client
 from websocket_heartbeat.checks import check_seconds
-from websocket_heartbeat.client import connection as client
-from websocket_heartbeat.client.hooks import Hook
+from websocket_heartbeat.client.hooks import (
+    CloseHook,
+    ErrorHook,
+    Hook,
+    MessageHook,
+    OpenHook,
+    ReconnectHook,
+    StateHook,
+)
 from websocket_heartbeat.errors import ConnectionClosed
 from websocket_heartbeat.events import Message, State, Stats
 
@@ -146,23 +154,18 @@ class Connection:
     `send` does not wait and raises SendQueueFull instead.
     """
 
-    on_open = Hook[client.OpenHook](
-        "Called with an OpenEvent whenever a link has opened; its sends go first."
-    )
-    on_message = Hook[client.MessageHook](
-        "Called with each message, in order; iteration then yields nothing."
-    )
-    on_close = Hook[client.CloseHook]("Called with a CloseEvent whenever an open link is gone.")
-    on_error = Hook[client.ErrorHook]("Called with an exception that has no other way to you.")
-    on_reconnect = Hook[client.ReconnectHook]("Called with a ReconnectEvent when a retry is scheduled.")
-    on_state = Hook[client.StateHook]("Called with each State entered.")
+    on_open = Hook[OpenHook]("Called with an OpenEvent whenever a link has opened; its sends go first.")
+    on_message = Hook[MessageHook]("Called with each message, in order; iteration then yields nothing.")
+    on_close = Hook[CloseHook]("Called with a CloseEvent whenever an open link is gone.")
+    on_error = Hook[ErrorHook]("Called with an exception that has no other way to you.")
+    on_reconnect = Hook[ReconnectHook]("Called with a ReconnectEvent when a retry is scheduled.")
+    on_state = Hook[StateHook]("Called with each State entered.")
 
     def __init__(self, connection: client.Connection) -> None:
         self._connection = connection
         self._portal = _portal
         self._received: list[Message] = []  # taken from the connection at once, the next one last
         self._reading = threading.Lock()
-        self.hooks = connection.hooks
 
     def __enter__(self) -> Self:
         self._portal.enter(self)
@@ -296,16 +299,15 @@ class Connection:
         """Wait until every queued message was handed to a link whose write buffer is not full."""
         self._portal.run(self, self._connection.drain)
 
-    def hook_changed(self, name: str) -> None:
-        """Called by a Hook of this connection when it was set or removed."""
+    def _set_hook(self, name: str, hook: Callable[..., Any] | None) -> None:
         if self._connection.state is State.IDLE or self._portal.is_own_thread:
-            self._connection.hook_changed(name)
+            setattr(self._connection, name, hook)
         else:
             with suppress(ConnectionClosed):  # nothing comes any more
-                self._portal.run(self, self._hook_changed, name)
+                self._portal.run(self, self._set_hook_there, name, hook)
 
-    async def _hook_changed(self, name: str) -> None:
-        self._connection.hook_changed(name)
+    async def _set_hook_there(self, name: str, hook: Callable[..., Any] | None) -> None:
+        setattr(self._connection, name, hook)
 
 
 def _blocking(connect: Callable[P, client.Connection]) -> Callable[P, Connection]:

@@ -13,8 +13,8 @@ from tests.client.servers import well_behaved
 from tests.engines.peers import TEXT, Peer, close_frame, frame, raw_server, refusing_socks5_proxy
 
 from websocket_heartbeat import Backoff, Connection, Heartbeat, connect
-from websocket_heartbeat.client.attempt import prepare
 from websocket_heartbeat.client.options import Options
+from websocket_heartbeat.engines.memory import MemoryEngine
 
 SECRET = "hunter2"
 """Part of everything that is secret here."""
@@ -256,15 +256,30 @@ def test_the_password_of_a_proxy_is_told_to_the_proxy_alone(
 def test_reprs_tell_nothing_secret(run_asyncio: Run) -> None:
     async def main() -> None:
         heartbeat = Heartbeat(message=SECRET)
-        connection = connect(
+        engine = MemoryEngine()
+        options = Options(
             f"ws://user:{SECRET}@example.com/feed?token={SECRET}",
             additional_headers={"Cookie": SECRET},
+            subprotocols=(),
             heartbeat=heartbeat,
+            backoff=Backoff(),
+            open_timeout=10,
+            close_timeout=5,
+            max_attempts=None,
+            send_queue=256,
+            receive_queue=256,
+            max_size=2**20,
+            ssl=None,
             proxy=f"http://user:{SECRET}@proxy:1",
+            engine=engine,
+            final_close_codes=(),
+            retry_if=None,
         )
-        config: Options = connection._config
-        request = await prepare(config)
-        for thing in (connection, heartbeat, config, request, connection.stats):
+        async with Connection(options) as connection:
+            await connection.wait_open()
+            stats = connection.stats
+        assert SECRET in str(engine.requests[0].headers)
+        for thing in (connection, heartbeat, options, engine.requests[0], stats):
             assert SECRET not in repr(thing)
             assert SECRET not in str(thing)
 
