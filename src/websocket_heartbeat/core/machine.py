@@ -243,6 +243,7 @@ class Machine:
         """The deadline has come. Before this call the host reports the best evidence of life that it has."""
         if self.deadline is None or now < self.deadline:
             return
+        late = now - self.deadline
         if self.state == OPEN:
             if now < self.liveness.ping_due():
                 # Traffic came: it stored a time and left the deadline as it was.
@@ -256,13 +257,13 @@ class Machine:
                 # Woken to look at acknowledgements, and none is missing.
                 self.deadline = self.liveness.doubt_due()
             elif not self.graced:
-                self._grant_grace(now, self.liveness.patience)
+                self._grant_grace(now, late, longest=self.liveness.patience)
             else:
                 self._abandon()
                 self._down(now, HEARTBEAT_TIMEOUT)
         elif self.state == CONNECTING:
             if not self.graced:
-                self._grant_grace(now, self.settings.open_timeout)
+                self._grant_grace(now, late, longest=self.settings.open_timeout)
             else:
                 self._abandon()
                 self._down(now, OPEN_TIMEOUT)
@@ -352,9 +353,8 @@ class Machine:
     def _foreground_timeout(self) -> float:
         return min(self.settings.timeout, LONGEST_FOREGROUND_TIMEOUT)
 
-    def _grant_grace(self, now: float, longest: float) -> None:
+    def _grant_grace(self, now: float, late: float, longest: float) -> None:
         """Rule 5: the time that the host did not listen does not count against the peer, once."""
-        late = now - self.deadline  # type: ignore[operator]  # woke has seen that it is set
         self.graced = True
         self.deadline = now + min(longest, max(late, SHORTEST_GRACE))
 
@@ -380,14 +380,7 @@ class Machine:
         if drowning and self.attempt > 1:
             self.phase = self.random()
             self.strain = self.strain * 1.5
-        wait = delay(
-            self.settings,
-            self.attempt,
-            self.phase,
-            hint=hint,
-            strain=self.strain,
-            anew=drowning,
-        )
+        wait = delay(self.settings, self.attempt, self.phase, hint=hint, strain=self.strain, anew=drowning)
         self._announce_retry(cause, wait)
         self.hinted = hint > 0
         self.retry_at = now + wait

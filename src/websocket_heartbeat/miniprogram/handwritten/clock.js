@@ -3,6 +3,7 @@ function Clock() {
     this.latest = 0;
     this.offset = 0;
 }
+
 Clock.prototype.now = function () {
     // Date.now goes back when somebody sets the clock; this one then goes on from where it was.
     var time = Date.now();
@@ -10,12 +11,15 @@ Clock.prototype.now = function () {
     this.latest = time + this.offset;
     return this.latest / 1000;
 };
+
 Clock.prototype.random = function () {
     return Math.random();
 };
+
 Clock.prototype.start_timer = function (callback, milliseconds) {
     return setTimeout(callback, milliseconds);
 };
+
 Clock.prototype.stop_timer = function (timer) {
     clearTimeout(timer);
 };
