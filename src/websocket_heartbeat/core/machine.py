@@ -223,9 +223,9 @@ class Machine:
             return
         if self.state == CLOSING:
             self._notify_closed(now, LOST, code)
-            self._enter(CLOSED, None)
+            self._enter(CLOSED)
         elif self.state == CONNECTING or self.state == OPEN or self.state == PROBING:
-            self._down(now, LOST, code, hint, is_final)
+            self._down(now, LOST, code, hint=hint, is_final=is_final)
 
     def reading_paused(self, now: float, link: int) -> None:
         """The host stopped reading `link`, because the user is slow: silence proves nothing."""
@@ -272,7 +272,7 @@ class Machine:
             # Closing: no other state has a deadline.
             self._abandon()
             self._notify_closed(now, CLOSE_TIMEOUT)
-            self._enter(CLOSED, None)
+            self._enter(CLOSED)
 
     def went_offline(self, now: float) -> None:
         """The host has no network: a retry would be wasted until `came_online`."""
@@ -321,9 +321,9 @@ class Machine:
             self._enter(CLOSING, now + self.settings.close_timeout)
         elif self.state == CONNECTING:
             self._abandon()
-            self._enter(CLOSED, None)
+            self._enter(CLOSED)
         elif self.state == IDLE or self.state == WAITING:
-            self._enter(CLOSED, None)
+            self._enter(CLOSED)
 
     def reconnect_now(self, now: float) -> None:
         """The user wants a new link at once: skips a wait, replaces an open link."""
@@ -374,13 +374,20 @@ class Machine:
         out_of_retries = limit is not None and self.attempt >= limit
         if is_final or out_of_retries:
             self._explain(NOTIFY_FAILED, cause, code).out_of_retries = out_of_retries
-            self._enter(FAILED, None)
+            self._enter(FAILED)
             return
         self._count_attempt()
         if drowning and self.attempt > 1:
             self.phase = self.random()
             self.strain = self.strain * 1.5
-        wait = delay(self.settings, self.attempt, self.phase, hint, self.strain, drowning)
+        wait = delay(
+            self.settings,
+            self.attempt,
+            self.phase,
+            hint=hint,
+            strain=self.strain,
+            anew=drowning,
+        )
         self._announce_retry(cause, wait)
         self.hinted = hint > 0
         self.retry_at = now + wait
@@ -419,7 +426,7 @@ class Machine:
         if now - self.opened_at >= self.settings.stable_after:
             self.attempt = 0
 
-    def _enter(self, state: str, deadline: float | None) -> None:
+    def _enter(self, state: str, deadline: float | None = None) -> None:
         self.deadline = deadline
         if state != self.state:
             self.state = state

@@ -1,14 +1,4 @@
-// Most of what clock.py and language.py declare, in ES5, with nothing that a mini program lacks.
-var latest = 0;
-var offset = 0;
-
-// Date.now goes back when somebody sets the clock; this one then goes on from where it was.
-function clock_now() {
-    var time = Date.now();
-    offset = Math.max(offset, latest - time);
-    latest = time + offset;
-    return latest / 1000;
-}
+// How foreign things are touched, as language.py declares it; with nothing that a mini program lacks.
 function read(thing, name) {
     return thing == null ? thing : thing[name];
 }
@@ -23,10 +13,12 @@ function record(thing) {
     }
     return copy;
 }
-function attempt(thing, name, argument, failed) {
+function invoke(thing, name, argument) {
+    return thing[name](argument);
+}
+// Call thing.name(argument) if there is such a method; tell `failed` what it throws or rejects with.
+function call(thing, name, argument, failed) {
     var result;
-    // Object does nothing, and never throws.
-    failed = failed || Object;
     try {
         if (typeof read(thing, name) !== "function") {
             return false;
@@ -41,8 +33,11 @@ function attempt(thing, name, argument, failed) {
     }
     return true;
 }
+function attempt(thing, name, argument) {
+    return call(thing, name, argument, function () {});
+}
 function tell(thing, name, argument) {
-    attempt(thing, name, argument, report);
+    call(thing, name, argument, report);
 }
 function report(error) {
     if (typeof console !== "undefined") {
@@ -55,4 +50,16 @@ function describe(thing) {
 }
 function value_of(thing) {
     return typeof thing === "function" ? thing() : thing;
+}
+function is_text(value) {
+    return typeof value === "string";
+}
+function is_number(value) {
+    return typeof value === "number";
+}
+function is_bytes(value) {
+    return read(value, "byteLength") != null;
+}
+function close_code(value) {
+    return +value || null;
 }

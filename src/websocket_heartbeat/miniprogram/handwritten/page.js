@@ -1,4 +1,4 @@
-// What only a page has.
+// What only a page has, as language.py declares it.
 function listen(target, name, listener, is_on) {
     if (target && target.addEventListener) {
         target[is_on ? "addEventListener" : "removeEventListener"](name, listener);
