@@ -1,7 +1,7 @@
 """Messages on their way from a link to the user: to the hook on_message, or to whoever takes them.
 
-The engine calls the link's `deliver` with each message, which is `Inbox.deliver` here; at the end of each read
-it calls `batch_delivered`, which wakes the readers: `Connection.__anext__` and `recv`.
+The engine calls the link's `deliver` with each message, which is `Inbox.deliver`; at the end of each read it
+calls `batch_delivered`, which wakes the readers: `Connection.__anext__` and `recv`.
 """
 
 import asyncio
