@@ -43,17 +43,17 @@ class _Portal:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()  # a signal handler may close what its thread is about to use
-        self._users: set[Connection] = set()
+        self._users: dict[Connection, Callable[[], Coroutine[Any, Any, None]]] = {}  # and how to close each
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
-    def enter(self, user: "Connection") -> None:
+    def enter(self, user: "Connection", close: Callable[[], Coroutine[Any, Any, None]]) -> None:
         with self._lock:
             if user in self._users:
                 raise RuntimeError(
                     "a connection can be started only once; call connect() again for another one"
                 )
-            self._users.add(user)
+            self._users[user] = close
             if self._thread is None:
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(
@@ -63,7 +63,7 @@ class _Portal:
 
     def leave(self, user: "Connection") -> None:
         with self._lock:
-            self._users.discard(user)
+            self._users.pop(user, None)
             if self._users or self._thread is None or self._loop is None:
                 return
             # Behind everything that was submitted: the lock keeps others from submitting more.
@@ -121,9 +121,9 @@ class _Portal:
     def close_all(self) -> None:
         """Close all connections side by side: servers that do not answer cost one timeout, not many."""
         ends: list[Future[None]] = []
-        for user in list(self._users):
+        for user, close in list(self._users.items()):
             with suppress(ConnectionClosed):  # another thread was faster
-                ends.append(self.submit(user, user._connection.close))
+                ends.append(self.submit(user, close))
         wait(ends)
         for user in list(self._users):
             self.leave(user)
@@ -168,7 +168,7 @@ class Connection:
         self._reading = threading.Lock()
 
     def __enter__(self) -> Self:
-        self._portal.enter(self)
+        self._portal.enter(self, self._connection.close)
         try:
             self._portal.run(self, self._start)
         except BaseException:
@@ -192,7 +192,7 @@ class Connection:
         self._portal.refuse_own_thread()
         if self.state is State.IDLE:
             with suppress(RuntimeError):  # another thread starts it right now
-                self._portal.enter(self)
+                self._portal.enter(self, self._connection.close)
         try:
             self._portal.run(self, self._connection.close, code, reason)
         except ConnectionClosed:

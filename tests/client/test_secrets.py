@@ -284,3 +284,34 @@ def test_reprs_tell_nothing_secret(run_asyncio: Run) -> None:
             assert SECRET not in str(thing)
 
     run_asyncio(main())
+
+
+def test_what_a_hook_raises_is_told_to_the_user_and_only_its_place_to_the_log(
+    run_asyncio: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    errors: list[Exception] = []
+    heard: list[str] = []
+
+    def careless(message: object) -> None:
+        raise ValueError(f"cannot read {message!r}")
+
+    async def careless_later(message: object) -> None:
+        careless(message)
+
+    async def main() -> None:
+        for hook in (careless, careless_later):
+            engine = MemoryEngine()
+            connection = connect("ws://example.com/", engine=engine)
+            connection.on_message = hook
+            connection.on_error = errors.append
+            async with connection:
+                await connection.wait_open()
+                engine.peers[0].send(SECRET)
+                await until(lambda: errors)
+            assert SECRET in str(errors[-1].__cause__)
+            heard.append(repr(errors.pop()))
+
+    run_asyncio(main())
+    check(heard, caplog)
+    assert caplog.text.count(f"on_message raised ValueError at {__file__}:") == 2

@@ -1,6 +1,6 @@
 """Runs the machine of one connection: carries out its actions, and tells it what links and timers report.
 
-The machine decides (core/machine.py); nothing here does.
+The machine decides (core/machine.py), also that a link is dead; nothing here decides anything.
 """
 
 import asyncio
@@ -183,14 +183,14 @@ class Host:
     def _ping_link(self, action: core.Action) -> None:
         message = self._options.heartbeat.message
         if callable(message):
-            message = self._made_by(message)
+            message = self._heartbeat_by(message)
         current = self._current
         if current is not None and current.link is not None:
             self._stats.pings += 1
             current.ping(self._machine, self._loop.time(), message)
 
-    def _made_by(self, function: Callable[[], Message]) -> Message | None:
-        """Return what the user's function makes for a heartbeat; None, for a ping, if it fails."""
+    def _heartbeat_by(self, function: Callable[[], Message]) -> Message | None:
+        """Return the message that the user's function makes; None, which is a ping, if it fails."""
         name = "Heartbeat.message"
         made: Message | None = self.hooks.ask(
             name, lambda: check_message(name, function(), self._options.max_size)
@@ -209,8 +209,6 @@ class Host:
             self._loss = current.given_up(self._loop.time(), self._machine.liveness.heard_at)
             self._forget_link().abort()
         elif current.task is not None:
-            limit = self._options.open_timeout
-            self._loss = Loss(TimeoutError(f"no link opened within open_timeout={limit:g} s"))
             self._current = None
             current.task.cancel()
 
@@ -245,10 +243,13 @@ class Host:
         self.lifetime.fail(reason, action.code, error)
 
     def _report_open_timeout(self, cause: str) -> None:
-        """Tell of an attempt that the core gave up: of all others the engine has raised an error."""
-        if cause == core.OPEN_TIMEOUT and self._loss.error is not None:
+        """Tell of an attempt that the core gave up, of which no engine has raised an error."""
+        if cause == core.OPEN_TIMEOUT:
+            limit = self._options.open_timeout
+            error = TimeoutError(f"no link opened within open_timeout={limit:g} s")
+            self._loss = Loss(error)
             self._keep_reason(self._loss.in_words(cause))
-            self.hooks.report(self._loss.error)
+            self.hooks.report(error)
 
     def _notify_state(self, action: core.Action) -> None:
         self.route()
@@ -277,10 +278,6 @@ class Host:
     }
 
     # What happens on a link: called by CurrentLink
-
-    def is_current(self, current: CurrentLink) -> bool:
-        """Whether the connection still has this link."""
-        return current is self._current
 
     async def _attempt(self, current: CurrentLink) -> None:
         try:

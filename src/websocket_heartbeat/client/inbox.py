@@ -1,4 +1,8 @@
-"""Messages on their way from a link to the user: to the hook on_message, or to whoever takes them."""
+"""Messages on their way from a link to the user: to the hook on_message, or to whoever takes them.
+
+The engine calls the link's `deliver` with each message, which is `Inbox.deliver`; at the end of each read it
+calls `batch_delivered`, which wakes the readers: `Connection.__anext__` and `recv`.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -39,7 +43,7 @@ class Inbox:
     )
 
     def __init__(self, limit: int, lifetime: Lifetime, hooks: Hooks, made_room: Callable[[], None]) -> None:
-        """limit: messages that may wait. made_room: called when a paused link may be read again."""
+        """limit: messages that may wait. made_room: called while `paused`, when there is room again."""
         self._limit = limit
         self._lifetime = lifetime
         self._hooks = hooks
@@ -78,7 +82,6 @@ class Inbox:
             self.waiting.clear()
             self._crowded = False
             if self.paused:
-                self.paused = False
                 self._made_room()
         return self.batch.pop()
 

@@ -27,9 +27,6 @@ class Keeper(Protocol):
     inbox: Inbox
     outbox: Outbox
 
-    def is_current(self, current: "CurrentLink") -> bool:
-        """Whether the connection still has this link."""
-
     def link_opened(self, current: "CurrentLink", link: Link) -> None:
         """The handshake is complete."""
 
@@ -89,8 +86,7 @@ class CurrentLink(LinkEvents):
 
     def writable(self) -> None:
         """As in LinkEvents."""
-        if self._keeper.is_current(self):
-            self._keeper.outbox.flush()
+        self._keeper.outbox.flush()
 
     def closed(self, closure: Closure) -> None:
         """As in LinkEvents."""
