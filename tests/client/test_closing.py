@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.client.conftest import Run, World, receive, turns, until
 
-from websocket_heartbeat import CloseEvent, Connection, HookFailed, Message, OpenEvent
+from websocket_heartbeat import CloseEvent, Connection, ConnectionClosed, HookFailed, Message, OpenEvent
 from websocket_heartbeat.engines.base import OpenRequest
 
 
@@ -44,6 +44,28 @@ def test_close_sends_code_and_reason(world: World, play: Run) -> None:
         await connection.wait_open()
         await connection.close(4999, "ä" * 61)
         assert world.peer.close_code == 4999
+
+    play(main())
+
+
+def test_nothing_can_be_sent_while_the_closing_handshake_is_under_way(world: World, play: Run) -> None:
+    async def main() -> None:
+        async with world.connect() as connection:
+            peer = await world.opened(connection, 1)
+            await connection.wait_open()
+            peer.answers_close = False
+            closing = asyncio.create_task(connection.close())
+            await turns()
+            assert connection.state == "closing"
+            with pytest.raises(ConnectionClosed):
+                connection.send_nowait("late")
+            with pytest.raises(ConnectionClosed):
+                await connection.send("late")
+            with pytest.raises(ConnectionClosed):
+                await connection.wait_open()
+            peer.close()
+            await closing
+            assert peer.received == []
 
     play(main())
 

@@ -7,6 +7,7 @@ import pytest
 from tests.client.conftest import Run, World, turns, until
 
 from websocket_heartbeat import CloseEvent, Heartbeat, HookFailed, Message
+from websocket_heartbeat.testing import SimulatedClock
 
 
 def test_latency_is_the_time_from_heartbeat_to_answer(world: World, play: Run) -> None:
@@ -35,6 +36,30 @@ def test_a_silent_link_is_noticed_within_interval_and_timeout(world: World, play
             assert asyncio.get_running_loop().time() - since <= 15.2
             assert peer.aborted
             assert [event.reason[:17] for event in world.seen(CloseEvent)] == ["heartbeat timeout"]
+
+    play(main())
+
+
+def test_the_reason_tells_of_our_own_loop_only_where_it_was_blocked_since_the_last_proof_of_life(
+    world: World, play: Run, simulated_clock: SimulatedClock
+) -> None:
+    async def main() -> None:
+        async with world.recorded() as connection:
+            peer = await world.opened(connection, 1)
+            peer.answers_pings = False
+            await until(lambda: connection.state == "probing")
+            simulated_clock.advance(30)
+            await turns()
+            peer.send("alive")
+            assert connection.state == "open"
+            peer.frozen = True
+            peer = await world.opened(connection, 2)
+            peer.frozen = True
+            await until(lambda: connection.state == "probing")
+            simulated_clock.advance(30)
+            await until(lambda: len(world.seen(CloseEvent)) == 2)
+        reasons = [event.reason for event in world.seen(CloseEvent)][:2]
+        assert ["blocked for 2" in reason for reason in reasons] == [False, True], reasons
 
     play(main())
 

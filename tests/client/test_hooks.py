@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from tests.client.conftest import Run, World, turns
+from tests.client.conftest import Run, World, provoke_every_hook, turns
 
 from websocket_heartbeat import (
     CloseEvent,
@@ -27,21 +27,6 @@ def attach(connection: Connection, name: str, function: Callable[..., Any], how:
         assert getattr(connection, name)(function) is function
     else:
         setattr(connection, name, function)
-
-
-async def provoke_every_hook(world: World, connection: Connection, times: int) -> None:
-    async def refuse_every_other(request: OpenRequest) -> None:
-        if len(world.engine.requests) % 2 == 0:
-            raise OSError("refused")
-
-    world.engine.answer = refuse_every_other
-    async with connection:
-        for number in range(1, times + 1):
-            peer = await world.opened(connection, number)
-            peer.send("hello")
-            await turns()
-            peer.reset()
-        await world.opened(connection, times + 1)
 
 
 @pytest.mark.parametrize("how", ["decorator", "assignment"])

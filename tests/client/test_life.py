@@ -15,6 +15,7 @@ from websocket_heartbeat import (
     CloseEvent,
     Connection,
     ConnectionClosed,
+    ConnectionFailed,
     Message,
     OpenEvent,
     ReconnectEvent,
@@ -207,6 +208,25 @@ def test_stats_keep_ten_reasons(world: World, play: Run) -> None:
             await until(lambda: len(world.engine.requests) == 15)
             await turns()
             assert connection.stats.reasons == [f"refused {number}" for number in range(6, 16)]
+
+    play(main())
+
+
+@pytest.mark.parametrize("words", ["open timeout", "heartbeat timeout", "lost"])
+def test_an_error_in_the_words_of_a_cause_is_reported_once(words: str, world: World, play: Run) -> None:
+    async def refuse(request: OpenRequest) -> None:
+        raise OSError(words)
+
+    async def main() -> None:
+        world.engine.answer = refuse
+        told: list[Exception] = []
+        connection = world.connect(max_attempts=0)
+        connection.on_error = told.append
+        async with connection:
+            with pytest.raises(ConnectionFailed, match=f"gave up after 0 retries: {words}$"):
+                await connection.wait_closed()
+        assert [str(error) for error in told] == [words]
+        assert connection.stats.reasons == [words]
 
     play(main())
 

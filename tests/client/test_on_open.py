@@ -75,6 +75,63 @@ def test_on_open_may_send_more_than_the_link_takes(world: World, play: Run) -> N
     play(main())
 
 
+def test_what_on_open_sends_to_a_full_link_goes_before_those_who_wait_already(
+    world: World, play: Run
+) -> None:
+    async def main() -> None:
+        gate = asyncio.Event()
+        world.engine.answer = lambda request: gate.wait()
+        connection = world.connect(send_queue=1)
+
+        @connection.on_open
+        async def greet(event: OpenEvent) -> None:
+            world.peer.stop_reading()
+            await connection.send("x" * (WRITE_LIMIT + 1))
+            await connection.send("hello")
+
+        async with connection:
+            connection.send_nowait("queued")
+            waiting = asyncio.create_task(connection.send("waiting"))
+            await turns()
+            gate.set()
+            await world.opened(connection, 1)
+            await turns()
+            world.peer.start_reading()
+            await waiting
+            assert world.peer.received[1:] == ["hello", "queued", "waiting"]
+
+    play(main())
+
+
+def test_the_late_end_of_one_on_open_does_not_let_others_before_the_next(world: World, play: Run) -> None:
+    async def main() -> None:
+        connection = world.connect()
+        gate = asyncio.Event()
+
+        @connection.on_open
+        async def greet(event: OpenEvent) -> None:
+            if event.link == 1:
+                try:
+                    await asyncio.sleep(1000)
+                except asyncio.CancelledError:
+                    await asyncio.sleep(100)  # stubborn
+            else:
+                await gate.wait()
+                await connection.send("hello")
+
+        async with connection:
+            (await world.opened(connection, 1)).reset()
+            connection.send_nowait("queued")
+            await world.opened(connection, 2)
+            await asyncio.sleep(200)
+            assert world.peer.received == []
+            gate.set()
+            await connection.wait_open(1)
+            assert world.peer.received == ["hello", "queued"]
+
+    play(main())
+
+
 def test_drain_within_on_open_does_not_wait_for_the_queue_behind_it(world: World, play: Run) -> None:
     async def main() -> None:
         connection = world.connect()

@@ -382,3 +382,22 @@ def test_a_callable_that_asks_a_cancelled_future_fails_its_attempt_at_once(world
                 await connection.wait_closed()
 
     play(main())
+
+
+@pytest.mark.parametrize("words", ["open timeout", "heartbeat timeout", "path dead"])
+def test_an_engines_own_words_are_told_once_and_as_they_are(words: str, world: World, play: Run) -> None:
+    """Even where they are the words that we have for what the core itself concluded."""
+
+    async def refuse(request: OpenRequest) -> None:
+        raise OSError(words)
+
+    async def main() -> None:
+        world.engine.answer = refuse
+        async with world.recorded(max_attempts=0) as connection:
+            with pytest.raises(ConnectionFailed) as caught:
+                await connection.wait_closed()
+            assert caught.value.reason == f"gave up after 0 retries: {words}"
+            assert [str(error) for error in world.seen(Exception)] == [words]
+            assert connection.stats.reasons == [words]
+
+    play(main())

@@ -35,8 +35,8 @@ def test_compression_is_offered_and_used_when_asked_for(run: Run) -> None:
     async def main() -> None:
         async with ws_server(handler, DEFLATE) as server:
             recorder = Recorder()
-            await WebsocketsEngine(compression=True).open(
-                OpenRequest(server.url(), max_size=10_000), recorder
+            await WebsocketsEngine().open(
+                OpenRequest(server.url(), max_size=10_000, compression=True), recorder
             )
             assert recorder.link is not None
             recorder.link.send("question " * 1000)
@@ -60,8 +60,8 @@ def test_a_server_need_not_accept_compression(run: Run) -> None:
     async def main() -> None:
         async with ws_server(handler) as server:
             recorder = Recorder()
-            await WebsocketsEngine(compression=True).open(
-                OpenRequest(server.url(), max_size=10_000), recorder
+            await WebsocketsEngine().open(
+                OpenRequest(server.url(), max_size=10_000, compression=True), recorder
             )
             assert recorder.link is not None
             recorder.link.send("text")
@@ -79,8 +79,8 @@ def test_a_compression_bomb_ends_the_link_before_it_is_unpacked(run: Run) -> Non
     async def main() -> None:
         async with ws_server(handler, DEFLATE) as server:
             recorder = Recorder()
-            await WebsocketsEngine(compression=True).open(
-                OpenRequest(server.url(), max_size=1 << 20), recorder
+            await WebsocketsEngine().open(
+                OpenRequest(server.url(), max_size=1 << 20, compression=True), recorder
             )
             assert isinstance((await recorder.closure()).error, MessageTooBig)
             assert recorder.messages == []
@@ -94,8 +94,8 @@ def test_compression_with_parameters_that_were_not_offered_is_an_error(run: Run)
 
     async def main() -> None:
         async with ws_server(handler, "Sec-WebSocket-Extensions: permessage-deflate; secret=1") as server:
-            engine = WebsocketsEngine(compression=True)
+            engine = WebsocketsEngine()
             with pytest.raises(HandshakeError, match="extension"):
-                await engine.open(OpenRequest(server.url(), max_size=1 << 20), Recorder())
+                await engine.open(OpenRequest(server.url(), max_size=1 << 20, compression=True), Recorder())
 
     run(main())

@@ -223,9 +223,9 @@ class Machine:
             return
         if self.state == CLOSING:
             self._notify_closed(now, LOST, code)
-            self._enter(CLOSED, None)
+            self._enter(CLOSED)
         elif self.state == CONNECTING or self.state == OPEN or self.state == PROBING:
-            self._down(now, LOST, code, hint, is_final)
+            self._down(now, LOST, code, hint=hint, is_final=is_final)
 
     def reading_paused(self, now: float, link: int) -> None:
         """The host stopped reading `link`, because the user is slow: silence proves nothing."""
@@ -243,6 +243,7 @@ class Machine:
         """The deadline has come. Before this call the host reports the best evidence of life that it has."""
         if self.deadline is None or now < self.deadline:
             return
+        late = now - self.deadline
         if self.state == OPEN:
             if now < self.liveness.ping_due():
                 # Traffic came: it stored a time and left the deadline as it was.
@@ -256,13 +257,13 @@ class Machine:
                 # Woken to look at acknowledgements, and none is missing.
                 self.deadline = self.liveness.doubt_due()
             elif not self.graced:
-                self._grant_grace(now, self.liveness.patience)
+                self._grant_grace(now, late, longest=self.liveness.patience)
             else:
                 self._abandon()
                 self._down(now, HEARTBEAT_TIMEOUT)
         elif self.state == CONNECTING:
             if not self.graced:
-                self._grant_grace(now, self.settings.open_timeout)
+                self._grant_grace(now, late, longest=self.settings.open_timeout)
             else:
                 self._abandon()
                 self._down(now, OPEN_TIMEOUT)
@@ -272,7 +273,7 @@ class Machine:
             # Closing: no other state has a deadline.
             self._abandon()
             self._notify_closed(now, CLOSE_TIMEOUT)
-            self._enter(CLOSED, None)
+            self._enter(CLOSED)
 
     def went_offline(self, now: float) -> None:
         """The host has no network: a retry would be wasted until `came_online`."""
@@ -321,9 +322,9 @@ class Machine:
             self._enter(CLOSING, now + self.settings.close_timeout)
         elif self.state == CONNECTING:
             self._abandon()
-            self._enter(CLOSED, None)
+            self._enter(CLOSED)
         elif self.state == IDLE or self.state == WAITING:
-            self._enter(CLOSED, None)
+            self._enter(CLOSED)
 
     def reconnect_now(self, now: float) -> None:
         """The user wants a new link at once: skips a wait, replaces an open link."""
@@ -352,9 +353,8 @@ class Machine:
     def _foreground_timeout(self) -> float:
         return min(self.settings.timeout, LONGEST_FOREGROUND_TIMEOUT)
 
-    def _grant_grace(self, now: float, longest: float) -> None:
+    def _grant_grace(self, now: float, late: float, longest: float) -> None:
         """Rule 5: the time that the host did not listen does not count against the peer, once."""
-        late = now - self.deadline  # type: ignore[operator]  # woke has seen that it is set
         self.graced = True
         self.deadline = now + min(longest, max(late, SHORTEST_GRACE))
 
@@ -374,13 +374,13 @@ class Machine:
         out_of_retries = limit is not None and self.attempt >= limit
         if is_final or out_of_retries:
             self._explain(NOTIFY_FAILED, cause, code).out_of_retries = out_of_retries
-            self._enter(FAILED, None)
+            self._enter(FAILED)
             return
         self._count_attempt()
         if drowning and self.attempt > 1:
             self.phase = self.random()
             self.strain = self.strain * 1.5
-        wait = delay(self.settings, self.attempt, self.phase, hint, self.strain, drowning)
+        wait = delay(self.settings, self.attempt, self.phase, hint=hint, strain=self.strain, anew=drowning)
         self._announce_retry(cause, wait)
         self.hinted = hint > 0
         self.retry_at = now + wait
@@ -419,7 +419,7 @@ class Machine:
         if now - self.opened_at >= self.settings.stable_after:
             self.attempt = 0
 
-    def _enter(self, state: str, deadline: float | None) -> None:
+    def _enter(self, state: str, deadline: float | None = None) -> None:
         self.deadline = deadline
         if state != self.state:
             self.state = state

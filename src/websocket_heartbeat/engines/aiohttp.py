@@ -4,6 +4,7 @@ The session makes the request; frames are read and written by the reader and wri
 `ws_connect`. That itself follows redirects, needs a task for every link and waits up to 10 s to close it.
 """
 
+import asyncio
 import base64
 import hashlib
 import os
@@ -18,9 +19,15 @@ from aiohttp.http import WS_KEY, WebSocketReader, WebSocketWriter
 from multidict import CIMultiDict
 
 from websocket_heartbeat.engines.answer import BODY_EXCERPT
-from websocket_heartbeat.engines.base import Engine, LinkEvents, OpenRequest, is_close_code
+from websocket_heartbeat.engines.base import Closure, Engine, LinkEvents, OpenRequest, is_close_code
 from websocket_heartbeat.engines.transport import TransportLink, default_ssl_context
-from websocket_heartbeat.errors import HandshakeError, HandshakeRejected, ProxyFailed
+from websocket_heartbeat.errors import (
+    HandshakeError,
+    HandshakeRejected,
+    MessageTooBig,
+    ProtocolViolation,
+    ProxyFailed,
+)
 from websocket_heartbeat.events import Message
 
 if tuple(int(part) for part in aiohttp.__version__.split(".")[:3] if part.isdigit()) < (3, 14, 1):
@@ -62,25 +69,23 @@ class _Tail:
         """Nothing more comes."""
 
 
-class AiohttpLink(TransportLink):
+class AiohttpLink(TransportLink, asyncio.Protocol):
     """One WebSocket of aiohttp; `native` is the ClientResponse of its handshake."""
 
     def __init__(
         self, events: LinkEvents, max_size: int, response: aiohttp.ClientResponse, subprotocol: str | None
     ) -> None:
-        super().__init__(events, max_size)
+        super().__init__(events, max_size, subprotocol)
         connection = response.connection
         transport = connection.transport if connection is not None else None
         if connection is None or transport is None or connection.protocol is None:
             raise HandshakeError(_LOST)
         self.native = response
         self.response_headers = _pairs(response)
-        self.subprotocol = subprotocol
         self._handler = connection.protocol
         self._frames = 0
         self._farewell: tuple[int | None, str] | None = None
-        self._violation: tuple[int, str] | None = None
-        self._close_sent = False
+        self._violation: ProtocolViolation | None = None
         inbox = _Inbox(self._handler, sys.maxsize >> 40, loop=self._loop)
         inbox.link = self
         # The limit of aiohttp's reader is the least size that it refuses.
@@ -89,8 +94,7 @@ class AiohttpLink(TransportLink):
         self._writer = WebSocketWriter(self._handler, transport, use_mask=True, limit=sys.maxsize)
         self._tail = _Tail()
         self._handler.set_parser(self._tail, self._tail)
-        transport.set_protocol(self)
-        self.connection_made(transport)
+        self._take_over(transport)
 
     def begin(self) -> None:
         """Report that the link is open, and what came with the answer."""
@@ -107,12 +111,15 @@ class AiohttpLink(TransportLink):
     def ping(self) -> None:
         self._write(b"", _PING)
 
-    def _write_close(self, code: int, reason: str) -> None:
-        self._write(code.to_bytes(2) + reason.encode(), _CLOSE)
-        self._close_sent = True
+    def _write_close(self, payload: bytes) -> None:
+        self._frame(payload, _CLOSE)
 
     def _write(self, payload: bytes, kind: aiohttp.WSMsgType) -> None:
-        if self._ended or self._close_sent or self._transport is None or self._transport.is_closing():
+        if self._sends:
+            self._frame(payload, kind)
+
+    def _frame(self, payload: bytes, kind: aiohttp.WSMsgType) -> None:
+        if self._transport.is_closing():  # it would log what is written to it
             return
         try:
             # Runs to its end: without compression and below its limit there is nothing to wait for.
@@ -123,7 +130,7 @@ class AiohttpLink(TransportLink):
     # Calls from the transport
 
     def data_received(self, data: bytes) -> None:
-        self._stamp()
+        self._heard_at = self._loop.time()
         if self._ended:
             return
         self._frames = 0
@@ -133,12 +140,11 @@ class AiohttpLink(TransportLink):
         if self._farewell is not None:
             code, reason = self._farewell
             if code is None or is_close_code(code):
-                self._write_close(1000 if code is None else code, "")
-                self._peer_closed(code, reason)
+                self._peer_closed(Closure(code=code, reason=reason, framed=True))
             else:
-                self._give_up(1002, f"the peer sent the close code {code}")
+                self._give_up(ProtocolViolation(1002, f"the peer sent the close code {code}"))
         elif self._violation is not None:
-            self._give_up(*self._violation)
+            self._give_up(self._violation)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -164,8 +170,10 @@ class AiohttpLink(TransportLink):
 
     def refused(self, problem: BaseException) -> None:
         """Take the news that the reader has stopped at a violation."""
-        code = problem.code if isinstance(problem, aiohttp.WebSocketError) else 1002
-        self._violation = (int(code), str(problem))
+        code = int(problem.code) if isinstance(problem, aiohttp.WebSocketError) else 1002
+        self._violation = (
+            MessageTooBig(self._max_size) if code == 1009 else ProtocolViolation(code, str(problem))
+        )
 
     def _end(self) -> None:
         super()._end()

@@ -30,7 +30,8 @@ class OpenRequest:
     url: of scheme ws or wss. headers: to be added to the handshake. subprotocols: offered, best first.
     ssl: for wss and for a proxy of scheme https; None means the default context. proxy: a URL of scheme http,
     https, socks4 or socks5, of which an engine need not know all.
-    max_size: the largest message accepted, in bytes, counted over all of its fragments.
+    max_size: the largest message accepted, in bytes, counted over all of its fragments, and after decompression.
+    compression: whether to offer permessage-deflate (RFC 7692); only engines that say so are asked to.
     """
 
     url: str
@@ -39,6 +40,7 @@ class OpenRequest:
     subprotocols: Sequence[str] = ()
     ssl: ssl_module.SSLContext | None = None
     proxy: str | None = None
+    compression: bool = False
 
     def __repr__(self) -> str:
         return f"OpenRequest({shown_url(self.url)})"
@@ -152,11 +154,15 @@ class Link(ABC):
 
 
 class Engine(ABC):
-    """Opens links."""
+    """Opens links.
+
+    name: by which users know it. compresses: whether it can offer permessage-deflate.
+    """
 
     __slots__ = ()
 
     name: str
+    compresses: bool = False
 
     @abstractmethod
     async def open(self, request: OpenRequest, events: LinkEvents) -> None:

@@ -169,6 +169,7 @@ class MemoryEngine(Engine):
     """
 
     name = "memory"
+    compresses = True  # whatever it is: its messages never become bytes
 
     def __init__(
         self,

@@ -1,21 +1,22 @@
-"""What all links over an asyncio transport have in common, whatever library speaks RFC 6455 above it."""
+"""What every link over an asyncio transport has in common: flow control, evidence of life, and its end.
+
+How the link of any library ends (RFC 6455, sections 5.5.1 and 7.1.7): the peer's close frame is answered, a
+violation is told to the peer; then the loop gets one turn to write what the socket takes, and the socket is
+dropped. The peer, who may never read, is not waited for.
+"""
 
 import asyncio
-import logging
 import ssl
 from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
-from typing import cast
+from typing import Any
 
 from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure, Link, LinkEvents
-from websocket_heartbeat.errors import MessageTooBig, ProtocolViolation
+from websocket_heartbeat.errors import ProtocolViolation
 from websocket_heartbeat.events import Message
-from websocket_heartbeat.system.kernel import since_data
-
-NOT_UTF8 = "the peer sent text that is not UTF-8"
-
-SILENT = logging.Logger("websockets", logging.CRITICAL + 1)
-"""A logger that writes nothing: the lines of websockets hold URLs and headers."""
+from websocket_heartbeat.system.kernel import Socket, since_data
 
 
 @cache
@@ -24,11 +25,7 @@ def default_ssl_context() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-def discard(message: Message) -> None:
-    """Take a message that comes after the end."""
-
-
-class Ended:
+class _Ended:
     """Takes the place of the events of a link that has ended.
 
     It passes on what a call of `deliver` came to that has ended the link itself, and nothing else.
@@ -46,29 +43,66 @@ class Ended:
     opened = batch_delivered = ponged = writable = closed = _nothing
 
 
-class TransportLink(asyncio.Protocol, Link):
+def _discard(message: Message) -> None:
+    """Take a message that comes after the end."""
+
+
+class TransportLink(Link):
     """One open WebSocket over a transport, which calls it as its protocol.
 
-    A subclass parses in `data_received`, calls `_stamp` first there, and says how to send a close frame.
+    A subclass reads in `data_received` or `buffer_updated`, tells by `_hand_over`, `_peer_closed` and
+    `_give_up` what it read, and says how to write.
     """
 
-    def __init__(self, events: LinkEvents, max_size: int) -> None:
-        self.deliver = discard
+    __slots__ = (
+        "_ended",
+        "_events",
+        "_full",
+        "_heard_at",
+        "_loop",
+        "_max_size",
+        "_sends",
+        "_transport",
+        "deliver",
+        "native",
+        "response_headers",
+        "socket",
+        "subprotocol",
+    )
+
+    def __init__(self, events: LinkEvents, max_size: int, subprotocol: str | None) -> None:
+        self.deliver: Callable[[Message], Any] = _discard
+        self.subprotocol = subprotocol
+        self.response_headers: Sequence[tuple[str, str]] = ()
+        self.native: Any = None
+        self.socket: Socket | None = None
         self._events: LinkEvents = events
         self._max_size = max_size
         self._loop = asyncio.get_running_loop()
+        # When bytes were last read, for systems whose kernel does not tell when they arrived.
         self._heard_at = self._loop.time()
-        self._transport: asyncio.Transport | None = None
+        self._transport: Any = (
+            None  # an asyncio.Transport, which uvloop's is not by its class; None at the end
+        )
         self._full = False
-        self._ended = False
+        self._sends = True  # until a close frame was sent, or the link has ended
+        self._ended = False  # nothing is read or reported any more
+
+    def _take_over(self, transport: Any) -> None:
+        """Begin to work over a transport whose handshake is done."""
+        self._transport = transport
+        self.socket = transport.get_extra_info("socket")
+        transport.set_write_buffer_limits(high=WRITE_LIMIT)
+        transport.set_protocol(self)
 
     @abstractmethod
-    def _write_close(self, code: int, reason: str) -> None:
-        """Write a close frame, unless one has been written; reason has at most 123 bytes."""
+    def _write_close(self, payload: bytes) -> None:
+        """Write a close frame with that payload."""
+
+    # Calls from the client or the server
 
     def close(self, code: int, reason: str) -> None:
-        if not self._ended:
-            self._write_close(code, reason)
+        self._say_close(code.to_bytes(2) + reason.encode())
 
     def abort(self) -> None:
         self._end()
@@ -98,11 +132,6 @@ class TransportLink(asyncio.Protocol, Link):
 
     # Calls from the transport
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # which that of uvloop is not by its class
-        self.socket = transport.get_extra_info("socket")
-        self._transport.set_write_buffer_limits(high=WRITE_LIMIT)
-
     def connection_lost(self, exc: Exception | None) -> None:
         self._finish(Closure(error=exc))
         self._transport = None
@@ -117,9 +146,6 @@ class TransportLink(asyncio.Protocol, Link):
 
     # Calls from the subclass
 
-    def _stamp(self) -> None:
-        self._heard_at = self._loop.time()
-
     def _hand_over(self, message: Message) -> None:
         try:
             result = self.deliver(message)
@@ -129,25 +155,28 @@ class TransportLink(asyncio.Protocol, Link):
             if result is not None:
                 self._events.deliver_returned(result)
 
-    def _peer_closed(self, code: int | None, reason: str) -> None:
-        """Take the server's close frame, which has been answered."""
-        unsent = self.buffered
-        self._leave()
-        self._finish(Closure(code=code, reason=reason, unsent_bytes=unsent, framed=True))
+    def _say_close(self, payload: bytes) -> None:
+        if self._sends:
+            self._sends = False
+            self._write_close(payload)
 
-    def _give_up(self, code: int, reason: str) -> None:
-        """Fail the link, as RFC 6455, section 7.1.7, has it: say why, then drop it."""
-        violation = MessageTooBig(self._max_size) if code == 1009 else ProtocolViolation(code, reason)
-        unsent = self.buffered
-        self._write_close(code, reason.encode()[:123].decode(errors="ignore"))
-        self._leave()
-        self._finish(Closure(error=violation, unsent_bytes=unsent))
+    def _peer_closed(self, closure: Closure) -> None:
+        """Take the peer's close frame, and answer with its code, or 1000 if it has none."""
+        self._leave(closure, (closure.code or 1000).to_bytes(2))
 
-    def _leave(self) -> None:
-        """Give the loop one turn to write what it can, then drop the socket: the peer may never read."""
+    def _give_up(self, violation: ProtocolViolation) -> None:
+        """Fail the link over what the peer did: say why."""
+        # A close frame carries at most 123 bytes of reason: section 5.5.
+        self._leave(Closure(error=violation), violation.code.to_bytes(2) + str(violation).encode()[:123])
+
+    def _leave(self, closure: Closure, farewell: bytes) -> None:
+        """Send a last close frame of that payload, unless one was sent, and end the link."""
+        closure = replace(closure, unsent_bytes=self.buffered)
+        self._say_close(farewell)
         if self._transport is not None:
             self._transport.close()
-            self._loop.call_soon(drop, self._transport)
+            self._loop.call_soon(_drop, self._transport)
+        self._finish(closure)
 
     def _finish(self, closure: Closure) -> None:
         events = self._events
@@ -156,11 +185,12 @@ class TransportLink(asyncio.Protocol, Link):
 
     def _end(self) -> None:
         self._ended = True
-        self._events = Ended(self._events)
-        self.deliver = discard
+        self._sends = False
+        self._events = _Ended(self._events)
+        self.deliver = _discard
 
 
-def drop(transport: asyncio.WriteTransport) -> None:
+def _drop(transport: asyncio.WriteTransport) -> None:
     """Abort the transport, if it has not closed meanwhile."""
     try:
         transport.abort()

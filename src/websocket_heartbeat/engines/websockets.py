@@ -1,28 +1,25 @@
-"""The engine of websockets' protocol without I/O: the handshake of a client is its, and what wire.py leaves it."""
+"""The default engine: the handshake by websockets' Sans-I/O protocol, and our own wire for what follows."""
 
 import asyncio
-import os
 import ssl
 from typing import Any
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHeader, NegotiationError
-from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from websocket_heartbeat.engines.answer import BODY_EXCERPT, MAX_HEAD, read_head
 from websocket_heartbeat.engines.base import Engine, LinkEvents, OpenRequest
 from websocket_heartbeat.engines.dial import dial
-from websocket_heartbeat.engines.transport import SILENT, default_ssl_context
-from websocket_heartbeat.engines.wire import ClientLink
+from websocket_heartbeat.engines.sansio import CLIENT_DEFLATE, SILENT
+from websocket_heartbeat.engines.transport import default_ssl_context
+from websocket_heartbeat.engines.wire_client import ClientLink
 from websocket_heartbeat.errors import HandshakeError, HandshakeRejected
 
 try:
     import aiofastnet
 except ImportError:
-    aiofastnet = None
-if os.environ.get("WH_TLS") == "stdlib":  # of the prototype, for measuring
     aiofastnet = None
 
 
@@ -79,7 +76,9 @@ class _Opening(asyncio.Protocol):
             return HandshakeError("the server's answer is not a valid HTTP/1.1 response")
         protocol.events_received()
         self.done.set_result(None)
-        self.link = ClientLink(self._events, self._request.max_size, protocol.subprotocol, protocol)
+        self.link = ClientLink(
+            self._events, self._request.max_size, protocol.subprotocol, protocol.extensions
+        )
         self.link.response_headers = tuple(headers)
         self.link.begin(self._transport, self._head[end + 4 :])
         return None
@@ -92,24 +91,16 @@ class _Opening(asyncio.Protocol):
 
 
 class WebsocketsEngine(Engine):
-    """Opens links with websockets.
-
-    compression: whether to offer permessage-deflate (RFC 7692), which saves bytes and costs time and memory.
-    """
+    """Opens links with websockets."""
 
     name = "websockets"
-
-    def __init__(self, compression: bool = False) -> None:
-        self._extensions = (
-            # As websockets' own connection has it: a window of 32 KiB, less memory than zlib's default.
-            [ClientPerMessageDeflateFactory(compress_settings={"memLevel": 5})] if compression else None
-        )
+    compresses = True
 
     async def open(self, request: OpenRequest, events: LinkEvents) -> None:
         uri = parse_uri(request.url)
         protocol = ClientProtocol(
             uri,
-            extensions=self._extensions,
+            extensions=CLIENT_DEFLATE if request.compression else None,
             subprotocols=[Subprotocol(name) for name in request.subprotocols] or None,
             max_size=request.max_size,
             logger=SILENT,
@@ -138,7 +129,7 @@ class WebsocketsEngine(Engine):
 async def _connect(opening: _Opening, sock: Any, context: ssl.SSLContext | None, host: str) -> None:
     loop = asyncio.get_running_loop()
     server_hostname = host if context is not None else None
-    if (context is not None or os.environ.get("WH_FAST")) and aiofastnet is not None:
+    if context is not None and aiofastnet is not None:
         await aiofastnet.create_connection(
             loop, lambda: opening, sock=sock, ssl=context, server_hostname=server_hostname
         )

@@ -24,6 +24,7 @@ from websocket_heartbeat.core.machine import (
 )
 from websocket_heartbeat.miniprogram.clock import Clock
 from websocket_heartbeat.miniprogram.language import record, report, tell, value_of
+from websocket_heartbeat.miniprogram.link import Link
 from websocket_heartbeat.miniprogram.options import settings_of
 
 LONGEST_TIMER: Final = 2000000000.0
@@ -34,11 +35,15 @@ ERROR: Final = "Error"
 MESSAGE: Final = "Message"
 
 
+def ignore(event: Any = None) -> None:
+    """What a hook is until its user sets another, who may want to call it."""
+
+
 class Step:
     """One thing to do or to tell, in its turn.
 
-    action: what the core decided; or of kind ERROR or MESSAGE. event: what the host said, if anything. reason:
-    why the link is gone, in words.
+    action: what the core decided; or of kind ERROR or MESSAGE. event: what the host said, if anything.
+    reason: why the link is gone, in words.
     """
 
     def __init__(self, action: Action, event: Any, reason: str) -> None:
@@ -63,7 +68,7 @@ class Driver:
         self.settings = settings_of(opts)
         self.machine = Machine(self.settings, lambda: self.clock.random())
         self.state = self.machine.state
-        self.link: Any = None
+        self.link = Link()
         self.announced = 0
         """The number of the link that the user was told is open: only on it what is sent skips the queue."""
         self.queue: list[dict[str, Any]] = []
@@ -112,7 +117,6 @@ class Driver:
         The user sets the hooks thereafter, in a `then` that some hosts make a macrotask, or after the
         constructor. Two timers later they are set.
         """
-
         self.on_ready = ready
         self.start()
 
@@ -155,8 +159,8 @@ class Driver:
 
     # What a kind of host knows
 
-    def dial(self) -> Any:
-        """Make the next link; its `open` begins the attempt."""
+    def dial(self) -> Link:
+        """Make the next link."""
         raise NotImplementedError("dial")
 
     def hook(self, name: str, event: Any) -> None:
@@ -171,7 +175,7 @@ class Driver:
         """Stop listening to the host."""
         raise NotImplementedError("unwatch")
 
-    # What the link and the host report. Once dropped or lost, a link reports nothing more.
+    # What the link and the host report
 
     def link_opened(self, event: Any) -> None:
         """The link is open, so there is a network, whatever the host has said."""
@@ -182,7 +186,7 @@ class Driver:
     def link_heard(self, event: Any) -> None:
         """A message came."""
         self.machine.heard(self.clock.now(), self.machine.link)
-        self._decide(event, "")
+        self._collect(event, "")
         self._tell(MESSAGE, event)
         self._carry_out()
 
@@ -207,7 +211,7 @@ class Driver:
             self.be_ready()
             self._tell(ERROR, event)
         self.machine.lost(self.clock.now(), self.machine.link, event["code"])
-        self._decide(event, reason)
+        self._collect(event, reason)
         self._carry_out()
 
     def interrupted(self) -> None:
@@ -242,10 +246,10 @@ class Driver:
 
     def _settle(self, event: Any) -> None:
         """Carry out what the machine decided."""
-        self._decide(event, "")
+        self._collect(event, "")
         self._carry_out()
 
-    def _decide(self, event: Any, loss: str) -> None:
+    def _collect(self, event: Any, loss: str) -> None:
         """Take from the machine what it decided; `loss` says in words why the host lost the link."""
         self.state = self.machine.state
         self.repeat = self.machine.attempt
@@ -285,8 +289,7 @@ class Driver:
         elif kind == PING_LINK:
             self._ping()
         elif kind == CLOSE_LINK:
-            closed: bool = self.link.close(step.event)
-            if not closed:
+            if not self.link.close(step.event):
                 self._answer(step.event, "fail", "close:fail")
         elif self.is_held:
             self.held.append(step)
@@ -363,8 +366,7 @@ class Driver:
         message["fail"] = lambda error: self._ping_refused()
         try:
             message["data"] = value_of(self.opts["pingMsg"])
-            sent: bool = self.link.send(message)
-            if not sent:
+            if not self.link.send(message):
                 self._ping_refused()
         except Exception as error:
             self._ping_refused()
@@ -380,16 +382,13 @@ class Driver:
         return self.machine.state == OPEN or self.machine.state == PROBING
 
     def _is_sendable(self) -> bool:
-        if self.announced != self.machine.link or not self._is_open():
-            return False
-        is_over: bool = self.link.is_over
-        return not is_over
+        return self.announced == self.machine.link and self._is_open() and not self.link.is_over
 
     def _send(self, message: dict[str, Any]) -> bool:
-        sent: bool = self.link.send(message)
-        if not sent:
+        is_sent = self.link.send(message)
+        if not is_sent:
             self._answer(message, "fail", "send:fail")
-        return sent
+        return is_sent
 
     def _answer(self, params: Any, name: str, text: str) -> None:
         """Call the user's `success` or `fail`, then `complete`, as a host would."""

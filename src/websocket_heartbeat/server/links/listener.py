@@ -23,8 +23,8 @@ from websockets.typing import Subprotocol
 
 from websocket_heartbeat.engines.answer import MAX_HEAD
 from websocket_heartbeat.engines.base import LinkEvents
-from websocket_heartbeat.engines.transport import SILENT
-from websocket_heartbeat.engines.wire import ServerLink
+from websocket_heartbeat.engines.sansio import SILENT
+from websocket_heartbeat.engines.wire_server import ServerLink
 from websocket_heartbeat.server.admission import Refusal, Request
 from websocket_heartbeat.system.kernel import end_by_reset
 
@@ -223,7 +223,7 @@ class _Handshake(asyncio.Protocol):
             return
         self._done()
         self._transport.write(response.serialize())
-        link = ServerLink(received, listener.max_size, protocol.subprotocol, protocol)
+        link = ServerLink(received, listener.max_size, protocol.subprotocol)
         link.begin(self._transport, rest)
 
     def _refuse(self, refusal: Refusal, *, with_body: bool = True) -> None:

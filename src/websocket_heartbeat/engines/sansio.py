@@ -1,0 +1,106 @@
+"""What we take from websockets' Sans-I/O half, versions 15 to 17, and what must hold of it.
+
+- `ClientProtocol` and `ServerProtocol` do the handshake: websockets.py beside this, server/links/listener.py.
+- `Protocol(side, state=State.OPEN)` reads the last frame of a link: whatever is neither a data frame in its
+  place nor a ping or a pong. It never raises; `receive_data` leaves the close frame in `close_rcvd`, or what
+  was wrong in `parser_exc`, once it has read enough.
+- An `Extension` has `decode(frame, max_size=...)` and `encode(frame)`; permessage-deflate is the only one.
+- `websockets.speedups.apply_mask`, or the one of `websockets.utils`: masks.py.
+
+tests/engines/test_fuzz.py and test_compression.py hold it to that; `make compat` runs them over each version.
+"""
+
+import logging
+
+from websockets.exceptions import PayloadTooBig, ProtocolError
+from websockets.extensions import Extension
+from websockets.extensions.permessage_deflate import (
+    ClientPerMessageDeflateFactory,
+    ServerPerMessageDeflateFactory,
+)
+from websockets.frames import Frame, Opcode
+from websockets.protocol import Protocol, Side, State
+
+from websocket_heartbeat.engines.base import Closure
+from websocket_heartbeat.errors import MessageTooBig, ProtocolViolation
+
+SILENT = logging.Logger("websockets", logging.CRITICAL + 1)
+"""A logger that writes nothing: the lines of websockets hold URLs and headers."""
+
+# A window of 4 KiB and little memory beside it, as websockets' own server has it: 64 KiB a link, not 300.
+_MEMORY = {"memLevel": 5}
+CLIENT_DEFLATE = (ClientPerMessageDeflateFactory(compress_settings=_MEMORY),)
+"""What a client offers that is to compress."""
+SERVER_DEFLATE = (
+    ServerPerMessageDeflateFactory(
+        server_max_window_bits=12, client_max_window_bits=12, compress_settings=_MEMORY
+    ),
+)
+"""What a server accepts that is to compress."""
+
+_NO_STATUS = 1005
+
+
+class LastFrame:
+    """Reads the frame that ends a link: a close frame, or one that breaks RFC 6455."""
+
+    __slots__ = ("_max_size", "_protocol")
+
+    def __init__(self, side: Side, max_size: int) -> None:
+        self._max_size = max_size
+        self._protocol = Protocol(side, state=State.OPEN, max_size=max_size, logger=SILENT)
+
+    def read(self, data: bytes) -> Closure | None:
+        """Read more of it; return how the peer has ended the link, None while the frame is not whole."""
+        protocol = self._protocol
+        protocol.receive_data(data)
+        close = protocol.close_rcvd
+        if close is not None:
+            code = None if close.code == _NO_STATUS else close.code
+            return Closure(code=code, reason=close.reason, framed=True)
+        problem = protocol.parser_exc
+        return None if problem is None else Closure(error=_violation(problem, self._max_size))
+
+
+class Deflate:
+    """Compresses and decompresses the messages of one link: RFC 7692."""
+
+    __slots__ = ("_extension", "_max_size")
+
+    def __init__(self, extension: Extension, max_size: int) -> None:
+        self._extension = extension
+        self._max_size = max_size
+
+    def compressed(self, first: int, payload: bytes) -> bytes:
+        """Return the payload of a whole message, of which `first` is the first byte of the frame."""
+        return bytes(self._extension.encode(Frame(Opcode(first & 0x0F), payload)).data)
+
+    def decompressed(self, first: int, payload: bytes | memoryview, so_far: int) -> bytes:
+        """Return what a data frame carries, of a message of which `so_far` bytes have come before.
+
+        Raises:
+            ProtocolViolation: it is no deflated data, or the message is above max_size.
+        """
+        frame = Frame(Opcode(first & 0x0F), bytes(payload), first & 0x80 != 0, first & 0x40 != 0)
+        room = self._max_size - so_far
+        problem: Exception
+        try:
+            # One byte more than there is room for: 0 would mean no limit, and a message that fits is never cut.
+            data = self._extension.decode(frame, max_size=room + 1).data
+            if len(data) <= room:
+                return bytes(data)
+            problem = PayloadTooBig(None, room)
+        except (PayloadTooBig, ProtocolError) as error:
+            problem = error
+        raise _violation(problem, self._max_size)
+
+
+def _violation(problem: Exception, max_size: int) -> ProtocolViolation:
+    """Return what websockets found wrong, with its close code, in words that hold nothing of the peer's."""
+    if isinstance(problem, PayloadTooBig):
+        return MessageTooBig(max_size)
+    if isinstance(problem, UnicodeDecodeError):
+        return ProtocolViolation(1007, "the peer sent a close reason that is not UTF-8")
+    return ProtocolViolation(
+        1002, str(problem) if isinstance(problem, ProtocolError) else "the peer broke RFC 6455"
+    )

@@ -1,0 +1,99 @@
+"""The client's side of a link: it reads frames without masks and writes masked ones (RFC 6455, section 5.3)."""
+
+from asyncio import CancelledError
+
+from websocket_heartbeat.engines.masks import apply_mask, masks, new_mask
+from websocket_heartbeat.engines.sansio import Side
+from websocket_heartbeat.engines.wire import BINARY, TEXT, WireLink, frame_head
+from websocket_heartbeat.events import Message
+
+_TEXT_HEADS = [frame_head(TEXT, size, 128) for size in range(126)]
+_BINARY_HEADS = [frame_head(BINARY, size, 128) for size in range(126)]
+"""The heads of short messages, by their size."""
+
+
+class ClientLink(WireLink):
+    """The link of a client; wire.py says how it reads."""
+
+    __slots__ = ()
+
+    side = Side.CLIENT
+    _mark = 0
+    _head = 2
+
+    def send(self, message: Message) -> None:
+        if not self._sends or self._transport.is_closing():
+            return
+        if type(message) is str:
+            payload = message.encode()
+            first = TEXT
+            heads = _TEXT_HEADS
+        else:
+            payload = message  # type: ignore[assignment]
+            first = BINARY
+            heads = _BINARY_HEADS
+        size = len(payload)
+        if size > 125 or self._deflate is not None:
+            self._put_message(first, payload)
+            return
+        try:
+            mask = masks.pop()  # as new_mask() does, without the call
+        except IndexError:
+            mask = new_mask()
+        self._put(heads[size] + mask + apply_mask(payload, mask))
+
+    def _framed(self, first: int, payload: bytes) -> bytes:
+        mask = new_mask()
+        return b"".join((frame_head(first, len(payload), 128), mask, apply_mask(payload, mask)))
+
+    def _read(self, data: bytes) -> None:
+        if self._rest:
+            data = self._rest + data
+        self._out = bytearray()
+        end = len(data)
+        start = 2  # of the payload, so that a short text takes one addition
+        longest = self._longest
+        short = min(125, longest)
+        got = False
+        while start <= end:
+            size = data[start - 1]
+            if size <= short and data[start - 2] == TEXT:
+                stop = start + size
+                if stop > end:
+                    break
+            elif (
+                size == 126
+                and data[start - 2] == TEXT
+                and start + 2 <= end
+                and (size := data[start] << 8 | data[start + 1]) <= longest
+                and start + 2 + size <= end
+            ):
+                start += 2
+                stop = start + size
+            else:
+                self._got = got or self._got
+                stop = self._frame(data, start - 2)
+                if stop < 0:
+                    break
+                start = stop + 2
+                longest = self._longest
+                short = min(125, longest)
+                continue
+            try:
+                message = data[start:stop].decode()
+            except UnicodeDecodeError:
+                self._got = got or self._got
+                self._not_utf8()
+                return
+            start = stop + 2
+            got = True
+            try:
+                result = self.deliver(message)
+            except (Exception, CancelledError) as error:
+                self._events.deliver_failed(error)
+            else:
+                if result is not None:
+                    self._events.deliver_returned(result)
+        self._got = got or self._got
+        self._rest = data[start - 2 :]
+        self._read_ends()

@@ -1,0 +1,99 @@
+"""The server's side of a link: it reads masked frames (RFC 6455, section 5.3) and writes them without masks."""
+
+from asyncio import CancelledError
+
+from websocket_heartbeat.engines.masks import apply_mask
+from websocket_heartbeat.engines.sansio import Side
+from websocket_heartbeat.engines.wire import BINARY, TEXT, WireLink, frame_head
+from websocket_heartbeat.events import Message
+from websocket_heartbeat.system.kernel import end_by_reset
+
+_TEXT_HEADS = [frame_head(TEXT, size, 0) for size in range(126)]
+_BINARY_HEADS = [frame_head(BINARY, size, 0) for size in range(126)]
+"""The heads of short messages, by their size."""
+
+
+class ServerLink(WireLink):
+    """The link of a server; wire.py says how it reads."""
+
+    __slots__ = ()
+
+    side = Side.SERVER
+    _mark = 128
+    _head = 6
+
+    def send(self, message: Message) -> None:
+        if not self._sends or self._transport.is_closing():
+            return
+        if type(message) is str:
+            payload = message.encode()
+            first = TEXT
+            heads = _TEXT_HEADS
+        else:
+            payload = message  # type: ignore[assignment]
+            first = BINARY
+            heads = _BINARY_HEADS
+        size = len(payload)
+        if size > 125 or self._deflate is not None:
+            self._put_message(first, payload)
+        else:
+            self._put(heads[size] + payload)
+
+    def abort(self) -> None:
+        end_by_reset(self.socket)  # nobody will read what the kernel holds
+        super().abort()
+
+    def _framed(self, first: int, payload: bytes) -> bytes:
+        return frame_head(first, len(payload), 0) + payload
+
+    def _read(self, data: bytes) -> None:
+        if self._rest:
+            data = self._rest + data
+        self._out = bytearray()
+        end = len(data)
+        start = 6  # of the payload, behind the mask
+        longest = self._longest
+        short = min(125, longest) | 128
+        got = False
+        while start - 4 <= end:
+            size = data[start - 5]
+            if 127 < size <= short and data[start - 6] == TEXT:
+                stop = start + size - 128
+                if stop > end:
+                    break
+            elif (
+                size == 254
+                and data[start - 6] == TEXT
+                and start <= end
+                and (size := data[start - 4] << 8 | data[start - 3]) <= longest
+                and start + 2 + size <= end
+            ):
+                start += 2
+                stop = start + size
+            else:
+                self._got = got or self._got
+                stop = self._frame(data, start - 6)
+                if stop < 0:
+                    break
+                start = stop + 6
+                longest = self._longest
+                short = min(125, longest) | 128
+                continue
+            try:
+                message = apply_mask(data[start:stop], data[start - 4 : start]).decode()
+            except UnicodeDecodeError:
+                self._got = got or self._got
+                self._not_utf8()
+                return
+            start = stop + 6
+            got = True
+            try:
+                result = self.deliver(message)
+            except (Exception, CancelledError) as error:
+                self._events.deliver_failed(error)
+            else:
+                if result is not None:
+                    self._events.deliver_returned(result)
+        self._got = got or self._got
+        self._rest = data[start - 6 :]
+        self._read_ends()
