@@ -7,12 +7,13 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 import pytest
 import trustme
 from tests.server.conftest import Run
-from tests.server.raw import PING, PONG, client, connect, until
+from tests.server.raw import PATIENCE, PING, PONG, client, connect, until
 
 from websocket_heartbeat.server import Refusal, Request, Server, serve
 from websocket_heartbeat.server.links import listener
@@ -74,6 +75,27 @@ def test_a_connection_whose_tls_is_not_done_ends_with_the_server(
                 await ending
             assert await first.end() == "reset"
             assert await second.end() == "reset"
+
+    run(main())
+
+
+@pytest.mark.parametrize("end", [Server.close, Server.abort])
+@pytest.mark.parametrize("turns", range(5))
+def test_a_connection_ends_with_the_server_in_whatever_turn_of_the_loop_it_was_accepted(
+    run: Run, end: Callable[[Server], Coroutine[Any, Any, None] | None], turns: int
+) -> None:
+    async def main() -> None:
+        async with serve(open_timeout=300) as server:
+            with socket.create_connection(("127.0.0.1", server.port)) as silent:
+                silent.setblocking(False)
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                ending = end(server)
+                if ending is not None:
+                    await ending
+                async with asyncio.timeout(PATIENCE):
+                    with suppress(ConnectionResetError):
+                        assert await asyncio.get_running_loop().sock_recv(silent, 1) == b""
 
     run(main())
 
