@@ -40,7 +40,7 @@ docs: $(READY)
 	$(BIN)/python tools/state_diagram.py
 
 js: $(READY)
-	$(BIN)/python tools/build_js.py
+	$(BIN)/python -m tools.build_js
 
 clean:
 	rm -rf $(VENV) dist build .coverage .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \

@@ -200,7 +200,7 @@ class MachineHerd:
             machine = Machine(numbers, _drawing(float(phases[client])))
             machine.started(-100.0)
             machine.opened(-100.0, 1)
-            machine.lost(0.0, 1, "outage", None, 0.0 if hints is None else float(hints[client]), False)
+            machine.lost(0.0, 1, hint=0.0 if hints is None else float(hints[client]))
             machine.take()
             self._machines.append(machine)
             self._note(client)
@@ -224,7 +224,7 @@ class MachineHerd:
     def refused(self, clients: Ints, at: Floats, busy: bool) -> None:
         for client, when in zip(clients.tolist(), at.tolist(), strict=True):
             machine = self._machines[client]
-            machine.lost(when, machine.link, "refused", None, LATER if busy else 0.0, False)
+            machine.lost(when, machine.link, hint=LATER if busy else 0.0)
             machine.take()
             self._note(client)
 

@@ -23,7 +23,6 @@ _OPTIONAL = (
     "python_socks",
     "uvloop",
     "rich",
-    "pscript",
     "pytest",
 )
 _CONTENDERS = {

@@ -1,11 +1,11 @@
-"""Builds what the npm package in js/ ships: npm pack calls it, and so does `make js`."""
+"""Builds what `websocket-heartbeat js` copies and what the npm package in js/ ships."""
 
 import shutil
 import sys
 from pathlib import Path
 
-from websocket_heartbeat.cli.js import types
-from websocket_heartbeat.miniprogram.bundle import build
+from tools.es5.bundle import write
+from websocket_heartbeat.cli.js import EXPORTS, library, types
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,20 +33,21 @@ export { default as WebsocketHeartbeatJs } from "./browser.mjs";
 
 
 def main(package: Path) -> None:
+    write()
     dist = package / "dist"
     copied = package / "miniprogram_dist"
     dist.mkdir(parents=True, exist_ok=True)
     copied.mkdir(parents=True, exist_ok=True)
-    for target in ("miniprogram", "browser"):
-        (dist / f"{target}.js").write_text(build("cjs", target))
-        (dist / f"{target}.mjs").write_text(build("esm", target))
+    for target in EXPORTS:
+        (dist / f"{target}.js").write_text(library("cjs", target))
+        (dist / f"{target}.mjs").write_text(library("esm", target))
         for suffix in (".d.ts", ".d.mts"):
             (dist / f"{target}{suffix}").write_text(types(target))
-    (dist / "websocket-heartbeat.min.js").write_text(build("iife", "browser", minify=True))
+    (dist / "websocket-heartbeat.min.js").write_text(library("iife", "browser", minify=True))
     for name, text in BOTH.items():
         (dist / name).write_text(text)
     # WeChat's build-npm copies this folder as it is.
-    (copied / "index.js").write_text(build("cjs", "miniprogram", minify=True))
+    (copied / "index.js").write_text(library("cjs", "miniprogram", minify=True))
     shutil.copyfile(ROOT / "LICENSE", package / "LICENSE")
 
 

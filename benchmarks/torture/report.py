@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.torture.patient import NODE_PACKAGES, Client, node
-from benchmarks.torture.traps import FAILED, HANDLED, NOT_APPLICABLE, PARTLY, UNPROVOKED, Trap, Verdict
+from benchmarks.torture.traps import Trap
+from benchmarks.torture.verdict import FAILED, HANDLED, NOT_APPLICABLE, PARTLY, UNPROVOKED, Verdict
 
 _INTRODUCTION = """\
 Written by `{command}` on {date} in {seconds} s. Every trap is set over real sockets for

@@ -64,7 +64,7 @@ class Fleet:
         self._queue: deque[tuple[Connection, Callable[[], None]]] = deque()
         self._next_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self.hooks: dict[str, Callable[..., Any]] = {}
+        self._hooks: dict[str, Callable[..., Any]] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -90,15 +90,13 @@ class Fleet:
             raise TypeError(f"connection must be a Connection, not {type(connection).__name__}")
         if connection.state is not State.IDLE:
             raise ValueError(f"connection must not be started before it is added: {connection!r}")
-        if connection.pacer is not None:
-            raise ValueError(f"connection was added to a fleet already: {connection!r}")
+        connection._join_fleet(partial(self._may_open, connection))
         if len(self._members) >= self._sweep_at:
             self._sweep()
             self._sweep_at = max(_SWEPT_FROM, 2 * len(self._members))
         self._members.add(connection)
-        connection.pacer = partial(self._may_open, connection)
-        for name in self.hooks:
-            self._attach(connection, name)
+        for name, hook in self._hooks.items():
+            setattr(connection, name, partial(hook, connection))
         # Whatever the turn comes from, a connection lives in the context of whoever added it.
         if self._may_open(connection, partial(copy_context().run, connection.start)):
             connection.start()
@@ -140,14 +138,13 @@ class Fleet:
             raise
         await asyncio.gather(*tasks)
 
-    def hook_changed(self, name: str) -> None:
-        """Called by a Hook of this fleet when it was set or removed."""
+    def _set_hook(self, name: str, hook: Callable[..., Any] | None) -> None:
+        if hook is None:
+            self._hooks.pop(name, None)
+        else:
+            self._hooks[name] = hook
         for connection in self._members:
-            self._attach(connection, name)
-
-    def _attach(self, connection: Connection, name: str) -> None:
-        hook = self.hooks.get(name)
-        setattr(connection, name, partial(hook, connection) if hook is not None else None)
+            setattr(connection, name, None if hook is None else partial(hook, connection))
 
     def _sweep(self) -> None:
         """Let go of the connections that have ended, and keep what they have done."""

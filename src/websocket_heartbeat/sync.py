@@ -17,9 +17,17 @@ from functools import update_wrapper
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
+from websocket_heartbeat import client
 from websocket_heartbeat.checks import check_seconds
-from websocket_heartbeat.client import connection as client
-from websocket_heartbeat.client.hooks import Hook
+from websocket_heartbeat.client.hooks import (
+    CloseHook,
+    ErrorHook,
+    Hook,
+    MessageHook,
+    OpenHook,
+    ReconnectHook,
+    StateHook,
+)
 from websocket_heartbeat.errors import ConnectionClosed
 from websocket_heartbeat.events import Message, State, Stats
 
@@ -35,17 +43,17 @@ class _Portal:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()  # a signal handler may close what its thread is about to use
-        self._users: set[Connection] = set()
+        self._users: dict[Connection, Callable[[], Coroutine[Any, Any, None]]] = {}  # and how to close each
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
-    def enter(self, user: "Connection") -> None:
+    def enter(self, user: "Connection", close: Callable[[], Coroutine[Any, Any, None]]) -> None:
         with self._lock:
             if user in self._users:
                 raise RuntimeError(
                     "a connection can be started only once; call connect() again for another one"
                 )
-            self._users.add(user)
+            self._users[user] = close
             if self._thread is None:
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(
@@ -55,7 +63,7 @@ class _Portal:
 
     def leave(self, user: "Connection") -> None:
         with self._lock:
-            self._users.discard(user)
+            self._users.pop(user, None)
             if self._users or self._thread is None or self._loop is None:
                 return
             # Behind everything that was submitted: the lock keeps others from submitting more.
@@ -113,9 +121,9 @@ class _Portal:
     def close_all(self) -> None:
         """Close all connections side by side: servers that do not answer cost one timeout, not many."""
         ends: list[Future[None]] = []
-        for user in list(self._users):
+        for user, close in list(self._users.items()):
             with suppress(ConnectionClosed):  # another thread was faster
-                ends.append(self.submit(user, user._connection.close))
+                ends.append(self.submit(user, close))
         wait(ends)
         for user in list(self._users):
             self.leave(user)
@@ -146,26 +154,21 @@ class Connection:
     `send` does not wait and raises SendQueueFull instead.
     """
 
-    on_open = Hook[client.OpenHook](
-        "Called with an OpenEvent whenever a link has opened; its sends go first."
-    )
-    on_message = Hook[client.MessageHook](
-        "Called with each message, in order; iteration then yields nothing."
-    )
-    on_close = Hook[client.CloseHook]("Called with a CloseEvent whenever an open link is gone.")
-    on_error = Hook[client.ErrorHook]("Called with an exception that has no other way to you.")
-    on_reconnect = Hook[client.ReconnectHook]("Called with a ReconnectEvent when a retry is scheduled.")
-    on_state = Hook[client.StateHook]("Called with each State entered.")
+    on_open = Hook[OpenHook]("Called with an OpenEvent whenever a link has opened; its sends go first.")
+    on_message = Hook[MessageHook]("Called with each message, in order; iteration then yields nothing.")
+    on_close = Hook[CloseHook]("Called with a CloseEvent whenever an open link is gone.")
+    on_error = Hook[ErrorHook]("Called with an exception that has no other way to you.")
+    on_reconnect = Hook[ReconnectHook]("Called with a ReconnectEvent when a retry is scheduled.")
+    on_state = Hook[StateHook]("Called with each State entered.")
 
     def __init__(self, connection: client.Connection) -> None:
         self._connection = connection
         self._portal = _portal
         self._received: list[Message] = []  # taken from the connection at once, the next one last
         self._reading = threading.Lock()
-        self.hooks = connection.hooks
 
     def __enter__(self) -> Self:
-        self._portal.enter(self)
+        self._portal.enter(self, self._connection.close)
         try:
             self._portal.run(self, self._start)
         except BaseException:
@@ -189,7 +192,7 @@ class Connection:
         self._portal.refuse_own_thread()
         if self.state is State.IDLE:
             with suppress(RuntimeError):  # another thread starts it right now
-                self._portal.enter(self)
+                self._portal.enter(self, self._connection.close)
         try:
             self._portal.run(self, self._connection.close, code, reason)
         except ConnectionClosed:
@@ -296,16 +299,15 @@ class Connection:
         """Wait until every queued message was handed to a link whose write buffer is not full."""
         self._portal.run(self, self._connection.drain)
 
-    def hook_changed(self, name: str) -> None:
-        """Called by a Hook of this connection when it was set or removed."""
+    def _set_hook(self, name: str, hook: Callable[..., Any] | None) -> None:
         if self._connection.state is State.IDLE or self._portal.is_own_thread:
-            self._connection.hook_changed(name)
+            setattr(self._connection, name, hook)
         else:
             with suppress(ConnectionClosed):  # nothing comes any more
-                self._portal.run(self, self._hook_changed, name)
+                self._portal.run(self, self._set_hook_there, name, hook)
 
-    async def _hook_changed(self, name: str) -> None:
-        self._connection.hook_changed(name)
+    async def _set_hook_there(self, name: str, hook: Callable[..., Any] | None) -> None:
+        setattr(self._connection, name, hook)
 
 
 def _blocking(connect: Callable[P, client.Connection]) -> Callable[P, Connection]:

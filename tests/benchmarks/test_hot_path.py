@@ -157,7 +157,7 @@ def test_a_heartbeat_takes_few_calls() -> None:
             await connection.wait_open()
             with Counted() as counted:
                 await asyncio.sleep(3600)
-        pings = counted.calls["Connection._ping_link"]
+        pings = counted.calls["Host._ping_link"]
         assert pings == pytest.approx(3600 / 15, rel=0.05)
         # What the engine and the clocks do is not meant: others stand there in real life, and the clock of
         # the alarms looks for a suspend every 2 s, once for all connections of the loop.

@@ -4,8 +4,25 @@ from pathlib import Path
 
 import pytest
 from tests.cli.program import finish, start
+from tools.es5 import bundle
 
-from websocket_heartbeat.miniprogram.bundle import EXPORTS, Format, Target, build
+from websocket_heartbeat.cli.js import EXPORTS, Format, Target
+
+
+@pytest.fixture(autouse=True, scope="module")
+def fresh() -> None:
+    """The scripts that the command copies are what the sources make of them now."""
+    bundle.write()
+
+
+def expected(form: Format, target: Target, *, minify: bool = False) -> str:
+    name = bundle.EXPORTS[target]
+    footers = {
+        "cjs": f"module.exports = {name}.default = {name};\n",
+        "esm": f"export default {name};\nexport {{ {name} }};\n",
+        "iife": "",
+    }
+    return bundle.build(target, minify=minify) + footers[form]
 
 
 @pytest.mark.parametrize(
@@ -17,7 +34,7 @@ def test_the_format_and_the_target_that_were_asked_for_are_what_the_library_buil
     file = tmp_path / "new" / "folder" / "websocket-heartbeat.js"
     done = finish(start("js", "-o", str(file), "--format", form, "--target", target))
     assert (done.status, done.out, done.err) == (0, "", "")
-    assert file.read_text(encoding="utf-8") == build(form, target)
+    assert file.read_text(encoding="utf-8") == expected(form, target)
     assert [each.name for each in file.parent.iterdir()] == [file.name]
 
 
@@ -25,15 +42,15 @@ def test_without_arguments_a_mini_programs_file_goes_to_standard_output_the_same
     first, second = start("js"), start("js")
     done = finish(first)
     assert done.status == 0
-    assert done.out == build("cjs", "miniprogram")
+    assert done.out == expected("cjs", "miniprogram")
     assert finish(second).out == done.out
 
 
 def test_minified_it_is_the_same_each_time_and_smaller() -> None:
     first, second = start("js", "--minify"), start("js", "--minify")
     done = finish(first)
-    assert done.out == finish(second).out == build("cjs", "miniprogram", minify=True)
-    assert 0 < len(done.out) < len(build("cjs", "miniprogram")) / 2
+    assert done.out == finish(second).out == expected("cjs", "miniprogram", minify=True)
+    assert 0 < len(done.out) < len(expected("cjs", "miniprogram")) / 2
 
 
 @pytest.mark.parametrize(
@@ -54,15 +71,11 @@ def test_types_without_a_file_to_lie_beside_are_refused() -> None:
     assert "-o" in done.err
 
 
-@pytest.mark.parametrize(("package", "arguments"), [("pscript", []), ("minify", ["--minify"])])
-def test_a_package_that_is_missing_is_named_with_the_extra_that_brings_it(
-    package: str, arguments: list[str]
-) -> None:
-    missing = f"import sys; sys.modules[{package!r}] = None"
-    done = finish(start("js", *arguments, before=missing))
-    assert (done.status, done.out) == (2, "")
-    assert package in done.err
-    assert "pip install 'websocket-heartbeat[js]'" in done.err
+def test_an_installation_without_the_file_says_so() -> None:
+    missing = "from pathlib import Path; from websocket_heartbeat.cli import js; js.files = lambda _: Path()"
+    done = finish(start("js", "--minify", before=missing))
+    assert (done.status, done.out) == (1, "")
+    assert "no miniprogram.min.js" in done.err
     assert "Traceback" not in done.err
 
 

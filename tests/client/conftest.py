@@ -22,6 +22,7 @@ from websocket_heartbeat import (
     State,
     connect,
 )
+from websocket_heartbeat.engines.base import OpenRequest
 from websocket_heartbeat.engines.memory import MemoryEngine, MemoryPeer
 from websocket_heartbeat.testing import SimulatedClock
 
@@ -156,6 +157,23 @@ async def turns(count: int = 10) -> None:
     """Let everything happen that is due now."""
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+async def provoke_every_hook(world: World, connection: Connection, times: int) -> None:
+    """Let so many links open, bring a message and break, with an attempt that fails before each."""
+
+    async def refuse_every_other(request: OpenRequest) -> None:
+        if len(world.engine.requests) % 2 == 0:
+            raise OSError("refused")
+
+    world.engine.answer = refuse_every_other
+    async with connection:
+        for number in range(1, times + 1):
+            peer = await world.opened(connection, number)
+            peer.send("hello")
+            await turns()
+            peer.reset()
+        await world.opened(connection, times + 1)
 
 
 async def receive(connection: Connection, into: list[Message]) -> None:

@@ -349,3 +349,55 @@ def test_a_real_server_sees_path_query_headers_and_subprotocols(run_asyncio: Run
         assert ("X-Server", "yes") in opened[0].response_headers
 
     run_asyncio(main())
+
+
+def test_an_attempt_whose_callables_ignore_cancellation_opens_no_second_link(world: World, play: Run) -> None:
+    async def stubborn() -> dict[str, str]:
+        try:
+            await asyncio.sleep(5)
+        except asyncio.CancelledError:
+            await asyncio.sleep(3)
+        return {}
+
+    async def main() -> None:
+        async with world.connect(additional_headers=stubborn, open_timeout=2) as connection:
+            await asyncio.sleep(60)
+            assert connection.stats.attempts > 2
+            assert connection.stats.links == 0
+            assert world.engine.live_peers == []
+
+    play(main())
+
+
+def test_a_callable_that_asks_a_cancelled_future_fails_its_attempt_at_once(world: World, play: Run) -> None:
+    async def cancelled() -> dict[str, str]:
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
+        return {}
+
+    async def main() -> None:
+        async with world.recorded(additional_headers=cancelled, max_attempts=1) as connection:
+            with pytest.raises(ConnectionFailed, match="additional_headers raised CancelledError"):
+                await connection.wait_closed()
+
+    play(main())
+
+
+@pytest.mark.parametrize("words", ["open timeout", "heartbeat timeout", "path dead"])
+def test_an_engines_own_words_are_told_once_and_as_they_are(words: str, world: World, play: Run) -> None:
+    """Even where they are the words that we have for what the core itself concluded."""
+
+    async def refuse(request: OpenRequest) -> None:
+        raise OSError(words)
+
+    async def main() -> None:
+        world.engine.answer = refuse
+        async with world.recorded(max_attempts=0) as connection:
+            with pytest.raises(ConnectionFailed) as caught:
+                await connection.wait_closed()
+            assert caught.value.reason == f"gave up after 0 retries: {words}"
+            assert [str(error) for error in world.seen(Exception)] == [words]
+            assert connection.stats.reasons == [words]
+
+    play(main())

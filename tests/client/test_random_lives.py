@@ -121,10 +121,10 @@ class Life:
             peer.send(message)
             self.served.append(message)
         elif kind == "reset":
-            self.served = [message for message in self.served if message not in peer.link._unread]
+            self.served = [message for message in self.served if message not in peer.unread]
             peer.reset()
         elif kind == "close_frame":
-            self.served = [message for message in self.served if message not in peer.link._unread]
+            self.served = [message for message in self.served if message not in peer.unread]
             peer.close(self.dice.choice([1000, 1012]), "retry-after=1")
         elif kind == "freeze":
             peer.frozen = self.dice.random() < 0.5

@@ -13,8 +13,8 @@ from tests.client.servers import well_behaved
 from tests.engines.peers import TEXT, Peer, close_frame, frame, raw_server, refusing_socks5_proxy
 
 from websocket_heartbeat import Backoff, Connection, Heartbeat, connect
-from websocket_heartbeat.client.attempt import prepare
 from websocket_heartbeat.client.options import Options
+from websocket_heartbeat.engines.memory import MemoryEngine
 
 SECRET = "hunter2"
 """Part of everything that is secret here."""
@@ -256,16 +256,62 @@ def test_the_password_of_a_proxy_is_told_to_the_proxy_alone(
 def test_reprs_tell_nothing_secret(run_asyncio: Run) -> None:
     async def main() -> None:
         heartbeat = Heartbeat(message=SECRET)
-        connection = connect(
+        engine = MemoryEngine()
+        options = Options(
             f"ws://user:{SECRET}@example.com/feed?token={SECRET}",
             additional_headers={"Cookie": SECRET},
+            subprotocols=(),
             heartbeat=heartbeat,
+            backoff=Backoff(),
+            open_timeout=10,
+            close_timeout=5,
+            max_attempts=None,
+            send_queue=256,
+            receive_queue=256,
+            max_size=2**20,
+            ssl=None,
             proxy=f"http://user:{SECRET}@proxy:1",
+            engine=engine,
+            final_close_codes=(),
+            retry_if=None,
         )
-        config: Options = connection._config
-        request = await prepare(config)
-        for thing in (connection, heartbeat, config, request, connection.stats):
+        async with Connection(options) as connection:
+            await connection.wait_open()
+            stats = connection.stats
+        assert SECRET in str(engine.requests[0].headers)
+        for thing in (connection, heartbeat, options, engine.requests[0], stats):
             assert SECRET not in repr(thing)
             assert SECRET not in str(thing)
 
     run_asyncio(main())
+
+
+def test_what_a_hook_raises_is_told_to_the_user_and_only_its_place_to_the_log(
+    run_asyncio: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    errors: list[Exception] = []
+    heard: list[str] = []
+
+    def careless(message: object) -> None:
+        raise ValueError(f"cannot read {message!r}")
+
+    async def careless_later(message: object) -> None:
+        careless(message)
+
+    async def main() -> None:
+        for hook in (careless, careless_later):
+            engine = MemoryEngine()
+            connection = connect("ws://example.com/", engine=engine)
+            connection.on_message = hook
+            connection.on_error = errors.append
+            async with connection:
+                await connection.wait_open()
+                engine.peers[0].send(SECRET)
+                await until(lambda: errors)
+            assert SECRET in str(errors[-1].__cause__)
+            heard.append(repr(errors.pop()))
+
+    run_asyncio(main())
+    check(heard, caplog)
+    assert caplog.text.count(f"on_message raised ValueError at {__file__}:") == 2

@@ -94,7 +94,7 @@ class Referee:
                 self.pinged_at = self.grace_until = None
         elif happened == "lost" and self.live:
             self.live = 0
-            self.hint = rest[3]
+            self.hint = rest[2]
         elif happened == "stopped":
             self.stopped = True
         elif happened == "hidden":
@@ -170,8 +170,10 @@ class Referee:
                 self._judge_retry(happened, action)
             case core.NOTIFY_FAILED:
                 limit = self.settings.max_attempts
-                final = happened == "lost" and rest[4]
-                assert final or (limit is not None and self.attempts >= limit), "gave up too early"
+                final = happened == "lost" and rest[3]
+                spent = limit is not None and self.attempts >= limit
+                assert final or spent, "gave up too early"
+                assert action.out_of_retries == spent, "why it gave up"
             case _:
                 raise AssertionError(f"unknown action {action.kind}")
 

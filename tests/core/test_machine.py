@@ -39,11 +39,14 @@ def in_words(action: Action) -> str:
     if action.kind == NOTIFY_STATE:
         text, unused.state = f"state {action.state}", action.state
     elif action.kind == NOTIFY_RETRY:
-        text = f"retry {action.attempt} in {action.delay:g}: {action.reason}"
-        unused.attempt, unused.delay, unused.reason = action.attempt, action.delay, action.reason
-    elif action.kind in (NOTIFY_CLOSED, NOTIFY_FAILED):
-        kind = "closed" if action.kind == NOTIFY_CLOSED else "failed"
-        text, unused.reason, unused.code = f"{kind}: {action.reason}{code}", action.reason, action.code
+        text = f"retry {action.attempt} in {action.delay:g}: {action.cause}"
+        unused.attempt, unused.delay, unused.cause = action.attempt, action.delay, action.cause
+    elif action.kind == NOTIFY_CLOSED:
+        text = f"closed: {action.cause}{code}"
+        unused.cause, unused.code = action.cause, action.code
+    elif action.kind == NOTIFY_FAILED:
+        text = f"failed{', out of retries' if action.out_of_retries else ''}: {action.cause}{code}"
+        unused.cause, unused.code, unused.out_of_retries = action.cause, action.code, action.out_of_retries
     else:
         text = {
             OPEN_LINK: "open",
@@ -70,10 +73,8 @@ class Life:
         getattr(self.machine, happened)(self.now, *arguments)
         return self.did()
 
-    def lose(
-        self, reason: str = "reset", code: int | None = None, hint: float = 0.0, final: bool = False
-    ) -> list[str]:
-        return self.tell("lost", self.machine.link, reason, code, hint, final)
+    def lose(self, code: int | None = None, hint: float = 0.0, final: bool = False) -> list[str]:
+        return self.tell("lost", self.machine.link, code, hint, final)
 
     def wake(self, late: float = 0.0) -> list[str]:
         """Call woke at the deadline, or so much later."""
@@ -174,21 +175,10 @@ def test_fields_that_an_action_does_not_use_are_empty() -> None:
         "state": "",
         "attempt": 0,
         "delay": 0.0,
-        "reason": "",
+        "cause": "",
         "code": None,
-        "event": None,
+        "out_of_retries": False,
     }
-
-
-def test_a_host_may_add_words_of_its_own_to_the_actions() -> None:
-    life = Life()
-    life.machine.started(0.0)
-    life.machine.note("Message").event = "hello"
-    words = life.machine.take()
-    assert [(each.kind, each.link, each.event) for each in words[-2:]] == [
-        ("state", 1, None),
-        ("Message", 1, "hello"),
-    ]
 
 
 def test_what_was_taken_is_not_given_again() -> None:
@@ -361,7 +351,7 @@ def test_a_ping_that_no_kernel_acknowledges_through_four_timeouts_went_down_a_de
 
 def test_a_dead_path_may_spend_the_last_attempt() -> None:
     assert probing(max_attempts=0).tell("unacknowledged", 1, 5, 3.2)[-2:] == [
-        "1 failed: path dead",
+        "1 failed, out of retries: path dead",
         "1 state failed",
     ]
 
@@ -598,7 +588,7 @@ def test_offline_a_retry_waits_for_the_network() -> None:
 def test_a_link_lost_while_offline_waits_for_the_network() -> None:
     life = opened()
     life.tell("went_offline")
-    assert life.lose() == ["1 closed: reset", "1 retry 1 in 0.5: reset", "1 state waiting"]
+    assert life.lose() == ["1 closed: lost", "1 retry 1 in 0.5: lost", "1 state waiting"]
     assert life.machine.deadline is None
 
 
@@ -663,23 +653,23 @@ def test_a_network_that_returns_matters_only_to_an_open_or_a_waiting_connection(
 
 def test_an_attempt_that_fails_is_retried_and_the_retry_is_announced() -> None:
     life = started()
-    assert life.lose("refused") == ["1 retry 1 in 0.5: refused", "1 state waiting"]
+    assert life.lose() == ["1 retry 1 in 0.5: lost", "1 state waiting"]
     assert life.left == 0.5
     assert life.wake() == ["2 open", "2 state connecting"]
 
 
-def test_an_open_link_that_breaks_is_reported_with_its_reason_and_code() -> None:
+def test_an_open_link_that_breaks_is_reported_with_its_cause_and_code() -> None:
     life = opened()
-    assert life.lose("going away", 1001) == [
-        "1 closed: going away 1001",
-        "1 retry 1 in 0.5: going away",
+    assert life.lose(1001) == [
+        "1 closed: lost 1001",
+        "1 retry 1 in 0.5: lost",
         "1 state waiting",
     ]
 
 
 def test_a_link_that_breaks_during_a_probe_is_lost_like_any_other() -> None:
     life = probing()
-    assert life.lose() == ["1 closed: reset", "1 retry 1 in 0.5: reset", "1 state waiting"]
+    assert life.lose() == ["1 closed: lost", "1 retry 1 in 0.5: lost", "1 state waiting"]
 
 
 def test_a_link_is_lost_once() -> None:
@@ -724,7 +714,7 @@ def test_attempts_count_from_zero_after_a_stable_link() -> None:
     life.wake()
     life.tell("opened", 2)
     life.now += 30
-    assert life.lose() == ["2 closed: reset", "2 retry 1 in 0.5: reset", "2 state waiting"]
+    assert life.lose() == ["2 closed: lost", "2 retry 1 in 0.5: lost", "2 state waiting"]
 
 
 def test_a_link_that_was_open_too_briefly_does_not_end_the_outage() -> None:
@@ -732,7 +722,7 @@ def test_a_link_that_was_open_too_briefly_does_not_end_the_outage() -> None:
     life.wake()
     life.tell("opened", 2)
     life.now += 29.999
-    assert life.lose() == ["2 closed: reset", "2 retry 2 in 1.25: reset", "2 state waiting"]
+    assert life.lose() == ["2 closed: lost", "2 retry 2 in 1.25: lost", "2 state waiting"]
 
 
 def test_a_server_that_accepts_and_drops_is_asked_ever_more_rarely() -> None:
@@ -762,18 +752,18 @@ def test_after_as_many_retries_as_allowed_the_connection_fails() -> None:
     life.wake()
     life.lose()
     life.wake()
-    assert life.lose("refused", 1006) == ["3 failed: refused 1006", "3 state failed"]
+    assert life.lose(1006) == ["3 failed, out of retries: lost 1006", "3 state failed"]
     assert life.machine.deadline is None
 
 
 def test_with_no_retries_allowed_the_first_failure_is_the_end() -> None:
     life = started(max_attempts=0)
-    assert life.lose() == ["1 failed: reset", "1 state failed"]
+    assert life.lose() == ["1 failed, out of retries: lost", "1 state failed"]
 
 
 def test_an_open_link_is_reported_closed_before_the_connection_fails() -> None:
     life = opened(max_attempts=0)
-    assert life.lose("gone", 1006) == ["1 closed: gone 1006", "1 failed: gone 1006", "1 state failed"]
+    assert life.lose(1006) == ["1 closed: lost 1006", "1 failed, out of retries: lost 1006", "1 state failed"]
 
 
 def test_a_stable_link_gives_all_retries_back() -> None:
@@ -782,13 +772,13 @@ def test_a_stable_link_gives_all_retries_back() -> None:
     life.wake()
     life.tell("opened", 2)
     life.now += 30
-    assert "2 retry 1 in 0.5: reset" in life.lose()
+    assert "2 retry 1 in 0.5: lost" in life.lose()
 
 
 @pytest.mark.parametrize("state", ["connecting", "open", "probing"])
 def test_what_no_retry_can_help_is_final(state: str) -> None:
     life = EVERY[state]()
-    assert life.lose("forbidden", 4403, 7.0, True)[-2:] == ["1 failed: forbidden 4403", "1 state failed"]
+    assert life.lose(4403, 7.0, True)[-2:] == ["1 failed: lost 4403", "1 state failed"]
 
 
 @pytest.mark.parametrize("limit", [None, 5])
@@ -808,7 +798,7 @@ def test_a_heartbeat_timeout_may_spend_the_last_attempt() -> None:
     assert life.wake() == [
         "1 abandon",
         "1 closed: heartbeat timeout",
-        "1 failed: heartbeat timeout",
+        "1 failed, out of retries: heartbeat timeout",
         "1 state failed",
     ]
 
@@ -816,12 +806,12 @@ def test_a_heartbeat_timeout_may_spend_the_last_attempt() -> None:
 def test_an_open_timeout_may_spend_the_last_attempt() -> None:
     life = started(max_attempts=0)
     life.wake()
-    assert life.wake() == ["1 abandon", "1 failed: open timeout", "1 state failed"]
+    assert life.wake() == ["1 abandon", "1 failed, out of retries: open timeout", "1 state failed"]
 
 
 def test_a_hint_of_the_server_is_kept() -> None:
     life = started()
-    assert life.lose("busy", hint=20.0) == ["1 retry 1 in 20.5: busy", "1 state waiting"]
+    assert life.lose(hint=20.0) == ["1 retry 1 in 20.5: lost", "1 state waiting"]
     assert life.left == 20.5
 
 
@@ -937,7 +927,7 @@ def test_stopping_closes_an_open_link_politely(state: str) -> None:
     life = EVERY[state]()
     assert life.tell("stopped") == ["1 close", "1 state closing"]
     assert life.left == 5
-    assert life.lose("bye", 1000) == ["1 closed: bye 1000", "1 state closed"]
+    assert life.lose(1000) == ["1 closed: lost 1000", "1 state closed"]
     assert life.machine.deadline is None
 
 
@@ -1011,7 +1001,7 @@ def test_what_happens_to_another_link_changes_nothing(state: str, distance: int)
     assert life.machine.paused is True
     life.machine.paused = before["paused"] == "True"
     life.tell("unacknowledged", other, 9, 0.25)
-    life.tell("lost", other, "late", 1006, 9.0, True)
+    life.tell("lost", other, 1006, 9.0, True)
     assert life.did() == []
     after = {
         name: str(vars(value) if name == "liveness" else value) for name, value in vars(life.machine).items()
@@ -1036,7 +1026,7 @@ def time_out(life: Life) -> float:
 
 def refuse(life: Life, hint: float = 0.0) -> float:
     """Let the server refuse the current attempt; return the wait until the next."""
-    life.lose("refused", hint=hint)
+    life.lose(hint=hint)
     assert life.left is not None
     return life.left
 
@@ -1093,11 +1083,11 @@ def test_a_link_that_falls_silent_is_no_sign_of_a_drowning_server(is_cut: bool) 
     assert life.left == 0.5 * 1 + 0.5 * 1.5
 
 
-def test_an_attempt_refused_in_our_own_words_is_no_late_one() -> None:
+def test_an_attempt_that_the_host_lost_is_no_late_one() -> None:
     life = started(random=draws(0.5))
     refuse(life)
     life.wake()
-    life.lose("open timeout")
+    life.lose()
     assert life.left == 0.5 * 1 + 0.5 * 1.5
 
 

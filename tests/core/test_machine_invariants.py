@@ -86,7 +86,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(hint=st.sampled_from([0.0, 0.0, -1.0, 7.0, 5000.0]), final=st.sampled_from([False] * 9 + [True]))
     def the_link_is_lost(self, hint: float, final: bool) -> None:
-        self.referee.tell("lost", self.referee.machine.link, "reset", 1006, hint, final)
+        self.referee.tell("lost", self.referee.machine.link, 1006, hint, final)
 
     @rule(
         happened=st.sampled_from(
@@ -97,7 +97,7 @@ class AnyOrder(RuleBasedStateMachine):
     def something_happens_to_another_link(self, happened: str, distance: int) -> None:
         link = self.referee.machine.link + distance
         moment: list[Any] = [self.referee.now] if happened == "heard" else []
-        rest: dict[str, list[Any]] = {"lost": ["late", None, 3.0, True], "unacknowledged": [4, 1.0]}
+        rest: dict[str, list[Any]] = {"lost": [None, 3.0, True], "unacknowledged": [4, 1.0]}
         self.referee.tell(happened, *moment, link, *rest.get(happened, []))
 
     @rule(happened=st.sampled_from(["reading_paused", "reading_resumed"]))

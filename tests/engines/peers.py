@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import websockets.asyncio.server
 from tests.engines.recorder import PATIENCE
 
 TEXT, BINARY, CONTINUATION = 1, 2, 0
@@ -301,4 +302,25 @@ async def refusing_socks5_proxy(peer: Peer) -> None:
     peer.write(b"\x05\x00")
     await peer.reader.read(64)
     peer.write(b"\x05\x02\x00\x01" + bytes(6))
+    await peer.gone()
+
+
+async def echo(connection: websockets.asyncio.server.ServerConnection) -> None:
+    async for message in connection:
+        await connection.send(message)
+
+
+def serve_echo(**options: Any) -> Any:
+    return websockets.asyncio.server.serve(
+        echo, "127.0.0.1", 0, **{"max_size": None, "compression": None, "ping_interval": None, **options}
+    )
+
+
+def port_of(server: websockets.asyncio.server.Server) -> int:
+    port: int = next(iter(server.sockets)).getsockname()[1]
+    return port
+
+
+async def quiet(peer: Peer) -> None:
+    """Say nothing until the client leaves."""
     await peer.gone()

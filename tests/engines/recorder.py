@@ -1,13 +1,18 @@
 """What an engine reported about one link, and a way to wait for it."""
 
 import asyncio
+import traceback
 from collections.abc import Callable
+from typing import Any
 
-from websocket_heartbeat.engines.base import Closure, Link
+from websocket_heartbeat.engines.base import Closure, Engine, Link, OpenRequest
 from websocket_heartbeat.events import Message
 
 PATIENCE = 10.0
 """Seconds after which a test gives up waiting: far above what anything takes here."""
+MAX_SIZE = 1 << 20
+NOW = 1.0
+"""Seconds within which what happens at once has happened, on a loaded machine too."""
 
 
 class Recorder:
@@ -93,3 +98,39 @@ async def eventually(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110  # what it asks about raises no event
             await asyncio.sleep(0.005)
+
+
+async def opened(engine: Engine, url: str, **options: Any) -> tuple[Link, Recorder]:
+    """Open a link; the caller drops it."""
+    recorder = Recorder()
+    options = {"max_size": MAX_SIZE, **options}
+    async with asyncio.timeout(PATIENCE):
+        await engine.open(OpenRequest(url, **options), recorder)
+    assert recorder.link is not None
+    return recorder.link, recorder
+
+
+async def failure(engine: Engine, url: str, **options: Any) -> Exception:
+    """Return what the attempt to open raises."""
+    recorder = Recorder()
+    options = {"max_size": MAX_SIZE, **options}
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await engine.open(OpenRequest(url, **options), recorder)
+    except Exception as error:
+        assert recorder.log == []
+        assert recorder.link is None
+        return error
+    raise AssertionError("the link opened")
+
+
+def texts(error: BaseException) -> str:
+    """Everything that a person may come to see of an exception."""
+    seen: list[str] = []
+    pending: list[BaseException | None] = [error]
+    while pending:
+        current = pending.pop()
+        if current is not None:
+            seen += [str(current), repr(current), *traceback.format_exception_only(current)]
+            pending += [current.__cause__, current.__context__]
+    return "\n".join(seen)

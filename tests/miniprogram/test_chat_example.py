@@ -12,7 +12,7 @@ import pytest
 from tests.miniprogram.chromium import executable, opened
 from tests.miniprogram.real_hosts import HOSTS
 
-from websocket_heartbeat.miniprogram.bundle import build
+from websocket_heartbeat.cli.js import library
 from websocket_heartbeat.server import serve
 from websocket_heartbeat.testing import FaultProxy
 
@@ -65,7 +65,7 @@ def test_the_program_shows_what_happens_and_sends_later_what_it_cannot_send_now(
     program = tmp_path / "wechat"
     shutil.copytree(WECHAT, program, ignore=shutil.ignore_patterns("lib"))
     (program / "lib").mkdir()
-    (program / "lib" / "websocket-heartbeat.js").write_text(build("cjs", "miniprogram", minify=True))
+    (program / "lib" / "websocket-heartbeat.js").write_text(library("cjs", "miniprogram", minify=True))
     script = Path(__file__).parent / "node" / "chat.js"
     pipe = asyncio.subprocess.PIPE
 
@@ -122,7 +122,7 @@ def test_the_web_page_talks_and_shows_that_it_is_connected(tmp_path: Path) -> No
     executable()
     files = {
         "index.html": (CHAT / "page.html").read_text(),
-        "websocket-heartbeat.js": build("iife", "browser"),
+        "websocket-heartbeat.js": library("iife", "browser"),
     }
 
     async def main() -> None:

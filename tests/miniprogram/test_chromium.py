@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.miniprogram.chromium import executable, opened
 
-from websocket_heartbeat.miniprogram.bundle import Target, build
+from websocket_heartbeat.cli.js import Target, library
 from websocket_heartbeat.server import Peer, serve
 from websocket_heartbeat.testing import FaultProxy
 
@@ -73,7 +73,7 @@ async function until(first, ...words) {
 @contextlib.asynccontextmanager
 async def page_of(kind: str, url: str, bundles: Path, profile: Path) -> AsyncIterator["Program"]:
     target: Target = "browser" if kind == "page" else "miniprogram"
-    scripts = {"library.js": build("iife", target, minify=True)}
+    scripts = {"library.js": library("iife", target, minify=True)}
     if kind != "page":
         scripts["host.js"] = (bundles / f"{kind}.js").read_text()
     tags = "".join(f"<script src={name}></script>" for name in scripts)

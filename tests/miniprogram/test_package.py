@@ -11,7 +11,7 @@ from tests.miniprogram.conftest import PACKAGES, Npm
 from tests.miniprogram.test_faults import FAULTS
 from tools import build_js
 
-from websocket_heartbeat.miniprogram.bundle import build
+from websocket_heartbeat.cli.js import library
 
 SAMPLES = Path(__file__).parent / "types"
 
@@ -128,7 +128,7 @@ def test_the_folder_that_wechat_copies_is_complete_in_itself(
     copied = tmp_path / "miniprogram_npm" / "websocket-heartbeat"
     shutil.copytree(package / folder, copied)
     assert [file.name for file in copied.iterdir()] == ["index.js"]
-    assert (copied / "index.js").read_text() == build("cjs", "miniprogram", minify=True)
+    assert (copied / "index.js").read_text() == library("cjs", "miniprogram", minify=True)
     code = f"""
     const WebsocketHeartbeat = require("./miniprogram_npm/websocket-heartbeat");
     WebsocketHeartbeat({{ miniprogram: "wx" }}){REJECTS};

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.miniprogram.real_hosts import HOSTS
 
-from websocket_heartbeat.miniprogram.bundle import build
+from websocket_heartbeat.cli.js import library
 from websocket_heartbeat.server import Peer, serve
 from websocket_heartbeat.testing import FaultProxy
 
@@ -58,13 +58,13 @@ Start = Callable[..., contextlib.AbstractAsyncContextManager[Program]]
 
 @pytest.fixture(scope="module")
 def start(node: str, real_hosts: Path) -> Start:
-    library = real_hosts / "websocket-heartbeat.js"
-    library.write_text(build("cjs", "miniprogram", minify=True))
+    file = real_hosts / "websocket-heartbeat.js"
+    file.write_text(library("cjs", "miniprogram", minify=True))
 
     @contextlib.asynccontextmanager
     async def start(kind: str, url: str, **options: int) -> AsyncIterator[Program]:
         about = {
-            "library": str(library),
+            "library": str(file),
             "kind": kind,
             "bundles": str(real_hosts),
             "modules": str(HOSTS / "node_modules"),

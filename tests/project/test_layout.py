@@ -14,7 +14,7 @@ def python(code: str) -> str:
 
 
 def test_importing_the_package_loads_no_optional_dependency() -> None:
-    optional = {"rich", "websockets", "aiohttp", "uvloop", "pytest", "pscript", "hypothesis", "matplotlib"}
+    optional = {"rich", "websockets", "aiohttp", "uvloop", "pytest", "hypothesis", "matplotlib"}
     loaded = python("import sys, websocket_heartbeat; print(' '.join(sys.modules))").split()
     assert not optional & set(loaded)
 

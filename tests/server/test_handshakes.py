@@ -103,7 +103,7 @@ def test_a_hook_that_raises_or_answers_nonsense_refuses_with_500_and_tells_nobod
 
     run(main())
     assert "on_handshake raised ValueError at" in caplog.text
-    assert "on_handshake raised TypeError at" in caplog.text
+    assert "on_handshake must return None or a Refusal, not int" in caplog.text
     assert "secret" not in caplog.text
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import websockets
 from tests.server.conftest import Run
-from tests.server.raw import BINARY, PATIENCE, PING, PONG, TEXT, Closes, client, frame, until
+from tests.server.raw import BINARY, CLOSE, PATIENCE, PING, PONG, TEXT, Closes, client, frame, until
 
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server import Peer, serve
@@ -228,6 +228,34 @@ def test_when_something_that_a_hook_awaits_is_cancelled_the_next_message_is_stil
     assert "on_message for <Peer 1 '/'> raised CancelledError" in caplog.text
 
 
+@pytest.mark.parametrize("name", ["on_handshake", "on_open", "on_message", "on_close"])
+def test_a_plain_hook_that_asks_a_cancelled_future_has_failed_and_harms_nobody(
+    run: Run, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    def ask(*_: object) -> None:
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        future.result()
+
+    async def main() -> None:
+        closes = Closes()
+        hooks: dict[str, Any] = {"on_close": closes, name: ask}
+        async with serve(**hooks) as server, client(server) as raw:
+            assert raw.status == (500 if name == "on_handshake" else 101)
+            if raw.status == 101:
+                raw.frame(TEXT, b"first")
+                raw.frame(PING, b"second")
+                while await raw.read() != (PONG, b"second"):
+                    pass
+                raw.frame(CLOSE, (1000).to_bytes(2))
+                assert await raw.close_code() == 1000
+            await until(lambda: not server.connections)
+        assert closes.seen == ([] if name in ("on_handshake", "on_close") else [(1, 1000, "")])
+
+    run(main())
+    assert caplog.text.count(f"{name} ") == caplog.text.count("raised CancelledError at") == 1
+
+
 def test_the_end_of_a_peer_is_told_once_with_code_and_reason(run: Run) -> None:
     async def main() -> None:
         closes = Closes()
@@ -236,8 +264,8 @@ def test_the_end_of_a_peer_is_told_once_with_code_and_reason(run: Run) -> None:
                 await ws.close(3001, "done für heute")
             await until(lambda: len(closes.seen) == 1)
             async with client(server) as raw:
-                raw.frame(8)
-                assert await raw.close_code() == 1000
+                raw.frame(CLOSE)
+                assert await raw.read() == (CLOSE, b"")
             await until(lambda: len(closes.seen) == 2)
             async with client(server):
                 pass

@@ -21,7 +21,7 @@ COMMANDS: dict[str, ModuleType] = {
     "js": js,
 }
 
-_EXTRAS = {"rich": "cli", "pscript": "js", "minify": "js"}
+_EXTRAS = {"rich": "cli"}
 """Which extra of ours installs a package that a command needs."""
 
 

@@ -10,19 +10,35 @@ import argparse
 import sys
 from importlib.resources import files
 from pathlib import Path
+from typing import Final, Literal
 
 from websocket_heartbeat.cli.output import show
 
 HELP = "write the library for mini programs and browsers"
 
+Format = Literal["cjs", "esm", "iife"]
+Target = Literal["miniprogram", "browser"]
+
+EXPORTS: Final[dict[Target, str]] = {
+    "miniprogram": "WebsocketHeartbeat",
+    "browser": "WebsocketHeartbeatJs",
+}
+"""The name that each target defines."""
+
+_FOOTERS: Final[dict[Format, str]] = {
+    "cjs": "module.exports = NAME.default = NAME;\n",
+    "esm": "export default NAME;\nexport { NAME };\n",
+    "iife": "",
+}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: standard output")
-    parser.add_argument("--format", choices=("cjs", "esm", "iife"), default="cjs", help="default: cjs")
+    parser.add_argument("--format", choices=tuple(_FOOTERS), default="cjs", help="default: cjs")
     parser.add_argument(
         "--target",
-        choices=("miniprogram", "browser"),
+        choices=tuple(EXPORTS),
         default="miniprogram",
         help="miniprogram has WebsocketHeartbeat, browser WebsocketHeartbeatJs (default: miniprogram)",
     )
@@ -32,12 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the file; return 0, or 1 if it cannot be written, or 2 if the arguments do not fit together."""
-    from websocket_heartbeat.miniprogram.bundle import build
-
     if arguments.types and arguments.output is None:
-        print("websocket-heartbeat js: error: --types needs -o FILE, to write beside it", file=sys.stderr)
-        return 2
-    code = build(arguments.format, arguments.target, arguments.minify)
+        return _fail("--types needs -o FILE, to write beside it", 2)
+    try:
+        code = library(arguments.format, arguments.target, minify=arguments.minify)
+    except FileNotFoundError as error:
+        name = Path(error.filename).name
+        return _fail(f"this installation has no {name}; in a source checkout `make js` builds it", 1)
     if arguments.output is None:
         show(code, end="")
         return 0
@@ -49,13 +66,30 @@ def run(arguments: argparse.Namespace) -> int:
             suffix = ".d.mts" if arguments.output.suffix == ".mjs" else ".d.ts"
             arguments.output.with_suffix(suffix).write_text(types(arguments.target), encoding="utf-8")
     except OSError as error:
-        message = f"{arguments.output} cannot be written: {error.strerror}"
-        print(f"websocket-heartbeat js: error: {message}", file=sys.stderr)
-        return 1
+        return _fail(f"{arguments.output} cannot be written: {error.strerror}", 1)
     return 0
 
 
-def types(target: str) -> str:
+def library(format: Format, target: Target, *, minify: bool = False) -> str:
+    """Return the file that a mini program or a page loads: what was built with the package.
+
+    format: cjs for require and for build-npm, esm for import, iife for a script tag.
+    target: miniprogram defines WebsocketHeartbeat, browser defines WebsocketHeartbeatJs.
+    """
+    return _built(f"{target}.min.js" if minify else f"{target}.js") + _FOOTERS[format].replace(
+        "NAME", EXPORTS[target]
+    )
+
+
+def types(target: Target) -> str:
     """Return the TypeScript types of a target's file."""
-    folder = files("websocket_heartbeat.miniprogram") / "javascript"
-    return (folder / f"{target}.d.ts").read_text(encoding="utf-8")
+    return _built(f"{target}.d.ts")
+
+
+def _built(name: str) -> str:
+    return (files("websocket_heartbeat.miniprogram") / "javascript" / name).read_text(encoding="utf-8")
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"websocket-heartbeat js: error: {message}", file=sys.stderr)
+    return status

@@ -1,17 +1,17 @@
-"""What each attempt asks for: the user's URL, headers and proxy become a request, a redirect the next one."""
+"""One attempt: the user's URL, headers and proxy become a request, a redirect or fresh token the next."""
 
-import asyncio
 import base64
-import inspect
 from collections.abc import Callable
 from dataclasses import replace
+from inspect import isawaitable
 from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
 from websocket_heartbeat.checks import check_request_headers, check_url
 from websocket_heartbeat.client.options import Options
-from websocket_heartbeat.engines.base import OpenRequest
-from websocket_heartbeat.errors import HandshakeRejected, HookFailed, ProxyFailed, RedirectRefused
+from websocket_heartbeat.engines.base import LinkEvents, OpenRequest
+from websocket_heartbeat.errors import HandshakeRejected, ProxyFailed, RedirectRefused
+from websocket_heartbeat.system.callbacks import call, settle
 
 MAX_REDIRECTS = 5
 
@@ -20,16 +20,44 @@ _PORTS = {"ws": 80, "wss": 443}
 _WS_SCHEMES = {"http": "ws", "https": "wss"}
 
 
-async def prepare(config: Options) -> OpenRequest:
+async def open_link(options: Options, events: LinkEvents, on_request: Callable[[OpenRequest], None]) -> None:
+    """Open one link, following redirects; a 401 gets one more try with a fresh URL and headers.
+
+    on_request: called with each request that was made of the user's URL.
+
+    Raises:
+        what `Engine.open`, `prepare` and `redirected` raise.
+    """
+    request = await prepare(options)
+    on_request(request)
+    may_refresh = callable(options.url) or callable(options.additional_headers)
+    redirects = 0
+    while redirects <= MAX_REDIRECTS:
+        try:
+            return await options.engine.open(request, events)
+        except HandshakeRejected as rejected:
+            if rejected.status == 401 and may_refresh:
+                may_refresh = False
+                request = await prepare(options)
+                on_request(request)
+            elif is_redirect(rejected):
+                request = redirected(options, request, rejected)
+                redirects += 1
+            else:
+                raise
+    raise RedirectRefused(f"more than {MAX_REDIRECTS} redirects")
+
+
+async def prepare(options: Options) -> OpenRequest:
     """Build the request for one attempt; callables are asked for fresh values.
 
     Raises:
         HookFailed: a callable raised, or returned what cannot be used.
     """
-    url = await _fresh("url", config.url, lambda value: check_url("url", value, ("ws", "wss")))
+    url = await _fresh("url", options.url, lambda value: check_url("url", value, ("ws", "wss")))
     headers = await _fresh(
         "additional_headers",
-        config.additional_headers,
+        options.additional_headers,
         lambda value: check_request_headers("additional_headers", value or ()),
     )
     url, credentials = _without_credentials(url)
@@ -37,11 +65,11 @@ async def prepare(config: Options) -> OpenRequest:
         headers = [*headers, ("Authorization", credentials)]
     return OpenRequest(
         url=url,
-        max_size=config.max_size,
+        max_size=options.max_size,
         headers=headers,
-        subprotocols=config.subprotocols,
-        ssl=config.ssl,
-        proxy=_proxy(config, url),
+        subprotocols=options.subprotocols,
+        ssl=options.ssl,
+        proxy=_proxy(options, url),
     )
 
 
@@ -50,7 +78,7 @@ def is_redirect(rejected: HandshakeRejected) -> bool:
     return rejected.status in _REDIRECTS and rejected.header("Location") is not None
 
 
-def redirected(config: Options, request: OpenRequest, rejected: HandshakeRejected) -> OpenRequest:
+def redirected(options: Options, request: OpenRequest, rejected: HandshakeRejected) -> OpenRequest:
     """Return the request that the redirect asks for.
 
     Another origin gets none of the user's headers, which were meant for the first one.
@@ -74,26 +102,17 @@ def redirected(config: Options, request: OpenRequest, rejected: HandshakeRejecte
         raise RedirectRefused("the server redirects from wss to ws, which would give up encryption")
     same_origin = _origin(url) == _origin(request.url)
     return replace(
-        request, url=url, headers=request.headers if same_origin else (), proxy=_proxy(config, url)
+        request, url=url, headers=request.headers if same_origin else (), proxy=_proxy(options, url)
     )
 
 
 async def _fresh(name: str, provider: Any, check: Callable[[Any], Any]) -> Any:
     if not callable(provider):
         return check(provider)
-    try:
-        value = provider()
-        if inspect.isawaitable(value):
-            value = await value
-        return check(value)
-    except Exception as error:
-        raise HookFailed(name, error) from error
-    except asyncio.CancelledError as error:
-        # Raised by what the callable waited for, unless it was this task that was cancelled.
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        raise HookFailed(name, error) from error
+    value = call(name, provider)
+    if isawaitable(value):
+        value = await settle(name, value)
+    return call(name, check, value)
 
 
 def _without_credentials(url: str) -> tuple[str, str | None]:
@@ -115,8 +134,8 @@ def _origin(url: str) -> tuple[str, str | None, int]:
     return parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme]
 
 
-def _proxy(config: Options, url: str) -> str | None:
-    return _environment_proxy(url) if config.proxy is True else config.proxy
+def _proxy(options: Options, url: str) -> str | None:
+    return _environment_proxy(url) if options.proxy is True else options.proxy
 
 
 def _environment_proxy(url: str) -> str | None:

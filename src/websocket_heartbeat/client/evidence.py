@@ -1,9 +1,51 @@
-"""Says which side died when a link fell silent, with the evidence, so that a person can act on it."""
+"""Says in words why a link or an attempt ended, with the evidence, so that a person can act on it."""
 
+import os
+import socket
+import ssl
+from dataclasses import dataclass
+
+from websocket_heartbeat.core import machine as core
+from websocket_heartbeat.engines.base import Closure
+from websocket_heartbeat.errors import ServerClosed
 from websocket_heartbeat.system.kernel import TcpInfo
 
 _BLOCKED = 0.2
 """Seconds by which a deadline must have been missed to be worth telling: less is a busy machine."""
+
+_CONCLUSIONS = {
+    core.HEARTBEAT_TIMEOUT: "heartbeat timeout",
+    core.PATH_DEAD: "path dead",
+    core.OPEN_TIMEOUT: "open timeout",
+    core.CLOSE_TIMEOUT: "close timeout",
+    core.RECONNECT_REQUESTED: "reconnect requested",
+}
+"""What the core concludes by itself, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """How a link or an attempt ended.
+
+    error: what ended it; None for an open link that the core gave up. silence: the evidence of that link.
+    unsent_bytes: what the link still had to send.
+    """
+
+    error: Exception | None = None
+    silence: str = ""
+    unsent_bytes: int = 0
+
+    def in_words(self, cause: str) -> str:
+        """Say why, for one of the causes of core/machine.py."""
+        if cause == core.LOST:
+            assert self.error is not None
+            return _in_words(self.error)
+        words = _CONCLUSIONS[cause]
+        return f"{words}: {self.silence}" if cause in (core.HEARTBEAT_TIMEOUT, core.PATH_DEAD) else words
+
+
+NO_LOSS = Loss()
+"""As long as nothing was lost."""
 
 
 def of_silence(silent_for: float, pinged_for: float, info: TcpInfo | None, blocked_for: float) -> str:
@@ -25,3 +67,21 @@ def of_silence(silent_for: float, pinged_for: float, info: TcpInfo | None, block
     if blocked_for > _BLOCKED:
         words += f"; our own event loop was blocked for {blocked_for:.1f} s"
     return words
+
+
+def error_of(closure: Closure) -> Exception:
+    """Return the error that a link ended with, when nobody had asked for its end."""
+    if closure.error is not None:
+        return closure.error
+    if closure.framed:
+        return ServerClosed(closure.code, closure.reason)
+    return ConnectionResetError("the server closed the connection without a close frame")
+
+
+def _in_words(error: Exception) -> str:
+    """Put an error into words: of an OSError what the system says, without numbers and addresses."""
+    if isinstance(error, socket.gaierror):
+        return f"the name does not resolve: {error.strerror}"
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno:
+        return os.strerror(error.errno).lower()
+    return str(error) or type(error).__name__

@@ -1,13 +1,18 @@
-"""Messages on their way from a link to the user: to the hook on_message, or to whoever takes them."""
+"""Messages on their way from a link to the user: to the hook on_message, or to whoever takes them.
+
+The engine calls the link's `deliver` with each message, which is `Inbox.deliver`; at the end of each read it
+calls `batch_delivered`, which wakes the readers: `Connection.__anext__` and `recv`.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import Any
 
-from websocket_heartbeat.client.calls import Calls, is_coroutine_function
-from websocket_heartbeat.errors import HookFailed
+from websocket_heartbeat.client.hooks import Hooks, is_coroutine_function
+from websocket_heartbeat.client.lifetime import Lifetime
 from websocket_heartbeat.events import Message
+from websocket_heartbeat.system.callbacks import close_unawaited
 from websocket_heartbeat.system.wakeup import Wakeup
 
 
@@ -16,45 +21,59 @@ class Inbox:
 
     deliver: what a link is to call with each message: a plain on_message itself, or what keeps the message.
     waiting: messages as they arrived. batch: those that a reader has begun to take, the next one last.
-    arrival: notified when messages have come for a reader.
+    hook: on_message, or None. While it is set every message is for it.
+    arrived: notified when messages have come for a reader.
     paused: whether the link is not read until a reader has made room.
     """
 
     __slots__ = (
-        "_calls",
         "_crowded",
         "_feeder",
         "_giving",
+        "_hooks",
+        "_lifetime",
         "_limit",
         "_made_room",
-        "arrival",
+        "arrived",
         "batch",
         "deliver",
+        "hook",
         "paused",
         "waiting",
     )
 
-    def __init__(self, limit: int, calls: Calls, made_room: Callable[[], None]) -> None:
-        """limit: messages that may wait. made_room: called when a paused link may be read again."""
+    def __init__(self, limit: int, lifetime: Lifetime, hooks: Hooks, made_room: Callable[[], None]) -> None:
+        """limit: messages that may wait. made_room: called while `paused`, when there is room again."""
         self._limit = limit
-        self._calls = calls
+        self._lifetime = lifetime
+        self._hooks = hooks
         self._made_room = made_room
         self.waiting: list[Message] = []
         self.batch: list[Message] = []
         self.deliver: Callable[[Message], Any] = self.waiting.append
+        self.hook: Callable[[Message], Any] | None = None
         self._crowded = False  # the last read filled the inbox, and nobody has emptied it since
         self._feeder: asyncio.Task[None] | None = None  # gives what has arrived to on_message
         self._giving = False  # the same, on the spot
-        self.arrival = Wakeup()
+        self.arrived = Wakeup()
         self.paused = False
 
     def __len__(self) -> int:
         return len(self.batch) + len(self.waiting)
 
-    @property
-    def hook(self) -> Callable[[Message], Any] | None:
-        """The hook on_message. While it is set every message is for it."""
-        return self._calls.hooks.get("on_message")
+    # For whoever takes messages
+
+    def must_wait(self) -> bool:
+        """Whether a reader is to wait for `arrived` and ask again; if not, there is a message to `take`.
+
+        Raises:
+            ConnectionClosed, ConnectionFailed: none is left, and there will be no further link.
+        """
+        if self.hook is None and self:
+            return False
+        self._lifetime.check_alive()
+        self._lifetime.check_started()
+        return True
 
     def take(self) -> Message:
         """Take the oldest message; there is one."""
@@ -63,26 +82,17 @@ class Inbox:
             self.waiting.clear()
             self._crowded = False
             if self.paused:
-                self.paused = False
                 self._made_room()
         return self.batch.pop()
 
-    def hook_changed(self) -> None:
-        """Let `deliver`, and what has arrived already, follow the hook."""
-        hook = self.hook
-        if hook is None or is_coroutine_function(hook):
-            self._keep()
-            self._feed()
-            self.arrival.notify()
-        else:
-            self.deliver = hook
-            self._give_all()
+    def take_all(self) -> list[Message]:
+        """Take all messages that wait for a reader, oldest first."""
+        messages: list[Message] = []
+        while self.hook is None and self:
+            messages.append(self.take())
+        return messages
 
-    def returned(self, result: object) -> None:
-        """Take what a plain hook has returned: with an awaitable it turns out to be a coroutine function."""
-        if isawaitable(result):
-            self._keep()
-            self._feed(result)
+    # For the link
 
     def batch_delivered(self) -> bool:
         """Let readers know that a read has brought its last message; tell whether to pause the link now.
@@ -92,13 +102,32 @@ class Inbox:
         if not self.waiting:
             return False
         self._feed()
-        self.arrival.notify()
+        self.arrived.notify()
         was_crowded = self._crowded
         self._crowded = len(self.waiting) >= self._limit
         if self.paused or not (was_crowded and self._crowded):
             return False
         self.paused = True
         return True
+
+    # For the hook
+
+    def set_hook(self, hook: Callable[[Message], Any] | None) -> None:
+        """Set on_message, or remove it; `deliver`, and what has arrived already, follow."""
+        self.hook = hook
+        if hook is None or is_coroutine_function(hook):
+            self._keep()
+            self._feed()
+            self.arrived.notify()
+        else:
+            self.deliver = hook
+            self._give_all()
+
+    def hook_returned(self, result: object) -> None:
+        """Take what a plain hook has returned: with an awaitable it turns out to be a coroutine function."""
+        if isawaitable(result):
+            self._keep()
+            self._feed(result)
 
     def _keep(self) -> None:
         self.deliver = self.waiting.append
@@ -110,35 +139,28 @@ class Inbox:
         self._giving = True
         try:
             while self and (hook := self.hook) is not None and self.deliver is hook:
-                self.returned(self._give(hook, self.take()))
+                self.hook_returned(self._hooks.ask("on_message", hook, self.take()))
         finally:
             self._giving = False
 
-    def _give(self, hook: Callable[[Message], Any], message: Message) -> Awaitable[None] | None:
-        """Call the hook; return what is to be waited for."""
-        try:
-            result = hook(message)
-        except (Exception, asyncio.CancelledError) as error:
-            self._calls.report(HookFailed("on_message", error))
-            return None
-        return result if isawaitable(result) else None
-
-    def _feed(self, pending: Awaitable[None] | None = None) -> None:
-        """Have a task give what has arrived to the hook, waiting for each call, and first for `pending`."""
+    def _feed(self, awaitable: Awaitable[None] | None = None) -> None:
+        """Have a task give what has arrived to the hook, one by one, and first wait for `awaitable`."""
         if self._feeder is not None:
-            if pending is not None:
-                self._calls.run("on_message", pending)
-        elif pending is not None or (self and self.hook is not None):
-            self._feeder = self._calls.spawn(self._feed_hook(pending), pending)
+            if awaitable is not None:
+                self._hooks.run("on_message", awaitable)
+        elif awaitable is not None or (self and self.hook is not None):
+            self._feeder = self._hooks.spawn(self._feed_hook(awaitable))
+            if awaitable is not None:
+                close_unawaited(self._feeder, awaitable)
             self._feeder.add_done_callback(self._feeder_done)
 
-    async def _feed_hook(self, pending: Awaitable[None] | None) -> None:
-        if pending is not None:
-            await self._calls.wait_for("on_message", pending)
+    async def _feed_hook(self, awaitable: Awaitable[None] | None) -> None:
+        if awaitable is not None:
+            await self._hooks.wait_for("on_message", awaitable)
         while self and (hook := self.hook) is not None:
-            pending = self._give(hook, self.take())
-            if pending is not None:
-                await self._calls.wait_for("on_message", pending)
+            result = self._hooks.ask("on_message", hook, self.take())
+            if isawaitable(result):
+                await self._hooks.wait_for("on_message", result)
 
     def _feeder_done(self, feeder: asyncio.Task[None]) -> None:
         self._feeder = None

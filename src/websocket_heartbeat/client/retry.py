@@ -20,10 +20,10 @@
 
 import re
 import ssl
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from websocket_heartbeat.client.options import Options
 from websocket_heartbeat.errors import HandshakeRejected, RedirectRefused, ServerClosed
 
 RETRYABLE_STATUSES = frozenset({408, 421, 425, 429})
@@ -45,25 +45,24 @@ class Verdict:
     hint: float = 0.0
 
 
-def judge(error: Exception, config: Options) -> Verdict:
-    """Apply the table above to the failure of an attempt or of a link."""
-    final = _is_final(error, config)
-    if config.retry_if is not None:
-        override = config.retry_if(error)
-        if override is not None:
-            final = not override
+def judge(error: Exception, final_close_codes: Collection[int] = (), retry: bool | None = None) -> Verdict:
+    """Apply the table above to the failure of an attempt or of a link.
+
+    final_close_codes: the option of `connect`. retry: what `retry_if` says; None leaves it to the table.
+    """
+    final = _is_final(error, final_close_codes) if retry is None else not retry
     hint = retry_hint(error)
     if hint == 0 and isinstance(error, HandshakeRejected) and error.status in BUSY_STATUSES:
         hint = LATER
     return Verdict(final, hint)
 
 
-def _is_final(error: Exception, config: Options) -> bool:
+def _is_final(error: Exception, final_close_codes: Collection[int]) -> bool:
     if isinstance(error, HandshakeRejected):
         client_error = 400 <= error.status < 500 and error.status not in RETRYABLE_STATUSES
         return client_error or error.status in FINAL_STATUSES
     if isinstance(error, ServerClosed):
-        return error.code in config.final_close_codes
+        return error.code in final_close_codes
     return isinstance(error, ssl.SSLCertVerificationError | RedirectRefused)
 
 

@@ -58,7 +58,7 @@ Transitions (docs/state-diagram.md is generated from this table, and a test hold
     closing     woke            closed      close_timeout is over: abandon the link
 """
 
-from typing import Any, Callable, Final
+from typing import Callable, Final
 
 from websocket_heartbeat.core.backoff import delay
 from websocket_heartbeat.core.liveness import Liveness
@@ -87,13 +87,14 @@ NOTIFY_CLOSED: Final = "closed"
 NOTIFY_RETRY: Final = "retry"
 NOTIFY_FAILED: Final = "failed"
 
-# Reasons that the machine itself gives
+# Causes: why a link is gone
+LOST: Final = "lost"
+"""The host said so, and the host knows why."""
 HEARTBEAT_TIMEOUT: Final = "heartbeat timeout"
 PATH_DEAD: Final = "path dead"
 OPEN_TIMEOUT: Final = "open timeout"
 CLOSE_TIMEOUT: Final = "close timeout"
 RECONNECT_REQUESTED: Final = "reconnect requested"
-STOPPED: Final = "stopped"
 
 SHORTEST_GRACE: Final = 0.001
 """Seconds: one turn of any event loop, in which it reads what has arrived."""
@@ -111,20 +112,21 @@ class Action:
     kind: one of the constants above; fields that a kind does not use stay empty.
     link: the link that it is about.
     state: NOTIFY_STATE: the state entered.
+    cause: NOTIFY_CLOSED, NOTIFY_RETRY, NOTIFY_FAILED: one of the causes above.
+    code: NOTIFY_CLOSED, NOTIFY_FAILED: the close code, None if there was none.
     attempt, delay: NOTIFY_RETRY: which retry it will be, and the seconds until then.
-    reason, code: why, and the close code if there was one.
-    event: the host's own: what led to the action.
+    out_of_retries: NOTIFY_FAILED: whether max_attempts retries have failed; if not, the loss was final.
     """
 
     def __init__(self, kind: str, link: int) -> None:
         self.kind = kind
         self.link = link
         self.state = ""
+        self.cause = ""
+        self.code: int | None = None
         self.attempt = 0
         self.delay = 0.0
-        self.reason = ""
-        self.code: int | None = None
-        self.event: Any = None
+        self.out_of_retries = False
 
 
 class Machine:
@@ -179,7 +181,7 @@ class Machine:
         self.paused = False
         self.liveness = Liveness(self.settings, now)
         self._enter(OPEN, self.liveness.ping_due())
-        self.note(NOTIFY_OPENED)
+        self._note(NOTIFY_OPENED)
 
     def heard(self, at: float, link: int) -> None:
         """Proof of life arrived on `link` at the time `at`, which may lie in the past."""
@@ -200,7 +202,7 @@ class Machine:
             return
         if timeouts >= DEAD_PATH_TIMEOUTS:
             self._abandon()
-            self._down(now, PATH_DEAD, None, 0.0, False, False)
+            self._down(now, PATH_DEAD)
         elif not self.graced:
             self.deadline = min(now + again, self.liveness.doubt_due())
 
@@ -208,12 +210,11 @@ class Machine:
         self,
         now: float,
         link: int,
-        reason: str,
-        code: int | None,
-        hint: float,
-        is_final: bool,
+        code: int | None = None,
+        hint: float = 0.0,
+        is_final: bool = False,
     ) -> None:
-        """The link is gone: its attempt failed, or it broke, or it has closed.
+        """The link is gone: its attempt failed, or it broke, or it has closed. Why is for the host to tell.
 
         code: the close code, None if there was none. hint: the least delay before a retry that the server
         asked for, in seconds, 0 for none. is_final: the host knows that no retry can help.
@@ -221,10 +222,10 @@ class Machine:
         if link != self.link:
             return
         if self.state == CLOSING:
-            self._notify_closed(now, reason, code)
-            self._enter(CLOSED, None)
+            self._notify_closed(now, LOST, code)
+            self._enter(CLOSED)
         elif self.state == CONNECTING or self.state == OPEN or self.state == PROBING:
-            self._down(now, reason, code, hint, is_final, False)
+            self._down(now, LOST, code, hint=hint, is_final=is_final)
 
     def reading_paused(self, now: float, link: int) -> None:
         """The host stopped reading `link`, because the user is slow: silence proves nothing."""
@@ -242,6 +243,7 @@ class Machine:
         """The deadline has come. Before this call the host reports the best evidence of life that it has."""
         if self.deadline is None or now < self.deadline:
             return
+        late = now - self.deadline
         if self.state == OPEN:
             if now < self.liveness.ping_due():
                 # Traffic came: it stored a time and left the deadline as it was.
@@ -255,23 +257,23 @@ class Machine:
                 # Woken to look at acknowledgements, and none is missing.
                 self.deadline = self.liveness.doubt_due()
             elif not self.graced:
-                self._grant_grace(now, self.liveness.patience)
+                self._grant_grace(now, late, longest=self.liveness.patience)
             else:
                 self._abandon()
-                self._down(now, HEARTBEAT_TIMEOUT, None, 0.0, False, False)
+                self._down(now, HEARTBEAT_TIMEOUT)
         elif self.state == CONNECTING:
             if not self.graced:
-                self._grant_grace(now, self.settings.open_timeout)
+                self._grant_grace(now, late, longest=self.settings.open_timeout)
             else:
                 self._abandon()
-                self._down(now, OPEN_TIMEOUT, None, 0.0, False, True)
+                self._down(now, OPEN_TIMEOUT)
         elif self.state == WAITING:
             self._open_next(now)
         else:
             # Closing: no other state has a deadline.
             self._abandon()
-            self._notify_closed(now, CLOSE_TIMEOUT, None)
-            self._enter(CLOSED, None)
+            self._notify_closed(now, CLOSE_TIMEOUT)
+            self._enter(CLOSED)
 
     def went_offline(self, now: float) -> None:
         """The host has no network: a retry would be wasted until `came_online`."""
@@ -316,13 +318,13 @@ class Machine:
     def stopped(self, now: float) -> None:
         """The user has done with the connection: close it for good."""
         if self.state == OPEN or self.state == PROBING:
-            self.note(CLOSE_LINK)
+            self._note(CLOSE_LINK)
             self._enter(CLOSING, now + self.settings.close_timeout)
         elif self.state == CONNECTING:
             self._abandon()
-            self._enter(CLOSED, None)
+            self._enter(CLOSED)
         elif self.state == IDLE or self.state == WAITING:
-            self._enter(CLOSED, None)
+            self._enter(CLOSED)
 
     def reconnect_now(self, now: float) -> None:
         """The user wants a new link at once: skips a wait, replaces an open link."""
@@ -330,7 +332,7 @@ class Machine:
             self._open_next(now)
         elif self.state == OPEN or self.state == PROBING:
             self._abandon()
-            self._notify_closed(now, RECONNECT_REQUESTED, None)
+            self._notify_closed(now, RECONNECT_REQUESTED)
             self._count_attempt()
             self._announce_retry(RECONNECT_REQUESTED, 0.0)
             self._open_next(now)
@@ -338,7 +340,7 @@ class Machine:
     # Decisions
 
     def _probe(self, now: float, patience: float) -> None:
-        self.note(PING_LINK)
+        self._note(PING_LINK)
         self.liveness.pinged(now)
         self._await_life(now, patience)
 
@@ -351,30 +353,35 @@ class Machine:
     def _foreground_timeout(self) -> float:
         return min(self.settings.timeout, LONGEST_FOREGROUND_TIMEOUT)
 
-    def _grant_grace(self, now: float, longest: float) -> None:
+    def _grant_grace(self, now: float, late: float, longest: float) -> None:
         """Rule 5: the time that the host did not listen does not count against the peer, once."""
-        late = now - self.deadline  # type: ignore[operator]  # woke has seen that it is set
         self.graced = True
         self.deadline = now + min(longest, max(late, SHORTEST_GRACE))
 
     def _down(
-        self, now: float, reason: str, code: int | None, hint: float, is_final: bool, is_late: bool
+        self,
+        now: float,
+        cause: str,
+        code: int | None = None,
+        hint: float = 0.0,
+        is_final: bool = False,
     ) -> None:
         """The current link is gone and the user has not asked for it."""
-        drowning = is_late or (self.state == CONNECTING and hint > 0)
+        drowning = cause == OPEN_TIMEOUT or (self.state == CONNECTING and hint > 0)
         if self.state != CONNECTING:
-            self._notify_closed(now, reason, code)
+            self._notify_closed(now, cause, code)
         limit = self.settings.max_attempts
-        if is_final or (limit is not None and self.attempt >= limit):
-            self._explain(NOTIFY_FAILED, reason, code)
-            self._enter(FAILED, None)
+        out_of_retries = limit is not None and self.attempt >= limit
+        if is_final or out_of_retries:
+            self._explain(NOTIFY_FAILED, cause, code).out_of_retries = out_of_retries
+            self._enter(FAILED)
             return
         self._count_attempt()
         if drowning and self.attempt > 1:
             self.phase = self.random()
             self.strain = self.strain * 1.5
-        wait = delay(self.settings, self.attempt, self.phase, hint, self.strain, drowning)
-        self._announce_retry(reason, wait)
+        wait = delay(self.settings, self.attempt, self.phase, hint=hint, strain=self.strain, anew=drowning)
+        self._announce_retry(cause, wait)
         self.hinted = hint > 0
         self.retry_at = now + wait
         self._enter(WAITING, None if self.offline else self.retry_at)
@@ -385,8 +392,8 @@ class Machine:
             self.phase = self.random()
             self.strain = 1.0
 
-    def _announce_retry(self, reason: str, wait: float) -> None:
-        action = self._explain(NOTIFY_RETRY, reason, None)
+    def _announce_retry(self, cause: str, wait: float) -> None:
+        action = self._explain(NOTIFY_RETRY, cause)
         action.attempt = self.attempt
         action.delay = wait
 
@@ -400,32 +407,32 @@ class Machine:
     def _open_next(self, now: float) -> None:
         self.link = self.link + 1
         self.graced = False
-        self.note(OPEN_LINK)
+        self._note(OPEN_LINK)
         self._enter(CONNECTING, now + self.settings.open_timeout)
 
     def _abandon(self) -> None:
-        self.note(ABANDON_LINK)
+        self._note(ABANDON_LINK)
 
-    def _notify_closed(self, now: float, reason: str, code: int | None) -> None:
+    def _notify_closed(self, now: float, cause: str, code: int | None = None) -> None:
         """Tell the user that the open link is gone; the next retry is the first if it was stable."""
-        self._explain(NOTIFY_CLOSED, reason, code)
+        self._explain(NOTIFY_CLOSED, cause, code)
         if now - self.opened_at >= self.settings.stable_after:
             self.attempt = 0
 
-    def _enter(self, state: str, deadline: float | None) -> None:
+    def _enter(self, state: str, deadline: float | None = None) -> None:
         self.deadline = deadline
         if state != self.state:
             self.state = state
-            self.note(NOTIFY_STATE).state = state
+            self._note(NOTIFY_STATE).state = state
 
-    def _explain(self, kind: str, reason: str, code: int | None) -> Action:
-        action = self.note(kind)
-        action.reason = reason
+    def _explain(self, kind: str, cause: str, code: int | None = None) -> Action:
+        action = self._note(kind)
+        action.cause = cause
         action.code = code
         return action
 
-    def note(self, kind: str) -> Action:
-        """Add an action to those that `take` returns; a host may add words of its own for its user."""
+    def _note(self, kind: str) -> Action:
+        """Add an action to those that `take` returns."""
         action = Action(kind, self.link)
         self.actions.append(action)
         return action

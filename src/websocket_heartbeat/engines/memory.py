@@ -14,16 +14,18 @@ from websocket_heartbeat.events import Message
 class MemoryPeer:
     """The server's end of one link.
 
-    received: messages that the client sent, oldest first. pings: how many pings arrived. close_code: of the
-    client's close frame, or None. aborted: whether the client dropped the link. answers_pings,
-    answers_close: what the peer does by itself, both True at first. frozen: while True nothing passes in
-    either direction, and nothing arrives later.
+    received: messages that the client sent, oldest first. unread: messages to the client that wait because it
+    paused reading. pings: how many pings arrived. close_code: of the client's close frame, or None. aborted:
+    whether the client dropped the link. answers_pings, answers_close: what the peer does by itself, both True
+    at first. frozen: while True nothing passes in either direction, and nothing arrives later. reads: False
+    between `stop_reading` and `start_reading`. link: the client's end.
     """
 
     def __init__(self, events: LinkEvents) -> None:
         self._events = events
-        self.link = MemoryLink(self)
+        self.link = MemoryLink(self, events)
         self.received: list[Message] = []
+        self.unread: list[Message] = []
         self.pings = 0
         self.close_code: int | None = None
         self.aborted = False
@@ -61,14 +63,14 @@ class MemoryPeer:
 
 
 class MemoryLink(Link):
-    """The client's end of one link."""
+    """The client's end of one link. ended: by either end."""
 
-    def __init__(self, peer: MemoryPeer) -> None:
+    def __init__(self, peer: MemoryPeer, events: LinkEvents) -> None:
         self._peer = peer
+        self._events = events
         self._loop = asyncio.get_running_loop()
         self._heard_at = self._loop.time()
         self._paused = False
-        self._unread: list[Message] = []
         self._unsent: list[Message] = []
         self.native = peer
         self.ended = False
@@ -78,20 +80,20 @@ class MemoryLink(Link):
         if self.ended:
             return
         self._heard_at = self._loop.time()
-        if self._paused or self._unread:
-            self._unread.append(message)
+        if self._paused or self._peer.unread:
+            self._peer.unread.append(message)
             return
         self._deliver(message)
-        self._peer._events.batch_delivered()
+        self._events.batch_delivered()
 
     def _deliver(self, message: Message) -> None:
         try:
             result = self.deliver(message)
         except (Exception, asyncio.CancelledError) as error:
-            self._peer._events.deliver_failed(error)
+            self._events.deliver_failed(error)
         else:
             if result is not None:
-                self._peer._events.deliver_returned(result)
+                self._events.deliver_returned(result)
 
     def send(self, message: Message) -> None:
         if self.ended or self._peer.frozen:
@@ -104,11 +106,10 @@ class MemoryLink(Link):
     def drain(self) -> None:
         """Give the peer what has piled up."""
         was_full = self.full
-        for message in self._unsent:
-            self._peer.received.append(message)
+        self._peer.received += self._unsent
         self._unsent.clear()
         if was_full and not self.ended:
-            self._peer._events.writable()
+            self._events.writable()
 
     def ping(self) -> None:
         if self._peer.frozen or not self._peer.reads:
@@ -121,14 +122,14 @@ class MemoryLink(Link):
         if not self.ended and not self._peer.frozen:
             self._heard_at = self._loop.time()
             if not self._paused:
-                self._peer._events.ponged()
+                self._events.ponged()
 
     def close(self, code: int, reason: str) -> None:
         if self._peer.frozen:
             return
         self._peer.close_code = code
         if self._peer.answers_close:
-            self._loop.call_soon(self._peer._end, Closure(code=code, reason=reason, framed=True))
+            self._loop.call_soon(self._peer.close, code, reason)
 
     def abort(self) -> None:
         self.ended = True
@@ -142,9 +143,9 @@ class MemoryLink(Link):
         self._loop.call_soon(self._read)
 
     def _read(self) -> None:
-        while self._unread and not self._paused and not self.ended:
-            self._deliver(self._unread.pop(0))
-        self._peer._events.batch_delivered()
+        while self._peer.unread and not self._paused and not self.ended:
+            self._deliver(self._peer.unread.pop(0))
+        self._events.batch_delivered()
 
     @property
     def buffered(self) -> int:

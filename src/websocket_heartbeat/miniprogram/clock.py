@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Clock:
-    """Time and chance. In JavaScript, `now` is in javascript/language.js, and bundle.py names the rest."""
+    """Time and chance. Of its JavaScript, handwritten/clock.js, the public methods are the same."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()

@@ -9,6 +9,7 @@ from websocket_heartbeat.core.machine import (
     CLOSING,
     CONNECTING,
     FAILED,
+    LOST,
     NOTIFY_CLOSED,
     NOTIFY_OPENED,
     NOTIFY_RETRY,
@@ -18,20 +19,37 @@ from websocket_heartbeat.core.machine import (
     OPEN_TIMEOUT,
     PING_LINK,
     PROBING,
-    STOPPED,
     Action,
     Machine,
 )
 from websocket_heartbeat.miniprogram.clock import Clock
 from websocket_heartbeat.miniprogram.language import record, report, tell, value_of
+from websocket_heartbeat.miniprogram.link import Link
 from websocket_heartbeat.miniprogram.options import settings_of
 
 LONGEST_TIMER: Final = 2000000000.0
 """Milliseconds; beyond 2^31 setTimeout fires at once."""
 
-# What links report and the core need not know: each is also the name of its hook.
+# What the user is told and the core need not know: each is also the name of its hook.
 ERROR: Final = "Error"
 MESSAGE: Final = "Message"
+
+
+def ignore(event: Any = None) -> None:
+    """What a hook is until its user sets another, who may want to call it."""
+
+
+class Step:
+    """One thing to do or to tell, in its turn.
+
+    action: what the core decided; or of kind ERROR or MESSAGE. event: what the host said, if anything.
+    reason: why the link is gone, in words.
+    """
+
+    def __init__(self, action: Action, event: Any, reason: str) -> None:
+        self.action = action
+        self.event = event
+        self.reason = reason
 
 
 class Driver:
@@ -50,14 +68,14 @@ class Driver:
         self.settings = settings_of(opts)
         self.machine = Machine(self.settings, lambda: self.clock.random())
         self.state = self.machine.state
-        self.link: Any = None
+        self.link = Link()
         self.announced = 0
         """The number of the link that the user was told is open: only on it what is sent skips the queue."""
         self.queue: list[dict[str, Any]] = []
         self.timer: Any = None
         self.fires_at = 0.0
-        self.steps: list[Action] = []
-        self.held: list[Action] = []
+        self.steps: list[Step] = []
+        self.held: list[Step] = []
         self.is_held = True
         self.is_busy = False
         self.is_destroyed = False
@@ -99,7 +117,6 @@ class Driver:
         The user sets the hooks thereafter, in a `then` that some hosts make a macrotask, or after the
         constructor. Two timers later they are set.
         """
-
         self.on_ready = ready
         self.start()
 
@@ -142,8 +159,8 @@ class Driver:
 
     # What a kind of host knows
 
-    def dial(self) -> Any:
-        """Make the next link; its `open` begins the attempt."""
+    def dial(self) -> Link:
+        """Make the next link."""
         raise NotImplementedError("dial")
 
     def hook(self, name: str, event: Any) -> None:
@@ -158,7 +175,7 @@ class Driver:
         """Stop listening to the host."""
         raise NotImplementedError("unwatch")
 
-    # What the link and the host report. Once dropped or lost, a link reports nothing more.
+    # What the link and the host report
 
     def link_opened(self, event: Any) -> None:
         """The link is open, so there is a network, whatever the host has said."""
@@ -169,14 +186,15 @@ class Driver:
     def link_heard(self, event: Any) -> None:
         """A message came."""
         self.machine.heard(self.clock.now(), self.machine.link)
-        self.machine.note(MESSAGE)
-        self._settle(event)
+        self._collect(event, "")
+        self._tell(MESSAGE, event)
+        self._carry_out()
 
     def link_erred(self, event: Any) -> None:
         """The host called something an error."""
         self.be_ready()
-        self.machine.note(ERROR)
-        self._settle(event)
+        self._tell(ERROR, event)
+        self._carry_out()
 
     def be_ready(self) -> None:
         """There is something to hand to the user."""
@@ -191,9 +209,10 @@ class Driver:
         if is_error:
             event["errMsg"] = reason
             self.be_ready()
-            self.machine.note(ERROR)
-        self.machine.lost(self.clock.now(), self.machine.link, reason, event["code"], 0.0, False)
-        self._settle(event)
+            self._tell(ERROR, event)
+        self.machine.lost(self.clock.now(), self.machine.link, event["code"])
+        self._collect(event, reason)
+        self._carry_out()
 
     def interrupted(self) -> None:
         """The link will be lost. In the background it may be that the host refuses all until it shows us."""
@@ -226,7 +245,12 @@ class Driver:
     # Decisions carried out
 
     def _settle(self, event: Any) -> None:
-        """Carry out in order what the machine decided; what that causes comes after it."""
+        """Carry out what the machine decided."""
+        self._collect(event, "")
+        self._carry_out()
+
+    def _collect(self, event: Any, loss: str) -> None:
+        """Take from the machine what it decided; `loss` says in words why the host lost the link."""
         self.state = self.machine.state
         self.repeat = self.machine.attempt
         actions = self.machine.take()
@@ -238,8 +262,14 @@ class Driver:
                 # It may have been the first attempt, and have taken too long.
                 self.be_ready()
             else:
-                action.event = event
-                self.steps.append(action)
+                reason = loss if action.cause == LOST else action.cause
+                self.steps.append(Step(action, event, reason))
+
+    def _tell(self, kind: str, event: Any) -> None:
+        self.steps.append(Step(Action(kind, self.machine.link), event, ""))
+
+    def _carry_out(self) -> None:
+        """Do all steps in order; what they cause comes after them."""
         if self.is_busy:
             return
         self.is_busy = True
@@ -248,7 +278,8 @@ class Driver:
         self.is_busy = False
         self._arm()
 
-    def _perform(self, action: Action) -> None:
+    def _perform(self, step: Step) -> None:
+        action = step.action
         kind = action.kind
         if kind == OPEN_LINK:
             # Unless a hook has closed the connection since, or has even opened it again.
@@ -258,33 +289,33 @@ class Driver:
         elif kind == PING_LINK:
             self._ping()
         elif kind == CLOSE_LINK:
-            closed: bool = self.link.close(action.event)
-            if not closed:
-                self._answer(action.event, "fail", "close:fail")
+            if not self.link.close(step.event):
+                self._answer(step.event, "fail", "close:fail")
         elif self.is_held:
-            self.held.append(action)
+            self.held.append(step)
         else:
-            self._notify(kind, action)
+            self._notify(step)
         # Unless a hook has opened the connection again, or a callback does so.
         if kind == NOTIFY_STATE and self._is_over():
             self.unwatch()
             while len(self.queue) > 0 and self._is_over():
                 self._answer(self.queue.pop(0), "fail", "send:fail " + self.machine.state)
 
-    def _notify(self, kind: str, action: Action) -> None:
-        given = action.event
+    def _notify(self, step: Step) -> None:
+        action = step.action
+        kind = action.kind
         if kind == MESSAGE or kind == ERROR:
-            self.hook(kind, given)
+            self.hook(kind, step.event)
         elif kind == NOTIFY_STATE:
             self.hook("State", action.state)
         elif kind == NOTIFY_OPENED:
             self.announced = action.link
-            self.hook("Open", given)
+            self.hook("Open", step.event)
             while len(self.queue) > 0 and self._is_sendable():
                 self._send(self.queue.pop(0))
         else:
-            event = record(given if kind == NOTIFY_CLOSED else None)
-            event["reason"] = action.reason
+            event = record(step.event if kind == NOTIFY_CLOSED else None)
+            event["reason"] = step.reason
             event["code"] = action.code
             if kind == NOTIFY_CLOSED:
                 self.hook("Close", event)
@@ -317,18 +348,16 @@ class Driver:
         self.machine.woke(self.clock.now())
         if was_connecting and self.machine.state != CONNECTING:
             # Hosts tell of an error for every other attempt that fails.
-            error = Action(ERROR, self.machine.link)
             event = record(None)
             event["errMsg"] = OPEN_TIMEOUT
-            error.event = event
-            self.steps.append(error)
+            self._tell(ERROR, event)
         self._settle(None)
 
     def _end_closing(self) -> None:
         """Do not wait for the host's word that the link has closed."""
         if self.machine.state == CLOSING:
             self.link.drop()
-            self.link_lost(record(None), STOPPED, False)
+            self.link_lost(record(None), "stopped", False)
 
     def _ping(self) -> None:
         """Send a ping; if that fails it is no verdict, for the link may still be heard."""
@@ -337,8 +366,7 @@ class Driver:
         message["fail"] = lambda error: self._ping_refused()
         try:
             message["data"] = value_of(self.opts["pingMsg"])
-            sent: bool = self.link.send(message)
-            if not sent:
+            if not self.link.send(message):
                 self._ping_refused()
         except Exception as error:
             self._ping_refused()
@@ -354,16 +382,13 @@ class Driver:
         return self.machine.state == OPEN or self.machine.state == PROBING
 
     def _is_sendable(self) -> bool:
-        if self.announced != self.machine.link or not self._is_open():
-            return False
-        is_over: bool = self.link.is_over
-        return not is_over
+        return self.announced == self.machine.link and self._is_open() and not self.link.is_over
 
     def _send(self, message: dict[str, Any]) -> bool:
-        sent: bool = self.link.send(message)
-        if not sent:
+        is_sent = self.link.send(message)
+        if not is_sent:
             self._answer(message, "fail", "send:fail")
-        return sent
+        return is_sent
 
     def _answer(self, params: Any, name: str, text: str) -> None:
         """Call the user's `success` or `fail`, then `complete`, as a host would."""

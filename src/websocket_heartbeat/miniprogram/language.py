@@ -1,7 +1,7 @@
 """What JavaScript does in its own way: how foreign things are touched. Here for CPython, there by hand.
 
-Portable code calls these functions; javascript/ holds them for JavaScript, but a few that bundle.py spells
-out. A *record* is a plain object there and a Record here: an entry that is not there reads as nothing.
+Portable code calls these functions; handwritten/ holds them in JavaScript. A *record* is a plain object there
+and a Record here: an entry that is not there reads as nothing.
 """
 
 import asyncio

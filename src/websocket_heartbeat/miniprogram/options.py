@@ -18,22 +18,22 @@ def settings_of(opts: dict[str, Any]) -> Settings:
     Raises:
         ValueError: an option is wrong; the text names it.
     """
-    _check(opts, "sendQueue", 256, 0)
+    _check(opts, "sendQueue", 256, least=0)
     if opts["pingMsg"] is None:
         opts["pingMsg"] = "heartbeat"
-    _check(opts, "repeatLimit", None, 0)
+    _check(opts, "repeatLimit", None, least=0)
     # 0 is at once, as in the originals; the core wants to know in how wide a window.
-    initial = max(0.001, _seconds(opts, "reconnectTimeout", 2000, 0))
+    initial = max(0.001, _seconds(opts, "reconnectTimeout", 2000, least=0))
     return Settings(
-        _seconds(opts, "pingTimeout", 15000, 1),
-        _seconds(opts, "pongTimeout", 10000, 1),
-        initial,
-        max(initial, _seconds(opts, "maxReconnectTimeout", 60000, 1)),
-        HOLD,
-        _seconds(opts, "stableAfter", 30000, 0),
-        _seconds(opts, "openTimeout", 10000, 1),
-        CLOSE_TIMEOUT_SECONDS,
-        opts["repeatLimit"],
+        interval=_seconds(opts, "pingTimeout", 15000, least=1),
+        timeout=_seconds(opts, "pongTimeout", 10000, least=1),
+        initial=initial,
+        maximum=max(initial, _seconds(opts, "maxReconnectTimeout", 60000, least=1)),
+        hold=HOLD,
+        stable_after=_seconds(opts, "stableAfter", 30000, least=0),
+        open_timeout=_seconds(opts, "openTimeout", 10000, least=1),
+        close_timeout=CLOSE_TIMEOUT_SECONDS,
+        max_attempts=opts["repeatLimit"],
     )
 
 

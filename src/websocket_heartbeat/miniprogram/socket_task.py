@@ -1,6 +1,6 @@
 """One link of a mini program: an attempt over connectSocket, and the socket that it becomes."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from websocket_heartbeat.miniprogram.language import (
     attempt,
@@ -15,20 +15,23 @@ from websocket_heartbeat.miniprogram.language import (
     tell,
     to_base64,
 )
+from websocket_heartbeat.miniprogram.link import Link
+
+if TYPE_CHECKING:
+    from websocket_heartbeat.miniprogram.task import MiniProgramTask
 
 
-class TaskLink:
+class TaskLink(Link):
     """One link over a socket task, a promise of one, or the functions of a host with a single socket.
 
-    owner: the MiniProgramTask. native: the socket task, once there is one.
-    is_over: what the host says about this link counts no more.
+    native: the socket task, once there is one.
     """
 
-    def __init__(self, owner: Any) -> None:
-        self.owner: Any = owner
+    def __init__(self, owner: "MiniProgramTask") -> None:
+        super().__init__()
+        self.owner = owner
         self.native: Any = None
         self.is_open = False
-        self.is_over = False
         self.is_single = False
         self.is_alipay = False
         self.on_message = lambda event: self._heard(event)
@@ -40,7 +43,7 @@ class TaskLink:
         """Begin the attempt."""
         host = self.owner.host
         try:
-            params: dict[str, Any] = self.owner.params()
+            params = self.owner.params()
             given = record(params)
             # uni-app returns a task only to those who pass a callback.
             params["fail"] = lambda result: self._refused(given, result)
@@ -58,7 +61,7 @@ class TaskLink:
         tell(given, "fail", result)
 
     def send(self, message: dict[str, Any]) -> bool:
-        """Hand a message to the host; return False if the host threw."""
+        """Hand a message to the host."""
         if self.is_alipay and is_bytes(message["data"]):
             message = record(message)
             message["data"] = to_base64(message["data"])
@@ -66,7 +69,7 @@ class TaskLink:
         return attempt(self.native, "send", message)
 
     def close(self, params: Any) -> bool:
-        """Begin to close; return False if the host threw. It may never say that it has closed."""
+        """Begin to close."""
         return attempt(self.native, "close", record(params))
 
     def drop(self) -> None:
@@ -135,10 +138,9 @@ class TaskLink:
     def _closed(self, raw: Any) -> None:
         if self.is_over:
             return
-        if self.is_single:
-            is_of_another: bool = self.owner.settle_owed_close()
-            if is_of_another:
-                return
+        if self.is_single and self.owner.settle_owed_close():
+            # It was another socket's.
+            return
         event = self._event(raw)
         event["code"] = close_code(read(raw, "code"))
         if not is_text(event["reason"]):
@@ -151,8 +153,7 @@ class TaskLink:
         if self.is_over:
             return
         event = self._event(raw)
-        owed: int = self.owner.closes_owed
-        if self.is_open or not self.is_single or owed > 0:
+        if self.is_open or not self.is_single or self.owner.closes_owed > 0:
             self.drop()
         else:
             # The host's only socket is somebody else's.

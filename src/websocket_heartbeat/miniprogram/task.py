@@ -3,8 +3,9 @@
 from typing import Any, Final
 
 from websocket_heartbeat.miniprogram.clock import Clock
-from websocket_heartbeat.miniprogram.driver import Driver
+from websocket_heartbeat.miniprogram.driver import Driver, ignore
 from websocket_heartbeat.miniprogram.language import attempt, is_text, read, record, tell, value_of
+from websocket_heartbeat.miniprogram.link import Link
 from websocket_heartbeat.miniprogram.socket_task import TaskLink
 
 OWED_CLOSE: Final = 5.0
@@ -30,13 +31,13 @@ class MiniProgramTask(Driver):
         self.socketTask: Any = None
         self.closes_owed = 0
         self.close_owed_until = 0.0
-        self.onOpen: Any = None
-        self.onMessage: Any = None
-        self.onClose: Any = None
-        self.onError: Any = None
-        self.onReconnect: Any = None
-        self.onState: Any = None
-        self.onGiveUp: Any = None
+        self.onOpen: Any = ignore
+        self.onMessage: Any = ignore
+        self.onClose: Any = ignore
+        self.onError: Any = ignore
+        self.onReconnect: Any = ignore
+        self.onState: Any = ignore
+        self.onGiveUp: Any = ignore
         self.on_shown = lambda event: self.shown()
         self.on_hidden = lambda event: self.hidden()
         self.on_network = lambda event: self._network(event)
@@ -76,7 +77,7 @@ class MiniProgramTask(Driver):
             return True
         return False
 
-    def dial(self) -> Any:
+    def dial(self) -> Link:
         """Make the next link."""
         return TaskLink(self)
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from websocket_heartbeat.miniprogram.clock import Clock
-from websocket_heartbeat.miniprogram.driver import Driver
+from websocket_heartbeat.miniprogram.driver import Driver, ignore
 from websocket_heartbeat.miniprogram.language import (
     attempt,
     describe,
@@ -16,27 +16,24 @@ from websocket_heartbeat.miniprogram.language import (
     value_of,
     web_socket,
 )
+from websocket_heartbeat.miniprogram.link import Link
 
 
-class WebSocketLink:
-    """One link over a WebSocket of the page.
+class WebSocketLink(Link):
+    """One link over a WebSocket of the page: `native`."""
 
-    owner: the BrowserTask. native: the WebSocket. is_over: its events count no more.
-    """
-
-    def __init__(self, owner: Any) -> None:
-        self.owner: Any = owner
+    def __init__(self, owner: "BrowserTask") -> None:
+        super().__init__()
+        self.owner = owner
         self.native: Any = None
         self.is_open = False
-        self.is_over = False
         self.has_erred = False
 
     def open(self) -> None:
         """Begin the attempt."""
         owner = self.owner
         try:
-            opts: dict[str, Any] = owner.opts
-            raw = web_socket(owner.page, value_of(opts["url"]), opts["protocols"])
+            raw = web_socket(owner.page, value_of(owner.opts["url"]), owner.opts["protocols"])
         except Exception as error:
             self._lost(error, describe(error))
             return
@@ -114,13 +111,13 @@ class BrowserTask(Driver):
         super().__init__(clock, opts)
         self.page: Any = page
         self.ws: Any = None
-        self.onopen: Any = None
-        self.onmessage: Any = None
-        self.onclose: Any = None
-        self.onerror: Any = None
-        self.onreconnect: Any = None
-        self.onstate: Any = None
-        self.ongiveup: Any = None
+        self.onopen: Any = ignore
+        self.onmessage: Any = ignore
+        self.onclose: Any = ignore
+        self.onerror: Any = ignore
+        self.onreconnect: Any = ignore
+        self.onstate: Any = ignore
+        self.ongiveup: Any = ignore
         self.on_shown = lambda event: self._page_shown(event)
         self.on_hidden = lambda event: self.hidden()
         self.on_online = lambda event: self.network(True)
@@ -140,7 +137,7 @@ class BrowserTask(Driver):
         params["reason"] = reason
         self.stop(params)
 
-    def dial(self) -> Any:
+    def dial(self) -> Link:
         """Make the next link."""
         return WebSocketLink(self)
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from websocket_heartbeat.checks import check_message
 from websocket_heartbeat.engines.base import Closure, Link
-from websocket_heartbeat.errors import ProtocolViolation
+from websocket_heartbeat.errors import HookFailed, ProtocolViolation
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.farewell import check_close
+from websocket_heartbeat.system.callbacks import call, place_of, settle
 
 if TYPE_CHECKING:
     from websocket_heartbeat.server.roster import Roster
@@ -22,14 +23,6 @@ _logger = logging.getLogger("websocket_heartbeat.server")
 
 _BACKLOG_MESSAGES = 64
 _BACKLOG_SIZE = 256 * 1024
-
-
-def place_of(error: BaseException) -> str:
-    """Return the line that raised an error, for logs: its text is not for them, as it may quote a message."""
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    return "?" if place is None else f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}"
 
 
 class Peer:
@@ -180,19 +173,19 @@ class Peer:
 
     def _begin(self, name: str, hook: Callable[..., Any], *arguments: Any) -> None:
         """Call a hook; if it is asynchronous, what comes meanwhile waits for it."""
-        awaitable = self._call(name, hook, *arguments)
-        if awaitable is not None:
-            worker = self._roster.spawn(self._work(name, awaitable), awaitable)
+        pending = self._call(name, hook, *arguments)
+        if pending is not None:
+            worker = self._roster.spawn(self._work(name, pending), pending)
             if not worker.done():  # as it can be under an eager task factory
                 self._worker = worker
             if self._ended:  # by the hook, before it returned
                 worker.cancel()
 
-    async def _work(self, name: str, awaitable: Awaitable[object] | None) -> None:
+    async def _work(self, name: str, pending: Awaitable[object] | None) -> None:
         try:
             while True:
-                if awaitable is not None:
-                    await self._settle(name, awaitable)
+                if pending is not None:
+                    await self._settle(name, pending)
                 if not self._backlog:
                     return
                 message = self._backlog.popleft()
@@ -200,7 +193,7 @@ class Peer:
                 if len(self._backlog) <= _BACKLOG_MESSAGES // 2 and self._backlog_size <= _BACKLOG_SIZE // 2:
                     self._resume()
                 name = "on_message"
-                awaitable = self._call(name, self._roster.policy.on_message, self, message)
+                pending = self._call(name, self._roster.policy.on_message, self, message)
         finally:
             self._worker = None
 
@@ -213,27 +206,23 @@ class Peer:
     # Hooks
 
     def _call(self, name: str, hook: Callable[..., Any], *arguments: Any) -> Awaitable[object] | None:
+        """Call a hook; return what is to be waited for."""
         try:
-            result = hook(*arguments)
-        except Exception as error:
-            self._report(name, error)
+            result = call(name, hook, *arguments)
+        except HookFailed as failed:
+            self._report(failed)
             return None
         return result if result is not None and isawaitable(result) else None
 
-    async def _settle(self, name: str, awaitable: Awaitable[object]) -> None:
+    async def _settle(self, name: str, pending: Awaitable[object]) -> None:
         try:
-            await awaitable
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            assert task is not None
-            if task.cancelling():
-                raise
-            self._report(name, error)  # something that the hook awaited was cancelled, not the hook
-        except Exception as error:
-            self._report(name, error)
+            await settle(name, pending)
+        except HookFailed as failed:
+            self._report(failed)
 
-    def _report(self, name: str, error: BaseException) -> None:
-        _logger.error("%s for %r raised %s at %s", name, self, type(error).__name__, place_of(error))
+    def _report(self, failed: HookFailed) -> None:
+        raised = failed.__cause__
+        _logger.error("%s for %r raised %s at %s", failed.name, self, type(raised).__name__, place_of(raised))
 
     # The end
 
@@ -258,8 +247,8 @@ class Peer:
     def _tell(self, code: int | None, reason: str) -> None:
         on_close = self._roster.policy.on_close
         if on_close is not None:
-            awaitable = self._call("on_close", on_close, self, code, reason)
-            if awaitable is not None:
-                self._roster.spawn(self._settle("on_close", awaitable), awaitable)
+            pending = self._call("on_close", on_close, self, code, reason)
+            if pending is not None:
+                self._roster.spawn(self._settle("on_close", pending), pending)
         self._roster.left(self)
         self.gone().set_result(None)  # also for who asks from now on

@@ -6,7 +6,6 @@ Knows links only by engines/base.py, so that any transport can be put beneath it
 import asyncio
 import heapq
 from collections.abc import Awaitable, Collection, Coroutine, Sequence
-from inspect import iscoroutine
 from typing import Any
 
 from websocket_heartbeat.engines.base import Closure, Link
@@ -14,6 +13,7 @@ from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.farewell import check_close, spread, with_hint
 from websocket_heartbeat.server.peer import Peer
 from websocket_heartbeat.server.policy import Policy
+from websocket_heartbeat.system.callbacks import close_unawaited
 
 _GRACE = 0.1
 """Seconds: a timer this late means that our own loop was blocked, and for so long nobody is judged."""
@@ -93,17 +93,12 @@ class Roster:
         """Forget the peer."""
         self._leaving.discard(peer)
 
-    def spawn(self, work: Coroutine[Any, Any, None], hook: Awaitable[object]) -> asyncio.Task[None]:
-        """Run a coroutine that awaits a hook, and hold it until it is done."""
+    def spawn(self, work: Coroutine[Any, Any, None], pending: Awaitable[object]) -> asyncio.Task[None]:
+        """Run a coroutine that awaits what a hook has returned, and hold it until it is done."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-
-        def done(task: asyncio.Task[None]) -> None:
-            self._tasks.discard(task)
-            if iscoroutine(hook):
-                hook.close()  # cancelled before its first step, nobody has awaited it
-
-        task.add_done_callback(done)
+        task.add_done_callback(self._tasks.discard)
+        close_unawaited(task, pending)
         return task
 
     # Time

@@ -467,6 +467,22 @@ const checks = {
         assert.deepStrictEqual(heard, ["hello"]);
     },
 
+    async "a hook may be null, and is then not called"() {
+        const t = await opened();
+        t.task.onMessage = null;
+        t.host.last.message("hello");
+        t.task.onMessage = (event) => t.hooks.push(["Message", event]);
+        t.host.last.message("again");
+        assert.deepStrictEqual(t.event("Message").data, "again");
+        assert.strictEqual(t.count("Message"), 1);
+        assert.deepStrictEqual(t.world.reported, []);
+    },
+
+    async "settings out of range are refused with the names of options"() {
+        const t = await program("task", { pongTimeout: 0 });
+        assert.match(t.error.message, /^pongTimeout must be a number, at least 1$/);
+    },
+
     async "a page's close() passes its code and reason on"() {
         const t = await openedPage();
         const given = [];

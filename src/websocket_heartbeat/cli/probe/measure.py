@@ -190,7 +190,7 @@ class _Probe:
             stage = report.opening.stage if is_first or is_answer else ""
             where = STAGES.get(stage, "the next connection")
             report.problems.append(f"{where}: {in_words(error, self._timeout, stage)}")
-            verdict = judge(error, self._config)
+            verdict = judge(error)
             report.verdict = Verdict(verdict.final, verdict.hint)
         finally:
             if report.pings is not None:

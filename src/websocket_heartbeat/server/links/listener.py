@@ -20,10 +20,12 @@ from websocket_heartbeat.checks import check_count, check_seconds
 from websocket_heartbeat.engines.answer import MAX_HEAD
 from websocket_heartbeat.engines.sansio import SILENT
 from websocket_heartbeat.engines.wire_server import ServerLink, end_by_reset
+from websocket_heartbeat.errors import HookFailed
 from websocket_heartbeat.server.admission import Refusal, Request
-from websocket_heartbeat.server.peer import Peer, place_of
+from websocket_heartbeat.server.peer import Peer
 from websocket_heartbeat.server.policy import CloseHook, MessageHook, OpenHook, Policy, echo
 from websocket_heartbeat.server.roster import Entrance, Roster
+from websocket_heartbeat.system.callbacks import call, place_of
 
 _logger = logging.getLogger("websocket_heartbeat.server")
 
@@ -224,13 +226,14 @@ class Server:
         if self._on_handshake is None:
             return None
         try:
-            refusal = self._on_handshake(request)
-            if refusal is not None and not isinstance(refusal, Refusal):
-                raise TypeError("on_handshake must return None or a Refusal")
-        except Exception as error:
-            _logger.error("on_handshake raised %s at %s", type(error).__name__, place_of(error))
+            refusal: object = call("on_handshake", self._on_handshake, request)
+        except HookFailed as failed:
+            _logger.error("%s at %s", failed, place_of(failed.__cause__))
             return Refusal(500)
-        return refusal
+        if refusal is None or isinstance(refusal, Refusal):
+            return refusal
+        _logger.error("on_handshake must return None or a Refusal, not %s", type(refusal).__name__)
+        return Refusal(500)
 
 
 class _Entry(asyncio.Protocol):

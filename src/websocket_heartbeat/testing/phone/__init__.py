@@ -1,6 +1,6 @@
 """A simulated phone with the mini-program platforms on it, for the Python form of the mini-program API."""
 
-from websocket_heartbeat.testing.phone.hosts import Phone
+from websocket_heartbeat.testing.phone.phone import Phone
 
 phone = Phone()
 """The phone in the developer's hand, on which the hosts below run."""

@@ -1,0 +1,1 @@
+"""Hundreds of connections in bad weather, for as long as wished."""

@@ -1,0 +1,70 @@
+"""Hundreds of connections in bad weather for as long as wished: `make soak`, or `python -m benchmarks.soak`.
+
+The weather, which is servers behind fault-injecting proxies, has a process of its own, so that it goes on
+while this one blocks its event loop on purpose. It tells when it did harm to whom; whoever loses a link at
+another time lost a healthy one. The run fails, with a status other than 0, if that happens, if a message is
+lost without a word, delivered twice or out of order, if memory grows, or if anything is left after the end.
+"""
+
+import argparse
+import asyncio
+import logging
+import random
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from benchmarks.soak.run import Soak
+from benchmarks.soak.weather import weather
+
+
+@contextmanager
+def busy(count: int) -> Iterator[None]:
+    """Have that many processes loop for nothing meanwhile."""
+    # They end by themselves should this one be killed.
+    idler = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
+    processes = [subprocess.Popen([sys.executable, "-c", idler]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--connections", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=None, help="of the weather; printed, random by default")
+    parser.add_argument(
+        "--healthy", type=float, default=0.4, help="share of the towns with mild weather only; 0.4 by default"
+    )
+    parser.add_argument("--no-blocks", action="store_true", help="do not block our own event loop")
+    parser.add_argument("--busy", type=int, default=0, help="processes that loop for nothing meanwhile; 0")
+    parser.add_argument("--weather", nargs=2, type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    who = "weather" if options.weather else "connections"
+    logging.basicConfig(format=f"({who}, %(name)s: %(message)s)", level=logging.ERROR)
+    if options.weather:
+        asyncio.run(weather(*options.weather))
+        return
+    seed = random.randrange(2**31) if options.seed is None else options.seed
+    print(f"seed {seed}", flush=True)
+    tracemalloc.start()
+
+    async def run() -> bool:
+        return await Soak(
+            options.minutes, options.connections, seed, options.healthy, not options.no_blocks
+        ).run()
+
+    with busy(options.busy):
+        is_sound = asyncio.run(run())
+    sys.exit(0 if is_sound else 1)
+
+
+if __name__ == "__main__":
+    main()

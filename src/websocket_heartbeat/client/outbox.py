@@ -1,0 +1,185 @@
+"""Messages on their way to a link: which wait for one, whose turn it is, what on_open sends first."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+
+from websocket_heartbeat.client.lifetime import Lifetime
+from websocket_heartbeat.engines.base import Link
+from websocket_heartbeat.errors import NotConnected, SendQueueFull
+from websocket_heartbeat.events import Message
+from websocket_heartbeat.system.wakeup import Wakeup
+
+_NOBODY = object()
+
+# Within an on_open hook, and in the tasks that it starts: what its link was reserved with. The tasks keep it
+# when their link is long gone.
+_reservation: ContextVar[object] = ContextVar("reservation", default=None)
+
+
+class Outbox:
+    """What was given to `send` and not to a link yet.
+
+    While the on_open hook of a new link runs, the link is reserved for what this hook sends; the queue comes
+    after it.
+    """
+
+    __slots__ = ("_lifetime", "_limit", "_link", "_queue", "_reserved_for", "_senders")
+
+    def __init__(self, limit: int, lifetime: Lifetime) -> None:
+        """limit: messages that may wait in the queue."""
+        self._limit = limit
+        self._lifetime = lifetime
+        self._link: Link | None = None
+        self._reserved_for: object = None  # the reservation in force, None when the link is there for all
+        self._queue: list[Message] = []
+        # Of tasks that wait in `put`, the next one first. A tuple, as the empty one takes no memory.
+        self._senders: tuple[Wakeup, ...] = ()
+
+    @property
+    def queue(self) -> Sequence[Message]:
+        """The messages that wait for a link, oldest first."""
+        return self._queue
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a link takes what the current task sends, unless its buffer is full."""
+        return self._link is not None and (self._reserved_for is None or self._is_in_open_hook())
+
+    # Messages
+
+    def take(self, message: Message) -> bool:
+        """Hand a message to the link, or queue it; tell whether it was its turn and there was room.
+
+        Raises:
+            ConnectionClosed, ConnectionFailed: there will be no further link.
+        """
+        link = self._link
+        if (
+            link is not None
+            and self._reserved_for is None
+            and not self._queue
+            and not self._senders
+            and not link.full
+        ):
+            link.send(message)  # the way of nearly all
+            return True
+        self._lifetime.check_alive()
+        return (not self._senders or self._is_in_open_hook()) and self._take_in_turn(message)
+
+    def _take_in_turn(self, message: Message) -> bool:
+        link = self._link
+        in_open_hook = self._is_in_open_hook()
+        goes_first = in_open_hook or (self._reserved_for is None and not self._queue)
+        if link is not None and not link.full and goes_first:
+            link.send(message)
+            return True
+        if len(self._queue) < self._limit and not in_open_hook:
+            self._queue.append(message)
+            return True
+        return False
+
+    async def put(self, message: Message) -> None:
+        """Take a message when its turn comes and there is room.
+
+        Raises:
+            NotConnected: no link is open, and nothing may wait for one.
+            ConnectionClosed, ConnectionFailed: there will be no further link.
+        """
+        turn = Wakeup()
+        self._senders = (turn, *self._senders) if self._is_in_open_hook() else (*self._senders, turn)
+        try:
+            while True:
+                self._lifetime.check_alive()
+                if self._senders[0] is turn and self._take_in_turn(message):
+                    return
+                if self._limit == 0 and self._link is None:
+                    raise NotConnected("no link is open and send_queue is 0")
+                self._lifetime.check_started()
+                await turn.wait()
+        finally:
+            self._senders = tuple(other for other in self._senders if other is not turn)
+            self._wake_next()
+
+    def refuse(self) -> None:
+        """Raise for a message that was not taken and must not wait.
+
+        Raises:
+            NotConnected, SendQueueFull: where nothing may wait, and where it is full.
+        """
+        if self._limit == 0:
+            raise NotConnected("no link takes the message and send_queue is 0")
+        raise SendQueueFull(f"send_queue={self._limit} messages wait already")
+
+    async def drain(self) -> None:
+        """Wait until the queue is empty and the link's buffer is not full.
+
+        Raises:
+            ConnectionClosed, ConnectionFailed: that will not happen.
+        """
+        # Within on_open the queue is not waited for: it is sent after the hook.
+        while (self._queue and not self._is_in_open_hook()) or (self._link is not None and self._link.full):
+            self._lifetime.check_alive()
+            await self._lifetime.change()
+
+    def _is_in_open_hook(self) -> bool:
+        return self._reserved_for is not None and _reservation.get() is self._reserved_for
+
+    # The link
+
+    def link_opened(
+        self, link: Link, call_hook: Callable[[], asyncio.Task[None] | None]
+    ) -> asyncio.Task[None] | None:
+        """Send over a link from now on: what its on_open hook sends, then the queue, then the rest.
+
+        call_hook: calls the hook and returns its task, if it needs one. Returns the same.
+        """
+        self._link = link
+        self._reserved_for = reservation = object()
+        token = _reservation.set(reservation)
+        try:
+            task = call_hook()
+        finally:
+            _reservation.reset(token)
+        if task is None:
+            self._hook_done(reservation)
+        else:
+            task.add_done_callback(lambda _: self._hook_done(reservation))
+        return task
+
+    def _hook_done(self, reservation: object) -> None:
+        if self._reserved_for is reservation:
+            self._reserved_for = None
+            self.flush()
+
+    def link_lost(self) -> None:
+        """Let messages wait for the next link."""
+        self._link = None
+        self._reserved_for = None
+
+    def flush(self, *, regardless: bool = False) -> None:
+        """Send what waits; `regardless` of the link's write limit where there will be no other chance."""
+        link = self._link
+        if link is not None and (self._reserved_for is None or regardless):
+            sent = 0
+            for message in self._queue:
+                if link.full and not regardless:
+                    break
+                link.send(message)
+                sent += 1
+            del self._queue[:sent]
+        self._lifetime.changed.notify()
+        self._wake_next()
+
+    def close(self) -> None:
+        """Give the link nothing more: the connection closes."""
+        self._reserved_for = _NOBODY
+
+    def wake(self) -> None:
+        """Have every task that waits in `put` look again."""
+        for turn in self._senders:
+            turn.notify()
+
+    def _wake_next(self) -> None:
+        if self._senders:
+            self._senders[0].notify()

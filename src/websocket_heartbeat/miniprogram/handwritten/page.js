@@ -1,0 +1,12 @@
+// What only a page has, as language.py declares it.
+/** Add a listener to a part of a page, or remove it, where there is such a part. */
+function listen(target, name, listener, is_on) {
+    if (target && target.addEventListener) {
+        target[is_on ? "addEventListener" : "removeEventListener"](name, listener);
+    }
+}
+
+/** A new WebSocket of a page. */
+function web_socket(page, url, protocols) {
+    return protocols ? new page.WebSocket(url, protocols) : new page.WebSocket(url);
+}

@@ -1,9 +1,0 @@
-// What only a page has.
-function listen(target, name, listener, is_on) {
-    if (target && target.addEventListener) {
-        target[is_on ? "addEventListener" : "removeEventListener"](name, listener);
-    }
-}
-function web_socket(page, url, protocols) {
-    return protocols ? new page.WebSocket(url, protocols) : new page.WebSocket(url);
-}

@@ -1,0 +1,29 @@
+"""What the driver needs of a link, whatever kind of host makes it."""
+
+from typing import Any
+
+
+class Link:
+    """One link: an attempt, and the socket that it may become. This one is none, as before the first attempt.
+
+    Once dropped or lost, a link tells its owner nothing more.
+
+    is_over: what the host says about this link counts no more.
+    """
+
+    def __init__(self) -> None:
+        self.is_over = False
+
+    def open(self) -> None:
+        """Begin the attempt."""
+
+    def send(self, message: dict[str, Any]) -> bool:
+        """Hand a message to the host; return False if the host threw."""
+        return False
+
+    def close(self, params: Any) -> bool:
+        """Begin to close; return False if the host threw. It may never say that it has closed."""
+        return False
+
+    def drop(self) -> None:
+        """Let go of the socket at once and for good."""

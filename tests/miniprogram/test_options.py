@@ -1,0 +1,34 @@
+"""The Python form of the mini-program API names an option that is wrong."""
+
+from typing import Any
+
+import pytest
+from tests.testing.phone.scene import URL, play
+
+from websocket_heartbeat.miniprogram import WebsocketHeartbeat
+from websocket_heartbeat.miniprogram.language import Record
+from websocket_heartbeat.testing.phone import Phone
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({}, "miniprogram"),
+        ({"miniprogram": "wx"}, "miniprogram"),
+        ({"miniprogram": Record(connectSocket=3)}, "miniprogram"),
+        ({"miniprogram": Phone().wx}, "connectSocketParams.url"),
+        ({"miniprogram": Phone().wx, "connectSocketParams": {}}, "connectSocketParams.url"),
+        ({"miniprogram": Phone().wx, "connectSocketParams": {"url": 3}}, "connectSocketParams.url"),
+        *[
+            ({"miniprogram": Phone().wx, "connectSocketParams": {"url": URL}, name: value}, name)
+            for name in ("pingTimeout", "pongTimeout", "reconnectTimeout", "openTimeout", "repeatLimit")
+            for value in ("15000", -1, float("nan"), True, [1])
+        ],
+    ],
+)
+def test_an_option_that_is_wrong_is_named(options: dict[str, Any], word: str) -> None:
+    async def main() -> None:
+        with pytest.raises(ValueError, match=word):
+            await WebsocketHeartbeat(options)
+
+    play(main)

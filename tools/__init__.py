@@ -1,0 +1,1 @@
+"""What builds, draws and checks: for developers, not in the wheel."""

@@ -1,0 +1,167 @@
+"""Builds the files that mini programs and pages load: the portable modules of a target, translated to ES5.
+
+A file is one function: the translated modules, the functions that are written by hand for each language, and
+the target's entry. It holds nothing but our own code. What a module format wants besides is one line at the
+end, which `websocket-heartbeat js` adds (cli/js.py).
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Final, Literal
+
+from tools.es5.program import Module, Program
+from tools.es5.translate import translate
+
+Target = Literal["miniprogram", "browser"]
+
+_ROOT: Final = Path(__file__).resolve().parents[2]
+_SOURCE: Final = _ROOT / "src"
+_ADAPTER: Final = _SOURCE / "websocket_heartbeat" / "miniprogram"
+
+BUILT: Final = _ADAPTER / "javascript"
+"""Where the built files lie, beside their types: what the wheel ships."""
+
+CORE: Final = ("core.settings", "core.backoff", "core.liveness", "core.machine")
+"""The modules of the core, each after those that it imports."""
+
+DECLARED: Final = ("miniprogram.clock", "miniprogram.language")
+"""Modules that are written for each language by hand: portable code is checked against their signatures."""
+
+EXPORTS: Final[dict[Target, str]] = {
+    "miniprogram": "WebsocketHeartbeat",
+    "browser": "WebsocketHeartbeatJs",
+}
+"""The name that each target defines."""
+
+_ADAPTERS: Final[dict[Target, tuple[str, ...]]] = {
+    "miniprogram": ("options", "link", "driver", "socket_task", "task"),
+    "browser": ("options", "link", "driver", "web_socket"),
+}
+_HANDWRITTEN: Final[dict[Target, tuple[str, ...]]] = {
+    "miniprogram": ("clock", "language", "base64", "miniprogram"),
+    "browser": ("clock", "language", "page", "browser"),
+}
+_MINIFIER: Final = "tdewolff-minify"
+
+_GUIDE: Final = """\
+// Translated from the Python modules that are named below, with their names and comments. None in a comment
+// is null or undefined here, True and False are true and false, ValueError is Error. Where to look:
+//   Machine, in core/machine.py        every decision: its comment has the rules and the table of states
+//   Driver, in miniprogram/driver.py   carries the decisions out and calls the hooks
+//   at the end                         the entry, and what is written by hand in JavaScript
+"""
+"""What a reader of the script should know first."""
+
+
+class Collision(Exception):
+    """The hand-written scripts and the portable modules do not fit together; the text names what."""
+
+
+def load(name: str) -> Module:
+    """Read a module of the package; of `core.settings`, say, src/websocket_heartbeat/core/settings.py."""
+    path = _SOURCE / "websocket_heartbeat" / Path(*name.split(".")).with_suffix(".py")
+    dotted = f"websocket_heartbeat.{name}"
+    return Module(dotted, str(path.relative_to(_SOURCE)), path.read_text(encoding="utf-8"), name in DECLARED)
+
+
+def build(target: Target, *, minify: bool = False) -> str:
+    """Return the script of a target: `var NAME = (function () { ... })();`.
+
+    The same sources give the same bytes.
+
+    target: miniprogram defines WebsocketHeartbeat, browser defines WebsocketHeartbeatJs.
+    minify: without what only people need.
+
+    Raises:
+        NotPortable: a module has lines without translation.
+        Collision: a hand-written function is missing, or has the name of a portable one.
+        ModuleNotFoundError: to minify, the minifier is needed.
+    """
+    export = EXPORTS[target]
+    program = _translated(target)
+    if minify:
+        program = translate(_modules(target), short_names(program, target))
+    body = "\n".join([str(program), *_handwritten(target)])
+    script = f"{_GUIDE}var {export} = (function () {{\n{body}\nreturn {export};\n}})();\n"
+    version = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    header = f"/*! websocket-heartbeat {version} | MIT License */\n"
+    return header + (f"{_minified(script)}\n" if minify else script)
+
+
+def write() -> None:
+    """Write each target's script for people and, where the minifier is installed, for machines, to BUILT."""
+    for target in EXPORTS:
+        _replace(BUILT / f"{target}.js", build(target))
+        try:
+            _replace(BUILT / f"{target}.min.js", build(target, minify=True))
+        except ModuleNotFoundError as error:
+            if error.name != "minify":
+                raise
+
+
+def short_names(program: Program, target: Target) -> dict[str, str]:
+    """Short names for the members that only portable classes name, the most frequent shortest.
+
+    What the types of the target tell its users, what the hand-written scripts say, and what foreign objects
+    have keeps its name. The short ones begin with _, for users give our objects properties of their own.
+    """
+    types = (BUILT / f"{target}.d.ts").read_text(encoding="utf-8")
+    taken = set(re.findall(r"\w+", "".join([types, *_handwritten(target)]))) | program.foreign
+    letters = "etnsroiaclduhmpfgvbyxwkqjzETNSROIACLDUHMPFGVBYXWKQJZ"
+    names = (f"_{letter}" for letter in (*letters, *(a + b for a in letters for b in letters)))
+    ours = [name for name, _ in program.members.most_common() if name not in taken]
+    return dict(zip(ours, (name for name in names if name not in taken), strict=False))
+
+
+def check(program: Program, scripts: list[str]) -> None:
+    """Raise Collision unless the scripts define what the program needs and nothing that it defines."""
+    defined = [name for script in scripts for name in _defined(script)]
+    portable = {name for names in program.modules.values() for name in names} - program.declared
+    for name in sorted(set(defined)):
+        if name in portable or defined.count(name) > 1:
+            raise Collision(f"{name} is defined by hand and again")
+    if missing := sorted(program.needed - set(defined)):
+        raise Collision(f"no hand-written script defines {', '.join(missing)}")
+
+
+def _defined(script: str) -> Iterator[str]:
+    """The names that a hand-written script defines: what it declares at the beginning of a line."""
+    for match in re.finditer(r"^(?:function|var) (\w+)", script, re.MULTILINE):
+        yield match[1]
+
+
+@cache
+def _translated(target: Target) -> Program:
+    program = translate(_modules(target))
+    check(program, _handwritten(target))
+    return program
+
+
+def _modules(target: Target) -> list[Module]:
+    return [load(name) for name in (*CORE, *DECLARED, *(f"miniprogram.{name}" for name in _ADAPTERS[target]))]
+
+
+def _handwritten(target: Target) -> list[str]:
+    folder = _ADAPTER / "handwritten"
+    return [(folder / f"{name}.js").read_text(encoding="utf-8") for name in _HANDWRITTEN[target]]
+
+
+def _minified(script: str) -> str:
+    """Return the script without what only people need, as ES5."""
+    try:
+        import minify
+    except ImportError as error:
+        raise ModuleNotFoundError(f"minifying needs {_MINIFIER}", name="minify") from error
+    minify.config({"js-version": 5})
+    return str(minify.string("application/javascript", script))
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file whole: whoever reads it meanwhile sees the old one or the new one."""
+    new = path.with_name(f"{path.name}.{os.getpid()}")
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)
