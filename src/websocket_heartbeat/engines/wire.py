@@ -33,9 +33,7 @@ from websocket_heartbeat.engines.transport import TransportLink
 from websocket_heartbeat.errors import MessageTooBig, ProtocolViolation
 from websocket_heartbeat.system.kernel import since_data
 
-import os
-
-READ = int(os.environ.get("WR", "32")) * 1024
+READ = 32 * 1024
 """Bytes that are read at a time, but for the rest of a long frame, of which we know what it is."""
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x81, 0x82, 0x88, 0x89, 0x8A
@@ -45,6 +43,9 @@ _PLAIN = {TEXT: 127, 0x01: 127, BINARY: 127, 0x02: 127, 0x80: 127, 0x00: 127, PI
 _DEFLATED = {**_PLAIN, 0xC1: 127, 0x41: 127, 0xC2: 127, 0x42: 127}
 _NONE: dict[int, int] = {}
 """First bytes of the frames that we read, and how large the second may be, without and with compression, and at the end."""
+
+
+_NO_BUFFER = bytearray()
 
 
 class _Scratch(threading.local):
@@ -71,6 +72,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         "_out",
         "_rest",
         "_scratch",
+        "_spare",
         "_longest",
         "_stamp",
     )
@@ -91,6 +93,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         self._scratch = _SCRATCH.view
         # Tells the time of a read, on systems whose kernel does not.
         self._stamp: Callable[[], float] | None = None
+        self._spare = _NO_BUFFER  # that of a long frame, while what came behind it is read
         self._rest = b""
         self._long: LongFrame | None = None
         self._last: LastFrame | None = None
@@ -134,7 +137,9 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         elif long.filled(nbytes):
             self._long = None
             self._data(long.first, long.payload())
+            self._spare = long.buffer
             self._read(long.behind())
+            self._spare = _NO_BUFFER
 
     def is_buffered_protocol(self) -> bool:
         """Tell aiofastnet, which asks."""
@@ -186,13 +191,17 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         else:
             room = self._max_size - len(fragments)
         if size > room:
-            self._give_up(MessageTooBig(self._max_size))
+            self._give_up(
+                ProtocolViolation(1002, "the peer announced a length with its first bit set")
+                if size >> 63
+                else MessageTooBig(self._max_size)
+            )
             return end
         if stop > end:
             if size <= READ:
                 return -1
             mask = data[start - 4 : start] if self._mark else b""
-            self._long = LongFrame(first, size, mask, memoryview(data)[start:])
+            self._long = LongFrame(first, size, mask, memoryview(data)[start:], self._spare)
             return end
         payload = data[start:stop]
         if self._mark:
@@ -332,50 +341,48 @@ def frame_head(first: int, size: int, mark: int) -> bytes:
 class LongFrame:
     """A data frame longer than a read, while it arrives.
 
-    It is read to buffers of its own, which grow with what has come: a header alone reserves FIRST bytes, what
-    the peer sends the same again. The last buffer has room for a read behind the frame, where mostly the next
-    one begins.
+    It is read into a buffer of its own, which grows with what has come: a header alone reserves FIRST bytes,
+    and a peer that goes on makes us hold at most four times what it sends. A little room behind the frame
+    takes the header of the next one, which is then read along with its payload. Long frames in a row use one
+    buffer; with the last of them it is gone.
 
-    first: the first byte of the frame.
+    first: the first byte of the frame. buffer: what it is read into.
     """
 
     FIRST = 64 * 1024
+    BEHIND = 4 * 1024
 
-    __slots__ = ("_buffer", "_filled", "_full", "_mask", "_missing", "first")
+    __slots__ = ("_come", "_mask", "_size", "buffer", "first")
 
-    def __init__(self, first: int, size: int, mask: bytes, begun: memoryview) -> None:
-        """begun: what has come of the payload."""
+    def __init__(self, first: int, size: int, mask: bytes, begun: memoryview, buffer: bytearray) -> None:
+        """begun: what has come of the payload. buffer: that of the frame before, or an empty one."""
         self.first = first
+        self._size = size
         self._mask = mask
-        self._full: list[bytearray] = []
-        self._buffer = bytearray(min(size, self.FIRST) + READ)
-        self._filled = len(begun)  # of the buffer
-        self._buffer[: self._filled] = begun
-        self._missing = size - self._filled  # below 0, so many bytes behind the frame have come
+        self._come = len(begun)  # bytes of the payload, and then of what lies behind it
+        self.buffer = buffer or bytearray(min(size, max(self.FIRST, 4 * self._come)) + self.BEHIND)
+        self.buffer[: self._come] = begun
 
     def room(self) -> memoryview:
         """Return where to read to."""
-        return memoryview(self._buffer)[self._filled :]
+        return memoryview(self.buffer)[self._come : self._size + self.BEHIND]
 
     def filled(self, nbytes: int) -> bool:
         """Note that so much was read; return whether the frame is whole."""
-        self._filled += nbytes
-        self._missing -= nbytes
-        if self._missing <= 0:
+        self._come += nbytes
+        if self._come >= self._size:
             return True
-        if self._filled == len(self._buffer):
-            self._full.append(self._buffer)
-            self._buffer = bytearray(min(self._missing, 2 * self._filled) + READ)
-            self._filled = 0
+        if self._come == len(self.buffer):
+            grown = bytearray(min(self._size, 4 * self._come) + self.BEHIND)
+            grown[: self._come] = self.buffer
+            self.buffer = grown
         return False
 
     def payload(self) -> bytes | memoryview:
         """Return the whole payload, without its mask."""
-        data: Any = memoryview(self._buffer)[: self._filled + self._missing]
-        if self._full:
-            data = b"".join((*self._full, data))
+        data = memoryview(self.buffer)[: self._size]
         return apply_mask(data, self._mask) if self._mask else data
 
     def behind(self) -> bytes:
         """Return what was read behind the frame."""
-        return bytes(memoryview(self._buffer)[self._filled + self._missing : self._filled])
+        return bytes(memoryview(self.buffer)[self._size : self._come])
