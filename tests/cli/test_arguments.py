@@ -4,8 +4,15 @@ import os
 
 import pytest
 from tests.cli.program import finish, start
+from tools.es5 import bundle
 
 from websocket_heartbeat.cli import COMMANDS, main
+
+
+@pytest.fixture(autouse=True, scope="module")
+def built() -> None:
+    """The command `js` copies what was built."""
+    bundle.write()
 
 
 @pytest.mark.parametrize(
