@@ -30,7 +30,7 @@ class OpenRequest:
     url: of scheme ws or wss. headers: to be added to the handshake. subprotocols: offered, best first.
     ssl: for wss and for a proxy of scheme https; None means the default context. proxy: a URL of scheme http,
     https, socks4 or socks5, of which an engine need not know all.
-    max_size: the largest message accepted, in bytes, counted over all of its fragments, and after decompression.
+    max_size: the largest message accepted, in bytes, counted over all fragments and after decompression.
     compression: whether to offer permessage-deflate (RFC 7692); only engines that say so are asked to.
     """
 
