@@ -6,25 +6,22 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
-from websocket_heartbeat.core.settings import LONGEST
+from websocket_heartbeat.core.settings import at_least_zero, positive
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.redaction import shown_url
 
 _TOKEN = re.compile(r"[0-9A-Za-z!#$%&'*+.^_`|~-]+")
 """RFC 9110, section 5.6.2."""
 
+_LONGEST_REASON = 123
+"""Bytes: a close frame carries at most 125, and two of them are the code (RFC 6455, section 5.5)."""
+
 
 def check_seconds(name: str, value: object, *, zero: bool = False) -> float:
     """Return seconds above 0, from 0 where `zero`, up to a year; raise naming the argument otherwise."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number of seconds, not {value!r}")
-    # Written so that NaN fails too.
-    if not (0 <= value <= LONGEST) or (value == 0 and not zero):
-        raise ValueError(
-            f"{name} must be a finite number of seconds {'from' if zero else 'above'} 0 "
-            f"to {LONGEST:.0f} (one year), not {value!r}"
-        )
-    return value
+    return at_least_zero(name, value) if zero else positive(name, value)
 
 
 def check_count(name: str, value: object, *, least: int = 0) -> int:
@@ -157,6 +154,30 @@ def check_message(name: str, message: object, max_size: int | None = None) -> Me
     if max_size is not None and size > max_size:
         raise ValueError(f"{name} is of {size} bytes, above max_size={max_size}")
     return message
+
+
+def is_close_code(code: int) -> bool:
+    """Whether a close frame may carry the code: RFC 6455, section 7.4."""
+    return (1000 <= code <= 1014 and code not in (1004, 1005, 1006)) or 3000 <= code <= 4999
+
+
+def check_close(code: object, reason: object, *, by_client: bool = False) -> None:
+    """Raise unless a close frame may carry the code and the reason: RFC 6455, sections 5.5 and 7.4.
+
+    by_client: what a client may say is 1000 and the codes of applications alone, as in browsers.
+    """
+    if isinstance(code, bool) or not isinstance(code, int):
+        raise TypeError(f"code must be a whole number, not {code!r}")
+    if by_client and code != 1000 and not 3000 <= code <= 4999:
+        raise ValueError(f"code must be 1000 or from 3000 to 4999, not {code!r}")
+    if not is_close_code(code):
+        raise ValueError(f"code must be a close code that may be sent (RFC 6455, section 7.4), not {code!r}")
+    if not isinstance(reason, str):
+        raise TypeError(f"reason must be a str, not {type(reason).__name__}")
+    check_message("reason", reason)
+    size = len(reason.encode())
+    if size > _LONGEST_REASON:
+        raise ValueError(f"reason must be at most {_LONGEST_REASON} bytes of UTF-8, not {size}: {reason!r}")
 
 
 def check_collection(name: str, values: object) -> tuple[Any, ...]:

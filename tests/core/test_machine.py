@@ -658,6 +658,12 @@ def test_an_attempt_that_fails_is_retried_and_the_retry_is_announced() -> None:
     assert life.wake() == ["2 open", "2 state connecting"]
 
 
+def test_a_loss_of_which_the_host_knows_nothing_more_is_retried_and_nobody_asked_to_wait() -> None:
+    life = started()
+    assert life.tell("lost", 1) == ["1 retry 1 in 0.5: lost", "1 state waiting"]
+    assert life.tell("came_online") == ["2 open", "2 state connecting"]
+
+
 def test_an_open_link_that_breaks_is_reported_with_its_cause_and_code() -> None:
     life = opened()
     assert life.lose(1001) == [

@@ -1,7 +1,6 @@
 """A back end lets clients in, or refuses them with any HTTP status."""
 
 import asyncio
-import logging
 
 import pytest
 import websockets
@@ -9,7 +8,7 @@ from tests.server.conftest import Run
 from tests.server.raw import PING, PONG, Closes, client, connect
 from websockets.typing import Subprotocol
 
-from websocket_heartbeat.server import Peer, Refusal, Request, serve
+from websocket_heartbeat.server import Peer, Refusal, Request, Server, serve
 
 
 def test_the_hook_and_the_peer_see_path_query_and_headers(run: Run) -> None:
@@ -87,6 +86,123 @@ def test_a_check_by_plain_http_can_be_answered(run: Run) -> None:
             assert server.connections == ()
 
     run(main())
+
+
+async def ask(server: Server, request: bytes) -> bytes:
+    """Send a request as it is, and return the whole answer of a server that lets nobody in."""
+    async with connect(server) as raw:
+        raw.writer.write(request)
+        return await raw.reader.read()
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        b"GET /health HTTP/1.1",
+        b"GET /health HTTP/1.0",
+        b"HEAD /health HTTP/1.1",
+        b"OPTIONS /health HTTP/1.1",
+        b"POST /health HTTP/1.1\r\nContent-Length: 1000",
+        b"POST /health HTTP/1.1\r\nTransfer-Encoding: chunked",
+        b"GET http://host/health HTTP/1.1",
+        b"GET /health HTTP/1.1\r\nX:\r\nY: \xff\t\x80 \r\nX: twice",
+    ],
+)
+def test_every_well_formed_request_reaches_the_hook(run: Run, request_line: bytes) -> None:
+    def health(request: Request) -> Refusal:
+        assert request.path == "/health"
+        return Refusal(200, body=b"ok")
+
+    async def main() -> None:
+        async with serve(on_handshake=health) as server:
+            head, _, body = (await ask(server, request_line + b"\r\nHost: x\r\n\r\n")).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert b"\r\nContent-Length: 2\r\n" in head
+            # RFC 9110, section 9.3.2: HEAD asks for no body.
+            assert body == (b"" if request_line.startswith(b"HEAD") else b"ok")
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "request_head",
+    [
+        b"GET /\xff HTTP/1.1",
+        b"GET / HTTP/1.1\r\n folded: x",
+        b"GET / HTTP/1.1\r\nno colon",
+        b"GET / HTTP/1.1\r\nspace before : x",
+        b"GET / HTTP/1.1\r\nX: \x00",
+        b"GET / HTTP/1.1\r\nX: a\nY: b",
+        b"GET / HTTP/2.0",
+        b"GET  / HTTP/1.1",
+        b"GET / HTTP/1.1 ",
+        b"\xff\xfe",
+        b"",
+    ],
+)
+def test_what_is_no_well_formed_request_reaches_nobody(run: Run, request_head: bytes) -> None:
+    seen: list[Request] = []
+
+    async def main() -> None:
+        async with serve(on_handshake=seen.append) as server:
+            assert (await ask(server, request_head + b"\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
+        assert seen == []
+
+    run(main())
+
+
+def test_a_request_without_end_is_refused(run: Run) -> None:
+    async def main() -> None:
+        async with serve() as server:
+            assert (await ask(server, b"GET / HTTP/1.1\r\nX: " + bytes(20_000))).startswith(b"HTTP/1.1 431 ")
+            whole = b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000 + b"\r\n\r\n"
+            assert (await ask(server, whole)).startswith(b"HTTP/1.1 431 ")
+
+    run(main())
+
+
+FIELDS = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "status"),
+    [
+        ("Connection", "keep-alive, Upgrade", 101),
+        ("Connection", "Upgrade , keep-alive", 101),
+        ("Connection", "keep-alive,UPGRADE", 101),
+        ("Connection", "keep-alive", 400),
+        ("Upgrade", "WebSocket", 101),
+        ("Upgrade", "h2c", 400),
+        ("Sec-WebSocket-Key", "short", 400),
+        ("Sec-WebSocket-Key", "\xff", 400),
+        ("Sec-WebSocket-Version", "12", 426),
+        ("Sec-WebSocket-Version", "\xff", 426),
+        ("Sec-WebSocket-Protocol", "\xff", 400),
+    ],
+)
+def test_header_fields_are_judged_as_rfc_6455_has_it_and_never_logged(
+    run: Run, caplog: pytest.LogCaptureFixture, name: str, value: str, status: int
+) -> None:
+    fields = {**FIELDS, name: value}
+    lines = "".join(f"{key}: {text}\r\n" for key, text in fields.items())
+    request = f"GET / HTTP/1.1\r\nHost: x\r\n{lines}\r\n".encode("latin-1")
+
+    async def main() -> None:
+        async with serve() as server, connect(server) as raw:
+            raw.writer.write(request)
+            head = await raw.reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(f"HTTP/1.1 {status} ".encode())
+            # RFC 6455, section 4.4: who speaks another version is told ours.
+            assert (b"\r\nSec-WebSocket-Version: 13\r\n" in head) == (status == 426)
+
+    with caplog.at_level(1):
+        run(main())
+    assert [record for record in caplog.records if record.name != "asyncio"] == []
 
 
 def test_a_hook_that_raises_or_answers_nonsense_refuses_with_500_and_tells_nobody_why(
@@ -169,7 +285,7 @@ def test_neither_query_nor_headers_nor_messages_are_in_logs_or_reprs(
                         raw.frame(3, b"SECRET")
                     await raw.end()
 
-    with caplog.at_level(logging.DEBUG), caplog.at_level(1, logger="picows"):
+    with caplog.at_level(1):
         run(main())
     assert "<Peer 1 '/p'>" in shown
     assert "<Peer 4 '/p'> was dropped: silent for 0.2 s" in caplog.text
@@ -190,11 +306,11 @@ def test_neither_query_nor_headers_nor_messages_are_in_logs_or_reprs(
         ({"port": -1}, ValueError, "port must be at least 0, not -1"),
         ({"port": 65536}, ValueError, "port must be at most 65535, not 65536"),
         ({"heartbeat": b"x"}, TypeError, "heartbeat must be a str or None, not bytes"),
-        ({"idle_timeout": 0}, ValueError, "idle_timeout must be a finite number .* not 0"),
-        ({"idle_timeout": float("inf")}, ValueError, "idle_timeout must be a finite number .* not inf"),
+        ({"idle_timeout": 0}, ValueError, "idle_timeout must be above 0 and .* not 0"),
+        ({"idle_timeout": float("inf")}, ValueError, "idle_timeout must be above 0 and .* not inf"),
         ({"idle_timeout": "60"}, TypeError, "idle_timeout must be a number of seconds, not '60'"),
-        ({"open_timeout": 0}, ValueError, "open_timeout must be a finite number .* not 0"),
-        ({"close_timeout": -1}, ValueError, "close_timeout must be a finite number .* not -1"),
+        ({"open_timeout": 0}, ValueError, "open_timeout must be above 0 and .* not 0"),
+        ({"close_timeout": -1}, ValueError, "close_timeout must be from 0 to .* not -1"),
         ({"max_size": 0}, ValueError, "max_size must be at least 1, not 0"),
         ({"write_limit": 1.5}, TypeError, "write_limit must be a whole number, not 1.5"),
         ({"subprotocols": "abc"}, TypeError, "subprotocols must be a sequence of strings, not 'abc'"),

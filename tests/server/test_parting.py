@@ -58,9 +58,9 @@ def test_sending_away_takes_a_code_and_a_reason_of_ones_own(run: Run) -> None:
 def test_nobody_is_sent_away_by_a_wrong_call(run: Run) -> None:
     async def main() -> None:
         async with serve() as server, client(server):
-            with pytest.raises(ValueError, match=r"over must be a finite number .* not -1"):
+            with pytest.raises(ValueError, match=r"over must be from 0 to .* not -1"):
                 await server.send_away(-1)
-            with pytest.raises(ValueError, match=r"over must be a finite number .* not nan"):
+            with pytest.raises(ValueError, match=r"over must be from 0 to .* not nan"):
                 await server.send_away(float("nan"))
             with pytest.raises(ValueError, match=r"code must be a close code .* not 1006"):
                 await server.send_away(1, code=1006)
@@ -150,13 +150,13 @@ def test_a_peer_that_talks_on_instead_of_answering_a_close_is_dropped_in_time(ru
                     await raw.writer.drain()
 
             talking = asyncio.create_task(talk())
-            await until(lambda: peer._paused)
+            await until(lambda: peer.paused)
             begun = time.monotonic()
             peer.close(1001)
             peer.close(4000)  # the second time changes nothing
             most = 0
             while server.connections:
-                most = max(most, sum(map(len, peer._backlog)))
+                most = max(most, peer.waiting * 60_000)
                 await asyncio.sleep(0.01)
             assert 0.4 < time.monotonic() - begun < 5
             assert most < 3_000_000
@@ -221,14 +221,13 @@ def test_closing_is_bounded_whatever_peers_and_hooks_do(run: Run) -> None:
 
         async with (
             serve(deaf, on_close=endless, close_timeout=0.3) as server,
+            connect(server) as hanging,  # before the others, so it was accepted when they are served
             client(server) as deaf_client,
             client(server) as silent,
-            connect(server) as hanging,
         ):
             hanging.writer.write(b"GET / HTTP/1.1\r\n")
             deaf_client.frame(TEXT, b"x")
             await until(lambda: stubborn)
-            await until(lambda: len(server._transports) == 3)
             begun = time.monotonic()
             await server.close()
             assert 0.2 < time.monotonic() - begun < 5
@@ -261,7 +260,7 @@ def test_the_answer_to_a_close_is_found_behind_more_messages_than_may_wait(run: 
             (peer,) = server.connections
             for _ in range(150):
                 raw.frame(TEXT, b"." * 30_000)
-            await until(lambda: peer._paused)
+            await until(lambda: peer.paused)
             peer.close(4002)
             raw.frame(CLOSE, (4002).to_bytes(2))
             await until(lambda: closes.seen)
@@ -303,9 +302,8 @@ def test_a_close_that_is_cancelled_leaves_nothing(run: Run) -> None:
 def test_an_abort_resets_every_connection_like_a_killed_process(run: Run) -> None:
     async def main() -> None:
         closes = Closes()
-        async with serve(on_close=closes) as server, client(server) as raw, connect(server) as hanging:
+        async with serve(on_close=closes) as server, connect(server) as hanging, client(server) as raw:
             hanging.writer.write(b"GET / HTTP/1.1\r\n")
-            await until(lambda: len(server._transports) == 2)
             server.abort()
             assert server.connections == ()
             assert await raw.end() == "reset"
@@ -346,10 +344,8 @@ def test_one_server_object_can_serve_twice(run: Run) -> None:
     run(main())
 
 
-# After two turns asyncio has the socket and no transport: in Python 3.11 an abort leaves it to the collector.
-@pytest.mark.parametrize(
-    ("how", "turns"), [("close", n) for n in range(5)] + [("abort", n) for n in (0, 1, 3, 4)]
-)
+@pytest.mark.parametrize("turns", range(5))
+@pytest.mark.parametrize("how", ["close", "abort"])
 def test_a_client_that_is_accepted_while_the_server_ends_is_not_served(
     run: Run, how: str, turns: int
 ) -> None:

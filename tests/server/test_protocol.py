@@ -1,4 +1,4 @@
-"""What RFC 6455 asks of a server, and picows leaves to its user."""
+"""What RFC 6455 asks of a server."""
 
 import asyncio
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from websocket_heartbeat import engines
-from websocket_heartbeat.checks import check_message, check_seconds
+from websocket_heartbeat.checks import check_close, check_message, check_seconds
 from websocket_heartbeat.client.hooks import (
     CloseHook,
     ErrorHook,
@@ -165,12 +165,7 @@ class Connection:
 
         code: 1000 (default) or 3000 to 4999 (RFC 6455, section 7.4.2). reason: at most 123 bytes of UTF-8.
         """
-        if not isinstance(code, int) or not (code == 1000 or 3000 <= code <= 4999):
-            raise ValueError(f"code must be 1000 or from 3000 to 4999, not {code!r}")
-        if not isinstance(reason, str):
-            raise TypeError(f"reason must be a str, not {type(reason).__name__}")
-        if len(str(check_message("reason", reason)).encode()) > 123:
-            raise ValueError(f"reason must be at most 123 bytes of UTF-8, not {reason!r}")
+        check_close(code, reason, by_client=True)
         await self._host.close(code, reason)
 
     async def wait_closed(self) -> None:

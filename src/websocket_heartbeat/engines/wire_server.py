@@ -1,21 +1,16 @@
 """The server's side of a link: it reads masked frames (RFC 6455, section 5.3) and writes plain ones."""
 
-import socket
-import struct
 from asyncio import CancelledError
-from contextlib import suppress
-from typing import Any
 
 from websocket_heartbeat.engines.masks import apply_mask
 from websocket_heartbeat.engines.sansio import Side
 from websocket_heartbeat.engines.wire import BINARY, TEXT, WireLink, frame_head
 from websocket_heartbeat.events import Message
+from websocket_heartbeat.system.kernel import end_by_reset
 
 _TEXT_HEADS = [frame_head(TEXT, size, 0) for size in range(126)]
 _BINARY_HEADS = [frame_head(BINARY, size, 0) for size in range(126)]
 """The heads of short messages, by their size."""
-
-_LINGER_NOT = struct.pack("ii", 1, 0)
 
 
 class ServerLink(WireLink):
@@ -45,8 +40,7 @@ class ServerLink(WireLink):
             self._put(heads[size] + payload)
 
     def abort(self) -> None:
-        if self._transport is not None:
-            end_by_reset(self._transport)
+        end_by_reset(self.socket)  # nobody will read what the kernel holds
         super().abort()
 
     def _framed(self, first: int, payload: bytes) -> bytes:
@@ -103,9 +97,3 @@ class ServerLink(WireLink):
         self._got = got or self._got
         self._rest = data[start - 6 :]
         self._read_ends()
-
-
-def end_by_reset(transport: Any) -> None:
-    """Have the coming abort reset the connection: the kernel then keeps nothing that nobody will read."""
-    with suppress(OSError, AttributeError):  # closed already
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)

@@ -1,28 +1,10 @@
-"""Says goodbye so that clients come back spread over time: close codes, reasons and the hint when to retry.
+"""Says goodbye so that clients come back spread over time: the hint in a close reason that says when.
 
 The hint is the agreement with our client: `retry-after=SECONDS` within the reason of the close frame, the
 same as the header Retry-After of a refused handshake. It is a lower bound on the client's delay.
 """
 
 import random
-
-from websocket_heartbeat.engines.base import is_close_code
-
-_LONGEST_REASON = 123
-
-
-def check_close(code: int, reason: str) -> None:
-    """Raise unless a server may send the code and reason in a close frame: RFC 6455, sections 5.5 and 7.4."""
-    if isinstance(code, bool) or not isinstance(code, int):
-        raise TypeError(f"code must be a whole number, not {code!r}")
-    if not is_close_code(code):
-        raise ValueError(f"code must be a close code that may be sent (RFC 6455, section 7.4), not {code!r}")
-    if not isinstance(reason, str):
-        raise TypeError(f"reason must be a str, not {type(reason).__name__}")
-    if len(reason.encode()) > _LONGEST_REASON:
-        raise ValueError(
-            f"reason must be at most {_LONGEST_REASON} bytes of UTF-8, not {len(reason.encode())}: {reason!r}"
-        )
 
 
 def spread(count: int, over: float) -> list[float]:

@@ -2,27 +2,47 @@
 
 import asyncio
 import logging
-import sys
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from websocket_heartbeat.checks import check_message
+from websocket_heartbeat.checks import check_close, check_message
 from websocket_heartbeat.engines.base import Closure, Link
 from websocket_heartbeat.errors import HookFailed, ProtocolViolation
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import Request
-from websocket_heartbeat.server.farewell import check_close
+from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.system.callbacks import call, place_of, settle
-
-if TYPE_CHECKING:
-    from websocket_heartbeat.server.roster import Roster
 
 _logger = logging.getLogger("websocket_heartbeat.server")
 
 _BACKLOG_MESSAGES = 64
 _BACKLOG_SIZE = 256 * 1024
+"""How many messages may wait for an asynchronous hook, and their characters or bytes; then reading pauses."""
+
+
+class Keeper(Protocol):
+    """What a peer needs of whoever keeps all peers: server/roster.py."""
+
+    @property
+    def policy(self) -> Policy:
+        """What holds for all peers."""
+
+    def entered(self, handler: "PeerHandler") -> int:
+        """Take in a client whose link has opened; return its number."""
+
+    def watch(self, number: int, due: float) -> None:
+        """Call `PeerHandler.judge` at that time of the loop's clock, or soon after."""
+
+    def spawn(self, work: Coroutine[Any, Any, None], pending: Awaitable[Any]) -> asyncio.Task[None]:
+        """Run a coroutine that awaits what a hook has returned, and hold it until it is done."""
+
+    def leaving(self, number: int) -> None:
+        """Count a client out whose link has ended; `left` follows when on_close was called."""
+
+    def left(self, number: int) -> None:
+        """Forget the client."""
 
 
 class Peer:
@@ -32,43 +52,16 @@ class Peer:
     subprotocol: the one that was agreed on, or None.
     """
 
-    __slots__ = (
-        "_backlog",
-        "_backlog_size",
-        "_close_by",
-        "_ended",
-        "_gone",
-        "_link",
-        "_listening_since",
-        "_paused",
-        "_roster",
-        "_worker",
-        "id",
-        "request",
-        "subprotocol",
-    )
+    __slots__ = ("_handler", "id", "request", "subprotocol")
 
-    def __init__(self, roster: "Roster", number: int, request: Request, link: Link) -> None:
+    def __init__(self, handler: "PeerHandler", number: int, request: Request) -> None:
+        self._handler = handler
         self.id = number
         self.request = request
-        self.subprotocol = link.subprotocol
-        self._roster = roster
-        self._link = link
-        self._ended = False
-        self._gone: asyncio.Future[None] | None = None
-        self._close_by: float | None = None
-        # What waits while an asynchronous hook runs. The worker awaits it and then takes these, in order.
-        self._worker: asyncio.Task[None] | None = None
-        self._backlog: deque[Message] = deque()
-        self._backlog_size = 0
-        # A pause ends with nothing heard for a while, as the kernel's buffer was full too.
-        self._paused = False
-        self._listening_since = 0.0
+        self.subprotocol = handler.link.subprotocol
 
     def __repr__(self) -> str:
         return f"<Peer {self.id} {self.request.path!r}>"
-
-    # For users
 
     def send(self, message: Message) -> None:
         """Send a text message (str) or a binary one (bytes); never waits.
@@ -80,12 +73,7 @@ class Peer:
             TypeError: the message is neither str nor bytes-like.
             ValueError: the text holds a lone surrogate, which UTF-8 cannot carry.
         """
-        message = check_message("message", message, sys.maxsize)
-        if self._ended:
-            return
-        self._link.send(message)
-        if self._link.full and self._link.buffered > self._roster.policy.write_limit:
-            self._drop(f"did not read: its write buffer passed write_limit={self._roster.policy.write_limit}")
+        self._handler.send(check_message("message", message))
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Ask the peer to go; returns at once, and `on_close` follows.
@@ -93,46 +81,157 @@ class Peer:
         A peer that has not answered after `close_timeout` seconds is dropped. Does nothing the second time.
 
         Raises:
+            TypeError: the code is no whole number, or the reason no str.
             ValueError: the code may not be sent, or the reason is longer than 123 bytes of UTF-8.
         """
         check_close(code, reason)
-        if self._ended or self._close_by is not None:
-            return
-        self._link.close(code, reason)
-        self._close_by = asyncio.get_running_loop().time() + self._roster.policy.close_timeout
-        self._resume()  # its answer is still to be read
-        self._roster.watch(self, self._close_by)
+        self._handler.close(code, reason)
 
     def abort(self) -> None:
         """Drop the peer at once, by a TCP reset; `on_close` follows."""
-        self._drop("aborted")
+        self._handler.drop("aborted")
 
-    # For the roster
+    @property
+    def buffered(self) -> int:
+        """Bytes sent that the socket has not taken yet, as the peer does not read fast enough."""
+        return self._handler.link.buffered
 
-    def open(self) -> None:
-        """Begin."""
-        self._link.deliver = self._deliver
-        policy = self._roster.policy
+    @property
+    def waiting(self) -> int:
+        """Messages that have come and wait for an asynchronous hook of this peer that still runs."""
+        return self._handler.waiting
+
+    @property
+    def paused(self) -> bool:
+        """Whether reading from the peer pauses, as more messages wait than may."""
+        return self._handler.paused
+
+
+class PeerHandler:
+    """The inside of a peer: what its link calls (LinkEvents of engines/base.py), its keeper, and the peer.
+
+    peer: what users hold; link: its link; both from `opened` on.
+    paused: whether reading pauses, as more messages wait than may.
+    """
+
+    __slots__ = (
+        "_backlog",
+        "_backlog_size",
+        "_close_by",
+        "_ended",
+        "_gone",
+        "_keeper",
+        "_listening_since",
+        "_request",
+        "_worker",
+        "link",
+        "paused",
+        "peer",
+    )
+
+    link: Link
+    peer: Peer
+
+    def __init__(self, keeper: Keeper, request: Request) -> None:
+        self._keeper = keeper
+        self._request = request
+        self._ended = False
+        self._gone: asyncio.Future[None] | None = None
+        self._close_by: float | None = None  # when a peer that was asked to go must have answered
+        # What waits while an asynchronous hook runs. The worker awaits it and then takes these, in order.
+        # There is no backlog while nothing waits: an empty one takes 0.6 KiB.
+        self._worker: asyncio.Task[None] | None = None
+        self._backlog: deque[Message] | None = None
+        self._backlog_size = 0
+        self.paused = False
+        # When reading was last resumed: nothing was heard before that, as the kernel's buffer was full too.
+        self._listening_since = 0.0
+
+    # Calls from the link
+
+    def opened(self, link: Link) -> None:
+        """Make a peer of the client and begin."""
+        self.link = link
+        number = self._keeper.entered(self)
+        self.peer = Peer(self, number, self._request)
+        link.deliver = self._deliver
+        policy = self._keeper.policy
         if policy.idle_timeout is not None:
-            self._roster.watch(self, asyncio.get_running_loop().time() + policy.idle_timeout)
+            self._keeper.watch(number, asyncio.get_running_loop().time() + policy.idle_timeout)
         if policy.on_open is not None:
-            self._begin("on_open", policy.on_open, self)
+            self._begin("on_open", policy.on_open, self.peer)
+
+    def closed(self, closure: Closure) -> None:
+        """Take the news that the link has ended."""
+        error = closure.error
+        if isinstance(error, ProtocolViolation):
+            _logger.info("%r broke RFC 6455 and was closed with %d", self.peer, error.code)
+        if error is not None:
+            self._end(None, str(error))
+        elif closure.code is None:
+            self._end(None, "ended without a close code")
+        else:
+            self._end(closure.code, closure.reason)
+
+    def batch_delivered(self) -> None:
+        """Nothing to do: messages are taken one by one."""
+
+    def deliver_returned(self, result: object) -> None:
+        """Does not happen: `_deliver` returns nothing."""
+
+    def deliver_failed(self, error: BaseException) -> None:
+        """Does not happen: what hooks raise is caught in `_deliver`, so this is a mistake in this package."""
+        raise error
+
+    def ponged(self) -> None:
+        """Nothing to do: we do not ping, and any byte counts as life."""
+
+    def writable(self) -> None:
+        """Nothing to do: what waits is bounded by `write_limit`."""
+
+    # Calls from the peer and the keeper
+
+    def send(self, message: Message) -> None:
+        """Do as `Peer.send`, with a message that was checked."""
+        if self._ended:
+            return
+        link = self.link
+        link.send(message)
+        if link.full and link.buffered > self._keeper.policy.write_limit:
+            self.drop(f"did not read: its write buffer passed write_limit={self._keeper.policy.write_limit}")
+
+    def close(self, code: int, reason: str) -> None:
+        """Do as `Peer.close`, with a code and a reason that were checked."""
+        if self._ended or self._close_by is not None:
+            return
+        self.link.close(code, reason)
+        self._close_by = asyncio.get_running_loop().time() + self._keeper.policy.close_timeout
+        self._resume()  # its answer is still to be read
+        self._keeper.watch(self.peer.id, self._close_by)
+
+    def drop(self, reason: str) -> None:
+        """Reset the connection at once, and tell the hooks the reason."""
+        if self._ended:
+            return
+        _logger.info("%r was dropped: %s", self.peer, reason)
+        self.link.abort()
+        self._end(None, reason)
 
     def judge(self, now: float) -> float | None:
-        """Drop the peer if its time is up; return when to ask again, or None if it is gone now."""
+        """Drop the peer if its time is up; return when to judge it again, None if it is gone."""
         if self._close_by is not None:
             if now < self._close_by:
                 return self._close_by
-            self._drop("did not answer the close frame in time")
+            self.drop("did not answer the close frame in time")
             return None
-        idle_timeout = self._roster.policy.idle_timeout
+        idle_timeout = self._keeper.policy.idle_timeout
         assert idle_timeout is not None
-        if self._paused:  # by us: that it is silent is not its fault
+        if self.paused:  # by us: that it is silent is not its fault
             return now + idle_timeout
-        due = max(self._link.heard_at, self._listening_since) + idle_timeout
+        due = max(self.link.heard_at, self._listening_since) + idle_timeout
         if now < due:
             return due
-        self._drop(f"silent for {idle_timeout:g} s")
+        self.drop(f"silent for {idle_timeout:g} s")
         return None
 
     def gone(self) -> asyncio.Future[None]:
@@ -141,69 +240,77 @@ class Peer:
             self._gone = asyncio.get_running_loop().create_future()
         return self._gone
 
-    def closed(self, closure: Closure) -> None:
-        """Take the news that the link has ended."""
-        error = closure.error
-        if isinstance(error, ProtocolViolation):
-            _logger.info("%r broke RFC 6455 and was closed with %d", self, error.code)
-        if error is not None:
-            self._end(None, str(error))
-        elif closure.code is None:
-            self._end(None, "ended without a close code")
-        else:
-            self._end(closure.code, closure.reason)
-
     # Messages
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait for the hook."""
+        return 0 if self._backlog is None else len(self._backlog)
 
     def _deliver(self, message: Message) -> None:
         # The type first: `python -bb` lets nobody compare bytes with a str.
-        if type(message) is str and message == self._roster.policy.heartbeat:
+        if type(message) is str and message == self._keeper.policy.heartbeat:
             self.send(message)
         elif self._worker is None:
-            self._begin("on_message", self._roster.policy.on_message, self, message)
+            self._begin("on_message", self._keeper.policy.on_message, self.peer, message)
         else:
-            full = len(self._backlog) >= _BACKLOG_MESSAGES or self._backlog_size >= _BACKLOG_SIZE
-            if full and self._close_by is not None:
-                return  # it was asked to go and talks on
-            self._backlog.append(message)
-            self._backlog_size += len(message)
-            if full and not self._paused:
-                self._paused = True
-                self._link.pause_reading()
+            self._keep(message)
+
+    def _keep(self, message: Message) -> None:
+        """Let a message wait for the hook; where too much waits, pause reading."""
+        full = self.waiting >= _BACKLOG_MESSAGES or self._backlog_size >= _BACKLOG_SIZE
+        if full and self._close_by is not None:
+            return  # it was asked to go and talks on
+        if self._backlog is None:
+            self._backlog = deque()
+        self._backlog.append(message)
+        self._backlog_size += len(message)
+        if full and not self.paused:
+            self.paused = True
+            self.link.pause_reading()
+
+    def _next(self) -> Message | None:
+        """Take the message that waits longest."""
+        if not self._backlog:
+            self._backlog = None
+            return None
+        message = self._backlog.popleft()
+        self._backlog_size -= len(message)
+        if len(self._backlog) <= _BACKLOG_MESSAGES // 2 and self._backlog_size <= _BACKLOG_SIZE // 2:
+            self._resume()
+        return message
+
+    def _resume(self) -> None:
+        if self.paused:
+            self.paused = False
+            self._listening_since = asyncio.get_running_loop().time()
+            self.link.resume_reading()
+
+    # Hooks
 
     def _begin(self, name: str, hook: Callable[..., Any], *arguments: Any) -> None:
         """Call a hook; if it is asynchronous, what comes meanwhile waits for it."""
         pending = self._call(name, hook, *arguments)
         if pending is not None:
-            worker = self._roster.spawn(self._work(name, pending), pending)
+            worker = self._keeper.spawn(self._work(name, pending), pending)
             if not worker.done():  # as it can be under an eager task factory
                 self._worker = worker
             if self._ended:  # by the hook, before it returned
                 worker.cancel()
 
     async def _work(self, name: str, pending: Awaitable[object] | None) -> None:
+        """Await what a hook has returned, and then give it the messages that came meanwhile."""
         try:
             while True:
                 if pending is not None:
                     await self._settle(name, pending)
-                if not self._backlog:
+                message = self._next()
+                if message is None:
                     return
-                message = self._backlog.popleft()
-                self._backlog_size -= len(message)
-                if len(self._backlog) <= _BACKLOG_MESSAGES // 2 and self._backlog_size <= _BACKLOG_SIZE // 2:
-                    self._resume()
                 name = "on_message"
-                pending = self._call(name, self._roster.policy.on_message, self, message)
+                pending = self._call(name, self._keeper.policy.on_message, self.peer, message)
         finally:
             self._worker = None
-
-    def _resume(self) -> None:
-        if self._paused:
-            self._paused = False
-            self._listening_since = asyncio.get_running_loop().time()
-            self._link.resume_reading()
-
-    # Hooks
 
     def _call(self, name: str, hook: Callable[..., Any], *arguments: Any) -> Awaitable[object] | None:
         """Call a hook; return what is to be waited for."""
@@ -221,22 +328,17 @@ class Peer:
             self._report(failed)
 
     def _report(self, failed: HookFailed) -> None:
-        raised = failed.__cause__
-        _logger.error("%s for %r raised %s at %s", failed.name, self, type(raised).__name__, place_of(raised))
+        cause = failed.__cause__
+        _logger.error(
+            "%s for %r raised %s at %s", failed.name, self.peer, type(cause).__name__, place_of(cause)
+        )
 
     # The end
 
-    def _drop(self, reason: str) -> None:
-        if self._ended:
-            return
-        _logger.info("%r was dropped: %s", self, reason)
-        self._link.abort()
-        self._end(None, reason)
-
     def _end(self, code: int | None, reason: str) -> None:
         self._ended = True
-        self._backlog.clear()
-        self._roster.leaving(self)
+        self._backlog = None
+        self._keeper.leaving(self.peer.id)
         if self._worker is None:
             # Not now: this may have come from within `send`.
             asyncio.get_running_loop().call_soon(self._tell, code, reason)
@@ -245,10 +347,22 @@ class Peer:
             self._worker.add_done_callback(lambda _: self._tell(code, reason))
 
     def _tell(self, code: int | None, reason: str) -> None:
-        on_close = self._roster.policy.on_close
+        on_close = self._keeper.policy.on_close
         if on_close is not None:
-            pending = self._call("on_close", on_close, self, code, reason)
+            pending = self._call("on_close", on_close, self.peer, code, reason)
             if pending is not None:
-                self._roster.spawn(self._settle("on_close", pending), pending)
-        self._roster.left(self)
+                self._keeper.spawn(self._settle("on_close", pending), pending)
+        self._keeper.left(self.peer.id)
         self.gone().set_result(None)  # also for who asks from now on
+
+
+# What users pass to `serve`. A hook may be a function or a coroutine function: what it returns is awaited
+# where it can be.
+OpenHook = Callable[[Peer], Any]
+MessageHook = Callable[[Peer, Message], Any]
+CloseHook = Callable[[Peer, int | None, str], Any]
+
+
+def echo(peer: Peer, message: Message) -> None:
+    """Send the message back."""
+    peer.send(message)

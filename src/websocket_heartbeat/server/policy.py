@@ -2,32 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from websocket_heartbeat.checks import check_count, check_hook, check_seconds
-from websocket_heartbeat.events import Message
-
-if TYPE_CHECKING:
-    from websocket_heartbeat.server.peer import Peer
-
-# A hook may be a function or a coroutine function: what it returns is awaited where it can be.
-MessageHook = Callable[["Peer", Message], Any]
-OpenHook = Callable[["Peer"], Any]
-CloseHook = Callable[["Peer", int | None, str], Any]
-
-
-def echo(peer: "Peer", message: Message) -> None:
-    """Send the message back."""
-    peer.send(message)
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The options of `serve` that hold for every transport, checked; `serve` documents each."""
 
-    on_message: MessageHook
-    on_open: OpenHook | None
-    on_close: CloseHook | None
+    on_message: Callable[..., Any]
+    on_open: Callable[..., Any] | None
+    on_close: Callable[..., Any] | None
     heartbeat: str | None
     idle_timeout: float | None
     close_timeout: float

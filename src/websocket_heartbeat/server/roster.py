@@ -8,10 +8,11 @@ import heapq
 from collections.abc import Awaitable, Collection, Coroutine, Sequence
 from typing import Any
 
-from websocket_heartbeat.engines.base import Closure, Link
+from websocket_heartbeat.checks import check_close
+from websocket_heartbeat.engines.base import LinkEvents
 from websocket_heartbeat.server.admission import Request
-from websocket_heartbeat.server.farewell import check_close, spread, with_hint
-from websocket_heartbeat.server.peer import Peer
+from websocket_heartbeat.server.farewell import spread, with_hint
+from websocket_heartbeat.server.peer import Peer, PeerHandler
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.system.callbacks import close_unawaited
 
@@ -21,45 +22,8 @@ _GRACE = 0.1
 _POLITE = 0.8
 """The part of `close_timeout` that peers have to answer in `close`; hooks have the rest."""
 
-
 _AT_ONCE = 100
 """Close frames that are written before the loop has a turn for others."""
-
-
-class Entrance:
-    """Takes the events of one link, and becomes a peer when it opens: LinkEvents of engines/base.py."""
-
-    __slots__ = ("_peer", "_request", "_roster")
-
-    def __init__(self, roster: "Roster", request: Request) -> None:
-        self._roster = roster
-        self._request = request
-        self._peer: Peer | None = None
-
-    def opened(self, link: Link) -> None:
-        """Let the client in."""
-        self._peer = self._roster.admit(self._request, link)
-
-    def closed(self, closure: Closure) -> None:
-        """Let it go."""
-        assert self._peer is not None
-        self._peer.closed(closure)
-
-    def batch_delivered(self) -> None:
-        """Nothing to do: messages are taken one by one."""
-
-    def deliver_returned(self, result: object) -> None:
-        """Does not happen: a peer takes messages and returns nothing."""
-
-    def deliver_failed(self, error: BaseException) -> None:
-        """Does not happen: a peer catches what hooks raise, so this is a mistake in this package."""
-        raise error
-
-    def ponged(self) -> None:
-        """Nothing to do: we do not ping, and any byte counts as life."""
-
-    def writable(self) -> None:
-        """Nothing to do: what waits is bounded by `write_limit`."""
 
 
 class Roster:
@@ -67,31 +31,40 @@ class Roster:
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
-        self.peers: dict[int, Peer] = {}
-        self._leaving: set[Peer] = set()
+        # By number: those whose link is open, and those whose link has ended and who have still to be told.
+        self._here: dict[int, PeerHandler] = {}
+        self._leaving: dict[int, PeerHandler] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._admitted = 0
+        self._entered = 0
         # When to judge which peer next, earliest first. A peer gets one verdict per idle_timeout at most, and
         # its messages touch nothing here. An entry of a peer that is gone is dropped when its time comes.
         self._due: list[tuple[float, int]] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def admit(self, request: Request, link: Link) -> Peer:
-        """Make a peer of an open link."""
-        self._admitted += 1
-        peer = Peer(self, self._admitted, request, link)
-        self.peers[peer.id] = peer
-        peer.open()
-        return peer
+    @property
+    def peers(self) -> tuple[Peer, ...]:
+        """The peers whose link is open."""
+        return tuple(handler.peer for handler in self._here.values())
 
-    def leaving(self, peer: Peer) -> None:
-        """Count the peer out; `left` follows when its hooks have been told."""
-        del self.peers[peer.id]
-        self._leaving.add(peer)
+    def receive(self, request: Request) -> LinkEvents:
+        """Return what takes the events of a link that is about to open: a peer once it has opened."""
+        return PeerHandler(self, request)
 
-    def left(self, peer: Peer) -> None:
-        """Forget the peer."""
-        self._leaving.discard(peer)
+    # What a peer needs: Keeper of peer.py
+
+    def entered(self, handler: PeerHandler) -> int:
+        """Take in a client whose link has opened; return its number."""
+        self._entered += 1
+        self._here[self._entered] = handler
+        return self._entered
+
+    def leaving(self, number: int) -> None:
+        """Count a client out whose link has ended; `left` follows when on_close was called."""
+        self._leaving[number] = self._here.pop(number)
+
+    def left(self, number: int) -> None:
+        """Forget the client."""
+        del self._leaving[number]
 
     def spawn(self, work: Coroutine[Any, Any, None], pending: Awaitable[object]) -> asyncio.Task[None]:
         """Run a coroutine that awaits what a hook has returned, and hold it until it is done."""
@@ -101,13 +74,13 @@ class Roster:
         close_unawaited(task, pending)
         return task
 
-    # Time
-
-    def watch(self, peer: Peer, due: float) -> None:
-        """Judge the peer at that time of the loop's clock, or soon after."""
-        heapq.heappush(self._due, (due, peer.id))
+    def watch(self, number: int, due: float) -> None:
+        """Call `PeerHandler.judge` at that time of the loop's clock, or soon after."""
+        heapq.heappush(self._due, (due, number))
         if self._timer is None or due < self._timer.when():
             self._arm(due)
+
+    # Time
 
     def _arm(self, due: float, after_grace: bool = False) -> None:
         if self._timer is not None:
@@ -123,8 +96,8 @@ class Roster:
             return
         while self._due and self._due[0][0] <= now:
             _, number = heapq.heappop(self._due)
-            peer = self.peers.get(number)
-            due = None if peer is None else peer.judge(now)
+            handler = self._here.get(number)
+            due = None if handler is None else handler.judge(now)
             if due is not None:
                 heapq.heappush(self._due, (due, number))
         if self._due:
@@ -135,24 +108,24 @@ class Roster:
     async def send_away(self, over: float, code: int, reason: str) -> None:
         """Close every peer that is here, each with its own hint when to come back, and wait for their end."""
         check_close(code, reason)
-        peers = list(self.peers.values())
-        farewells = [with_hint(reason, moment) for moment in spread(len(peers), over)]
+        handlers = list(self._here.values())
+        farewells = [with_hint(reason, moment) for moment in spread(len(handlers), over)]
         for farewell in farewells:
             check_close(code, farewell)
-        await _close(peers, code, farewells)
-        await _all(peers)
+        await _close(handlers, code, farewells)
+        await _all_gone(handlers)
 
     async def close(self) -> None:
         """Close every peer with 1001 and wait for their ends and hooks, `close_timeout` seconds at most."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.policy.close_timeout
-        peers = list(self.peers.values())
+        handlers = list(self._here.values())
         try:
-            await _close(peers, 1001, [""] * len(peers))
-            await _all(peers, self.policy.close_timeout * _POLITE)
+            await _close(handlers, 1001, [""] * len(handlers))
+            await _all_gone(handlers, self.policy.close_timeout * _POLITE)
         finally:
             self.abort()
-        await _all(self._leaving, deadline - loop.time())
+        await _all_gone(self._leaving.values(), deadline - loop.time())
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=max(0, deadline - loop.time()))
         for task in self._tasks:
@@ -161,21 +134,21 @@ class Roster:
 
     def abort(self) -> None:
         """Drop every peer at once."""
-        for peer in list(self.peers.values()):
-            peer.abort()
+        for handler in list(self._here.values()):
+            handler.drop("aborted")
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self._due.clear()
 
 
-async def _close(peers: Sequence[Peer], code: int, reasons: Sequence[str]) -> None:
-    for number, (peer, reason) in enumerate(zip(peers, reasons, strict=True), 1):
-        peer.close(code, reason)
+async def _close(handlers: Sequence[PeerHandler], code: int, reasons: Sequence[str]) -> None:
+    for number, (handler, reason) in enumerate(zip(handlers, reasons, strict=True), 1):
+        handler.close(code, reason)
         if number % _AT_ONCE == 0:
             await asyncio.sleep(0)
 
 
-async def _all(peers: Collection[Peer], timeout: float | None = None) -> None:
-    if peers:
-        await asyncio.wait([peer.gone() for peer in peers], timeout=timeout)
+async def _all_gone(handlers: Collection[PeerHandler], timeout: float | None = None) -> None:
+    if handlers:
+        await asyncio.wait([handler.gone() for handler in handlers], timeout=timeout)

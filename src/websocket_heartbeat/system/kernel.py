@@ -1,4 +1,4 @@
-"""What the kernel knows: when bytes last arrived on a TCP socket, and how long the machine has slept.
+"""What the kernel knows of TCP sockets, and of the time that the machine has slept.
 
 Linux keeps it in `struct tcp_info` (linux/tcp.h), which grows at its end only. It counts bytes that the
 program has not read yet, so it tells a silent peer from a reader that was blocked or paused.
@@ -11,10 +11,10 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
-_TCP_INFO = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
-
-TELLS = _TCP_INFO is not None
+TELLS = sys.platform == "linux" and hasattr(socket, "TCP_INFO")
 """Whether this system's kernel tells at all."""
+
+_TCP_INFO: int = getattr(socket, "TCP_INFO", 0)
 
 _GRAIN = 0.004
 """Seconds of a jiffy at 250 Hz, in which the kernel counts."""
@@ -26,10 +26,17 @@ _LAYOUT = struct.Struct("=8B24I4Q")
 _LAST_DATA_RECV = struct.Struct("=52xI")
 
 
+_NO_LINGER = struct.pack("ii", 1, 0)
+"""On, for 0 seconds: socket(7)."""
+
+
 class Socket(Protocol):
     """What is needed of a socket, which asyncio and uvloop hand out wrapped."""
 
     def getsockopt(self, level: int, option: int, size: int, /) -> bytes:
+        """As in the socket module."""
+
+    def setsockopt(self, level: int, option: int, value: bytes, /) -> None:
         """As in the socket module."""
 
 
@@ -53,7 +60,7 @@ class TcpInfo:
 
 def tcp_info(sock: Socket | None) -> TcpInfo | None:
     """Read what the kernel knows of the socket; None where it does not tell."""
-    if _TCP_INFO is None or sock is None:
+    if not TELLS or sock is None:
         return None
     try:
         raw = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _SIZE)
@@ -78,7 +85,7 @@ def since_data(sock: Socket | None) -> float | None:
 
     Rounded up to the kernel's grain, so that the moment does not creep forward from look to look.
     """
-    if _TCP_INFO is None or sock is None:
+    if not TELLS or sock is None:
         return None
     try:
         raw = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _LAST_DATA_RECV.size)
@@ -86,6 +93,18 @@ def since_data(sock: Socket | None) -> float | None:
     except (OSError, ValueError, struct.error):  # not TCP, or closed, or an old kernel
         return None
     return milliseconds / 1e3 + _GRAIN
+
+
+def end_by_reset(sock: Socket | None) -> None:
+    """Have the coming close of a TCP socket reset the connection.
+
+    The kernel then keeps nothing that the peer may never read, and the peer learns of the end at once.
+    """
+    if sock is not None:
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        except (OSError, ValueError):  # closed already
+            pass
 
 
 def slept() -> float:

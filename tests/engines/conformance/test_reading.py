@@ -94,7 +94,7 @@ def test_heard_at_is_when_bytes_last_arrived(
     engine: Engine, run: Run, monkeypatch: pytest.MonkeyPatch, knows: bool
 ) -> None:
     if not knows:
-        monkeypatch.setattr(kernel, "_TCP_INFO", None)
+        monkeypatch.setattr(kernel, "TELLS", False)
     server_side: list[Peer] = []
 
     async def handler(peer: Peer) -> None:

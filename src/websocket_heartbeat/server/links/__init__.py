@@ -1,1 +1,1 @@
-"""The transports that put links beneath the roster: one file each."""
+"""The transports of a back end, one file each: they make links, and know nothing of peers."""

@@ -1,305 +1,232 @@
-"""Listens, shakes hands by the protocol of websockets, and puts its links beneath a roster."""
+"""Our own listener: accepts connections, does TLS and the handshake, and makes links of who is let in.
+
+It accepts by itself: the servers of asyncio and uvloop show nobody a connection before its TLS is done, nor
+one that was accepted in this very turn of the loop, so either could outlive the server.
+"""
 
 import asyncio
+import errno
 import logging
+import re
+import socket
 import ssl as ssl_module
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from http import HTTPStatus
-from inspect import iscoroutinefunction
-from types import TracebackType
 from typing import Any
 
 from websockets.datastructures import Headers
+from websockets.exceptions import InvalidHeaderValue
 from websockets.http11 import Request as HTTPRequest
 from websockets.http11 import Response
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from websocket_heartbeat.checks import check_count, check_seconds
 from websocket_heartbeat.engines.answer import MAX_HEAD
+from websocket_heartbeat.engines.base import LinkEvents
 from websocket_heartbeat.engines.sansio import SILENT
-from websocket_heartbeat.engines.wire_server import ServerLink, end_by_reset
-from websocket_heartbeat.errors import HookFailed
+from websocket_heartbeat.engines.wire_server import ServerLink
 from websocket_heartbeat.server.admission import Refusal, Request
-from websocket_heartbeat.server.peer import Peer
-from websocket_heartbeat.server.policy import CloseHook, MessageHook, OpenHook, Policy, echo
-from websocket_heartbeat.server.roster import Entrance, Roster
-from websocket_heartbeat.system.callbacks import call, place_of
+from websocket_heartbeat.system.kernel import end_by_reset
 
 _logger = logging.getLogger("websocket_heartbeat.server")
 
-HandshakeHook = Callable[[Request], Refusal | None]
+Receive = Callable[[Request], LinkEvents | Refusal]
+"""Decides about a handshake: returns how it is refused, or what takes the events of its link."""
 
-_TURNS_TO_ACCEPT = 3
-"""Turns of an asyncio loop from a listening socket that can be read to the call of `connection_made`."""
+_AT_ONCE = 100
+"""Connections that are accepted before the loop has a turn for others; the kernel keeps as many waiting."""
 
+_PAUSE = 1.0
+"""Seconds until we try again to accept, where this machine has run out of means for another connection."""
 
-def serve(
-    on_message: MessageHook | None = None,
-    host: str = "127.0.0.1",
-    port: int = 0,
-    *,
-    on_open: OpenHook | None = None,
-    on_close: CloseHook | None = None,
-    on_handshake: HandshakeHook | None = None,
-    heartbeat: str | None = "heartbeat",
-    idle_timeout: float | None = 60,
-    open_timeout: float = 10,
-    close_timeout: float = 5,
-    max_size: int = 2**20,
-    write_limit: int = 4 * 2**20,
-    subprotocols: Sequence[str] = (),
-    ssl: ssl_module.SSLContext | None = None,
-) -> "Server":
-    """Serve WebSockets within `async with`; leaving it closes the server.
-
-    Hooks may be functions or coroutine functions. For each peer they run one at a time and in order; while an
-    asynchronous one runs, up to 64 messages or 256 KiB wait, and then reading from that peer pauses.
-    An asynchronous hook is cancelled when its peer goes, all but on_close. A hook that raises is logged by
-    the name of its exception and the line of code, without its text, and harms nobody.
-
-    on_message: called with (peer, message), a str or bytes. Default: sends the message back.
-    host: the address to listen on. Default 127.0.0.1. port: 0 (default) takes a free one, `Server.port`.
-    on_open: called with (peer) before its first message.
-    on_close: called with (peer, code, reason) once for each peer that opened. The code is that of the
-        client's close frame, None if it sent none; the reason is the client's, or says why the peer is gone.
-    on_handshake: called with (request), a function only, for every well-formed HTTP request; returns None to
-        let the client in or a Refusal. If it raises, the client gets a 500 with no body.
-    heartbeat: a text message that is answered with itself and kept from on_message. None: there is none.
-        Default "heartbeat". Pings of the protocol are always answered.
-    idle_timeout: seconds after which a silent peer is dropped; any byte is life. Must be larger than the
-        interval + timeout of clients, whose heartbeats are all that an idle peer says. None: never.
-        Default 60.
-    open_timeout: seconds that TLS may take, and the HTTP request after it. Default 10.
-    close_timeout: seconds in which a closed peer must answer before it is dropped, and in which
-        `Server.close` returns. Default 5.
-    max_size: the largest message accepted, in bytes; a larger one closes its peer with 1009. Default 1 MiB.
-    write_limit: bytes that may wait for a peer that does not read; above them it is dropped. Default 4 MiB.
-    subprotocols: those spoken here, best first; the first that the client offers too is agreed on.
-    ssl: for wss.
-
-    Raises:
-        TypeError, ValueError: an argument is wrong; the text names it.
-        OSError: from `async with`: the address cannot be listened on.
-    """
-    policy = Policy(
-        on_message or echo, on_open, on_close, heartbeat, idle_timeout, close_timeout, write_limit
-    )
-    return Server(policy, host, port, on_handshake, open_timeout, max_size, subprotocols, ssl)
+_OUT_OF_MEANS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
-class Server:
-    """A listening server; `serve` makes it.
+class Listener:
+    """Listens, and hands over each client whose handshake is complete.
 
-    host, port: where it listens. The port is known within `async with`, and stays known after it.
+    receive: called with each well-formed HTTP request. open_timeout: seconds that TLS may take, and the
+    request and its answer after it. max_size: of a message, in bytes. subprotocols: those spoken here, best
+    first. ssl: for wss. handshakes: what was accepted and has become no link yet.
     """
 
     def __init__(
         self,
-        policy: Policy,
-        host: str,
-        port: int,
-        on_handshake: HandshakeHook | None,
+        receive: Receive,
+        *,
         open_timeout: float,
         max_size: int,
         subprotocols: Sequence[str],
         ssl: ssl_module.SSLContext | None,
     ) -> None:
-        if not isinstance(host, str):
-            raise TypeError(f"host must be a str, not {host!r}")
-        if check_count("port", port) > 65535:
-            raise ValueError(f"port must be at most 65535, not {port!r}")
-        if on_handshake is not None and not callable(on_handshake):
-            raise TypeError(f"on_handshake must be callable or None, not {on_handshake!r}")
-        if iscoroutinefunction(on_handshake):
-            raise TypeError(f"on_handshake must be a function, not the coroutine function {on_handshake!r}")
-        if isinstance(subprotocols, str) or not all(isinstance(name, str) for name in subprotocols):
-            raise TypeError(f"subprotocols must be a sequence of strings, not {subprotocols!r}")
-        if ssl is not None and not isinstance(ssl, ssl_module.SSLContext):
-            raise TypeError(f"ssl must be an ssl.SSLContext or None, not {ssl!r}")
-        self.host = host
-        self.port = port
-        self._open_timeout = check_seconds("open_timeout", open_timeout)
-        self._max_size = check_count("max_size", max_size, least=1)
-        self._on_handshake = on_handshake
-        self._subprotocols = tuple(subprotocols)
-        self._ssl = ssl
-        self._roster = Roster(policy)
-        self._listener: asyncio.Server | None = None
-        self._closed = False
-        self._transports: set[asyncio.WriteTransport] = set()
-
-    def __repr__(self) -> str:
-        return f"<Server {self.url()} with {len(self._roster.peers)} connections>"
-
-    async def __aenter__(self) -> "Server":
-        self._closed = False
-        self._listener = await asyncio.get_running_loop().create_server(
-            lambda: _Entry(self),
-            self.host,
-            self.port,
-            ssl=self._ssl,
-            ssl_handshake_timeout=None if self._ssl is None else self._open_timeout,
-        )
-        self.port = self._listener.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.close()
+        self.receive = receive
+        self.open_timeout = open_timeout
+        self.max_size = max_size
+        self.subprotocols = [Subprotocol(name) for name in subprotocols]
+        self.ssl = ssl
+        self.handshakes: set[_Handshake] = set()
+        self._sockets: list[socket.socket] = []
+        self._acceptors: list[asyncio.Task[None]] = []  # where the loop cannot watch a socket
 
     @property
-    def connections(self) -> tuple[Peer, ...]:
-        """The peers that are connected now."""
-        return tuple(self._roster.peers.values())
+    def is_listening(self) -> bool:
+        """Whether clients are let in."""
+        return bool(self._sockets)
 
-    def url(self, path: str = "/") -> str:
-        """Return the URL by which a client on this machine reaches the path."""
-        host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
-        if ":" in host:
-            host = f"[{host}]"
-        return f"{'ws' if self._ssl is None else 'wss'}://{host}:{self.port}{path}"
-
-    async def send_away(self, over: float, code: int = 1012, reason: str = "restarting") -> None:
-        """Ask every client that is connected to go and to come back spread evenly over so many seconds.
-
-        Each gets the close code and, after the reason, a moment of its own: `retry-after=SECONDS`. Our client
-        does not return before it, and other clients may read it. Returns when all of them are gone, those
-        that do not answer after `close_timeout`. New clients are let in meanwhile.
+    async def listen(self, host: str, port: int) -> int:
+        """Listen on every address of the host, with "" on all of this machine; return the port.
 
         Raises:
-            ValueError: `over` is negative or not finite, the code may not be sent, or the reason is longer
-                than 123 bytes of UTF-8 with its hint; then nobody was sent away.
+            OSError: one of them is taken, or this machine has none of them.
         """
-        await self._roster.send_away(check_seconds("over", over, zero=True), code, reason)
+        self._sockets = await _bind(host, port)
+        for listening in self._sockets:
+            self._watch(listening)
+        bound: int = self._sockets[0].getsockname()[1]
+        return bound
 
-    async def close(self) -> None:
-        """Stop listening, close every peer with 1001 and wait until all are gone.
-
-        Returns within `close_timeout` seconds, whatever peers and hooks do: who has not answered by then is
-        dropped, and hooks that still run are cancelled. Leaving `async with` does the same.
-        """
-        try:
-            await self._stop_accepting()
-            self._stop_listening()
-            await self._roster.close()
-        finally:
-            self.abort()
-            await asyncio.sleep(0)
+    def stop(self) -> None:
+        """Accept nobody any more; whose handshake is under way is refused with 503."""
+        for acceptor in self._acceptors:
+            acceptor.cancel()
+        self._acceptors.clear()
+        for listening in self._sockets:
+            _unwatch(listening)
+            listening.close()
+        self._sockets.clear()
 
     def abort(self) -> None:
-        """Stop listening and reset every connection at once, as if the process had been killed."""
-        self._stop_listening()
-        self._roster.abort()
-        self._drop_transports()
+        """Stop, and reset every connection that has become no link yet."""
+        self.stop()
+        for handshake in list(self.handshakes):
+            handshake.abort()
 
-    async def _stop_accepting(self) -> None:
-        """Accept nobody more, and let whom asyncio has accepted already come to us, to be dropped."""
-        # Closed in between, asyncio of Python 3.11 leaves the socket open for the garbage collector to find.
-        self._closed = True
-        if self._listener is not None:
-            loop = asyncio.get_running_loop()
-            with suppress(NotImplementedError):  # not all loops wait for sockets to be readable
-                for listening in self._listener.sockets:
-                    loop.remove_reader(listening)
-            for _ in range(_TURNS_TO_ACCEPT):
-                await asyncio.sleep(0)
-
-    def _stop_listening(self) -> None:
-        self._closed = True
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
-
-    def _drop_transports(self) -> None:
-        """Drop what is not a peer: handshakes that are under way."""
-        for transport in list(self._transports):
-            end_by_reset(transport)
-            transport.abort()
-
-    def refused(self, request: Request) -> Refusal | None:
-        """Decide about a handshake."""
-        if self._closed:
-            return Refusal(503)
-        if self._on_handshake is None:
-            return None
+    def _watch(self, listening: socket.socket) -> None:
+        if listening not in self._sockets:  # closed since
+            return
+        loop = asyncio.get_running_loop()
         try:
-            refusal: object = call("on_handshake", self._on_handshake, request)
-        except HookFailed as failed:
-            _logger.error("%s at %s", failed, place_of(failed.__cause__))
-            return Refusal(500)
-        if refusal is None or isinstance(refusal, Refusal):
-            return refusal
-        _logger.error("on_handshake must return None or a Refusal, not %s", type(refusal).__name__)
-        return Refusal(500)
+            loop.add_reader(listening, self._accept_all, listening)
+        except NotImplementedError:  # Windows' loop
+            self._acceptors.append(loop.create_task(self._accept_each(listening)))
+
+    def _accept_all(self, listening: socket.socket) -> None:
+        """Accept whoever waits."""
+        try:
+            for _ in range(_AT_ONCE):
+                _Handshake(self, listening.accept()[0])
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            pass
+        except OSError as error:
+            # It would stay readable, and call us again and again.
+            _unwatch(listening)
+            asyncio.get_running_loop().call_later(_pause_after(error), self._watch, listening)
+
+    async def _accept_each(self, listening: socket.socket) -> None:
+        """Accept one after the other."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                sock, _ = await loop.sock_accept(listening)
+            except OSError as error:
+                await asyncio.sleep(_pause_after(error))
+            else:
+                _Handshake(self, sock)
 
 
-class _Entry(asyncio.Protocol):
-    """One accepted connection, until its handshake is done."""
+class _Handshake(asyncio.Protocol):
+    """One accepted connection, until it is a link or has ended."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._head = b""
-        self._transport: Any = None
+    def __init__(self, listener: Listener, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        listener.handshakes.add(self)
+        self._listener = listener
+        self._sock = sock
+        self._transport: Any = None  # none before TLS is done
         self._timer: asyncio.TimerHandle | None = None
+        self._head = b""
+        self._is_answered = False
+        self._has_begun = False
+        self._opening = asyncio.get_running_loop().create_task(self._open())
+
+    async def _open(self) -> None:
+        """Put a transport on the socket, with TLS where it is asked for."""
+        if self._sock.fileno() < 0:  # aborted before this began
+            return
+        self._has_begun = True
+        tls: dict[str, Any] = {}
+        if self._listener.ssl is not None:
+            tls = {"ssl": self._listener.ssl, "ssl_handshake_timeout": self._listener.open_timeout}
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(lambda: self, self._sock, **tls)
+        except OSError as error:  # such as ssl.SSLError: the client may have left, or speak no TLS
+            _logger.debug("an accepted connection ended before its handshake: %s", type(error).__name__)
+        finally:
+            if self._transport is None:
+                self._done()
+
+    def abort(self) -> None:
+        """Reset the connection, however far it has come."""
+        end_by_reset(self._sock)
+        if self._transport is not None:
+            self._transport.abort()
+        elif self._has_begun:
+            self._opening.cancel()  # which aborts its transport
+        else:
+            self._sock.close()
+            self._done()
+
+    # Calls from the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        server = self._server
         self._transport = transport
-        server._transports.add(self._transport)
-        if server._closed:  # it was accepted before, or its TLS has taken so long
-            server._drop_transports()
-            return
-        self._timer = asyncio.get_running_loop().call_later(server._open_timeout, self._late)
+        self._timer = asyncio.get_running_loop().call_later(self._listener.open_timeout, self.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._done()
 
     def data_received(self, data: bytes) -> None:
-        if self._timer is None:  # it was answered
+        if self._is_answered:
             return
         self._head += data
-        end = self._head.find(b"\r\n\r\n") + 4
-        if end >= 4:
-            self._judge(self._head[:end], self._head[end:])
-        elif len(self._head) > MAX_HEAD:
+        end = self._head.find(b"\r\n\r\n")
+        if end > MAX_HEAD or (end < 0 and len(self._head) > MAX_HEAD):
             self._refuse(Refusal(431))
+        elif end >= 0:
+            self._answer(self._head[:end], self._head[end + 4 :])
 
-    def _judge(self, head: bytes, rest: bytes) -> None:
-        server = self._server
-        protocol = ServerProtocol(
-            subprotocols=[Subprotocol(name) for name in server._subprotocols] or None,
-            select_subprotocol=_first_of_ours,
-            max_size=server._max_size,
-            logger=SILENT,
-        )
-        protocol.receive_data(head)
-        events = protocol.events_received()
-        if not events:
+    # The answer
+
+    def _answer(self, head: bytes, rest: bytes) -> None:
+        """Answer the request; rest: what the client has sent behind it."""
+        asked = _parsed(head)
+        if asked is None:
             self._refuse(Refusal(400))
             return
-        asked = events[0]
-        assert isinstance(asked, HTTPRequest)
-        request = _request(asked)
-        refusal = server.refused(request)
-        if refusal is not None:
-            self._refuse(refusal)
+        method, version, target, headers = asked
+        listener = self._listener
+        received = listener.receive(_request(target, headers)) if listener.is_listening else Refusal(503)
+        if isinstance(received, Refusal):
+            self._refuse(received, with_body=method != "HEAD")
             return
-        response = protocol.accept(asked)
-        if response.status_code != 101:
-            status = 400 if response.status_code == 426 else response.status_code
-            self._refuse(Refusal(status, headers=[("Upgrade", "websocket")] if status == 400 else ()))
+        protocol = ServerProtocol(
+            subprotocols=listener.subprotocols or None,
+            select_subprotocol=_first_of_ours,
+            max_size=listener.max_size,
+            logger=SILENT,
+        )
+        response = protocol.accept(HTTPRequest(target, Headers(headers)))
+        if method != "GET" or version != "HTTP/1.1" or response.status_code != 101:
+            self._refuse(_no_websocket(protocol.handshake_exc))
             return
-        protocol.send_response(response)
-        transport = self._transport
         self._done()
-        transport.write(b"".join(protocol.data_to_send()))
-        link = ServerLink(Entrance(server._roster, request), server._max_size, protocol.subprotocol)
-        link.begin(transport, rest)
+        self._transport.write(response.serialize())
+        link = ServerLink(received, listener.max_size, protocol.subprotocol)
+        link.begin(self._transport, rest)
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, refusal: Refusal, *, with_body: bool = True) -> None:
         try:
             phrase = HTTPStatus(refusal.status).phrase
         except ValueError:
@@ -308,31 +235,103 @@ class _Entry(asyncio.Protocol):
         if refusal.status != 204:
             headers["Content-Length"] = str(len(refusal.body))
         headers["Connection"] = "close"
-        answer = Response(refusal.status, phrase, headers, refusal.body).serialize()
-        self._stop()
-        self._transport.write(answer)
-        self._transport.close()
-
-    def _late(self) -> None:
-        self._timer = None
-        self._transport.abort()
-
-    def _stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        body = refusal.body if with_body else b""
+        self._is_answered = True
+        self._transport.write(Response(refusal.status, phrase, headers, body).serialize())
+        self._transport.close()  # the timer goes on: the client may never read this
 
     def _done(self) -> None:
-        self._stop()
-        self._server._transports.discard(self._transport)
+        self._is_answered = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._listener.handshakes.discard(self)
+
+
+# Sockets
+
+
+async def _bind(host: str, port: int) -> list[socket.socket]:
+    """Return listening sockets on all addresses of the host that this machine has; all share one port."""
+    found = await asyncio.get_running_loop().getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    sockets: list[socket.socket] = []
+    missing: OSError | None = None
+    try:
+        for family, _, _, _, address in dict.fromkeys(found):
+            port = port or (sockets[0].getsockname()[1] if sockets else 0)
+            try:
+                sock = socket.create_server((address[0], port, *address[2:]), family=family, backlog=_AT_ONCE)
+            except OSError as error:
+                if error.errno not in _NO_SUCH_ADDRESS:
+                    raise
+                missing = error
+            else:
+                sock.setblocking(False)
+                sockets.append(sock)
+        if missing is not None and not sockets:
+            raise missing
+    except OSError:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
+
+
+def _unwatch(listening: socket.socket) -> None:
+    try:
+        asyncio.get_running_loop().remove_reader(listening)
+    except NotImplementedError:  # Windows' loop
+        pass
+
+
+def _pause_after(error: OSError) -> float:
+    """Return after how many seconds to go on accepting."""
+    if error.errno in _OUT_OF_MEANS:
+        _logger.error("no connection can be accepted for %g s: %s", _PAUSE, error.strerror)
+        return _PAUSE
+    return 0
+
+
+# HTTP
+
+_TOKEN = re.compile(rb"[0-9A-Za-z!#$%&'*+.^_`|~-]+")
+_VALUE = re.compile(rb"[\t -~\x80-\xff]*")
+_REQUEST_LINE = re.compile(rb"(%b) ([!-~]+) (HTTP/1\.[01])" % _TOKEN.pattern)
+
+
+def _parsed(head: bytes) -> tuple[str, str, str, list[tuple[str, str]]] | None:
+    """Return method, version, target and header fields of a request (RFC 9112); None if malformed.
+
+    The parser of websockets refuses what can be no handshake, such as the check of a load balancer by HEAD.
+    """
+    first, *lines = head.split(b"\r\n")
+    request_line = _REQUEST_LINE.fullmatch(first)
+    if request_line is None:
+        return None
+    method, target, version = (part.decode("ascii") for part in request_line.groups())
+    headers: list[tuple[str, str]] = []
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        if not (colon and _TOKEN.fullmatch(name) and _VALUE.fullmatch(value)):
+            return None
+        headers.append((name.decode("ascii"), value.strip(b" \t").decode("latin-1")))
+    return method, version, target, headers
+
+
+def _request(target: str, headers: Sequence[tuple[str, str]]) -> Request:
+    path, _, query = target.partition("?")
+    if not path.startswith("/"):  # the absolute form: RFC 9112, section 3.2.2
+        path = "/" + path.partition("://")[2].partition("/")[2]
+    return Request(path, query, tuple(headers))
+
+
+def _no_websocket(problem: Exception | None) -> Refusal:
+    """Return the answer to a request that is no handshake, or one of a version that we do not speak."""
+    if isinstance(problem, InvalidHeaderValue) and problem.name == "Sec-WebSocket-Version":
+        return Refusal(426, {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"})  # RFC 6455, section 4.4
+    return Refusal(400, {"Upgrade": "websocket"})
 
 
 def _first_of_ours(protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
     return next((name for name in protocol.available_subprotocols or () if name in offered), None)
-
-
-def _request(asked: HTTPRequest) -> Request:
-    target, _, query = asked.path.partition("?")
-    if not target.startswith("/"):  # the absolute form: RFC 9112, section 3.2.2
-        target = "/" + target.partition("://")[2].partition("/")[2]
-    return Request(target, query, tuple(asked.headers.raw_items()))

@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 import socket
-import struct
 from asyncio.trsock import TransportSocket
 from collections.abc import Callable
 from typing import cast
 
+from websocket_heartbeat.system.kernel import end_by_reset
 from websocket_heartbeat.testing.fault_proxy.faults import Faults
 from websocket_heartbeat.testing.fault_proxy.log import Log
 from websocket_heartbeat.testing.fault_proxy.pipe import Pipe
@@ -76,7 +76,7 @@ class Connection:
         """Drop both sockets at once, with RST if asked."""
         self._end()
         if reset and not self._client.was_made:
-            _reset_on_close(self._accepted)
+            end_by_reset(self._accepted)
         self._client.abort(reset)
         self._server.abort(reset)
 
@@ -231,11 +231,5 @@ class _End(asyncio.Protocol):
     def abort(self, reset: bool) -> None:
         if self.transport is not None:
             if reset:
-                _reset_on_close(self.transport.get_extra_info("socket"))
+                end_by_reset(self.transport.get_extra_info("socket"))
             self.transport.abort()
-
-
-def _reset_on_close(sock: socket.socket | TransportSocket) -> None:
-    # Some systems refuse options on a socket whose peer is gone already.
-    with contextlib.suppress(OSError):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -1,0 +1,190 @@
+"""`serve` and its Server: our own listener with a roster of peers above it."""
+
+import asyncio
+import logging
+import ssl as ssl_module
+from collections.abc import Callable, Sequence
+from inspect import iscoroutinefunction
+from types import TracebackType
+
+from websocket_heartbeat.checks import check_count, check_seconds
+from websocket_heartbeat.engines.base import LinkEvents
+from websocket_heartbeat.errors import HookFailed
+from websocket_heartbeat.server.admission import Refusal, Request
+from websocket_heartbeat.server.links.listener import Listener
+from websocket_heartbeat.server.peer import CloseHook, MessageHook, OpenHook, Peer, echo
+from websocket_heartbeat.server.policy import Policy
+from websocket_heartbeat.server.roster import Roster
+from websocket_heartbeat.system.callbacks import call, place_of
+
+_logger = logging.getLogger("websocket_heartbeat.server")
+
+HandshakeHook = Callable[[Request], Refusal | None]
+
+
+def serve(
+    on_message: MessageHook | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    on_open: OpenHook | None = None,
+    on_close: CloseHook | None = None,
+    on_handshake: HandshakeHook | None = None,
+    heartbeat: str | None = "heartbeat",
+    idle_timeout: float | None = 60,
+    open_timeout: float = 10,
+    close_timeout: float = 5,
+    max_size: int = 2**20,
+    write_limit: int = 4 * 2**20,
+    subprotocols: Sequence[str] = (),
+    ssl: ssl_module.SSLContext | None = None,
+) -> "Server":
+    """Serve WebSockets within `async with`; leaving it closes the server.
+
+    Hooks may be functions or coroutine functions. For each peer they run one at a time and in order; while an
+    asynchronous one runs, up to 64 messages or 256 KiB wait, and then reading from that peer pauses.
+    An asynchronous hook is cancelled when its peer goes, all but on_close. A hook that raises is logged by
+    the name of its exception and the line of code, without its text, and harms nobody.
+
+    on_message: called with (peer, message), a str or bytes. Default: sends the message back.
+    host: the address to listen on; a name stands for all of its addresses, and "" for all of this machine.
+        Default 127.0.0.1. port: 0 (default) takes a free one, `Server.port`.
+    on_open: called with (peer) before its first message.
+    on_close: called with (peer, code, reason) once for each peer that opened. The code is that of the
+        client's close frame, None if it sent none; the reason is the client's, or says why the peer is gone.
+    on_handshake: called with (request), a function only, for every well-formed HTTP request; returns None to
+        let the client in or a Refusal. If it raises, the client gets a 500 with no body.
+    heartbeat: a text message that is answered with itself and kept from on_message. None: there is none.
+        Default "heartbeat". Pings of the protocol are always answered.
+    idle_timeout: seconds after which a silent peer is dropped; any byte is life. Must be larger than the
+        interval + timeout of clients, whose heartbeats are all that an idle peer says. None: never.
+        Default 60.
+    open_timeout: seconds that TLS may take, and the HTTP request and its answer after it. Default 10.
+    close_timeout: seconds in which a closed peer must answer before it is dropped, and in which
+        `Server.close` returns. Default 5.
+    max_size: the largest message accepted, in bytes; a larger one closes its peer with 1009. Default 1 MiB.
+    write_limit: bytes that may wait for a peer that does not read; above them it is dropped. Default 4 MiB.
+    subprotocols: those spoken here, best first; the first that the client offers too is agreed on.
+    ssl: for wss.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong; the text names it.
+        OSError: from `async with`: the address cannot be listened on.
+    """
+    policy = Policy(
+        on_message or echo, on_open, on_close, heartbeat, idle_timeout, close_timeout, write_limit
+    )
+    return Server(policy, host, port, on_handshake, open_timeout, max_size, subprotocols, ssl)
+
+
+class Server:
+    """A listening server; `serve` makes it.
+
+    host, port: where it listens. The port is known within `async with`, and stays known after it.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        host: str,
+        port: int,
+        on_handshake: HandshakeHook | None,
+        open_timeout: float,
+        max_size: int,
+        subprotocols: Sequence[str],
+        ssl: ssl_module.SSLContext | None,
+    ) -> None:
+        if not isinstance(host, str):
+            raise TypeError(f"host must be a str, not {host!r}")
+        if check_count("port", port) > 65535:
+            raise ValueError(f"port must be at most 65535, not {port!r}")
+        if on_handshake is not None and not callable(on_handshake):
+            raise TypeError(f"on_handshake must be callable or None, not {on_handshake!r}")
+        if iscoroutinefunction(on_handshake):
+            raise TypeError(f"on_handshake must be a function, not the coroutine function {on_handshake!r}")
+        if isinstance(subprotocols, str) or not all(isinstance(name, str) for name in subprotocols):
+            raise TypeError(f"subprotocols must be a sequence of strings, not {subprotocols!r}")
+        if ssl is not None and not isinstance(ssl, ssl_module.SSLContext):
+            raise TypeError(f"ssl must be an ssl.SSLContext or None, not {ssl!r}")
+        self.host = host
+        self.port = port
+        self._on_handshake = on_handshake
+        self._is_secure = ssl is not None
+        self._roster = Roster(policy)
+        self._listener = Listener(
+            self._receive,
+            open_timeout=check_seconds("open_timeout", open_timeout),
+            max_size=check_count("max_size", max_size, least=1),
+            subprotocols=tuple(subprotocols),
+            ssl=ssl,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Server {self.url()} with {len(self._roster.peers)} connections>"
+
+    async def __aenter__(self) -> "Server":
+        self.port = await self._listener.listen(self.host, self.port)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def connections(self) -> tuple[Peer, ...]:
+        """The peers that are connected now."""
+        return self._roster.peers
+
+    def url(self, path: str = "/") -> str:
+        """Return the URL by which a client on this machine reaches the path."""
+        host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        if ":" in host:
+            host = f"[{host}]"
+        return f"{'wss' if self._is_secure else 'ws'}://{host}:{self.port}{path}"
+
+    async def send_away(self, over: float, code: int = 1012, reason: str = "restarting") -> None:
+        """Ask every client that is connected to go and to come back spread evenly over so many seconds.
+
+        Each gets the close code and, after the reason, a moment of its own: `retry-after=SECONDS`. Our client
+        does not return before it, and other clients may read it. Returns when all of them are gone, those
+        that do not answer after `close_timeout`. New clients are let in meanwhile.
+
+        Raises:
+            ValueError: `over` is negative or not finite, the code may not be sent, or the reason is longer
+                than 123 bytes of UTF-8 with its hint; then nobody was sent away.
+        """
+        await self._roster.send_away(check_seconds("over", over, zero=True), code, reason)
+
+    async def close(self) -> None:
+        """Stop listening, close every peer with 1001 and wait until all are gone.
+
+        Returns within `close_timeout` seconds, whatever peers and hooks do: who has not answered by then is
+        dropped, and hooks that still run are cancelled. Leaving `async with` does the same.
+        """
+        try:
+            self._listener.stop()
+            await self._roster.close()
+        finally:
+            self.abort()
+            await asyncio.sleep(0)
+
+    def abort(self) -> None:
+        """Stop listening and reset every connection at once, as if the process had been killed."""
+        self._listener.abort()
+        self._roster.abort()
+
+    def _receive(self, request: Request) -> LinkEvents | Refusal:
+        """Decide about a handshake: return how it is refused, or what takes the events of its link."""
+        if self._on_handshake is not None:
+            try:
+                refusal: object = call("on_handshake", self._on_handshake, request)
+            except HookFailed as failed:
+                _logger.error("%s at %s", failed, place_of(failed.__cause__))
+                return Refusal(500)
+            if isinstance(refusal, Refusal):
+                return refusal
+            if refusal is not None:
+                _logger.error("on_handshake must return None or a Refusal, not %s", type(refusal).__name__)
+                return Refusal(500)
+        return self._roster.receive(request)
