@@ -38,6 +38,7 @@ class Options:
     send_queue: int
     receive_queue: int
     max_size: int
+    compression: bool
     ssl: ssl_module.SSLContext | None
     proxy: str | Literal[True] | None
     engine: Engine
@@ -71,6 +72,10 @@ class Options:
         check_count("send_queue", self.send_queue)
         check_count("receive_queue", self.receive_queue, least=1)
         check_count("max_size", self.max_size, least=1)
+        if not isinstance(self.compression, bool):
+            raise TypeError(f"compression must be True or False, not {self.compression!r}")
+        if self.compression and not self.engine.compresses:
+            raise ValueError(f"compression must be False with engine {self.engine.name!r}, which has none")
         check_ssl("ssl", self.ssl)
         if self.proxy is not None and self.proxy is not True:
             check_url("proxy", self.proxy, ("http", "https", "socks4", "socks5"))

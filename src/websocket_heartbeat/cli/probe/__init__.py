@@ -147,6 +147,7 @@ def _config(arguments: argparse.Namespace, context: ssl.SSLContext | None) -> Op
         send_queue=0,
         receive_queue=1,
         max_size=2**20,
+        compression=False,
         ssl=context,
         proxy=arguments.proxy or True,
         engine=engines.load("auto"),

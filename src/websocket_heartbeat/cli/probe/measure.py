@@ -40,7 +40,7 @@ from websocket_heartbeat.client.options import Options
 from websocket_heartbeat.client.retry import judge
 from websocket_heartbeat.engines.answer import MAX_HEAD, read_head
 from websocket_heartbeat.engines.base import Closure, Link, OpenRequest
-from websocket_heartbeat.engines.dial import dial
+from websocket_heartbeat.engines.dial import dial, go_on
 from websocket_heartbeat.engines.transport import default_ssl_context
 from websocket_heartbeat.errors import (
     HandshakeError,
@@ -420,25 +420,23 @@ async def _open_by_stages(
     secure = parts.scheme == "wss"
     port = parts.port or (443 if secure else 80)
 
+    tls = request.ssl or default_ssl_context()
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(MAX_HEAD)
+    protocol = asyncio.StreamReaderProtocol(reader)
     if request.proxy is not None:
         with _timed(opening, "proxy"):
-            if request.proxy.startswith("https:"):
-                raise ProxyFailed("a probe cannot go through a proxy of scheme https, though the client can")
-            sock = await dial(host, port, request.proxy)
+            transport = await dial(asyncio.Protocol(), host, port, proxy=request.proxy, proxy_tls=tls)
     else:
         with _timed(opening, "dns"):
-            loop = asyncio.get_running_loop()
             addresses.extend(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
         with _timed(opening, "tcp"):
             sock = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=_HEAD_START)
         opening.connected_to = sock.getpeername()[0]
+        transport, _ = await loop.create_connection(asyncio.Protocol, sock=sock)
     with _timed(opening, "tls") if secure else nullcontext():
-        reader, writer = await asyncio.open_connection(
-            sock=sock,
-            limit=MAX_HEAD,
-            ssl=(request.ssl or default_ssl_context()) if secure else None,
-            server_hostname=host if secure else None,
-        )
+        transport = await go_on(protocol, transport, tls if secure else None, host)
+    writer = asyncio.StreamWriter(transport, protocol, reader, loop)
     try:
         if secure:
             opening.tls = _tls(writer.get_extra_info("ssl_object"))
