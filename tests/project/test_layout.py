@@ -24,8 +24,8 @@ def test_using_client_and_server_loads_no_optional_dependency() -> None:
         "rich",
         "uvloop",
     }
-    use = "import sys, websocket_heartbeat.server as s, websocket_heartbeat as w; w.connect('ws://x'); s.serve()"
-    loaded = python(f"{use}; print(' '.join(sys.modules))").split()
+    use = "import websocket_heartbeat as w, websocket_heartbeat.server as s; w.connect('ws://x'); s.serve()"
+    loaded = python(f"import sys; {use}; print(' '.join(sys.modules))").split()
     assert "websockets" in loaded
     assert not optional & set(loaded)
 

@@ -63,7 +63,7 @@ def url(text: str) -> str:
 
 def proxy(text: str) -> str:
     """The kind: the URL of a proxy."""
-    return _checked(check_url, "the proxy", text, ("http", "socks4", "socks5"))
+    return _checked(check_url, "the proxy", text, ("http", "https", "socks4", "socks5"))
 
 
 def subprotocol(text: str) -> str:

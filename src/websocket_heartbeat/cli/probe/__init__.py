@@ -95,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--proxy",
         type=proxy,
         metavar="URL",
-        help="http://, socks4:// or socks5:// (default: what the environment says)",
+        help="http://, https://, socks4:// or socks5:// (default: what the environment says)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from websocket_heartbeat.cli.output import printable
 from websocket_heartbeat.cli.probe.advice import cut_in_words, status_name
-from websocket_heartbeat.cli.probe.measure import STAGES
+from websocket_heartbeat.cli.probe.opening import STAGES
 from websocket_heartbeat.cli.probe.report import Answer, Idle, Opening, Pings, Report
 
 _WIDTH = 80
@@ -68,7 +68,7 @@ def _rows(report: Report) -> Iterator[tuple[str, str]]:
             answer = f"1000 was answered with {what} after {_ms(close.seconds)}"
         yield "close", answer
     if report.compression is not None:
-        how = "accepted: WebsocketsEngine(compression=True) uses it" if report.compression else "declined"
+        how = "accepted: connect(..., compression=True) uses it" if report.compression else "declined"
         yield "compression", f"permessage-deflate is {how}"
     yield "idle", "not tried (--idle SECONDS)" if report.idle is None else _idle(report.idle)
 
