@@ -4,9 +4,9 @@ import zlib
 
 import pytest
 from tests.engines import peers
-from tests.engines.conftest import Run
 from tests.engines.peers import Peer, frame, ws_server
 from tests.engines.recorder import Recorder, eventually
+from tests.watch import Run
 
 from websocket_heartbeat.engines.base import OpenRequest
 from websocket_heartbeat.engines.websockets import WebsocketsEngine

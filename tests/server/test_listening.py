@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import trustme
-from tests.server.conftest import Run
 from tests.server.raw import PATIENCE, PING, PONG, client, connect, until
+from tests.watch import Run
 
 from websocket_heartbeat.server import Refusal, Request, Server, serve
 from websocket_heartbeat.server.links import listener

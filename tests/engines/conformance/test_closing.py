@@ -6,9 +6,9 @@ import pytest
 import websockets.asyncio.server
 import websockets.exceptions
 from tests.engines import peers
-from tests.engines.conftest import Run
 from tests.engines.peers import Peer, close_frame, frame, port_of, quiet, ws_server
 from tests.engines.recorder import MAX_SIZE, PATIENCE, Recorder, eventually, opened
+from tests.watch import Run
 
 from websocket_heartbeat.engines.base import Closure, Engine, OpenRequest
 

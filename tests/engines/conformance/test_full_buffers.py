@@ -5,9 +5,9 @@ import time
 
 import pytest
 from tests.engines import peers
-from tests.engines.conftest import Run
 from tests.engines.peers import Peer, close_frame, frame, ws_server
 from tests.engines.recorder import NOW, PATIENCE, eventually, opened
+from tests.watch import Run
 
 from websocket_heartbeat.engines.base import WRITE_LIMIT, Engine, Link
 

@@ -5,9 +5,9 @@ import os
 
 import pytest
 from tests.engines import peers
-from tests.engines.conftest import Run
 from tests.engines.peers import Peer, close_frame, frame, port_of, serve_echo, ws_server
 from tests.engines.recorder import MAX_SIZE, Recorder, eventually, opened, warmed_up
+from tests.watch import Run
 
 from websocket_heartbeat.engines.base import Closure, Engine, OpenRequest
 from websocket_heartbeat.errors import MessageTooBig

@@ -9,9 +9,9 @@ from functools import partial
 
 import pytest
 from tests.engines import peers
-from tests.engines.conftest import Run
 from tests.engines.peers import Peer, frame, ws_server
 from tests.engines.recorder import PATIENCE, Recorder, eventually, opened
+from tests.watch import Run
 
 from websocket_heartbeat.engines.base import Engine
 from websocket_heartbeat.events import Message

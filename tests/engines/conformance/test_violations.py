@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 from tests.engines import peers
-from tests.engines.conftest import Run
 from tests.engines.peers import Peer, close_frame, frame, ws_server
 from tests.engines.recorder import eventually, opened, warmed_up
+from tests.watch import Run
 
 from websocket_heartbeat.engines.base import Engine
 from websocket_heartbeat.errors import ProtocolViolation

@@ -5,8 +5,8 @@ import socket
 from typing import Any
 
 import pytest
-from tests.testing.fault_proxy.conftest import Run
 from tests.testing.fault_proxy.stage import LONG, End, events, server, stage, until
+from tests.watch import Run
 
 from websocket_heartbeat.testing import FaultProxy
 

@@ -5,8 +5,8 @@ import time
 from collections.abc import Awaitable
 
 import pytest
-from tests.testing.fault_proxy.conftest import Run
 from tests.testing.fault_proxy.stage import LONG, SILENCE, stage, until
+from tests.watch import Run
 
 
 async def seconds(awaitable: Awaitable[object]) -> float:
