@@ -219,21 +219,23 @@ def test_closing_is_bounded_whatever_peers_and_hooks_do(run: Run) -> None:
             if not release.is_set():
                 await asyncio.Event().wait()
 
-        async with (
-            serve(deaf, on_close=endless, close_timeout=0.3) as server,
-            connect(server) as hanging,  # before the others, so it was accepted when they are served
-            client(server) as deaf_client,
-            client(server) as silent,
-        ):
-            hanging.writer.write(b"GET / HTTP/1.1\r\n")
-            deaf_client.frame(TEXT, b"x")
-            await until(lambda: stubborn)
-            begun = time.monotonic()
-            await server.close()
-            assert 0.2 < time.monotonic() - begun < 5
-            for raw in (deaf_client, silent, hanging):
-                assert await raw.end() == "reset"
-        release.set()
+        try:
+            async with (
+                serve(deaf, on_close=endless, close_timeout=0.3) as server,
+                connect(server) as hanging,  # before the others, so it was accepted when they are served
+                client(server) as deaf_client,
+                client(server) as silent,
+            ):
+                hanging.writer.write(b"GET / HTTP/1.1\r\n")
+                deaf_client.frame(TEXT, b"x")
+                await until(lambda: stubborn)
+                begun = time.monotonic()
+                await server.close()
+                assert 0.2 < time.monotonic() - begun < 5
+                for raw in (deaf_client, silent, hanging):
+                    assert await raw.end() == "reset"
+        finally:
+            release.set()  # a test that fails must end, too
         await asyncio.wait(stubborn)
 
     run(main())
