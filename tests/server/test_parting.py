@@ -7,8 +7,8 @@ import time
 
 import pytest
 import websockets
-from tests.server.raw import CLOSE, PATIENCE, PING, TEXT, Closes, client, connect, until
-from tests.watch import Run
+from tests.server.raw import CLOSE, PING, TEXT, Closes, client, connect
+from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat.client.retry import retry_hint
 from websocket_heartbeat.errors import ServerClosed
