@@ -11,7 +11,8 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
-from tests.client.conftest import Run, World, turns, until
+from tests.client.conftest import World
+from tests.watch import Run, turns, until
 
 from websocket_heartbeat import (
     Backoff,
