@@ -21,6 +21,8 @@ from websocket_heartbeat.testing.clock import SimulatedClock
 PACKAGE = str(Path(websocket_heartbeat.__file__).parent)
 FRAME = b"\x81\x20" + b"x" * 32
 PONG = b"\x8a\x00"
+CLOSE = b"\x88"
+"""The first byte of a close frame."""
 
 
 class Counted:
@@ -73,7 +75,7 @@ def url() -> Iterator[str]:
         )
         if path != b"silent":
             writer.write(FRAME * int(path))
-        while await reader.read(1024):
+        while (data := await reader.read(1024)) and data[:1] != CLOSE:
             if path == b"silent":
                 writer.write(PONG)
         writer.close()
