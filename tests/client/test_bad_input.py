@@ -101,6 +101,8 @@ def a_generator_function(*_: object) -> Any:
         ({"receive_queue": 0}, ValueError, ["receive_queue", "0"]),
         ({"max_size": 0}, ValueError, ["max_size", "0"]),
         ({"max_size": None}, TypeError, ["max_size", "None"]),
+        ({"compression": "deflate"}, TypeError, ["compression", "'deflate'"]),
+        ({"compression": True, "engine": "aiohttp"}, ValueError, ["compression", "'aiohttp'"]),
         ({"ssl": True}, TypeError, ["ssl", "True"]),
         ({"proxy": "ftp://proxy/"}, ValueError, ["proxy", "ftp://proxy/"]),
         ({"proxy": "proxy:3128"}, ValueError, ["proxy"]),

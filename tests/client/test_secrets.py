@@ -269,6 +269,7 @@ def test_reprs_tell_nothing_secret(run_asyncio: Run) -> None:
             send_queue=256,
             receive_queue=256,
             max_size=2**20,
+            compression=False,
             ssl=None,
             proxy=f"http://user:{SECRET}@proxy:1",
             engine=engine,

@@ -32,7 +32,7 @@ from websocket_heartbeat import (
     ServerClosed,
     connect,
 )
-from websocket_heartbeat.engines.base import is_close_code
+from websocket_heartbeat.checks import is_close_code
 
 MAX_SIZE = 400
 BOUND = 0.06

@@ -267,6 +267,7 @@ def test_a_connection_lost_in_the_handshake_is_a_handshake_error(
     async def main() -> None:
         async with raw_server(handler) as server:
             assert type(await failure(engine, server.url())) is HandshakeError
+            assert server.connections == 1
 
     run(main())
 
