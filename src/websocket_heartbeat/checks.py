@@ -1,8 +1,10 @@
 """Every check of an argument, once: the error names the argument where the user wrote it."""
 
 import inspect
+import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
+from ssl import SSLContext
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -24,12 +26,23 @@ def check_seconds(name: str, value: object, *, zero: bool = False) -> float:
     return at_least_zero(name, value) if zero else positive(name, value)
 
 
-def check_count(name: str, value: object, *, least: int = 0) -> int:
-    """Return a whole number of at least `least`; raise naming the argument otherwise."""
+def check_rate(name: str, value: object) -> float:
+    """Return how often something may happen, above 0 and finite; raise naming the argument otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number, not {value!r}")
+    if not 0 < value < math.inf:  # written so that NaN fails too
+        raise ValueError(f"{name} must be above 0 and finite, not {value!r}")
+    return value
+
+
+def check_count(name: str, value: object, *, least: int = 0, most: int | None = None) -> int:
+    """Return a whole number from `least` to `most`; raise naming the argument otherwise."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be a whole number, not {value!r}")
-    if value < least:
+    if most is None and value < least:
         raise ValueError(f"{name} must be at least {least}, not {value!r}")
+    if most is not None and not least <= value <= most:
+        raise ValueError(f"{name} must be from {least} to {most}, not {value!r}")
     return value
 
 
@@ -43,6 +56,21 @@ def check_hook(name: str, hook: object) -> Callable[..., Any]:
             # Called, it would only make a generator, and run nothing of its body.
             raise TypeError(f"{name} must be a function or coroutine function without yield, not {hook!r}")
     return hook
+
+
+def check_function(name: str, function: object) -> Callable[..., Any]:
+    """Return a function whose answer is needed at once; raise naming the argument otherwise."""
+    function = check_hook(name, function)
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
+        raise TypeError(f"{name} must be a function, not the coroutine function {function!r}")
+    return function
+
+
+def check_ssl(name: str, ssl: object) -> SSLContext | None:
+    """Return a context for TLS, or None; raise naming the argument otherwise."""
+    if ssl is not None and not isinstance(ssl, SSLContext):
+        raise TypeError(f"{name} must be an ssl.SSLContext or None, not {ssl!r}")
+    return ssl
 
 
 def check_url(name: str, url: object, schemes: Collection[str]) -> str:

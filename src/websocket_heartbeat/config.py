@@ -1,11 +1,10 @@
 """What users pass in to say how a connection behaves, checked where they write it."""
 
-import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
-from websocket_heartbeat.checks import check_seconds
+from websocket_heartbeat.checks import check_function, check_seconds
 from websocket_heartbeat.events import Message
 
 T = TypeVar("T")
@@ -35,16 +34,12 @@ class Heartbeat:
     def __post_init__(self) -> None:
         check_seconds("Heartbeat.interval", self.interval)
         check_seconds("Heartbeat.timeout", self.timeout)
-        if (
-            self.message is not None
-            and not isinstance(self.message, str | bytes)
-            and not callable(self.message)
-        ):
+        if callable(self.message):
+            check_function("Heartbeat.message", self.message)
+        elif self.message is not None and not isinstance(self.message, str | bytes):
             raise TypeError(
                 f"Heartbeat.message must be str, bytes, callable or None, not {type(self.message).__name__}"
             )
-        if inspect.iscoroutinefunction(self.message):
-            raise TypeError("Heartbeat.message must be a function, not a coroutine function")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """Thousands of connections at once, opened at a bounded rate, with one set of hooks."""
 
 import asyncio
-import math
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
@@ -10,6 +9,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
+from websocket_heartbeat.checks import check_rate
 from websocket_heartbeat.client import Connection
 from websocket_heartbeat.client.hooks import Hook
 from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, State, Stats
@@ -51,11 +51,7 @@ class Fleet:
     on_state = Hook[FleetStateHook]("Called with the connection and each State that it enters.")
 
     def __init__(self, *, open_rate: float = 500) -> None:
-        if isinstance(open_rate, bool) or not isinstance(open_rate, int | float):
-            raise TypeError(f"open_rate must be a number of attempts per second, not {open_rate!r}")
-        if not 0 < open_rate < math.inf:
-            raise ValueError(f"open_rate must be finite and above 0, not {open_rate!r}")
-        self._spacing = 1 / open_rate
+        self._spacing = 1 / check_rate("open_rate", open_rate)
         self._members: set[Connection] = set()
         self._sweep_at = _SWEPT_FROM
         # Of those that have ended.

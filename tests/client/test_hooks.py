@@ -6,7 +6,8 @@ from functools import partial
 from typing import Any
 
 import pytest
-from tests.client.conftest import Run, World, provoke_every_hook, turns
+from tests.client.conftest import World, provoke_every_hook
+from tests.watch import Run, turns
 
 from websocket_heartbeat import (
     CloseEvent,

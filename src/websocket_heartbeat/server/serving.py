@@ -4,10 +4,16 @@ import asyncio
 import logging
 import ssl as ssl_module
 from collections.abc import Callable, Sequence
-from inspect import iscoroutinefunction
 from types import TracebackType
 
-from websocket_heartbeat.checks import check_count, check_seconds
+from websocket_heartbeat.checks import (
+    check_collection,
+    check_count,
+    check_function,
+    check_seconds,
+    check_ssl,
+    check_token,
+)
 from websocket_heartbeat.engines.base import LinkEvents
 from websocket_heartbeat.errors import HookFailed
 from websocket_heartbeat.server.admission import Refusal, Request
@@ -96,18 +102,13 @@ class Server:
     ) -> None:
         if not isinstance(host, str):
             raise TypeError(f"host must be a str, not {host!r}")
-        if check_count("port", port) > 65535:
-            raise ValueError(f"port must be at most 65535, not {port!r}")
-        if on_handshake is not None and not callable(on_handshake):
-            raise TypeError(f"on_handshake must be callable or None, not {on_handshake!r}")
-        if iscoroutinefunction(on_handshake):
-            raise TypeError(f"on_handshake must be a function, not the coroutine function {on_handshake!r}")
-        if isinstance(subprotocols, str) or not all(isinstance(name, str) for name in subprotocols):
-            raise TypeError(f"subprotocols must be a sequence of strings, not {subprotocols!r}")
-        if ssl is not None and not isinstance(ssl, ssl_module.SSLContext):
-            raise TypeError(f"ssl must be an ssl.SSLContext or None, not {ssl!r}")
+        if on_handshake is not None:
+            check_function("on_handshake", on_handshake)
+        names = check_collection("subprotocols", subprotocols)
+        for index, name in enumerate(names):
+            check_token(f"subprotocols[{index}]", name)
         self.host = host
-        self.port = port
+        self.port = check_count("port", port, most=65535)
         self._on_handshake = on_handshake
         self._is_secure = ssl is not None
         self._roster = Roster(policy)
@@ -115,8 +116,8 @@ class Server:
             self._receive,
             open_timeout=check_seconds("open_timeout", open_timeout),
             max_size=check_count("max_size", max_size, least=1),
-            subprotocols=tuple(subprotocols),
-            ssl=ssl,
+            subprotocols=names,
+            ssl=check_ssl("ssl", ssl),
         )
 
     def __repr__(self) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import trustme
-from tests.client.conftest import PATIENCE, Run, turns, until
 from tests.client.servers import tls, trusting, well_behaved
 from tests.client.traps.log import QUICK, SOON, Log
 from tests.engines.peers import TEXT, Peer, frame, ws_server
+from tests.watch import PATIENCE, Run, turns, until
 
 from websocket_heartbeat import Backoff, HookFailed, Message, State, connect
 from websocket_heartbeat.testing import FaultProxy

@@ -36,7 +36,8 @@ import json
 import random
 
 from websocket_heartbeat.cli.arguments import seconds, whole
-from websocket_heartbeat.cli.demo.play import USUAL_SECONDS, Pace, Play
+from websocket_heartbeat.cli.demo.pace import USUAL_SECONDS, Pace
+from websocket_heartbeat.cli.demo.play import Play
 from websocket_heartbeat.cli.output import show
 
 HELP = "show what the client does when its network fails"

@@ -5,48 +5,16 @@ import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 from websocket_heartbeat.cli.demo.ledger import Ledger
+from websocket_heartbeat.cli.demo.pace import USUAL_SECONDS, Pace
 from websocket_heartbeat.cli.demo.report import Entry, Outcome, Report
 from websocket_heartbeat.cli.demo.stage import Stage
 from websocket_heartbeat.client import connect
 from websocket_heartbeat.config import Backoff, Heartbeat
 from websocket_heartbeat.errors import ConnectionFailed, HookFailed
 from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, State
-
-USUAL_SECONDS = 30.0
-"""How long the demo takes at a heartbeat of one second."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """The settings of the client, in seconds: those for a demo of 30 s, scaled.
-
-    tolerance: how much later than its bound a fault may be noticed, for a busy machine.
-    """
-
-    interval: float
-    timeout: float
-    open_timeout: float
-    initial: float
-    maximum: float
-    stable_after: float
-    tolerance: float
-
-    @classmethod
-    def of(cls, seconds: float) -> "Pace":
-        """Return the settings for a demo of about so many seconds."""
-        unit = seconds / USUAL_SECONDS
-        return cls(
-            interval=unit,
-            timeout=unit,
-            open_timeout=1.5 * unit,
-            initial=0.5 * unit,
-            maximum=unit,
-            stable_after=unit,
-            tolerance=max(0.25, 0.25 * unit),
-        )
 
 
 class Play:

@@ -16,7 +16,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from websocket_heartbeat.cli.demo.play import Pace, Play
+from websocket_heartbeat.cli.demo.pace import Pace
+from websocket_heartbeat.cli.demo.play import Play
 from websocket_heartbeat.cli.demo.report import Entry, Outcome, Report
 
 WIDTH = 80

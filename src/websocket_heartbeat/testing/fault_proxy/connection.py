@@ -188,14 +188,18 @@ class _End(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._outward.full = False
-        self._outward.cut_if_due()
-        self._outward.pump()
+        # Later: a transport of asyncio's that is aborted from within this call is closed twice.
+        asyncio.get_running_loop().call_soon(self._go_on_writing)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
         if exc is not None:
             self._inward.take(None)
         self._connection.end_lost()
+
+    def _go_on_writing(self) -> None:
+        self._outward.cut_if_due()
+        self._outward.pump()
 
     # What the pipes ask
 

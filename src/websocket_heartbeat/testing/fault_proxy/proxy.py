@@ -264,7 +264,4 @@ def _address(host_name: str, host: str, port_name: str, port: int) -> tuple[str,
         raise TypeError(f"{host_name} must be a str, not {host!r}")
     if not host:
         raise ValueError(f"{host_name} must not be empty")
-    check_count(port_name, port, least=1)
-    if port > 65535:
-        raise ValueError(f"{port_name} must be at most 65535, not {port!r}")
-    return host, port
+    return host, check_count(port_name, port, least=1, most=65535)
