@@ -13,15 +13,10 @@ from typing import Any
 
 import pytest
 import trustme
-<<<<<<< HEAD
-from tests.server.raw import PING, PONG, client, connect
-from tests.watch import PATIENCE, Run, until
-=======
 import websockets
 from tests.engines.recorder import Recorder
-from tests.server.conftest import Run
-from tests.server.raw import PATIENCE, PING, PONG, client, connect, until
->>>>>>> h-server
+from tests.server.raw import PING, PONG, client, connect
+from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat.engines.base import Link
 from websocket_heartbeat.server import Refusal, Request, Server, serve
