@@ -232,7 +232,10 @@ def test_a_lost_link_leaves_nothing_for_the_garbage_collector(run: Run) -> None:
         peer.reset()
 
     async def main() -> None:
-        async with ws_server(leave) as server, connect(server.url(), backoff=Backoff(0.01, 0.01)) as connection:
+        async with (
+            ws_server(leave) as server,
+            connect(server.url(), backoff=Backoff(0.01, 0.01)) as connection,
+        ):
             connection.on_open = lambda event: connection.send_nowait("leave")
             gc.collect()
             gc.disable()
