@@ -84,9 +84,8 @@ class _Opening(asyncio.Protocol):
         return None
 
     def drop(self) -> None:
-        if self.link is not None:
-            self.link.abort()
-        elif self._transport is not None:
+        """Drop the transport, unless it has become a link: that is the client's."""
+        if self.link is None and self._transport is not None:
             self._transport.abort()
 
 
