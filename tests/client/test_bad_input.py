@@ -9,9 +9,10 @@ from functools import partial
 from typing import Any
 
 import pytest
-from tests.client.conftest import PATIENCE, Run, World, provoke_every_hook, turns, until
+from tests.client.conftest import World, provoke_every_hook
 from tests.client.servers import well_behaved
 from tests.engines.peers import TEXT, Peer, frame, ws_server
+from tests.watch import PATIENCE, Run, turns, until
 
 from websocket_heartbeat import (
     Backoff,
@@ -100,6 +101,8 @@ def a_generator_function(*_: object) -> Any:
         ({"receive_queue": 0}, ValueError, ["receive_queue", "0"]),
         ({"max_size": 0}, ValueError, ["max_size", "0"]),
         ({"max_size": None}, TypeError, ["max_size", "None"]),
+        ({"compression": "deflate"}, TypeError, ["compression", "'deflate'"]),
+        ({"compression": True, "engine": "aiohttp"}, ValueError, ["compression", "'aiohttp'"]),
         ({"ssl": True}, TypeError, ["ssl", "True"]),
         ({"proxy": "ftp://proxy/"}, ValueError, ["proxy", "ftp://proxy/"]),
         ({"proxy": "proxy:3128"}, ValueError, ["proxy"]),

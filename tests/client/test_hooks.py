@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any
 
 import pytest
-from tests.client.conftest import Run, World, provoke_every_hook, turns
+from tests.client.conftest import World, provoke_every_hook
 from tests.client.servers import in_a_thread, well_behaved
+from tests.watch import Run, turns
 
 from websocket_heartbeat import (
     CloseEvent,

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.client.conftest import Run, World, receive, turns, until
+from tests.client.conftest import World, receive
+from tests.watch import Run, turns, until
 
 from websocket_heartbeat import HookFailed, Message
 

@@ -27,9 +27,10 @@ def dialled(
 
         monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
         with socket.create_server(("", 0), family=family) as listener:
-            sock = await dial(host, listener.getsockname()[1])
-            peer = sock.getpeername()[0]
-            sock.close()
+            transport = await dial(asyncio.Protocol(), host, listener.getsockname()[1])
+            peer = transport.get_extra_info("peername")[0]
+            transport.abort()
+            await asyncio.sleep(0)
         return peer, names
 
     return asyncio.run(main())
@@ -51,4 +52,4 @@ def test_a_name_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_socks_proxy_without_its_package_names_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "python_socks", None)
     with pytest.raises(ProxyFailed, match=r"socks5 .* pip install 'websocket-heartbeat\[socks\]'"):
-        asyncio.run(dial("127.0.0.1", 1, "socks5://127.0.0.1:1"))
+        asyncio.run(dial(asyncio.Protocol(), "127.0.0.1", 1, proxy="socks5://127.0.0.1:1"))

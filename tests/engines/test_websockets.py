@@ -4,9 +4,9 @@ import zlib
 
 import pytest
 from tests.engines import peers
-from tests.engines.conftest import Run
 from tests.engines.peers import Peer, frame, ws_server
-from tests.engines.recorder import Recorder, eventually
+from tests.engines.recorder import Recorder
+from tests.watch import Run, until
 
 from websocket_heartbeat.engines.base import OpenRequest
 from websocket_heartbeat.engines.websockets import WebsocketsEngine
@@ -65,7 +65,7 @@ def test_a_server_need_not_accept_compression(run: Run) -> None:
             )
             assert recorder.link is not None
             recorder.link.send("text")
-            await eventually(lambda: seen == [b"text"])
+            await until(lambda: seen == [b"text"])
             recorder.link.abort()
 
     run(main())

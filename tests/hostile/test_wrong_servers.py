@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from tests.client.conftest import PATIENCE, Run, until
 from tests.client.servers import alongside, well_behaved
 from tests.engines import peers
 from tests.engines.peers import BINARY, CONTINUATION, PING, PONG, TEXT, Handler, Peer, close_frame, frame
 from tests.hostile.memory import Peak
+from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import (
     Backoff,
@@ -27,7 +27,6 @@ from websocket_heartbeat import (
     ProtocolViolation,
     connect,
 )
-from websocket_heartbeat.engines.websockets import WebsocketsEngine
 
 MIB = 2**20
 MAX_SIZE = 64 * 1024
@@ -464,7 +463,7 @@ def test_a_compression_bomb_is_refused_before_it_is_unpacked(fragments: int, run
 
     async def main() -> None:
         assert len(packed) < 400_000
-        story = await survive(evil, 0.5, engine=WebsocketsEngine(compression=True), max_size=MIB)
+        story = await survive(evil, 0.5, compression=True, max_size=MIB)
         assert "above max_size" in story.closes[0].reason
 
     run_asyncio(main())
@@ -477,7 +476,7 @@ def test_what_cannot_be_unpacked_ends_the_link(run_asyncio: Run) -> None:
         await peer.gone()
 
     async def main() -> None:
-        story = await survive(evil, 0.5, engine=WebsocketsEngine(compression=True))
+        story = await survive(evil, 0.5, compression=True)
         assert len(story.closes) == 2
 
     run_asyncio(main())

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import trustme
-from tests.server.conftest import Run
-from tests.server.raw import PATIENCE, PING, PONG, client, connect, until
+from tests.server.raw import PING, PONG, client, connect
+from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat.server import Refusal, Request, Server, serve
 from websocket_heartbeat.server.links import listener
@@ -130,11 +130,11 @@ def test_a_client_that_does_not_read_its_refusal_is_dropped_in_time(run: Run) ->
 
     async def main() -> None:
         async with serve(on_handshake=refuse, open_timeout=0.3) as server, connect(server) as raw:
-            raw.reader._transport.pause_reading()  # type: ignore[attr-defined]
+            raw.writer.transport.pause_reading()  # type: ignore[attr-defined]
             raw.writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             await until(lambda: answered)
             await asyncio.sleep(0.6)
-            raw.reader._transport.resume_reading()  # type: ignore[attr-defined]
+            raw.writer.transport.resume_reading()  # type: ignore[attr-defined]
             assert await raw.end() == "reset"
 
     run(main())

@@ -1,4 +1,4 @@
-"""Prints to standard output, which may be on a full disk, or closed."""
+"""Prints to standard output, which may be on a full disk, or closed, and makes foreign text fit to print."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ class CannotPrint(OSError):
 
 
 def have_streams() -> None:
-    """Put something in the place of streams that were closed before the start, which Python has as None."""
+    """Replace the standard streams that were closed before the start, which Python sets to None."""
     if sys.stderr is None:
         sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", closefd=False)
     if sys.stdout is None:
@@ -34,6 +34,14 @@ def show(text: object, end: str = "\n") -> None:
         raise CannotPrint(f"cannot print: {error.strerror}") from None
 
 
+def printable(text: str, keep: str = "") -> str:
+    """Return text that a terminal can show: whoever chose it might move the cursor or forge lines.
+
+    keep: control characters that are left as they are.
+    """
+    return "".join(c if c.isprintable() or c in keep else repr(c)[1:-1] for c in text)
+
+
 def print_nowhere() -> None:
-    """Lose what is printed, and what is left in the buffer, which would complain once more at the end."""
+    """Discard what is printed, and what is left in the buffer, whose flush at the end would fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -70,6 +70,7 @@ async def prepare(options: Options) -> OpenRequest:
         subprotocols=options.subprotocols,
         ssl=options.ssl,
         proxy=_proxy(options, url),
+        compression=options.compression,
     )
 
 

@@ -38,6 +38,7 @@ def connect(
     send_queue: int = 256,
     receive_queue: int = 256,
     max_size: int = 2**20,
+    compression: bool = False,
     ssl: ssl_module.SSLContext | None = None,
     proxy: str | Literal[True] | None = True,
     engine: str | Engine = "auto",
@@ -59,7 +60,9 @@ def connect(
     max_attempts: retries in a row before the connection fails; None (default) goes on for ever.
     send_queue: messages that wait while no link is open. Default 256; with 0 sending raises NotConnected.
     receive_queue: messages that wait for a slow reader before the socket is not read any more. Default 256.
-    max_size: the largest message in either direction, in bytes. Default 1 MiB.
+    max_size: the largest message in either direction, in bytes, compressed or not. Default 1 MiB.
+    compression: True offers permessage-deflate (RFC 7692), which the server may decline. It makes repetitive
+        text small, at the price of time for each message and some 200 KiB for each link. Default False.
     ssl: the TLS context for wss. Default: certificates of the system's authorities.
     proxy: a URL of scheme http, https, socks4 or socks5; True (default) asks the environment; None is none.
     engine: "auto" (default), the name of an engine, or an Engine.
@@ -83,6 +86,7 @@ def connect(
             send_queue=send_queue,
             receive_queue=receive_queue,
             max_size=max_size,
+            compression=compression,
             ssl=ssl,
             proxy=proxy,
             engine=engines.load(engine),

@@ -1,6 +1,5 @@
 """All options of one connection, as `connect` was given them, checked."""
 
-import inspect
 import ssl as ssl_module
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -10,10 +9,11 @@ from typing import Any, Literal
 from websocket_heartbeat.checks import (
     check_collection,
     check_count,
-    check_hook,
+    check_function,
     check_message,
     check_request_headers,
     check_seconds,
+    check_ssl,
     check_token,
     check_url,
 )
@@ -38,6 +38,7 @@ class Options:
     send_queue: int
     receive_queue: int
     max_size: int
+    compression: bool
     ssl: ssl_module.SSLContext | None
     proxy: str | Literal[True] | None
     engine: Engine
@@ -71,14 +72,15 @@ class Options:
         check_count("send_queue", self.send_queue)
         check_count("receive_queue", self.receive_queue, least=1)
         check_count("max_size", self.max_size, least=1)
-        if self.ssl is not None and not isinstance(self.ssl, ssl_module.SSLContext):
-            raise TypeError(f"ssl must be an ssl.SSLContext or None, not {self.ssl!r}")
+        if not isinstance(self.compression, bool):
+            raise TypeError(f"compression must be True or False, not {self.compression!r}")
+        if self.compression and not self.engine.compresses:
+            raise ValueError(f"compression must be False with engine {self.engine.name!r}, which has none")
+        check_ssl("ssl", self.ssl)
         if self.proxy is not None and self.proxy is not True:
             check_url("proxy", self.proxy, ("http", "https", "socks4", "socks5"))
         if self.retry_if is not None:
-            check_hook("retry_if", self.retry_if)
-        if inspect.iscoroutinefunction(self.retry_if):
-            raise TypeError(f"retry_if must be a function, not the coroutine function {self.retry_if!r}")
+            check_function("retry_if", self.retry_if)
         if self.heartbeat.message is not None and not callable(self.heartbeat.message):
             check_message("Heartbeat.message", self.heartbeat.message, self.max_size)
 

@@ -18,8 +18,9 @@ from aiohttp._websocket.reader import WebSocketDataQueue
 from aiohttp.http import WS_KEY, WebSocketReader, WebSocketWriter
 from multidict import CIMultiDict
 
+from websocket_heartbeat.checks import is_close_code
 from websocket_heartbeat.engines.answer import BODY_EXCERPT
-from websocket_heartbeat.engines.base import Closure, Engine, LinkEvents, OpenRequest, is_close_code
+from websocket_heartbeat.engines.base import Closure, Engine, LinkEvents, OpenRequest
 from websocket_heartbeat.engines.transport import TransportLink, default_ssl_context
 from websocket_heartbeat.errors import (
     HandshakeError,
@@ -215,12 +216,15 @@ class AiohttpEngine(Engine):
                 ssl=(request.ssl or default_ssl_context()) if request.url.startswith("wss:") else True,
                 proxy=request.proxy,
                 read_until_eof=False,
+                middlewares=(*session._middlewares, _once),
             )
             subprotocol = _negotiated(request, response, key)
             link = AiohttpLink(events, request.max_size, response, subprotocol)
             link.begin()
         except HandshakeError as error:
             failure = error
+        except _Lost as lost:
+            failure = _translated(lost.error, request)
         except (aiohttp.ClientError, OSError) as error:
             failure = _translated(error, request)
         finally:
@@ -232,6 +236,23 @@ class AiohttpEngine(Engine):
         if failure is not None:
             # Raised out here, an exception does not carry along that of aiohttp, which quotes the URL.
             raise failure
+
+
+class _Lost(Exception):
+    """Says that a connection was lost, past what would have aiohttp make another one."""
+
+    def __init__(self, error: aiohttp.ClientError) -> None:
+        self.error = error
+
+
+async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Make the request over one TCP connection; aiohttp would try a second one."""
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _Lost(error) from None
 
 
 def _own_session() -> aiohttp.ClientSession:

@@ -1,7 +1,13 @@
-"""Reads the head of an HTTP answer, whatever its status: the libraries beneath refuse or hide some."""
+"""Reads the head of an HTTP message; an answer whatever its status, which the libraries refuse or hide."""
+
+import asyncio
+from abc import abstractmethod
+from typing import Any
+
+from websocket_heartbeat.engines.transport import SCRATCH
 
 MAX_HEAD = 16 * 1024
-"""Bytes of status line and headers that are read before an answer counts as endless."""
+"""Bytes of the first line and headers that are read before a message counts as endless."""
 
 BODY_EXCERPT = 1024
 """Bytes of the body of a rejection that are kept."""
@@ -9,7 +15,7 @@ BODY_EXCERPT = 1024
 
 def read_head(head: bytes) -> tuple[int, list[tuple[str, str]]] | None:
     """Return status and headers of an answer without its body; None if it is not HTTP/1."""
-    lines = head.decode("latin-1").split("\r\n")
+    lines = head.decode("latin-1").rstrip("\r\n").split("\r\n")
     version, _, rest = lines[0].partition(" ")
     status = rest[:3]
     if version not in ("HTTP/1.1", "HTTP/1.0") or not (status.isascii() and status.isdecimal()):
@@ -18,3 +24,47 @@ def read_head(head: bytes) -> tuple[int, list[tuple[str, str]]] | None:
         return None
     pairs = (line.partition(":") for line in lines[1:])
     return int(status), [(name, value.strip()) for name, colon, value in pairs if colon]
+
+
+class HeadReader(asyncio.BufferedProtocol):
+    """The protocol of a transport until the head of the peer's first HTTP message has come.
+
+    It reads as little at a time as a link does, which has to take apart what comes behind the head.
+    transport: None before `connection_made`.
+    """
+
+    def __init__(self) -> None:
+        self.transport: Any = None
+        self._scratch = SCRATCH.view
+        self._come = b""
+        self._is_read = False
+
+    @abstractmethod
+    def head_read(self, head: bytes, rest: bytes) -> None:
+        """Take the whole head, and what came behind it. Called once, unless `head_too_long` was."""
+
+    @abstractmethod
+    def head_too_long(self) -> None:
+        """Take the news that MAX_HEAD bytes were not the whole head."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._scratch
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._is_read:
+            return
+        self._come += self._scratch[:nbytes]
+        end = self._come.find(b"\r\n\r\n") + 4
+        if 4 <= end <= MAX_HEAD:
+            self._is_read = True
+            self.head_read(self._come[:end], self._come[end:])
+        elif end >= 4 or len(self._come) > MAX_HEAD:
+            self._is_read = True
+            self.head_too_long()
+
+    def is_buffered_protocol(self) -> bool:
+        """Tell aiofastnet, which asks."""
+        return True

@@ -18,11 +18,6 @@ WRITE_LIMIT = 64 * 1024
 """Bytes that may wait in a link's write buffer before the link counts as full."""
 
 
-def is_close_code(code: int) -> bool:
-    """Whether a close frame may carry the code: RFC 6455, section 7.4."""
-    return (1000 <= code <= 1014 and code not in (1004, 1005, 1006)) or 3000 <= code <= 4999
-
-
 @dataclass(frozen=True, slots=True, repr=False)
 class OpenRequest:
     """All that an engine needs to open one link.
@@ -30,7 +25,7 @@ class OpenRequest:
     url: of scheme ws or wss. headers: to be added to the handshake. subprotocols: offered, best first.
     ssl: for wss and for a proxy of scheme https; None means the default context. proxy: a URL of scheme http,
     https, socks4 or socks5, of which an engine need not know all.
-    max_size: the largest message accepted, in bytes, counted over all of its fragments, and after decompression.
+    max_size: the largest message accepted, in bytes, counted over all fragments and after decompression.
     compression: whether to offer permessage-deflate (RFC 7692); only engines that say so are asked to.
     """
 
@@ -122,7 +117,7 @@ class Link(ABC):
     def close(self, code: int, reason: str) -> None:
         """Begin the closing handshake; `closed` follows when the peer answers, or never.
 
-        code: one of `is_close_code`. reason: at most 123 bytes of UTF-8 (RFC 6455, section 5.5).
+        code: one of `checks.is_close_code`. reason: at most 123 bytes of UTF-8 (RFC 6455, section 5.5).
         """
 
     @abstractmethod

@@ -1,14 +1,24 @@
-"""One connected socket for the engines: name resolution, TCP with happy eyeballs (RFC 8305), and proxies."""
+"""Transports: to a server, by name, address (RFC 8305) or proxy, and from a client, with TLS where asked for.
+
+TLS is aiofastnet's where that is installed: asyncio's own costs five times the memory (docs/engines.md).
+"""
 
 import asyncio
 import base64
 import socket
+import ssl
+from collections.abc import Awaitable
+from functools import cache, partial
+from importlib import import_module
+from typing import Any, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import aiohappyeyeballs
 
-from websocket_heartbeat.engines.answer import MAX_HEAD, read_head
+from websocket_heartbeat.engines.answer import HeadReader, read_head
 from websocket_heartbeat.errors import ProxyFailed
+
+_T = TypeVar("_T")
 
 _HEAD_START = 0.25
 """Seconds that one address family gets before the other is tried: RFC 8305, section 5."""
@@ -16,31 +26,55 @@ _HEAD_START = 0.25
 _NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 """Takes addresses only and never blocks: names fail at once."""
 
-_PROXY_PORTS = {"http": 80, "socks4": 1080, "socks5": 1080}
+_PROXY_PORTS = {"http": 80, "https": 443, "socks4": 1080, "socks5": 1080}
 
 
-async def dial(host: str, port: int, proxy: str | None = None) -> socket.socket:
-    """Return a non-blocking socket connected to the host; the caller closes it.
+@cache
+def fast_tls() -> Any:
+    """Return the module aiofastnet, or None where it is not installed."""
+    try:
+        return import_module("aiofastnet")
+    except ImportError:
+        return None
 
-    proxy: a URL of scheme http, socks4 or socks5, whose path and query mean nothing.
+
+async def dial(
+    protocol: asyncio.BaseProtocol,
+    host: str,
+    port: int,
+    *,
+    tls: ssl.SSLContext | None = None,
+    proxy: str | None = None,
+    proxy_tls: ssl.SSLContext | None = None,
+) -> Any:
+    """Connect the protocol to the host and return its transport; on a failure nothing stays open.
+
+    tls: for the connection to the host. proxy: a URL of scheme http, https, socks4 or socks5, whose path and
+    query mean nothing. proxy_tls: for the connection to a proxy of scheme https.
 
     Raises:
         socket.gaierror: the name does not resolve.
-        OSError: no address of the host could be reached.
+        OSError: no address of the host could be reached, or TLS failed.
         ProxyFailed: the same of the proxy, or it refuses, or it speaks something else.
     """
     if proxy is None:
-        return await _connected(host, port)
+        return await _connect(protocol, await _connected(host, port), tls, host)
     parts = urlsplit(proxy)
-    if parts.scheme not in _PROXY_PORTS:
-        raise ProxyFailed(f"this engine cannot use a proxy of scheme {parts.scheme}")
+    if parts.scheme in ("http", "https"):
+        inner_tls = proxy_tls if parts.scheme == "https" else None
+        transport = await _of_proxy(parts.scheme, _through_http(parts, host, port, inner_tls))
+        return await go_on(protocol, transport, tls, host)
+    sock = await _of_proxy(parts.scheme, _through_socks(parts, host, port))
+    return await _connect(protocol, sock, tls, host)
+
+
+async def _of_proxy(scheme: str, work: Awaitable[_T]) -> _T:
+    """Return what comes of dealing with a proxy; whatever fails there is a ProxyFailed."""
     try:
-        if parts.scheme == "http":
-            return await _through_http(parts, host, port)
-        return await _through_socks(parts, host, port)
+        return await work
     except ModuleNotFoundError:
         failure = ProxyFailed(
-            f"a proxy of scheme {parts.scheme} needs a package that is missing: "
+            f"a proxy of scheme {scheme} needs a package that is missing: "
             "pip install 'websocket-heartbeat[socks]'"
         )
     except Exception as error:
@@ -59,34 +93,112 @@ async def _connected(host: str, port: int) -> socket.socket:
     return await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=_HEAD_START)
 
 
-async def _through_http(proxy: SplitResult, host: str, port: int) -> socket.socket:
-    """Ask the proxy to CONNECT: RFC 9110, section 9.3.6."""
+async def _connect(
+    protocol: asyncio.BaseProtocol, sock: socket.socket, tls: ssl.SSLContext | None, host: str
+) -> Any:
+    """Put the protocol over a connected socket."""
+    loop = asyncio.get_running_loop()
+    create: Any = loop.create_connection
+    if tls is None:
+        transport, _ = await create(lambda: protocol, sock=sock)
+    else:
+        if fast_tls() is not None:
+            create = partial(fast_tls().create_connection, loop)
+        transport, _ = await create(lambda: protocol, sock=sock, ssl=tls, server_hostname=host)
+    return transport
+
+
+async def accept(
+    protocol: asyncio.BaseProtocol, sock: socket.socket, tls: ssl.SSLContext | None, timeout: float
+) -> None:
+    """Put the protocol over an accepted socket; timeout: seconds that TLS may take.
+
+    Raises:
+        OSError: TLS failed, or the client has left.
+    """
+    loop = asyncio.get_running_loop()
+    connect: Any = loop.connect_accepted_socket
+    if tls is None:
+        await connect(lambda: protocol, sock)
+        return
+    if fast_tls() is not None:
+        connect = partial(fast_tls().connect_accepted_socket, loop)
+    await connect(lambda: protocol, sock, ssl=tls, ssl_handshake_timeout=timeout)
+
+
+class _Tunnel(HeadReader):
+    """Asks a proxy to CONNECT: RFC 9110, section 9.3.6. done: when it has."""
+
+    def __init__(self, request: bytes) -> None:
+        super().__init__()
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._request = request
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.transport.write(self._request)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail("no complete answer to CONNECT")
+
+    def head_read(self, head: bytes, rest: bytes) -> None:
+        answer = read_head(head)
+        if answer is None:
+            self._fail("the answer to CONNECT is not HTTP")
+        elif answer[0] // 100 != 2:
+            self._fail(f"it answered CONNECT with HTTP status {answer[0]}")
+        elif rest:
+            self._fail("it sent more than the answer to CONNECT")
+        elif not self.done.done():
+            # Whoever goes on reads on: the proxy may pass on what the server says at once.
+            self.transport.pause_reading()
+            self.done.set_result(None)
+
+    def head_too_long(self) -> None:
+        self._fail("no complete answer to CONNECT")
+
+    def _fail(self, reason: str) -> None:
+        if not self.done.done():
+            self.done.set_exception(ProxyFailed(reason))
+
+
+async def _through_http(proxy: SplitResult, host: str, port: int, tls: ssl.SSLContext | None) -> Any:
+    """Return a transport to the host through an HTTP proxy, of which nothing is read yet."""
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
     if proxy.username is not None:
         credentials = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
         lines.append(f"Proxy-Authorization: Basic {base64.b64encode(credentials.encode()).decode()}")
-    request = "\r\n".join([*lines, "", ""]).encode()
-
-    loop = asyncio.get_running_loop()
-    sock = await _connected(proxy.hostname or "", proxy.port or _PROXY_PORTS["http"])
+    tunnel = _Tunnel("\r\n".join([*lines, "", ""]).encode())
+    proxy_host = proxy.hostname or ""
     try:
-        await loop.sock_sendall(sock, request)
-        answer = b""
-        while b"\r\n\r\n" not in answer:
-            data = await loop.sock_recv(sock, 4096)
-            if not data or len(answer) > MAX_HEAD:
-                raise ProxyFailed("no complete answer to CONNECT")
-            answer += data
-        head = read_head(answer.partition(b"\r\n\r\n")[0])
-        if head is None:
-            raise ProxyFailed("the answer to CONNECT is not HTTP")
-        if head[0] // 100 != 2:
-            raise ProxyFailed(f"it answered CONNECT with HTTP status {head[0]}")
+        sock = await _connected(proxy_host, proxy.port or _PROXY_PORTS[proxy.scheme])
+        await _connect(tunnel, sock, tls, proxy_host)
+        await tunnel.done
     except BaseException:
-        sock.close()
+        if tunnel.transport is not None:
+            tunnel.transport.abort()
+        tunnel.done.cancel()
         raise
-    return sock
+    return tunnel.transport
+
+
+async def go_on(protocol: Any, transport: Any, tls: ssl.SSLContext | None, host: str) -> Any:
+    """Put the protocol over a transport that there is, through TLS where asked for; return its transport."""
+    if tls is None:
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        transport.resume_reading()
+        return transport
+    loop = asyncio.get_running_loop()
+    start: Any = loop.start_tls if fast_tls() is None else partial(fast_tls().start_tls, loop)
+    try:
+        inner = await start(transport, protocol, tls, server_hostname=host)
+    except BaseException:
+        transport.abort()
+        raise
+    protocol.connection_made(inner)
+    return inner
 
 
 async def _through_socks(proxy: SplitResult, host: str, port: int) -> socket.socket:

@@ -24,6 +24,8 @@ from websockets.protocol import Protocol, Side, State
 from websocket_heartbeat.engines.base import Closure
 from websocket_heartbeat.errors import MessageTooBig, ProtocolViolation
 
+__all__ = ["CLIENT_DEFLATE", "SERVER_DEFLATE", "SILENT", "Deflate", "Extension", "LastFrame", "Side"]
+
 SILENT = logging.Logger("websockets", logging.CRITICAL + 1)
 """A logger that writes nothing: the lines of websockets hold URLs and headers."""
 
@@ -85,7 +87,7 @@ class Deflate:
         room = self._max_size - so_far
         problem: Exception
         try:
-            # One byte more than there is room for: 0 would mean no limit, and a message that fits is never cut.
+            # One byte more than there is room for: what fits is then never cut, and 0 would mean no limit.
             data = self._extension.decode(frame, max_size=room + 1).data
             if len(data) <= room:
                 return bytes(data)

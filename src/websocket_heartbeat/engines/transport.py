@@ -7,6 +7,7 @@ dropped. The peer, who may never read, is not waited for.
 
 import asyncio
 import ssl
+import threading
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,6 +18,19 @@ from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure, Link, LinkEve
 from websocket_heartbeat.errors import ProtocolViolation
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.system.kernel import Socket, since_data
+
+READ = 32 * 1024
+"""Bytes that are read at a time, but for the rest of a long frame: no flood of tiny ones may stall a loop."""
+
+
+class _Scratch(threading.local):
+    """The buffer that all of a thread read to: what was read is taken before the next one reads."""
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(READ))
+
+
+SCRATCH = _Scratch()
 
 
 @cache

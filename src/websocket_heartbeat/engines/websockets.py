@@ -1,15 +1,13 @@
 """The default engine: the handshake by websockets' Sans-I/O protocol, and our own wire for what follows."""
 
 import asyncio
-import ssl
-from typing import Any
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHeader, NegotiationError
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
-from websocket_heartbeat.engines.answer import BODY_EXCERPT, MAX_HEAD, read_head
+from websocket_heartbeat.engines.answer import BODY_EXCERPT, HeadReader, read_head
 from websocket_heartbeat.engines.base import Engine, LinkEvents, OpenRequest
 from websocket_heartbeat.engines.dial import dial
 from websocket_heartbeat.engines.sansio import CLIENT_DEFLATE, SILENT
@@ -17,76 +15,73 @@ from websocket_heartbeat.engines.transport import default_ssl_context
 from websocket_heartbeat.engines.wire_client import ClientLink
 from websocket_heartbeat.errors import HandshakeError, HandshakeRejected
 
-try:
-    import aiofastnet
-except ImportError:
-    aiofastnet = None
 
-
-class _Opening(asyncio.Protocol):
-    """The handshake on one transport; gone when the link is open."""
+class _Opening(HeadReader):
+    """The handshake on one transport. done: when its link is open."""
 
     def __init__(self, events: LinkEvents, request: OpenRequest, protocol: ClientProtocol) -> None:
-        self.link: ClientLink | None = None
+        super().__init__()
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._link: ClientLink | None = None
         self._events = events
         self._request = request
         self._protocol = protocol
-        self._head = b""
-        self._transport: Any = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-        self._transport.write(b"".join(self._protocol.data_to_send()))
-
-    def data_received(self, data: bytes) -> None:
-        if self.done.done():
-            return
-        self._head += data
-        end = self._head.find(b"\r\n\r\n")
-        if end >= 0 or len(self._head) > MAX_HEAD:
-            error = self._judge(end)
-            if error is not None:
-                self._fail(error)
+        super().connection_made(transport)
+        self.transport.write(b"".join(self._protocol.data_to_send()))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail(HandshakeError("the connection ended before the server answered the handshake"))
+
+    def head_too_long(self) -> None:
+        self._fail(_not_http())
+
+    def head_read(self, head: bytes, rest: bytes) -> None:
+        if self.done.done():  # cancelled
+            return
+        answer = read_head(head)
+        if answer is None:
+            self._fail(_not_http())
+            return
+        status, headers = answer
+        if status != 101:  # of which websockets would await the body
+            self._fail(HandshakeRejected(status, headers, rest[:BODY_EXCERPT]))
+            return
+        protocol = self._protocol
+        protocol.receive_data(head)
+        if protocol.handshake_exc is not None:
+            self._fail(_in_words(protocol.handshake_exc))
+            return
+        self.done.set_result(None)
+        self._link = ClientLink(
+            self._events, self._request.max_size, protocol.subprotocol, protocol.extensions
+        )
+        self._link.response_headers = tuple(headers)
+        self._link.begin(self.transport, rest)
 
     def _fail(self, error: HandshakeError) -> None:
         if not self.done.done():
             self.done.set_exception(error)
         self.drop()
 
-    def _judge(self, end: int) -> HandshakeError | None:
-        """Judge the answer to the handshake, of which websockets would await the body too."""
-        head = read_head(self._head[:end])
-        if end < 0 or end > MAX_HEAD or head is None:
-            return HandshakeError("the server's answer is not a valid HTTP/1.1 response")
-        status, headers = head
-        if status != 101:
-            return HandshakeRejected(status, headers, self._head[end + 4 :][:BODY_EXCERPT])
-        protocol = self._protocol
-        protocol.receive_data(self._head[: end + 4])
-        problem = protocol.handshake_exc
-        if isinstance(problem, NegotiationError):
-            return HandshakeError("the server chose a subprotocol or an extension not offered")
-        if isinstance(problem, InvalidHeader):
-            return HandshakeError(f"the server's answer has a wrong or no {problem.name} header")
-        if problem is not None:
-            return HandshakeError("the server's answer is not a valid HTTP/1.1 response")
-        protocol.events_received()
-        self.done.set_result(None)
-        self.link = ClientLink(
-            self._events, self._request.max_size, protocol.subprotocol, protocol.extensions
-        )
-        self.link.response_headers = tuple(headers)
-        self.link.begin(self._transport, self._head[end + 4 :])
-        return None
-
     def drop(self) -> None:
         """Drop the transport, unless it has become a link: that is the client's."""
-        if self.link is None and self._transport is not None:
-            self._transport.abort()
+        if self._link is None and self.transport is not None:
+            self.transport.abort()
+
+
+def _not_http() -> HandshakeError:
+    return HandshakeError("the server's answer is not a valid HTTP/1.1 response")
+
+
+def _in_words(problem: Exception) -> HandshakeError:
+    """Return what websockets found wrong with the answer, in words that quote nothing of it."""
+    if isinstance(problem, NegotiationError):
+        return HandshakeError("the server chose a subprotocol or an extension not offered")
+    if isinstance(problem, InvalidHeader):
+        return HandshakeError(f"the server's answer has a wrong or no {problem.name} header")
+    return _not_http()
 
 
 class WebsocketsEngine(Engine):
@@ -111,11 +106,16 @@ class WebsocketsEngine(Engine):
             handshake.headers[name] = value
         protocol.send_request(handshake)
 
-        sock = await dial(uri.host, uri.port, request.proxy)
+        tls = request.ssl or default_ssl_context()
         opening = _Opening(events, request, protocol)
         try:
-            await _connect(
-                opening, sock, (request.ssl or default_ssl_context()) if uri.secure else None, uri.host
+            await dial(
+                opening,
+                uri.host,
+                uri.port,
+                tls=tls if uri.secure else None,
+                proxy=request.proxy,
+                proxy_tls=tls,
             )
             await opening.done
         except BaseException:
@@ -123,14 +123,3 @@ class WebsocketsEngine(Engine):
             if not opening.done.cancel() and not opening.done.cancelled():
                 opening.done.exception()  # looked at, asyncio does not log it
             raise
-
-
-async def _connect(opening: _Opening, sock: Any, context: ssl.SSLContext | None, host: str) -> None:
-    loop = asyncio.get_running_loop()
-    server_hostname = host if context is not None else None
-    if context is not None and aiofastnet is not None:
-        await aiofastnet.create_connection(
-            loop, lambda: opening, sock=sock, ssl=context, server_hostname=server_hostname
-        )
-    else:
-        await loop.create_connection(lambda: opening, sock=sock, ssl=context, server_hostname=server_hostname)

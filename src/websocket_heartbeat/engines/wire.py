@@ -1,40 +1,36 @@
 """One open WebSocket over an asyncio transport: what the links of a client and of a server have in common.
 
-Of the frames of RFC 6455, section 5, we read and write ourselves those that links live of: whole messages,
-fragments, pings and pongs, compressed or not. Every other frame is the last of its link: a close frame, or one
-that breaks the rules. From its first byte on all that comes is given to websockets' protocol, which is made
-only then, and says how the link has ended (`LastFrame`, sansio.py).
+Of the frames of RFC 6455, section 5, we read and write ourselves what links live of: whole messages and
+fragments, compressed or not, pings and pongs. Every other frame is the last of its link: a close frame, or
+one that breaks the rules. From its first byte on all that comes is given to websockets' protocol, which is
+made only then, and says how the link has ended (`LastFrame` in sansio.py).
 
 How bytes become frames:
 - A read brings READ bytes at most. So a flood of tiny frames, however long, gives the loop back soon; and all
-  links of a thread can read to one buffer, which belongs to none of them.
-- `_read` of a side takes what was read apart: short texts at once, and each other frame by `_frame`. At its
-  end `_rest` holds the beginning of a frame of which too little has come, at most about two reads.
-- A data frame longer than a read is read straight into buffers of its own (`LongFrame`), and what comes with
+  links of a thread can read into one buffer, which belongs to none of them.
+- `_read` of a side takes apart what was read: texts that are whole at once, each other frame by `_frame`. At
+  its end `_rest` holds the beginning of a frame of which too little has come, about two reads at most.
+- A data frame longer than a read is read straight into a buffer of its own (`LongFrame`), and what comes with
   its end goes to `_read` again.
 - Fragments are gathered in `_fragments`. A message, and what is gathered of one, is never above max_size,
   before and after decompression: it is refused by its header, or at the byte too many.
 
-What holds between two reads: at most one of `_rest`, `_long` and `_last` is set, all of them begin at a frame,
-and none is set on an idle link. Pongs were written and `batch_delivered` was called. While `_fragments` is set,
-`_longest` lets no text pass beside it.
+What holds between two reads: at most one of `_rest`, `_long` and `_last` is set, each begins at a frame, and
+none is set on an idle link. What was sent within the read is written, and `batch_delivered` was called. While
+`_fragments` is set, `_longest` lets no text pass beside it.
 """
 
 import asyncio
 import struct
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure, LinkEvents
 from websocket_heartbeat.engines.masks import apply_mask
 from websocket_heartbeat.engines.sansio import Deflate, Extension, LastFrame, Side
-from websocket_heartbeat.engines.transport import TransportLink
+from websocket_heartbeat.engines.transport import READ, SCRATCH, TransportLink
 from websocket_heartbeat.errors import MessageTooBig, ProtocolViolation
 from websocket_heartbeat.system.kernel import since_data
-
-READ = 32 * 1024
-"""Bytes that are read at a time, but for the rest of a long frame, of which we know what it is."""
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x81, 0x82, 0x88, 0x89, 0x8A
 """The first byte of a frame that is whole and not compressed."""
@@ -42,20 +38,10 @@ TEXT, BINARY, CLOSE, PING, PONG = 0x81, 0x82, 0x88, 0x89, 0x8A
 _PLAIN = {TEXT: 127, 0x01: 127, BINARY: 127, 0x02: 127, 0x80: 127, 0x00: 127, PING: 125, PONG: 125}
 _DEFLATED = {**_PLAIN, 0xC1: 127, 0x41: 127, 0xC2: 127, 0x42: 127}
 _NONE: dict[int, int] = {}
-"""First bytes of the frames that we read, and how large the second may be, without and with compression, and at the end."""
+"""First bytes of frames that we read, and how large their second may be: plain, compressed, after the end."""
 
 
 _NO_BUFFER = bytearray()
-
-
-class _Scratch(threading.local):
-    """The buffer that the links of a thread read to; what was read is taken before the next one reads."""
-
-    def __init__(self) -> None:
-        self.view = memoryview(bytearray(READ))
-
-
-_SCRATCH = _Scratch()
 
 
 class WireLink(TransportLink, asyncio.BufferedProtocol):
@@ -69,11 +55,11 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         "_known",
         "_last",
         "_long",
+        "_longest",
         "_out",
         "_rest",
         "_scratch",
         "_spare",
-        "_longest",
         "_stamp",
     )
 
@@ -90,7 +76,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         super().__init__(events, max_size, subprotocol)
         self._deflate = Deflate(extensions[0], max_size) if extensions else None
         self._known = _DEFLATED if extensions else _PLAIN
-        self._scratch = _SCRATCH.view
+        self._scratch = SCRATCH.view
         # Tells the time of a read, on systems whose kernel does not.
         self._stamp: Callable[[], float] | None = None
         self._spare = _NO_BUFFER  # that of a long frame, while what came behind it is read
@@ -206,7 +192,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         payload = data[start:stop]
         if self._mark:
             payload = apply_mask(payload, data[start - 4 : start])
-        if first == BINARY or first == TEXT:  # noqa: PLR1714, SIM109
+        if first == BINARY or first == TEXT:  # noqa: SIM109
             self._message(first == TEXT, payload)
         else:
             self._data(first, payload)

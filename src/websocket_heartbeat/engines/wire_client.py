@@ -1,4 +1,4 @@
-"""The client's side of a link: it reads frames without masks and writes masked ones (RFC 6455, section 5.3)."""
+"""The client's side of a link: it reads plain frames and writes masked ones (RFC 6455, section 5.3)."""
 
 from asyncio import CancelledError
 

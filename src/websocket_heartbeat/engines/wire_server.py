@@ -1,4 +1,4 @@
-"""The server's side of a link: it reads masked frames (RFC 6455, section 5.3) and writes them without masks."""
+"""The server's side of a link: it reads masked frames (RFC 6455, section 5.3) and writes plain ones."""
 
 from asyncio import CancelledError
 

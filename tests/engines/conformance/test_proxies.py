@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 from tests.engines import peers
-from tests.engines.conftest import Run
 from tests.engines.peers import Peer, port_of, quiet, raw_server, serve_echo, ws_server
 from tests.engines.recorder import failure, opened, texts
+from tests.watch import Run
 
 from websocket_heartbeat.engines.base import Engine
 from websocket_heartbeat.errors import ProxyFailed
+
+pytestmark = pytest.mark.usefixtures("_tls_of")
 
 PROXIES = {
     "http": peers.http_proxy,
@@ -25,8 +27,6 @@ CANNOT = {
     ("aiohttp", "wss", "socks4"),
     ("aiohttp", "ws", "socks5"),
     ("aiohttp", "wss", "socks5"),
-    ("websockets", "ws", "https"),
-    ("websockets", "wss", "https"),
 }
 """Which engine cannot reach what through which proxy, as docs/engines.md says."""
 

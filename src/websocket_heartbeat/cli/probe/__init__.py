@@ -1,4 +1,4 @@
-"""Finds out what a failing connection suffers from, and which settings it needs.
+"""Finds out why a connection fails, and which settings it needs.
 
 Opens three connections to the server, one after the other, and a fourth with
 --idle. Shows no query, no password, no message and no value of a header that
@@ -38,12 +38,9 @@ import argparse
 import asyncio
 import json
 import ssl
-from collections.abc import Callable
-from typing import Any
 
 from websocket_heartbeat import engines
-from websocket_heartbeat.checks import check_token, check_url
-from websocket_heartbeat.cli.arguments import header, message, seconds, whole
+from websocket_heartbeat.cli.arguments import count, header, message, proxy, seconds, subprotocol, url
 from websocket_heartbeat.cli.output import show
 from websocket_heartbeat.cli.probe import text
 from websocket_heartbeat.cli.probe.measure import examine
@@ -52,19 +49,19 @@ from websocket_heartbeat.client.options import Options
 from websocket_heartbeat.config import Backoff, Heartbeat
 from websocket_heartbeat.redaction import shown_url
 
-HELP = "find out what a failing connection suffers from"
+HELP = "find out why a connection fails"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
-    parser.add_argument("url", type=_url, metavar="URL", help="ws://... or wss://...")
+    parser.add_argument("url", type=url, metavar="URL", help="ws://... or wss://...")
     parser.add_argument(
         "--message",
         type=message,
         metavar="TEXT",
         help="a text heartbeat to try; whatever comes back is an answer",
     )
-    parser.add_argument("--pings", type=_count, default=5, metavar="N", help="how many (default: 5)")
+    parser.add_argument("--pings", type=count, default=5, metavar="N", help="how many (default: 5)")
     parser.add_argument(
         "--idle",
         type=seconds(),
@@ -88,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--subprotocol",
-        type=_subprotocol,
+        type=subprotocol,
         action="append",
         default=[],
         metavar="NAME",
@@ -96,9 +93,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--proxy",
-        type=_proxy,
+        type=proxy,
         metavar="URL",
-        help="http://, socks4:// or socks5:// (default: what the environment says)",
+        help="http://, https://, socks4:// or socks5:// (default: what the environment says)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
@@ -150,38 +147,10 @@ def _config(arguments: argparse.Namespace, context: ssl.SSLContext | None) -> Op
         send_queue=0,
         receive_queue=1,
         max_size=2**20,
+        compression=False,
         ssl=context,
         proxy=arguments.proxy or True,
         engine=engines.load("auto"),
         final_close_codes=(),
         retry_if=None,
     )
-
-
-# The kinds of arguments; what is wrong is said by the same checks as in the library, which show no secret.
-
-
-def _checked(check: Callable[[], Any]) -> Any:
-    try:
-        return check()
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _url(given: str) -> Any:
-    return _checked(lambda: check_url("the URL", given, ("ws", "wss")))
-
-
-def _proxy(given: str) -> Any:
-    return _checked(lambda: check_url("the proxy", given, ("http", "socks4", "socks5")))
-
-
-def _subprotocol(given: str) -> Any:
-    return _checked(lambda: check_token("the name", given))
-
-
-def _count(given: str) -> int:
-    count = whole(given)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {given!r}")
-    return count
