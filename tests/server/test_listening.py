@@ -72,7 +72,12 @@ def test_small_messages_leave_at_once(run: Run) -> None:
 
     async def main() -> None:
         listening = listener.Listener(
-            lambda request: Events(), open_timeout=10, max_size=1000, subprotocols=[], ssl=None
+            lambda request: Events(),
+            open_timeout=10,
+            max_size=1000,
+            compression=False,
+            subprotocols=[],
+            ssl=None,
         )
         port = await listening.listen("127.0.0.1", 0)
         async with websockets.connect(f"ws://127.0.0.1:{port}/") as ws:
