@@ -47,7 +47,7 @@ def check_count(name: str, value: object, *, least: int = 0, most: int | None = 
 
 
 def check_hook(name: str, hook: object) -> Callable[..., Any]:
-    """Return a function that is to be called when something happens; raise naming the argument otherwise."""
+    """Return a hook, which must be callable; raise naming the argument otherwise."""
     if not callable(hook):
         raise TypeError(f"{name} must be callable or None, not {hook!r}")
     called = type(hook).__call__
@@ -74,7 +74,7 @@ def check_ssl(name: str, ssl: object) -> SSLContext | None:
 
 
 def check_url(name: str, url: object, schemes: Collection[str]) -> str:
-    """Return a URL that names a host by one of the schemes; raise naming the argument otherwise."""
+    """Return a URL with a host and one of the schemes; raise naming the argument otherwise."""
     if not isinstance(url, str):
         raise TypeError(f"{name} must be a str, not {type(url).__name__}")
     parts: SplitResult | None
@@ -114,10 +114,10 @@ def check_token(name: str, value: object) -> str:
     """Return a token of RFC 9110; raise naming the argument otherwise, without what may be secret."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, not {type(value).__name__}")
-    sound = _TOKEN.match(value)
-    if sound is None or sound.end() < len(value):
+    valid = _TOKEN.match(value)
+    if valid is None or valid.end() < len(value):
         # Whoever writes "Authorization: Bearer ..." as a name must not find the rest in a log.
-        raise ValueError(f"{name} must be an HTTP token, not {sound[0] if sound else ''!r} and more")
+        raise ValueError(f"{name} must be an HTTP token, not {valid[0] if valid else ''!r} and more")
     return value
 
 
@@ -152,17 +152,17 @@ def check_headers(name: str, headers: object) -> list[tuple[str, str]]:
 
 
 def check_request_headers(name: str, headers: object) -> list[tuple[str, str]]:
-    """Do as `check_headers`, and refuse what the opening handshake writes itself (RFC 6455, section 4.1)."""
+    """As `check_headers`, but without the fields that the handshake itself writes (RFC 6455, section 4.1)."""
     pairs = check_headers(name, headers)
     for field_name, _ in pairs:
         if field_name.lower() in _HANDSHAKE_FIELDS:
-            mend = "use subprotocols=" if field_name.lower() == "sec-websocket-protocol" else "leave it out"
-            raise ValueError(f"{name}[{field_name!r}] is a field of the handshake itself: {mend}")
+            hint = "use subprotocols=" if field_name.lower() == "sec-websocket-protocol" else "leave it out"
+            raise ValueError(f"{name}[{field_name!r}] is a field of the handshake itself: {hint}")
     return pairs
 
 
 def check_message(name: str, message: object, max_size: int | None = None) -> Message:
-    """Return a message as an exact str or as bytes; raise naming the argument otherwise."""
+    """Return a message as str, not a subclass, or as bytes; raise naming the argument otherwise."""
     if isinstance(message, str):
         if type(message) is not str:
             message = str.__str__(message)
@@ -192,7 +192,7 @@ def is_close_code(code: int) -> bool:
 def check_close(code: object, reason: object, *, by_client: bool = False) -> None:
     """Raise unless a close frame may carry the code and the reason: RFC 6455, sections 5.5 and 7.4.
 
-    by_client: what a client may say is 1000 and the codes of applications alone, as in browsers.
+    by_client: a client may send only 1000 and the codes of applications, 3000 to 4999, as in browsers.
     """
     if isinstance(code, bool) or not isinstance(code, int):
         raise TypeError(f"code must be a whole number, not {code!r}")

@@ -6,7 +6,7 @@ from typing import Any
 
 
 class WebSocketHeartbeatError(Exception):
-    """Base of every exception of this package that does not say that an argument is wrong."""
+    """Base of every exception of this package, except those that say that an argument is wrong."""
 
     def __reduce__(self) -> tuple[Callable[..., object], tuple[Any, ...], dict[str, Any]]:
         # Exception would call the class with its text, which is not what most of these take.
@@ -14,7 +14,7 @@ class WebSocketHeartbeatError(Exception):
 
 
 class ConnectionClosed(WebSocketHeartbeatError):
-    """The connection was closed by our own side; nothing more can be sent or received."""
+    """Our own side closed the connection; nothing more can be sent or received."""
 
 
 class ConnectionFailed(WebSocketHeartbeatError):
@@ -43,7 +43,7 @@ class HandshakeError(WebSocketHeartbeatError):
 
 
 class RedirectRefused(HandshakeError):
-    """The server redirected to a place that we do not follow it to."""
+    """The server sent a redirect that is not followed."""
 
 
 class HandshakeRejected(HandshakeError):
@@ -68,7 +68,7 @@ class HandshakeRejected(HandshakeError):
 
 
 class ProxyFailed(WebSocketHeartbeatError):
-    """The proxy could not be reached or refused to connect us."""
+    """The proxy could not be reached or refused the connection."""
 
 
 class ProtocolViolation(WebSocketHeartbeatError):

@@ -7,7 +7,7 @@ _PORT_TOO_LARGE = re.compile(
     r"(?P<scheme>[a-z0-9+.-]+://)(?:[^/?#]*@)?(?P<address>[a-z0-9.-]+:(?P<port>[0-9]+))(?:[/?#][^@]*)?",
     re.IGNORECASE,
 )
-"""No at sign comes behind the port: if one does, what looks like the port may be part of a password."""
+"""No at sign may follow the port: what looks like the port would then be part of a password."""
 
 
 def shown_url(url: str) -> str:
@@ -19,7 +19,7 @@ def shown_url(url: str) -> str:
     except ValueError:
         return _with_a_wrong_port(url)
     if not host:
-        # What is no URL may be one with its scheme or slashes forgotten: its path may begin with a password.
+        # It may be a URL whose scheme or slashes were forgotten: its path may begin with a password.
         return "(a URL without a host)"
     if ":" in host:
         host = f"[{host}]"

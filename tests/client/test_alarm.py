@@ -6,7 +6,7 @@ import time
 import weakref
 
 import pytest
-from tests.client.conftest import Run, until
+from tests.watch import Run, until
 
 from websocket_heartbeat.system.alarm import Alarm
 from websocket_heartbeat.testing import SimulatedClock

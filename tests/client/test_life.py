@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from tests.client.conftest import Run, World, turns, until
+from tests.client.conftest import World
+from tests.watch import Run, turns, until
 
 from websocket_heartbeat import (
     Backoff,

@@ -2,7 +2,8 @@
 
 import asyncio
 
-from tests.client.conftest import Run, World, turns, until
+from tests.client.conftest import World
+from tests.watch import Run, turns, until
 
 from websocket_heartbeat import Connection, HookFailed, OpenEvent
 from websocket_heartbeat.engines.base import WRITE_LIMIT

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.client.conftest import PATIENCE, Run, until
 from tests.client.servers import well_behaved
 from tests.engines.peers import TEXT, Peer, close_frame, frame, raw_server, refusing_socks5_proxy
+from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import Backoff, Connection, Heartbeat, connect
 from websocket_heartbeat.client.options import Options

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.client.conftest import PATIENCE, Run, World, until
+from tests.client.conftest import World
 from tests.client.servers import alongside, talk
 from tests.engines.peers import CLOSE, PING, PONG, Peer, close_frame, frame, ws_server
+from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import Backoff, Heartbeat
 from websocket_heartbeat.system import kernel

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.client.conftest import PATIENCE, Watch
 from tests.engines.peers import (
     BINARY,
     CLOSE,
@@ -22,6 +21,7 @@ from tests.engines.peers import (
     frame,
     ws_server,
 )
+from tests.watch import PATIENCE, Watch
 
 from websocket_heartbeat import (
     Backoff,

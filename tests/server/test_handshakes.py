@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 import websockets
-from tests.server.conftest import Run
 from tests.server.raw import PING, PONG, Closes, client, connect
+from tests.watch import Run
 from websockets.typing import Subprotocol
 
 from websocket_heartbeat.server import Peer, Refusal, Request, Server, serve

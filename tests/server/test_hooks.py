@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import websockets
-from tests.server.conftest import Run
-from tests.server.raw import BINARY, CLOSE, PATIENCE, PING, PONG, TEXT, Closes, client, frame, until
+from tests.server.raw import BINARY, CLOSE, PING, PONG, TEXT, Closes, client, frame
+from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server import Peer, serve
@@ -341,7 +341,7 @@ def test_one_message_above_the_write_limit_drops_its_peer_only_if_it_does_not_fi
 def test_pings_of_a_peer_that_does_not_read_fill_no_memory(run: Run) -> None:
     async def main() -> None:
         async with serve() as server, client(server) as raw:
-            raw.reader._transport.pause_reading()  # type: ignore[attr-defined]
+            raw.writer.transport.pause_reading()  # type: ignore[attr-defined]
             (peer,) = server.connections
             pings = frame(PING, bytes(125)) * 100
             while peer.buffered < 64 * 1024:  # above which pings are not answered

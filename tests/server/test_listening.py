@@ -15,8 +15,8 @@ import pytest
 import trustme
 import websockets
 from tests.engines.recorder import Recorder
-from tests.server.conftest import Run
-from tests.server.raw import PATIENCE, PING, PONG, client, connect, until
+from tests.server.raw import PING, PONG, client, connect
+from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat.engines.base import Link
 from websocket_heartbeat.server import Refusal, Request, Server, serve
@@ -72,7 +72,12 @@ def test_small_messages_leave_at_once(run: Run) -> None:
 
     async def main() -> None:
         listening = listener.Listener(
-            lambda request: Events(), open_timeout=10, max_size=1000, subprotocols=[], ssl=None
+            lambda request: Events(),
+            open_timeout=10,
+            max_size=1000,
+            compression=False,
+            subprotocols=[],
+            ssl=None,
         )
         port = await listening.listen("127.0.0.1", 0)
         async with websockets.connect(f"ws://127.0.0.1:{port}/") as ws:
@@ -156,11 +161,11 @@ def test_a_client_that_does_not_read_its_refusal_is_dropped_in_time(run: Run) ->
 
     async def main() -> None:
         async with serve(on_handshake=refuse, open_timeout=0.3) as server, connect(server) as raw:
-            raw.reader._transport.pause_reading()  # type: ignore[attr-defined]
+            raw.writer.transport.pause_reading()  # type: ignore[attr-defined]
             raw.writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             await until(lambda: answered)
             await asyncio.sleep(0.6)
-            raw.reader._transport.resume_reading()  # type: ignore[attr-defined]
+            raw.writer.transport.resume_reading()  # type: ignore[attr-defined]
             assert await raw.end() == "reset"
 
     run(main())

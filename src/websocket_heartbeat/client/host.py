@@ -350,7 +350,7 @@ class Host:
         assert current is not None
         link = current.link
         assert link is not None
-        self._current = None
+        self._current = current.link = None
         self.outbox.link_lost()
         info = tcp_info(link.socket)
         if info is not None:

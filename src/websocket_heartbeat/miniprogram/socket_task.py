@@ -75,7 +75,7 @@ class TaskLink(Link):
     def drop(self) -> None:
         """Let go of the socket at once and for good."""
         if self.is_single and not self.is_over:
-            self.owner.owe_close()
+            self.owner.expect_close()
         self._end()
         self.close(None)
 
@@ -83,14 +83,14 @@ class TaskLink(Link):
         """Take what connectSocket returned, or what its promise became."""
         if callable(read(task, "onOpen")):
             if self.is_over or (self.native is not None and not self.is_single):
-                # Nobody wants this socket any more, and nobody else could close it.
+                # This socket is not needed any more, and nothing else would close it.
                 if task is not self.native:
                     attempt(task, "close", record(None))
                 return
             self._listen("off")
             self.is_single = False
             self._adopt(task)
-            # A promise may come later than the event that it was to be told of.
+            # A promise may resolve after the socket has opened or closed.
             if read(task, "readyState") == 1:
                 self._opened(None)
             elif read(task, "readyState") == 3:
@@ -117,7 +117,7 @@ class TaskLink(Link):
         self.is_over = True
         self._listen("off")
 
-    # What the host says
+    # What the host reports
 
     def _opened(self, raw: Any) -> None:
         if not (self.is_over or self.is_open):
@@ -128,18 +128,18 @@ class TaskLink(Link):
         if not self.is_over:
             event = self._event(raw)
             if not self.is_single:
-                # Only an open socket hears: if the host's word was missed, this is it.
+                # Only an open socket receives: onOpen may have come before our listener.
                 self._opened(None)
-            # What the only socket says before it is open, the one before it has said.
-            # And a hook may have let go of the link meanwhile.
+            # What a single socket reports before it is open comes from the socket before.
+            # And a hook may have dropped the link meanwhile.
             if self.is_open and not self.is_over:
                 self.owner.link_heard(event)
 
     def _closed(self, raw: Any) -> None:
         if self.is_over:
             return
-        if self.is_single and self.owner.settle_owed_close():
-            # It was another socket's.
+        if self.is_single and self.owner.take_pending_close():
+            # It was the close of an earlier socket.
             return
         event = self._event(raw)
         event["code"] = close_code(read(raw, "code"))
@@ -153,10 +153,10 @@ class TaskLink(Link):
         if self.is_over:
             return
         event = self._event(raw)
-        if self.is_open or not self.is_single or self.owner.closes_owed > 0:
+        if self.is_open or not self.is_single or self.owner.pending_closes > 0:
             self.drop()
         else:
-            # The host's only socket is somebody else's.
+            # Other code uses the host's single socket.
             self._end()
         self._lost(event, describe(raw), True)
 
@@ -165,7 +165,7 @@ class TaskLink(Link):
         self.owner.link_lost(event, reason, is_error)
 
     def _event(self, raw: Any) -> dict[str, Any]:
-        """The host's event in the one shape that all hosts share, beside itself."""
+        """The host's event in the shape that is the same for all hosts; `native` is the event itself."""
         event = record(raw)
         event["native"] = raw
         # Not from the record: events of the DOM inherit their members.

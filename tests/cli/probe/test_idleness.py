@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable
 
 from tests.cli.probe.running import SLOW, only_problem, probed, run
-from tests.client.conftest import until
 from tests.client.servers import well_behaved
 from tests.engines.peers import Peer, close_frame, ws_server
+from tests.watch import until
 
 from websocket_heartbeat.cli.probe.advice import known_cut, recommend
 from websocket_heartbeat.cli.probe.report import Idle, Pings, Recommended, Report

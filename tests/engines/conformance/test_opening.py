@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import trustme
 from tests.engines import peers
-from tests.engines.conftest import Run
 from tests.engines.peers import Peer, close_frame, frame, port_of, quiet, raw_server, serve_echo, ws_server
-from tests.engines.recorder import MAX_SIZE, NOW, Recorder, eventually, failure, opened
+from tests.engines.recorder import MAX_SIZE, NOW, Recorder, failure, opened
+from tests.watch import Run, until
 
 from websocket_heartbeat.engines.base import Closure, Engine, OpenRequest
 from websocket_heartbeat.errors import HandshakeError, HandshakeRejected
@@ -339,7 +339,7 @@ async def cancel_everywhere(
         assert len(recorder.log) == count
     if task.done() and recorder.link is not None:
         recorder.link.abort()
-    await eventually(lambda: not open_sockets())
+    await until(lambda: not open_sockets())
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from functools import partial
 
 import pytest
 from tests.engines import peers
-from tests.engines.conftest import Run
 from tests.engines.peers import Peer, frame, ws_server
-from tests.engines.recorder import PATIENCE, Recorder, eventually, opened
+from tests.engines.recorder import Recorder, opened
+from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat.engines.base import Engine
 from websocket_heartbeat.events import Message
@@ -139,7 +139,7 @@ def test_a_part_of_a_frame_counts_as_heard(engine: Engine, run: Run) -> None:
             before = loop.time()
             assert link.heard_at < before - SLACK
             server_side[0].write(frame(peers.TEXT, b"abc")[:2])
-            await eventually(lambda: link.heard_at >= before - SLACK)
+            await until(lambda: link.heard_at >= before - SLACK)
             assert recorder.log == []
             link.abort()
 

@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
-from tests.testing.fault_proxy.conftest import Run
-from tests.testing.fault_proxy.stage import SILENCE, stage, until
+from tests.testing.fault_proxy.stage import SILENCE, stage
+from tests.watch import Run, until
 
 
 def test_a_frozen_proxy_holds_bytes_and_delivers_them_after_thaw(run: Run) -> None:

@@ -5,8 +5,8 @@ import time
 from collections.abc import Awaitable
 
 import pytest
-from tests.testing.fault_proxy.conftest import Run
-from tests.testing.fault_proxy.stage import LONG, SILENCE, stage, until
+from tests.testing.fault_proxy.stage import SILENCE, stage
+from tests.watch import PATIENCE, Run, until
 
 
 async def seconds(awaitable: Awaitable[object]) -> float:
@@ -52,7 +52,7 @@ def test_a_delay_does_not_narrow_the_stream(run: Run) -> None:
             await until(lambda: on.proxy.is_holding)
             # More than the kernel buffers: it can leave only if the proxy reads on.
             client.send(bytes(64 * 1024 * 1024))
-            await asyncio.wait_for(client.writer.drain(), LONG)
+            await asyncio.wait_for(client.writer.drain(), PATIENCE)
 
     run(main())
 

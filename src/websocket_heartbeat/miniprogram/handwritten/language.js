@@ -1,4 +1,4 @@
-// How foreign things are touched, as language.py declares it; with nothing that a mini program lacks.
+// Access to objects of the host and the user, as language.py declares it; uses only what mini programs have.
 
 /** The member `name` of anything at all; nothing where there is none. */
 function read(thing, name) {
@@ -64,7 +64,7 @@ function describe(thing) {
         : "" + (thing && (thing.errMsg || thing.errorMessage || thing.reason || thing.message) || "");
 }
 
-/** What a function gives that is asked for it now; anything else is itself the value. */
+/** What a function returns when it is called now; anything else is itself the value. */
 function value_of(thing) {
     return typeof thing === "function" ? thing() : thing;
 }
