@@ -10,7 +10,7 @@ from websocket_heartbeat.errors import NotConnected, SendQueueFull
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.system.wakeup import Wakeup
 
-_NOBODY = object()
+_NOBODY = object()  # whom the link is reserved for while the connection closes
 
 # Within an on_open hook, and in the tasks that it starts: what its link was reserved with. The tasks keep it
 # when their link is long gone.
@@ -21,7 +21,8 @@ class Outbox:
     """What was given to `send` and not to a link yet.
 
     While the on_open hook of a new link runs, the link is reserved for what this hook sends; the queue comes
-    after it.
+    after it. A link that is lost leaves the queue to the next one. What waits when the connection ends, the
+    host reports as Undelivered.
     """
 
     __slots__ = ("_lifetime", "_limit", "_link", "_queue", "_reserved_for", "_senders")
