@@ -11,6 +11,7 @@ import re
 import socket
 import ssl as ssl_module
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 
 from websockets.datastructures import Headers
@@ -144,6 +145,8 @@ class _Handshake(HeadReader):
     def __init__(self, listener: Listener, sock: socket.socket) -> None:
         super().__init__()
         sock.setblocking(False)
+        with suppress(OSError):  # some systems refuse options on a socket whose peer is gone already
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.handshakes.add(self)
         self._listener = listener
         self._sock = sock
