@@ -227,13 +227,14 @@ def test_a_refused_attempt_leaves_nothing_for_the_garbage_collector(
     run(main())
 
 
+def links() -> int:
+    return sum(isinstance(thing, Link) for thing in gc.get_objects())
+
+
 def test_a_lost_link_leaves_nothing_for_the_garbage_collector(run: Run) -> None:
     async def leave(peer: Peer) -> None:
         await peer.read_frame()
         peer.reset()
-
-    def links() -> int:
-        return sum(isinstance(thing, Link) for thing in gc.get_objects())
 
     async def main() -> None:
         gc.collect()

@@ -33,8 +33,7 @@ class Outbox:
         self._link: Link | None = None
         self._reserved_for: object = None  # the reservation in force, None when the link is there for all
         self._queue: list[Message] = []
-        # Of tasks that wait in `put`, the next one first. A tuple, as the empty one takes no memory.
-        self._senders: tuple[Wakeup, ...] = ()
+        self._senders: list[Wakeup] = []  # of tasks that wait in `put`, the next one first
 
     @property
     def queue(self) -> Sequence[Message]:
@@ -87,7 +86,7 @@ class Outbox:
             ConnectionClosed, ConnectionFailed: there will be no further link.
         """
         turn = Wakeup()
-        self._senders = (turn, *self._senders) if self._is_in_open_hook() else (*self._senders, turn)
+        self._senders.insert(0 if self._is_in_open_hook() else len(self._senders), turn)
         try:
             while True:
                 self._lifetime.check_alive()
@@ -98,7 +97,7 @@ class Outbox:
                 self._lifetime.check_started()
                 await turn.wait()
         finally:
-            self._senders = tuple(other for other in self._senders if other is not turn)
+            self._senders.remove(turn)
             self._wake_next()
 
     def refuse(self) -> None:

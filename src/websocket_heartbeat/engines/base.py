@@ -163,7 +163,8 @@ class Engine(ABC):
     async def open(self, request: OpenRequest, events: LinkEvents) -> None:
         """Open a link and call `events.opened` with it before returning.
 
-        Redirects are not followed. When cancelled, everything begun is dropped at once.
+        Redirects are not followed. When cancelled, everything begun is dropped at once, but not a link that
+        was given to `events.opened`: it is the client's from then on.
 
         Raises:
             HandshakeRejected: an HTTP status other than 101, redirects included.

@@ -175,7 +175,8 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
             self._give_up(ProtocolViolation(1002, "the peer sent a message within another"))
             return end
         else:
-            room = self._max_size - len(fragments)
+            # What is compressed is measured when it is not any more.
+            room = self._max_size if self._deflate is not None else self._max_size - len(fragments)
         if size > room:
             self._give_up(
                 ProtocolViolation(1002, "the peer announced a length with its first bit set")

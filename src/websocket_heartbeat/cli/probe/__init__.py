@@ -1,4 +1,4 @@
-"""Finds out what a failing connection suffers from, and which settings it needs.
+"""Finds out why a connection fails, and which settings it needs.
 
 Opens three connections to the server, one after the other, and a fourth with
 --idle. Shows no query, no password, no message and no value of a header that
@@ -49,7 +49,7 @@ from websocket_heartbeat.client.options import Options
 from websocket_heartbeat.config import Backoff, Heartbeat
 from websocket_heartbeat.redaction import shown_url
 
-HELP = "find out what a failing connection suffers from"
+HELP = "find out why a connection fails"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

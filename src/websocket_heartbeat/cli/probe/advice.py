@@ -1,4 +1,4 @@
-"""What findings mean: errors in words a person can act on, and the settings that the findings call for."""
+"""What findings mean: errors in words that a person can act on, and the settings that follow from them."""
 
 import json
 import math
@@ -47,10 +47,10 @@ _KNOWN_CUTS = {
 }
 
 _LEAST_TIMEOUT = 5
-"""In which TCP repeats a lost packet four times: after 0.2, 0.6, 1.4 and 3 s."""
+"""Seconds in which TCP sends a lost packet again four times: after 0.2, 0.6, 1.4 and 3 s."""
 
 _SOON = 0.5
-"""Seconds of silence for which nobody cuts a link."""
+"""Seconds of silence that are too short for any idle timeout."""
 
 _USUAL_OPEN_TIMEOUT = 10
 

@@ -1,4 +1,4 @@
-"""One link of a probe: what can be asked of it, and what has come on it."""
+"""One link of a probe: pings and messages that are sent on it, and what has come."""
 
 import asyncio
 from collections.abc import Callable
@@ -64,7 +64,7 @@ class ProbedLink(LinkEvents):
         self._news.set()
 
     def drop(self) -> None:
-        """Have done with a link that is not worth a goodbye."""
+        """Drop the link without a closing handshake."""
         self.link.abort()
         self.closure = Closure()
 

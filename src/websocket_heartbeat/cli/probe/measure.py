@@ -194,7 +194,7 @@ class _Probe:
         while sent < count:
             sent += 1
             trip = await probed.ping(self._timeout)
-            if trip is None:  # the others would not fare better, each for as long
+            if trip is None:  # the others would time out as well
                 break
             trips.append(trip)
             if sent < count and await probed.ended(_BETWEEN_PINGS):
@@ -250,7 +250,7 @@ class _Probe:
                         heard.append(last)
             finally:  # when interrupted, too
                 ended_at = probed.ended_at if probed.closure is not None else self._loop.time()
-                # What came together with the end was the end.
+                # Bytes that came together with the end were the end itself.
                 heard = [at for at in heard if at < ended_at - 0.2]
                 idle = Idle(
                     seconds=ended_at - opened_at,

@@ -128,7 +128,7 @@ class Close:
 
 @dataclass(slots=True)
 class Idle:
-    """What became of a link on which we sent nothing.
+    """How long a link lived on which we sent nothing.
 
     seconds: from its opening to the cut, or to the end of the wait. how: "close frame", "reset",
     "end of file", "silence" (open to all appearance, but a heartbeat after the wait went unanswered) or an

@@ -83,7 +83,7 @@ class Connection:
     def disconnect(self) -> None:
         """End both streams with FIN."""
         if not self._client.was_made and not self._joining.done():
-            self._loop.call_soon(self.disconnect)  # it arrived a moment ago: its transport is being made
+            self._loop.call_soon(self.disconnect)  # it has just arrived: its transport is being made
             return
         self._end()
         for end in (self._client, self._server):
@@ -171,7 +171,7 @@ class _End(asyncio.Protocol):
         # asyncio does not do it for sockets that were made by hand.
         with contextlib.suppress(OSError):
             transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # What lies in the transport would flow on during a freeze: let as little as possible lie there.
+        # What is in the transport's buffer would flow on during a freeze: keep it as small as possible.
         self.transport.set_write_buffer_limits(high=0)
         self._inward.pump()
         self._outward.pump()
