@@ -120,7 +120,8 @@ class Link(ABC):
     def close(self, code: int, reason: str) -> None:
         """Begin the closing handshake; `closed` follows when the peer answers, or never.
 
-        code: one for which `checks.is_close_code` is true. reason: at most 123 bytes of UTF-8 (RFC 6455, section 5.5).
+        code: one for which `checks.is_close_code` is true. reason: at most 123 bytes of UTF-8 (RFC 6455,
+        section 5.5).
         """
 
     @abstractmethod
