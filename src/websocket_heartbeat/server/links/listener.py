@@ -151,7 +151,6 @@ class _Handshake(HeadReader):
         self._listener = listener
         self._sock = sock
         self._timer: asyncio.TimerHandle | None = None
-        self._is_answered = False
         self._has_begun = False
         self._opening = asyncio.get_running_loop().create_task(self._open())
 
@@ -193,14 +192,7 @@ class _Handshake(HeadReader):
         self._refuse(Refusal(431))
 
     def head_read(self, head: bytes, rest: bytes) -> None:
-        if not self._is_answered:
-            self._answer(head.removesuffix(b"\r\n\r\n"), rest)
-
-    # The answer
-
-    def _answer(self, head: bytes, rest: bytes) -> None:
-        """Answer the request; rest: what the client has sent behind it."""
-        asked = _parsed(head)
+        asked = _parsed(head.removesuffix(b"\r\n\r\n"))
         if asked is None:
             self._refuse(Refusal(400))
             return
@@ -236,12 +228,10 @@ class _Handshake(HeadReader):
             headers["Content-Length"] = str(len(refusal.body))
         headers["Connection"] = "close"
         body = refusal.body if with_body else b""
-        self._is_answered = True
         self.transport.write(Response(refusal.status, phrase, headers, body).serialize())
         self.transport.close()  # the timer goes on: the client may never read this
 
     def _done(self) -> None:
-        self._is_answered = True
         if self._timer is not None:
             self._timer.cancel()
         self._listener.handshakes.discard(self)
