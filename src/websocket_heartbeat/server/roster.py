@@ -46,7 +46,7 @@ class Roster:
         """The peers whose link is open."""
         return tuple(handler.peer for handler in self._here.values())
 
-    def receive(self, request: Request) -> LinkEvents:
+    def admit(self, request: Request) -> LinkEvents:
         """Return what takes the events of a link that is about to open: a peer once it has opened."""
         return PeerHandler(self, request)
 

@@ -119,7 +119,7 @@ class Server:
         self._is_secure = ssl is not None
         self._roster = Roster(policy)
         self._listener = Listener(
-            self._receive,
+            self._admit,
             open_timeout=check_seconds("open_timeout", open_timeout),
             max_size=check_count("max_size", max_size, least=1),
             compression=compression,
@@ -182,7 +182,7 @@ class Server:
         self._listener.abort()
         self._roster.abort()
 
-    def _receive(self, request: Request) -> LinkEvents | Refusal:
+    def _admit(self, request: Request) -> LinkEvents | Refusal:
         """Decide about a handshake: return how it is refused, or what takes the events of its link."""
         if self._on_handshake is not None:
             try:
@@ -195,4 +195,4 @@ class Server:
             if refusal is not None:
                 _logger.error("on_handshake must return None or a Refusal, not %s", type(refusal).__name__)
                 return Refusal(500)
-        return self._roster.receive(request)
+        return self._roster.admit(request)

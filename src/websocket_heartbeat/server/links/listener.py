@@ -31,7 +31,7 @@ from websocket_heartbeat.system.kernel import end_by_reset
 
 _logger = logging.getLogger("websocket_heartbeat.server")
 
-Receive = Callable[[Request], LinkEvents | Refusal]
+Admit = Callable[[Request], LinkEvents | Refusal]
 """Decides about a handshake: returns how it is refused, or what takes the events of its link."""
 
 _AT_ONCE = 100
@@ -47,7 +47,7 @@ _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 class Listener:
     """Listens, and hands over each client whose handshake is complete.
 
-    receive: called with each well-formed HTTP request. open_timeout: seconds that TLS may take, and the
+    admit: called with each well-formed HTTP request. open_timeout: seconds that TLS may take, and the
     request and its answer after it. max_size: of a message, in bytes. compression: whether permessage-deflate
     is agreed on. subprotocols: those spoken here, best first. ssl: for wss. handshakes: what was accepted and
     has become no link yet.
@@ -55,7 +55,7 @@ class Listener:
 
     def __init__(
         self,
-        receive: Receive,
+        admit: Admit,
         *,
         open_timeout: float,
         max_size: int,
@@ -63,7 +63,7 @@ class Listener:
         subprotocols: Sequence[str],
         ssl: ssl_module.SSLContext | None,
     ) -> None:
-        self.receive = receive
+        self.admit = admit
         self.open_timeout = open_timeout
         self.max_size = max_size
         self.compression = compression
@@ -198,9 +198,9 @@ class _Handshake(HeadReader):
             return
         method, version, target, headers = asked
         listener = self._listener
-        received = listener.receive(_request(target, headers)) if listener.is_listening else Refusal(503)
-        if isinstance(received, Refusal):
-            self._refuse(received, with_body=method != "HEAD")
+        admitted = listener.admit(_request(target, headers)) if listener.is_listening else Refusal(503)
+        if isinstance(admitted, Refusal):
+            self._refuse(admitted, with_body=method != "HEAD")
             return
         protocol = ServerProtocol(
             extensions=SERVER_DEFLATE if listener.compression else None,
@@ -215,7 +215,7 @@ class _Handshake(HeadReader):
             return
         self._done()
         self.transport.write(response.serialize())
-        link = ServerLink(received, listener.max_size, protocol.subprotocol, protocol.extensions)
+        link = ServerLink(admitted, listener.max_size, protocol.subprotocol, protocol.extensions)
         link.begin(self.transport, rest)
 
     def _refuse(self, refusal: Refusal, *, with_body: bool = True) -> None:
