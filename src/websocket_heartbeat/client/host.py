@@ -382,6 +382,7 @@ class Host:
         if self._machine.state == core.CLOSING:
             return
         if self.inbox.batch_delivered() and self.link is not None:
+            self.inbox.paused = True
             self.link.pause_reading()
             self._machine.reading_paused(self._loop.time(), self._machine.link)
 

@@ -84,16 +84,18 @@ class TaskLink(Link):
         if callable(read(task, "onOpen")):
             if self.is_over or (self.native is not None and not self.is_single):
                 # This socket is not needed any more, and nothing else would close it.
-                if task is not self.native:
-                    attempt(task, "close", record(None))
+                surplus: dict[str, Any] = task
+                if surplus is not self.native:
+                    attempt(surplus, "close", record(None))
                 return
             self._listen("off")
             self.is_single = False
             self._adopt(task)
             # A promise may resolve after the socket has opened or closed.
-            if read(task, "readyState") == 1:
+            ready_state: int | None = read(task, "readyState")
+            if ready_state == 1:
                 self._opened(None)
-            elif read(task, "readyState") == 3:
+            elif ready_state == 3:
                 self._failed("closed")
         elif callable(read(task, "then")):
             task.then(lambda each: self._returned(each), lambda error: self._failed(error))

@@ -130,7 +130,7 @@ class BrowserTask(Driver):
         message["data"] = data
         return self.hand_over(message)
 
-    def close(self, code: Any = None, reason: Any = "") -> None:
+    def close(self, code: Any = None, reason: str = "") -> None:
         """Close for good."""
         params = record(None)
         params["code"] = code
