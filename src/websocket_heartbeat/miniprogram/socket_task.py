@@ -44,6 +44,9 @@ class TaskLink(Link):
         host = self.owner.host
         try:
             params = self.owner.params()
+            if self.is_over:
+                # A function that gives the parameters or the url has closed the connection.
+                return
             given = record(params)
             # uni-app returns a task only to those who pass a callback.
             params["fail"] = lambda result: self._refused(given, result)
@@ -107,6 +110,9 @@ class TaskLink(Link):
         self.is_alipay = self.is_single
         self.owner.adopted(task)
         self._listen("on")
+        if self.is_over:
+            # It has closed already, perhaps before all listeners were added.
+            self._listen("off")
 
     def _listen(self, prefix: str) -> None:
         """Add our listeners, or remove them and no others; `Open` is last, for a host may open at once."""
