@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar, overload
 from websocket_heartbeat.checks import check_hook
 from websocket_heartbeat.errors import HookFailed
 from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, State
+from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.system.callbacks import call, close_unawaited, place_of, settle
 
 OpenHook = Callable[[OpenEvent], Awaitable[None] | None]
@@ -127,7 +128,7 @@ class Hooks:
         if isinstance(error, HookFailed):
             logger.error("%s: %s at %s", self.label, error, place_of(error.__cause__))
         else:
-            logger.warning("%s: %s", self.label, error)
+            logger.warning("%s: %s", self.label, printable(str(error)))
         if not (isinstance(error, HookFailed) and error.name == "on_error"):
             self.call("on_error", error)
 

@@ -12,7 +12,7 @@ from functools import partial
 
 from websocket_heartbeat.checks import check_message
 from websocket_heartbeat.client.attempt import open_link
-from websocket_heartbeat.client.evidence import NO_LOSS, Loss, error_of
+from websocket_heartbeat.client.evidence import NO_LOSS, Loss, error_of, in_words
 from websocket_heartbeat.client.hooks import Hooks, logger
 from websocket_heartbeat.client.inbox import Inbox
 from websocket_heartbeat.client.lifetime import Lifetime
@@ -294,7 +294,7 @@ class Host:
         if current is not self._current or current.link is not None:
             return
         self._current = None
-        self._keep_reason(str(error))
+        self._keep_reason(in_words(error))
         self.hooks.report(error)
         self._lost(current, error)
 
