@@ -32,7 +32,7 @@ class Loss:
         if cause == core.LOST:
             assert self.error is not None
             return in_words(self.error)
-        # The other causes are words that the core has for them.
+        # Every other cause is a constant of the core that says it in words.
         return f"{cause}: {self.silence}" if cause in (core.HEARTBEAT_TIMEOUT, core.PATH_DEAD) else cause
 
 
@@ -71,7 +71,7 @@ def error_of(closure: Closure) -> Exception:
 
 
 def in_words(error: Exception) -> str:
-    """Put an error into words that a log can show: of an OSError the system's, without numbers and addresses."""
+    """Put an error into words fit to print: of an OSError the system's, without number and address."""
     if isinstance(error, socket.gaierror):
         return f"the name does not resolve: {error.strerror}"
     if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno:
