@@ -140,6 +140,8 @@ class Machine:
 
     state, link, attempt: the state, the number of the latest link, the retries since the last stable link.
     deadline: when to call `woke`, or None.
+    actions: what the host has yet to carry out, oldest first: `take` takes all, `actions.pop(0)` the next.
+    liveness: of the latest link that has opened, with the time at which it was last heard.
     """
 
     def __init__(self, settings: Settings, random: Callable[[], float]) -> None:
