@@ -112,7 +112,7 @@ def ours() -> Policy:
 
 
 def fixed(seconds: float = 2.0) -> Policy:
-    """The JavaScript originals: everybody after the same time."""
+    """The JavaScript originals: every client after the same time."""
     return Policy(f"fixed {seconds:g} s", [[seconds]], [[seconds]])
 
 
@@ -212,7 +212,7 @@ class MachineHerd:
             at = self._next[client]
             machine.woke(at)
             if machine.state == CONNECTING and self.attempts[client] == machine.link - 1:
-                machine.woke(machine.deadline or 0.0)  # it had asked for a moment of grace
+                machine.woke(machine.deadline or 0.0)  # it was in its grace period
             if machine.state == CONNECTING:
                 attempts.append((at, client))
             machine.take()

@@ -20,7 +20,8 @@ from websocket_heartbeat.testing.clock import SimulatedClock
 
 PACKAGE = str(Path(websocket_heartbeat.__file__).parent)
 FRAME = b"\x81\x20" + b"x" * 32
-PONG = b"\x8a\x00"
+CLOSE = b"\x88"
+"""The first byte of a close frame."""
 
 
 class Counted:
@@ -55,10 +56,7 @@ class Counted:
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    """A server in a thread of its own, which the count does not see.
-
-    /N sends N texts of 32 bytes; /silent answers whatever it gets with a pong.
-    """
+    """A server in a thread of its own, which the count does not see: /N sends N texts of 32 bytes."""
     loop = asyncio.new_event_loop()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -71,11 +69,9 @@ def url() -> Iterator[str]:
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Accept: " + base64.b64encode(digest) + b"\r\n\r\n"
         )
-        if path != b"silent":
-            writer.write(FRAME * int(path))
-        while await reader.read(1024):
-            if path == b"silent":
-                writer.write(PONG)
+        writer.write(FRAME * int(path))
+        while (data := await reader.read(1024)) and data[:1] != CLOSE:
+            pass
         writer.close()
 
     async def main(ready: Callable[[int], None]) -> None:

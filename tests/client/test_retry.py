@@ -227,23 +227,28 @@ def test_a_refused_attempt_leaves_nothing_for_the_garbage_collector(
     run(main())
 
 
+def links() -> int:
+    return sum(isinstance(thing, Link) for thing in gc.get_objects())
+
+
 def test_a_lost_link_leaves_nothing_for_the_garbage_collector(run: Run) -> None:
     async def leave(peer: Peer) -> None:
         await peer.read_frame()
         peer.reset()
 
     async def main() -> None:
+        gc.collect()
+        others = links()
         async with (
             ws_server(leave) as server,
             connect(server.url(), backoff=Backoff(0.01, 0.01)) as connection,
         ):
             connection.on_open = lambda event: connection.send_nowait("leave")
-            gc.collect()
             gc.disable()
             try:
                 await until(lambda: connection.stats.links >= 10)
-                await turns()
-                assert sum(isinstance(thing, Link) for thing in gc.get_objects()) <= 1
+                # Now and then the last one is not quite gone when the next one is there.
+                await until(lambda: links() - others <= 1)
             finally:
                 gc.enable()
 

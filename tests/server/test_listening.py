@@ -6,15 +6,19 @@ import logging
 import os
 import socket
 import ssl
+import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
 import pytest
 import trustme
+import websockets
+from tests.engines.recorder import Recorder
 from tests.server.raw import PING, PONG, client, connect
 from tests.watch import PATIENCE, Run, until
 
+from websocket_heartbeat.engines.base import Link
 from websocket_heartbeat.server import Refusal, Request, Server, serve
 from websocket_heartbeat.server.links import listener
 
@@ -55,6 +59,33 @@ def test_an_address_that_this_machine_does_not_have_is_refused(run: Run) -> None
                 pass
 
     run(main())
+
+
+def test_small_messages_leave_at_once(run: Run) -> None:
+    delays: list[bytes] = []
+
+    class Events(Recorder):
+        def opened(self, link: Link) -> None:
+            assert link.socket is not None
+            delays.append(link.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 4))
+            link.abort()
+
+    async def main() -> None:
+        listening = listener.Listener(
+            lambda request: Events(),
+            open_timeout=10,
+            max_size=1000,
+            compression=False,
+            subprotocols=[],
+            ssl=None,
+        )
+        port = await listening.listen("127.0.0.1", 0)
+        async with websockets.connect(f"ws://127.0.0.1:{port}/") as ws:
+            await ws.wait_closed()
+        listening.abort()
+
+    run(main())
+    assert [int.from_bytes(delay, sys.byteorder) for delay in delays] == [1]
 
 
 @pytest.mark.parametrize("end", [Server.close, Server.abort])

@@ -23,12 +23,12 @@ class Inbox:
     waiting: messages as they arrived. batch: those that a reader has begun to take, the next one last.
     hook: on_message, or None. While it is set every message is for it.
     arrived: notified when messages have come for a reader.
-    paused: whether the link is not read until a reader has made room.
+    paused: whether the host does not read the link until a reader has made room; for the host to set.
     """
 
     __slots__ = (
         "_crowded",
-        "_feeder",
+        "_feeding",
         "_giving",
         "_hooks",
         "_lifetime",
@@ -53,7 +53,7 @@ class Inbox:
         self.deliver: Callable[[Message], Any] = self.waiting.append
         self.hook: Callable[[Message], Any] | None = None
         self._crowded = False  # the last read filled the inbox, and nobody has emptied it since
-        self._feeder: asyncio.Task[None] | None = None  # gives what has arrived to on_message
+        self._feeding = False  # a task gives what has arrived to on_message
         self._giving = False  # the same, on the spot
         self.arrived = Wakeup()
         self.paused = False
@@ -105,10 +105,7 @@ class Inbox:
         self.arrived.notify()
         was_crowded = self._crowded
         self._crowded = len(self.waiting) >= self._limit
-        if self.paused or not (was_crowded and self._crowded):
-            return False
-        self.paused = True
-        return True
+        return was_crowded and self._crowded and not self.paused
 
     # For the hook
 
@@ -145,14 +142,15 @@ class Inbox:
 
     def _feed(self, awaitable: Awaitable[None] | None = None) -> None:
         """Have a task give what has arrived to the hook, one by one, and first wait for `awaitable`."""
-        if self._feeder is not None:
+        if self._feeding:
             if awaitable is not None:
                 self._hooks.run("on_message", awaitable)
         elif awaitable is not None or (self and self.hook is not None):
-            self._feeder = self._hooks.spawn(self._feed_hook(awaitable))
+            self._feeding = True  # already now: an eager task calls the hook at once, which may set another
+            feeder = self._hooks.spawn(self._feed_hook(awaitable))
             if awaitable is not None:
-                close_unawaited(self._feeder, awaitable)
-            self._feeder.add_done_callback(self._feeder_done)
+                close_unawaited(feeder, awaitable)
+            feeder.add_done_callback(self._feeder_done)
 
     async def _feed_hook(self, awaitable: Awaitable[None] | None) -> None:
         if awaitable is not None:
@@ -163,6 +161,6 @@ class Inbox:
                 await self._hooks.wait_for("on_message", result)
 
     def _feeder_done(self, feeder: asyncio.Task[None]) -> None:
-        self._feeder = None
+        self._feeding = False
         if not feeder.cancelled():
             self._feed()

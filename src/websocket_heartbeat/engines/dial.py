@@ -1,4 +1,4 @@
-"""A transport to a server: name resolution, TCP with happy eyeballs (RFC 8305), proxies, TLS.
+"""Transports: to a server, by name, address (RFC 8305) or proxy, and from a client, with TLS where asked for.
 
 TLS is aiofastnet's where that is installed: asyncio's own costs five times the memory (docs/engines.md).
 """
@@ -106,6 +106,24 @@ async def _connect(
             create = partial(fast_tls().create_connection, loop)
         transport, _ = await create(lambda: protocol, sock=sock, ssl=tls, server_hostname=host)
     return transport
+
+
+async def accept(
+    protocol: asyncio.BaseProtocol, sock: socket.socket, tls: ssl.SSLContext | None, timeout: float
+) -> None:
+    """Put the protocol over an accepted socket; timeout: seconds that TLS may take.
+
+    Raises:
+        OSError: TLS failed, or the client has left.
+    """
+    loop = asyncio.get_running_loop()
+    connect: Any = loop.connect_accepted_socket
+    if tls is None:
+        await connect(lambda: protocol, sock)
+        return
+    if fast_tls() is not None:
+        connect = partial(fast_tls().connect_accepted_socket, loop)
+    await connect(lambda: protocol, sock, ssl=tls, ssl_handshake_timeout=timeout)
 
 
 class _Tunnel(HeadReader):

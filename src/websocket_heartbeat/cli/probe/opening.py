@@ -1,4 +1,4 @@
-"""Opens a connection stage by stage, as an engine tells no stages apart, and says how long each has taken."""
+"""Opens a connection stage by stage, which engines do not, and measures how long each stage takes."""
 
 import asyncio
 import base64
@@ -34,7 +34,7 @@ _CLOSE_1000 = b"\x88\x82" + bytes(4) + (1000).to_bytes(2, "big")  # masked by ze
 async def open_by_stages(
     request: OpenRequest, opening: Opening, addresses: list[Any]
 ) -> Sequence[tuple[str, str]]:
-    """Connect and do the handshake, say goodbye; return the headers of the answer.
+    """Connect, do the handshake and close; return the headers of the answer.
 
     opening, addresses: filled on the way, so that a failure leaves what came before it.
 
@@ -83,7 +83,7 @@ async def open_by_stages(
     finally:
         writer.close()
         with suppress(OSError, TimeoutError):
-            async with asyncio.timeout(1):  # TLS waits for the other side's goodbye
+            async with asyncio.timeout(1):  # TLS waits for the peer's close_notify
                 await writer.wait_closed()
         writer.transport.abort()
 

@@ -11,8 +11,8 @@ import re
 import socket
 import ssl as ssl_module
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from http import HTTPStatus
-from typing import Any
 
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidHeaderValue
@@ -21,9 +21,10 @@ from websockets.http11 import Response
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from websocket_heartbeat.engines.answer import MAX_HEAD
+from websocket_heartbeat.engines.answer import HeadReader
 from websocket_heartbeat.engines.base import LinkEvents
-from websocket_heartbeat.engines.sansio import SILENT
+from websocket_heartbeat.engines.dial import accept
+from websocket_heartbeat.engines.sansio import SERVER_DEFLATE, SILENT
 from websocket_heartbeat.engines.wire_server import ServerLink
 from websocket_heartbeat.server.admission import Refusal, Request
 from websocket_heartbeat.system.kernel import end_by_reset
@@ -47,8 +48,9 @@ class Listener:
     """Listens, and hands over each client whose handshake is complete.
 
     receive: called with each well-formed HTTP request. open_timeout: seconds that TLS may take, and the
-    request and its answer after it. max_size: of a message, in bytes. subprotocols: those spoken here, best
-    first. ssl: for wss. handshakes: what was accepted and has become no link yet.
+    request and its answer after it. max_size: of a message, in bytes. compression: whether permessage-deflate
+    is agreed on. subprotocols: those spoken here, best first. ssl: for wss. handshakes: what was accepted and
+    has become no link yet.
     """
 
     def __init__(
@@ -57,12 +59,14 @@ class Listener:
         *,
         open_timeout: float,
         max_size: int,
+        compression: bool,
         subprotocols: Sequence[str],
         ssl: ssl_module.SSLContext | None,
     ) -> None:
         self.receive = receive
         self.open_timeout = open_timeout
         self.max_size = max_size
+        self.compression = compression
         self.subprotocols = [Subprotocol(name) for name in subprotocols]
         self.ssl = ssl
         self.handshakes: set[_Handshake] = set()
@@ -135,17 +139,18 @@ class Listener:
                 _Handshake(self, sock)
 
 
-class _Handshake(asyncio.Protocol):
+class _Handshake(HeadReader):
     """One accepted connection, until it is a link or has ended."""
 
     def __init__(self, listener: Listener, sock: socket.socket) -> None:
+        super().__init__()
         sock.setblocking(False)
+        with suppress(OSError):  # some systems refuse options on a socket whose peer is gone already
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.handshakes.add(self)
         self._listener = listener
         self._sock = sock
-        self._transport: Any = None  # none before TLS is done
         self._timer: asyncio.TimerHandle | None = None
-        self._head = b""
         self._is_answered = False
         self._has_begun = False
         self._opening = asyncio.get_running_loop().create_task(self._open())
@@ -155,23 +160,20 @@ class _Handshake(asyncio.Protocol):
         if self._sock.fileno() < 0:  # aborted before this began
             return
         self._has_begun = True
-        tls: dict[str, Any] = {}
-        if self._listener.ssl is not None:
-            tls = {"ssl": self._listener.ssl, "ssl_handshake_timeout": self._listener.open_timeout}
-        loop = asyncio.get_running_loop()
+        listener = self._listener
         try:
-            await loop.connect_accepted_socket(lambda: self, self._sock, **tls)
+            await accept(self, self._sock, listener.ssl, listener.open_timeout)
         except OSError as error:  # such as ssl.SSLError: the client may have left, or speak no TLS
             _logger.debug("an accepted connection ended before its handshake: %s", type(error).__name__)
         finally:
-            if self._transport is None:
+            if self.transport is None:
                 self._done()
 
     def abort(self) -> None:
         """Reset the connection, however far it has come."""
         end_by_reset(self._sock)
-        if self._transport is not None:
-            self._transport.abort()
+        if self.transport is not None:
+            self.transport.abort()
         elif self._has_begun:
             self._opening.cancel()  # which aborts its transport
         else:
@@ -181,21 +183,18 @@ class _Handshake(asyncio.Protocol):
     # Calls from the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        super().connection_made(transport)
         self._timer = asyncio.get_running_loop().call_later(self._listener.open_timeout, self.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._done()
 
-    def data_received(self, data: bytes) -> None:
-        if self._is_answered:
-            return
-        self._head += data
-        end = self._head.find(b"\r\n\r\n")
-        if end > MAX_HEAD or (end < 0 and len(self._head) > MAX_HEAD):
-            self._refuse(Refusal(431))
-        elif end >= 0:
-            self._answer(self._head[:end], self._head[end + 4 :])
+    def head_too_long(self) -> None:
+        self._refuse(Refusal(431))
+
+    def head_read(self, head: bytes, rest: bytes) -> None:
+        if not self._is_answered:
+            self._answer(head.removesuffix(b"\r\n\r\n"), rest)
 
     # The answer
 
@@ -212,6 +211,7 @@ class _Handshake(asyncio.Protocol):
             self._refuse(received, with_body=method != "HEAD")
             return
         protocol = ServerProtocol(
+            extensions=SERVER_DEFLATE if listener.compression else None,
             subprotocols=listener.subprotocols or None,
             select_subprotocol=_first_of_ours,
             max_size=listener.max_size,
@@ -222,9 +222,9 @@ class _Handshake(asyncio.Protocol):
             self._refuse(_no_websocket(protocol.handshake_exc))
             return
         self._done()
-        self._transport.write(response.serialize())
-        link = ServerLink(received, listener.max_size, protocol.subprotocol)
-        link.begin(self._transport, rest)
+        self.transport.write(response.serialize())
+        link = ServerLink(received, listener.max_size, protocol.subprotocol, protocol.extensions)
+        link.begin(self.transport, rest)
 
     def _refuse(self, refusal: Refusal, *, with_body: bool = True) -> None:
         try:
@@ -237,8 +237,8 @@ class _Handshake(asyncio.Protocol):
         headers["Connection"] = "close"
         body = refusal.body if with_body else b""
         self._is_answered = True
-        self._transport.write(Response(refusal.status, phrase, headers, body).serialize())
-        self._transport.close()  # the timer goes on: the client may never read this
+        self.transport.write(Response(refusal.status, phrase, headers, body).serialize())
+        self.transport.close()  # the timer goes on: the client may never read this
 
     def _done(self) -> None:
         self._is_answered = True
