@@ -72,18 +72,27 @@ class Driver:
         self.announced = 0
         """The number of the latest link for which onOpen was called: what is sent before that is queued."""
         self.queue: list[dict[str, Any]] = []
+        """Messages that wait for a link."""
         self.timer: Any = None
+        """What calls `_woke`, at `fires_at` in seconds of the clock."""
         self.fires_at = 0.0
         self.steps: list[Step] = []
+        """What is still to be carried out."""
         self.held: list[Step] = []
         """Hooks to call once the user can have set them."""
         self.is_held = True
+        """Whether hooks still have to wait for that."""
         self.is_busy = False
+        """Whether steps are being carried out: a hook that acts then only adds steps."""
         self.has_dialled = False
+        """Whether an attempt was begun since steps began to be carried out."""
         self.is_destroyed = False
         self.is_interrupted = False
+        """Whether an attempt was refused in the background, and retries wait for the foreground."""
         self.ping_failed = False
+        """Whether the host refused the latest ping."""
         self.on_ready: Any = None
+        """Whom to give this object to; None once that is done."""
 
     # For the user
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class TaskLink(Link):
     """One link over a socket task, a promise of one, or the functions of a host with a single socket.
 
-    native: the socket task, once there is one.
+    native: the socket task, once there is one. is_single: whether it stands for the host's only socket.
+    is_alipay: whether bytes are base64 in a message marked `isBuffer`, as in Alipay.
     """
 
     def __init__(self, owner: "MiniProgramTask") -> None:

@@ -20,7 +20,10 @@ from websocket_heartbeat.miniprogram.link import Link
 
 
 class WebSocketLink(Link):
-    """One link over a WebSocket of the page: `native`."""
+    """One link over a WebSocket of the page: `native`.
+
+    has_erred: whether the page has told of an error, so that its close needs no other.
+    """
 
     def __init__(self, owner: "BrowserTask") -> None:
         super().__init__()
