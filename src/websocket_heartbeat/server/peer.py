@@ -336,11 +336,15 @@ class PeerHandler:
         self._ended = True
         self._backlog = None
         self._keeper.leaving(self.peer.id)
-        if self._worker is None:
-            # Not now: this may have come from within `send`.
-            asyncio.get_running_loop().call_soon(self._tell, code, reason)
-        else:
+        if self._worker is not None:
             self._worker.cancel()
+        # Not now: this may have come from within a hook, of which `_begin` may still make a worker.
+        asyncio.get_running_loop().call_soon(self._tell_behind_worker, code, reason)
+
+    def _tell_behind_worker(self, code: int | None, reason: str) -> None:
+        if self._worker is None:
+            self._tell(code, reason)
+        else:
             self._worker.add_done_callback(lambda _: self._tell(code, reason))
 
     def _tell(self, code: int | None, reason: str) -> None:
