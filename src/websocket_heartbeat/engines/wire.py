@@ -12,8 +12,8 @@ How bytes become frames:
   its end `_rest` holds the beginning of a frame of which too little has come, about two reads at most.
 - A data frame longer than a read is read straight into a buffer of its own (`LongFrame`), and what comes with
   its end goes to `_read` again.
-- Fragments are gathered in `_fragments`. A message, and what is gathered of one, is never above max_size,
-  before and after decompression: it is refused by its header, or at the byte too many.
+- Fragments are gathered in `_fragments`. A message, and what is gathered of one, is never above max_size: it
+  is refused by its header or, where it is compressed, at the byte too many.
 
 What holds between two reads: at most one of `_rest`, `_long` and `_last` is set, each begins at a frame, and
 none is set on an idle link. What was sent within the read is written, and `batch_delivered` was called. While
@@ -56,6 +56,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         "_last",
         "_long",
         "_longest",
+        "_most",
         "_out",
         "_rest",
         "_scratch",
@@ -75,6 +76,8 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         """extensions: those agreed on in the handshake, of which we know permessage-deflate alone."""
         super().__init__(events, max_size, subprotocol)
         self._deflate = Deflate(extensions[0], max_size) if extensions else None
+        # Bytes that a compressed frame may carry: what cannot shrink grows, by an eighth at most.
+        self._most = max_size + max_size // 8 + 64
         self._known = _DEFLATED if extensions else _PLAIN
         self._scratch = SCRATCH.view
         # Tells the time of a read, on systems whose kernel does not.
@@ -170,13 +173,13 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
             if first & 0x0F == 0:
                 self._end_with(data[position:])
                 return end
-            room = self._max_size
+            room = self._most if first & 0x40 else self._max_size
         elif first & 0x0F:
             self._give_up(ProtocolViolation(1002, "the peer sent a message within another"))
             return end
         else:
             # What is compressed is measured when it is not any more.
-            room = self._max_size if self._deflate is not None else self._max_size - len(fragments)
+            room = self._most if self._deflate is not None else self._max_size - len(fragments)
         if size > room:
             self._give_up(
                 ProtocolViolation(1002, "the peer announced a length with its first bit set")

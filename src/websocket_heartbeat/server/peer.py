@@ -180,8 +180,10 @@ class PeerHandler:
         """Does not happen: `_deliver` returns nothing."""
 
     def deliver_failed(self, error: BaseException) -> None:
-        """Does not happen: what hooks raise is caught in `_deliver`, so this is a mistake in this package."""
-        raise error
+        """Log where: what hooks raise is caught in `_deliver`, so this is a mistake in this package."""
+        _logger.error(
+            "a message of %r could not be taken: %s at %s", self.peer, type(error).__name__, place_of(error)
+        )
 
     def ponged(self) -> None:
         """Nothing to do: we do not ping, and any byte counts as life."""
