@@ -337,27 +337,17 @@ class PeerHandler:
     def _end(self, code: int | None, reason: str) -> None:
         self._ended = True
         self._backlog = None
-<<<<<<< HEAD
         self._keeper.link_ended(self.peer.id)
-        if self._worker is None:
-            # Not now: this may have come from within `send`.
-            asyncio.get_running_loop().call_soon(self._call_on_close, code, reason)
-        else:
-            self._worker.cancel()
-            self._worker.add_done_callback(lambda _: self._call_on_close(code, reason))
-=======
-        self._keeper.leaving(self.peer.id)
         if self._worker is not None:
             self._worker.cancel()
         # Not now: this may have come from within a hook, of which `_begin` may still make a worker.
-        asyncio.get_running_loop().call_soon(self._tell_behind_worker, code, reason)
+        asyncio.get_running_loop().call_soon(self._call_on_close_after_worker, code, reason)
 
-    def _tell_behind_worker(self, code: int | None, reason: str) -> None:
+    def _call_on_close_after_worker(self, code: int | None, reason: str) -> None:
         if self._worker is None:
-            self._tell(code, reason)
+            self._call_on_close(code, reason)
         else:
-            self._worker.add_done_callback(lambda _: self._tell(code, reason))
->>>>>>> h-server
+            self._worker.add_done_callback(lambda _: self._call_on_close(code, reason))
 
     def _call_on_close(self, code: int | None, reason: str) -> None:
         on_close = self._keeper.policy.on_close
