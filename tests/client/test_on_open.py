@@ -104,6 +104,30 @@ def test_what_on_open_sends_to_a_full_link_goes_before_those_who_wait_already(
     play(main())
 
 
+def test_tasks_that_on_open_starts_keep_their_turn_on_a_full_link(world: World, play: Run) -> None:
+    async def main() -> None:
+        gate = asyncio.Event()
+        world.engine.answer = lambda request: gate.wait()
+        connection = world.connect(send_queue=0)
+
+        @connection.on_open
+        async def subscribe(event: OpenEvent) -> None:
+            world.peer.stop_reading()
+            await connection.send("x" * (WRITE_LIMIT + 1))
+            await asyncio.gather(*[connection.send(str(number)) for number in range(4)])
+
+        async with connection:
+            gate.set()
+            await world.opened(connection, 1)
+            waiting = asyncio.create_task(connection.send("waiting"))
+            await turns()
+            world.peer.start_reading()
+            await waiting
+            assert world.peer.received[1:] == ["0", "1", "2", "3", "waiting"]
+
+    play(main())
+
+
 def test_the_late_end_of_one_on_open_does_not_let_others_before_the_next(world: World, play: Run) -> None:
     async def main() -> None:
         connection = world.connect()

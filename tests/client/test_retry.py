@@ -237,18 +237,18 @@ def test_a_lost_link_leaves_nothing_for_the_garbage_collector(run: Run) -> None:
         peer.reset()
 
     async def main() -> None:
+        gc.collect()
+        others = links()
         async with (
             ws_server(leave) as server,
             connect(server.url(), backoff=Backoff(0.01, 0.01)) as connection,
         ):
             connection.on_open = lambda event: connection.send_nowait("leave")
-            gc.collect()
-            others = links()  # which tests before this one have left alive
             gc.disable()
             try:
                 await until(lambda: connection.stats.links >= 10)
-                await turns()
-                assert links() - others <= 1
+                # Now and then the last one is not quite gone when the next one is there.
+                await until(lambda: links() - others <= 1)
             finally:
                 gc.enable()
 

@@ -9,6 +9,7 @@ import websockets
 from tests.server.raw import BINARY, CLOSE, PING, PONG, TEXT, Closes, client, frame
 from tests.watch import PATIENCE, Run, until
 
+from websocket_heartbeat.engines.wire_server import ServerLink
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server import Peer, serve
 
@@ -282,6 +283,26 @@ def test_the_end_of_a_peer_is_told_once_with_code_and_reason(run: Run) -> None:
         assert len(closes.seen) == 4
 
     run(main())
+
+
+def test_a_mistake_of_ours_in_taking_a_message_is_logged_by_its_place_and_the_next_one_comes(
+    run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def mistaken(self: ServerLink, message: Message) -> None:
+        monkeypatch.undo()
+        raise ZeroDivisionError("secret")
+
+    async def main() -> None:
+        async with serve() as server, websockets.connect(server.url()) as ws:
+            monkeypatch.setattr(ServerLink, "send", mistaken)
+            await ws.send("heartbeat")
+            await ws.send("echoed")
+            async with asyncio.timeout(PATIENCE):
+                assert await ws.recv() == "echoed"
+
+    run(main())
+    assert "ZeroDivisionError at" in caplog.text
+    assert "secret" not in caplog.text
 
 
 def test_hooks_for_opening_and_closing_that_raise_harm_nothing(

@@ -88,7 +88,7 @@ class Host:
         self._loop = self.hooks.loop = loop
         # Links and alarms live in the context of the start, not in that of whoever happened to cause them.
         self._context = copy_context()
-        self._alarm = Alarm(self._ring, self._options.raster())
+        self._alarm = Alarm(self._ring, self._options.granularity())
         self._machine.started(loop.time())
         self._perform()
 
@@ -382,6 +382,7 @@ class Host:
         if self._machine.state == core.CLOSING:
             return
         if self.inbox.batch_delivered() and self.link is not None:
+            self.inbox.paused = True
             self.link.pause_reading()
             self._machine.reading_paused(self._loop.time(), self._machine.link)
 
@@ -426,7 +427,7 @@ class Host:
             late = now - deadline
             if self._current is not None:
                 self._current.testify(machine, now, late)
-            # Rounding to the raster is not lateness: the core would let the peer have it as grace.
+            # Rounding up is not lateness: the core would let the peer have it as grace.
             assert self._alarm is not None
-            machine.woke(now if late > self._alarm.raster else deadline)
+            machine.woke(now if late > self._alarm.granularity else deadline)
         self._perform()

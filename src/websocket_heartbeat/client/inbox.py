@@ -23,7 +23,7 @@ class Inbox:
     waiting: messages as they arrived. batch: those that a reader has begun to take, the next one last.
     hook: on_message, or None. While it is set every message is for it.
     arrived: notified when messages have come for a reader.
-    paused: whether the link is not read until a reader has made room.
+    paused: whether the host does not read the link until a reader has made room; for the host to set.
     """
 
     __slots__ = (
@@ -105,10 +105,7 @@ class Inbox:
         self.arrived.notify()
         was_crowded = self._crowded
         self._crowded = len(self.waiting) >= self._limit
-        if self.paused or not (was_crowded and self._crowded):
-            return False
-        self.paused = True
-        return True
+        return was_crowded and self._crowded and not self.paused
 
     # For the hook
 

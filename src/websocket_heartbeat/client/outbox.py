@@ -10,18 +10,32 @@ from websocket_heartbeat.errors import NotConnected, SendQueueFull
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.system.wakeup import Wakeup
 
-_NOBODY = object()
+_NOBODY = object()  # whom the link is reserved for while the connection closes
 
 # Within an on_open hook, and in the tasks that it starts: what its link was reserved with. The tasks keep it
 # when their link is long gone.
 _reservation: ContextVar[object] = ContextVar("reservation", default=None)
 
 
+class _Turn(Wakeup):
+    """A task that waits in `put`.
+
+    reservation: that of the on_open hook which it sends for, or None.
+    """
+
+    __slots__ = ("reservation",)
+
+    def __init__(self, reservation: object) -> None:
+        super().__init__()
+        self.reservation = reservation
+
+
 class Outbox:
     """What was given to `send` and not to a link yet.
 
     While the on_open hook of a new link runs, the link is reserved for what this hook sends; the queue comes
-    after it.
+    after it. A link that is lost leaves the queue to the next one. What waits when the connection ends, the
+    host reports as Undelivered.
     """
 
     __slots__ = ("_lifetime", "_limit", "_link", "_queue", "_reserved_for", "_senders")
@@ -33,7 +47,7 @@ class Outbox:
         self._link: Link | None = None
         self._reserved_for: object = None  # the reservation in force, None when the link is there for all
         self._queue: list[Message] = []
-        self._senders: list[Wakeup] = []  # of tasks that wait in `put`, the next one first
+        self._senders: list[_Turn] = []  # the next one first
 
     @property
     def queue(self) -> Sequence[Message]:
@@ -64,7 +78,7 @@ class Outbox:
             link.send(message)  # the way of nearly all
             return True
         self._lifetime.check_alive()
-        return (not self._senders or self._is_in_open_hook()) and self._take_in_turn(message)
+        return self._ahead() == 0 and self._take_in_turn(message)
 
     def _take_in_turn(self, message: Message) -> bool:
         link = self._link
@@ -85,8 +99,8 @@ class Outbox:
             NotConnected: no link is open, and nothing may wait for one.
             ConnectionClosed, ConnectionFailed: there will be no further link.
         """
-        turn = Wakeup()
-        self._senders.insert(0 if self._is_in_open_hook() else len(self._senders), turn)
+        turn = _Turn(self._reserved_for if self._is_in_open_hook() else None)
+        self._senders.insert(self._ahead(), turn)
         try:
             while True:
                 self._lifetime.check_alive()
@@ -120,6 +134,12 @@ class Outbox:
         while (self._queue and not self._is_in_open_hook()) or (self._link is not None and self._link.full):
             self._lifetime.check_alive()
             await self._lifetime.change()
+
+    def _ahead(self) -> int:
+        """Return how many of those that wait go before the current task; the hook's go before all others."""
+        if not self._is_in_open_hook():
+            return len(self._senders)
+        return sum(turn.reservation is self._reserved_for for turn in self._senders)
 
     def _is_in_open_hook(self) -> bool:
         return self._reserved_for is not None and _reservation.get() is self._reserved_for

@@ -79,6 +79,7 @@ class Driver:
         """Hooks to call once the user can have set them."""
         self.is_held = True
         self.is_busy = False
+        self.has_dialled = False
         self.is_destroyed = False
         self.is_interrupted = False
         self.ping_failed = False
@@ -270,21 +271,30 @@ class Driver:
         self.steps.append(Step(Action(kind, self.machine.link), event, ""))
 
     def _carry_out(self) -> None:
-        """Carry out all steps in order; what they cause comes after them."""
+        """Carry out all steps in order; what they cause comes after them. Begin one attempt at most."""
         if self.is_busy:
             return
         self.is_busy = True
+        self.has_dialled = False
         while len(self.steps) > 0:
             self._perform(self.steps.pop(0))
         self.is_busy = False
         self._arm()
 
+    def _take_up(self, step: Step) -> None:
+        self.steps.append(step)
+        self._carry_out()
+
     def _perform(self, step: Step) -> None:
         action = step.action
         kind = action.kind
         if kind == OPEN_LINK:
+            if self.has_dialled:
+                # If each attempt fails at once and a hook then calls `reconnect`, this would never end.
+                self.clock.start_timer(lambda: self._take_up(step), 0)
             # Unless a hook has closed the connection since, or has even opened it again.
-            if action.link == self.machine.link and self.machine.state == CONNECTING:
+            elif action.link == self.machine.link and self.machine.state == CONNECTING:
+                self.has_dialled = True
                 self.link = self.dial()
                 self.link.open()
         elif kind == PING_LINK:

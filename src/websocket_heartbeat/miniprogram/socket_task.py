@@ -44,6 +44,9 @@ class TaskLink(Link):
         host = self.owner.host
         try:
             params = self.owner.params()
+            if self.is_over:
+                # A function that gives the parameters or the url has closed the connection.
+                return
             given = record(params)
             # uni-app returns a task only to those who pass a callback.
             params["fail"] = lambda result: self._refused(given, result)
@@ -84,16 +87,18 @@ class TaskLink(Link):
         if callable(read(task, "onOpen")):
             if self.is_over or (self.native is not None and not self.is_single):
                 # This socket is not needed any more, and nothing else would close it.
-                if task is not self.native:
-                    attempt(task, "close", record(None))
+                surplus: dict[str, Any] = task
+                if surplus is not self.native:
+                    attempt(surplus, "close", record(None))
                 return
             self._listen("off")
             self.is_single = False
             self._adopt(task)
             # A promise may resolve after the socket has opened or closed.
-            if read(task, "readyState") == 1:
+            ready_state: int | None = read(task, "readyState")
+            if ready_state == 1:
                 self._opened(None)
-            elif read(task, "readyState") == 3:
+            elif ready_state == 3:
                 self._failed("closed")
         elif callable(read(task, "then")):
             task.then(lambda each: self._returned(each), lambda error: self._failed(error))
@@ -105,6 +110,9 @@ class TaskLink(Link):
         self.is_alipay = self.is_single
         self.owner.adopted(task)
         self._listen("on")
+        if self.is_over:
+            # It has closed already, perhaps before all listeners were added.
+            self._listen("off")
 
     def _listen(self, prefix: str) -> None:
         """Add our listeners, or remove them and no others; `Open` is last, for a host may open at once."""

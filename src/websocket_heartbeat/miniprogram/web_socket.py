@@ -33,7 +33,11 @@ class WebSocketLink(Link):
         """Begin the attempt."""
         owner = self.owner
         try:
-            raw = web_socket(owner.page, value_of(owner.opts["url"]), owner.opts["protocols"])
+            url = value_of(owner.opts["url"])
+            if self.is_over:
+                # The function that gives the url has closed the connection.
+                return
+            raw = web_socket(owner.page, url, owner.opts["protocols"])
         except Exception as error:
             self._lost(error, describe(error))
             return
@@ -88,6 +92,8 @@ class WebSocketLink(Link):
         self.owner.link_erred(raw)
 
     def _lost(self, raw: Any, reason: str) -> None:
+        if self.is_over:
+            return
         self._end()
         event = record(None)
         event["native"] = raw
@@ -130,7 +136,7 @@ class BrowserTask(Driver):
         message["data"] = data
         return self.hand_over(message)
 
-    def close(self, code: Any = None, reason: Any = "") -> None:
+    def close(self, code: Any = None, reason: str = "") -> None:
         """Close for good."""
         params = record(None)
         params["code"] = code

@@ -180,8 +180,10 @@ class PeerHandler:
         """Does not happen: `_deliver` returns nothing."""
 
     def deliver_failed(self, error: BaseException) -> None:
-        """Does not happen: what hooks raise is caught in `_deliver`, so this is a mistake in this package."""
-        raise error
+        """Log where: what hooks raise is caught in `_deliver`, so this is a mistake in this package."""
+        _logger.error(
+            "a message of %r could not be taken: %s at %s", self.peer, type(error).__name__, place_of(error)
+        )
 
     def ponged(self) -> None:
         """Nothing to do: we do not ping, and any byte counts as life."""
@@ -299,11 +301,14 @@ class PeerHandler:
                 worker.cancel()
 
     async def _work(self, name: str, pending: Awaitable[object] | None) -> None:
-        """Await what a hook has returned, and then give it the messages that came meanwhile."""
+        """Await what a hook has returned, and then give on_message what came meanwhile."""
         try:
             while True:
                 if pending is not None:
-                    await self._settle(name, pending)
+                    try:
+                        await settle(name, pending)
+                    except HookFailed as failed:
+                        self._report(failed)
                 message = self._next()
                 if message is None:
                     return
@@ -320,12 +325,6 @@ class PeerHandler:
             self._report(failed)
             return None
         return result if result is not None and isawaitable(result) else None
-
-    async def _settle(self, name: str, pending: Awaitable[object]) -> None:
-        try:
-            await settle(name, pending)
-        except HookFailed as failed:
-            self._report(failed)
 
     def _report(self, failed: HookFailed) -> None:
         cause = failed.__cause__
@@ -351,7 +350,7 @@ class PeerHandler:
         if on_close is not None:
             pending = self._call("on_close", on_close, self.peer, code, reason)
             if pending is not None:
-                self._keeper.spawn(self._settle("on_close", pending), pending)
+                self._keeper.spawn(self._work("on_close", pending), pending)
         self._keeper.left(self.peer.id)
         self.gone().set_result(None)  # also for who asks from now on
 

@@ -14,6 +14,9 @@ from websocket_heartbeat.testing import FaultProxy
 SILENCE = 0.15
 """Seconds in which something that must not happen would have happened."""
 
+NOTICEABLE = 0.6
+"""Seconds of a delay within which a test, on a busy machine too, sees that bytes are held."""
+
 
 class End:
     """One end of a TCP connection."""
