@@ -338,11 +338,15 @@ class PeerHandler:
         self._ended = True
         self._backlog = None
         self._keeper.link_ended(self.peer.id)
-        if self._worker is None:
-            # Not now: this may have come from within `send`.
-            asyncio.get_running_loop().call_soon(self._call_on_close, code, reason)
-        else:
+        if self._worker is not None:
             self._worker.cancel()
+        # Not now: this may have come from within a hook, of which `_begin` may still make a worker.
+        asyncio.get_running_loop().call_soon(self._call_on_close_after_worker, code, reason)
+
+    def _call_on_close_after_worker(self, code: int | None, reason: str) -> None:
+        if self._worker is None:
+            self._call_on_close(code, reason)
+        else:
             self._worker.add_done_callback(lambda _: self._call_on_close(code, reason))
 
     def _call_on_close(self, code: int | None, reason: str) -> None:

@@ -40,6 +40,7 @@ class Roster:
         # its messages touch nothing here. An entry of a peer that is gone is dropped when its time comes.
         self._due: list[tuple[float, int]] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._wakes_at = 0.0  # kept here, as the timers of uvloop round it
 
     @property
     def peers(self) -> tuple[Peer, ...]:
@@ -77,7 +78,7 @@ class Roster:
     def watch(self, number: int, due: float) -> None:
         """Call `PeerHandler.check_deadlines` at that time of the loop's clock, or soon after."""
         heapq.heappush(self._due, (due, number))
-        if self._timer is None or due < self._timer.when():
+        if self._timer is None or due < self._wakes_at:
             self._arm(due)
 
     # Time
@@ -85,12 +86,13 @@ class Roster:
     def _arm(self, due: float, after_grace: bool = False) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_at(due, self._wake, due, after_grace)
+        self._wakes_at = due
+        self._timer = asyncio.get_running_loop().call_at(due, self._wake, after_grace)
 
-    def _wake(self, planned: float, after_grace: bool) -> None:
+    def _wake(self, after_grace: bool) -> None:
         now = asyncio.get_running_loop().time()
         self._timer = None
-        if now - planned > _GRACE and not after_grace:
+        if now - self._wakes_at > _GRACE and not after_grace:
             # Read first: where the kernel does not tell, what waits unread looks like silence.
             self._arm(now + _GRACE, after_grace=True)
             return
