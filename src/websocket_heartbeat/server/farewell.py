@@ -1,7 +1,7 @@
 """The retry hint in a close reason, and how hints are spread over time.
 
-Our client knows the hint: `retry-after=SECONDS` within the reason of the close frame, the
-same as the header Retry-After of a refused handshake. It is a lower bound on the client's delay.
+Our client knows the hint: `retry-after=SECONDS` within the reason of the close frame, the same as the header
+Retry-After of a refused handshake. It is a lower bound on the client's delay.
 """
 
 import random
