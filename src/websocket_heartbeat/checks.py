@@ -1,4 +1,4 @@
-"""Every check of an argument, once: the error names the argument where the user wrote it."""
+"""The checks of arguments that several places need: an error names the argument as the user wrote it."""
 
 import inspect
 import math

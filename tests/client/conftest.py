@@ -1,4 +1,4 @@
-"""The client over the memory engine, on simulated time."""
+"""The client over the memory engine, on simulated time: `simulated_clock` comes from testing/plugin.py."""
 
 from typing import Any
 

@@ -48,9 +48,10 @@ function wait(seconds, name, code) {
 def wait(seconds: float, name: str = "x", is_last: bool = False) -> None:
     pass
 
-def probe() -> None:
+def probe(name: str) -> None:
     wait(1, is_last=True)
     wait(seconds=2.5, name="y")
+    wait(1, name=name)
 """,
         """
 function wait(seconds, name, is_last) {
@@ -58,9 +59,10 @@ function wait(seconds, name, is_last) {
     if (is_last === undefined) { is_last = false; }
 }
 
-function probe() {
+function probe(name) {
     wait(1, undefined, /* is_last: */ true);
     wait(/* seconds: */ 2.5, /* name: */ "y");
+    wait(1, name);
 }
 """,
     ),

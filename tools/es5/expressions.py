@@ -266,7 +266,7 @@ class Expressions:
             skipped = rest.index(str(keyword.arg))
             texts += ["undefined"] * skipped
             value = self._argument(node, parameters[len(texts)], self.translate(keyword.value))
-            texts.append(f"/* {keyword.arg}: */ {value}")
+            texts.append(value if value == keyword.arg else f"/* {keyword.arg}: */ {value}")
         given = {name for name, text in zip(names, texts, strict=False) if text != "undefined"}
         missing = [each.name for each in parameters if not each.has_default and each.name not in given]
         require(missing == [], node, f"the call gives no {', '.join(missing)}")

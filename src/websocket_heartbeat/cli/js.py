@@ -23,7 +23,7 @@ EXPORTS: Final[dict[Target, str]] = {
     "miniprogram": "WebsocketHeartbeat",
     "browser": "WebsocketHeartbeatJs",
 }
-"""The name that each target defines."""
+"""The name that each target defines; also in tools/es5/bundle.py, which the wheel does not have."""
 
 _FOOTERS: Final[dict[Format, str]] = {
     "cjs": "module.exports = NAME.default = NAME;\n",

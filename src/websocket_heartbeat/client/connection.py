@@ -159,10 +159,10 @@ class Connection:
         """Close the connection for good, within `close_timeout`, whatever the server does.
 
         What waits in the send queue is sent first if a link is open; what cannot be is reported to `on_error`
-        as Undelivered. What arrives from now on is thrown away. Hooks under way have the rest of the time, at
-        least 1 s, and are then cancelled; they have 1 s more to end. Only hooks that need this make it take
-        longer than `close_timeout`. A second call waits for the same end; one that is cancelled drops the
-        link.
+        as Undelivered. What arrives from now on is thrown away. Hooks under way have the rest of the time,
+        but at least 1 s; they are then cancelled, and have 1 s more to end. Only such hooks can make this
+        return later than `close_timeout`. A second call waits for the same end; one that is cancelled drops
+        the link.
 
         code: 1000 (default) or 3000 to 4999 (RFC 6455, section 7.4.2). reason: at most 123 bytes of UTF-8.
         """

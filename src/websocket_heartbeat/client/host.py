@@ -91,7 +91,7 @@ class Host:
         self._loop = self.hooks.loop = loop
         # Links and alarms live in the context of the start, not in that of whoever happened to cause them.
         self._context = copy_context()
-        self._alarm = Alarm(self._alarm_rang, self._options.raster())
+        self._alarm = Alarm(self._alarm_rang, self._options.granularity())
         self._machine.started(loop.time())
         self._perform()
 
@@ -431,7 +431,7 @@ class Host:
             late = now - deadline
             if self._current is not None:
                 self._current.report_evidence(machine, now, late)
-            # Rounding to the raster is not lateness: the core would let the peer have it as grace.
+            # Rounding up is not lateness: the core would let the peer have it as grace.
             assert self._alarm is not None
-            machine.woke(now if late > self._alarm.raster else deadline)
+            machine.woke(now if late > self._alarm.granularity else deadline)
         self._perform()

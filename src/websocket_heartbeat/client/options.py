@@ -87,7 +87,7 @@ class Options:
     def _keep(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
 
-    def raster(self) -> float:
+    def granularity(self) -> float:
         """Return the seconds by which deadlines may be late: 1 % of the heartbeat, at most 0.1."""
         return min(0.1, self.heartbeat.interval / 100, self.heartbeat.timeout / 100)
 

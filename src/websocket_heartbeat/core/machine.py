@@ -1,4 +1,7 @@
-"""Every state of a connection, every transition, and every decision: nothing else decides anything.
+"""Decides when to ping, when a link is dead and when to retry: every state and transition of a connection.
+
+Not decided here: that a loss is final (`is_final` of `lost`; client/retry.py), that reading pauses for a slow
+user (`reading_paused`; client/inbox.py), and that a retry waits for its turn (a late `woke`; fleet.py).
 
 The machine is pure, synchronous and deterministic. It does no I/O and reads no clock: the host tells what
 happened and when (`now`, seconds of a monotonic clock of any origin), then takes the actions and carries them
@@ -21,8 +24,8 @@ Rules
     8  Delays are spread by core/backoff.py; a hint from the server is a lower bound, which nothing but
        reconnect_now cuts short. Delays grow faster while the server is overloaded: while attempts time out
        or are refused with a hint.
-    9  Every `opened` is followed by exactly one `closed` before the next `opened`; every retry is announced
-       before it happens.
+    9  Every NOTIFY_OPENED is followed by exactly one NOTIFY_CLOSED before the next NOTIFY_OPENED; every retry
+       is announced before it happens.
 
 Transitions (docs/state-diagram.md is generated from this table, and a test holds it to what the machine does)
     idle        started         connecting  open link 1
@@ -204,7 +207,7 @@ class Machine:
             return
         if timeouts >= DEAD_PATH_TIMEOUTS:
             self._abandon()
-            self._down(now, PATH_DEAD)
+            self._retry_or_fail(now, PATH_DEAD)
         elif not self.had_grace:
             self.deadline = min(now + recheck_in, self.liveness.timeout_due())
 
@@ -224,10 +227,10 @@ class Machine:
         if link != self.link:
             return
         if self.state == CLOSING:
-            self._notify_closed(now, LOST, code)
+            self._open_link_ended(now, LOST, code)
             self._enter(CLOSED)
         elif self.state == CONNECTING or self.state == OPEN or self.state == PROBING:
-            self._down(now, LOST, code, hint=hint, is_final=is_final)
+            self._retry_or_fail(now, LOST, code, hint=hint, is_final=is_final)
 
     def reading_paused(self, now: float, link: int) -> None:
         """The host stopped reading `link`, because the user is slow: silence proves nothing."""
@@ -262,19 +265,19 @@ class Machine:
                 self._grant_grace(now, late, longest=self.liveness.timeout)
             else:
                 self._abandon()
-                self._down(now, HEARTBEAT_TIMEOUT)
+                self._retry_or_fail(now, HEARTBEAT_TIMEOUT)
         elif self.state == CONNECTING:
             if not self.had_grace:
                 self._grant_grace(now, late, longest=self.settings.open_timeout)
             else:
                 self._abandon()
-                self._down(now, OPEN_TIMEOUT)
+                self._retry_or_fail(now, OPEN_TIMEOUT)
         elif self.state == WAITING:
             self._open_next(now)
         else:
             # Closing: no other state has a deadline.
             self._abandon()
-            self._notify_closed(now, CLOSE_TIMEOUT)
+            self._open_link_ended(now, CLOSE_TIMEOUT)
             self._enter(CLOSED)
 
     def went_offline(self, now: float) -> None:
@@ -303,7 +306,7 @@ class Machine:
             self.hidden_at = now
 
     def shown(self, now: float) -> None:
-        """The page or program runs in the foreground again, or the machine woke from sleep.
+        """The page or program runs in the foreground again, or the computer resumed from suspend.
 
         A host that could not tell when it was stopped calls this alone, without `hidden` before.
         """
@@ -334,7 +337,7 @@ class Machine:
             self._open_next(now)
         elif self.state == OPEN or self.state == PROBING:
             self._abandon()
-            self._notify_closed(now, RECONNECT_REQUESTED)
+            self._open_link_ended(now, RECONNECT_REQUESTED)
             self._count_attempt()
             self._announce_retry(RECONNECT_REQUESTED, 0.0)
             self._open_next(now)
@@ -360,7 +363,7 @@ class Machine:
         self.had_grace = True
         self.deadline = now + min(longest, max(late, SHORTEST_GRACE))
 
-    def _down(
+    def _retry_or_fail(
         self,
         now: float,
         cause: str,
@@ -371,7 +374,7 @@ class Machine:
         """The current link is gone without the user having closed it."""
         is_overloaded = cause == OPEN_TIMEOUT or (self.state == CONNECTING and hint > 0)
         if self.state != CONNECTING:
-            self._notify_closed(now, cause, code)
+            self._open_link_ended(now, cause, code)
         limit = self.settings.max_attempts
         out_of_retries = limit is not None and self.attempt >= limit
         if is_final or out_of_retries:
@@ -422,8 +425,8 @@ class Machine:
     def _abandon(self) -> None:
         self._emit(ABANDON_LINK)
 
-    def _notify_closed(self, now: float, cause: str, code: int | None = None) -> None:
-        """Tell the user that the open link is gone; the next retry is the first if it was stable."""
+    def _open_link_ended(self, now: float, cause: str, code: int | None = None) -> None:
+        """Tell the user that the open link is gone. After a stable one, attempts count from 0 (rule 7)."""
         self._emit_with_cause(NOTIFY_CLOSED, cause, code)
         if now - self.opened_at >= self.settings.stable_after:
             self.attempt = 0

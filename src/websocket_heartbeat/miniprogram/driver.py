@@ -72,17 +72,27 @@ class Driver:
         self.announced = 0
         """The number of the latest link for which onOpen was called: what is sent before that is queued."""
         self.queue: list[dict[str, Any]] = []
+        """Messages that wait for a link."""
         self.timer: Any = None
+        """What calls `_woke`, at `fires_at` in seconds of the clock."""
         self.fires_at = 0.0
         self.steps: list[Step] = []
+        """What is still to be carried out."""
         self.held: list[Step] = []
         """Hooks to call once the user can have set them."""
         self.is_held = True
+        """Whether hooks still have to wait for that."""
         self.is_busy = False
+        """Whether steps are being carried out: a hook that acts then only adds steps."""
+        self.has_dialled = False
+        """Whether an attempt was begun since steps began to be carried out."""
         self.is_destroyed = False
         self.is_interrupted = False
+        """Whether an attempt was refused in the background, and retries wait for the foreground."""
         self.ping_failed = False
+        """Whether the host refused the latest ping."""
         self.on_ready: Any = None
+        """Whom to give this object to; None once that is done."""
 
     # For the user
 
@@ -270,21 +280,30 @@ class Driver:
         self.steps.append(Step(Action(kind, self.machine.link), event, ""))
 
     def _carry_out(self) -> None:
-        """Carry out all steps in order; what they cause comes after them."""
+        """Carry out all steps in order; what they cause comes after them. Begin one attempt at most."""
         if self.is_busy:
             return
         self.is_busy = True
+        self.has_dialled = False
         while len(self.steps) > 0:
             self._perform(self.steps.pop(0))
         self.is_busy = False
         self._arm()
 
+    def _take_up(self, step: Step) -> None:
+        self.steps.append(step)
+        self._carry_out()
+
     def _perform(self, step: Step) -> None:
         action = step.action
         kind = action.kind
         if kind == OPEN_LINK:
+            if self.has_dialled:
+                # If each attempt fails at once and a hook then calls `reconnect`, this would never end.
+                self.clock.start_timer(lambda: self._take_up(step), 0)
             # Unless a hook has closed the connection since, or has even opened it again.
-            if action.link == self.machine.link and self.machine.state == CONNECTING:
+            elif action.link == self.machine.link and self.machine.state == CONNECTING:
+                self.has_dialled = True
                 self.link = self.dial()
                 self.link.open()
         elif kind == PING_LINK:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class TaskLink(Link):
     """One link over a socket task, a promise of one, or the functions of a host with a single socket.
 
-    native: the socket task, once there is one.
+    native: the socket task, once there is one. is_single: whether it stands for the host's only socket.
+    is_alipay: whether bytes are base64 in a message marked `isBuffer`, as in Alipay.
     """
 
     def __init__(self, owner: "MiniProgramTask") -> None:
@@ -44,6 +45,9 @@ class TaskLink(Link):
         host = self.owner.host
         try:
             params = self.owner.params()
+            if self.is_over:
+                # A function that gives the parameters or the url has closed the connection.
+                return
             given = record(params)
             # uni-app returns a task only to those who pass a callback.
             params["fail"] = lambda result: self._refused(given, result)
@@ -107,6 +111,9 @@ class TaskLink(Link):
         self.is_alipay = self.is_single
         self.owner.adopted(task)
         self._listen("on")
+        if self.is_over:
+            # It has closed already, perhaps before all listeners were added.
+            self._listen("off")
 
     def _listen(self, prefix: str) -> None:
         """Add our listeners, or remove them and no others; `Open` is last, for a host may open at once."""

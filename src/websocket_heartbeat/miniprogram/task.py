@@ -17,6 +17,10 @@ class MiniProgramTask(Driver):
 
     onOpen, onMessage, onClose, onError, onReconnect, onState, onGiveUp: assign functions; they hold for every
     link. socketTask: the host's own task; what is registered on it is lost with its link.
+
+    pending_closes: of a single socket, how many closes the host has still to report of sockets that we
+    dropped.
+    pending_until: when it will not report them any more.
     """
 
     def __init__(self, clock: Clock, given: Any) -> None:

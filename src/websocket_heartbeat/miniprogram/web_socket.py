@@ -20,7 +20,10 @@ from websocket_heartbeat.miniprogram.link import Link
 
 
 class WebSocketLink(Link):
-    """One link over a WebSocket of the page: `native`."""
+    """One link over a WebSocket of the page: `native`.
+
+    has_erred: whether the page has told of an error, so that its close needs no other.
+    """
 
     def __init__(self, owner: "BrowserTask") -> None:
         super().__init__()
@@ -33,7 +36,11 @@ class WebSocketLink(Link):
         """Begin the attempt."""
         owner = self.owner
         try:
-            raw = web_socket(owner.page, value_of(owner.opts["url"]), owner.opts["protocols"])
+            url = value_of(owner.opts["url"])
+            if self.is_over:
+                # The function that gives the url has closed the connection.
+                return
+            raw = web_socket(owner.page, url, owner.opts["protocols"])
         except Exception as error:
             self._lost(error, describe(error))
             return
@@ -88,6 +95,8 @@ class WebSocketLink(Link):
         self.owner.link_erred(raw)
 
     def _lost(self, raw: Any, reason: str) -> None:
+        if self.is_over:
+            return
         self._end()
         event = record(None)
         event["native"] = raw

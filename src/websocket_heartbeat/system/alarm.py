@@ -1,11 +1,11 @@
 """One timer for all connections of an event loop, however many they are.
 
 With a timer for every connection, every heartbeat would cost a heap entry and a turn of the loop of its own.
-Here alarms are rounded up to a raster, so that connections due at about the same time wake together; except
-retries, which the core has spread on purpose.
+Here alarms are rounded up to a multiple of some granularity, so that connections due at about the same time
+wake together; except retries, which the core has spread on purpose.
 
-The clock of the loop stops while the machine is suspended, so alarms would be late after it. As there is only
-one timer, it can check for a suspend every few seconds, and then rings all alarms.
+The clock of the loop stops while the computer is suspended, so alarms would be late after it. As there is
+only one timer, it can check for a suspend every few seconds, and then rings all alarms.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 from websocket_heartbeat.system import kernel
 
 _CHECK_INTERVAL = 2.0
-"""Seconds after which the timer checks whether the machine was suspended, though nothing is due."""
+"""Seconds after which the timer checks whether the computer was suspended, though nothing is due."""
 
 _SHORTEST_SUSPEND = 1.0
 """Seconds; a shorter suspend is ignored, as it does no harm to a link."""
@@ -26,13 +26,13 @@ _SHORTEST_SUSPEND = 1.0
 class Alarm:
     """One connection's alarm on the running loop.
 
-    callback: called when the alarm rings, with whether that is because the machine was suspended.
-    raster: the step, in seconds, to which times are rounded up.
+    callback: called when the alarm rings, with whether that is because the computer was suspended.
+    granularity: the step, in seconds, to which times are rounded up.
     """
 
-    __slots__ = ("_at", "_callback", "_clock", "raster")
+    __slots__ = ("_at", "_callback", "_clock", "granularity")
 
-    def __init__(self, callback: Callable[[bool], None], raster: float) -> None:
+    def __init__(self, callback: Callable[[bool], None], granularity: float) -> None:
         loop = asyncio.get_running_loop()
         clock = _clocks.get(loop)
         if clock is None:
@@ -42,21 +42,21 @@ class Alarm:
             clock = _clocks[loop] = _AlarmClock()
         self._clock = clock
         self._callback = callback
-        self.raster = raster
+        self.granularity = granularity
         self._at: float | None = None
 
     def ring_by(self, when: float, *, exact: bool = False) -> None:
         """Ring at `when`, a time of the loop's clock, or before: an earlier alarm stays as it is.
 
-        exact: `when` is not rounded up to the raster.
+        exact: `when` is not rounded up.
         """
         if self._at is not None:
             if self._at <= when:
                 return
             self.cancel()
-        # A time on the raster stays there although floats are not exact. An alarm never rings before `when`,
-        # or it would ring repeatedly until then.
-        at = when if exact else math.ceil(when / self.raster - 1e-6) * self.raster
+        # A multiple of the granularity stays as it is, although floats are not exact. An alarm never rings
+        # before `when`, or it would ring repeatedly until then.
+        at = when if exact else math.ceil(when / self.granularity - 1e-6) * self.granularity
         self._at = at if at > when else when
         self._clock.add(self, self._at)
 
@@ -76,15 +76,15 @@ class Alarm:
 class _AlarmClock:
     """The alarms of one loop, by the time at which they ring."""
 
-    __slots__ = ("_alarms", "_due", "_rings", "_slept", "_timer", "_times")
+    __slots__ = ("_alarms", "_due", "_is_ringing", "_suspended_for", "_timer", "_times")
 
     def __init__(self) -> None:
         self._alarms: dict[float, dict[Alarm, None]] = {}
         self._times: list[float] = []  # a heap; times without alarms are skipped
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0  # when the timer fires
-        self._rings = False  # alarms are ringing, and the timer is set after the last one
-        self._slept = kernel.slept()
+        self._is_ringing = False  # alarms are ringing, and the timer is set after the last one
+        self._suspended_for = kernel.suspended_for()
 
     def add(self, alarm: Alarm, at: float) -> None:
         alarms = self._alarms.get(at)
@@ -93,7 +93,7 @@ class _AlarmClock:
             return
         self._alarms[at] = {alarm: None}
         heapq.heappush(self._times, at)
-        if not self._rings:
+        if not self._is_ringing:
             self._set_timer()
 
     def remove(self, alarm: Alarm, at: float) -> None:
@@ -103,8 +103,8 @@ class _AlarmClock:
         alarms.pop(alarm, None)
         if not alarms:
             del self._alarms[at]
-            if not self._alarms and not self._rings:
-                self._stop_timer()
+            if not self._alarms and not self._is_ringing:
+                self._reset()
 
     def _set_timer(self) -> None:
         """Set the loop's timer to the earliest time, or to when the next check for a suspend is due."""
@@ -118,7 +118,8 @@ class _AlarmClock:
         self._due = min(earliest, loop.time() + _CHECK_INTERVAL)
         self._timer = loop.call_at(self._due, self._timer_fired)
 
-    def _stop_timer(self) -> None:
+    def _reset(self) -> None:
+        """Forget the times, of which none has an alarm any more, and stop the timer."""
         self._times.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -126,23 +127,23 @@ class _AlarmClock:
 
     def _timer_fired(self) -> None:
         self._timer = None
-        self._rings = True
+        self._is_ringing = True
         try:
             self._ring()
         finally:
             # Also after SystemExit or KeyboardInterrupt in an alarm: the loop may be run again.
-            self._rings = False
+            self._is_ringing = False
             if self._alarms:
                 self._set_timer()
             else:
-                self._stop_timer()
+                self._reset()
 
     def _ring(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
-        total = kernel.slept()
-        was_suspended = total - self._slept > _SHORTEST_SUSPEND
-        self._slept = total
+        total = kernel.suspended_for()
+        was_suspended = total - self._suspended_for > _SHORTEST_SUSPEND
+        self._suspended_for = total
         due = []
         while self._times and (self._times[0] <= now or was_suspended):
             at = heapq.heappop(self._times)

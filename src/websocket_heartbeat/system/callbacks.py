@@ -1,9 +1,9 @@
-"""Calls the users' functions, hooks and others, and reports their failures in one way.
+"""Calls the users' functions, hooks and others; what they raise becomes HookFailed.
 
-Whatever a hook raises becomes HookFailed; the caller decides what follows. Two things are not failures of a
-hook and pass through: SystemExit and KeyboardInterrupt, and the cancellation of the task that waits for the
-hook. Any other CancelledError is a failure of the hook: a plain function raises one when it asks a cancelled
-future for its result, a coroutine function when something it awaits was cancelled.
+The caller decides what follows. Two things are not failures of a hook and pass through: SystemExit and
+KeyboardInterrupt, and the cancellation of the task that waits for the hook. Any other CancelledError is a
+failure of the hook: a plain function raises one when it asks a cancelled future for its result, a coroutine
+function when something it awaits was cancelled.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What the kernel knows of TCP sockets, and for how long the machine was suspended.
+"""What the kernel knows of TCP sockets, and for how long the computer was suspended.
 
 Linux has `struct tcp_info` (linux/tcp.h), which only grows at its end. It also counts bytes that the program
 has not read yet, so it tells a silent peer from a reader that was blocked or paused.
@@ -107,8 +107,8 @@ def end_by_reset(sock: Socket | None) -> None:
             pass
 
 
-def slept() -> float:
-    """Return the seconds that this machine has been suspended since some fixed time, as far as is known.
+def suspended_for() -> float:
+    """Return the seconds that the computer has been suspended since some fixed time, as far as is known.
 
     asyncio's clock stops in suspend on Linux and macOS. Only differences between two calls have a meaning.
     On other systems the wall clock is used, which can be set.

@@ -24,7 +24,8 @@ null stands for what was not tried or did not happen.
                 of one round trip and the next)
   message       answered, unasked (messages that came before), seconds, kind
                 (text or binary), bytes
-  close         answered, code, seconds
+  close         answered, framed (by a close frame, not by the end of the
+                stream), code, seconds
   compression   whether permessage-deflate is accepted
   idle          cut, seconds (until then, or waited), how (close frame, reset,
                 end of file, silence, or another error), code, reason,
@@ -121,7 +122,7 @@ async def report_on(arguments: argparse.Namespace, context: ssl.SSLContext | Non
     report = Report(shown, url_is_cut=shown != arguments.url)
     try:
         await examine(
-            _config(arguments, context),
+            _options(arguments, context),
             report,
             pings=arguments.pings,
             message=arguments.message,
@@ -133,7 +134,7 @@ async def report_on(arguments: argparse.Namespace, context: ssl.SSLContext | Non
     return report
 
 
-def _config(arguments: argparse.Namespace, context: ssl.SSLContext | None) -> Options:
+def _options(arguments: argparse.Namespace, context: ssl.SSLContext | None) -> Options:
     """Return what the client would be configured with."""
     return Options(
         arguments.url,

@@ -1,7 +1,7 @@
 """One link of a probe: pings and messages that are sent on it, and what has come."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from websocket_heartbeat.engines.base import Closure, Link, LinkEvents
@@ -12,6 +12,7 @@ class ProbedLink(LinkEvents):
     """Takes the events of one link; remembers what came and when, never the content of messages."""
 
     link: Link
+    response_headers: Sequence[tuple[str, str]]
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -26,6 +27,7 @@ class ProbedLink(LinkEvents):
     def opened(self, link: Link) -> None:
         """Take the link."""
         self.link = link
+        self.response_headers = link.response_headers
         link.deliver = self._take
 
     def batch_delivered(self) -> None:

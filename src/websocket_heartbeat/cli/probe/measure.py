@@ -11,7 +11,14 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from websocket_heartbeat.cli.probe.advice import cut_in_words, end_in_words, in_words, known_cut, recommend
+from websocket_heartbeat.cli.probe.advice import (
+    close_in_words,
+    cut_in_words,
+    end_in_words,
+    in_words,
+    known_cut,
+    recommend,
+)
 from websocket_heartbeat.cli.probe.link import ProbedLink
 from websocket_heartbeat.cli.probe.opening import PATIENCE_PER_ADDRESS, STAGES, header, open_by_stages, reach
 from websocket_heartbeat.cli.probe.report import (
@@ -19,7 +26,6 @@ from websocket_heartbeat.cli.probe.report import (
     Answer,
     Close,
     Idle,
-    Opening,
     Pings,
     Redirect,
     Report,
@@ -42,11 +48,12 @@ Progress = Callable[[str], None]
 
 _PATIENCE_AT_CLOSE = 2.0
 _BETWEEN_PINGS = 0.1
-_SOON = 14  # days
+_LEAST_DAYS_LEFT = 14
+"""Days that a certificate should still be valid for."""
 
 
 async def examine(
-    config: Options,
+    options: Options,
     report: Report,
     *,
     pings: int,
@@ -56,18 +63,18 @@ async def examine(
 ) -> None:
     """Fill the report.
 
-    config: as for the client; its open_timeout is for each answer. pings: how many. message: the text
+    options: as for the client; its open_timeout is for each answer. pings: how many. message: the text
     heartbeat. idle: seconds to wait on a silent link. progress: called with what is being done.
     """
-    await _Probe(config, report, progress).examine(pings, message, idle)
+    await _Probe(options, report, progress).examine(pings, message, idle)
 
 
 class _Probe:
-    def __init__(self, config: Options, report: Report, progress: Progress) -> None:
-        self._config = config
+    def __init__(self, options: Options, report: Report, progress: Progress) -> None:
+        self._options = options
         self._report = report
         self._progress = progress
-        self._timeout = config.open_timeout
+        self._timeout = options.open_timeout
         self._loop = asyncio.get_running_loop()
 
     async def examine(self, pings: int, message: str | None, idle: float | None) -> None:
@@ -99,7 +106,7 @@ class _Probe:
         self._progress("opening")
         opening = self._report.opening
         opening.stage = "proxy"
-        request = await prepare(self._config)
+        request = await prepare(self._options)
         addresses: list[Any] = []
         try:
             async with asyncio.timeout(self._timeout):
@@ -113,14 +120,14 @@ class _Probe:
                             raise
                         if len(opening.redirects) == MAX_REDIRECTS:
                             raise RedirectRefused(f"more than {MAX_REDIRECTS} redirects") from None
-                        request = redirected(self._config, request, rejected)
+                        request = redirected(self._options, request, rejected)
                         opening.redirects.append(Redirect(rejected.status, shown_url(request.url)))
         finally:
             opening.addresses = await self._tried(addresses)
         opening.subprotocol = header(headers, "Sec-WebSocket-Protocol") or None
         if request.subprotocols and opening.subprotocol is None:
             self._report.problems.append("subprotocol: the server speaks none of those that were offered")
-        if opening.tls is not None and opening.tls.days_left < _SOON:
+        if opening.tls is not None and opening.tls.days_left < _LEAST_DAYS_LEFT:
             self._report.notes.append(f"the certificate expires in {opening.tls.days_left} days")
         return request
 
@@ -138,15 +145,13 @@ class _Probe:
 
     async def _offer_compression(self, request: OpenRequest) -> None:
         self._progress("compression")
-        offer = ("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits")
         try:
-            async with asyncio.timeout(self._timeout):
-                asked = replace(request, headers=[*request.headers, offer])
-                headers = await open_by_stages(asked, Opening(), [])
+            async with self._link(replace(request, compression=True)) as probed:
+                accepted = header(probed.response_headers, "Sec-WebSocket-Extensions")
         except (OSError, HandshakeError, ProxyFailed) as error:
             self._report.notes.append(f"with compression offered: {in_words(error, self._timeout)}")
             return
-        self._report.compression = "permessage-deflate" in header(headers, offer[0]).lower()
+        self._report.compression = "permessage-deflate" in accepted.lower()
 
     # Talking, over the engine
 
@@ -154,7 +159,7 @@ class _Probe:
     async def _link(self, request: OpenRequest) -> AsyncIterator[ProbedLink]:
         probed = ProbedLink()
         async with asyncio.timeout(self._timeout):
-            await self._config.engine.open(request, probed)
+            await self._options.engine.open(request, probed)
         try:
             yield probed
             if probed.closure is None:
@@ -225,11 +230,11 @@ class _Probe:
             self._report.notes.append(f"our close frame was not answered within {self._timeout:g} s")
             probed.drop()
             return Close(False)
-        code = probed.closure.code
-        if code != 1000:
-            answer = "no close frame" if code is None else f"{code}"
+        closure = probed.closure
+        if closure.code != 1000:
+            answer = close_in_words(closure.code) if closure.framed else "no close frame"
             self._report.notes.append(f"our close frame with 1000 was answered with {answer}")
-        return Close(True, code, probed.ended_at - began)
+        return Close(True, closure.framed, closure.code, probed.ended_at - began)
 
     # Waiting
 
@@ -288,7 +293,7 @@ class _Probe:
 
 def _how(closure: Closure, timeout: float) -> tuple[str, int | None, str]:
     """Say how a link ended: in words, and with code and reason of the server's close frame."""
-    if closure.code is not None or closure.reason:
+    if closure.framed:
         return "close frame", closure.code, closure.reason
     if isinstance(closure.error, ConnectionResetError):
         return "reset", None, ""

@@ -119,9 +119,13 @@ class Answer:
 
 @dataclass(slots=True)
 class Close:
-    """How the server took our close frame with 1000. code: of its own, None if it sent none."""
+    """How the server took our close frame with 1000.
+
+    framed: whether it sent one of its own. code: of that, None if it gave none.
+    """
 
     answered: bool
+    framed: bool = False
     code: int | None = None
     seconds: float | None = None
 

@@ -4,7 +4,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 
-from websocket_heartbeat.cli.probe.advice import cut_in_words, status_name
+from websocket_heartbeat.cli.probe.advice import close_in_words, cut_in_words, status_name
 from websocket_heartbeat.cli.probe.opening import STAGES
 from websocket_heartbeat.cli.probe.report import Answer, Idle, Opening, Pings, Report
 from websocket_heartbeat.redaction import printable
@@ -64,7 +64,7 @@ def _rows(report: Report) -> Iterator[tuple[str, str]]:
     if close is not None:
         answer = "not answered"
         if close.answered:
-            what = "the end of the stream" if close.code is None else f"{close.code}"
+            what = close_in_words(close.code) if close.framed else "the end of the stream"
             answer = f"1000 was answered with {what} after {_ms(close.seconds)}"
         yield "close", answer
     if report.compression is not None:

@@ -60,8 +60,13 @@ function report(error) {
 
 /** The text of an error or of a host's event, whatever its shape; empty where there is none. */
 function describe(thing) {
-    return typeof thing === "string" ? thing
-        : "" + (thing && (thing.errMsg || thing.errorMessage || thing.reason || thing.message) || "");
+    try {
+        return typeof thing === "string" ? thing
+            : "" + (thing && (thing.errMsg || thing.errorMessage || thing.reason || thing.message) || "");
+    } catch (error) {
+        // A symbol, for instance, cannot be made a string.
+        return "";
+    }
 }
 
 /** What a function returns when it is called now; anything else is itself the value. */
@@ -84,5 +89,5 @@ function is_bytes(value) {
 
 /** A close code, which some hosts write as a string; nothing where there is none. */
 function close_code(value) {
-    return +value || null;
+    return typeof value === "number" || typeof value === "string" ? +value || null : null;
 }

@@ -35,8 +35,8 @@ class Connection:
         self._log = log
         self._gone = gone
         self._ended = False
-        self._client = _End(self)
-        self._server = _End(self)
+        self._client = _Endpoint(self)
+        self._server = _Endpoint(self)
         self._to_server = Pipe(faults.to_server, self._client, self._server, cut)
         self._to_client = Pipe(faults.to_client, self._server, self._client, cut)
         self._client.join(self._to_server, self._to_client, self._server)
@@ -141,7 +141,7 @@ class Connection:
         raise failure
 
 
-class _End(asyncio.Protocol):
+class _Endpoint(asyncio.Protocol):
     """One of the two sockets of a connection.
 
     transport: None until the socket is there and after it is gone. was_made: whether it ever was there.
@@ -154,7 +154,7 @@ class _End(asyncio.Protocol):
         self.was_made = False
         self.told_end = False
 
-    def join(self, inward: Pipe, outward: Pipe, other: "_End") -> None:
+    def join(self, inward: Pipe, outward: Pipe, other: "_Endpoint") -> None:
         """Learn which pipe takes what arrives here, which one brings what leaves here, and the other end."""
         self._inward = inward
         self._outward = outward
@@ -206,9 +206,9 @@ class _End(asyncio.Protocol):
     def is_open(self) -> bool:
         return self.transport is not None
 
-    def read(self, wanted: bool) -> None:
+    def set_reading(self, is_wanted: bool) -> None:
         if self.transport is not None:
-            if wanted:
+            if is_wanted:
                 self.transport.resume_reading()
             else:
                 self.transport.pause_reading()

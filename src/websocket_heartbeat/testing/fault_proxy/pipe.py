@@ -17,7 +17,7 @@ class PipeEnd(Protocol):
     def is_open(self) -> bool:
         """Whether the socket can be written to."""
 
-    def read(self, wanted: bool) -> None:
+    def set_reading(self, is_wanted: bool) -> None:
         """Read from this socket, or stop, so that its peer feels backpressure."""
 
     def write(self, data: bytes) -> None:
@@ -89,7 +89,7 @@ class Pipe:
         # Bytes that only wait for their delay must not stop the reading; bytes that are late must, so that
         # the sender feels it.
         late = bool(self._held) and self._held[0][0] <= self._loop.time()
-        self._source.read(self._is_passable() and not late)
+        self._source.set_reading(self._is_passable() and not late)
 
     def cut_if_due(self) -> None:
         """Reset every connection if the last byte before the cut has left."""
