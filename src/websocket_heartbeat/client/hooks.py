@@ -1,4 +1,4 @@
-"""Hooks: how users attach them, and how those of one connection are called and waited for."""
+"""Hooks: how users attach them, how those of one connection are called, and the tasks that wait for them."""
 
 import asyncio
 import inspect

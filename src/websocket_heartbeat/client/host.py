@@ -1,8 +1,8 @@
 """Runs the machine of one connection: carries out its actions, and tells it what links and timers report.
 
-The machine (core/machine.py) decides, also that a link is dead; `LinkHandler.report_evidence` tells it
-before what is known of the link. Two things are decided elsewhere: retry.py says which failures are final,
-inbox.py when reading pauses.
+The machine (core/machine.py) decides, also that a link is dead: when its deadline has come, it is told first
+what is known of the link (`LinkHandler.report_evidence`). Two things are decided elsewhere: retry.py says
+which failures are final, inbox.py when reading pauses.
 """
 
 import asyncio

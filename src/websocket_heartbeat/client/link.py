@@ -116,7 +116,7 @@ class LinkHandler(LinkEvents):
             machine.unacknowledged(now, self.number, 0, _FIRST_LOOK)
 
     def report_evidence(self, machine: core.Machine, now: float, late: float) -> None:
-        """Tell the core what it cannot see: bytes not read yet, and pings not acknowledged.
+        """Tell the machine what it cannot see: bytes not read yet, and pings not acknowledged.
 
         late: seconds by which we have missed the deadline for it.
         """

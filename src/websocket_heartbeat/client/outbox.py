@@ -12,8 +12,8 @@ from websocket_heartbeat.system.wakeup import Wakeup
 
 _NOBODY = object()  # the reservation in force while the connection closes
 
-# Within an on_open hook, and in the tasks that it starts: what its link was reserved with. The tasks keep it
-# when their link is long gone.
+# Set while an on_open hook runs: the reservation of its link. Tasks that the hook starts inherit it, and keep
+# it after the link is gone.
 _reservation: ContextVar[object] = ContextVar("reservation", default=None)
 
 
