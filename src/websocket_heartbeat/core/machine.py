@@ -140,6 +140,10 @@ class Machine:
 
     state, link, attempt: the state, the number of the latest link, the retries since the last stable link.
     deadline: when to call `woke`, or None.
+
+    phase, window_factor: this client's place in each window, and what widens the windows: core/backoff.py.
+    retry_at, hinted: when the next attempt is due, and whether the server asked for that wait.
+    had_grace: whether the grace period of rule 5 was given. paused: whether the host does not read the link.
     """
 
     def __init__(self, settings: Settings, random: Callable[[], float]) -> None:
