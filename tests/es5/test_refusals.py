@@ -100,6 +100,8 @@ EXPRESSIONS: list[tuple[str, str]] = [
     ("measure(1, 2, entries['a'])", "depth has a default, so what it is given must not be None"),
     ("measure(1, 2, depth=code)", "depth has a default, so what it is given must not be None"),
     ("measure(truth, 2)", "a bool is no number in JavaScript"),
+    ("1 if truth else truth", "a bool is no number in JavaScript"),
+    ("truth if truth else 1", "a bool is no number in JavaScript"),
     ("choose(flag and truth)", "is_wide has a default, so what it is given must not be None"),
     ("measure(*values)", "there is no rule for `*values`"),
     ("call(width=1)", "keywords need a function whose parameters are known"),

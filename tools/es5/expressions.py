@@ -98,6 +98,8 @@ class Expressions:
                 return Js(f"!{self.condition(operand).within('!')}", BOOL, "!")
             case ast.IfExp(test, body, otherwise):
                 yes, no = self.translate(body), self.translate(otherwise)
+                require_type(node, yes.kind, no.kind)
+                require_type(node, no.kind, yes.kind)
                 text = f"{self.condition(test).within('||')} ? {yes.text} : {no.text}"
                 return Js(text, _either(yes.kind, no.kind), "?")
             case ast.List([]):
