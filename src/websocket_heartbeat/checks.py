@@ -61,9 +61,14 @@ def check_hook(name: str, hook: object) -> Callable[..., Any]:
 def check_function(name: str, function: object) -> Callable[..., Any]:
     """Return a function whose answer is needed at once; raise naming the argument otherwise."""
     function = check_hook(name, function)
-    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
+    if is_coroutine_function(function):
         raise TypeError(f"{name} must be a function, not the coroutine function {function!r}")
     return function
+
+
+def is_coroutine_function(function: Callable[..., Any]) -> bool:
+    """Whether calling it returns a coroutine, as far as can be told beforehand."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
 def check_ssl(name: str, ssl: object) -> SSLContext | None:

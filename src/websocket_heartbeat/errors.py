@@ -4,6 +4,8 @@ import copyreg
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from websocket_heartbeat.redaction import printable
+
 
 class WebSocketHeartbeatError(Exception):
     """Base of every exception of this package, except those that say that an argument is wrong."""
@@ -80,11 +82,15 @@ class ProtocolViolation(WebSocketHeartbeatError):
 
 
 class ServerClosed(WebSocketHeartbeatError):
-    """The server closed the link with a close frame: `code` (None if it gave none) and `reason`."""
+    """The server closed the link with a close frame: `code` (None if it gave none) and `reason`.
+
+    The text has the reason with its control characters escaped, `reason` has it as received.
+    """
 
     def __init__(self, code: int | None, reason: str) -> None:
         super().__init__(
-            f"the server closed the link with {code or 'no code'}" + (f": {reason}" if reason else "")
+            f"the server closed the link with {code or 'no code'}"
+            + (f": {printable(reason)}" if reason else "")
         )
         self.code = code
         self.reason = reason

@@ -1,4 +1,4 @@
-"""Keeps secrets out of logs, reprs and errors: what of a URL may be shown."""
+"""What of a URL, and of a peer's text, may be shown: no secrets, and no control characters."""
 
 import re
 from urllib.parse import urlsplit
@@ -27,6 +27,14 @@ def shown_url(url: str) -> str:
         host = f"{host}:{port}"
     hidden = "?..." if parts.query else ""
     return f"{parts.scheme}://{host}{parts.path}{hidden}"
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Return text that a terminal or a log can show: whoever chose it might move the cursor or forge lines.
+
+    keep: control characters that are left as they are.
+    """
+    return "".join(c if c.isprintable() or c in keep else repr(c)[1:-1] for c in text)
 
 
 def _with_a_wrong_port(url: str) -> str:

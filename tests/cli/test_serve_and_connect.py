@@ -12,7 +12,7 @@ import pytest
 import websockets
 from tests.cli.program import Program, discard, finish, start
 
-from websocket_heartbeat.cli.output import printable
+from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server import Refusal, Request, serve
 
 

@@ -210,6 +210,33 @@ def test_a_hook_may_drop_its_own_peer(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="tasks are eager from Python 3.12 on")
+def test_a_hook_that_drops_its_peer_ends_before_the_end_is_told_also_where_tasks_are_eager(
+    run_asyncio: Run,
+) -> None:
+    story: list[str] = []
+
+    async def drop(peer: Peer, message: Message) -> None:
+        peer.abort()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            story.append("cleaned up")
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_task_factory(getattr(asyncio, "eager_task_factory", None))
+        async with (
+            serve(drop, on_close=lambda *_: story.append("closed")) as server,
+            client(server) as raw,
+        ):
+            raw.frame(TEXT, b"x")
+            await until(lambda: len(story) == 2)
+        assert story == ["cleaned up", "closed"]
+
+    run_asyncio(main())
+
+
 def test_when_something_that_a_hook_awaits_is_cancelled_the_next_message_is_still_taken(
     run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:

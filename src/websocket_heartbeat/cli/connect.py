@@ -17,11 +17,12 @@ import threading
 from collections.abc import AsyncIterator
 
 from websocket_heartbeat.cli.arguments import header, message, seconds, url
-from websocket_heartbeat.cli.output import CannotPrint, printable, show
+from websocket_heartbeat.cli.output import CannotPrint, show
 from websocket_heartbeat.client import connect
 from websocket_heartbeat.config import Heartbeat
 from websocket_heartbeat.errors import ConnectionFailed, HookFailed, Undelivered
 from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent
+from websocket_heartbeat.redaction import printable
 
 HELP = "talk to a WebSocket server, line by line"
 

@@ -1,4 +1,4 @@
-"""Prints to standard output, which may be on a full disk, or closed, and makes foreign text fit to print."""
+"""Prints to standard output, which may be on a full disk, or closed."""
 
 import os
 import sys
@@ -32,14 +32,6 @@ def show(text: object, end: str = "\n") -> None:
     except OSError as error:
         print_nowhere()
         raise CannotPrint(f"cannot print: {error.strerror}") from None
-
-
-def printable(text: str, keep: str = "") -> str:
-    """Return text that a terminal can show: whoever chose it might move the cursor or forge lines.
-
-    keep: control characters that are left as they are.
-    """
-    return "".join(c if c.isprintable() or c in keep else repr(c)[1:-1] for c in text)
 
 
 def print_nowhere() -> None:

@@ -12,7 +12,8 @@ import signal
 import sys
 
 from websocket_heartbeat.cli.arguments import message, port, seconds
-from websocket_heartbeat.cli.output import printable, show
+from websocket_heartbeat.cli.output import show
+from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server import Peer, serve
 
 HELP = "run an echo server that answers heartbeats"

@@ -1,4 +1,4 @@
-"""Messages on their way to a link: which wait for one, whose turn it is, what on_open sends first."""
+"""The send queue, and whose message a link takes next: first those that its on_open hook sends."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from websocket_heartbeat.errors import NotConnected, SendQueueFull
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.system.wakeup import Wakeup
 
-_NOBODY = object()  # whom the link is reserved for while the connection closes
+_NOBODY = object()  # the reservation in force while the connection closes
 
 # Within an on_open hook, and in the tasks that it starts: what its link was reserved with. The tasks keep it
 # when their link is long gone.
@@ -61,8 +61,8 @@ class Outbox:
 
     # Messages
 
-    def take(self, message: Message) -> bool:
-        """Hand a message to the link, or queue it; tell whether it was its turn and there was room.
+    def offer(self, message: Message) -> bool:
+        """Hand a message to the link or queue it; return False if others are first or there is no room.
 
         Raises:
             ConnectionClosed, ConnectionFailed: there will be no further link.
@@ -78,9 +78,9 @@ class Outbox:
             link.send(message)  # the way of nearly all
             return True
         self._lifetime.check_alive()
-        return self._ahead() == 0 and self._take_in_turn(message)
+        return self._ahead() == 0 and self._offer_in_turn(message)
 
-    def _take_in_turn(self, message: Message) -> bool:
+    def _offer_in_turn(self, message: Message) -> bool:
         link = self._link
         in_open_hook = self._is_in_open_hook()
         goes_first = in_open_hook or (self._reserved_for is None and not self._queue)
@@ -93,7 +93,7 @@ class Outbox:
         return False
 
     async def put(self, message: Message) -> None:
-        """Take a message when its turn comes and there is room.
+        """Wait until a message is first and there is room, then hand it to the link or queue it.
 
         Raises:
             NotConnected: no link is open, and nothing may wait for one.
@@ -104,7 +104,7 @@ class Outbox:
         try:
             while True:
                 self._lifetime.check_alive()
-                if self._senders[0] is turn and self._take_in_turn(message):
+                if self._senders[0] is turn and self._offer_in_turn(message):
                     return
                 if self._limit == 0 and self._link is None:
                     raise NotConnected("no link is open and send_queue is 0")
@@ -136,7 +136,7 @@ class Outbox:
             await self._lifetime.change()
 
     def _ahead(self) -> int:
-        """Return how many of those that wait go before the current task; the hook's go before all others."""
+        """Return how many tasks that wait in `put` go before the current one; those of on_open go first."""
         if not self._is_in_open_hook():
             return len(self._senders)
         return sum(turn.reservation is self._reserved_for for turn in self._senders)
@@ -191,7 +191,7 @@ class Outbox:
         self._wake_next()
 
     def close(self) -> None:
-        """Give the link nothing more: the connection closes."""
+        """Give the link nothing more, as the connection closes: it is reserved for nobody."""
         self._reserved_for = _NOBODY
 
     def wake(self) -> None:

@@ -140,6 +140,8 @@ class Machine:
 
     state, link, attempt: the state, the number of the latest link, the retries since the last stable link.
     deadline: when to call `woke`, or None.
+    actions: what the host has yet to carry out, oldest first: `take` takes all, `actions.pop(0)` the next.
+    liveness: of the latest link that has opened, with the time at which it was last heard.
 
     phase, window_factor: this client's place in each window, and what widens the windows: core/backoff.py.
     retry_at, hinted: when the next attempt is due, and whether the server asked for that wait.

@@ -10,14 +10,17 @@ How bytes become frames:
   links of a thread can read into one buffer, which belongs to none of them.
 - `_read` of a side takes apart what was read: texts that are whole at once, each other frame by `_frame`. At
   its end `_rest` holds the beginning of a frame of which too little has come, about two reads at most.
+- A read of compressed messages may bring a thousand times its size. After INFLATED bytes of them what is left
+  of it waits in `_rest` (`_has_more`) until the loop has had a turn, and while reading is paused.
 - A data frame longer than a read is read straight into a buffer of its own (`LongFrame`), and what comes with
   its end goes to `_read` again.
 - Fragments are gathered in `_fragments`. A message, and what is gathered of one, is never above max_size: it
   is refused by its header or, where it is compressed, at the byte too many.
 
 What holds between two reads: at most one of `_rest`, `_long` and `_last` is set, each begins at a frame, and
-none is set on an idle link. What was sent within the read is written, and `batch_delivered` was called. While
-`_fragments` is set, `_longest` lets no text pass beside it.
+none is set on an idle link. What was sent within the read is written, and `batch_delivered` was called: also
+where a hook has raised what ends the program, whose last words may still go out. While `_fragments` is set,
+`_longest` lets no text pass beside it.
 """
 
 import asyncio
@@ -43,6 +46,9 @@ _NONE: dict[int, int] = {}
 
 _NO_BUFFER = bytearray()
 
+INFLATED = 512 * 1024
+"""Bytes that are decompressed, but for one message, before the loop has a turn for others."""
+
 
 class WireLink(TransportLink, asyncio.BufferedProtocol):
     """The side that both ends share. native: the transport."""
@@ -51,6 +57,9 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         "_deflate",
         "_fragments",
         "_got",
+        "_has_more",
+        "_inflated",
+        "_is_paused",
         "_is_text",
         "_known",
         "_last",
@@ -62,6 +71,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         "_scratch",
         "_spare",
         "_stamp",
+        "_taken",
     )
 
     side: Side
@@ -84,6 +94,10 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         self._stamp: Callable[[], float] | None = None
         self._spare = _NO_BUFFER  # that of a long frame, while what came behind it is read
         self._rest = b""
+        self._taken = 0  # where in this read the last frame ends that `_frame` has taken
+        self._inflated = 0  # bytes decompressed in this read
+        self._has_more = False
+        self._is_paused = False  # reading, by whoever has the link
         self._long: LongFrame | None = None
         self._last: LastFrame | None = None
         self._fragments: bytearray | None = None
@@ -98,15 +112,27 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         self.native = transport
         self._take_over(transport)
         self._stamp = self._loop.time if since_data(self.socket) is None else None
+        self._rest = rest
         self._events.opened(self)
         self.response_headers = ()
-        if rest:
-            self._read(rest)
+        if self._rest:
+            self._read(b"")
 
     def ping(self) -> None:
         # A transport that is closing logs what is written to it.
         if self._sends and not self._transport.is_closing():
             self._put(self._framed(PING, b""))
+
+    def pause_reading(self) -> None:
+        self._is_paused = True
+        super().pause_reading()
+
+    def resume_reading(self) -> None:
+        self._is_paused = False
+        if self._has_more:
+            self._loop.call_soon(self._read_on)
+        else:
+            super().resume_reading()
 
     # Calls from the transport
 
@@ -125,9 +151,10 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
             self._read(self._scratch[:nbytes].tobytes())
         elif long.filled(nbytes):
             self._long = None
+            self._rest = long.behind()
             self._data(long.first, long.payload())
             self._spare = long.buffer
-            self._read(long.behind())
+            self._read(b"")
             self._spare = _NO_BUFFER
 
     def is_buffered_protocol(self) -> bool:
@@ -143,8 +170,17 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         """Take apart what was read, which begins at a frame or behind `_rest`."""
         raise NotImplementedError
 
+    def _read_on(self) -> None:
+        """Take apart what was put off, and then read again."""
+        if self._ended or self._is_paused or not self._has_more:
+            return
+        self._has_more = False
+        self._read(b"")
+        if not (self._is_paused or self._has_more):
+            super().resume_reading()
+
     def _frame(self, data: bytes, position: int) -> int:
-        """Take the frame at the position; return where the next one begins, -1 if this one is not whole yet.
+        """Take the frame at the position; return where the next one begins, -1 to have this one again later.
 
         There are at least two bytes of it.
         """
@@ -167,6 +203,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         if longest == 125:
             if stop > end:
                 return -1
+            self._taken = stop
             self._control(first, data[start:stop], data[start - 4 : start])
             return stop
         if fragments is None:
@@ -193,6 +230,13 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
             mask = data[start - 4 : start] if self._mark else b""
             self._long = LongFrame(first, size, mask, memoryview(data)[start:], self._spare)
             return end
+        if self._inflated > INFLATED:
+            if not self._has_more:
+                self._has_more = True
+                super().pause_reading()
+                self._loop.call_soon(self._read_on)
+            return -1
+        self._taken = stop
         payload = data[start:stop]
         if self._mark:
             payload = apply_mask(payload, data[start - 4 : start])
@@ -223,6 +267,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
             except ProtocolViolation as violation:
                 self._give_up(violation)
                 return
+            self._inflated += len(payload)
         is_last = first & 0x80
         if fragments is not None:
             fragments += payload
@@ -271,6 +316,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
 
     def _read_ends(self) -> None:
         """Write what was sent within this read, and tell of its messages."""
+        self._taken = self._inflated = 0
         out, self._out = self._out, None
         if out and not self._ended:
             self._transport.write(out)

@@ -4,10 +4,10 @@ import sys
 import textwrap
 from collections.abc import Iterator
 
-from websocket_heartbeat.cli.output import printable
 from websocket_heartbeat.cli.probe.advice import close_in_words, cut_in_words, status_name
 from websocket_heartbeat.cli.probe.opening import STAGES
 from websocket_heartbeat.cli.probe.report import Answer, Idle, Opening, Pings, Report
+from websocket_heartbeat.redaction import printable
 
 _WIDTH = 80
 _LABEL = 15
