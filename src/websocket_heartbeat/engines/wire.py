@@ -41,9 +41,6 @@ _NONE: dict[int, int] = {}
 """First bytes of frames that we read, and how large their second may be: plain, compressed, after the end."""
 
 
-_NO_BUFFER = bytearray()
-
-
 class WireLink(TransportLink, asyncio.BufferedProtocol):
     """The side that both ends share. native: the transport."""
 
@@ -59,7 +56,6 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         "_out",
         "_rest",
         "_scratch",
-        "_spare",
         "_stamp",
     )
 
@@ -79,7 +75,6 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         self._scratch = SCRATCH.view
         # Tells the time of a read, on systems whose kernel does not.
         self._stamp: Callable[[], float] | None = None
-        self._spare = _NO_BUFFER  # that of a long frame, while what came behind it is read
         self._rest = b""
         self._long: LongFrame | None = None
         self._last: LastFrame | None = None
@@ -120,16 +115,15 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
             self._end_with(self._scratch[:nbytes].tobytes())
         elif long is None:
             self._read(self._scratch[:nbytes].tobytes())
+            if nbytes == READ:
+                self._breathe()
         elif long.filled(nbytes):
             self._long = None
             self._data(long.first, long.payload())
-            self._spare = long.buffer
+            SCRATCH.spare = long.buffer
             self._read(long.behind())
-            self._spare = _NO_BUFFER
-
-    def is_buffered_protocol(self) -> bool:
-        """Tell aiofastnet, which asks."""
-        return True
+            if len(SCRATCH.spare) > LongFrame.KEPT:
+                SCRATCH.spare = bytearray()
 
     def eof_received(self) -> None:
         """Let the transport close itself."""
@@ -188,7 +182,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
             if size <= READ:
                 return -1
             mask = data[start - 4 : start] if self._mark else b""
-            self._long = LongFrame(first, size, mask, memoryview(data)[start:], self._spare)
+            self._long = LongFrame(first, size, mask, memoryview(data)[start:])
             return end
         payload = data[start:stop]
         if self._mark:
@@ -331,23 +325,26 @@ class LongFrame:
     It is read into a buffer of its own, which grows with what has come: a header alone reserves FIRST bytes,
     and a peer that goes on makes us hold at most four times what it sends. A little room behind the frame
     takes the header of the next one, which is then read along with its payload. Long frames in a row use one
-    buffer; with the last of them it is gone.
+    buffer; after the last of them a thread keeps one of KEPT bytes at most.
 
     first: the first byte of the frame. buffer: what it is read into.
     """
 
     FIRST = 64 * 1024
     BEHIND = 4 * 1024
+    KEPT = FIRST + BEHIND
 
     __slots__ = ("_come", "_mask", "_size", "buffer", "first")
 
-    def __init__(self, first: int, size: int, mask: bytes, begun: memoryview, buffer: bytearray) -> None:
-        """begun: what has come of the payload. buffer: that of the frame before, or an empty one."""
+    def __init__(self, first: int, size: int, mask: bytes, begun: memoryview) -> None:
+        """begun: what has come of the payload."""
         self.first = first
         self._size = size
         self._mask = mask
         self._come = len(begun)  # bytes of the payload, and then of what lies behind it
-        self.buffer = buffer or bytearray(min(size, max(self.FIRST, 4 * self._come)) + self.BEHIND)
+        self.buffer, SCRATCH.spare = SCRATCH.spare, bytearray()
+        if len(self.buffer) < self._come + self.BEHIND:
+            self.buffer = bytearray(min(size, max(self.FIRST, 4 * self._come)) + self.BEHIND)
         self.buffer[: self._come] = begun
 
     def room(self) -> memoryview:
