@@ -1,4 +1,4 @@
-"""Opens many idle connections of each library, as its users do: with a heartbeat, and somebody who reads."""
+"""Opens many idle connections of each library, as its users do: with a heartbeat and a reader."""
 
 import asyncio
 import base64
@@ -62,7 +62,7 @@ async def ours_iteration(url: str, count: int, interval: float) -> Keep:
 
 
 async def picows(url: str, count: int, interval: float) -> Keep:
-    """Bare picows with its own pings; its buffers as they come."""
+    """Bare picows with its own pings and its default buffers."""
     from picows import WSListener, ws_connect
 
     async def open_one() -> Any:
@@ -118,7 +118,7 @@ _PING = b"\x89\x80" + bytes(4)
 
 
 async def bare(url: str, count: int, interval: float, steps: int = 100) -> Keep:
-    """What asyncio itself costs: a protocol that understands nothing, and one timer for all pings.
+    """What asyncio itself costs: a protocol that ignores what it receives, and one timer for all pings.
 
     steps: of the timer in an interval. With 100 a ping may be as late as one of ours. With fewer of them more
     pings share a turn of the loop, and each is cheaper.

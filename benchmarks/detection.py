@@ -1,4 +1,4 @@
-"""How long a frozen link keeps its user waiting: the server is there, and neither reads nor writes any more.
+"""How long until the user is told of a frozen link, whose server neither reads nor writes any more.
 
 Four cases: nothing to send, or a task that sends until its send buffers are full; left to the heartbeat (1 s
 of silence, then 1 s for an answer), or closed by the user half a second later with a close timeout of 1 s.
@@ -132,7 +132,7 @@ async def _measure(client: Callable[..., Coroutine[Any, Any, float]], url: str, 
 
 
 async def _together(url: str) -> dict[str, list[float]]:
-    """Return the seconds from each server's freeze, by its own word, until the user is told."""
+    """Return the seconds from each server's freeze, as it reports it, until the user is told."""
     from websocket_heartbeat import CloseEvent, Heartbeat, Message, connect
 
     seconds: list[float] = []
@@ -173,7 +173,7 @@ CONTENDERS: dict[str, Callable[..., Awaitable[Any]]] = {CROWD: _together} | {
 
 
 def run(options: Namespace) -> None:
-    """Freeze, print and keep."""
+    """Freeze, print and save."""
     limit = 30.0 if options.long else 5.0
     answers = take_turns(
         "detection",

@@ -127,7 +127,7 @@ CONTENDERS: dict[str, Callable[..., Awaitable[Answer]]] = {
 
 
 def run(options: Namespace) -> None:
-    """Talk, print, keep and draw."""
+    """Talk, print, save and draw."""
     answers = take_turns(
         "echo",
         [(name, loop) for loop in ("asyncio", "uvloop") for name in CONTENDERS],

@@ -20,7 +20,7 @@ def storm(attempts_per_second: Mapping[str, Sequence[int]]) -> None:
     for policy, counts in attempts_per_second.items():
         is_ours = policy.startswith("ours")
         axes.plot(
-            # 0 has no logarithm: nobody tries any more.
+            # 0 has no logarithm: no client tries any more.
             [count or None for count in counts],
             label=policy,
             color=_OURS if is_ours else next(peers),

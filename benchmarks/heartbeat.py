@@ -53,7 +53,7 @@ CONTENDERS: dict[str, Callable[..., Awaitable[Answer]]] = {
 
 
 def run(options: Namespace) -> None:
-    """Count, print, keep and draw."""
+    """Count, print, save and draw."""
     answers = take_turns(
         "heartbeat",
         [

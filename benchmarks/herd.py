@@ -22,11 +22,11 @@ Table = Sequence[Sequence[float]]
 OPEN_TIMEOUT = 10.0
 """What connect() gives an attempt by default, in ours and in websockets."""
 
-_STRAINS = 12
-"""As often windows grow by half for a drowning server, until the first is as wide as the maximum."""
+_OVERLOADS = 12
+"""How often an overloaded server widens windows until the first is as wide as the maximum."""
 
 _ATTEMPTS = 600
-"""As many attempts have their waits tabulated; later ones wait like the last, whose window is the widest."""
+"""How many attempts have their waits in a table; later ones wait like the last, in the widest window."""
 
 
 def settings(backoff: Backoff = Backoff()) -> Settings:  # noqa: B008  # immutable
@@ -53,7 +53,7 @@ class Herd(Protocol):
         """Return who tries before `until` and when, in order of time; they await an answer from then on."""
 
     def refused(self, clients: Ints, at: Floats, busy: bool) -> None:
-        """They were turned away: by a server that said that it is busy, or by nobody."""
+        """They were refused; busy: by a server that is overloaded and said so."""
 
     def accepted(self, clients: Ints) -> None:
         """They are back for good."""
@@ -66,7 +66,7 @@ class Policy:
     """When to try again, for any number of clients at once: linear in each client's own random number.
 
     least, most: the waits before attempt 1, 2, 3, ... of a client whose number is 0 and of one whose number
-    is 1; a row for each time that a drowning server failed an attempt of the client.
+    is 1; a row for each time that an overloaded server failed an attempt of the client.
     fresh: the same of one whose number is 1 and whose last attempt failed so; None is a policy to which all
     failures are alike, and which does not keep to what the server advises.
     """
@@ -77,18 +77,18 @@ class Policy:
         self._least, self._most = _from_zero(least), _from_zero(most)
         self._fresh = self._most if fresh is None else _from_zero(fresh)
 
-    def waits(self, attempts: Ints, phases: Floats, strains: Ints) -> Floats:
+    def waits(self, attempts: Ints, phases: Floats, overloads: Ints) -> Floats:
         """Return the seconds before each client's attempt of that number."""
-        cells = self._cells(attempts, strains)
+        cells = self._cells(attempts, overloads)
         return np.asarray((1 - phases) * self._least[cells] + phases * self._most[cells])
 
-    def advised(self, attempts: Ints, phases: Floats, strains: Ints, hints: Floats | float) -> Floats:
+    def advised(self, attempts: Ints, phases: Floats, overloads: Ints, hints: Floats | float) -> Floats:
         """Return the same where the server gave hints, or let attempts time out: hints of 0."""
-        return np.minimum(hints, LONGEST_HINT) + phases * self._fresh[self._cells(attempts, strains)]
+        return np.minimum(hints, LONGEST_HINT) + phases * self._fresh[self._cells(attempts, overloads)]
 
-    def _cells(self, attempts: Ints, strains: Ints) -> tuple[Ints, Ints]:
+    def _cells(self, attempts: Ints, overloads: Ints) -> tuple[Ints, Ints]:
         rows, columns = self._least.shape
-        return np.minimum(strains, rows - 1), np.minimum(attempts, columns - 1)
+        return np.minimum(overloads, rows - 1), np.minimum(attempts, columns - 1)
 
 
 def _from_zero(table: Table) -> Floats:
@@ -100,19 +100,19 @@ def _from_zero(table: Table) -> Floats:
 def ours() -> Policy:
     """The core's own function, asked for both ends of each window; between them it is linear."""
     numbers = settings()
-    strains = [1.5**strain for strain in range(_STRAINS)]
+    factors = [1.5**overload for overload in range(_OVERLOADS)]
 
-    def table(phase: float, anew: bool) -> Table:
+    def table(phase: float, is_new_phase: bool) -> Table:
         return [
-            [delay(numbers, attempt, phase, 0.0, strain, anew) for attempt in range(1, _ATTEMPTS + 1)]
-            for strain in strains
+            [delay(numbers, attempt, phase, 0.0, factor, is_new_phase) for attempt in range(1, _ATTEMPTS + 1)]
+            for factor in factors
         ]
 
     return Policy("ours", table(0.0, False), table(1.0, False), table(1.0, True))
 
 
 def fixed(seconds: float = 2.0) -> Policy:
-    """The JavaScript originals: everybody after the same time."""
+    """The JavaScript originals: every client after the same time."""
     return Policy(f"fixed {seconds:g} s", [[seconds]], [[seconds]])
 
 
@@ -137,20 +137,20 @@ class TableHerd:
         self.attempts = np.zeros(count, np.int64)
         self._first = phases
         self._phases = phases.copy()
-        self._strains = np.zeros(count, np.int64)
+        self._overloads = np.zeros(count, np.int64)
         self._connecting = np.zeros(count, np.bool_)
         first = self.attempts + 1
         if hints is not None and policy.heeds:
-            self._next = policy.advised(first, phases, self._strains, hints)
+            self._next = policy.advised(first, phases, self._overloads, hints)
         else:
-            self._next = policy.waits(first, phases, self._strains)
+            self._next = policy.waits(first, phases, self._overloads)
 
     def due(self, until: float) -> tuple[Ints, Floats]:
         clients: Ints = np.flatnonzero(self._next < until)
         late = self._connecting[clients]
         if late.any():
             # An attempt that is over: the wait begins now, and is never so short that it ends in this step.
-            self._failed_by_a_drowning_server(clients[late], self._next[clients[late]], 0.0)
+            self._failed_by_an_overloaded_server(clients[late], self._next[clients[late]], 0.0)
             clients = clients[~late]
         at = self._next[clients]
         order = np.argsort(at, kind="stable")
@@ -162,20 +162,20 @@ class TableHerd:
 
     def refused(self, clients: Ints, at: Floats, busy: bool) -> None:
         if busy:
-            self._failed_by_a_drowning_server(clients, at, LATER)
+            self._failed_by_an_overloaded_server(clients, at, LATER)
         else:
             self._retry(clients, at + self.policy.waits(*self._places(clients)))
 
-    def _failed_by_a_drowning_server(self, clients: Ints, at: Floats, hint: float) -> None:
+    def _failed_by_an_overloaded_server(self, clients: Ints, at: Floats, hint: float) -> None:
         if not self.policy.heeds:
             self._retry(clients, at + self.policy.waits(*self._places(clients)))
             return
-        self._strains[clients] += 1
-        self._phases[clients] = redrawn(self._first[clients], self._strains[clients])
+        self._overloads[clients] += 1
+        self._phases[clients] = redrawn(self._first[clients], self._overloads[clients])
         self._retry(clients, at + self.policy.advised(*self._places(clients), hint))
 
     def _places(self, clients: Ints) -> tuple[Ints, Floats, Ints]:
-        return self.attempts[clients] + 1, self._phases[clients], self._strains[clients]
+        return self.attempts[clients] + 1, self._phases[clients], self._overloads[clients]
 
     def _retry(self, clients: Ints, at: Floats) -> None:
         self._connecting[clients] = False
@@ -212,7 +212,7 @@ class MachineHerd:
             at = self._next[client]
             machine.woke(at)
             if machine.state == CONNECTING and self.attempts[client] == machine.link - 1:
-                machine.woke(machine.deadline or 0.0)  # it had asked for a moment of grace
+                machine.woke(machine.deadline or 0.0)  # it was in its grace period
             if machine.state == CONNECTING:
                 attempts.append((at, client))
             machine.take()
@@ -258,7 +258,7 @@ def _drawing(phase: float) -> Callable[[], float]:
 
 
 def redrawn(first: Floats, draw: Ints) -> Floats:
-    """Return what each client draws when it draws anew for the first, second, ... time: SplitMix64."""
+    """Return what each client draws when it draws again for the first, second, ... time: SplitMix64."""
     bits = first.view(np.uint64) + draw.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -37,7 +37,7 @@ _CONTENDERS = {
 
 
 def run(options: Namespace) -> None:
-    """Import, print and keep."""
+    """Import, print and save."""
     seconds: dict[str, list[float]] = {name: [] for name in _CONTENDERS}
     with tempfile.TemporaryDirectory() as compiled:
         # Compiled once, as what is installed is, whatever the environment says.

@@ -1,4 +1,4 @@
-"""What an idle connection weighs: the growth of the client process's memory, over all of them."""
+"""The memory of an idle connection: the growth of the client's process, divided by their number."""
 
 import asyncio
 import gc
@@ -38,7 +38,7 @@ CONTENDERS: dict[str, Callable[..., Awaitable[Answer]]] = {
 
 
 def run(options: Namespace) -> None:
-    """Weigh, print, keep and draw."""
+    """Measure, print, save and draw."""
     rows: list[dict[str, Any]] = []
     for count in _counts(options.long):
         answers = take_turns(

@@ -76,7 +76,7 @@ def contender(benchmark: str, name: str, loop: str = "asyncio") -> Iterator[Cont
 
 @contextmanager
 def _process(module: str, *arguments: str) -> "Iterator[subprocess.Popen[str]]":
-    # What a contender says while it is torn down is nobody's concern; why it died is.
+    # What a contender prints while it is torn down is ignored; why it died is shown.
     with tempfile.TemporaryFile("w+") as complaints:
         process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],

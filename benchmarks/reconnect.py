@@ -1,8 +1,8 @@
-"""A storm with real sockets: many clients whose server is away for three seconds.
+"""A reconnect storm with real sockets: many clients whose server is away for three seconds.
 
-Once they share one process, whose collections of garbage stop all of them at once, and once four: a storm is
-of clients that have a machine each, and the more processes play them the less it is the process that is
-measured. What counts is when the server has completed each handshake.
+Once they share one process, whose garbage collections stop all of them at once, and once four: real clients
+have a machine each, and the more processes there are, the less the process itself is measured. What counts is
+when the server has completed each handshake.
 """
 
 import asyncio
@@ -113,7 +113,7 @@ async def _play(start: Start, url: str, count: int, everybody: int, leads: bool)
     if leads:
         await _ask(f"{url}/down/{AWAY}")
     up = time.monotonic() + AWAY
-    # Nobody asks while they return: the answer would keep the server from them.
+    # The server is not asked while they return: its answer would delay them.
     await asyncio.sleep(AWAY + _QUIET)
     times: list[float] = []
     while len(times) < everybody and time.monotonic() < up + _LONGEST:
@@ -163,7 +163,7 @@ def _storm(name: str, count: int, processes: int) -> Answer | None:
 
 
 def run(options: Namespace) -> None:
-    """Let them come back, print and keep."""
+    """Let them come back, print and save."""
     from benchmarks.memory import raise_file_limit
 
     raise_file_limit()

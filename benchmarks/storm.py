@@ -1,4 +1,4 @@
-"""The storm on paper: how a herd of clients comes back to a server that was away, on a simulated clock.
+"""A simulated reconnect storm: how a herd of clients comes back to a server that was away.
 
     python -m benchmarks storm              20,000 clients
     python -m benchmarks storm --long       1,000,000 clients, in some minutes and 300 MiB
@@ -86,7 +86,7 @@ class Recovery:
 
 
 class _Server:
-    """The model above, from the moment at which it is back."""
+    """The model above, from the time at which it is back."""
 
     def __init__(self, weather: Weather, herd: Herd) -> None:
         self._weather = weather
@@ -143,7 +143,7 @@ def simulate(herd: Herd, weather: Weather) -> Recovery:
             herd.refused(clients[early], at[early], False)
             clients, at = clients[~early], at[~early]
         if end > weather.outage:
-            # A server without limits answers at the moment it is asked, another at the end of the step.
+            # A server without limits answers at once, another at the end of the step.
             back_at[clients] = at
             accepted = server.step(clients, at)
             herd.accepted(accepted)
@@ -182,7 +182,7 @@ def _summary(herd: Herd, weather: Weather, back_at: Floats, histogram: list[int]
 def herd_of(
     count: int, policy: Policy, seed: int, advice_over: float | None = None, machines: bool = False
 ) -> Herd:
-    """Return clients that have just lost their server; with `advice_over` each was told a moment in it."""
+    """Return clients that have just lost their server; with `advice_over` each was told a time within it."""
     places = phases(count, seed)
     advice = None if advice_over is None else hints(count, advice_over, seed)
     if machines:
@@ -249,7 +249,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> None:
-    """Simulate, print, keep and draw."""
+    """Simulate, print, save and draw."""
     count = options.clients or (1_000_000 if options.long else 20_000)
     even = evenness()
     report.table(

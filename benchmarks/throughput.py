@@ -149,7 +149,7 @@ _MESSAGES = {"aiohttp": 200_000, "websockets": 50_000}
 
 
 def run(options: Namespace) -> None:
-    """Receive, print, keep and draw."""
+    """Receive, print, save and draw."""
     loops = ("asyncio", "uvloop") if options.long else ("asyncio",)
     answers = take_turns(
         "throughput",
@@ -189,7 +189,7 @@ def run(options: Namespace) -> None:
 
 
 def _ratio(answers: dict[str, list[Answer]], label: str, other: str) -> float | None:
-    """How many times as fast as the other: by CPU time, which the neighbours of a machine disturb least."""
+    """How many times as fast as the other: by CPU time, which other load on the machine disturbs least."""
     if other not in answers:
         return None
     pairs = zip(answers[label], answers[other], strict=True)

@@ -1,9 +1,34 @@
-"""Holds every test to leave logging as it found it: a level left behind makes a later test deaf."""
+"""Runs every test, on each event loop where that matters, and holds it to leave things as it found them."""
 
+import asyncio
+import gc
 import logging
 from collections.abc import Iterator
 
 import pytest
+import uvloop
+from tests.watch import Run, Watch
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Run a coroutine in real time, once on each event loop; nothing of it may be left."""
+    return lambda main: Watch().run(main, uvloop.run if request.param == "uvloop" else asyncio.run)
+
+
+@pytest.fixture
+def run_asyncio() -> Run:
+    """Run a coroutine in real time on asyncio's own loop, where the loop makes no difference."""
+    return lambda main: Watch().run(main, asyncio.run)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _freeze_what_was_imported() -> Iterator[None]:
+    """Spare each test's collection of garbage a walk over all modules: it takes longer than most tests."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def _levels() -> dict[str, int]:
@@ -13,6 +38,7 @@ def _levels() -> dict[str, int]:
 
 @pytest.fixture(autouse=True)
 def _logging_is_left_as_it_was() -> Iterator[None]:
+    """A level left behind makes a later test deaf."""
     before = _levels()
     disabled = logging.root.manager.disable
     yield

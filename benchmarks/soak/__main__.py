@@ -1,9 +1,9 @@
-"""Hundreds of connections in bad weather for as long as wished: `make soak`, or `python -m benchmarks.soak`.
+"""Hundreds of connections through random faults: `make soak`, or `python -m benchmarks.soak`.
 
 The weather, which is servers behind fault-injecting proxies, has a process of its own, so that it goes on
-while this one blocks its event loop on purpose. It tells when it did harm to whom; whoever loses a link at
-another time lost a healthy one. The run fails, with a status other than 0, if that happens, if a message is
-lost without a word, delivered twice or out of order, if memory grows, or if anything is left after the end.
+while this one blocks its event loop on purpose. It reports each fault; a link that is lost without one was
+healthy. The run fails, with a status other than 0, if that happens, if a message is lost without a report,
+delivered twice or out of order, if memory grows, or if anything is left after the end.
 """
 
 import argparse

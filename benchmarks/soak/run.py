@@ -1,4 +1,4 @@
-"""The whole run: the connections, what befalls them from our side, and what must be true in the end."""
+"""The whole run: the connections, what our side does to them, and what must be true in the end."""
 
 import asyncio
 import gc
@@ -109,7 +109,7 @@ class Soak:
         line.start()
 
     async def watch(self) -> None:
-        """Take samples, judge losses, and count the time of links that nobody harms."""
+        """Take samples, judge losses, and count the time of links without a fault."""
         loop: Any = asyncio.get_running_loop()
         last = time.monotonic()
         while True:

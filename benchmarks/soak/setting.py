@@ -1,4 +1,4 @@
-"""What both processes of a soak go by."""
+"""Constants of both processes of a soak."""
 
 from websocket_heartbeat import Heartbeat
 
@@ -6,4 +6,4 @@ HEARTBEAT = Heartbeat(2, 3)
 BOUND = HEARTBEAT.interval + HEARTBEAT.timeout
 CLOSE_TIMEOUT = 2.0
 TOWNS = 20
-"""Proxies, each with a server behind it: the connections of a town meet the same weather."""
+"""Proxies, each with a server behind it: the connections of a town meet the same faults."""

@@ -1,4 +1,4 @@
-"""Servers behind proxies in bad weather, in a process of its own, which tells when it did harm to whom."""
+"""Servers behind proxies with random faults, in a process of its own, which reports each fault."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ CODES = (1000, 1001, 1011, 1012, 1013, 4000)
 
 
 class Town:
-    """A server, the proxy before it, and what befalls them. A healthy town has nothing but mild weather."""
+    """A server, the proxy before it, and their faults. A healthy town has only mild ones."""
 
     def __init__(self, number: int, healthy: bool, seed: int) -> None:
         self.number = number
@@ -55,7 +55,7 @@ class Town:
         return await self.stack.enter_async_context(server)
 
     async def mild(self) -> None:
-        """What a living network does: no link may be lost by it."""
+        """Mild faults: no link may be lost by them."""
         kind = self.random.choice(["delay", "throttle", "freeze", "freeze to_client", "freeze to_server"])
         if kind == "delay":
             self.proxy.delay(self.random.uniform(0.01, 0.4))
@@ -70,7 +70,7 @@ class Town:
         self.proxy.heal()
 
     async def harsh(self) -> None:
-        """What costs links."""
+        """Faults that cost links."""
         faults: list[Callable[[], Any]] = [
             lambda: self.proxy.freeze(),
             lambda: self.proxy.freeze("to_client"),

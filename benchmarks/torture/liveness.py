@@ -1,4 +1,4 @@
-"""Traps of liveness: is a dead link noticed, and no live one given up?"""
+"""Traps of liveness: is a dead link noticed, and no live one abandoned?"""
 
 import asyncio
 import contextlib

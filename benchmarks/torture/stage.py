@@ -1,4 +1,4 @@
-"""Where a trap is played: the client, its server, and the proxy between them."""
+"""Where a trap is run: the client, its server, and the proxy between them."""
 
 import asyncio
 from collections.abc import AsyncIterator

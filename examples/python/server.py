@@ -18,7 +18,7 @@ async def main() -> None:
     async with serve(answer, heartbeat="heartbeat", idle_timeout=60) as server:
         print(server.url("/"), flush=True)
         await stop.wait()
-        # Each client is told its own moment to come back, spread over ten seconds.
+        # Each client is told its own delay before it comes back, spread over ten seconds.
         await server.send_away(over=10, reason="restarting")
 
 

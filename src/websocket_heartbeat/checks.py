@@ -1,8 +1,10 @@
-"""Every check of an argument, once: the error names the argument where the user wrote it."""
+"""The checks of arguments that several places need: an error names the argument as the user wrote it."""
 
 import inspect
+import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
+from ssl import SSLContext
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -24,17 +26,28 @@ def check_seconds(name: str, value: object, *, zero: bool = False) -> float:
     return at_least_zero(name, value) if zero else positive(name, value)
 
 
-def check_count(name: str, value: object, *, least: int = 0) -> int:
-    """Return a whole number of at least `least`; raise naming the argument otherwise."""
+def check_rate(name: str, value: object) -> float:
+    """Return how often something may happen, above 0 and finite; raise naming the argument otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number, not {value!r}")
+    if not 0 < value < math.inf:  # written so that NaN fails too
+        raise ValueError(f"{name} must be above 0 and finite, not {value!r}")
+    return value
+
+
+def check_count(name: str, value: object, *, least: int = 0, most: int | None = None) -> int:
+    """Return a whole number from `least` to `most`; raise naming the argument otherwise."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be a whole number, not {value!r}")
-    if value < least:
+    if most is None and value < least:
         raise ValueError(f"{name} must be at least {least}, not {value!r}")
+    if most is not None and not least <= value <= most:
+        raise ValueError(f"{name} must be from {least} to {most}, not {value!r}")
     return value
 
 
 def check_hook(name: str, hook: object) -> Callable[..., Any]:
-    """Return a function that is to be called when something happens; raise naming the argument otherwise."""
+    """Return a hook, which must be callable; raise naming the argument otherwise."""
     if not callable(hook):
         raise TypeError(f"{name} must be callable or None, not {hook!r}")
     called = type(hook).__call__
@@ -45,8 +58,28 @@ def check_hook(name: str, hook: object) -> Callable[..., Any]:
     return hook
 
 
+def check_function(name: str, function: object) -> Callable[..., Any]:
+    """Return a function whose answer is needed at once; raise naming the argument otherwise."""
+    function = check_hook(name, function)
+    if is_coroutine_function(function):
+        raise TypeError(f"{name} must be a function, not the coroutine function {function!r}")
+    return function
+
+
+def is_coroutine_function(function: Callable[..., Any]) -> bool:
+    """Whether calling it returns a coroutine, as far as can be told beforehand."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+
+
+def check_ssl(name: str, ssl: object) -> SSLContext | None:
+    """Return a context for TLS, or None; raise naming the argument otherwise."""
+    if ssl is not None and not isinstance(ssl, SSLContext):
+        raise TypeError(f"{name} must be an ssl.SSLContext or None, not {ssl!r}")
+    return ssl
+
+
 def check_url(name: str, url: object, schemes: Collection[str]) -> str:
-    """Return a URL that names a host by one of the schemes; raise naming the argument otherwise."""
+    """Return a URL with a host and one of the schemes; raise naming the argument otherwise."""
     if not isinstance(url, str):
         raise TypeError(f"{name} must be a str, not {type(url).__name__}")
     parts: SplitResult | None
@@ -86,10 +119,10 @@ def check_token(name: str, value: object) -> str:
     """Return a token of RFC 9110; raise naming the argument otherwise, without what may be secret."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, not {type(value).__name__}")
-    sound = _TOKEN.match(value)
-    if sound is None or sound.end() < len(value):
+    valid = _TOKEN.match(value)
+    if valid is None or valid.end() < len(value):
         # Whoever writes "Authorization: Bearer ..." as a name must not find the rest in a log.
-        raise ValueError(f"{name} must be an HTTP token, not {sound[0] if sound else ''!r} and more")
+        raise ValueError(f"{name} must be an HTTP token, not {valid[0] if valid else ''!r} and more")
     return value
 
 
@@ -124,17 +157,17 @@ def check_headers(name: str, headers: object) -> list[tuple[str, str]]:
 
 
 def check_request_headers(name: str, headers: object) -> list[tuple[str, str]]:
-    """Do as `check_headers`, and refuse what the opening handshake writes itself (RFC 6455, section 4.1)."""
+    """As `check_headers`, but without the fields that the handshake itself writes (RFC 6455, section 4.1)."""
     pairs = check_headers(name, headers)
     for field_name, _ in pairs:
         if field_name.lower() in _HANDSHAKE_FIELDS:
-            mend = "use subprotocols=" if field_name.lower() == "sec-websocket-protocol" else "leave it out"
-            raise ValueError(f"{name}[{field_name!r}] is a field of the handshake itself: {mend}")
+            hint = "use subprotocols=" if field_name.lower() == "sec-websocket-protocol" else "leave it out"
+            raise ValueError(f"{name}[{field_name!r}] is a field of the handshake itself: {hint}")
     return pairs
 
 
 def check_message(name: str, message: object, max_size: int | None = None) -> Message:
-    """Return a message as an exact str or as bytes; raise naming the argument otherwise."""
+    """Return a message as str, not a subclass, or as bytes; raise naming the argument otherwise."""
     if isinstance(message, str):
         if type(message) is not str:
             message = str.__str__(message)
@@ -164,7 +197,7 @@ def is_close_code(code: int) -> bool:
 def check_close(code: object, reason: object, *, by_client: bool = False) -> None:
     """Raise unless a close frame may carry the code and the reason: RFC 6455, sections 5.5 and 7.4.
 
-    by_client: what a client may say is 1000 and the codes of applications alone, as in browsers.
+    by_client: a client may send only 1000 and the codes of applications, 3000 to 4999, as in browsers.
     """
     if isinstance(code, bool) or not isinstance(code, int):
         raise TypeError(f"code must be a whole number, not {code!r}")

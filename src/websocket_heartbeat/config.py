@@ -1,11 +1,10 @@
 """What users pass in to say how a connection behaves, checked where they write it."""
 
-import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
-from websocket_heartbeat.checks import check_seconds
+from websocket_heartbeat.checks import check_function, check_seconds
 from websocket_heartbeat.events import Message
 
 T = TypeVar("T")
@@ -24,8 +23,8 @@ class Heartbeat:
     interval: seconds without any inbound byte until a ping is sent; traffic suppresses pings. Default 15.
     timeout: seconds in which any byte must then arrive. Default 10. A dead link is noticed within
         interval + timeout.
-    message: None pings by RFC 6455 (default). A str, bytes or a function returning either is sent instead,
-        for servers that answer a heartbeat of their own; whatever they answer is also delivered to you.
+    message: None sends RFC 6455 pings (default). A str, bytes or a function returning either is sent instead,
+        for servers with a heartbeat of their own; their answers are delivered to you like any message.
     """
 
     interval: float = 15
@@ -35,28 +34,24 @@ class Heartbeat:
     def __post_init__(self) -> None:
         check_seconds("Heartbeat.interval", self.interval)
         check_seconds("Heartbeat.timeout", self.timeout)
-        if (
-            self.message is not None
-            and not isinstance(self.message, str | bytes)
-            and not callable(self.message)
-        ):
+        if callable(self.message):
+            check_function("Heartbeat.message", self.message)
+        elif self.message is not None and not isinstance(self.message, str | bytes):
             raise TypeError(
                 f"Heartbeat.message must be str, bytes, callable or None, not {type(self.message).__name__}"
             )
-        if inspect.iscoroutinefunction(self.message):
-            raise TypeError("Heartbeat.message must be a function, not a coroutine function")
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
     """How long to wait before each retry; `core/backoff.py` has the formula.
 
-    initial: the first retry comes at a random moment of the first `initial` seconds. Default 1.
+    initial: the first retry comes at a random time within the first `initial` seconds. Default 1.
     maximum: no two retries are further apart than this, unless the server asks for more, in seconds.
-        Default 60, reached after three hours; the steps are at most 8 * initial in the first half minute of
-        an outage and grow very slowly then.
-    stable_after: a link that was open for so many seconds ends an outage: the next one begins with `initial`
-        again. Default 30.
+        Default 60, reached after three hours: delays grow to about 8 * initial within half a minute, and
+        very slowly after that.
+    stable_after: seconds that a link must have been open to end an outage: the next outage begins with
+        `initial` again. Default 30.
     """
 
     initial: float = 1

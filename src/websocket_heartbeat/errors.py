@@ -4,9 +4,11 @@ import copyreg
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from websocket_heartbeat.redaction import printable
+
 
 class WebSocketHeartbeatError(Exception):
-    """Base of every exception of this package that does not say that an argument is wrong."""
+    """Base of every exception of this package, except those that say that an argument is wrong."""
 
     def __reduce__(self) -> tuple[Callable[..., object], tuple[Any, ...], dict[str, Any]]:
         # Exception would call the class with its text, which is not what most of these take.
@@ -14,7 +16,7 @@ class WebSocketHeartbeatError(Exception):
 
 
 class ConnectionClosed(WebSocketHeartbeatError):
-    """The connection was closed by our own side; nothing more can be sent or received."""
+    """Our own side closed the connection; nothing more can be sent or received."""
 
 
 class ConnectionFailed(WebSocketHeartbeatError):
@@ -43,7 +45,7 @@ class HandshakeError(WebSocketHeartbeatError):
 
 
 class RedirectRefused(HandshakeError):
-    """The server redirected to a place that we do not follow it to."""
+    """The server sent a redirect that is not followed."""
 
 
 class HandshakeRejected(HandshakeError):
@@ -68,7 +70,7 @@ class HandshakeRejected(HandshakeError):
 
 
 class ProxyFailed(WebSocketHeartbeatError):
-    """The proxy could not be reached or refused to connect us."""
+    """The proxy could not be reached or refused the connection."""
 
 
 class ProtocolViolation(WebSocketHeartbeatError):
@@ -80,11 +82,15 @@ class ProtocolViolation(WebSocketHeartbeatError):
 
 
 class ServerClosed(WebSocketHeartbeatError):
-    """The server closed the link with a close frame: `code` (None if it gave none) and `reason`."""
+    """The server closed the link with a close frame: `code` (None if it gave none) and `reason`.
+
+    The text has the reason with its control characters escaped, `reason` has it as received.
+    """
 
     def __init__(self, code: int | None, reason: str) -> None:
         super().__init__(
-            f"the server closed the link with {code or 'no code'}" + (f": {reason}" if reason else "")
+            f"the server closed the link with {code or 'no code'}"
+            + (f": {printable(reason)}" if reason else "")
         )
         self.code = code
         self.reason = reason

@@ -9,7 +9,7 @@ Message = str | bytes
 
 
 class State(StrEnum):
-    """Where a connection stands."""
+    """The state of a connection."""
 
     IDLE = "idle"
     """Not started yet."""
@@ -18,15 +18,15 @@ class State(StrEnum):
     OPEN = "open"
     """A link is open."""
     PROBING = "probing"
-    """A link is open and silent: it was pinged and has not answered yet."""
+    """A link is open and silent: a ping was sent, and nothing has been received since."""
     WAITING = "waiting"
-    """Before the next attempt."""
+    """A retry is scheduled."""
     CLOSING = "closing"
-    """We asked for the end; the closing handshake is under way."""
+    """We are closing; the closing handshake is under way."""
     CLOSED = "closed"
-    """The end that we asked for."""
+    """Our own side has closed the connection."""
     FAILED = "failed"
-    """The end because no retry can help or none is left."""
+    """Ended because no retry can help or none is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ class CloseEvent:
 
     reason: why, for a person to read.
     code: the close code that the server sent, or None if it sent none (RFC 6455 calls this 1005 or 1006).
-    unsent_bytes: how much had been handed to the link and had certainly not left this machine; what the
-        peer received of the rest is uncertain.
+    unsent_bytes: bytes handed to the link that certainly did not leave this machine; what the peer received
+        of the rest is unknown.
     """
 
     link: int

@@ -1,7 +1,6 @@
 """Thousands of connections at once, opened at a bounded rate, with one set of hooks."""
 
 import asyncio
-import math
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
@@ -10,15 +9,16 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
+from websocket_heartbeat.checks import check_rate
 from websocket_heartbeat.client import Connection
 from websocket_heartbeat.client.hooks import Hook
 from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, State, Stats
 
 _CAUGHT_UP = 0.1
-"""Seconds of a late turn of the loop that are made up for: a loop that was blocked lets no herd loose."""
+"""At most so many seconds of a blocked loop are made up for, so that attempts do not all start after it."""
 
 _SWEPT_FROM = 64
-"""Members from which `add` looks for those that have ended."""
+"""From so many members on, `add` looks for those that have ended."""
 
 FleetOpenHook = Callable[[Connection, OpenEvent], Awaitable[None] | None]
 FleetMessageHook = Callable[[Connection, Message], Awaitable[None] | None]
@@ -29,7 +29,7 @@ FleetStateHook = Callable[[Connection, State], Awaitable[None] | None]
 
 
 class Fleet:
-    """Opens and supervises many connections; never a thundering herd of its own.
+    """Opens and supervises many connections, at a bounded rate of attempts.
 
         async with Fleet(open_rate=500) as fleet:
             fleet.on_message = handle          # handle(connection, message)
@@ -51,11 +51,7 @@ class Fleet:
     on_state = Hook[FleetStateHook]("Called with the connection and each State that it enters.")
 
     def __init__(self, *, open_rate: float = 500) -> None:
-        if isinstance(open_rate, bool) or not isinstance(open_rate, int | float):
-            raise TypeError(f"open_rate must be a number of attempts per second, not {open_rate!r}")
-        if not 0 < open_rate < math.inf:
-            raise ValueError(f"open_rate must be finite and above 0, not {open_rate!r}")
-        self._spacing = 1 / open_rate
+        self._spacing = 1 / check_rate("open_rate", open_rate)
         self._members: set[Connection] = set()
         self._sweep_at = _SWEPT_FROM
         # Of those that have ended.
@@ -97,20 +93,20 @@ class Fleet:
         self._members.add(connection)
         for name, hook in self._hooks.items():
             setattr(connection, name, partial(hook, connection))
-        # Whatever the turn comes from, a connection lives in the context of whoever added it.
+        # Whatever calls back when its turn comes, a connection runs in the context of the code that added it.
         if self._may_open(connection, partial(copy_context().run, connection.start)):
             connection.start()
         return connection
 
     @property
     def connections(self) -> list[Connection]:
-        """Those that have not ended."""
+        """The connections that have not ended."""
         self._sweep()
         return list(self._members)
 
     @property
     def states(self) -> Counter[State]:
-        """How many connections stand where, those that have ended included."""
+        """How many connections are in each state, those that have ended included."""
         self._sweep()
         return self._ended + Counter(connection.state for connection in self._members)
 
@@ -147,13 +143,13 @@ class Fleet:
             setattr(connection, name, None if hook is None else partial(hook, connection))
 
     def _sweep(self) -> None:
-        """Let go of the connections that have ended, and keep what they have done."""
+        """Forget the connections that have ended, but keep their state and stats."""
         ended = [connection for connection in self._members if connection.closed]
         self._members.difference_update(ended)
         for connection in ended:
             self._ended[connection.state] += 1
             _add(self._past, connection.stats)
-        self._past.queued = 0  # nothing waits for an end
+        self._past.queued = 0  # an ended connection sends nothing more
 
     def _may_open(self, connection: Connection, go: Callable[[], None]) -> bool:
         """Tell whether an attempt may begin now; otherwise call `go` when its turn comes."""
@@ -170,7 +166,7 @@ class Fleet:
             self._timer = asyncio.get_running_loop().call_at(self._next_at, self._next_turn)
 
     def _next_turn(self) -> None:
-        """Let in whom the rate allows since the last time; a loop turn may be longer than the spacing."""
+        """Start the attempts that the rate allows by now, several after a long turn of the loop."""
         self._timer = None
         now = asyncio.get_running_loop().time()
         self._next_at = max(self._next_at, now - _CAUGHT_UP)

@@ -1,4 +1,4 @@
-"""Keeps secrets out of logs, reprs and errors: what of a URL may be shown."""
+"""What of a URL, and of a peer's text, may be shown: no secrets, and no control characters."""
 
 import re
 from urllib.parse import urlsplit
@@ -7,7 +7,7 @@ _PORT_TOO_LARGE = re.compile(
     r"(?P<scheme>[a-z0-9+.-]+://)(?:[^/?#]*@)?(?P<address>[a-z0-9.-]+:(?P<port>[0-9]+))(?:[/?#][^@]*)?",
     re.IGNORECASE,
 )
-"""No at sign comes behind the port: if one does, what looks like the port may be part of a password."""
+"""No at sign may follow the port: what looks like the port would then be part of a password."""
 
 
 def shown_url(url: str) -> str:
@@ -19,7 +19,7 @@ def shown_url(url: str) -> str:
     except ValueError:
         return _with_a_wrong_port(url)
     if not host:
-        # What is no URL may be one with its scheme or slashes forgotten: its path may begin with a password.
+        # It may be a URL whose scheme or slashes were forgotten: its path may begin with a password.
         return "(a URL without a host)"
     if ":" in host:
         host = f"[{host}]"
@@ -27,6 +27,14 @@ def shown_url(url: str) -> str:
         host = f"{host}:{port}"
     hidden = "?..." if parts.query else ""
     return f"{parts.scheme}://{host}{parts.path}{hidden}"
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Return text that a terminal or a log can show: whoever chose it might move the cursor or forge lines.
+
+    keep: control characters that are left as they are.
+    """
+    return "".join(c if c.isprintable() or c in keep else repr(c)[1:-1] for c in text)
 
 
 def _with_a_wrong_port(url: str) -> str:

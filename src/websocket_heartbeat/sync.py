@@ -1,8 +1,8 @@
-"""The same connection for blocking code: a portal to the asyncio one, on a background loop.
+"""The same connection for blocking code: calls the asyncio one on the loop of a background thread.
 
 All connections of the process share one background thread. It starts with the first connection and ends with
 the last one; what is still open when the interpreter exits is closed then. After a fork the child has no
-background thread: connections made before are of no use there, new ones work.
+background thread: connections made before the fork cannot be used there, new ones can.
 """
 
 import asyncio
@@ -35,11 +35,11 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _LAST_TASKS = 1.0
-"""Seconds that calls of other threads have to end once the last connection is closed."""
+"""Seconds that pending calls of other threads have to end once the last connection is closed."""
 
 
 class _Portal:
-    """The background thread and its loop, for as long as somebody uses them."""
+    """The background thread and its loop, which exist while any connection is open."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()  # a signal handler may close what its thread is about to use
@@ -79,7 +79,7 @@ class _Portal:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Future[R]:
-        """Run a coroutine function in the background; the user must have entered and not have left."""
+        """Run a coroutine function in the background, for a user that has entered and not left."""
         with self._lock:
             if user not in self._users or self._loop is None:
                 if user.state is State.IDLE:
@@ -104,11 +104,11 @@ class _Portal:
         try:
             return future.result()
         except BaseException:
-            future.cancel()  # after a KeyboardInterrupt nobody waits any more
+            future.cancel()  # after a KeyboardInterrupt nothing waits for it any more
             raise
 
     def refuse_own_thread(self) -> None:
-        """Raise where waiting would be waiting for oneself."""
+        """Raise on the background thread, where waiting for it would be a deadlock."""
         if self.is_own_thread:
             raise RuntimeError(
                 "a hook runs on the background thread and must not wait there; it may only send"
@@ -119,7 +119,7 @@ class _Portal:
         return threading.current_thread() is self._thread
 
     def close_all(self) -> None:
-        """Close all connections side by side: servers that do not answer cost one timeout, not many."""
+        """Close all connections at the same time: servers that do not answer cost one timeout, not many."""
         ends: list[Future[None]] = []
         for user, close in list(self._users.items()):
             with suppress(ConnectionClosed):  # another thread was faster
@@ -132,7 +132,7 @@ class _Portal:
 def _run(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     loop.run_forever()
-    # Other threads may still wait for what has just come to its end.
+    # Other threads may still wait for calls that are about to end.
     if tasks := asyncio.all_tasks(loop):
         loop.run_until_complete(asyncio.wait(tasks, timeout=_LAST_TASKS))
     loop.run_until_complete(loop.shutdown_asyncgens())
@@ -164,7 +164,7 @@ class Connection:
     def __init__(self, connection: client.Connection) -> None:
         self._connection = connection
         self._portal = _portal
-        self._received: list[Message] = []  # taken from the connection at once, the next one last
+        self._received: list[Message] = []  # taken from the connection in one call, the next one last
         self._reading = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -205,7 +205,7 @@ class Connection:
             self._portal.run(self, self._connection.wait_closed)
         except ConnectionClosed:
             if self.closed:
-                # It has ended, so nothing is waited for and no loop is needed.
+                # It has ended, so wait_closed returns without a loop.
                 with suppress(StopIteration):
                     self._connection.wait_closed().send(None)
 
@@ -303,7 +303,7 @@ class Connection:
         if self._connection.state is State.IDLE or self._portal.is_own_thread:
             setattr(self._connection, name, hook)
         else:
-            with suppress(ConnectionClosed):  # nothing comes any more
+            with suppress(ConnectionClosed):  # no hook is called any more
                 self._portal.run(self, self._set_hook_there, name, hook)
 
     async def _set_hook_there(self, name: str, hook: Callable[..., Any] | None) -> None:

@@ -43,7 +43,12 @@ BROKEN = {
     + """
 def connect(url, **options):
     connection = real(url, **options)
-    asyncio.get_running_loop().call_later(0.5, connection.reconnect_now)
+    def drop():
+        if connection.state == "open":
+            connection.reconnect_now()
+        else:
+            asyncio.get_running_loop().call_later(0.1, drop)
+    asyncio.get_running_loop().call_later(0.5, drop)
     return connection
 play.connect = connect
 """,

@@ -9,9 +9,10 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
+import websockets
 from tests.cli.program import Program, discard, finish, start
 
-from websocket_heartbeat.cli.connect import _harmless
+from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server import Refusal, Request, serve
 
 
@@ -217,10 +218,23 @@ def test_the_end_of_input_alone_waits_until_the_server_was_reached() -> None:
     assert "link 1 is open" in done.err
 
 
-def test_what_a_server_sends_cannot_command_the_terminal() -> None:
-    assert _harmless("plain, \u4e2d\u6587\ttab") == "plain, \u4e2d\u6587\ttab"
-    assert _harmless("\x1b[2J\x07\r\x9b") == r"\x1b[2J\x07\r\x9b"
-    assert _harmless(b"\x00\x1b") == r"b'\x00\x1b'"
+def test_what_the_other_side_says_cannot_command_the_terminal() -> None:
+    assert printable("plain, \u4e2d\u6587\ttab", keep="\t\n") == "plain, \u4e2d\u6587\ttab"
+    assert printable("\x1b[2J\x07\r\x9b\t") == r"\x1b[2J\x07\r\x9b\t"
+
+
+def test_a_clients_close_reason_forges_no_line_of_the_server() -> None:
+    with server("--port", "0") as (served, url):
+
+        async def leave() -> None:
+            async with websockets.connect(url) as ws:
+                await ws.close(4000, "\x1b[2J\nclient 7 has come")
+
+        asyncio.run(leave())
+        assert (
+            read_until(served, "is gone").splitlines()[-1]
+            == r"client 1 is gone: 4000 \x1b[2J\nclient 7 has come"
+        )
 
 
 def _unused_port() -> int:

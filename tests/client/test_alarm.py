@@ -6,7 +6,7 @@ import time
 import weakref
 
 import pytest
-from tests.client.conftest import Run, until
+from tests.watch import Run, until
 
 from websocket_heartbeat.system.alarm import Alarm
 from websocket_heartbeat.testing import SimulatedClock
@@ -15,7 +15,7 @@ from websocket_heartbeat.testing import SimulatedClock
 def test_an_alarm_rings_once_at_its_time_rounded_up(play: Run, simulated_clock: SimulatedClock) -> None:
     async def main() -> None:
         rung: list[float] = []
-        alarm = Alarm(lambda slept: rung.append(simulated_clock.now()), 0.1)
+        alarm = Alarm(lambda was_suspended: rung.append(simulated_clock.now()), 0.1)
         alarm.ring_by(1.23)
         await asyncio.sleep(5)
         assert rung == [pytest.approx(1.3)]
@@ -26,24 +26,24 @@ def test_an_alarm_rings_once_at_its_time_rounded_up(play: Run, simulated_clock: 
 def test_an_exact_alarm_is_not_rounded(play: Run, simulated_clock: SimulatedClock) -> None:
     async def main() -> None:
         rung: list[float] = []
-        Alarm(lambda slept: rung.append(simulated_clock.now()), 0.1).ring_by(1.234, exact=True)
+        Alarm(lambda was_suspended: rung.append(simulated_clock.now()), 0.1).ring_by(1.234, exact=True)
         await asyncio.sleep(5)
         assert rung == [1.234]
 
     play(main())
 
 
-@pytest.mark.parametrize("raster", [0.1, 0.05, 0.004, 0.003, 1e-5])
+@pytest.mark.parametrize("granularity", [0.1, 0.05, 0.004, 0.003, 1e-5])
 @pytest.mark.parametrize("when", [54.60000000000001, 0.1 + 0.2, 7.0, 9.000000000000002, 123.456])
 def test_no_alarm_rings_before_its_time_nor_much_later(
-    when: float, raster: float, play: Run, simulated_clock: SimulatedClock
+    when: float, granularity: float, play: Run, simulated_clock: SimulatedClock
 ) -> None:
     async def main() -> None:
         rung: list[float] = []
-        Alarm(lambda slept: rung.append(simulated_clock.now()), raster).ring_by(when)
+        Alarm(lambda was_suspended: rung.append(simulated_clock.now()), granularity).ring_by(when)
         await asyncio.sleep(1000)
         assert len(rung) == 1
-        assert when <= rung[0] <= when + raster * 1.001
+        assert when <= rung[0] <= when + granularity * 1.001
 
     play(main())
 
@@ -51,7 +51,7 @@ def test_no_alarm_rings_before_its_time_nor_much_later(
 def test_an_earlier_alarm_stays_and_a_later_one_gives_way(play: Run, simulated_clock: SimulatedClock) -> None:
     async def main() -> None:
         rung: list[float] = []
-        alarm = Alarm(lambda slept: rung.append(round(simulated_clock.now(), 3)), 0.1)
+        alarm = Alarm(lambda was_suspended: rung.append(round(simulated_clock.now(), 3)), 0.1)
         alarm.ring_by(5)
         alarm.ring_by(9)
         alarm.ring_by(2)
@@ -73,7 +73,7 @@ def test_alarms_may_set_and_cancel_each_other_while_they_ring(
         rung: list[str] = []
         alarms: list[Alarm] = []
 
-        def first(slept: bool) -> None:
+        def first(was_suspended: bool) -> None:
             rung.append(f"first at {simulated_clock.now():g}")
             alarms[1].cancel()
             alarms[2].ring_by(simulated_clock.now())
@@ -81,8 +81,8 @@ def test_alarms_may_set_and_cancel_each_other_while_they_ring(
                 alarms[0].ring_by(simulated_clock.now() + 1)
 
         alarms.append(Alarm(first, 1))
-        alarms.append(Alarm(lambda slept: rung.append("cancelled"), 1))
-        alarms.append(Alarm(lambda slept: rung.append(f"last at {simulated_clock.now():g}"), 1))
+        alarms.append(Alarm(lambda was_suspended: rung.append("cancelled"), 1))
+        alarms.append(Alarm(lambda was_suspended: rung.append(f"last at {simulated_clock.now():g}"), 1))
         for alarm in alarms[:2]:
             alarm.ring_by(3)
         await asyncio.sleep(20)
@@ -98,13 +98,13 @@ def test_an_alarm_that_fails_is_told_and_silences_no_other(simulated_clock: Simu
         asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
         error = LookupError("mistake")
 
-        def fail(slept: bool) -> None:
+        def fail(was_suspended: bool) -> None:
             raise error
 
         alarms = [
             Alarm(fail, 1),
-            Alarm(lambda slept: rung.append("same time"), 1),
-            Alarm(lambda slept: rung.append("later"), 1),
+            Alarm(lambda was_suspended: rung.append("same time"), 1),
+            Alarm(lambda was_suspended: rung.append("later"), 1),
         ]
         alarms[0].ring_by(1)
         alarms[1].ring_by(1)
@@ -120,8 +120,8 @@ def test_alarms_go_on_after_the_loop_was_blocked(run: Run) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         rung: list[float] = []
-        alarm = Alarm(lambda slept: rung.append(loop.time()), 0.01)
-        another = Alarm(lambda slept: again(), 0.01)
+        alarm = Alarm(lambda was_suspended: rung.append(loop.time()), 0.01)
+        another = Alarm(lambda was_suspended: again(), 0.01)
 
         def again() -> None:
             alarm.ring_by(loop.time() - 0.05)  # overdue already
@@ -144,7 +144,7 @@ def test_a_loop_that_ended_with_alarms_set_is_forgotten() -> None:
 
     async def main() -> None:
         loops.append(weakref.ref(asyncio.get_running_loop()))
-        Alarm(lambda slept: None, 1).ring_by(asyncio.get_running_loop().time() + 1000)
+        Alarm(lambda was_suspended: None, 1).ring_by(asyncio.get_running_loop().time() + 1000)
 
     for _ in range(4):
         asyncio.run(main())

@@ -9,9 +9,10 @@ from functools import partial
 from typing import Any
 
 import pytest
-from tests.client.conftest import PATIENCE, Run, World, provoke_every_hook, turns, until
+from tests.client.conftest import World, provoke_every_hook
 from tests.client.servers import well_behaved
 from tests.engines.peers import TEXT, Peer, frame, ws_server
+from tests.watch import PATIENCE, Run, turns, until
 
 from websocket_heartbeat import (
     Backoff,

@@ -6,9 +6,9 @@ from collections.abc import Coroutine, Generator
 from typing import Any
 
 import pytest
-from tests.client.conftest import PATIENCE, Run, until
 from tests.engines import peers
 from tests.engines.peers import CLOSE, PING, PONG, TEXT, Peer, frame, raw_server
+from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import Backoff, Connection, ConnectionFailed, Heartbeat, OpenEvent, connect
 

@@ -4,7 +4,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.client.conftest import Run, World, receive, turns, until
+from tests.client.conftest import World, receive
+from tests.watch import Run, turns, until
 
 from websocket_heartbeat import CloseEvent, Connection, ConnectionClosed, HookFailed, Message, OpenEvent
 from websocket_heartbeat.engines.base import OpenRequest

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import pytest
-from tests.client.conftest import PATIENCE, Run, until
 from tests.engines.peers import CLOSE, PING, PONG, TEXT, Peer, close_frame, frame, ws_server
+from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import Backoff, CloseEvent, Heartbeat, Message, connect
 from websocket_heartbeat.testing import FaultProxy

@@ -4,7 +4,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.client.conftest import Run, World, turns, until
+from tests.client.conftest import World
+from tests.watch import Run, turns, until
 
 from websocket_heartbeat import CloseEvent, Heartbeat, HookFailed, Message
 from websocket_heartbeat.testing import SimulatedClock

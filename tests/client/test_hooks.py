@@ -1,12 +1,15 @@
 """Hooks of every kind survive reconnects, and one that fails harms nothing."""
 
 import asyncio
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
-from tests.client.conftest import Run, World, provoke_every_hook, turns
+from tests.client.conftest import World, provoke_every_hook
+from tests.client.servers import in_a_thread, well_behaved
+from tests.watch import Run, turns
 
 from websocket_heartbeat import (
     CloseEvent,
@@ -16,6 +19,7 @@ from websocket_heartbeat import (
     OpenEvent,
     ReconnectEvent,
     State,
+    connect,
 )
 from websocket_heartbeat.engines.base import OpenRequest
 
@@ -239,3 +243,17 @@ def test_a_hook_that_ends_the_program_ends_it_and_nothing_else_is_lost(world: Wo
             await world.opened(connection, 2)
 
     play(main())
+
+
+def test_the_link_of_a_program_that_ends_within_on_open_is_closed_and_not_dropped() -> None:
+    ends: list[CloseEvent] = []
+
+    async def main(url: str) -> None:
+        async with connect(url) as connection:
+            connection.on_open = lambda event: sys.exit(3)
+            connection.on_close = ends.append
+            await connection.wait_closed()
+
+    with in_a_thread(well_behaved) as url, pytest.raises(SystemExit):
+        asyncio.run(main(url))
+    assert ends == [CloseEvent(1, "we closed the connection", 1000)]

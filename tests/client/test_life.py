@@ -1,6 +1,7 @@
 """A connection's life from its start to its end, and what can be seen of it, on the simulated clock."""
 
 import asyncio
+import errno
 import gc
 import threading
 import weakref
@@ -8,7 +9,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from tests.client.conftest import Run, World, turns, until
+from tests.client.conftest import World
+from tests.watch import Run, turns, until
 
 from websocket_heartbeat import (
     Backoff,
@@ -208,6 +210,23 @@ def test_stats_keep_ten_reasons(world: World, play: Run) -> None:
             await until(lambda: len(world.engine.requests) == 15)
             await turns()
             assert connection.stats.reasons == [f"refused {number}" for number in range(6, 16)]
+
+    play(main())
+
+
+def test_stats_give_the_reason_of_a_failed_attempt_in_the_words_of_the_event(world: World, play: Run) -> None:
+    errors = iter([OSError(errno.ECONNREFUSED, "Connect call failed ('127.0.0.1', 9)"), TimeoutError()])
+
+    async def refuse(request: OpenRequest) -> None:
+        raise next(errors)
+
+    async def main() -> None:
+        world.engine.answer = refuse
+        async with world.recorded(max_attempts=1) as connection:
+            with pytest.raises(ConnectionFailed, match=r"gave up after 1 retries: TimeoutError$"):
+                await connection.wait_closed()
+        assert [event.reason for event in world.seen(ReconnectEvent)] == ["connection refused"]
+        assert connection.stats.reasons == ["connection refused", "TimeoutError"]
 
     play(main())
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.client.conftest import Run, World, receive, turns, until
+from tests.client.conftest import World, receive
+from tests.watch import Run, turns, until
 
 from websocket_heartbeat import HookFailed, Message
 
@@ -287,5 +288,34 @@ def test_a_hook_replaced_by_one_that_waits_is_waited_for_as_well(world: World, p
             await turns()
             gate.set()
         assert sorted(got) == ["first 1", "second 2", "second 3"]
+
+    play(main())
+
+
+@pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="tasks are eager from Python 3.12 on")
+def test_a_hook_that_sets_another_is_awaited_first_also_where_tasks_are_eager(
+    world: World, play: Run
+) -> None:
+    log: list[str] = []
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_task_factory(getattr(asyncio, "eager_task_factory", None))
+        connection = world.connect()
+
+        async def second(message: Message) -> None:
+            log.append(f"second {message!s}")
+
+        async def first(message: Message) -> None:
+            connection.on_message = second
+            await asyncio.sleep(1)
+            log.append(f"first {message!s}")
+
+        async with connection:
+            peer = await world.opened(connection, 1)
+            peer.send("1")
+            peer.send("2")
+            connection.on_message = first
+            await until(lambda: len(log) == 2)
+        assert log == ["first 1", "second 2"]
 
     play(main())

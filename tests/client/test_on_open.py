@@ -2,7 +2,8 @@
 
 import asyncio
 
-from tests.client.conftest import Run, World, turns, until
+from tests.client.conftest import World
+from tests.watch import Run, turns, until
 
 from websocket_heartbeat import Connection, HookFailed, OpenEvent
 from websocket_heartbeat.engines.base import WRITE_LIMIT
@@ -99,6 +100,30 @@ def test_what_on_open_sends_to_a_full_link_goes_before_those_who_wait_already(
             world.peer.start_reading()
             await waiting
             assert world.peer.received[1:] == ["hello", "queued", "waiting"]
+
+    play(main())
+
+
+def test_tasks_that_on_open_starts_keep_their_turn_on_a_full_link(world: World, play: Run) -> None:
+    async def main() -> None:
+        gate = asyncio.Event()
+        world.engine.answer = lambda request: gate.wait()
+        connection = world.connect(send_queue=0)
+
+        @connection.on_open
+        async def subscribe(event: OpenEvent) -> None:
+            world.peer.stop_reading()
+            await connection.send("x" * (WRITE_LIMIT + 1))
+            await asyncio.gather(*[connection.send(str(number)) for number in range(4)])
+
+        async with connection:
+            gate.set()
+            await world.opened(connection, 1)
+            waiting = asyncio.create_task(connection.send("waiting"))
+            await turns()
+            world.peer.start_reading()
+            await waiting
+            assert world.peer.received[1:] == ["0", "1", "2", "3", "waiting"]
 
     play(main())
 

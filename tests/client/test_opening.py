@@ -5,9 +5,10 @@ import base64
 from typing import Any
 
 import pytest
-from tests.client.conftest import PATIENCE, Run, World
+from tests.client.conftest import World
 from tests.client.servers import well_behaved
 from tests.engines.peers import Peer, http_proxy, raw_server, ws_server
+from tests.watch import PATIENCE, Run
 
 from websocket_heartbeat import Connection, ConnectionFailed, HandshakeRejected, RedirectRefused, connect
 from websocket_heartbeat.client.attempt import MAX_REDIRECTS

@@ -5,7 +5,8 @@ import random
 from typing import Any
 
 import pytest
-from tests.client.conftest import Run, World, turns
+from tests.client.conftest import World
+from tests.watch import Run, turns
 
 from websocket_heartbeat import (
     CloseEvent,

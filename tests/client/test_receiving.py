@@ -3,7 +3,8 @@
 import asyncio
 
 import pytest
-from tests.client.conftest import Run, World, receive, turns, until
+from tests.client.conftest import World, receive
+from tests.watch import Run, turns, until
 
 from websocket_heartbeat import ConnectionClosed, ConnectionFailed, HandshakeRejected, Message, ServerClosed
 from websocket_heartbeat.engines.base import OpenRequest

@@ -3,7 +3,8 @@
 import asyncio
 from contextvars import ContextVar
 
-from tests.client.conftest import Run, World, turns, until
+from tests.client.conftest import World
+from tests.watch import Run, turns, until
 
 from websocket_heartbeat import CloseEvent, HandshakeRejected, ReconnectEvent
 from websocket_heartbeat.engines.base import OpenRequest

@@ -11,7 +11,9 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
-from tests.client.conftest import Run, World, turns, until
+from tests.client.conftest import World
+from tests.engines.peers import Peer, ws_server
+from tests.watch import Run, turns, until
 
 from websocket_heartbeat import (
     Backoff,
@@ -29,7 +31,7 @@ from websocket_heartbeat import (
 )
 from websocket_heartbeat.client.retry import LATER, judge, retry_hint
 from websocket_heartbeat.core.backoff import LONGEST_HINT
-from websocket_heartbeat.engines.base import OpenRequest
+from websocket_heartbeat.engines.base import Link, OpenRequest
 from websocket_heartbeat.testing import SimulatedClock
 
 NOTHING: list[tuple[str, str]] = []
@@ -221,6 +223,34 @@ def test_a_refused_attempt_leaves_nothing_for_the_garbage_collector(
                     assert gc.collect() < 10
                 finally:
                     gc.enable()
+
+    run(main())
+
+
+def links() -> int:
+    return sum(isinstance(thing, Link) for thing in gc.get_objects())
+
+
+def test_a_lost_link_leaves_nothing_for_the_garbage_collector(run: Run) -> None:
+    async def leave(peer: Peer) -> None:
+        await peer.read_frame()
+        peer.reset()
+
+    async def main() -> None:
+        gc.collect()
+        others = links()
+        async with (
+            ws_server(leave) as server,
+            connect(server.url(), backoff=Backoff(0.01, 0.01)) as connection,
+        ):
+            connection.on_open = lambda event: connection.send_nowait("leave")
+            gc.disable()
+            try:
+                await until(lambda: connection.stats.links >= 10)
+                # Now and then the last one is not quite gone when the next one is there.
+                await until(lambda: links() - others <= 1)
+            finally:
+                gc.enable()
 
     run(main())
 

@@ -8,12 +8,21 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.client.conftest import PATIENCE, Run, until
 from tests.client.servers import well_behaved
 from tests.engines.peers import TEXT, Peer, close_frame, frame, raw_server, refusing_socks5_proxy
+from tests.watch import PATIENCE, Run, until
 
-from websocket_heartbeat import Backoff, Connection, Heartbeat, connect
+from websocket_heartbeat import (
+    Backoff,
+    Connection,
+    ConnectionFailed,
+    HandshakeError,
+    Heartbeat,
+    ServerClosed,
+    connect,
+)
 from websocket_heartbeat.client.options import Options
+from websocket_heartbeat.engines.base import OpenRequest
 from websocket_heartbeat.engines.memory import MemoryEngine
 
 SECRET = "hunter2"
@@ -251,6 +260,42 @@ def test_the_password_of_a_proxy_is_told_to_the_proxy_alone(
 
     run_asyncio(main())
     check(heard, caplog)
+
+
+@pytest.mark.parametrize("ends_by", ["close frame", "error of the attempt"])
+def test_what_a_server_says_forges_no_line_of_a_log(
+    ends_by: str, run_asyncio: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    said = "bye\nERROR forged\x1b[2J\r\x9b"
+    shown = r"bye\nERROR forged\x1b[2J\r\x9b"
+    raised: list[Exception] = []
+
+    async def main() -> None:
+        engine = MemoryEngine()
+
+        async def refuse(request: OpenRequest) -> None:
+            if ends_by == "error of the attempt":
+                raise HandshakeError(said)
+
+        engine.answer = refuse
+        connection = connect("ws://example.com/", engine=engine, max_attempts=0, retry_if=raised.append)
+        async with connection:
+            if ends_by == "close frame":
+                await connection.wait_open()
+                engine.peers[0].close(4000, said)
+            await until(lambda: connection.closed)
+            with pytest.raises(ConnectionFailed) as failed:
+                await connection.wait_closed()
+        assert shown in str(failed.value)
+        assert shown in connection.stats.reasons[0]
+        if isinstance(raised[0], ServerClosed):
+            assert raised[0].reason == said
+            assert shown in str(raised[0])
+
+    run_asyncio(main())
+    assert shown in caplog.text
+    assert not any(c in record.getMessage() for record in caplog.records for c in "\n\x1b\r\x9b")
 
 
 def test_reprs_tell_nothing_secret(run_asyncio: Run) -> None:

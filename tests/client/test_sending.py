@@ -3,7 +3,8 @@
 import asyncio
 
 import pytest
-from tests.client.conftest import Run, World, turns, until
+from tests.client.conftest import World
+from tests.watch import Run, turns, until
 
 from websocket_heartbeat import (
     CloseEvent,

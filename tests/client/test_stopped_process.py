@@ -1,4 +1,4 @@
-"""A process that stood still and a machine that slept ask once at most whether a link lives, and keep it."""
+"""A process that stood still or was suspended asks once at most whether a link lives, and keeps it."""
 
 import asyncio
 import json
@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.client.conftest import PATIENCE, Run, World, until
+from tests.client.conftest import World
 from tests.client.servers import alongside, talk
 from tests.engines.peers import CLOSE, PING, PONG, Peer, close_frame, frame, ws_server
+from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import Backoff, Heartbeat
 from websocket_heartbeat.system import kernel
@@ -149,9 +150,9 @@ def test_a_process_that_was_stopped_keeps_its_link_and_asks_at_most_once(run_asy
 
 @pytest.fixture
 def suspend(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Let the machine have slept for some seconds, in which the loop's clock stood still."""
+    """Let the computer have been suspended for some seconds, in which the loop's clock stood still."""
     total = [0.0]
-    monkeypatch.setattr(kernel, "slept", lambda: total[0])
+    monkeypatch.setattr(kernel, "suspended_for", lambda: total[0])
 
     def sleep(seconds: float) -> None:
         total[0] += seconds

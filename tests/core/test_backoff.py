@@ -14,9 +14,14 @@ def settings(initial: float = 1.0, maximum: float = 60.0, hold: int = 0) -> Sett
 
 
 def delay(
-    numbers: Settings, attempt: int, phase: float, hint: float, strain: float = 1.0, anew: bool = False
+    numbers: Settings,
+    attempt: int,
+    phase: float,
+    hint: float,
+    window_factor: float = 1.0,
+    is_new_phase: bool = False,
 ) -> float:
-    return backoff.delay(numbers, attempt, phase, hint, strain, anew)
+    return backoff.delay(numbers, attempt, phase, hint, window_factor, is_new_phase)
 
 
 def widths(numbers: Settings, attempts: int) -> list[float]:

@@ -26,17 +26,17 @@ def test_older_evidence_does_not_replace_newer() -> None:
 def test_a_ping_is_doubted_after_the_patience_it_was_given() -> None:
     liveness = Liveness(SETTINGS, 100.0)
     liveness.pinged(115.0)
-    liveness.be_patient(115.0, 10.0)
-    assert liveness.doubt_due() == 125.0
+    liveness.start_timeout(115.0, 10.0)
+    assert liveness.timeout_due() == 125.0
 
 
 def test_more_patience_with_a_ping_does_not_make_it_a_later_ping() -> None:
     liveness = Liveness(SETTINGS, 100.0)
     liveness.pinged(115.0)
-    liveness.be_patient(120.0, 2.5)
-    assert liveness.doubt_due() == 122.5
+    liveness.start_timeout(120.0, 2.5)
+    assert liveness.timeout_due() == 122.5
     assert liveness.pinged_at == 115.0
 
 
 def test_a_link_that_was_never_pinged_has_the_usual_patience() -> None:
-    assert Liveness(SETTINGS, 100.0).doubt_due() == 110.0
+    assert Liveness(SETTINGS, 100.0).timeout_due() == 110.0

@@ -1015,7 +1015,7 @@ def test_what_happens_to_another_link_changes_nothing(state: str, distance: int)
     assert after == before
 
 
-# A server that is up and drowning
+# A server that is up and overloaded
 
 
 def draws(*numbers: float) -> Callable[[], float]:
@@ -1064,7 +1064,7 @@ def test_a_refusal_without_a_hint_keeps_the_place_in_windows_as_wide_as_they_hav
     assert refuse(life) == round(0.75 * 1.5 * 1.5 + 0.25 * 2.25 * 1.5, 6)
 
 
-def test_advice_on_an_open_link_is_no_sign_of_a_drowning_server() -> None:
+def test_advice_on_an_open_link_is_no_sign_of_an_overloaded_server() -> None:
     life = started(random=draws(0.5))
     refuse(life)
     life.wake()
@@ -1073,7 +1073,7 @@ def test_advice_on_an_open_link_is_no_sign_of_a_drowning_server() -> None:
 
 
 @pytest.mark.parametrize("is_cut", [False, True])
-def test_a_link_that_falls_silent_is_no_sign_of_a_drowning_server(is_cut: bool) -> None:
+def test_a_link_that_falls_silent_is_no_sign_of_an_overloaded_server(is_cut: bool) -> None:
     life = started(random=draws(0.5))
     refuse(life)
     life.wake()

@@ -106,7 +106,7 @@ def essence(referee: Referee) -> tuple[Any, ...]:
         case core.IDLE | core.CLOSED | core.FAILED:
             return (machine.state, machine.link, *surroundings)
         case core.CONNECTING:
-            return (machine.state, machine.link, machine.attempt, machine.graced, *surroundings)
+            return (machine.state, machine.link, machine.attempt, machine.had_grace, *surroundings)
         case core.WAITING:
             return (
                 machine.state,
@@ -126,8 +126,8 @@ def essence(referee: Referee) -> tuple[Any, ...]:
                 ago(machine.opened_at) < SETTINGS.stable_after and ago(machine.opened_at),
                 ago(liveness.heard_at),
                 machine.state == core.PROBING
-                and (ago(liveness.pinged_at), ago(liveness.patient_from), liveness.patience),
-                machine.state == core.PROBING and machine.graced,
+                and (ago(liveness.pinged_at), ago(liveness.timeout_from), liveness.timeout),
+                machine.state == core.PROBING and machine.had_grace,
                 machine.paused,
                 referee.disturbed,
                 referee.grace_until is not None and ago(referee.grace_until),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import websockets.asyncio.server
-from tests.engines.recorder import PATIENCE
+from tests.watch import PATIENCE
 
 TEXT, BINARY, CONTINUATION = 1, 2, 0
 CLOSE, PING, PONG = 8, 9, 10

@@ -5,11 +5,11 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from tests.watch import PATIENCE
+
 from websocket_heartbeat.engines.base import Closure, Engine, Link, OpenRequest
 from websocket_heartbeat.events import Message
 
-PATIENCE = 10.0
-"""Seconds after which a test gives up waiting: far above what anything takes here."""
 MAX_SIZE = 1 << 20
 NOW = 1.0
 """Seconds within which what happens at once has happened, on a loaded machine too."""
@@ -91,13 +91,6 @@ async def warmed_up(link: Link, recorder: Recorder) -> None:
     assert recorder.log == ["first", "batch"]
     recorder.log.clear()
     link.ping()
-
-
-async def eventually(condition: Callable[[], object]) -> None:
-    """Wait until the condition holds, asking again and again."""
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110  # what it asks about raises no event
-            await asyncio.sleep(0.005)
 
 
 async def opened(engine: Engine, url: str, **options: Any) -> tuple[Link, Recorder]:

@@ -4,9 +4,9 @@ import asyncio
 
 import aiohttp
 import pytest
-from tests.engines.conftest import Run
 from tests.engines.peers import Peer, raw_server, ws_server
 from tests.engines.recorder import Recorder
+from tests.watch import Run
 
 from websocket_heartbeat.engines.aiohttp import AiohttpEngine
 from websocket_heartbeat.engines.base import Closure, Link, OpenRequest

@@ -9,12 +9,12 @@ import pytest
 import websockets
 import websockets.asyncio.client
 from tests.engines import peers
-from tests.engines.conftest import Run
 from tests.engines.peers import Peer, frame, port_of, serve_echo, ws_server
-from tests.engines.recorder import PATIENCE, Recorder, eventually, opened
+from tests.engines.recorder import Recorder, opened
 from tests.hostile.memory import Peak
 from tests.server.raw import client
 from tests.server.raw import frame as client_frame
+from tests.watch import PATIENCE, Run, until
 from websockets.extensions.permessage_deflate import (
     ClientPerMessageDeflateFactory,
     ServerPerMessageDeflateFactory,
@@ -157,7 +157,7 @@ def test_a_server_need_not_accept_compression(run: Run) -> None:
         async with ws_server(handler) as server:
             link, _ = await opened(WebsocketsEngine(), server.url(), compression=True)
             link.send("text")
-            await eventually(lambda: seen == [b"text"])
+            await until(lambda: seen == [b"text"])
             link.abort()
 
     run(main())
@@ -246,5 +246,48 @@ def test_a_message_that_grows_to_exactly_max_size_is_taken(run: Run) -> None:
             await recorder.until(lambda: len(recorder.messages) == 4)
             assert [len(message) for message in recorder.messages] == [1000] * 4
             link.abort()
+
+    run(main())
+
+
+def test_a_message_of_exactly_max_size_that_gets_longer_by_compression_is_taken(run: Run) -> None:
+    async def main() -> None:
+        received: list[Message] = []
+        message = os.urandom(100_000)
+        async with (
+            serve(
+                lambda peer, message: received.append(message), max_size=100_000, compression=True
+            ) as server,
+            client(server, headers=f"{DEFLATE}\r\n") as raw,
+        ):
+            packed = deflated(message)
+            assert len(packed) > 100_000
+            raw.writer.write(client_frame(peers.BINARY | 4 << 4, packed))
+            await until(lambda: received == [message])
+            # Not compressed, and one byte too long.
+            raw.frame(peers.BINARY, message + b"x")
+            assert await raw.close_code() == 1009
+
+    run(main())
+
+
+def test_messages_that_end_with_a_last_block_are_all_taken(run: Run) -> None:
+    """RFC 7692, section 7.2.3.4: zlib returns nothing behind such a block, and keeps whatever comes."""
+
+    async def main() -> None:
+        received: list[Message] = []
+        hello = bytes.fromhex("f348cdc9c9070000")  # the example there
+        final = zlib.compressobj(wbits=-15)
+        packed = final.compress(b"again") + final.flush(zlib.Z_FINISH)
+        async with (
+            serve(lambda peer, message: received.append(message), compression=True) as server,
+            client(server, headers=f"{DEFLATE}\r\n") as raw,
+        ):
+            raw.writer.write(client_frame(peers.TEXT | 4 << 4, hello) * 2)
+            raw.writer.write(client_frame(peers.TEXT | 4 << 4, packed[:3], fin=False))
+            raw.writer.write(client_frame(peers.CONTINUATION, packed[3:]))
+            raw.writer.write(client_frame(peers.TEXT | 4 << 4, deflated(b"as usual")))
+            await until(lambda: len(received) == 4)
+            assert received == ["Hello", "Hello", "again", "as usual"]
 
     run(main())

@@ -10,11 +10,11 @@ from collections import Counter
 import pytest
 import trustme
 from tests.engines import peers
-from tests.engines.conftest import Run
 from tests.engines.peers import Peer, frame, ws_server
-from tests.engines.recorder import PATIENCE, Recorder
+from tests.engines.recorder import Recorder
 from tests.server.raw import TEXT, client
 from tests.server.raw import frame as client_frame
+from tests.watch import PATIENCE, Run
 
 from websocket_heartbeat.engines.base import OpenRequest
 from websocket_heartbeat.engines.transport import READ

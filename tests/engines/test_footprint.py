@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from tests.engines import peers
-from tests.engines.conftest import Run
 from tests.engines.peers import Peer, frame, ws_server
 from tests.engines.recorder import Recorder, opened
+from tests.watch import Run
 
 from websocket_heartbeat.engines.base import Link
 from websocket_heartbeat.engines.websockets import WebsocketsEngine

@@ -5,14 +5,14 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 import trustme
 from tests.engines import peers
-from tests.engines.conftest import Run
 from tests.engines.peers import Peer
-from tests.engines.recorder import PATIENCE, eventually
+from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat.engines.dial import dial
 from websocket_heartbeat.engines.tls import TlsTransport
@@ -67,6 +67,10 @@ class Buffered(asyncio.BufferedProtocol, Plain):
     eof_received = Plain.eof_received
 
 
+def has_more_than(protocol: Plain, count: int) -> bool:
+    return len(protocol.data) > count
+
+
 PROTOCOLS = pytest.mark.parametrize("make", [Plain, Buffered])
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -109,7 +113,7 @@ def test_bytes_pass_both_ways(run: Run, make: Callable[[], Plain], version: ssl.
                 writer.write(data)
                 protocol.transport.write(data)
                 assert await reader.readexactly(len(data)) == data
-            await eventually(lambda: protocol.data == b"x" + BULK + b"y" * 16384)
+            await until(lambda: protocol.data == b"x" + BULK + b"y" * 16384)
 
     run(main())
 
@@ -121,16 +125,16 @@ def test_what_has_come_before_a_pause_waits_and_comes_after_it(run: Run, make: C
         async with connected(protocol) as (_, writer):
             protocol.pause_at = 10
             writer.write(BULK)
-            await eventually(lambda: protocol.data)
+            await until(lambda: protocol.data)
             for _ in range(10):
                 held = len(protocol.data)
                 await asyncio.sleep(0.01)
                 assert len(protocol.data) == held < len(BULK)
                 protocol.transport.resume_reading()
-                await eventually(lambda held=held: len(protocol.data) > held)  # type: ignore[misc]
+                await until(partial(has_more_than, protocol, held))
             protocol.pause_at = -1
             protocol.transport.resume_reading()
-            await eventually(lambda: protocol.data == BULK)
+            await until(lambda: protocol.data == BULK)
 
     run(main())
 
@@ -142,7 +146,7 @@ def test_the_peer_s_goodbye_ends_the_connection(run: Run, make: Callable[[], Pla
         async with connected(protocol) as (_, writer):
             writer.write(b"last")
             writer.close()
-            await eventually(lambda: protocol.log)
+            await until(lambda: protocol.log)
             assert protocol.data == b"last"
             assert protocol.log == [None]
 
@@ -154,13 +158,13 @@ def test_our_goodbye_ends_the_connection_of_the_peer_behind_what_was_written(run
         protocol = Plain()
         async with connected(protocol) as (reader, writer), asyncio.timeout(PATIENCE):
             writer.write(b"x")
-            await eventually(lambda: protocol.data)  # what stays unread makes a close a reset
+            await until(lambda: protocol.data)  # what stays unread makes a close a reset
             protocol.transport.write(BULK[:50_000])  # uvloop drops what its streams do not take at once
             protocol.transport.close()
             assert protocol.transport.is_closing()
             protocol.transport.close()
             assert await reader.read() == BULK[:50_000]
-            await eventually(lambda: None in protocol.log)
+            await until(lambda: None in protocol.log)
 
     run(main())
 
@@ -170,7 +174,7 @@ def test_bytes_that_are_no_tls_end_the_connection_with_the_error(run: Run) -> No
         protocol = Plain()
         async with connected(protocol) as (_, writer):
             os.write(writer.get_extra_info("socket").fileno(), b"what is this?" * 10)
-            await eventually(lambda: protocol.log)
+            await until(lambda: protocol.log)
             assert len(protocol.log) == 1
             assert isinstance(protocol.log[0], ssl.SSLError)
 
@@ -189,7 +193,7 @@ def test_a_peer_that_does_not_read_fills_the_transport_and_empties_it_later(run:
                 await asyncio.sleep(0)
             assert protocol.transport.get_write_buffer_size() > 65536
             assert await reader.readexactly(count * len(BULK)) == BULK * count
-            await eventually(lambda: protocol.log == ["full", "not full"])
+            await until(lambda: protocol.log == ["full", "not full"])
             assert protocol.transport.get_write_buffer_size() == 0
 
     run(main())

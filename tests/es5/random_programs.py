@@ -294,7 +294,7 @@ class Author:
                 is_by_keyword = True
                 continue
             # What has a default takes only what is surely not None.
-            value = self.expression(NUMBER if kind == MAYBE and has_default else kind, variables, depth)
+            value = self.expression(kind, variables, depth)
             is_by_keyword = is_by_keyword or self.chance(0.3)
             given.append(f"{parameter}={value}" if is_by_keyword else value)
         return f"{name}({', '.join(given)})"
@@ -308,5 +308,5 @@ class Author:
             NUMBER: self.random.choice(["0.0", "1.0", "2.5", "0.001", "7.0"]),
             TEXT: self.random.choice(["''", "'a'", "'\\u00e9'", "'b c'"]),
             TRUTH: self.random.choice(["True", "False"]),
-            MAYBE: self.random.choice(["None", "1.0"]),
+            MAYBE: "None",
         }[kind]

@@ -48,9 +48,10 @@ function wait(seconds, name, code) {
 def wait(seconds: float, name: str = "x", is_last: bool = False) -> None:
     pass
 
-def probe() -> None:
+def probe(name: str) -> None:
     wait(1, is_last=True)
     wait(seconds=2.5, name="y")
+    wait(1, name=name)
 """,
         """
 function wait(seconds, name, is_last) {
@@ -58,9 +59,10 @@ function wait(seconds, name, is_last) {
     if (is_last === undefined) { is_last = false; }
 }
 
-function probe() {
+function probe(name) {
     wait(1, undefined, /* is_last: */ true);
     wait(/* seconds: */ 2.5, /* name: */ "y");
+    wait(1, name);
 }
 """,
     ),
@@ -358,7 +360,7 @@ function probe(a, b) {
     ),
     "equality of values and of objects": (
         """
-def probe(a: int, b: str | None, c: Any, d: Any) -> bool:
+def probe(a: int, b: str | None, c: Any, d: list[int]) -> bool:
     return a == 1 and b != "x" and c is not d
 """,
         """
@@ -459,6 +461,36 @@ function probe() {
 }
 """,
     ),
+    "what ends a line in JavaScript only": (
+        """
+def probe() -> str:
+    # One\u2028line.
+    return "one\u2028line"
+""",
+        """
+function probe() {
+    // One line.
+    return "one\\u2028line";
+}
+""",
+    ),
+    "an error that nobody names": (
+        """
+def probe(action: Callable[[], None]) -> None:
+    try:
+        action()
+    except Exception:
+        pass
+""",
+        """
+function probe(action) {
+    try {
+        action();
+    } catch (ignored) {
+    }
+}
+""",
+    ),
     "imports and type checking leave nothing": (
         """
 from typing import TYPE_CHECKING, Any
@@ -485,12 +517,13 @@ def test_a_form_becomes(form: str) -> None:
 
 
 def test_modules_share_one_scope_and_tell_where_they_come_from() -> None:
-    first = Module("a", "a.py", '"""What a is for."""\n\ndef one() -> int:\n    return 1\n')
+    first = Module("a", "a.py", '# Lint.\n"""What a is for."""\n\ndef one() -> int:\n    return 1\n')
     second = Module("b", "b.py", "from a import one\n\ndef two() -> int:\n    return one() + 1\n")
     assert (
         str(translate([first, second]))
         == """
 // a.py
+// Lint.
 /** What a is for. */
 
 function one() {

@@ -17,9 +17,12 @@ class Box:
 def measure(width: int, height: int, depth: int = 1) -> int:
     return width * height * depth
 
+def choose(is_wide: bool = True) -> bool:
+    return is_wide
+
 def sample(
-    number: float, text: str, truth: bool, code: int | None, values: list[int], entries: dict[str, Any],
-    thing: Any, box: Box, call: Callable[..., int]
+    number: float, text: str, truth: bool, flag: bool | None, code: int | None, values: list[int],
+    entries: dict[str, Any], thing: Any, box: Box, call: Callable[..., int]
 ) -> Any:
 """
 """What the expressions and statements below may name."""
@@ -27,6 +30,7 @@ def sample(
 NO_RULE = "there is no rule for `{}`"
 NOT_THE_SAME = "`{}` might mean something else in JavaScript"
 NOT_KNOWN = "`{}` is not known to mean the same in JavaScript"
+TARGET_FIRST = "JavaScript evaluates the target first: name the value, or the object, before"
 NO_NUMBERS = "`{}` is not known to be of numbers, or a sum of strings"
 
 EXPRESSIONS: list[tuple[str, str]] = [
@@ -48,6 +52,7 @@ EXPRESSIONS: list[tuple[str, str]] = [
     ("thing.area", "the method area would lose its object: use a lambda"),
     ("text.size", "a str has no attributes"),
     ("entries['constructor']", "a member named constructor has a meaning of its own in JavaScript"),
+    ("entries['toLocaleString']", "a member named toLocaleString has a meaning of its own in JavaScript"),
     ("entries[1]", "only entries of dicts, by strings, are portable"),
     ("values[0]", "only entries of dicts, by strings, are portable"),
     ("text[0]", "only entries of dicts, by strings, are portable"),
@@ -70,6 +75,10 @@ EXPRESSIONS: list[tuple[str, str]] = [
     ("truth == number", NOT_THE_SAME),
     ("code == code", NOT_THE_SAME),
     ("text is 'x'", NOT_THE_SAME),
+    ("thing is entries['a']", NOT_THE_SAME),
+    ("None is thing", NOT_THE_SAME),
+    ("thing == 1", NOT_THE_SAME),
+    ("(flag and truth) == flag", NOT_THE_SAME),
     ("'a' in text", NOT_THE_SAME),
     ("number in values", NOT_THE_SAME),
     ("1 if values else 2", "`values` is not known to be a boolean; truth differs in JavaScript"),
@@ -90,6 +99,10 @@ EXPRESSIONS: list[tuple[str, str]] = [
     ),
     ("measure(1, 2, entries['a'])", "depth has a default, so what it is given must not be None"),
     ("measure(1, 2, depth=code)", "depth has a default, so what it is given must not be None"),
+    ("measure(truth, 2)", "a bool is no number in JavaScript"),
+    ("1 if truth else truth", "a bool is no number in JavaScript"),
+    ("truth if truth else 1", "a bool is no number in JavaScript"),
+    ("choose(flag and truth)", "is_wide has a default, so what it is given must not be None"),
     ("measure(*values)", "there is no rule for `*values`"),
     ("call(width=1)", "keywords need a function whose parameters are known"),
     ("thing.call(width=1)", "keywords need a function whose parameters are known"),
@@ -126,6 +139,16 @@ STATEMENTS: list[tuple[str, str]] = [
     ("Math = 1", "the name Math has a meaning of its own in JavaScript or in the script"),
     ("__value = 1", "the name __value has a meaning of its own in JavaScript or in the script"),
     ("number = thing", "this was a number before: an annotation must say that it still is"),
+    ("box.side = thing", "this was a number before: an annotation must say that it still is"),
+    ("number = truth", "a bool is no number in JavaScript"),
+    ("count: int = truth", "a bool is no number in JavaScript"),
+    ("box.side = truth", "a bool is no number in JavaScript"),
+    ("thing.inner.side = call()", TARGET_FIRST),
+    ("call().side = thing.side", TARGET_FIRST),
+    ("entries[thing.key] = call()", TARGET_FIRST),
+    ("len = 1", "the name len has a meaning of its own in JavaScript or in the script"),
+    ("def text() -> int: return 1", "the name text is a variable, too, or another function"),
+    ("def inner() -> int: return truth", "a bool is no number in JavaScript"),
     ("del number", NO_RULE),
     ("global count", NO_RULE),
     ("assert truth", NO_RULE),
@@ -200,6 +223,41 @@ MODULES: dict[str, tuple[str, str]] = {
     "a default that is no constant": (
         "def sample(values: list[int] = []) -> int:  ##\n    return 1",
         "a default is a constant",
+    ),
+    "a default instead of None": (
+        "def sample(value: int | None = 1) -> int:  ##\n    return 1",
+        "value may be None, so its default must be None",
+    ),
+    "a name of typing that says more than an annotation needs": (
+        "from typing import Optional  ##",
+        "Optional of typing has no meaning here",
+    ),
+    "a function that is defined again": (
+        """
+def sample() -> int:
+    def inner() -> int:
+        return 1
+    first: int = inner()
+    def inner() -> int:  ##
+        return 2
+    return first
+""",
+        "the name inner is a variable, too, or another function",
+    ),
+    "the name of an error that has none": (
+        "ignored: Final = 1  ##",
+        "the name ignored has a meaning of its own in JavaScript or in the script",
+    ),
+    "a parameter that hides the base class": (
+        """
+class Box:
+    def __init__(self) -> None:
+        pass
+class Cube(Box):
+    def __init__(self, Box: int) -> None:
+        super().__init__()  ##
+""",
+        "super().__init__ is for the methods of a class that has a base class",
     ),
     "a closure that sets an outer variable": (
         """

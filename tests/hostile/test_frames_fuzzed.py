@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.client.conftest import PATIENCE, Watch
 from tests.engines.peers import (
     BINARY,
     CLOSE,
@@ -22,6 +21,7 @@ from tests.engines.peers import (
     frame,
     ws_server,
 )
+from tests.watch import PATIENCE, Watch
 
 from websocket_heartbeat import (
     Backoff,
@@ -32,7 +32,7 @@ from websocket_heartbeat import (
     ServerClosed,
     connect,
 )
-from websocket_heartbeat.engines.base import is_close_code
+from websocket_heartbeat.checks import is_close_code
 
 MAX_SIZE = 400
 BOUND = 0.06
@@ -166,7 +166,7 @@ def chunked(draw: st.DrawFn) -> list[bytes]:
     return [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
 
 
-async def meet(chunks: list[bytes], then: str, engine: str) -> tuple[list[Message], Exception | None, float]:
+async def meet(chunks: list[bytes], then: str) -> tuple[list[Message], Exception | None, float]:
     """Let a connection meet a server that writes the chunks; return messages, the error, and the seconds."""
 
     async def handler(peer: Peer) -> None:
@@ -201,7 +201,6 @@ async def meet(chunks: list[bytes], then: str, engine: str) -> tuple[list[Messag
     async with ws_server(handler) as server:
         connection = connect(
             server.url(),
-            engine=engine,
             max_size=MAX_SIZE,
             max_attempts=0,
             heartbeat=Heartbeat(BOUND / 2, BOUND / 2),
@@ -221,12 +220,12 @@ async def meet(chunks: list[bytes], then: str, engine: str) -> tuple[list[Messag
     return messages, cause, took
 
 
-def check(chunks: list[bytes], then: str, engine: str) -> None:
+def check(chunks: list[bytes], then: str) -> None:
     expected = read(b"".join(chunks))
     results: list[tuple[list[Message], Exception | None, float]] = []
 
     async def main() -> None:
-        results.append(await meet(chunks, then, engine))
+        results.append(await meet(chunks, then))
 
     Watch().run(main(), asyncio.run)
     messages, cause, took = results[0]
@@ -270,13 +269,7 @@ ENDINGS = st.sampled_from(["end", "end", "end", "reset", "reset", "silence"])
 def test_whatever_bytes_come_the_connection_delivers_what_was_right_and_ends_in_time(
     chunks: list[bytes], then: str
 ) -> None:
-    check(chunks, then, "websockets")
-
-
-@fuzz(50)
-@given(chunks=chunked(), then=ENDINGS)
-def test_the_same_holds_for_the_engine_over_aiohttp(chunks: list[bytes], then: str) -> None:
-    check(chunks, then, "aiohttp")
+    check(chunks, then)
 
 
 def test_a_valid_stream_is_delivered_whole_byte_by_byte() -> None:
@@ -285,4 +278,4 @@ def test_a_valid_stream_is_delivered_whole_byte_by_byte() -> None:
     expected = read(data)
     assert expected.messages == ["ä", b"abc", "x" * 200]
     assert expected.ending == "closed"
-    check([data[at : at + 1] for at in range(len(data))], "end", "websockets")
+    check([data[at : at + 1] for at in range(len(data))], "end")

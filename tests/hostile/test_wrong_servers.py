@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from tests.client.conftest import PATIENCE, Run, until
 from tests.client.servers import alongside, well_behaved
 from tests.engines import peers
 from tests.engines.peers import BINARY, CONTINUATION, PING, PONG, TEXT, Handler, Peer, close_frame, frame
 from tests.hostile.memory import Peak
+from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import (
     Backoff,

@@ -20,7 +20,8 @@ def tell(event: str, reason: str = "") -> None:
 
 
 async def run_server() -> None:
-    async with serve(host=ADDRESS, port=PORT):
+    # At the end nobody waits for peers whose address is gone.
+    async with serve(host=ADDRESS, port=PORT, close_timeout=0.5):
         tell("serving")
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 

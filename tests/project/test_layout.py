@@ -13,9 +13,20 @@ def python(code: str) -> str:
     return result.stdout.strip()
 
 
-def test_importing_the_package_loads_no_optional_dependency() -> None:
-    optional = {"rich", "websockets", "aiohttp", "uvloop", "pytest", "hypothesis", "matplotlib"}
-    loaded = python("import sys, websocket_heartbeat; print(' '.join(sys.modules))").split()
+def test_using_client_and_server_loads_no_optional_dependency() -> None:
+    optional = {
+        "aiofastnet",
+        "aiohttp",
+        "hypothesis",
+        "matplotlib",
+        "pytest",
+        "python_socks",
+        "rich",
+        "uvloop",
+    }
+    use = "import websocket_heartbeat as w, websocket_heartbeat.server as s; w.connect('ws://x'); s.serve()"
+    loaded = python(f"import sys; {use}; print(' '.join(sys.modules))").split()
+    assert "websockets" in loaded
     assert not optional & set(loaded)
 
 

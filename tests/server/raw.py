@@ -4,14 +4,13 @@ import asyncio
 import base64
 import os
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
-from websocket_heartbeat.server import Peer, Server
+from tests.watch import PATIENCE
 
-PATIENCE = 20.0
-"""Seconds that anything may take before a test gives up waiting for it."""
+from websocket_heartbeat.server import Peer, Server
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
@@ -118,10 +117,3 @@ class Closes:
 
     def __call__(self, peer: Peer, code: int | None, reason: str) -> None:
         self.seen.append((peer.id, code, reason))
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait for a condition."""
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110  # most conditions have no event
-            await asyncio.sleep(0.002)

@@ -4,8 +4,8 @@ import asyncio
 import logging
 
 import pytest
-from tests.server.conftest import Run
 from tests.server.raw import BINARY, PING, PONG, TEXT, client, frame
+from tests.watch import Run
 
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server import Peer, serve

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 import websockets
-from tests.server.conftest import Run
-from tests.server.raw import BINARY, CLOSE, PATIENCE, PING, PONG, TEXT, Closes, client, frame, until
+from tests.server.raw import BINARY, CLOSE, PING, PONG, TEXT, Closes, client, frame
+from tests.watch import PATIENCE, Run, until
 
+from websocket_heartbeat.engines.wire_server import ServerLink
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server import Peer, serve
 
@@ -209,6 +210,33 @@ def test_a_hook_may_drop_its_own_peer(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="tasks are eager from Python 3.12 on")
+def test_a_hook_that_drops_its_peer_ends_before_the_end_is_told_also_where_tasks_are_eager(
+    run_asyncio: Run,
+) -> None:
+    story: list[str] = []
+
+    async def drop(peer: Peer, message: Message) -> None:
+        peer.abort()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            story.append("cleaned up")
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_task_factory(getattr(asyncio, "eager_task_factory", None))
+        async with (
+            serve(drop, on_close=lambda *_: story.append("closed")) as server,
+            client(server) as raw,
+        ):
+            raw.frame(TEXT, b"x")
+            await until(lambda: len(story) == 2)
+        assert story == ["cleaned up", "closed"]
+
+    run_asyncio(main())
+
+
 def test_when_something_that_a_hook_awaits_is_cancelled_the_next_message_is_still_taken(
     run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -284,6 +312,26 @@ def test_the_end_of_a_peer_is_told_once_with_code_and_reason(run: Run) -> None:
     run(main())
 
 
+def test_a_mistake_of_ours_in_taking_a_message_is_logged_by_its_place_and_the_next_one_comes(
+    run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def mistaken(self: ServerLink, message: Message) -> None:
+        monkeypatch.undo()
+        raise ZeroDivisionError("secret")
+
+    async def main() -> None:
+        async with serve() as server, websockets.connect(server.url()) as ws:
+            monkeypatch.setattr(ServerLink, "send", mistaken)
+            await ws.send("heartbeat")
+            await ws.send("echoed")
+            async with asyncio.timeout(PATIENCE):
+                assert await ws.recv() == "echoed"
+
+    run(main())
+    assert "ZeroDivisionError at" in caplog.text
+    assert "secret" not in caplog.text
+
+
 def test_hooks_for_opening_and_closing_that_raise_harm_nothing(
     run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -341,7 +389,7 @@ def test_one_message_above_the_write_limit_drops_its_peer_only_if_it_does_not_fi
 def test_pings_of_a_peer_that_does_not_read_fill_no_memory(run: Run) -> None:
     async def main() -> None:
         async with serve() as server, client(server) as raw:
-            raw.reader._transport.pause_reading()  # type: ignore[attr-defined]
+            raw.writer.transport.pause_reading()  # type: ignore[attr-defined]
             (peer,) = server.connections
             pings = frame(PING, bytes(125)) * 100
             while peer.buffered < 64 * 1024:  # above which pings are not answered

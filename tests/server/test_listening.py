@@ -6,15 +6,19 @@ import logging
 import os
 import socket
 import ssl
+import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
 import pytest
 import trustme
-from tests.server.conftest import Run
-from tests.server.raw import PATIENCE, PING, PONG, client, connect, until
+import websockets
+from tests.engines.recorder import Recorder
+from tests.server.raw import PING, PONG, client, connect
+from tests.watch import PATIENCE, Run, until
 
+from websocket_heartbeat.engines.base import Link
 from websocket_heartbeat.server import Refusal, Request, Server, serve
 from websocket_heartbeat.server.links import listener
 
@@ -55,6 +59,33 @@ def test_an_address_that_this_machine_does_not_have_is_refused(run: Run) -> None
                 pass
 
     run(main())
+
+
+def test_small_messages_leave_at_once(run: Run) -> None:
+    delays: list[bytes] = []
+
+    class Events(Recorder):
+        def opened(self, link: Link) -> None:
+            assert link.socket is not None
+            delays.append(link.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 4))
+            link.abort()
+
+    async def main() -> None:
+        listening = listener.Listener(
+            lambda request: Events(),
+            open_timeout=10,
+            max_size=1000,
+            compression=False,
+            subprotocols=[],
+            ssl=None,
+        )
+        port = await listening.listen("127.0.0.1", 0)
+        async with websockets.connect(f"ws://127.0.0.1:{port}/") as ws:
+            await ws.wait_closed()
+        listening.abort()
+
+    run(main())
+    assert [int.from_bytes(delay, sys.byteorder) for delay in delays] == [1]
 
 
 @pytest.mark.parametrize("end", [Server.close, Server.abort])
@@ -130,11 +161,11 @@ def test_a_client_that_does_not_read_its_refusal_is_dropped_in_time(run: Run) ->
 
     async def main() -> None:
         async with serve(on_handshake=refuse, open_timeout=0.3) as server, connect(server) as raw:
-            raw.reader._transport.pause_reading()  # type: ignore[attr-defined]
+            raw.writer.transport.pause_reading()  # type: ignore[attr-defined]
             raw.writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             await until(lambda: answered)
             await asyncio.sleep(0.6)
-            raw.reader._transport.resume_reading()  # type: ignore[attr-defined]
+            raw.writer.transport.resume_reading()  # type: ignore[attr-defined]
             assert await raw.end() == "reset"
 
     run(main())

@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
-from tests.server.conftest import Run
-from tests.server.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Closes, client, until
+from tests.server.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Closes, client
+from tests.watch import Run, until
 
 from websocket_heartbeat.server import serve
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import trustme
-from tests.server.conftest import Run
-from tests.server.raw import PING, PONG, TEXT, Closes, client, frame, until
+from tests.server.raw import PING, PONG, TEXT, Closes, client, frame
+from tests.watch import Run, until
 
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server import Peer, serve

@@ -269,7 +269,7 @@ connection.__enter__()
 connection.wait_open(10)
 """
     result = subprocess.run(
-        [sys.executable, "-X", "dev", "-c", code], capture_output=True, text=True, timeout=50
+        [sys.executable, "-W", "default", "-c", code], capture_output=True, text=True, timeout=50
     )
     assert (result.returncode, result.stderr) == (0, "")
 

@@ -18,11 +18,19 @@ what is allowed and what is translated cannot differ: these files are the defini
 Where the meaning depends on a type (an empty list is true in JavaScript), the type must be known from an
 annotation: `width: float = options.width` makes it known. mypy sees to it that annotations are true.
 
+Some differences depend on values, which no rule can see. So portable code computes no integers above 2**53
+and no NaN, takes nothing from an empty list, does not rely on an exception of Python itself, computes no key
+of a dict that every object of JavaScript has (`constructor`), and passes no bool off as a number by way of a
+list or of what a function returns.
+
 A class becomes a constructor and its prototype. Docstrings and comments go along, so that the script can be
-read and debugged without the Python. tests/es5/forms.py shows each form and what it becomes.
+read and debugged without the Python. tests/es5/test_forms.py shows each form and what it becomes.
 
 Read translate.py (modules and classes) first, then statements.py and expressions.py; bundle.py makes of it
-the files that are shipped. All but the minifier is of the standard library, so that any wheel can be built.
+the files that are shipped. A new form is a `case` in one of the three, a word in the list above, an entry in
+test_forms.py, what it refuses in test_refusals.py, and a part of the random programs that run in both
+languages (random_programs.py). All but the minifier is of the standard library, so that any wheel can be
+built.
 """
 
 from tools.es5.program import Module, NotPortable, Program

@@ -27,6 +27,7 @@ from tools.es5.program import (
     Signature,
     require,
     require_member,
+    require_type,
     require_variable,
 )
 
@@ -89,12 +90,16 @@ class Expressions:
             case ast.BoolOp(operator, values):
                 word = "&&" if isinstance(operator, ast.And) else "||"
                 # Parentheses that only people need: `a || (b && c)`.
-                parts = [self.condition(each).within("==" if word == "||" else word) for each in values]
-                return Js(f" {word} ".join(parts), BOOL, word)
+                parts = [self.condition(each) for each in values]
+                texts = [each.within("==" if word == "||" else word) for each in parts]
+                kind = Kind("bool", any(each.kind.may_be_none for each in parts))
+                return Js(f" {word} ".join(texts), kind, word)
             case ast.UnaryOp(ast.Not(), operand):
                 return Js(f"!{self.condition(operand).within('!')}", BOOL, "!")
             case ast.IfExp(test, body, otherwise):
                 yes, no = self.translate(body), self.translate(otherwise)
+                require_type(node, yes.kind, no.kind)
+                require_type(node, no.kind, yes.kind)
                 text = f"{self.condition(test).within('||')} ? {yes.text} : {no.text}"
                 return Js(text, _either(yes.kind, no.kind), "?")
             case ast.List([]):
@@ -159,7 +164,7 @@ class Expressions:
         is_entry = owner.kind.name == "dict" and key.kind == STR
         require(is_entry, node, "only entries of dicts, by strings, are portable")
         match node.slice:
-            case ast.Constant(str(name)) if name.isidentifier():
+            case ast.Constant(str(name)) if name.isidentifier() and name.isascii():
                 require_member(node, name)
                 return Js(f"{owner.within('()')}.{name}")
         return Js(f"{owner.within('()')}[{key.text}]")
@@ -177,19 +182,20 @@ class Expressions:
         text = f"{left.within(word)} {word} {right.within(word, is_right=True)}"
         return Js(text, Kind(left.kind.name), word)
 
-    def _comparison(self, node: ast.expr, left: Js, operator: ast.cmpop, right: Js) -> Js:
+    def _comparison(self, node: ast.Compare, left: Js, operator: ast.cmpop, right: Js) -> Js:
         kinds = {left.kind.name, right.kind.name}
+        # Of two that may be None, one might be null and the other undefined.
+        is_sure = not (left.kind.may_be_none and right.kind.may_be_none)
         word = "!==" if isinstance(operator, ast.IsNot | ast.NotEq) else "==="
         match operator:
-            case ast.Is() | ast.IsNot() if right.kind == NONE:
+            case ast.Is() | ast.IsNot() if right.text == "null":
                 # What is undefined is None, too.
                 word, fits = word[:2], True
             case ast.Is() | ast.IsNot():
-                fits = not kinds & _VALUES
+                fits = is_sure and not kinds & _VALUES
             case ast.Eq() | ast.NotEq():
-                # Of two that may be None, one might be null and the other undefined.
-                is_sure = not (left.kind.may_be_none and right.kind.may_be_none)
-                fits = is_sure and (kinds == {"bool"} or kinds - {""} in ({"number"}, {"str"}))
+                # What is not known might be True, which equals 1 in Python only.
+                fits = is_sure and (kinds in ({"bool"}, {"number"}) or kinds - {""} == {"str"})
             case _:
                 word = _ORDERS.get(type(operator), word)
                 fits = type(operator) in _ORDERS and kinds == {"number"}
@@ -219,7 +225,7 @@ class Expressions:
     def _super(self, node: ast.Call) -> Js:
         scope = self.scope
         base = self.program.classes[scope.owner].base if scope.owner else ""
-        is_in_method = base != "" and len(scope.functions) == 1
+        is_in_method = base != "" and len(scope.functions) == 1 and scope.variable(base) is None
         require(is_in_method, node, "super().__init__ is for the methods of a class that has a base class")
         given = self._arguments(node, self.program.method(base, "__init__"))
         return Js(f"{base}.call({', '.join(filter(None, [scope.this, given]))})")
@@ -262,7 +268,7 @@ class Expressions:
             skipped = rest.index(str(keyword.arg))
             texts += ["undefined"] * skipped
             value = self._argument(node, parameters[len(texts)], self.translate(keyword.value))
-            texts.append(f"/* {keyword.arg}: */ {value}")
+            texts.append(value if value == keyword.arg else f"/* {keyword.arg}: */ {value}")
         given = {name for name, text in zip(names, texts, strict=False) if text != "undefined"}
         missing = [each.name for each in parameters if not each.has_default and each.name not in given]
         require(missing == [], node, f"the call gives no {', '.join(missing)}")
@@ -272,6 +278,7 @@ class Expressions:
         # A missing entry of a record is undefined in JavaScript, and would be replaced by the default.
         is_sure = not (parameter.has_value and value.kind.may_be_none)
         require(is_sure, node, f"{parameter.name} has a default, so what it is given must not be None")
+        require_type(node, parameter.kind, value.kind)
         return value.text
 
     def _builtin(self, node: ast.Call, name: str) -> Js:

@@ -56,6 +56,11 @@ def require_member(node: ast.AST, name: str) -> None:
     require(is_member(name), node, why)
 
 
+def require_type(node: ast.AST, annotated: Kind, value: Kind) -> None:
+    """Refuse a bool where a number is annotated, which mypy does not: in JavaScript `true === 1` is false."""
+    require((annotated.name, value.name) != ("number", "bool"), node, "a bool is no number in JavaScript")
+
+
 @dataclass(frozen=True)
 class Parameter:
     """A parameter of a function. has_value: its default is a constant other than None."""

@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from tools.es5.expressions import Expressions, Scope
 from tools.es5.kinds import CALLABLE, UNKNOWN, UNSET, Js, Kind, kind_of
 from tools.es5.names import is_variable
-from tools.es5.program import Program, Refused, require, require_member, require_variable
+from tools.es5.program import (
+    Program,
+    Refused,
+    require,
+    require_member,
+    require_type,
+    require_variable,
+)
 from tools.es5.writer import Writer
 
 
@@ -20,6 +27,8 @@ class Statements:
         self.scope = scope
         self.writer = writer
         self.expressions = Expressions(program, scope)
+        self.returns = UNKNOWN
+        """What the function that is translated says that it returns."""
 
     def each(self, body: Sequence[ast.stmt], translate: Callable[[ast.stmt], None]) -> None:
         """Translate statements, with the comments above them and the strings that explain them."""
@@ -49,6 +58,7 @@ class Statements:
         for each in node.decorator_list:
             raise Refused(each, "decorators are not portable")
         require(getattr(node, "type_params", []) == [], node, "type parameters are not portable")
+        outer_returns, self.returns = self.returns, kind_of(node.returns)
         variables: dict[str, Kind] = {}
         scope.functions.append(variables)
         defaults = self._parameters(node, is_method)
@@ -72,6 +82,7 @@ class Statements:
         self.writer.depth -= 1
         write(f"}}{end}")
         scope.functions.pop()
+        self.returns = outer_returns
 
     def _parameters(self, node: ast.FunctionDef, is_method: bool) -> dict[str, str]:
         """Declare the parameters; return the defaults that JavaScript does not have by itself."""
@@ -89,11 +100,16 @@ class Statements:
             require_variable(each, each.arg)
             require(each.annotation is not None, each, f"the parameter {each.arg} needs an annotation")
             self.scope.functions[-1][each.arg] = kind_of(each.annotation)
-        for default in defaults:
+        texts: dict[str, str] = {}
+        for each, default in zip(arguments[len(arguments) - len(defaults) :], defaults, strict=True):
             require(isinstance(default, ast.Constant), default, "a default is a constant")
-        names = [each.arg for each in arguments[len(arguments) - len(defaults) :]]
-        texts = [self.expressions.translate(default).text for default in defaults]
-        return {name: text for name, text in zip(names, texts, strict=True) if text != "null"}
+            text = self.expressions.translate(default).text
+            if text != "null":
+                # Given undefined, JavaScript would take the default instead.
+                is_sure = not kind_of(each.annotation).may_be_none
+                require(is_sure, each, f"{each.arg} may be None, so its default must be None")
+                texts[each.arg] = text
+        return texts
 
     def _block(self, body: Sequence[ast.stmt]) -> None:
         self.writer.depth += 1
@@ -110,15 +126,22 @@ class Statements:
                 write(f"{translate(call).text};")
             case ast.FunctionDef(name) if unset is not None:
                 require_variable(node, name)
+                # JavaScript has it from the beginning of the function around it.
+                is_new = name not in self.scope.functions[-1]
+                require(is_new, node, f"the name {name} is a variable, too, or another function")
                 self.scope.functions[-1][name] = CALLABLE
                 self.function(node, f"function {name}")
             case ast.Return(None):
                 write("return;")
             case ast.Return(ast.expr() as value):
-                write(f"return {translate(value).text};")
+                returned = translate(value)
+                require_type(node, self.returns, returned.kind)
+                write(f"return {returned.text};")
             case ast.Assign([target], value):
+                _require_order(node, target, value)
                 self._assign(node, target, translate(value), None, unset)
             case ast.AnnAssign(target, annotation, ast.expr() as value):
+                _require_order(node, target, value)
                 self._assign(node, target, translate(value), kind_of(annotation), unset)
             case ast.If():
                 self._if(node, "if")
@@ -149,16 +172,18 @@ class Statements:
         is_plain = isinstance(handler.type, ast.Name) and handler.type.id == "Exception"
         require(is_plain, handler, "except takes Exception: JavaScript has no classes of errors")
         variables = self.scope.functions[-1]
-        name = handler.name or "ignored"
+        name = handler.name
         # Python forgets it behind the handler, where JavaScript has the outer one.
-        is_new = is_variable(name) and name not in variables
+        is_new = name is None or (is_variable(name) and name not in variables)
         require(is_new, handler, f"the name {name} of the error is used already, or has a meaning of its own")
         self.writer.write("try {")
         self._block(body)
-        self.writer.write(f"}} catch ({name}) {{")
-        variables[name] = UNKNOWN
+        self.writer.write(f"}} catch ({name or 'ignored'}) {{")
+        if name is not None:
+            variables[name] = UNKNOWN
         self._block(handler.body)
-        del variables[name]
+        if name is not None:
+            del variables[name]
         self.writer.write("}")
 
     def _assign(
@@ -166,6 +191,7 @@ class Statements:
     ) -> None:
         variables = self.scope.functions[-1]
         kind = annotated or value.kind
+        require_type(node, kind, value.kind)
         match target:
             case ast.Name(name) if name in variables:
                 require_variable(node, name)
@@ -178,26 +204,37 @@ class Statements:
                 return
             case ast.Attribute(ast.Name("self"), name) if self.scope.owner:
                 require_member(node, name)
-                self._check(node, self._settle(node, name, kind), kind)
+                self._settle(node, name, kind)
             case ast.Attribute() | ast.Subscript():
                 pass
             case _:
                 raise Refused(node, "an assignment has one target")
-        self.writer.write(f"{self.expressions.translate(target).text} = {value.text};")
+        goal = self.expressions.translate(target)
+        self._check(node, goal.kind, kind)
+        self.writer.write(f"{goal.text} = {value.text};")
 
-    def _settle(self, node: ast.stmt, name: str, kind: Kind) -> Kind:
-        """The kind of an attribute: what `__init__` sets it to first, or says that it is."""
+    def _settle(self, node: ast.stmt, name: str, kind: Kind) -> None:
+        """Learn the kind of an attribute: what `__init__` sets it to first, or says that it is."""
         program = self.program
         attributes = program.classes[self.scope.owner].attributes
         if name in attributes:
             attributes[name] = attributes[name].settled(kind)
-        known = program.attribute(self.scope.owner, name)
-        require(known is not None, node, f"{name} is not set in __init__")
-        return known or UNKNOWN
+        is_known = program.attribute(self.scope.owner, name) is not None
+        require(is_known, node, f"{name} is not set in __init__")
 
     def _check(self, node: ast.stmt, known: Kind, value: Kind) -> None:
         is_lost = known.name in ("number", "str", "bool", "list", "dict") and value == UNKNOWN
+        require_type(node, known, value)
         require(not is_lost, node, f"this was a {known.name} before: an annotation must say that it still is")
+
+
+def _require_order(node: ast.stmt, target: ast.expr, value: ast.expr) -> None:
+    """Refuse an assignment whose meaning depends on what is evaluated first: in Python it is the value."""
+    parts = [each for child in ast.iter_child_nodes(target) for each in ast.walk(child)]
+    reads_members = any(isinstance(each, ast.Attribute | ast.Subscript | ast.Call) for each in parts)
+    calls = any(isinstance(each, ast.Call) for each in (*parts, *ast.walk(value)))
+    is_free = not (reads_members and calls) or isinstance(value, ast.Constant | ast.Name | ast.Lambda)
+    require(is_free, node, "JavaScript evaluates the target first: name the value, or the object, before")
 
 
 def _assigned(body: Sequence[ast.stmt], is_in_block: bool = False) -> dict[str, bool]:

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from tools.es5.expressions import Scope
 from tools.es5.kinds import Kind, kind_of, kind_of_constant, kind_of_value
@@ -40,6 +41,10 @@ def translate(modules: Sequence[Module], short: Mapping[str, str] | None = None)
     if program.problems:
         raise NotPortable(program.problems)
     return program
+
+
+_OF_TYPING: Final = frozenset({"Any", "Callable", "Final", "TYPE_CHECKING"})
+"""What annotations may need. Of others, Optional say, kinds.py knows nothing."""
 
 
 class _Translation:
@@ -95,11 +100,13 @@ class _Translation:
         match node:
             case ast.Expr(ast.Constant(str(text))):
                 # A string below a constant is written with it.
-                if node.lineno == 1:
+                if node is self.body[0]:
                     self.writer.explain(text)
                     self.writer.write("")
-            case ast.ImportFrom("typing", level=0):
-                pass
+            case ast.ImportFrom("typing", names, level=0):
+                for alias in names:
+                    is_known = alias.name in _OF_TYPING and not alias.asname
+                    require(is_known, node, f"{alias.name} of typing has no meaning here")
             case ast.ImportFrom(str(name), level=0) if name in self.program.modules:
                 self._import(node, name)
             case ast.If(ast.Name("TYPE_CHECKING"), body, []):

@@ -6,7 +6,7 @@ import re
 import tokenize
 from typing import Final
 
-_FOR_TOOLS: Final = re.compile(r"(?:noqa|type: ignore|mypy|ruff)\b")
+_FOR_TOOLS: Final = re.compile(r"# *(?:noqa|type: ignore|mypy|ruff)\b[^#]*")
 
 
 class Writer:
@@ -18,7 +18,7 @@ class Writer:
     def __init__(self, lines: list[str], source: str) -> None:
         self.lines = lines
         self.depth = 0
-        self._source = source.splitlines()
+        self._source = source.split("\n")
         self._comments = _comments(source)
 
     def write(self, text: str) -> None:
@@ -56,8 +56,8 @@ def _comments(source: str) -> dict[int, str]:
     found: dict[int, str] = {}
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
-            parts = [part.strip() for part in token.string.split("#")]
-            text = " ".join(part for part in parts if part and not _FOR_TOOLS.match(part))
+            text = _FOR_TOOLS.sub("", token.string).strip("# ")
             if text:
-                found[token.start[0]] = text
+                # U+2028 ends a line in JavaScript, but not in Python.
+                found[token.start[0]] = " ".join(text.splitlines())
     return found

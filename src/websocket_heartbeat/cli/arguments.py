@@ -1,11 +1,23 @@
-"""The kinds of arguments that commands take; argparse puts the argument's name before what these raise."""
+"""The kinds of arguments that commands take; argparse puts the argument's name before what these raise.
+
+What is wrong with a value is said by the checks of the library, which show no secret.
+"""
 
 import argparse
-import math
 from collections.abc import Callable
+from typing import Any, TypeVar
 
-from websocket_heartbeat.checks import check_message, check_request_headers
+from websocket_heartbeat.checks import (
+    check_count,
+    check_message,
+    check_request_headers,
+    check_seconds,
+    check_token,
+    check_url,
+)
 from websocket_heartbeat.core.settings import LONGEST
+
+T = TypeVar("T")
 
 
 def seconds(least: float = 0, *, zero: bool = False) -> Callable[[str], float]:
@@ -13,24 +25,17 @@ def seconds(least: float = 0, *, zero: bool = False) -> Callable[[str], float]:
 
     def kind(text: str) -> float:
         try:
-            value = float(text)
+            value = check_seconds("it", float(text), zero=zero)
+            if value >= least:
+                return value
         except ValueError:
-            value = math.nan
-        if not (least <= value <= LONGEST and (value > 0 or zero)):
-            wanted = f"of at least {least:g}" if least or zero else "above 0"
-            raise argparse.ArgumentTypeError(
-                f"must be a number of seconds {wanted} and at most {LONGEST:.0f} (one year), not {text!r}"
-            )
-        return value
+            pass
+        wanted = f"of at least {least:g}" if least or zero else "above 0"
+        raise argparse.ArgumentTypeError(
+            f"must be a number of seconds {wanted} and at most {LONGEST:.0f} (one year), not {text!r}"
+        )
 
     return kind
-
-
-def port(text: str) -> int:
-    """The kind: a port to listen on, 0 for a free one."""
-    if not (text.isascii() and text.isdigit() and int(text) <= 65535):
-        raise argparse.ArgumentTypeError(f"must be a port from 0 to 65535, not {text!r}")
-    return int(text)
 
 
 def whole(text: str) -> int:
@@ -41,12 +46,34 @@ def whole(text: str) -> int:
         raise argparse.ArgumentTypeError(f"must be a whole number, not {text!r}") from None
 
 
+def count(text: str) -> int:
+    """The kind: a whole number of at least 1."""
+    return _checked(check_count, "it", whole(text), least=1)
+
+
+def port(text: str) -> int:
+    """The kind: a port to listen on, 0 for a free one."""
+    return _checked(check_count, "a port", whole(text), most=65535)
+
+
+def url(text: str) -> str:
+    """The kind: the URL of a WebSocket server."""
+    return _checked(check_url, "the URL", text, ("ws", "wss"))
+
+
+def proxy(text: str) -> str:
+    """The kind: the URL of a proxy."""
+    return _checked(check_url, "the proxy", text, ("http", "https", "socks4", "socks5"))
+
+
+def subprotocol(text: str) -> str:
+    """The kind: the name of a subprotocol."""
+    return _checked(check_token, "the name", text)
+
+
 def message(text: str) -> str:
     """The kind: a text message."""
-    try:
-        check_message("the text", text, 2**20)  # which is the default of max_size
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    _checked(check_message, "the text", text, 2**20)  # which is the default of max_size
     return text
 
 
@@ -56,8 +83,12 @@ def header(text: str) -> tuple[str, str]:
     if not colon:
         raise argparse.ArgumentTypeError("must be NAME:VALUE, and has no colon")
     field = (name.strip(), value.strip())
+    _checked(check_request_headers, "header", [field])
+    return field
+
+
+def _checked(check: Callable[..., T], *values: Any, **limits: Any) -> T:
     try:
-        check_request_headers("header", [field])
+        return check(*values, **limits)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-    return field

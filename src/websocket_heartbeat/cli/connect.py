@@ -16,13 +16,13 @@ import sys
 import threading
 from collections.abc import AsyncIterator
 
-from websocket_heartbeat.checks import check_url
-from websocket_heartbeat.cli.arguments import header, message, seconds
+from websocket_heartbeat.cli.arguments import header, message, seconds, url
 from websocket_heartbeat.cli.output import CannotPrint, show
 from websocket_heartbeat.client import connect
 from websocket_heartbeat.config import Heartbeat
 from websocket_heartbeat.errors import ConnectionFailed, HookFailed, Undelivered
 from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent
+from websocket_heartbeat.redaction import printable
 
 HELP = "talk to a WebSocket server, line by line"
 
@@ -30,7 +30,7 @@ HELP = "talk to a WebSocket server, line by line"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     defaults = Heartbeat()
-    parser.add_argument("url", type=_url, metavar="URL", help="ws://... or wss://...")
+    parser.add_argument("url", type=url, metavar="URL", help="ws://... or wss://...")
     parser.add_argument(
         "--message",
         type=message,
@@ -73,13 +73,6 @@ def run(arguments: argparse.Namespace) -> int:
     return asyncio.run(_talk(arguments))
 
 
-def _url(text: str) -> str:
-    try:
-        return check_url("the URL", text, ("ws", "wss"))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
 async def _talk(arguments: argparse.Namespace) -> int:
     connection = connect(
         arguments.url,
@@ -96,7 +89,7 @@ async def _talk(arguments: argparse.Namespace) -> int:
     def received(message: Message) -> None:
         nonlocal incomplete
         try:
-            show(_harmless(message) if sys.stdout.isatty() else message)
+            show(_shown(message) if sys.stdout.isatty() else message)
         except BrokenPipeError:
             done.set()
         except CannotPrint as error:
@@ -193,11 +186,9 @@ def _retries(event: ReconnectEvent) -> None:
 
 
 def _tell(text: str) -> None:
-    print(f"-- {_harmless(text)}", file=sys.stderr, flush=True)
+    print(f"-- {printable(text)}", file=sys.stderr, flush=True)
 
 
-def _harmless(message: Message) -> str:
-    """Return what a terminal can show: the other side chose the text, and might move the cursor or worse."""
-    if isinstance(message, bytes):
-        return repr(message)
-    return "".join(c if c.isprintable() or c in "\t\n" else repr(c)[1:-1] for c in message)
+def _shown(message: Message) -> str:
+    """Return what a terminal is shown of a message."""
+    return repr(message) if isinstance(message, bytes) else printable(message, keep="\t\n")

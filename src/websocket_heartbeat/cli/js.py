@@ -23,7 +23,7 @@ EXPORTS: Final[dict[Target, str]] = {
     "miniprogram": "WebsocketHeartbeat",
     "browser": "WebsocketHeartbeatJs",
 }
-"""The name that each target defines."""
+"""The name that each target defines; also in tools/es5/bundle.py, which the wheel does not have."""
 
 _FOOTERS: Final[dict[Format, str]] = {
     "cjs": "module.exports = NAME.default = NAME;\n",
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="miniprogram has WebsocketHeartbeat, browser WebsocketHeartbeatJs (default: miniprogram)",
     )
     parser.add_argument("--types", action="store_true", help="write the TypeScript types beside the file")
-    parser.add_argument("--minify", action="store_true", help="leave out what only people read")
+    parser.add_argument("--minify", action="store_true", help="without comments and with short names")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ class CannotPrint(OSError):
 
 
 def have_streams() -> None:
-    """Put something in the place of streams that were closed before the start, which Python has as None."""
+    """Replace the standard streams that were closed before the start, which Python sets to None."""
     if sys.stderr is None:
         sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", closefd=False)
     if sys.stdout is None:
@@ -35,5 +35,5 @@ def show(text: object, end: str = "\n") -> None:
 
 
 def print_nowhere() -> None:
-    """Lose what is printed, and what is left in the buffer, which would complain once more at the end."""
+    """Discard what is printed, and what is left in the buffer, whose flush at the end would fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

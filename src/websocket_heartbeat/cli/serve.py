@@ -13,6 +13,7 @@ import sys
 
 from websocket_heartbeat.cli.arguments import message, port, seconds
 from websocket_heartbeat.cli.output import show
+from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server import Peer, serve
 
 HELP = "run an echo server that answers heartbeats"
@@ -72,7 +73,7 @@ def _come(peer: Peer) -> None:
 
 
 def _gone(peer: Peer, code: int | None, reason: str) -> None:
-    _tell(f"client {peer.id} is gone: {' '.join(filter(None, (str(code or ''), reason)))}")
+    _tell(f"client {peer.id} is gone: {' '.join(filter(None, (str(code or ''), printable(reason))))}")
 
 
 def _tell(text: str) -> None:

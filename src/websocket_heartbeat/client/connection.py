@@ -156,12 +156,13 @@ class Connection:
         await self.close()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close the connection for good; return within `close_timeout`, whatever the server does.
+        """Close the connection for good, within `close_timeout`, whatever the server does.
 
         What waits in the send queue is sent first if a link is open; what cannot be is reported to `on_error`
-        as Undelivered. What arrives from now on is thrown away. Hooks under way have the rest of the time, at
-        least a second, and are then cancelled. A second call waits for the same end; one that is cancelled
-        drops the link.
+        as Undelivered. What arrives from now on is thrown away. Hooks under way have the rest of the time,
+        but at least 1 s; they are then cancelled, and have 1 s more to end. Only such hooks can make this
+        return later than `close_timeout`. A second call waits for the same end; one that is cancelled drops
+        the link.
 
         code: 1000 (default) or 3000 to 4999 (RFC 6455, section 7.4.2). reason: at most 123 bytes of UTF-8.
         """
@@ -245,7 +246,7 @@ class Connection:
     def _set_hook(self, name: str, hook: Callable[..., Any] | None) -> None:
         if name == "on_message":
             self._inbox.set_hook(hook)
-            self._host.route()
+            self._host.update_deliver()
         else:
             self._hooks.attach(name, hook)
 
@@ -294,7 +295,7 @@ class Connection:
             ConnectionClosed, ConnectionFailed: there will be no further link.
         """
         checked = check_message("message", message, self._max_size)
-        if not self._outbox.take(checked):
+        if not self._outbox.offer(checked):
             await self._outbox.put(checked)
 
     def send_nowait(self, message: Message | bytearray | memoryview) -> None:
@@ -304,7 +305,7 @@ class Connection:
             SendQueueFull: the message would have had to wait; it was not taken.
             and as `send`.
         """
-        if not self._outbox.take(check_message("message", message, self._max_size)):
+        if not self._outbox.offer(check_message("message", message, self._max_size)):
             self._outbox.refuse()
 
     async def drain(self) -> None:

@@ -8,19 +8,11 @@ from dataclasses import dataclass
 from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.engines.base import Closure
 from websocket_heartbeat.errors import ServerClosed
+from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.system.kernel import TcpInfo
 
 _BLOCKED = 0.2
 """Seconds by which a deadline must have been missed to be worth telling: less is a busy machine."""
-
-_CONCLUSIONS = {
-    core.HEARTBEAT_TIMEOUT: "heartbeat timeout",
-    core.PATH_DEAD: "path dead",
-    core.OPEN_TIMEOUT: "open timeout",
-    core.CLOSE_TIMEOUT: "close timeout",
-    core.RECONNECT_REQUESTED: "reconnect requested",
-}
-"""What the core concludes by itself, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +31,9 @@ class Loss:
         """Say why, for one of the causes of core/machine.py."""
         if cause == core.LOST:
             assert self.error is not None
-            return _in_words(self.error)
-        words = _CONCLUSIONS[cause]
-        return f"{words}: {self.silence}" if cause in (core.HEARTBEAT_TIMEOUT, core.PATH_DEAD) else words
+            return in_words(self.error)
+        # Every other cause is a constant of the core that says it in words.
+        return f"{cause}: {self.silence}" if cause in (core.HEARTBEAT_TIMEOUT, core.PATH_DEAD) else cause
 
 
 NO_LOSS = Loss()
@@ -78,10 +70,10 @@ def error_of(closure: Closure) -> Exception:
     return ConnectionResetError("the server closed the connection without a close frame")
 
 
-def _in_words(error: Exception) -> str:
-    """Put an error into words: of an OSError what the system says, without numbers and addresses."""
+def in_words(error: Exception) -> str:
+    """Put an error into words fit to print: of an OSError the system's, without number and address."""
     if isinstance(error, socket.gaierror):
         return f"the name does not resolve: {error.strerror}"
     if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno:
         return os.strerror(error.errno).lower()
-    return str(error) or type(error).__name__
+    return printable(str(error)) or type(error).__name__

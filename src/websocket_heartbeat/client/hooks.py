@@ -1,4 +1,4 @@
-"""Hooks: how users attach them, and how those of one connection are called and waited for."""
+"""Hooks: how users attach them, how those of one connection are called, and the tasks that wait for them."""
 
 import asyncio
 import inspect
@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar, overload
 from websocket_heartbeat.checks import check_hook
 from websocket_heartbeat.errors import HookFailed
 from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, State
+from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.system.callbacks import call, close_unawaited, place_of, settle
 
 OpenHook = Callable[[OpenEvent], Awaitable[None] | None]
@@ -99,15 +100,15 @@ class Hooks:
 
     # Calling
 
-    def call(self, name: str, *args: Any) -> asyncio.Task[None] | None:
+    def call_hook(self, name: str, *args: Any) -> asyncio.Task[None] | None:
         """Call a hook, if it is set; return the task of a coroutine function."""
         hook = self._hooks.get(name)
         if hook is None:
             return None
-        result = self.ask(name, hook, *args)
-        return self.run(name, result) if inspect.isawaitable(result) else None
+        result = self.call_function(name, hook, *args)
+        return self.settle_in_task(name, result) if inspect.isawaitable(result) else None
 
-    def ask(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
+    def call_function(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
         """Call any function of the user's and return what it returns; None, and a report, if it raises."""
         try:
             return call(name, function, *args)
@@ -127,13 +128,13 @@ class Hooks:
         if isinstance(error, HookFailed):
             logger.error("%s: %s at %s", self.label, error, place_of(error.__cause__))
         else:
-            logger.warning("%s: %s", self.label, error)
+            logger.warning("%s: %s", self.label, printable(str(error)))
         if not (isinstance(error, HookFailed) and error.name == "on_error"):
-            self.call("on_error", error)
+            self.call_hook("on_error", error)
 
     # Tasks
 
-    def run(self, name: str, awaitable: Awaitable[None]) -> asyncio.Task[None]:
+    def settle_in_task(self, name: str, awaitable: Awaitable[None]) -> asyncio.Task[None]:
         """Wait in a task for what a hook has returned."""
         task = self.spawn(self.wait_for(name, awaitable))
         close_unawaited(task, awaitable)
@@ -190,8 +191,3 @@ class Hooks:
         me = asyncio.current_task()
         others = set(self._tasks) - {me}
         return others.difference(self._closers) if me in self._tasks else others
-
-
-def is_coroutine_function(hook: Callable[..., Any]) -> bool:
-    """Whether calling it returns a coroutine, as far as can be told beforehand."""
-    return inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(type(hook).__call__)

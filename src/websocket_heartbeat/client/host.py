@@ -1,6 +1,8 @@
 """Runs the machine of one connection: carries out its actions, and tells it what links and timers report.
 
-The machine decides (core/machine.py), also that a link is dead; nothing here decides anything.
+The machine (core/machine.py) decides, also that a link is dead: when its deadline has come, it is told first
+what is known of the link (`LinkHandler.report_evidence`). Two things are decided elsewhere: retry.py says
+which failures are final, inbox.py when reading pauses.
 """
 
 import asyncio
@@ -12,11 +14,11 @@ from functools import partial
 
 from websocket_heartbeat.checks import check_message
 from websocket_heartbeat.client.attempt import open_link
-from websocket_heartbeat.client.evidence import NO_LOSS, Loss, error_of
+from websocket_heartbeat.client.evidence import NO_LOSS, Loss, error_of, in_words
 from websocket_heartbeat.client.hooks import Hooks, logger
 from websocket_heartbeat.client.inbox import Inbox
-from websocket_heartbeat.client.lifetime import Lifetime
-from websocket_heartbeat.client.link import CurrentLink
+from websocket_heartbeat.client.lifetime import ENDED, Lifetime
+from websocket_heartbeat.client.link import LinkHandler
 from websocket_heartbeat.client.options import Options
 from websocket_heartbeat.client.outbox import Outbox
 from websocket_heartbeat.client.retry import judge
@@ -29,23 +31,24 @@ from websocket_heartbeat.system.alarm import Alarm
 from websocket_heartbeat.system.kernel import tcp_info
 
 _UP = (core.OPEN, core.PROBING)
-_ENDED = (core.CLOSED, core.FAILED)
 _KEPT_REASONS = 10
-_NO_REASONS: list[str] = []  # of all connections that have none, as an empty list of each takes memory
+_NO_REASONS: list[str] = []  # shared, to save memory: never changed, as `_keep_reason` makes a new list
 
 
 class Host:
     """Runs the machine of one connection.
 
-    hooks, inbox, outbox, lifetime: the other parts of the connection. latency: of the last answered ping.
-    pacer: a fleet's; called before a retry with what begins it, it returns True for now, or calls it later.
+    hooks, inbox, outbox, lifetime: the other parts of the connection.
+    latency: seconds that the last answered ping took, None before the first.
+    pacer: set by a fleet. Called before a retry with a function that starts it; returns True if the retry
+    is to start now, else calls the function later.
     """
 
     __slots__ = (
         "_alarm",
+        "_close_with",
         "_context",
         "_current",
-        "_farewell",
         "_loop",
         "_loss",
         "_machine",
@@ -73,9 +76,9 @@ class Host:
         self._loop: asyncio.AbstractEventLoop
         self._context: Context
         self._alarm: Alarm | None = None  # none before the start
-        self._current: CurrentLink | None = None
+        self._current: LinkHandler | None = None
         self._performing = False
-        self._farewell = 1000, ""  # the code and reason to close the link with
+        self._close_with = 1000, ""  # the code and reason to close the link with
         self._loss = NO_LOSS  # how the last link or attempt ended
 
     # What the user asks for
@@ -88,7 +91,7 @@ class Host:
         self._loop = self.hooks.loop = loop
         # Links and alarms live in the context of the start, not in that of whoever happened to cause them.
         self._context = copy_context()
-        self._alarm = Alarm(self._ring, self._options.raster())
+        self._alarm = Alarm(self._alarm_rang, self._options.granularity())
         self._machine.started(loop.time())
         self._perform()
 
@@ -107,7 +110,7 @@ class Host:
         self._loop = self.hooks.loop = loop
         now = loop.time()  # before the flush, which may copy many megabytes
         if self._machine.state in _UP:
-            self._farewell = code, reason
+            self._close_with = code, reason
             self.outbox.flush(regardless=True)
             self.outbox.close()
         self._machine.stopped(now)
@@ -165,10 +168,9 @@ class Host:
         if self._performing:
             return
         self._performing = True
-        actions = self._machine.actions  # where those that come up on the way arrive as well
         try:
-            while actions:
-                action = actions.pop(0)
+            while self._machine.actions:
+                action = self._machine.actions.pop(0)
                 self._actions[action.kind](self, action)
         finally:
             # Also when a hook raised what ends the program: the rest is done by the next call.
@@ -177,36 +179,36 @@ class Host:
 
     def _open_link(self, action: core.Action) -> None:
         self._stats.attempts += 1
-        current = self._current = CurrentLink(self, action.link)
+        current = self._current = LinkHandler(self, action.link)
         current.task = self.hooks.spawn(self._attempt(current), self._context.copy())
 
     def _ping_link(self, action: core.Action) -> None:
         message = self._options.heartbeat.message
         if callable(message):
-            message = self._heartbeat_by(message)
+            message = self._heartbeat_message(message)
         current = self._current
         if current is not None and current.link is not None:
             self._stats.pings += 1
             current.ping(self._machine, self._loop.time(), message)
 
-    def _heartbeat_by(self, function: Callable[[], Message]) -> Message | None:
+    def _heartbeat_message(self, function: Callable[[], Message]) -> Message | None:
         """Return the message that the user's function makes; None, which is a ping, if it fails."""
         name = "Heartbeat.message"
-        made: Message | None = self.hooks.ask(
+        made: Message | None = self.hooks.call_function(
             name, lambda: check_message(name, function(), self._options.max_size)
         )
         return made
 
     def _close_link(self, action: core.Action) -> None:
         if self.link is not None:
-            self.link.close(*self._farewell)
+            self.link.close(*self._close_with)
 
     def _abandon_link(self, action: core.Action) -> None:
         current = self._current
         if current is None:
             return
         if current.link is not None:
-            self._loss = current.given_up(self._loop.time(), self._machine.liveness.heard_at)
+            self._loss = current.loss_of_abandoned(self._loop.time(), self._machine.liveness.heard_at)
             self._forget_link().abort()
         elif current.task is not None:
             self._current = None
@@ -219,19 +221,21 @@ class Host:
         self._stats.links += 1
         logger.info("%s: link %d is open", self.hooks.label, action.link)
         event = OpenEvent(action.link, current.link.subprotocol, current.link.response_headers)
-        current.task = self.outbox.link_opened(current.link, partial(self.hooks.call, "on_open", event))
+        current.task = self.outbox.link_opened(current.link, partial(self.hooks.call_hook, "on_open", event))
 
     def _notify_closed(self, action: core.Action) -> None:
         reason = self._loss.in_words(action.cause)
         self._keep_reason(reason)
         logger.info("%s: link %d is gone: %s", self.hooks.label, action.link, reason)
-        self.hooks.call("on_close", CloseEvent(action.link, reason, action.code, self._loss.unsent_bytes))
+        self.hooks.call_hook(
+            "on_close", CloseEvent(action.link, reason, action.code, self._loss.unsent_bytes)
+        )
 
     def _notify_retry(self, action: core.Action) -> None:
         self._report_open_timeout(action.cause)
         reason = self._loss.in_words(action.cause)
         logger.info("%s: retry %d in %.1f s: %s", self.hooks.label, action.attempt, action.delay, reason)
-        self.hooks.call("on_reconnect", ReconnectEvent(action.attempt, action.delay, reason))
+        self.hooks.call_hook("on_reconnect", ReconnectEvent(action.attempt, action.delay, reason))
 
     def _notify_failed(self, action: core.Action) -> None:
         self._report_open_timeout(action.cause)
@@ -252,14 +256,14 @@ class Host:
             self.hooks.report(error)
 
     def _notify_state(self, action: core.Action) -> None:
-        self.route()
+        self.update_deliver()
         if action.state == core.CLOSING and self.inbox.paused:
             self._resume_reading()  # behind what nobody reads, the server's close frame would never be seen
         if "on_state" in self.hooks:
-            self.hooks.call("on_state", State(action.state))
+            self.hooks.call_hook("on_state", State(action.state))
         if action.state in _UP:
-            return  # what somebody may wait for comes once the on_open hook is done
-        if action.state in _ENDED and self.outbox.queue:
+            return  # the outbox wakes those that wait for a link, after the on_open hook
+        if action.state in ENDED and self.outbox.queue:
             self.hooks.report(Undelivered(self.outbox.queue))
         self.lifetime.changed.notify()
         self.outbox.wake()
@@ -277,69 +281,69 @@ class Host:
         core.NOTIFY_STATE: _notify_state,
     }
 
-    # What happens on a link: called by CurrentLink
+    # What happens on a link: called by LinkHandler
 
-    async def _attempt(self, current: CurrentLink) -> None:
+    async def _attempt(self, handler: LinkHandler) -> None:
         try:
-            await open_link(self._options, current, self._name_by)
+            await open_link(self._options, handler, self._set_label)
         except Exception as error:
-            # Without its traceback, whose frames and the error keep each other: the cycles of a herd would
-            # wait for the collector, which stops everybody for as long as it takes.
-            self._attempt_failed(current, error.with_traceback(None))
+            # Without its traceback: error and frames refer to each other, and the collection of such cycles
+            # stops the loop for long when thousands of attempts fail together.
+            self._attempt_failed(handler, error.with_traceback(None))
 
-    def _name_by(self, request: OpenRequest) -> None:
+    def _set_label(self, request: OpenRequest) -> None:
         self.hooks.label = shown_url(request.url)
 
-    def _attempt_failed(self, current: CurrentLink, error: Exception) -> None:
-        if current is not self._current or current.link is not None:
+    def _attempt_failed(self, handler: LinkHandler, error: Exception) -> None:
+        if handler is not self._current or handler.link is not None:
             return
         self._current = None
-        self._keep_reason(str(error))
+        self._keep_reason(in_words(error))
         self.hooks.report(error)
-        self._lost(current, error)
+        self._lost(handler, error)
 
-    def link_opened(self, current: CurrentLink, link: Link) -> None:
+    def link_opened(self, handler: LinkHandler, link: Link) -> None:
         """The handshake is complete."""
-        if current is not self._current or self._machine.state != core.CONNECTING:
+        if handler is not self._current or self._machine.state != core.CONNECTING:
             link.abort()
             return
-        current.link = link
-        current.task = None
+        handler.link = link
+        handler.task = None
         self.inbox.paused = False
         link.deliver = self.inbox.deliver
-        self._machine.opened(self._loop.time(), current.number)
+        self._machine.opened(self._loop.time(), handler.number)
         self._perform()
         self.batch_delivered()  # what the link before has left may be too much already
 
-    def link_closed(self, current: CurrentLink, closure: Closure) -> None:
+    def link_closed(self, handler: LinkHandler, closure: Closure) -> None:
         """The link has ended by itself."""
-        if current is not self._current or current.link is None:
+        if handler is not self._current or handler.link is None:
             return
         self._forget_link()
         if self._machine.state == core.CLOSING:
             error: Exception = ConnectionClosed("we closed the connection")
         else:
             error = error_of(closure)
-        self._lost(current, error, closure.code, closure.unsent_bytes)
+        self._lost(handler, error, closure.code, closure.unsent_bytes)
 
     def _lost(
-        self, current: CurrentLink, error: Exception, code: int | None = None, unsent_bytes: int = 0
+        self, handler: LinkHandler, error: Exception, code: int | None = None, unsent_bytes: int = 0
     ) -> None:
         self._loss = Loss(error, unsent_bytes=unsent_bytes)
         retry_if = self._options.retry_if
-        retry = self.hooks.ask("retry_if", retry_if, error) if retry_if is not None else None
+        retry = self.hooks.call_function("retry_if", retry_if, error) if retry_if is not None else None
         verdict = judge(error, self._options.final_close_codes, retry)
         now = self._loop.time()
-        self._machine.lost(now, current.number, code, hint=verdict.hint, is_final=verdict.final)
+        self._machine.lost(now, handler.number, code, hint=verdict.hint, is_final=verdict.final)
         self._perform()
 
-    def proof_of_life(self, current: CurrentLink) -> None:
+    def proof_of_life(self, handler: LinkHandler) -> None:
         """Something has come on the link; while a ping is unanswered it matters."""
-        if current is not self._current or self._machine.state != core.PROBING:
+        if handler is not self._current or self._machine.state != core.PROBING:
             return
         now = self._loop.time()
-        self.latency = current.answered(now)
-        self._machine.heard(now, current.number)
+        self.latency = handler.end_round_trip(now)
+        self._machine.heard(now, handler.number)
         if self._alarm is not None:
             self._alarm.cancel()  # set for much earlier, to look for the answer
         self._perform()
@@ -350,7 +354,7 @@ class Host:
         assert current is not None
         link = current.link
         assert link is not None
-        self._current = None
+        self._current = current.link = None
         self.outbox.link_lost()
         info = tcp_info(link.socket)
         if info is not None:
@@ -365,13 +369,13 @@ class Host:
 
     # Messages from a link to the inbox
 
-    def route(self) -> None:
+    def update_deliver(self) -> None:
         """Let the link deliver to where messages go now; while a ping is unanswered, by way of the core."""
         current = self._current
         if current is None or current.link is None:
             return
         if self._machine.state == core.CLOSING:
-            current.link.deliver = current.throw_away
+            current.link.deliver = current.discard
         elif self._machine.state == core.PROBING:
             current.link.deliver = current.deliver_proof
         else:
@@ -382,6 +386,7 @@ class Host:
         if self._machine.state == core.CLOSING:
             return
         if self.inbox.batch_delivered() and self.link is not None:
+            self.inbox.paused = True
             self.link.pause_reading()
             self._machine.reading_paused(self._loop.time(), self._machine.link)
 
@@ -406,27 +411,27 @@ class Host:
         else:
             alarm.cancel()
 
-    def _ring(self, has_slept: bool) -> None:
-        self._context.run(self._wake, has_slept)
+    def _alarm_rang(self, was_suspended: bool) -> None:
+        self._context.run(self._ask_pacer, was_suspended)
 
-    def _wake(self, has_slept: bool) -> None:
+    def _ask_pacer(self, was_suspended: bool) -> None:
         # To be late with a retry is allowed: a pacer calls back when it is this connection's turn.
-        pacer = self.pacer
-        if pacer is None or self._machine.state != core.WAITING or pacer(partial(self._go_on, has_slept)):
-            self._go_on(has_slept)
+        go_on = partial(self._deadline_came, was_suspended)
+        if self.pacer is None or self._machine.state != core.WAITING or self.pacer(go_on):
+            go_on()
 
-    def _go_on(self, has_slept: bool) -> None:
+    def _deadline_came(self, was_suspended: bool) -> None:
         now = self._loop.time()
         machine = self._machine
-        if has_slept:
-            # What was heard before lies before the sleep: all that has come since has come just now.
+        if was_suspended:
+            # The latest that was heard is of before the suspend: what came after it is not read yet.
             machine.shown(now)
         deadline = machine.deadline
         if deadline is not None and now >= deadline:
             late = now - deadline
             if self._current is not None:
-                self._current.testify(machine, now, late)
-            # Rounding to the raster is not lateness: the core would let the peer have it as grace.
+                self._current.report_evidence(machine, now, late)
+            # Rounding up is not lateness: the core would let the peer have it as grace.
             assert self._alarm is not None
-            machine.woke(now if late > self._alarm.raster else deadline)
+            machine.woke(now if late > self._alarm.granularity else deadline)
         self._perform()

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import Any
 
-from websocket_heartbeat.client.hooks import Hooks, is_coroutine_function
+from websocket_heartbeat.checks import is_coroutine_function
+from websocket_heartbeat.client.hooks import Hooks
 from websocket_heartbeat.client.lifetime import Lifetime
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.system.callbacks import close_unawaited
@@ -23,17 +24,17 @@ class Inbox:
     waiting: messages as they arrived. batch: those that a reader has begun to take, the next one last.
     hook: on_message, or None. While it is set every message is for it.
     arrived: notified when messages have come for a reader.
-    paused: whether the link is not read until a reader has made room.
+    paused: whether the host does not read the link until a reader has made room; for the host to set.
     """
 
     __slots__ = (
-        "_crowded",
-        "_feeder",
+        "_feeding",
         "_giving",
         "_hooks",
         "_lifetime",
         "_limit",
         "_made_room",
+        "_was_full",
         "arrived",
         "batch",
         "deliver",
@@ -52,8 +53,8 @@ class Inbox:
         self.batch: list[Message] = []
         self.deliver: Callable[[Message], Any] = self.waiting.append
         self.hook: Callable[[Message], Any] | None = None
-        self._crowded = False  # the last read filled the inbox, and nobody has emptied it since
-        self._feeder: asyncio.Task[None] | None = None  # gives what has arrived to on_message
+        self._was_full = False  # the last read filled the inbox, and nobody has emptied it since
+        self._feeding = False  # a task gives what has arrived to on_message
         self._giving = False  # the same, on the spot
         self.arrived = Wakeup()
         self.paused = False
@@ -80,7 +81,7 @@ class Inbox:
         if not self.batch:
             self.batch.extend(reversed(self.waiting))
             self.waiting.clear()
-            self._crowded = False
+            self._was_full = False
             if self.paused:
                 self._made_room()
         return self.batch.pop()
@@ -103,12 +104,9 @@ class Inbox:
             return False
         self._feed()
         self.arrived.notify()
-        was_crowded = self._crowded
-        self._crowded = len(self.waiting) >= self._limit
-        if self.paused or not (was_crowded and self._crowded):
-            return False
-        self.paused = True
-        return True
+        was_full = self._was_full
+        self._was_full = len(self.waiting) >= self._limit
+        return was_full and self._was_full and not self.paused
 
     # For the hook
 
@@ -116,7 +114,7 @@ class Inbox:
         """Set on_message, or remove it; `deliver`, and what has arrived already, follow."""
         self.hook = hook
         if hook is None or is_coroutine_function(hook):
-            self._keep()
+            self._deliver_to_queue()
             self._feed()
             self.arrived.notify()
         else:
@@ -126,10 +124,10 @@ class Inbox:
     def hook_returned(self, result: object) -> None:
         """Take what a plain hook has returned: with an awaitable it turns out to be a coroutine function."""
         if isawaitable(result):
-            self._keep()
+            self._deliver_to_queue()
             self._feed(result)
 
-    def _keep(self) -> None:
+    def _deliver_to_queue(self) -> None:
         self.deliver = self.waiting.append
 
     def _give_all(self) -> None:
@@ -139,30 +137,31 @@ class Inbox:
         self._giving = True
         try:
             while self and (hook := self.hook) is not None and self.deliver is hook:
-                self.hook_returned(self._hooks.ask("on_message", hook, self.take()))
+                self.hook_returned(self._hooks.call_function("on_message", hook, self.take()))
         finally:
             self._giving = False
 
     def _feed(self, awaitable: Awaitable[None] | None = None) -> None:
         """Have a task give what has arrived to the hook, one by one, and first wait for `awaitable`."""
-        if self._feeder is not None:
+        if self._feeding:
             if awaitable is not None:
-                self._hooks.run("on_message", awaitable)
+                self._hooks.settle_in_task("on_message", awaitable)
         elif awaitable is not None or (self and self.hook is not None):
-            self._feeder = self._hooks.spawn(self._feed_hook(awaitable))
+            self._feeding = True  # already now: an eager task calls the hook at once, which may set another
+            feeder = self._hooks.spawn(self._feed_hook(awaitable))
             if awaitable is not None:
-                close_unawaited(self._feeder, awaitable)
-            self._feeder.add_done_callback(self._feeder_done)
+                close_unawaited(feeder, awaitable)
+            feeder.add_done_callback(self._feeder_done)
 
     async def _feed_hook(self, awaitable: Awaitable[None] | None) -> None:
         if awaitable is not None:
             await self._hooks.wait_for("on_message", awaitable)
         while self and (hook := self.hook) is not None:
-            result = self._hooks.ask("on_message", hook, self.take())
+            result = self._hooks.call_function("on_message", hook, self.take())
             if isawaitable(result):
                 await self._hooks.wait_for("on_message", result)
 
     def _feeder_done(self, feeder: asyncio.Task[None]) -> None:
-        self._feeder = None
+        self._feeding = False
         if not feeder.cancelled():
             self._feed()

@@ -4,7 +4,7 @@ from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.errors import ConnectionClosed, ConnectionFailed
 from websocket_heartbeat.system.wakeup import Wakeup
 
-_ENDED = (core.CLOSED, core.FAILED)
+ENDED = (core.CLOSED, core.FAILED)
 
 
 class Lifetime:
@@ -25,7 +25,7 @@ class Lifetime:
     @property
     def has_ended(self) -> bool:
         """Whether the connection is closed or has failed."""
-        return self._machine.state in _ENDED
+        return self._machine.state in ENDED
 
     def fail(self, reason: str, code: int | None, cause: Exception | None) -> None:
         """Keep why the connection has failed for good."""

@@ -1,4 +1,4 @@
-"""The link that a connection has now: what the engine says of it, and the evidence of whether it lives."""
+"""What the engine says of one link of a connection, and the evidence of whether the link lives."""
 
 import asyncio
 from typing import Any, Protocol
@@ -27,23 +27,23 @@ class Keeper(Protocol):
     inbox: Inbox
     outbox: Outbox
 
-    def link_opened(self, current: "CurrentLink", link: Link) -> None:
+    def link_opened(self, handler: "LinkHandler", link: Link) -> None:
         """The handshake is complete."""
 
-    def proof_of_life(self, current: "CurrentLink") -> None:
+    def proof_of_life(self, handler: "LinkHandler") -> None:
         """Something has come from the peer, which may be the answer to a ping."""
 
     def batch_delivered(self) -> None:
         """A read has brought its last message, and not all were taken by a hook."""
 
-    def route(self) -> None:
-        """The inbox may want its messages elsewhere."""
+    def update_deliver(self) -> None:
+        """Where the link delivers may have changed."""
 
-    def link_closed(self, current: "CurrentLink", closure: Closure) -> None:
+    def link_closed(self, handler: "LinkHandler", closure: Closure) -> None:
         """The link has ended by itself."""
 
 
-class CurrentLink(LinkEvents):
+class LinkHandler(LinkEvents):
     """One link, from its attempt to its end. What it says when it is not current any more changes nothing.
 
     number: of the link. link: None until it is open. task: of the attempt, then of the on_open hook, if it
@@ -74,7 +74,7 @@ class CurrentLink(LinkEvents):
     def deliver_returned(self, result: object) -> None:
         """As in LinkEvents."""
         self._keeper.inbox.hook_returned(result)
-        self._keeper.route()
+        self._keeper.update_deliver()
 
     def deliver_failed(self, error: BaseException) -> None:
         """As in LinkEvents."""
@@ -99,13 +99,13 @@ class CurrentLink(LinkEvents):
         self._keeper.proof_of_life(self)
         return self._keeper.inbox.deliver(message)
 
-    def throw_away(self, message: Message) -> None:
+    def discard(self, message: Message) -> None:
         """Take what arrives while we close."""
 
     # Whether it lives
 
     def ping(self, machine: core.Machine, now: float, message: Message | None) -> None:
-        """Send a ping, or the message that stands for one; the core then has us `testify` in time."""
+        """Send a ping, or the message that stands for one; `report_evidence` follows in time."""
         assert self.link is not None
         self._pinged_at = now
         if message is None:
@@ -115,8 +115,8 @@ class CurrentLink(LinkEvents):
         if TELLS and self.link.socket is not None:
             machine.unacknowledged(now, self.number, 0, _FIRST_LOOK)
 
-    def testify(self, machine: core.Machine, now: float, late: float) -> None:
-        """Tell the core what it cannot see: bytes not read yet, and pings not acknowledged.
+    def report_evidence(self, machine: core.Machine, now: float, late: float) -> None:
+        """Tell the machine what it cannot see: bytes not read yet, and pings not acknowledged.
 
         late: seconds by which we have missed the deadline for it.
         """
@@ -129,8 +129,8 @@ class CurrentLink(LinkEvents):
             if info is not None and info.unacked:
                 machine.unacknowledged(now, self.number, info.retransmits, info.rto)
 
-    def answered(self, now: float) -> float:
-        """Take note that the ping was answered; return the round trip in seconds."""
+    def end_round_trip(self, now: float) -> float:
+        """Note that the ping was answered; return the seconds that it took."""
         self._blocked_for = 0.0
         round_trip = now - self._pinged_at
         if round_trip < _SLOW_ANSWER or self.link is None:
@@ -138,7 +138,7 @@ class CurrentLink(LinkEvents):
         # Where we were slow to read the answer, the kernel knows when it came, if only by milliseconds.
         return max(0.0, min(now, self.link.heard_at) - self._pinged_at)
 
-    def given_up(self, now: float, heard_at: float) -> Loss:
+    def loss_of_abandoned(self, now: float, heard_at: float) -> Loss:
         """Return what is known of the open link's silence, now that the core gives it up."""
         assert self.link is not None
         info = tcp_info(self.link.socket)

@@ -1,6 +1,5 @@
 """All options of one connection, as `connect` was given them, checked."""
 
-import inspect
 import ssl as ssl_module
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -10,10 +9,11 @@ from typing import Any, Literal
 from websocket_heartbeat.checks import (
     check_collection,
     check_count,
-    check_hook,
+    check_function,
     check_message,
     check_request_headers,
     check_seconds,
+    check_ssl,
     check_token,
     check_url,
 )
@@ -76,21 +76,18 @@ class Options:
             raise TypeError(f"compression must be True or False, not {self.compression!r}")
         if self.compression and not self.engine.compresses:
             raise ValueError(f"compression must be False with engine {self.engine.name!r}, which has none")
-        if self.ssl is not None and not isinstance(self.ssl, ssl_module.SSLContext):
-            raise TypeError(f"ssl must be an ssl.SSLContext or None, not {self.ssl!r}")
+        check_ssl("ssl", self.ssl)
         if self.proxy is not None and self.proxy is not True:
             check_url("proxy", self.proxy, ("http", "https", "socks4", "socks5"))
         if self.retry_if is not None:
-            check_hook("retry_if", self.retry_if)
-        if inspect.iscoroutinefunction(self.retry_if):
-            raise TypeError(f"retry_if must be a function, not the coroutine function {self.retry_if!r}")
+            check_function("retry_if", self.retry_if)
         if self.heartbeat.message is not None and not callable(self.heartbeat.message):
             check_message("Heartbeat.message", self.heartbeat.message, self.max_size)
 
     def _keep(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
 
-    def raster(self) -> float:
+    def granularity(self) -> float:
         """Return the seconds by which deadlines may be late: 1 % of the heartbeat, at most 0.1."""
         return min(0.1, self.heartbeat.interval / 100, self.heartbeat.timeout / 100)
 

@@ -1,4 +1,4 @@
-"""Messages on their way to a link: which wait for one, whose turn it is, what on_open sends first."""
+"""The send queue, and whose message a link takes next: first those that its on_open hook sends."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -10,18 +10,32 @@ from websocket_heartbeat.errors import NotConnected, SendQueueFull
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.system.wakeup import Wakeup
 
-_NOBODY = object()
+_NOBODY = object()  # the reservation in force while the connection closes
 
-# Within an on_open hook, and in the tasks that it starts: what its link was reserved with. The tasks keep it
-# when their link is long gone.
+# Set while an on_open hook runs: the reservation of its link. Tasks that the hook starts inherit it, and keep
+# it after the link is gone.
 _reservation: ContextVar[object] = ContextVar("reservation", default=None)
+
+
+class _Turn(Wakeup):
+    """A task that waits in `put`.
+
+    reservation: that of the on_open hook which it sends for, or None.
+    """
+
+    __slots__ = ("reservation",)
+
+    def __init__(self, reservation: object) -> None:
+        super().__init__()
+        self.reservation = reservation
 
 
 class Outbox:
     """What was given to `send` and not to a link yet.
 
     While the on_open hook of a new link runs, the link is reserved for what this hook sends; the queue comes
-    after it.
+    after it. A link that is lost leaves the queue to the next one. What waits when the connection ends, the
+    host reports as Undelivered.
     """
 
     __slots__ = ("_lifetime", "_limit", "_link", "_queue", "_reserved_for", "_senders")
@@ -33,8 +47,7 @@ class Outbox:
         self._link: Link | None = None
         self._reserved_for: object = None  # the reservation in force, None when the link is there for all
         self._queue: list[Message] = []
-        # Of tasks that wait in `put`, the next one first. A tuple, as the empty one takes no memory.
-        self._senders: tuple[Wakeup, ...] = ()
+        self._senders: list[_Turn] = []  # the next one first
 
     @property
     def queue(self) -> Sequence[Message]:
@@ -48,8 +61,8 @@ class Outbox:
 
     # Messages
 
-    def take(self, message: Message) -> bool:
-        """Hand a message to the link, or queue it; tell whether it was its turn and there was room.
+    def offer(self, message: Message) -> bool:
+        """Hand a message to the link or queue it; return False if others are first or there is no room.
 
         Raises:
             ConnectionClosed, ConnectionFailed: there will be no further link.
@@ -65,9 +78,9 @@ class Outbox:
             link.send(message)  # the way of nearly all
             return True
         self._lifetime.check_alive()
-        return (not self._senders or self._is_in_open_hook()) and self._take_in_turn(message)
+        return self._ahead() == 0 and self._offer_in_turn(message)
 
-    def _take_in_turn(self, message: Message) -> bool:
+    def _offer_in_turn(self, message: Message) -> bool:
         link = self._link
         in_open_hook = self._is_in_open_hook()
         goes_first = in_open_hook or (self._reserved_for is None and not self._queue)
@@ -80,25 +93,25 @@ class Outbox:
         return False
 
     async def put(self, message: Message) -> None:
-        """Take a message when its turn comes and there is room.
+        """Wait until a message is first and there is room, then hand it to the link or queue it.
 
         Raises:
             NotConnected: no link is open, and nothing may wait for one.
             ConnectionClosed, ConnectionFailed: there will be no further link.
         """
-        turn = Wakeup()
-        self._senders = (turn, *self._senders) if self._is_in_open_hook() else (*self._senders, turn)
+        turn = _Turn(self._reserved_for if self._is_in_open_hook() else None)
+        self._senders.insert(self._ahead(), turn)
         try:
             while True:
                 self._lifetime.check_alive()
-                if self._senders[0] is turn and self._take_in_turn(message):
+                if self._senders[0] is turn and self._offer_in_turn(message):
                     return
                 if self._limit == 0 and self._link is None:
                     raise NotConnected("no link is open and send_queue is 0")
                 self._lifetime.check_started()
                 await turn.wait()
         finally:
-            self._senders = tuple(other for other in self._senders if other is not turn)
+            self._senders.remove(turn)
             self._wake_next()
 
     def refuse(self) -> None:
@@ -121,6 +134,12 @@ class Outbox:
         while (self._queue and not self._is_in_open_hook()) or (self._link is not None and self._link.full):
             self._lifetime.check_alive()
             await self._lifetime.change()
+
+    def _ahead(self) -> int:
+        """Return how many tasks that wait in `put` go before the current one; those of on_open go first."""
+        if not self._is_in_open_hook():
+            return len(self._senders)
+        return sum(turn.reservation is self._reserved_for for turn in self._senders)
 
     def _is_in_open_hook(self) -> bool:
         return self._reserved_for is not None and _reservation.get() is self._reserved_for
@@ -172,7 +191,7 @@ class Outbox:
         self._wake_next()
 
     def close(self) -> None:
-        """Give the link nothing more: the connection closes."""
+        """Give the link nothing more, as the connection closes: it is reserved for nobody."""
         self._reserved_for = _NOBODY
 
     def wake(self) -> None:

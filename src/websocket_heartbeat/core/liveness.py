@@ -1,10 +1,10 @@
-"""One link's liveness: when to ping, and when to doubt it."""
+"""One link's liveness: when a ping is due, and when its answer is overdue."""
 
 from websocket_heartbeat.core.settings import Settings
 
 
 class Liveness:
-    """What is known of one link: when it was last heard and pinged, and how long it may keep us waiting.
+    """When one link was last heard and pinged, and how long its answer may take.
 
     Any inbound byte is proof of life, whether it answers the ping or not.
     """
@@ -13,25 +13,25 @@ class Liveness:
         self.interval = settings.interval
         self.heard_at = now
         self.pinged_at = now
-        self.patient_from = now
-        self.patience = settings.timeout
+        self.timeout_from = now
+        self.timeout = settings.timeout
 
     def ping_due(self) -> float:
         """When the link will have been idle long enough for a ping."""
         return self.heard_at + self.interval
 
-    def doubt_due(self) -> float:
-        """When an unanswered ping will have stayed unanswered for too long."""
-        return self.patient_from + self.patience
+    def timeout_due(self) -> float:
+        """When the time for an answer is over."""
+        return self.timeout_from + self.timeout
 
     def pinged(self, now: float) -> None:
-        """A ping left at `now`: what arrives from then on answers it."""
+        """A ping was sent at `now`: whatever arrives from then on answers it."""
         self.pinged_at = now
 
-    def be_patient(self, now: float, patience: float) -> None:
-        """Give the peer `patience` seconds from `now` on: for a new ping, or once more for the same."""
-        self.patient_from = now
-        self.patience = patience
+    def start_timeout(self, now: float, timeout: float) -> None:
+        """Give the peer `timeout` seconds from `now` on: for a new ping, or once more for the same one."""
+        self.timeout_from = now
+        self.timeout = timeout
 
     def heard(self, at: float) -> None:
         """Take proof of life from the time `at`; the latest counts."""

@@ -1,4 +1,7 @@
-"""Every state of a connection, every transition, and every decision: nothing else decides anything.
+"""Decides when to ping, when a link is dead and when to retry: every state and transition of a connection.
+
+Not decided here: that a loss is final (`is_final` of `lost`; client/retry.py), that reading pauses for a slow
+user (`reading_paused`; client/inbox.py), and that a retry waits for its turn (a late `woke`; fleet.py).
 
 The machine is pure, synchronous and deterministic. It does no I/O and reads no clock: the host tells what
 happened and when (`now`, seconds of a monotonic clock of any origin), then takes the actions and carries them
@@ -19,10 +22,10 @@ Rules
        ping early, on a link not heard since: coming back to the foreground, and coming back online.
     7  Attempts count from 0 again only after a link was open for stable_after.
     8  Delays are spread by core/backoff.py; a hint from the server is a lower bound, which nothing but
-       reconnect_now cuts short. Delays grow faster while attempts show a server that is up and drowning:
-       those that time out, and those refused with a hint.
-    9  Every `opened` is followed by exactly one `closed` before the next `opened`; every retry is announced
-       before it happens.
+       reconnect_now cuts short. Delays grow faster while the server is overloaded: while attempts time out
+       or are refused with a hint.
+    9  Every NOTIFY_OPENED is followed by exactly one NOTIFY_CLOSED before the next NOTIFY_OPENED; every retry
+       is announced before it happens.
 
 Transitions (docs/state-diagram.md is generated from this table, and a test holds it to what the machine does)
     idle        started         connecting  open link 1
@@ -89,7 +92,7 @@ NOTIFY_FAILED: Final = "failed"
 
 # Causes: why a link is gone
 LOST: Final = "lost"
-"""The host said so, and the host knows why."""
+"""The host reported the loss and knows why."""
 HEARTBEAT_TIMEOUT: Final = "heartbeat timeout"
 PATH_DEAD: Final = "path dead"
 OPEN_TIMEOUT: Final = "open timeout"
@@ -135,8 +138,14 @@ class Machine:
     settings: the numbers to decide by.
     random: returns a number from 0 up to, not including, 1.
 
-    state, link, attempt: where the connection stands, the number of the latest link, the retries since the
-    last stable link. deadline: when to call `woke`, or None.
+    state, link, attempt: the state, the number of the latest link, the retries since the last stable link.
+    deadline: when to call `woke`, or None.
+    actions: what the host has yet to carry out, oldest first: `take` takes all, `actions.pop(0)` the next.
+    liveness: of the latest link that has opened, with the time at which it was last heard.
+
+    phase, window_factor: this client's place in each window, and what widens the windows: core/backoff.py.
+    retry_at, hinted: when the next attempt is due, and whether the server asked for that wait.
+    had_grace: whether the grace period of rule 5 was given. paused: whether the host does not read the link.
     """
 
     def __init__(self, settings: Settings, random: Callable[[], float]) -> None:
@@ -149,11 +158,11 @@ class Machine:
         self.actions: list[Action] = []
         self.liveness = Liveness(settings, 0.0)
         self.phase = 0.0
-        self.strain = 1.0
+        self.window_factor = 1.0
         self.retry_at = 0.0
         self.hinted = False
         self.opened_at = 0.0
-        self.graced = False
+        self.had_grace = False
         self.paused = False
         self.is_hidden = False
         self.hidden_at = 0.0
@@ -181,7 +190,7 @@ class Machine:
         self.paused = False
         self.liveness = Liveness(self.settings, now)
         self._enter(OPEN, self.liveness.ping_due())
-        self._note(NOTIFY_OPENED)
+        self._emit(NOTIFY_OPENED)
 
     def heard(self, at: float, link: int) -> None:
         """Proof of life arrived on `link` at the time `at`, which may lie in the past."""
@@ -191,20 +200,20 @@ class Machine:
         if self.state == PROBING and at >= self.liveness.pinged_at:
             self._enter(OPEN, self.liveness.ping_due())
 
-    def unacknowledged(self, now: float, link: int, timeouts: int, again: float) -> None:
+    def unacknowledged(self, now: float, link: int, timeouts: int, recheck_in: float) -> None:
         """The peer's kernel has not acknowledged our ping yet, as far as the host can tell.
 
         A host that can tell calls this after a ping and, as long as it holds, before each `woke`.
-        timeouts: retransmission timeouts of TCP that have passed without progress. again: seconds until the
-        host is to look again.
+        timeouts: retransmission timeouts of TCP that have passed without progress. recheck_in: seconds until
+        the host is to look again.
         """
         if link != self.link or self.state != PROBING or self.paused or self.is_hidden:
             return
         if timeouts >= DEAD_PATH_TIMEOUTS:
             self._abandon()
-            self._down(now, PATH_DEAD)
-        elif not self.graced:
-            self.deadline = min(now + again, self.liveness.doubt_due())
+            self._retry_or_fail(now, PATH_DEAD)
+        elif not self.had_grace:
+            self.deadline = min(now + recheck_in, self.liveness.timeout_due())
 
     def lost(
         self,
@@ -214,7 +223,7 @@ class Machine:
         hint: float = 0.0,
         is_final: bool = False,
     ) -> None:
-        """The link is gone: its attempt failed, or it broke, or it has closed. Why is for the host to tell.
+        """The link is gone: its attempt failed, or it broke, or it has closed. The host tells the user why.
 
         code: the close code, None if there was none. hint: the least delay before a retry that the server
         asked for, in seconds, 0 for none. is_final: the host knows that no retry can help.
@@ -222,10 +231,10 @@ class Machine:
         if link != self.link:
             return
         if self.state == CLOSING:
-            self._notify_closed(now, LOST, code)
+            self._open_link_ended(now, LOST, code)
             self._enter(CLOSED)
         elif self.state == CONNECTING or self.state == OPEN or self.state == PROBING:
-            self._down(now, LOST, code, hint=hint, is_final=is_final)
+            self._retry_or_fail(now, LOST, code, hint=hint, is_final=is_final)
 
     def reading_paused(self, now: float, link: int) -> None:
         """The host stopped reading `link`, because the user is slow: silence proves nothing."""
@@ -233,11 +242,11 @@ class Machine:
             self.paused = True
 
     def reading_resumed(self, now: float, link: int) -> None:
-        """The host reads `link` again; an unanswered ping gets its whole time anew."""
+        """The host reads `link` again; an unanswered ping has its whole timeout again."""
         if link == self.link and self.paused:
             self.paused = False
             if self.state == PROBING:
-                self._await_life(now, self.settings.timeout)
+                self._await_answer(now, self.settings.timeout)
 
     def woke(self, now: float) -> None:
         """The deadline has come. Before this call the host reports the best evidence of life that it has."""
@@ -246,33 +255,33 @@ class Machine:
         late = now - self.deadline
         if self.state == OPEN:
             if now < self.liveness.ping_due():
-                # Traffic came: it stored a time and left the deadline as it was.
+                # Traffic came, which stores a time and leaves the deadline as it was.
                 self.deadline = self.liveness.ping_due()
             else:
                 self._probe(now, self.settings.timeout)
         elif self.state == PROBING:
             if self.paused or self.is_hidden:
                 self.deadline = now + self.settings.timeout
-            elif now < self.liveness.doubt_due():
-                # Woken to look at acknowledgements, and none is missing.
-                self.deadline = self.liveness.doubt_due()
-            elif not self.graced:
-                self._grant_grace(now, late, longest=self.liveness.patience)
+            elif now < self.liveness.timeout_due():
+                # This was a check of acknowledgements, and none is missing.
+                self.deadline = self.liveness.timeout_due()
+            elif not self.had_grace:
+                self._grant_grace(now, late, longest=self.liveness.timeout)
             else:
                 self._abandon()
-                self._down(now, HEARTBEAT_TIMEOUT)
+                self._retry_or_fail(now, HEARTBEAT_TIMEOUT)
         elif self.state == CONNECTING:
-            if not self.graced:
+            if not self.had_grace:
                 self._grant_grace(now, late, longest=self.settings.open_timeout)
             else:
                 self._abandon()
-                self._down(now, OPEN_TIMEOUT)
+                self._retry_or_fail(now, OPEN_TIMEOUT)
         elif self.state == WAITING:
             self._open_next(now)
         else:
             # Closing: no other state has a deadline.
             self._abandon()
-            self._notify_closed(now, CLOSE_TIMEOUT)
+            self._open_link_ended(now, CLOSE_TIMEOUT)
             self._enter(CLOSED)
 
     def went_offline(self, now: float) -> None:
@@ -290,7 +299,7 @@ class Machine:
             self.offline_at = now
         self.offline = False
         if self.state == WAITING:
-            self._hasten(now)
+            self._retry_early(now)
         elif self.state == OPEN and self.liveness.heard_at <= self.offline_at:
             self._probe(now, self._foreground_timeout())
 
@@ -301,7 +310,7 @@ class Machine:
             self.hidden_at = now
 
     def shown(self, now: float) -> None:
-        """The page or program runs in the foreground again, or the machine woke from sleep.
+        """The page or program runs in the foreground again, or the computer resumed from suspend.
 
         A host that could not tell when it was stopped calls this alone, without `hidden` before.
         """
@@ -309,16 +318,16 @@ class Machine:
             self.hidden_at = now
         self.is_hidden = False
         if self.state == WAITING:
-            self._hasten(now)
+            self._retry_early(now)
         elif self.state == OPEN and self.liveness.heard_at <= self.hidden_at:
             self._probe(now, self._foreground_timeout())
         elif self.state == PROBING:
-            self._await_life(now, self._foreground_timeout())
+            self._await_answer(now, self._foreground_timeout())
 
     def stopped(self, now: float) -> None:
-        """The user has done with the connection: close it for good."""
+        """The user closes the connection for good."""
         if self.state == OPEN or self.state == PROBING:
-            self._note(CLOSE_LINK)
+            self._emit(CLOSE_LINK)
             self._enter(CLOSING, now + self.settings.close_timeout)
         elif self.state == CONNECTING:
             self._abandon()
@@ -332,33 +341,33 @@ class Machine:
             self._open_next(now)
         elif self.state == OPEN or self.state == PROBING:
             self._abandon()
-            self._notify_closed(now, RECONNECT_REQUESTED)
+            self._open_link_ended(now, RECONNECT_REQUESTED)
             self._count_attempt()
             self._announce_retry(RECONNECT_REQUESTED, 0.0)
             self._open_next(now)
 
     # Decisions
 
-    def _probe(self, now: float, patience: float) -> None:
-        self._note(PING_LINK)
+    def _probe(self, now: float, timeout: float) -> None:
+        self._emit(PING_LINK)
         self.liveness.pinged(now)
-        self._await_life(now, patience)
+        self._await_answer(now, timeout)
 
-    def _await_life(self, now: float, patience: float) -> None:
+    def _await_answer(self, now: float, timeout: float) -> None:
         """Expect proof of life from now on. TCP still carries an earlier ping, so no second one is needed."""
-        self.liveness.be_patient(now, patience)
-        self.graced = False
-        self._enter(PROBING, self.liveness.doubt_due())
+        self.liveness.start_timeout(now, timeout)
+        self.had_grace = False
+        self._enter(PROBING, self.liveness.timeout_due())
 
     def _foreground_timeout(self) -> float:
         return min(self.settings.timeout, LONGEST_FOREGROUND_TIMEOUT)
 
     def _grant_grace(self, now: float, late: float, longest: float) -> None:
-        """Rule 5: the time that the host did not listen does not count against the peer, once."""
-        self.graced = True
+        """Rule 5: once, give the peer the time in which the host did not listen."""
+        self.had_grace = True
         self.deadline = now + min(longest, max(late, SHORTEST_GRACE))
 
-    def _down(
+    def _retry_or_fail(
         self,
         now: float,
         cause: str,
@@ -366,21 +375,28 @@ class Machine:
         hint: float = 0.0,
         is_final: bool = False,
     ) -> None:
-        """The current link is gone and the user has not asked for it."""
-        drowning = cause == OPEN_TIMEOUT or (self.state == CONNECTING and hint > 0)
+        """The current link is gone without the user having closed it."""
+        is_overloaded = cause == OPEN_TIMEOUT or (self.state == CONNECTING and hint > 0)
         if self.state != CONNECTING:
-            self._notify_closed(now, cause, code)
+            self._open_link_ended(now, cause, code)
         limit = self.settings.max_attempts
         out_of_retries = limit is not None and self.attempt >= limit
         if is_final or out_of_retries:
-            self._explain(NOTIFY_FAILED, cause, code).out_of_retries = out_of_retries
+            self._emit_with_cause(NOTIFY_FAILED, cause, code).out_of_retries = out_of_retries
             self._enter(FAILED)
             return
         self._count_attempt()
-        if drowning and self.attempt > 1:
+        if is_overloaded and self.attempt > 1:
             self.phase = self.random()
-            self.strain = self.strain * 1.5
-        wait = delay(self.settings, self.attempt, self.phase, hint=hint, strain=self.strain, anew=drowning)
+            self.window_factor = self.window_factor * 1.5
+        wait = delay(
+            self.settings,
+            self.attempt,
+            self.phase,
+            hint=hint,
+            window_factor=self.window_factor,
+            is_new_phase=is_overloaded,
+        )
         self._announce_retry(cause, wait)
         self.hinted = hint > 0
         self.retry_at = now + wait
@@ -390,15 +406,15 @@ class Machine:
         self.attempt = self.attempt + 1
         if self.attempt == 1:
             self.phase = self.random()
-            self.strain = 1.0
+            self.window_factor = 1.0
 
     def _announce_retry(self, cause: str, wait: float) -> None:
-        action = self._explain(NOTIFY_RETRY, cause)
+        action = self._emit_with_cause(NOTIFY_RETRY, cause)
         action.attempt = self.attempt
         action.delay = wait
 
-    def _hasten(self, now: float) -> None:
-        """Retry at once; but a server that asked to wait is not asked earlier than announced."""
+    def _retry_early(self, now: float) -> None:
+        """Retry at once, but not before the time that the server asked for."""
         if now >= self.retry_at or not self.hinted:
             self._open_next(now)
         elif not self.offline:
@@ -406,16 +422,16 @@ class Machine:
 
     def _open_next(self, now: float) -> None:
         self.link = self.link + 1
-        self.graced = False
-        self._note(OPEN_LINK)
+        self.had_grace = False
+        self._emit(OPEN_LINK)
         self._enter(CONNECTING, now + self.settings.open_timeout)
 
     def _abandon(self) -> None:
-        self._note(ABANDON_LINK)
+        self._emit(ABANDON_LINK)
 
-    def _notify_closed(self, now: float, cause: str, code: int | None = None) -> None:
-        """Tell the user that the open link is gone; the next retry is the first if it was stable."""
-        self._explain(NOTIFY_CLOSED, cause, code)
+    def _open_link_ended(self, now: float, cause: str, code: int | None = None) -> None:
+        """Tell the user that the open link is gone. After a stable one, attempts count from 0 (rule 7)."""
+        self._emit_with_cause(NOTIFY_CLOSED, cause, code)
         if now - self.opened_at >= self.settings.stable_after:
             self.attempt = 0
 
@@ -423,15 +439,15 @@ class Machine:
         self.deadline = deadline
         if state != self.state:
             self.state = state
-            self._note(NOTIFY_STATE).state = state
+            self._emit(NOTIFY_STATE).state = state
 
-    def _explain(self, kind: str, cause: str, code: int | None = None) -> Action:
-        action = self._note(kind)
+    def _emit_with_cause(self, kind: str, cause: str, code: int | None = None) -> Action:
+        action = self._emit(kind)
         action.cause = cause
         action.code = code
         return action
 
-    def _note(self, kind: str) -> Action:
+    def _emit(self, kind: str) -> Action:
         """Add an action to those that `take` returns."""
         action = Action(kind, self.link)
         self.actions.append(action)

@@ -1,4 +1,4 @@
-"""The libraries beneath the client that speak RFC 6455, each behind the interface of base.py."""
+"""What speaks RFC 6455 for client and server, behind the interface of base.py; loads engines by name."""
 
 from importlib import import_module
 

@@ -18,8 +18,9 @@ from aiohttp._websocket.reader import WebSocketDataQueue
 from aiohttp.http import WS_KEY, WebSocketReader, WebSocketWriter
 from multidict import CIMultiDict
 
+from websocket_heartbeat.checks import is_close_code
 from websocket_heartbeat.engines.answer import BODY_EXCERPT
-from websocket_heartbeat.engines.base import Closure, Engine, LinkEvents, OpenRequest, is_close_code
+from websocket_heartbeat.engines.base import Closure, Engine, LinkEvents, OpenRequest
 from websocket_heartbeat.engines.transport import TransportLink, default_ssl_context
 from websocket_heartbeat.errors import (
     HandshakeError,

@@ -1,7 +1,9 @@
-"""The interface between the client and an engine, the library that speaks RFC 6455.
+"""The interface to what speaks RFC 6455: links, the engines that open them, and what both report.
 
-Plain calls go down, synchronous callbacks come up, all on the loop's thread. An engine decides nothing about
-liveness or retries: it sends no pings of its own, sets no timeouts and never reconnects.
+The client uses all of it; the server makes its links itself, of the connections that it has accepted. The
+owner of a link is whoever takes its events. Plain calls go down, synchronous callbacks come up, all on the
+loop's thread. An engine decides nothing about liveness or retries: it sends no pings of its own, sets no
+timeouts and never reconnects.
 """
 
 import ssl as ssl_module
@@ -16,11 +18,6 @@ from websocket_heartbeat.system.kernel import Socket
 
 WRITE_LIMIT = 64 * 1024
 """Bytes that may wait in a link's write buffer before the link counts as full."""
-
-
-def is_close_code(code: int) -> bool:
-    """Whether a close frame may carry the code: RFC 6455, section 7.4."""
-    return (1000 <= code <= 1014 and code not in (1004, 1005, 1006)) or 3000 <= code <= 4999
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -50,10 +47,10 @@ class OpenRequest:
 class Closure:
     """How a link ended.
 
-    code, reason: of the server's close frame; None and "" if there was none.
+    code, reason: of the peer's close frame; None and "" if there was none.
     error: what broke the link, where something did: an OSError, or a ProtocolViolation that we saw.
     unsent_bytes: what still lay in the write buffer.
-    framed: whether the server's close frame ended it, which may come without a code.
+    framed: whether the peer's close frame ended it, which may come without a code.
     """
 
     code: int | None = None
@@ -64,7 +61,7 @@ class Closure:
 
 
 class LinkEvents(Protocol):
-    """What an engine calls. None of these raises.
+    """What a link calls, and an engine. None of these raises an Exception.
 
     Nothing is called after `closed` or after `Link.abort`, but for what a call of `link.deliver` returns or
     raises that has led to them.
@@ -91,15 +88,16 @@ class LinkEvents(Protocol):
         """The link was full and is not any more."""
 
     def closed(self, closure: Closure) -> None:
-        """The link has ended: the server's close frame has come, or the socket is gone. Called once."""
+        """The link has ended: the peer's close frame has come, or the socket is gone. Called once."""
 
 
 class Link(ABC):
     """One open WebSocket.
 
-    deliver: takes each message, in order; the client sets it in `LinkEvents.opened` and may change it at any
+    deliver: takes each message, in order; the owner sets it in `LinkEvents.opened` and may change it at any
     time. native: the engine's own object. socket: the TCP socket beneath, for questions only, or None.
-    response_headers: as pairs, to be read within `LinkEvents.opened`: a link need not keep them.
+    response_headers: those that the server answered with, as pairs, to be read within `LinkEvents.opened`: a
+    link need not keep them, and one of a server has none.
     """
 
     __slots__ = ()
@@ -122,7 +120,8 @@ class Link(ABC):
     def close(self, code: int, reason: str) -> None:
         """Begin the closing handshake; `closed` follows when the peer answers, or never.
 
-        code: one of `is_close_code`. reason: at most 123 bytes of UTF-8 (RFC 6455, section 5.5).
+        code: one for which `checks.is_close_code` is true. reason: at most 123 bytes of UTF-8 (RFC 6455,
+        section 5.5).
         """
 
     @abstractmethod
@@ -168,7 +167,8 @@ class Engine(ABC):
     async def open(self, request: OpenRequest, events: LinkEvents) -> None:
         """Open a link and call `events.opened` with it before returning.
 
-        Redirects are not followed. When cancelled, everything begun is dropped at once.
+        Redirects are not followed. When cancelled, everything begun is dropped at once, but not a link that
+        was given to `events.opened`: it is its owner's from then on.
 
         Raises:
             HandshakeRejected: an HTTP status other than 101, redirects included.

@@ -1,4 +1,4 @@
-"""Transports: to a server by name, address (RFC 8305) or proxy, and from a client, with TLS where asked for."""
+"""Transports: to a server by name, address (RFC 8305) or proxy, and from a client, with TLS if asked for."""
 
 import asyncio
 import base64

@@ -4,13 +4,16 @@
 - `Protocol(side, state=State.OPEN)` reads the last frame of a link: whatever is neither a data frame in its
   place nor a ping or a pong. It never raises; `receive_data` leaves the close frame in `close_rcvd`, or what
   was wrong in `parser_exc`, once it has read enough.
-- An `Extension` has `decode(frame, max_size=...)` and `encode(frame)`; permessage-deflate is the only one.
+- An `Extension` has `decode(frame, max_size=...)` and `encode(frame)`; permessage-deflate is the only one. It
+  keeps a `decoder`, for a window of 2 to the power of `remote_max_window_bits`.
 - `websockets.speedups.apply_mask`, or the one of `websockets.utils`: masks.py.
 
 tests/engines/test_fuzz.py and test_compression.py hold it to that; `make compat` runs them over each version.
 """
 
 import logging
+import zlib
+from typing import Any
 
 from websockets.exceptions import PayloadTooBig, ProtocolError
 from websockets.extensions import Extension
@@ -89,12 +92,23 @@ class Deflate:
         try:
             # One byte more than there is room for: what fits is then never cut, and 0 would mean no limit.
             data = self._extension.decode(frame, max_size=room + 1).data
+            self._renew()
             if len(data) <= room:
                 return bytes(data)
             problem = PayloadTooBig(None, room)
         except (PayloadTooBig, ProtocolError) as error:
             problem = error
         raise _violation(problem, self._max_size)
+
+    def _renew(self) -> None:
+        """Have a decompressor for what comes next: behind a last block, one keeps all and returns nothing.
+
+        RFC 7692, section 7.2.3.4, lets a peer end a message with a last block.
+        """
+        extension: Any = self._extension
+        decoder = getattr(extension, "decoder", None)  # none is kept where each message gets its own
+        if decoder is not None and decoder.eof:
+            extension.decoder = zlib.decompressobj(wbits=-extension.remote_max_window_bits)
 
 
 def _violation(problem: Exception, max_size: int) -> ProtocolViolation:

@@ -193,7 +193,7 @@ class TlsTransport(Breathing, asyncio.BufferedProtocol):
 
     def resume_reading(self) -> None:
         super().resume_reading()
-        asyncio.get_running_loop().call_soon(self._decrypt)  # what has come before the pause
+        asyncio.get_running_loop().call_soon(self._decrypt)  # what had come before the pause
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         self._protocol = protocol

@@ -59,22 +59,29 @@ class Breathing:
 
     def pause_reading(self) -> None:
         self._is_paused = True
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
+        self._hold()
 
     def resume_reading(self) -> None:
         self._is_paused = False
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+        self._read_on()
 
     def _breathe(self) -> None:
-        if self._breathes and not self._is_paused and not self._transport.is_closing():
+        """Give the loop a turn after a full read, where the transport would not."""
+        if self._breathes:
+            self._put_off()
+
+    def _put_off(self) -> None:
+        """Read on in the next turn of the loop."""
+        self._hold()
+        asyncio.get_running_loop().call_soon(self._read_on)
+
+    def _hold(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
-            asyncio.get_running_loop().call_soon(self._read_on)
 
     def _read_on(self) -> None:
-        if not self._is_paused:
-            self.resume_reading()
+        if not self._is_paused and self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
 
 @cache

@@ -66,10 +66,8 @@ class _Opening(HeadReader):
         self.drop()
 
     def drop(self) -> None:
-        """Drop what there is, at once."""
-        if self._link is not None:
-            self._link.abort()
-        elif self.transport is not None:
+        """Drop the transport, unless it has become a link: that is the client's."""
+        if self._link is None and self.transport is not None:
             self.transport.abort()
 
 

@@ -10,14 +10,17 @@ How bytes become frames:
   links of a thread can read into one buffer, which belongs to none of them.
 - `_read` of a side takes apart what was read: texts that are whole at once, each other frame by `_frame`. At
   its end `_rest` holds the beginning of a frame of which too little has come, about two reads at most.
+- A read of compressed messages may bring a thousand times its size. After INFLATED bytes of them what is left
+  of it waits in `_rest` (`_has_more`) until the loop has had a turn, and while reading is paused.
 - A data frame longer than a read is read straight into a buffer of its own (`LongFrame`), and what comes with
   its end goes to `_read` again.
-- Fragments are gathered in `_fragments`. A message, and what is gathered of one, is never above max_size,
-  before and after decompression: it is refused by its header, or at the byte too many.
+- Fragments are gathered in `_fragments`. A message, and what is gathered of one, is never above max_size: it
+  is refused by its header or, where it is compressed, at the byte too many.
 
 What holds between two reads: at most one of `_rest`, `_long` and `_last` is set, each begins at a frame, and
-none is set on an idle link. What was sent within the read is written, and `batch_delivered` was called. While
-`_fragments` is set, `_longest` lets no text pass beside it.
+none is set on an idle link. What was sent within the read is written, and `batch_delivered` was called: also
+where a hook has raised what ends the program, whose last words may still go out. While `_fragments` is set,
+`_longest` lets no text pass beside it.
 """
 
 import asyncio
@@ -41,6 +44,10 @@ _NONE: dict[int, int] = {}
 """First bytes of frames that we read, and how large their second may be: plain, compressed, after the end."""
 
 
+INFLATED = 512 * 1024
+"""Bytes that are decompressed, but for one message, before the loop has a turn for others."""
+
+
 class WireLink(TransportLink, asyncio.BufferedProtocol):
     """The side that both ends share. native: the transport."""
 
@@ -48,15 +55,19 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         "_deflate",
         "_fragments",
         "_got",
+        "_has_more",
+        "_inflated",
         "_is_text",
         "_known",
         "_last",
         "_long",
         "_longest",
+        "_most",
         "_out",
         "_rest",
         "_scratch",
         "_stamp",
+        "_taken",
     )
 
     side: Side
@@ -71,11 +82,16 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         """extensions: those agreed on in the handshake, of which we know permessage-deflate alone."""
         super().__init__(events, max_size, subprotocol)
         self._deflate = Deflate(extensions[0], max_size) if extensions else None
+        # Bytes that a compressed frame may carry: what cannot shrink grows, by an eighth at most.
+        self._most = max_size + max_size // 8 + 64
         self._known = _DEFLATED if extensions else _PLAIN
         self._scratch = SCRATCH.view
         # Tells the time of a read, on systems whose kernel does not.
         self._stamp: Callable[[], float] | None = None
         self._rest = b""
+        self._taken = 0  # where in this read the last frame ends that `_frame` has taken
+        self._inflated = 0  # bytes decompressed in this read
+        self._has_more = False
         self._long: LongFrame | None = None
         self._last: LastFrame | None = None
         self._fragments: bytearray | None = None
@@ -90,15 +106,23 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         self.native = transport
         self._take_over(transport)
         self._stamp = self._loop.time if since_data(self.socket) is None else None
+        self._rest = rest
         self._events.opened(self)
         self.response_headers = ()
-        if rest:
-            self._read(rest)
+        if self._rest:
+            self._read(b"")
 
     def ping(self) -> None:
         # A transport that is closing logs what is written to it.
         if self._sends and not self._transport.is_closing():
             self._put(self._framed(PING, b""))
+
+    def resume_reading(self) -> None:
+        if self._has_more:
+            self._is_paused = False
+            self._loop.call_soon(self._read_on)
+        else:
+            super().resume_reading()
 
     # Calls from the transport
 
@@ -115,13 +139,14 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
             self._end_with(self._scratch[:nbytes].tobytes())
         elif long is None:
             self._read(self._scratch[:nbytes].tobytes())
-            if nbytes == READ:
+            if nbytes == READ and not self._has_more:
                 self._breathe()
         elif long.filled(nbytes):
             self._long = None
+            self._rest = long.behind()
             self._data(long.first, long.payload())
             SCRATCH.spare = long.buffer
-            self._read(long.behind())
+            self._read(b"")
             if len(SCRATCH.spare) > LongFrame.KEPT:
                 SCRATCH.spare = bytearray()
 
@@ -134,8 +159,18 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         """Take apart what was read, which begins at a frame or behind `_rest`."""
         raise NotImplementedError
 
+    def _read_on(self) -> None:
+        """Take apart what was put off, and then read again."""
+        if self._ended or self._is_paused:
+            return
+        if self._has_more:
+            self._has_more = False
+            self._read(b"")
+        if not self._has_more:
+            super()._read_on()
+
     def _frame(self, data: bytes, position: int) -> int:
-        """Take the frame at the position; return where the next one begins, -1 if this one is not whole yet.
+        """Take the frame at the position; return where the next one begins, -1 to have this one again later.
 
         There are at least two bytes of it.
         """
@@ -158,19 +193,20 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         if longest == 125:
             if stop > end:
                 return -1
+            self._taken = stop
             self._control(first, data[start:stop], data[start - 4 : start])
             return stop
         if fragments is None:
             if first & 0x0F == 0:
                 self._end_with(data[position:])
                 return end
-            room = self._max_size
+            room = self._most if first & 0x40 else self._max_size
         elif first & 0x0F:
             self._give_up(ProtocolViolation(1002, "the peer sent a message within another"))
             return end
         else:
             # What is compressed is measured when it is not any more.
-            room = self._max_size if self._deflate is not None else self._max_size - len(fragments)
+            room = self._most if self._deflate is not None else self._max_size - len(fragments)
         if size > room:
             self._give_up(
                 ProtocolViolation(1002, "the peer announced a length with its first bit set")
@@ -184,6 +220,12 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
             mask = data[start - 4 : start] if self._mark else b""
             self._long = LongFrame(first, size, mask, memoryview(data)[start:])
             return end
+        if self._inflated > INFLATED:
+            if not self._has_more:
+                self._has_more = True
+                self._put_off()
+            return -1
+        self._taken = stop
         payload = data[start:stop]
         if self._mark:
             payload = apply_mask(payload, data[start - 4 : start])
@@ -198,7 +240,6 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         if first == PONG:
             self._events.ponged()
             return
-        self._got = True
         # A peer that pings and does not read must not fill our memory: section 5.5.3 lets us skip some.
         if not self._full:
             if payload and self._mark:
@@ -214,6 +255,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
             except ProtocolViolation as violation:
                 self._give_up(violation)
                 return
+            self._inflated += len(payload)
         is_last = first & 0x80
         if fragments is not None:
             fragments += payload
@@ -262,6 +304,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
 
     def _read_ends(self) -> None:
         """Write what was sent within this read, and tell of its messages."""
+        self._taken = self._inflated = 0
         out, self._out = self._out, None
         if out and not self._ended:
             self._transport.write(out)

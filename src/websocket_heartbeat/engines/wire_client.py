@@ -55,45 +55,47 @@ class ClientLink(WireLink):
         longest = self._longest
         short = min(125, longest)
         got = False
-        while start <= end:
-            size = data[start - 1]
-            if size <= short and data[start - 2] == TEXT:
-                stop = start + size
-                if stop > end:
-                    break
-            elif (
-                size == 126
-                and data[start - 2] == TEXT
-                and start + 2 <= end
-                and (size := data[start] << 8 | data[start + 1]) <= longest
-                and start + 2 + size <= end
-            ):
-                start += 2
-                stop = start + size
-            else:
-                self._got = got or self._got
-                stop = self._frame(data, start - 2)
-                if stop < 0:
-                    break
+        try:
+            while start <= end:
+                size = data[start - 1]
+                if size <= short and data[start - 2] == TEXT:
+                    stop = start + size
+                    if stop > end:
+                        break
+                elif (
+                    size == 126
+                    and data[start - 2] == TEXT
+                    and start + 2 <= end
+                    and (size := data[start] << 8 | data[start + 1]) <= longest
+                    and start + 2 + size <= end
+                ):
+                    start += 2
+                    stop = start + size
+                else:
+                    self._got = got or self._got
+                    stop = self._frame(data, start - 2)
+                    if stop < 0:
+                        break
+                    start = stop + 2
+                    longest = self._longest
+                    short = min(125, longest)
+                    continue
+                try:
+                    message = data[start:stop].decode()
+                except UnicodeDecodeError:
+                    self._got = got or self._got
+                    self._not_utf8()
+                    return
                 start = stop + 2
-                longest = self._longest
-                short = min(125, longest)
-                continue
-            try:
-                message = data[start:stop].decode()
-            except UnicodeDecodeError:
-                self._got = got or self._got
-                self._not_utf8()
-                return
-            start = stop + 2
-            got = True
-            try:
-                result = self.deliver(message)
-            except (Exception, CancelledError) as error:
-                self._events.deliver_failed(error)
-            else:
-                if result is not None:
-                    self._events.deliver_returned(result)
-        self._got = got or self._got
-        self._rest = data[start - 2 :]
-        self._read_ends()
+                got = True
+                try:
+                    result = self.deliver(message)
+                except (Exception, CancelledError) as error:
+                    self._events.deliver_failed(error)
+                else:
+                    if result is not None:
+                        self._events.deliver_returned(result)
+        finally:
+            self._got = got or self._got
+            self._rest = b"" if self._ended else data[max(start - 2, self._taken) :]
+            self._read_ends()

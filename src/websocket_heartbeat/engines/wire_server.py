@@ -4,13 +4,14 @@ from asyncio import CancelledError
 
 from websocket_heartbeat.engines.masks import apply_mask
 from websocket_heartbeat.engines.sansio import Side
-from websocket_heartbeat.engines.wire import BINARY, TEXT, WireLink, frame_head
+from websocket_heartbeat.engines.wire import BINARY, PING, PONG, TEXT, WireLink, frame_head
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.system.kernel import end_by_reset
 
 _TEXT_HEADS = [frame_head(TEXT, size, 0) for size in range(126)]
 _BINARY_HEADS = [frame_head(BINARY, size, 0) for size in range(126)]
 """The heads of short messages, by their size."""
+_EMPTY_PONG = frame_head(PONG, 0, 0)
 
 
 class ServerLink(WireLink):
@@ -55,45 +56,51 @@ class ServerLink(WireLink):
         longest = self._longest
         short = min(125, longest) | 128
         got = False
-        while start - 4 <= end:
-            size = data[start - 5]
-            if 127 < size <= short and data[start - 6] == TEXT:
-                stop = start + size - 128
-                if stop > end:
-                    break
-            elif (
-                size == 254
-                and data[start - 6] == TEXT
-                and start <= end
-                and (size := data[start - 4] << 8 | data[start - 3]) <= longest
-                and start + 2 + size <= end
-            ):
-                start += 2
-                stop = start + size
-            else:
-                self._got = got or self._got
-                stop = self._frame(data, start - 6)
-                if stop < 0:
-                    break
+        try:
+            while start - 4 <= end:
+                size = data[start - 5]
+                if 127 < size <= short and data[start - 6] == TEXT:
+                    stop = start + size - 128
+                    if stop > end:
+                        break
+                elif (
+                    size == 254
+                    and data[start - 6] == TEXT
+                    and start <= end
+                    and (size := data[start - 4] << 8 | data[start - 3]) <= longest
+                    and start + 2 + size <= end
+                ):
+                    start += 2
+                    stop = start + size
+                elif size == 128 and data[start - 6] == PING and start <= end and not self._full:
+                    self._put(_EMPTY_PONG)  # as `_frame` does, sooner: heartbeats of our client are such
+                    start += 6
+                    continue
+                else:
+                    self._got = got or self._got
+                    stop = self._frame(data, start - 6)
+                    if stop < 0:
+                        break
+                    start = stop + 6
+                    longest = self._longest
+                    short = min(125, longest) | 128
+                    continue
+                try:
+                    message = apply_mask(data[start:stop], data[start - 4 : start]).decode()
+                except UnicodeDecodeError:
+                    self._got = got or self._got
+                    self._not_utf8()
+                    return
                 start = stop + 6
-                longest = self._longest
-                short = min(125, longest) | 128
-                continue
-            try:
-                message = apply_mask(data[start:stop], data[start - 4 : start]).decode()
-            except UnicodeDecodeError:
-                self._got = got or self._got
-                self._not_utf8()
-                return
-            start = stop + 6
-            got = True
-            try:
-                result = self.deliver(message)
-            except (Exception, CancelledError) as error:
-                self._events.deliver_failed(error)
-            else:
-                if result is not None:
-                    self._events.deliver_returned(result)
-        self._got = got or self._got
-        self._rest = data[start - 6 :]
-        self._read_ends()
+                got = True
+                try:
+                    result = self.deliver(message)
+                except (Exception, CancelledError) as error:
+                    self._events.deliver_failed(error)
+                else:
+                    if result is not None:
+                        self._events.deliver_returned(result)
+        finally:
+            self._got = got or self._got
+            self._rest = b"" if self._ended else data[max(start - 6, self._taken) :]
+            self._read_ends()

@@ -1,4 +1,4 @@
-"""Time and chance, as a host has them: declared for portable code, and made of asyncio for CPython."""
+"""Time, timers and random numbers: declared for portable code, and written over asyncio for CPython."""
 
 import asyncio
 import random
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Clock:
-    """Time and chance. Of its JavaScript, handwritten/clock.js, the public methods are the same."""
+    """Time, timers and random numbers; handwritten/clock.js has the same methods in JavaScript."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""Carries out what the core decides, over one kind of link and one timer, and tells the user."""
+"""Carries out what the core decides, over one kind of link and one timer, and calls the user's hooks."""
 
 from typing import Any, Final
 
@@ -30,19 +30,19 @@ from websocket_heartbeat.miniprogram.options import settings_of
 LONGEST_TIMER: Final = 2000000000.0
 """Milliseconds; beyond 2^31 setTimeout fires at once."""
 
-# What the user is told and the core need not know: each is also the name of its hook.
+# Kinds of steps that the core does not know: each is also the name of its hook.
 ERROR: Final = "Error"
 MESSAGE: Final = "Message"
 
 
 def ignore(event: Any = None) -> None:
-    """What a hook is until its user sets another, who may want to call it."""
+    """The hook until the user sets one: it can be called, and does nothing."""
 
 
 class Step:
-    """One thing to do or to tell, in its turn.
+    """One action to carry out or one hook to call, in order.
 
-    action: what the core decided; or of kind ERROR or MESSAGE. event: what the host said, if anything.
+    action: what the core decided; or of kind ERROR or MESSAGE. event: what the host reported, if anything.
     reason: why the link is gone, in words.
     """
 
@@ -70,18 +70,29 @@ class Driver:
         self.state = self.machine.state
         self.link = Link()
         self.announced = 0
-        """The number of the link that the user was told is open: only on it what is sent skips the queue."""
+        """The number of the latest link for which onOpen was called: what is sent before that is queued."""
         self.queue: list[dict[str, Any]] = []
+        """Messages that wait for a link."""
         self.timer: Any = None
+        """What calls `_woke`, at `fires_at` in seconds of the clock."""
         self.fires_at = 0.0
         self.steps: list[Step] = []
+        """What is still to be carried out."""
         self.held: list[Step] = []
+        """Hooks to call once the user can have set them."""
         self.is_held = True
+        """Whether hooks still have to wait for that."""
         self.is_busy = False
+        """Whether steps are being carried out: a hook that acts then only adds steps."""
+        self.has_dialled = False
+        """Whether an attempt was begun since steps began to be carried out."""
         self.is_destroyed = False
         self.is_interrupted = False
+        """Whether an attempt was refused in the background, and retries wait for the foreground."""
         self.ping_failed = False
+        """Whether the host refused the latest ping."""
         self.on_ready: Any = None
+        """Whom to give this object to; None once that is done."""
 
     # For the user
 
@@ -96,7 +107,7 @@ class Driver:
             self.machine = Machine(self.settings, lambda: self.clock.random())
             # Numbers go on: what an earlier link still says is about no link of the new machine.
             self.machine.link = number
-            # A hook that hears of the end calls this before the end is carried out.
+            # A hook that is told of the end may call this before the end is carried out.
             self.unwatch()
             self.start()
         else:
@@ -104,7 +115,7 @@ class Driver:
             self._settle(None)
 
     def destroy(self) -> None:
-        """Close at once, wait for nothing and let go of the host; the object is of no use afterwards."""
+        """Close at once, wait for nothing and remove all listeners; the object cannot be used after that."""
         self.is_destroyed = True
         self.stop(None)
         self._end_closing()
@@ -114,7 +125,7 @@ class Driver:
     def begin(self, ready: Any) -> None:
         """Start, and call `ready` with this object once there is a socket or the first attempt has failed.
 
-        The user sets the hooks thereafter, in a `then` that some hosts make a macrotask, or after the
+        The user sets the hooks after that: in a `then`, which some hosts run as a macrotask, or after the
         constructor. Two timers later they are set.
         """
         self.on_ready = ready
@@ -124,7 +135,7 @@ class Driver:
         self.clock.start_timer(lambda: self.release(), 0)
 
     def start(self) -> None:
-        """Begin with a link."""
+        """Open the first link."""
         self.watch()
         self.machine.started(self.clock.now())
         self._settle(None)
@@ -142,11 +153,11 @@ class Driver:
         self.machine.stopped(self.clock.now())
         self._settle(params)
         if not was_open:
-            # No host answers what it is not asked.
+            # The host was not asked, so it calls nothing back.
             self._answer(params, "success", "close:ok")
 
     def hand_over(self, message: dict[str, Any]) -> bool:
-        """Send now, or queue while no link is open; if neither can be, tell `fail` and return False."""
+        """Send now, or queue while no link is open; if neither can be done, call `fail` and return False."""
         if self._is_sendable():
             return self._send(message)
         state = self.machine.state
@@ -157,7 +168,7 @@ class Driver:
         self.queue.append(message)
         return True
 
-    # What a kind of host knows
+    # Written by a subclass for its kind of host
 
     def dial(self) -> Link:
         """Make the next link."""
@@ -191,13 +202,13 @@ class Driver:
         self._carry_out()
 
     def link_erred(self, event: Any) -> None:
-        """The host called something an error."""
+        """The host reported an error."""
         self.be_ready()
         self._tell(ERROR, event)
         self._carry_out()
 
     def be_ready(self) -> None:
-        """There is something to hand to the user."""
+        """Give the user this object: there is a socket, or the first attempt has failed."""
         ready = self.on_ready
         if ready is not None:
             self.on_ready = None
@@ -205,7 +216,7 @@ class Driver:
             self.clock.start_timer(lambda: self._wait_once_more(), 0)
 
     def link_lost(self, event: dict[str, Any], reason: str, is_error: bool) -> None:
-        """The link, or the attempt, is gone; an error is told as such before."""
+        """The link, or the attempt, is gone; if by an error, onError is called before onClose."""
         if is_error:
             event["errMsg"] = reason
             self.be_ready()
@@ -215,7 +226,7 @@ class Driver:
         self._carry_out()
 
     def interrupted(self) -> None:
-        """The link will be lost. In the background it may be that the host refuses all until it shows us."""
+        """The link will be lost. A host may refuse all attempts while the program is in the background."""
         if self.machine.is_hidden and self.machine.state == CONNECTING:
             self.is_interrupted = True
             self.machine.went_offline(self.clock.now())
@@ -250,14 +261,14 @@ class Driver:
         self._carry_out()
 
     def _collect(self, event: Any, loss: str) -> None:
-        """Take from the machine what it decided; `loss` says in words why the host lost the link."""
+        """Take from the machine what it decided; loss: why the host lost the link, in words."""
         self.state = self.machine.state
         self.repeat = self.machine.attempt
         actions = self.machine.take()
         while len(actions) > 0:
             action: Action = actions.pop(0)
             if action.kind == ABANDON_LINK:
-                # At once, for what it still says would be taken for words of the next link.
+                # At once: its later events would be taken for those of the next link.
                 self.link.drop()
                 # It may have been the first attempt, and have taken too long.
                 self.be_ready()
@@ -269,21 +280,30 @@ class Driver:
         self.steps.append(Step(Action(kind, self.machine.link), event, ""))
 
     def _carry_out(self) -> None:
-        """Do all steps in order; what they cause comes after them."""
+        """Carry out all steps in order; what they cause comes after them. Begin one attempt at most."""
         if self.is_busy:
             return
         self.is_busy = True
+        self.has_dialled = False
         while len(self.steps) > 0:
             self._perform(self.steps.pop(0))
         self.is_busy = False
         self._arm()
 
+    def _take_up(self, step: Step) -> None:
+        self.steps.append(step)
+        self._carry_out()
+
     def _perform(self, step: Step) -> None:
         action = step.action
         kind = action.kind
         if kind == OPEN_LINK:
+            if self.has_dialled:
+                # If each attempt fails at once and a hook then calls `reconnect`, this would never end.
+                self.clock.start_timer(lambda: self._take_up(step), 0)
             # Unless a hook has closed the connection since, or has even opened it again.
-            if action.link == self.machine.link and self.machine.state == CONNECTING:
+            elif action.link == self.machine.link and self.machine.state == CONNECTING:
+                self.has_dialled = True
                 self.link = self.dial()
                 self.link.open()
         elif kind == PING_LINK:
@@ -331,7 +351,7 @@ class Driver:
                 self.hook("GiveUp", event)
 
     def _arm(self) -> None:
-        """Let the timer fire at the deadline or before: one that fires early is set again then."""
+        """Have the timer fire at the deadline or before: one that fires early is set again then."""
         deadline = self.machine.deadline
         if deadline is not None and self.timer is not None and self.fires_at <= deadline:
             return
@@ -354,13 +374,13 @@ class Driver:
         self._settle(None)
 
     def _end_closing(self) -> None:
-        """Do not wait for the host's word that the link has closed."""
+        """Do not wait for the host to report that the link has closed."""
         if self.machine.state == CLOSING:
             self.link.drop()
             self.link_lost(record(None), "stopped", False)
 
     def _ping(self) -> None:
-        """Send a ping; if that fails it is no verdict, for the link may still be heard."""
+        """Send a ping. A failure decides nothing: the link may still deliver."""
         self.ping_failed = False
         message = record(None)
         message["fail"] = lambda error: self._ping_refused()

@@ -12,7 +12,7 @@ from websocket_heartbeat.miniprogram.task import MiniProgramTask
 def WebsocketHeartbeat(  # noqa: N802 # the originals' name
     options: Mapping[str, Any] | None = None, **more: Any
 ) -> Awaitable[MiniProgramTask]:
-    """Connect as a mini program does, over a host of hosts.py; options are those of JavaScript.
+    """Connect as a mini program does, with its options, over a host such as those of testing/phone.
 
     The task comes as soon as there is a socket or the first attempt has failed, as in JavaScript.
 

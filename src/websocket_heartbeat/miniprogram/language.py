@@ -1,7 +1,7 @@
-"""What JavaScript does in its own way: how foreign things are touched. Here for CPython, there by hand.
+"""Access to objects of the host and the user, which differs between the languages: here for CPython.
 
-Portable code calls these functions; handwritten/ holds them in JavaScript. A *record* is a plain object there
-and a Record here: an entry that is not there reads as nothing.
+Portable code calls these functions; handwritten/ has them in JavaScript. A *record* is a plain object there
+and a Record here: an entry that is missing reads as undefined there and as None here.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ def invoke(thing: Any, name: str, argument: Any) -> Any:
 def attempt(thing: Any, name: str, argument: Any) -> bool:
     """Invoke, if there is such a method; return whether there is and it did not throw.
 
-    What it throws is swallowed; so is the rejection of a promise that it returns.
+    What it throws is ignored; so is the rejection of a promise that it returns.
     """
     return _call(thing, name, argument, lambda error: None)
 
@@ -79,7 +79,7 @@ def describe(thing: Any) -> str:
 
 
 def value_of(thing: Any) -> Any:
-    """What a function gives that is asked for it now; anything else is itself the value."""
+    """What a function returns when it is called now; anything else is itself the value."""
     return thing() if callable(thing) else thing
 
 

@@ -4,11 +4,11 @@ from typing import Any
 
 
 class Link:
-    """One link: an attempt, and the socket that it may become. This one is none, as before the first attempt.
+    """One link: an attempt, and the socket that it may become. This base class stands for "no link yet".
 
     Once dropped or lost, a link tells its owner nothing more.
 
-    is_over: what the host says about this link counts no more.
+    is_over: whether it was dropped or lost; what the host still reports about it is ignored.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Link:
         return False
 
     def close(self, params: Any) -> bool:
-        """Begin to close; return False if the host threw. It may never say that it has closed."""
+        """Begin to close; return False if the host threw. The host may never report that it has closed."""
         return False
 
     def drop(self) -> None:

@@ -6,10 +6,10 @@ from websocket_heartbeat.core.settings import LONGEST, Settings
 from websocket_heartbeat.miniprogram.language import is_number
 
 HOLD: Final = 5
-"""The first six retries have windows of `reconnectTimeout`; later windows grow, or when attempts time out."""
+"""So the first six retries have windows of `reconnectTimeout`, and later windows grow."""
 
 CLOSE_TIMEOUT_SECONDS: Final = 5.0
-"""How long `close` waits for the host's word; the host may never give it."""
+"""How long `close` waits for the host to report that it has closed, which it may never do."""
 
 
 def settings_of(opts: dict[str, Any]) -> Settings:
@@ -22,7 +22,7 @@ def settings_of(opts: dict[str, Any]) -> Settings:
     if opts["pingMsg"] is None:
         opts["pingMsg"] = "heartbeat"
     _check(opts, "repeatLimit", None, least=0)
-    # 0 is at once, as in the originals; the core wants to know in how wide a window.
+    # 0 means at once, as in the originals; the core needs a window above 0.
     initial = max(0.001, _seconds(opts, "reconnectTimeout", 2000, least=0))
     return Settings(
         interval=_seconds(opts, "pingTimeout", 15000, least=1),

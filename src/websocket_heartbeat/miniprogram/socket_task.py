@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class TaskLink(Link):
     """One link over a socket task, a promise of one, or the functions of a host with a single socket.
 
-    native: the socket task, once there is one.
+    native: the socket task, once there is one. is_single: whether it stands for the host's only socket.
+    is_alipay: whether bytes are base64 in a message marked `isBuffer`, as in Alipay.
     """
 
     def __init__(self, owner: "MiniProgramTask") -> None:
@@ -44,6 +45,9 @@ class TaskLink(Link):
         host = self.owner.host
         try:
             params = self.owner.params()
+            if self.is_over:
+                # A function that gives the parameters or the url has closed the connection.
+                return
             given = record(params)
             # uni-app returns a task only to those who pass a callback.
             params["fail"] = lambda result: self._refused(given, result)
@@ -75,7 +79,7 @@ class TaskLink(Link):
     def drop(self) -> None:
         """Let go of the socket at once and for good."""
         if self.is_single and not self.is_over:
-            self.owner.owe_close()
+            self.owner.expect_close()
         self._end()
         self.close(None)
 
@@ -83,17 +87,19 @@ class TaskLink(Link):
         """Take what connectSocket returned, or what its promise became."""
         if callable(read(task, "onOpen")):
             if self.is_over or (self.native is not None and not self.is_single):
-                # Nobody wants this socket any more, and nobody else could close it.
-                if task is not self.native:
-                    attempt(task, "close", record(None))
+                # This socket is not needed any more, and nothing else would close it.
+                surplus: dict[str, Any] = task
+                if surplus is not self.native:
+                    attempt(surplus, "close", record(None))
                 return
             self._listen("off")
             self.is_single = False
             self._adopt(task)
-            # A promise may come later than the event that it was to be told of.
-            if read(task, "readyState") == 1:
+            # A promise may resolve after the socket has opened or closed.
+            ready_state: int | None = read(task, "readyState")
+            if ready_state == 1:
                 self._opened(None)
-            elif read(task, "readyState") == 3:
+            elif ready_state == 3:
                 self._failed("closed")
         elif callable(read(task, "then")):
             task.then(lambda each: self._returned(each), lambda error: self._failed(error))
@@ -105,6 +111,9 @@ class TaskLink(Link):
         self.is_alipay = self.is_single
         self.owner.adopted(task)
         self._listen("on")
+        if self.is_over:
+            # It has closed already, perhaps before all listeners were added.
+            self._listen("off")
 
     def _listen(self, prefix: str) -> None:
         """Add our listeners, or remove them and no others; `Open` is last, for a host may open at once."""
@@ -117,7 +126,7 @@ class TaskLink(Link):
         self.is_over = True
         self._listen("off")
 
-    # What the host says
+    # What the host reports
 
     def _opened(self, raw: Any) -> None:
         if not (self.is_over or self.is_open):
@@ -128,18 +137,18 @@ class TaskLink(Link):
         if not self.is_over:
             event = self._event(raw)
             if not self.is_single:
-                # Only an open socket hears: if the host's word was missed, this is it.
+                # Only an open socket receives: onOpen may have come before our listener.
                 self._opened(None)
-            # What the only socket says before it is open, the one before it has said.
-            # And a hook may have let go of the link meanwhile.
+            # What a single socket reports before it is open comes from the socket before.
+            # And a hook may have dropped the link meanwhile.
             if self.is_open and not self.is_over:
                 self.owner.link_heard(event)
 
     def _closed(self, raw: Any) -> None:
         if self.is_over:
             return
-        if self.is_single and self.owner.settle_owed_close():
-            # It was another socket's.
+        if self.is_single and self.owner.take_pending_close():
+            # It was the close of an earlier socket.
             return
         event = self._event(raw)
         event["code"] = close_code(read(raw, "code"))
@@ -153,10 +162,10 @@ class TaskLink(Link):
         if self.is_over:
             return
         event = self._event(raw)
-        if self.is_open or not self.is_single or self.owner.closes_owed > 0:
+        if self.is_open or not self.is_single or self.owner.pending_closes > 0:
             self.drop()
         else:
-            # The host's only socket is somebody else's.
+            # Other code uses the host's single socket.
             self._end()
         self._lost(event, describe(raw), True)
 
@@ -165,7 +174,7 @@ class TaskLink(Link):
         self.owner.link_lost(event, reason, is_error)
 
     def _event(self, raw: Any) -> dict[str, Any]:
-        """The host's event in the one shape that all hosts share, beside itself."""
+        """The host's event in the shape that is the same for all hosts; `native` is the event itself."""
         event = record(raw)
         event["native"] = raw
         # Not from the record: events of the DOM inherit their members.

@@ -8,7 +8,7 @@ from websocket_heartbeat.miniprogram.language import attempt, is_text, read, rec
 from websocket_heartbeat.miniprogram.link import Link
 from websocket_heartbeat.miniprogram.socket_task import TaskLink
 
-OWED_CLOSE: Final = 5.0
+LATEST_CLOSE: Final = 5.0
 """Seconds in which a host with a single socket may still report that the socket before has closed."""
 
 
@@ -17,6 +17,9 @@ class MiniProgramTask(Driver):
 
     onOpen, onMessage, onClose, onError, onReconnect, onState, onGiveUp: assign functions; they hold for every
     link. socketTask: the host's own task; what is registered on it is lost with its link.
+
+    pending_closes: of a single socket, how many closes of dropped sockets the host may still report.
+    pending_until: when it will not report them any more.
     """
 
     def __init__(self, clock: Clock, given: Any) -> None:
@@ -29,8 +32,8 @@ class MiniProgramTask(Driver):
             check_url(read(params, "url"))
         super().__init__(clock, opts)
         self.socketTask: Any = None
-        self.closes_owed = 0
-        self.close_owed_until = 0.0
+        self.pending_closes = 0
+        self.pending_until = 0.0
         self.onOpen: Any = ignore
         self.onMessage: Any = ignore
         self.onClose: Any = ignore
@@ -62,18 +65,18 @@ class MiniProgramTask(Driver):
         self.socketTask = task
         self.be_ready()
 
-    def owe_close(self) -> None:
-        """We dropped the host's only socket, and the host has not said yet that it has closed."""
+    def expect_close(self) -> None:
+        """The host's single socket was dropped, and the host has not reported its close yet."""
         now = self.clock.now()
-        if now >= self.close_owed_until:
-            self.closes_owed = 0
-        self.closes_owed = self.closes_owed + 1
-        self.close_owed_until = now + OWED_CLOSE
+        if now >= self.pending_until:
+            self.pending_closes = 0
+        self.pending_closes = self.pending_closes + 1
+        self.pending_until = now + LATEST_CLOSE
 
-    def settle_owed_close(self) -> bool:
-        """Whether a close that the host reports now is of a socket before."""
-        if self.closes_owed > 0 and self.clock.now() < self.close_owed_until:
-            self.closes_owed = self.closes_owed - 1
+    def take_pending_close(self) -> bool:
+        """Return whether the close that the host reports now is that of an earlier socket, and count it."""
+        if self.pending_closes > 0 and self.clock.now() < self.pending_until:
+            self.pending_closes = self.pending_closes - 1
             return True
         return False
 
@@ -86,11 +89,11 @@ class MiniProgramTask(Driver):
         tell(self, "on" + name, event)
 
     def watch(self) -> None:
-        """Listen to the host, where it has something to say."""
+        """Add our listeners to the host, where it has such events."""
         self._listen("on")
 
     def unwatch(self) -> None:
-        """Remove our listeners and nobody else's, where the host can."""
+        """Remove our listeners and no others, where the host can."""
         self._listen("off")
 
     def _network(self, event: Any) -> None:

@@ -20,7 +20,10 @@ from websocket_heartbeat.miniprogram.link import Link
 
 
 class WebSocketLink(Link):
-    """One link over a WebSocket of the page: `native`."""
+    """One link over a WebSocket of the page: `native`.
+
+    has_erred: whether the page has told of an error, so that its close needs no other.
+    """
 
     def __init__(self, owner: "BrowserTask") -> None:
         super().__init__()
@@ -33,7 +36,11 @@ class WebSocketLink(Link):
         """Begin the attempt."""
         owner = self.owner
         try:
-            raw = web_socket(owner.page, value_of(owner.opts["url"]), owner.opts["protocols"])
+            url = value_of(owner.opts["url"])
+            if self.is_over:
+                # The function that gives the url has closed the connection.
+                return
+            raw = web_socket(owner.page, url, owner.opts["protocols"])
         except Exception as error:
             self._lost(error, describe(error))
             return
@@ -50,7 +57,7 @@ class WebSocketLink(Link):
         return attempt(self.native, "send", message["data"])
 
     def close(self, params: Any) -> bool:
-        """Begin the closing handshake; there is nobody who asked for an answer."""
+        """Begin the closing handshake; always True, as a page passes no callbacks."""
         given = record(params)
         try:
             if given["code"] is None:
@@ -62,7 +69,7 @@ class WebSocketLink(Link):
         return True
 
     def drop(self) -> None:
-        """Let go of the WebSocket: Chromium says only a minute later that a silent one has closed."""
+        """Drop the WebSocket at once: Chromium reports the close of a silent one only a minute later."""
         self._end()
         attempt(self.native, "close", 1000)
 
@@ -83,11 +90,13 @@ class WebSocketLink(Link):
             self.owner.link_heard(raw)
 
     def _erred(self, raw: Any) -> None:
-        """Tell the user; a browser closes the link right after."""
+        """Call onerror; a browser closes the link right after."""
         self.has_erred = True
         self.owner.link_erred(raw)
 
     def _lost(self, raw: Any, reason: str) -> None:
+        if self.is_over:
+            return
         self._end()
         event = record(None)
         event["native"] = raw
@@ -105,7 +114,7 @@ class BrowserTask(Driver):
     def __init__(self, clock: Clock, page: Any, given: Any) -> None:
         opts = record(given)
         url = opts["url"]
-        # What a WebSocket makes of other objects, a URL for instance, it shows by itself.
+        # Other objects, such as a URL, are for the WebSocket to convert or to refuse.
         if url is None or url == "" or is_number(url):
             raise ValueError("url must be a string, a URL or a function")
         super().__init__(clock, opts)
@@ -130,7 +139,7 @@ class BrowserTask(Driver):
         message["data"] = data
         return self.hand_over(message)
 
-    def close(self, code: Any = None, reason: Any = "") -> None:
+    def close(self, code: Any = None, reason: str = "") -> None:
         """Close for good."""
         params = record(None)
         params["code"] = code
@@ -147,15 +156,15 @@ class BrowserTask(Driver):
         tell(self, "on" + name.lower(), event if raw is None else raw)
 
     def watch(self) -> None:
-        """Listen to the page, where there is one."""
+        """Add our listeners to the page, where there is one."""
         self._listen(True)
 
     def unwatch(self) -> None:
-        """Remove our listeners and nobody else's."""
+        """Remove our listeners and no others."""
         self._listen(False)
 
     def _page_shown(self, event: Any) -> None:
-        # Said after every load, too; of a page that was kept aside it says so.
+        # Fired after every load, too; `persisted` tells a page that was kept in the back/forward cache.
         is_back: bool = read(event, "persisted")
         if is_back:
             self.shown()

@@ -1,4 +1,4 @@
-"""The back end's half of the agreement: answers heartbeats, drops dead peers, sends clients away politely."""
+"""A WebSocket server that answers heartbeats, drops dead peers and spreads reconnects over time."""
 
 from websocket_heartbeat.server.admission import Refusal, Request
 from websocket_heartbeat.server.peer import Peer

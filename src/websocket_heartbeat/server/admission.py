@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from websocket_heartbeat.checks import check_headers
+from websocket_heartbeat.checks import check_count, check_headers
 from websocket_heartbeat.config import Headers
 
 
@@ -40,13 +40,9 @@ class Refusal:
     __slots__ = ("body", "headers", "status")
 
     def __init__(self, status: int, headers: Headers = (), body: bytes = b"") -> None:
-        if isinstance(status, bool) or not isinstance(status, int):
-            raise TypeError(f"status must be a whole number, not {status!r}")
-        if not 200 <= status <= 599:
-            raise ValueError(f"status must be from 200 to 599, not {status!r}")
         if not isinstance(body, bytes):
             raise TypeError(f"body must be bytes, not {type(body).__name__}")
-        self.status = status
+        self.status = check_count("status", status, least=200, most=599)
         self.headers = check_headers("headers", headers)
         self.body = body
 

@@ -1,7 +1,7 @@
-"""Says goodbye so that clients come back spread over time: the hint in a close reason that says when.
+"""The retry hint in a close reason, and how hints are spread over time.
 
-The hint is the agreement with our client: `retry-after=SECONDS` within the reason of the close frame, the
-same as the header Retry-After of a refused handshake. It is a lower bound on the client's delay.
+Our client knows the hint: `retry-after=SECONDS` within the reason of the close frame, the same as the header
+Retry-After of a refused handshake. It is a lower bound on the client's delay.
 """
 
 import random

@@ -1,4 +1,4 @@
-"""One client of a back end: takes its messages in order, answers its heartbeats and tells its end once."""
+"""One client of a server: takes its messages in order, answers its heartbeats and reports its end once."""
 
 import asyncio
 import logging
@@ -29,19 +29,19 @@ class Keeper(Protocol):
     def policy(self) -> Policy:
         """What holds for all peers."""
 
-    def entered(self, handler: "PeerHandler") -> int:
-        """Take in a client whose link has opened; return its number."""
+    def add(self, handler: "PeerHandler") -> int:
+        """Keep a client whose link has opened; return its number."""
 
     def watch(self, number: int, due: float) -> None:
-        """Call `PeerHandler.judge` at that time of the loop's clock, or soon after."""
+        """Call `PeerHandler.check_deadlines` at that time of the loop's clock, or soon after."""
 
     def spawn(self, work: Coroutine[Any, Any, None], pending: Awaitable[Any]) -> asyncio.Task[None]:
         """Run a coroutine that awaits what a hook has returned, and hold it until it is done."""
 
-    def leaving(self, number: int) -> None:
-        """Count a client out whose link has ended; `left` follows when on_close was called."""
+    def link_ended(self, number: int) -> None:
+        """Count a client as connected no more; `remove` follows when on_close was called."""
 
-    def left(self, number: int) -> None:
+    def remove(self, number: int) -> None:
         """Forget the client."""
 
 
@@ -152,7 +152,7 @@ class PeerHandler:
     def opened(self, link: Link) -> None:
         """Make a peer of the client and begin."""
         self.link = link
-        number = self._keeper.entered(self)
+        number = self._keeper.add(self)
         self.peer = Peer(self, number, self._request)
         link.deliver = self._deliver
         policy = self._keeper.policy
@@ -180,8 +180,10 @@ class PeerHandler:
         """Does not happen: `_deliver` returns nothing."""
 
     def deliver_failed(self, error: BaseException) -> None:
-        """Does not happen: what hooks raise is caught in `_deliver`, so this is a mistake in this package."""
-        raise error
+        """Log where: what hooks raise is caught in `_deliver`, so this is a mistake in this package."""
+        _logger.error(
+            "a message of %r could not be taken: %s at %s", self.peer, type(error).__name__, place_of(error)
+        )
 
     def ponged(self) -> None:
         """Nothing to do: we do not ping, and any byte counts as life."""
@@ -217,8 +219,8 @@ class PeerHandler:
         self.link.abort()
         self._end(None, reason)
 
-    def judge(self, now: float) -> float | None:
-        """Drop the peer if its time is up; return when to judge it again, None if it is gone."""
+    def check_deadlines(self, now: float) -> float | None:
+        """Drop the peer if its time is up; return when to check again, None if it is gone."""
         if self._close_by is not None:
             if now < self._close_by:
                 return self._close_by
@@ -254,9 +256,9 @@ class PeerHandler:
         elif self._worker is None:
             self._begin("on_message", self._keeper.policy.on_message, self.peer, message)
         else:
-            self._keep(message)
+            self._enqueue(message)
 
-    def _keep(self, message: Message) -> None:
+    def _enqueue(self, message: Message) -> None:
         """Let a message wait for the hook; where too much waits, pause reading."""
         full = self.waiting >= _BACKLOG_MESSAGES or self._backlog_size >= _BACKLOG_SIZE
         if full and self._close_by is not None:
@@ -299,11 +301,14 @@ class PeerHandler:
                 worker.cancel()
 
     async def _work(self, name: str, pending: Awaitable[object] | None) -> None:
-        """Await what a hook has returned, and then give it the messages that came meanwhile."""
+        """Await what a hook has returned, and then give on_message what came meanwhile."""
         try:
             while True:
                 if pending is not None:
-                    await self._settle(name, pending)
+                    try:
+                        await settle(name, pending)
+                    except HookFailed as failed:
+                        self._report(failed)
                 message = self._next()
                 if message is None:
                     return
@@ -321,12 +326,6 @@ class PeerHandler:
             return None
         return result if result is not None and isawaitable(result) else None
 
-    async def _settle(self, name: str, pending: Awaitable[object]) -> None:
-        try:
-            await settle(name, pending)
-        except HookFailed as failed:
-            self._report(failed)
-
     def _report(self, failed: HookFailed) -> None:
         cause = failed.__cause__
         _logger.error(
@@ -338,31 +337,23 @@ class PeerHandler:
     def _end(self, code: int | None, reason: str) -> None:
         self._ended = True
         self._backlog = None
-        self._keeper.leaving(self.peer.id)
-        if self._worker is None:
-            # Not now: this may have come from within `send`.
-            asyncio.get_running_loop().call_soon(self._tell, code, reason)
-        else:
+        self._keeper.link_ended(self.peer.id)
+        if self._worker is not None:
             self._worker.cancel()
-            self._worker.add_done_callback(lambda _: self._tell(code, reason))
+        # Not now: this may have come from within a hook, of which `_begin` may still make a worker.
+        asyncio.get_running_loop().call_soon(self._call_on_close_after_worker, code, reason)
 
-    def _tell(self, code: int | None, reason: str) -> None:
+    def _call_on_close_after_worker(self, code: int | None, reason: str) -> None:
+        if self._worker is None:
+            self._call_on_close(code, reason)
+        else:
+            self._worker.add_done_callback(lambda _: self._call_on_close(code, reason))
+
+    def _call_on_close(self, code: int | None, reason: str) -> None:
         on_close = self._keeper.policy.on_close
         if on_close is not None:
             pending = self._call("on_close", on_close, self.peer, code, reason)
             if pending is not None:
-                self._keeper.spawn(self._settle("on_close", pending), pending)
-        self._keeper.left(self.peer.id)
+                self._keeper.spawn(self._work("on_close", pending), pending)
+        self._keeper.remove(self.peer.id)
         self.gone().set_result(None)  # also for who asks from now on
-
-
-# What users pass to `serve`. A hook may be a function or a coroutine function: what it returns is awaited
-# where it can be.
-OpenHook = Callable[[Peer], Any]
-MessageHook = Callable[[Peer, Message], Any]
-CloseHook = Callable[[Peer, int | None, str], Any]
-
-
-def echo(peer: Peer, message: Message) -> None:
-    """Send the message back."""
-    peer.send(message)

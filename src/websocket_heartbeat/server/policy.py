@@ -1,4 +1,4 @@
-"""What a back end owes its clients and expects of them: every option that is no matter of the transport."""
+"""The options of a server that hold for every transport: hooks, the heartbeat, time-outs, the write limit."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from websocket_heartbeat.checks import check_count, check_hook, check_seconds
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The options of `serve` that hold for every transport, checked; `serve` documents each."""
+    """Those options, checked; `serve` documents each. What is left of its options goes to the listener."""
 
     on_message: Callable[..., Any]
     on_open: Callable[..., Any] | None

@@ -1,4 +1,4 @@
-"""All clients of a back end: one timer that finds the dead among them, and ways to part from everybody.
+"""All clients of a server: keeps them, checks their deadlines with one timer, closes all of them.
 
 Knows links only by engines/base.py, so that any transport can be put beneath it.
 """
@@ -17,9 +17,9 @@ from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.system.callbacks import close_unawaited
 
 _GRACE = 0.1
-"""Seconds: a timer this late means that our own loop was blocked, and for so long nobody is judged."""
+"""Seconds: a timer this late means that our own loop was blocked, and for so long nobody is dropped."""
 
-_POLITE = 0.8
+_ANSWER_SHARE = 0.8
 """The part of `close_timeout` that peers have to answer in `close`; hooks have the rest."""
 
 _AT_ONCE = 100
@@ -35,34 +35,35 @@ class Roster:
         self._here: dict[int, PeerHandler] = {}
         self._leaving: dict[int, PeerHandler] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._entered = 0
-        # When to judge which peer next, earliest first. A peer gets one verdict per idle_timeout at most, and
+        self._last_number = 0
+        # When to check which peer next, earliest first. A peer is checked once per idle_timeout at most, and
         # its messages touch nothing here. An entry of a peer that is gone is dropped when its time comes.
         self._due: list[tuple[float, int]] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._wakes_at = 0.0  # kept here, as the timers of uvloop round it
 
     @property
     def peers(self) -> tuple[Peer, ...]:
         """The peers whose link is open."""
         return tuple(handler.peer for handler in self._here.values())
 
-    def receive(self, request: Request) -> LinkEvents:
+    def admit(self, request: Request) -> LinkEvents:
         """Return what takes the events of a link that is about to open: a peer once it has opened."""
         return PeerHandler(self, request)
 
     # What a peer needs: Keeper of peer.py
 
-    def entered(self, handler: PeerHandler) -> int:
-        """Take in a client whose link has opened; return its number."""
-        self._entered += 1
-        self._here[self._entered] = handler
-        return self._entered
+    def add(self, handler: PeerHandler) -> int:
+        """Keep a client whose link has opened; return its number."""
+        self._last_number += 1
+        self._here[self._last_number] = handler
+        return self._last_number
 
-    def leaving(self, number: int) -> None:
-        """Count a client out whose link has ended; `left` follows when on_close was called."""
+    def link_ended(self, number: int) -> None:
+        """Count a client as connected no more; `remove` follows when on_close was called."""
         self._leaving[number] = self._here.pop(number)
 
-    def left(self, number: int) -> None:
+    def remove(self, number: int) -> None:
         """Forget the client."""
         del self._leaving[number]
 
@@ -75,9 +76,9 @@ class Roster:
         return task
 
     def watch(self, number: int, due: float) -> None:
-        """Call `PeerHandler.judge` at that time of the loop's clock, or soon after."""
+        """Call `PeerHandler.check_deadlines` at that time of the loop's clock, or soon after."""
         heapq.heappush(self._due, (due, number))
-        if self._timer is None or due < self._timer.when():
+        if self._timer is None or due < self._wakes_at:
             self._arm(due)
 
     # Time
@@ -85,19 +86,20 @@ class Roster:
     def _arm(self, due: float, after_grace: bool = False) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_at(due, self._wake, due, after_grace)
+        self._wakes_at = due
+        self._timer = asyncio.get_running_loop().call_at(due, self._wake, after_grace)
 
-    def _wake(self, planned: float, after_grace: bool) -> None:
+    def _wake(self, after_grace: bool) -> None:
         now = asyncio.get_running_loop().time()
         self._timer = None
-        if now - planned > _GRACE and not after_grace:
+        if now - self._wakes_at > _GRACE and not after_grace:
             # Read first: where the kernel does not tell, what waits unread looks like silence.
             self._arm(now + _GRACE, after_grace=True)
             return
         while self._due and self._due[0][0] <= now:
             _, number = heapq.heappop(self._due)
             handler = self._here.get(number)
-            due = None if handler is None else handler.judge(now)
+            due = None if handler is None else handler.check_deadlines(now)
             if due is not None:
                 heapq.heappush(self._due, (due, number))
         if self._due:
@@ -122,7 +124,7 @@ class Roster:
         handlers = list(self._here.values())
         try:
             await _close(handlers, 1001, [""] * len(handlers))
-            await _all_gone(handlers, self.policy.close_timeout * _POLITE)
+            await _all_gone(handlers, self.policy.close_timeout * _ANSWER_SHARE)
         finally:
             self.abort()
         await _all_gone(self._leaving.values(), deadline - loop.time())
@@ -130,7 +132,7 @@ class Roster:
             await asyncio.wait(self._tasks, timeout=max(0, deadline - loop.time()))
         for task in self._tasks:
             task.cancel()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # they take it in the loop's next turn
 
     def abort(self) -> None:
         """Drop every peer at once."""

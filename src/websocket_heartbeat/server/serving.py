@@ -4,22 +4,40 @@ import asyncio
 import logging
 import ssl as ssl_module
 from collections.abc import Callable, Sequence
-from inspect import iscoroutinefunction
 from types import TracebackType
+from typing import Any
 
-from websocket_heartbeat.checks import check_count, check_seconds
+from websocket_heartbeat.checks import (
+    check_collection,
+    check_count,
+    check_function,
+    check_seconds,
+    check_ssl,
+    check_token,
+)
 from websocket_heartbeat.engines.base import LinkEvents
 from websocket_heartbeat.errors import HookFailed
+from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import Refusal, Request
 from websocket_heartbeat.server.links.listener import Listener
-from websocket_heartbeat.server.peer import CloseHook, MessageHook, OpenHook, Peer, echo
+from websocket_heartbeat.server.peer import Peer
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.roster import Roster
 from websocket_heartbeat.system.callbacks import call, place_of
 
 _logger = logging.getLogger("websocket_heartbeat.server")
 
+# A hook may be a function or a coroutine function: what it returns is awaited where it can be.
+OpenHook = Callable[[Peer], Any]
+MessageHook = Callable[[Peer, Message], Any]
+CloseHook = Callable[[Peer, int | None, str], Any]
 HandshakeHook = Callable[[Request], Refusal | None]
+"""A function only: what has to wait belongs in on_open."""
+
+
+def echo(peer: Peer, message: Message) -> None:
+    """Send the message back."""
+    peer.send(message)
 
 
 def serve(
@@ -81,7 +99,7 @@ def serve(
 
 
 class Server:
-    """A listening server; `serve` makes it.
+    """A listening server; `serve` makes it, and says what each argument means.
 
     host, port: where it listens. The port is known within `async with`, and stays known after it.
     """
@@ -100,30 +118,25 @@ class Server:
     ) -> None:
         if not isinstance(host, str):
             raise TypeError(f"host must be a str, not {host!r}")
-        if check_count("port", port) > 65535:
-            raise ValueError(f"port must be at most 65535, not {port!r}")
-        if on_handshake is not None and not callable(on_handshake):
-            raise TypeError(f"on_handshake must be callable or None, not {on_handshake!r}")
-        if iscoroutinefunction(on_handshake):
-            raise TypeError(f"on_handshake must be a function, not the coroutine function {on_handshake!r}")
-        if isinstance(subprotocols, str) or not all(isinstance(name, str) for name in subprotocols):
-            raise TypeError(f"subprotocols must be a sequence of strings, not {subprotocols!r}")
+        if on_handshake is not None:
+            check_function("on_handshake", on_handshake)
+        names = check_collection("subprotocols", subprotocols)
+        for index, name in enumerate(names):
+            check_token(f"subprotocols[{index}]", name)
         if not isinstance(compression, bool):
             raise TypeError(f"compression must be True or False, not {compression!r}")
-        if ssl is not None and not isinstance(ssl, ssl_module.SSLContext):
-            raise TypeError(f"ssl must be an ssl.SSLContext or None, not {ssl!r}")
         self.host = host
-        self.port = port
+        self.port = check_count("port", port, most=65535)
         self._on_handshake = on_handshake
         self._is_secure = ssl is not None
         self._roster = Roster(policy)
         self._listener = Listener(
-            self._receive,
+            self._admit,
             open_timeout=check_seconds("open_timeout", open_timeout),
             max_size=check_count("max_size", max_size, least=1),
             compression=compression,
-            subprotocols=tuple(subprotocols),
-            ssl=ssl,
+            subprotocols=names,
+            ssl=check_ssl("ssl", ssl),
         )
 
     def __repr__(self) -> str:
@@ -174,14 +187,14 @@ class Server:
             await self._roster.close()
         finally:
             self.abort()
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # transports that were aborted close their sockets in the loop's next turn
 
     def abort(self) -> None:
         """Stop listening and reset every connection at once, as if the process had been killed."""
         self._listener.abort()
         self._roster.abort()
 
-    def _receive(self, request: Request) -> LinkEvents | Refusal:
+    def _admit(self, request: Request) -> LinkEvents | Refusal:
         """Decide about a handshake: return how it is refused, or what takes the events of its link."""
         if self._on_handshake is not None:
             try:
@@ -194,4 +207,4 @@ class Server:
             if refusal is not None:
                 _logger.error("on_handshake must return None or a Refusal, not %s", type(refusal).__name__)
                 return Refusal(500)
-        return self._roster.receive(request)
+        return self._roster.admit(request)

@@ -1,1 +1,1 @@
-"""What the event loop and the system give: one timer for all, what the kernel knows of sockets, wake-ups."""
+"""Timers, socket facts of the kernel, wake-ups of tasks, and calls of the users' functions."""

@@ -1,11 +1,11 @@
 """One timer for all connections of an event loop, however many they are.
 
-A timer of its own for every connection costs a heap entry for every heartbeat and wakes the loop for each one
-alone. Here alarms are rounded up to a raster, so that connections due at about the same time wake together;
-but for retries, which the core has spread.
+With a timer for every connection, every heartbeat would cost a heap entry and a turn of the loop of its own.
+Here alarms are rounded up to a multiple of some granularity, so that connections due at about the same time
+wake together; except retries, which the core has spread on purpose.
 
-The clock of the loop stands still while the machine is suspended, so no alarm would tell of it soon. As there
-is one timer only, it can afford to look every few seconds, and then rings all alarms.
+The clock of the loop stops while the computer is suspended, so alarms would be late after it. As there is
+only one timer, it can check for a suspend every few seconds, and then rings all alarms.
 """
 
 import asyncio
@@ -16,23 +16,23 @@ from weakref import WeakKeyDictionary
 
 from websocket_heartbeat.system import kernel
 
-_LONGEST_NAP = 2.0
-"""Seconds after which the timer goes off to see whether the machine was suspended, though nothing is due."""
+_CHECK_INTERVAL = 2.0
+"""Seconds after which the timer checks whether the computer was suspended, though nothing is due."""
 
-_LEAST_SLEEP = 1.0
-"""Seconds of suspend that matter: less does no harm to a link."""
+_SHORTEST_SUSPEND = 1.0
+"""Seconds; a shorter suspend is ignored, as it does no harm to a link."""
 
 
 class Alarm:
     """One connection's alarm on the running loop.
 
-    callback: called when the alarm rings, with whether that is because the machine was suspended.
-    raster: the step, in seconds, to which times are rounded up.
+    callback: called when the alarm rings, with whether that is because the computer was suspended.
+    granularity: the step, in seconds, to which times are rounded up.
     """
 
-    __slots__ = ("_at", "_callback", "_clock", "raster")
+    __slots__ = ("_at", "_callback", "_clock", "granularity")
 
-    def __init__(self, callback: Callable[[bool], None], raster: float) -> None:
+    def __init__(self, callback: Callable[[bool], None], granularity: float) -> None:
         loop = asyncio.get_running_loop()
         clock = _clocks.get(loop)
         if clock is None:
@@ -42,59 +42,59 @@ class Alarm:
             clock = _clocks[loop] = _AlarmClock()
         self._clock = clock
         self._callback = callback
-        self.raster = raster
+        self.granularity = granularity
         self._at: float | None = None
 
     def ring_by(self, when: float, *, exact: bool = False) -> None:
         """Ring at `when`, a time of the loop's clock, or before: an earlier alarm stays as it is.
 
-        exact: `when` is not rounded up to the raster.
+        exact: `when` is not rounded up.
         """
         if self._at is not None:
             if self._at <= when:
                 return
             self.cancel()
-        # A time on the raster stays there although floats are not exact. None rings before `when`, or it
-        # would ring again and again until then.
-        at = when if exact else math.ceil(when / self.raster - 1e-6) * self.raster
+        # A multiple of the granularity stays as it is, although floats are not exact. An alarm never rings
+        # before `when`, or it would ring repeatedly until then.
+        at = when if exact else math.ceil(when / self.granularity - 1e-6) * self.granularity
         self._at = at if at > when else when
         self._clock.add(self, self._at)
 
     def cancel(self) -> None:
-        """Do not ring."""
+        """Do not ring any more; may be set again."""
         if self._at is not None:
             self._clock.remove(self, self._at)
             self._at = None
 
-    def ring(self, at: float, has_slept: bool) -> None:
-        """Called by the clock; does nothing if cancelled or set anew in the meantime."""
+    def ring(self, at: float, was_suspended: bool) -> None:
+        """Called by the clock; does nothing if the alarm was cancelled or set again in the meantime."""
         if self._at == at:
             self._at = None
-            self._callback(has_slept)
+            self._callback(was_suspended)
 
 
 class _AlarmClock:
     """The alarms of one loop, by the time at which they ring."""
 
-    __slots__ = ("_alarms", "_due", "_rings", "_slept", "_timer", "_times")
+    __slots__ = ("_alarms", "_due", "_is_ringing", "_suspended_for", "_timer", "_times")
 
     def __init__(self) -> None:
         self._alarms: dict[float, dict[Alarm, None]] = {}
         self._times: list[float] = []  # a heap; times without alarms are skipped
         self._timer: asyncio.TimerHandle | None = None
-        self._due = 0.0  # when the timer goes off
-        self._rings = False  # alarms ring right now, and the timer is wound after the last
-        self._slept = kernel.slept()
+        self._due = 0.0  # when the timer fires
+        self._is_ringing = False  # alarms are ringing, and the timer is set after the last one
+        self._suspended_for = kernel.suspended_for()
 
     def add(self, alarm: Alarm, at: float) -> None:
         alarms = self._alarms.get(at)
-        if alarms is not None:  # and the timer goes off in time for them
+        if alarms is not None:  # then the timer is set for them already
             alarms[alarm] = None
             return
         self._alarms[at] = {alarm: None}
         heapq.heappush(self._times, at)
-        if not self._rings:
-            self._wind()
+        if not self._is_ringing:
+            self._set_timer()
 
     def remove(self, alarm: Alarm, at: float) -> None:
         alarms = self._alarms.get(at)
@@ -103,55 +103,56 @@ class _AlarmClock:
         alarms.pop(alarm, None)
         if not alarms:
             del self._alarms[at]
-            if not self._alarms and not self._rings:
-                self._stop()
+            if not self._alarms and not self._is_ringing:
+                self._reset()
 
-    def _wind(self) -> None:
-        """Have the loop's timer go off at the earliest time, or to look whether the machine has slept."""
+    def _set_timer(self) -> None:
+        """Set the loop's timer to the earliest time, or to when the next check for a suspend is due."""
         earliest = self._times[0]
         if self._timer is not None:
             if self._due <= earliest:
                 return
             self._timer.cancel()
         loop = asyncio.get_running_loop()
-        # Kept here: for a time that has come uvloop returns a handle that does not know it.
-        self._due = min(earliest, loop.time() + _LONGEST_NAP)
-        self._timer = loop.call_at(self._due, self._go_off)
+        # Kept here: for a time in the past, uvloop returns a handle that does not know it.
+        self._due = min(earliest, loop.time() + _CHECK_INTERVAL)
+        self._timer = loop.call_at(self._due, self._timer_fired)
 
-    def _stop(self) -> None:
+    def _reset(self) -> None:
+        """Forget the times, of which none has an alarm any more, and stop the timer."""
         self._times.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _go_off(self) -> None:
+    def _timer_fired(self) -> None:
         self._timer = None
-        self._rings = True
+        self._is_ringing = True
         try:
             self._ring()
         finally:
-            # Also when an alarm raised what ends the program: the loop may be run again.
-            self._rings = False
+            # Also after SystemExit or KeyboardInterrupt in an alarm: the loop may be run again.
+            self._is_ringing = False
             if self._alarms:
-                self._wind()
+                self._set_timer()
             else:
-                self._stop()
+                self._reset()
 
     def _ring(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
-        total = kernel.slept()
-        has_slept = total - self._slept > _LEAST_SLEEP
-        self._slept = total
+        total = kernel.suspended_for()
+        was_suspended = total - self._suspended_for > _SHORTEST_SUSPEND
+        self._suspended_for = total
         due = []
-        while self._times and (self._times[0] <= now or has_slept):
+        while self._times and (self._times[0] <= now or was_suspended):
             at = heapq.heappop(self._times)
             due += [(alarm, at) for alarm in self._alarms.pop(at, ())]
-        # What is set from here on rings in another turn of the loop, after it has read, even if it is due.
+        # An alarm set from here on rings in a later turn of the loop, after it has read, even if it is due.
         for alarm, at in due:
             try:
-                alarm.ring(at, has_slept)
-            except Exception as error:  # which is no reason to silence other connections
+                alarm.ring(at, was_suspended)
+            except Exception as error:  # the alarms of other connections must still ring
                 loop.call_exception_handler({"message": "error in an alarm", "exception": error})
 
 

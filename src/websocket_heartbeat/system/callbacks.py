@@ -1,9 +1,9 @@
-"""Calls what users gave us, hooks and other functions, and says in one way that it failed.
+"""Calls the users' functions, hooks and others; what they raise becomes HookFailed.
 
-Whatever a hook raises becomes HookFailed; whoever called it decides what follows. Two things are no failure
-of a hook and pass through: what ends the program (SystemExit, KeyboardInterrupt), and the cancellation of the
-task that waits for the hook. Any other CancelledError is a failure like the rest: a plain function raises one
-when it asks a cancelled future for its result, a coroutine function when something it awaits was cancelled.
+The caller decides what follows. Two things are not failures of a hook and pass through: SystemExit and
+KeyboardInterrupt, and the cancellation of the task that waits for the hook. Any other CancelledError is a
+failure of the hook: a plain function raises one when it asks a cancelled future for its result, a coroutine
+function when something it awaits was cancelled.
 """
 
 import asyncio
@@ -16,9 +16,9 @@ T = TypeVar("T")
 
 
 def call(name: str, callback: Callable[..., T], *args: Any) -> T:
-    """Call a function of the user's and return what it returns, which may have to be awaited by `settle`.
+    """Call a function of the user's; return its result, which `settle` must await if it is awaitable.
 
-    name: what the user knows the function by, such as "on_message".
+    name: the user's name for the function, such as "on_message".
 
     Raises:
         HookFailed: it raised.
@@ -48,18 +48,18 @@ async def settle(name: str, awaitable: Awaitable[T]) -> T:
 
 
 def close_unawaited(task: asyncio.Task[Any], awaitable: Awaitable[Any]) -> None:
-    """Close a coroutine when the task that was to settle it is done.
+    """Close a coroutine when the task that was to await it is done.
 
-    A task that is cancelled before its first step never awaits it, and Python would warn of that.
+    A task that is cancelled before its first step never awaits it, of which Python would warn.
     """
     if isinstance(awaitable, Coroutine):
         task.add_done_callback(lambda _: awaitable.close())
 
 
 def place_of(error: BaseException | None) -> str:
-    """Return file and line of the code that raised an error, for logs.
+    """Return the file and line that raised an error, for logs.
 
-    The text of the error is not for logs: it may quote a message or a token.
+    The text of the error must not be logged: it may quote a message or a token.
     """
     place = error.__traceback__ if error is not None else None
     while place is not None and place.tb_next is not None:

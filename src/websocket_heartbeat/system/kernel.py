@@ -1,7 +1,7 @@
-"""What the kernel knows of TCP sockets, and of the time that the machine has slept.
+"""What the kernel knows of TCP sockets, and for how long the computer was suspended.
 
-Linux keeps it in `struct tcp_info` (linux/tcp.h), which grows at its end only. It counts bytes that the
-program has not read yet, so it tells a silent peer from a reader that was blocked or paused.
+Linux has `struct tcp_info` (linux/tcp.h), which only grows at its end. It also counts bytes that the program
+has not read yet, so it tells a silent peer from a reader that was blocked or paused.
 """
 
 import socket
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 TELLS = sys.platform == "linux" and hasattr(socket, "TCP_INFO")
-"""Whether this system's kernel tells at all."""
+"""Whether this system has TCP_INFO."""
 
 _TCP_INFO: int = getattr(socket, "TCP_INFO", 0)
 
-_GRAIN = 0.004
-"""Seconds of a jiffy at 250 Hz, in which the kernel counts."""
+_JIFFY = 0.004
+"""Seconds of a jiffy at 250 Hz, the kernel's unit of these times."""
 
 _SIZE = 192
 # state, ca_state, retransmits, probes, backoff, options, wscale, flags; then 24 unsigned ints, from rto to
@@ -31,7 +31,7 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class Socket(Protocol):
-    """What is needed of a socket, which asyncio and uvloop hand out wrapped."""
+    """The methods that are needed of a socket, as asyncio and uvloop return a wrapper."""
 
     def getsockopt(self, level: int, option: int, size: int, /) -> bytes:
         """As in the socket module."""
@@ -59,7 +59,7 @@ class TcpInfo:
 
 
 def tcp_info(sock: Socket | None) -> TcpInfo | None:
-    """Read what the kernel knows of the socket; None where it does not tell."""
+    """Read the socket's `struct tcp_info`; None where there is none."""
     if not TELLS or sock is None:
         return None
     try:
@@ -81,9 +81,9 @@ def tcp_info(sock: Socket | None) -> TcpInfo | None:
 
 
 def since_data(sock: Socket | None) -> float | None:
-    """Return the seconds since bytes last arrived on the socket, read or not; None where nobody tells.
+    """Return the seconds since bytes last arrived on the socket, read or not; None where that is unknown.
 
-    Rounded up to the kernel's grain, so that the moment does not creep forward from look to look.
+    Rounded up by a jiffy, so that the time of arrival does not move forward from one call to the next.
     """
     if not TELLS or sock is None:
         return None
@@ -92,13 +92,13 @@ def since_data(sock: Socket | None) -> float | None:
         milliseconds: int = _LAST_DATA_RECV.unpack(raw)[0]
     except (OSError, ValueError, struct.error):  # not TCP, or closed, or an old kernel
         return None
-    return milliseconds / 1e3 + _GRAIN
+    return milliseconds / 1e3 + _JIFFY
 
 
 def end_by_reset(sock: Socket | None) -> None:
     """Have the coming close of a TCP socket reset the connection.
 
-    The kernel then keeps nothing that the peer may never read, and the peer learns of the end at once.
+    The kernel then drops what the peer may never read, and the peer is told of the end at once.
     """
     if sock is not None:
         try:
@@ -107,11 +107,11 @@ def end_by_reset(sock: Socket | None) -> None:
             pass
 
 
-def slept() -> float:
-    """Return the seconds that this machine has been suspended since some fixed time, as well as can be told.
+def suspended_for() -> float:
+    """Return the seconds that the computer has been suspended since some fixed time, as far as is known.
 
-    asyncio's clock stands still in suspend on Linux and macOS. Only differences between two calls mean
-    something; where neither platform's second clock exists, the wall clock serves, which people set.
+    asyncio's clock stops in suspend on Linux and macOS. Only differences between two calls have a meaning.
+    On other systems the wall clock is used, which can be set.
     """
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)

@@ -4,12 +4,12 @@ import asyncio
 
 
 class Wakeup:
-    """Like asyncio.Event without a state: who waits looks again at what it waits for."""
+    """Like asyncio.Event without a state: a task that is woken checks its condition again."""
 
     __slots__ = ("_waiters",)
 
     def __init__(self) -> None:
-        # A tuple, as the empty one takes no memory: hardly anybody waits, and thousands of these exist.
+        # A tuple, as the empty one takes no memory: there are thousands of these, and few have waiters.
         self._waiters: tuple[asyncio.Future[None], ...] = ()
 
     async def wait(self) -> None:
@@ -22,7 +22,7 @@ class Wakeup:
             self._waiters = tuple(other for other in self._waiters if other is not waiter)
 
     def notify(self) -> None:
-        """Wake all."""
+        """Wake all tasks that wait."""
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)

@@ -1,4 +1,4 @@
-"""What it takes to test code whose connections must survive: faults of the network, and time that obeys."""
+"""Tools to test code whose connections must survive: network faults and simulated time."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Time that a test moves by hand: hours of a connection's life in milliseconds, and always the same."""
+"""A simulated clock: hours of a connection's life pass in milliseconds, the same way in each run."""
 
 import asyncio
 import heapq
@@ -77,7 +77,7 @@ class SimulatedClock:
         seconds: float,
         perform: Callable[[Action], object] | None = None,
     ) -> list[tuple[float, Action]]:
-        """Be the host of a machine for so many seconds, and return its actions, each with its time.
+        """Act as the host of a machine for so many seconds; return its actions, each with its time.
 
         The machine is woken at each of its deadlines, late if `advance` went past it. Of what is due at the
         same time, calls of `call_later` come first.
@@ -115,7 +115,7 @@ class SimulatedClock:
 
 
 class _Selector(selectors.DefaultSelector):
-    """Where a loop would sleep until its next timer, moves the clock there."""
+    """Moves the clock to the next timer where a loop would sleep until then."""
 
     def __init__(self, clock: SimulatedClock, loop: "_SimulatedLoop") -> None:
         super().__init__()
@@ -138,7 +138,7 @@ class _Selector(selectors.DefaultSelector):
 
 
 class _SimulatedLoop(asyncio.SelectorEventLoop):
-    """An event loop that lives by a simulated clock."""
+    """An event loop on a simulated clock."""
 
     def __init__(self, clock: SimulatedClock) -> None:
         self.clock = clock

@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Coroutine
 from typing import Any
 
-from tests.client.conftest import Watch
+from tests.watch import Watch
 
 from websocket_heartbeat.cli import probe
 from websocket_heartbeat.cli.probe.report import Report

@@ -100,6 +100,19 @@ def test_a_server_that_closes_at_once_is_a_problem_with_its_code_and_words() -> 
     run(main())
 
 
+def test_a_close_frame_without_a_code_is_told_as_one() -> None:
+    async def dismiss(peer: Peer) -> None:
+        peer.write(frame(CLOSE, b""))
+        await peer.gone()
+
+    async def main() -> None:
+        async with ws_server(dismiss) as server:
+            report = await probed(server.url())
+        assert only_problem(report) == "the link was lost while in use: by the server, with no code"
+
+    run(main())
+
+
 def test_how_the_server_takes_a_close_frame_is_noted_if_it_is_not_with_1000() -> None:
     async def parted(at_close: Callable[[Peer], object]) -> Report:
         async def handler(peer: Peer) -> None:
@@ -116,10 +129,15 @@ def test_how_the_server_takes_a_close_frame_is_noted_if_it_is_not_with_1000() ->
             parted(lambda peer: peer.write(close_frame(1001))),
             parted(lambda peer: peer.writer.close()),
             parted(lambda peer: None),
+            parted(lambda peer: peer.write(frame(CLOSE, b""))),
         )
         assert all(report.ok for report in reports)
         assert "answered with 1001" in reports[0].notes[0]
         assert "answered with no close frame" in reports[1].notes[0]
         assert "not answered within 2 s" in reports[2].notes[0]
+        assert "answered with a close frame without a code" in reports[3].notes[0]
+        rendered = " ".join(render(reports[3]).split())
+        assert "1000 was answered with a close frame without a code after" in rendered
+        assert "1000 was answered with the end of the stream after" in " ".join(render(reports[1]).split())
 
     run(main())

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable
 
 from tests.cli.probe.running import SLOW, only_problem, probed, run
-from tests.client.conftest import until
 from tests.client.servers import well_behaved
-from tests.engines.peers import Peer, close_frame, ws_server
+from tests.engines.peers import CLOSE, Peer, close_frame, frame, ws_server
+from tests.watch import until
 
 from websocket_heartbeat.cli.probe.advice import known_cut, recommend
 from websocket_heartbeat.cli.probe.report import Idle, Pings, Recommended, Report
@@ -64,12 +64,16 @@ def test_who_cut_a_link_is_told_by_how_it_ended() -> None:
             peers[-1].write(close_frame(1001, "idle for too long"))
 
         reports = await asyncio.gather(
-            parting(lambda road, _: road.reset()), parting(lambda road, _: road.disconnect()), parting(close)
+            parting(lambda road, _: road.reset()),
+            parting(lambda road, _: road.disconnect()),
+            parting(close),
+            parting(lambda _, peers: peers[-1].write(frame(CLOSE, b""))),
         )
         found = [report.idle for report in reports if report.idle is not None]
-        assert [idle.how for idle in found] == ["reset", "end of file", "close frame"]
+        assert [idle.how for idle in found] == ["reset", "end of file", "close frame", "close frame"]
         assert (found[2].code, found[2].reason) == (1001, "idle for too long")
         assert "by the server, with 1001: idle for too long" in only_problem(reports[2])
+        assert "by the server, with no code" in only_problem(reports[3])
         assert "gateway or firewall" in only_problem(reports[0])
         for idle in found:
             assert 0.6 <= idle.silent_for < SLOW

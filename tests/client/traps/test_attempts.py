@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import trustme
-from tests.client.conftest import PATIENCE, Run, World, until
+from tests.client.conftest import World
 from tests.client.servers import tls, trusting, well_behaved
 from tests.client.traps.log import SLACK, SOON, Log
 from tests.engines.peers import TEXT, Peer, close_frame, frame, hang, raw_server, ws_server
+from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import Backoff, ConnectionFailed, HandshakeRejected, RedirectRefused, connect
 from websocket_heartbeat.engines.memory import MemoryPeer

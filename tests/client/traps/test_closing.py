@@ -6,10 +6,10 @@ import time
 from typing import Any
 
 import pytest
-from tests.client.conftest import PATIENCE, Run, turns, until
 from tests.client.servers import alongside, talk, well_behaved
 from tests.client.traps.log import SLACK, SOON, Log
 from tests.engines.peers import TEXT, Peer, close_frame, frame, raw_server, ws_server
+from tests.watch import PATIENCE, Run, turns, until
 
 from websocket_heartbeat import CloseEvent, Message, connect
 

@@ -4,10 +4,10 @@ import asyncio
 import time
 
 import pytest
-from tests.client.conftest import PATIENCE, Run, turns, until
 from tests.client.servers import alongside, in_a_thread, talk, well_behaved
 from tests.client.traps.log import BOUND, QUICK, SLACK, SOON, Log
 from tests.engines.peers import PING, PONG, TEXT, Peer, frame, ws_server
+from tests.watch import PATIENCE, Run, turns, until
 
 from websocket_heartbeat import Backoff, Heartbeat, OpenEvent, State, connect
 from websocket_heartbeat.testing import FaultProxy

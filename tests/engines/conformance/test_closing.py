@@ -6,9 +6,9 @@ import pytest
 import websockets.asyncio.server
 import websockets.exceptions
 from tests.engines import peers
-from tests.engines.conftest import Run
 from tests.engines.peers import Peer, close_frame, frame, port_of, quiet, ws_server
-from tests.engines.recorder import MAX_SIZE, PATIENCE, Recorder, eventually, opened
+from tests.engines.recorder import MAX_SIZE, Recorder, opened
+from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat.engines.base import Closure, Engine, OpenRequest
 
@@ -39,7 +39,7 @@ def test_a_close_of_the_server_gives_code_and_reason_and_is_answered(
         async with ws_server(handler) as server:
             _, recorder = await opened(engine, server.url())
             assert await recorder.closure() == Closure(code, reason)
-            await eventually(lambda: echoes)
+            await until(lambda: echoes)
             assert echoes[0] == code or (code is None and echoes[0] in (None, 1000))
 
     run(main())
@@ -60,7 +60,7 @@ def test_our_close_gives_the_server_code_and_reason(engine: Engine, run: Run, co
             link, recorder = await opened(engine, f"ws://127.0.0.1:{port_of(server)}/")
             link.close(code, reason)
             assert await recorder.closure() == Closure(code, reason)
-            await eventually(lambda: seen)
+            await until(lambda: seen)
             assert seen == [(code, reason)]
 
     run(main())
@@ -202,7 +202,7 @@ def test_nothing_is_called_after_an_abort(engine: Engine, run: Run, moment: str)
                 await engine.open(OpenRequest(server.url(), max_size=MAX_SIZE), recorder)
                 if moment == "idle":
                     drop()
-                await eventually(lambda: count >= 0)
+                await until(lambda: count >= 0)
             for _ in range(20):
                 await asyncio.sleep(0)
             assert len(recorder.log) == count

@@ -5,9 +5,9 @@ import time
 
 import pytest
 from tests.engines import peers
-from tests.engines.conftest import Run
 from tests.engines.peers import Peer, close_frame, frame, ws_server
-from tests.engines.recorder import NOW, PATIENCE, eventually, opened
+from tests.engines.recorder import NOW, opened
+from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat.engines.base import WRITE_LIMIT, Engine, Link
 
@@ -70,7 +70,7 @@ def test_a_full_link_says_so_and_says_when_it_is_not_any_more(engine: Engine, ru
             read_on.set()
             await recorder.until(lambda: recorder.writables)
             assert not link.full
-            await eventually(lambda: received == number * 65536 + 100)
+            await until(lambda: received == number * 65536 + 100)
             assert link.buffered == 0
             assert recorder.writables == 1
             link.abort()

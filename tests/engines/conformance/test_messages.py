@@ -5,9 +5,9 @@ import os
 
 import pytest
 from tests.engines import peers
-from tests.engines.conftest import Run
 from tests.engines.peers import Peer, close_frame, frame, port_of, serve_echo, ws_server
-from tests.engines.recorder import MAX_SIZE, Recorder, eventually, opened, warmed_up
+from tests.engines.recorder import MAX_SIZE, Recorder, opened, warmed_up
+from tests.watch import Run, until
 
 from websocket_heartbeat.engines.base import Closure, Engine, OpenRequest
 from websocket_heartbeat.errors import MessageTooBig
@@ -95,7 +95,7 @@ def test_a_message_above_max_size_ends_the_link(engine: Engine, run: Run, data: 
             assert isinstance(closure.error, MessageTooBig)
             assert "max_size=1000" in str(closure.error)
             assert recorder.messages == ["first", "before"]
-            await eventually(lambda: closes)
+            await until(lambda: closes)
             assert closes == [1009]
 
     run(main())
@@ -116,7 +116,7 @@ def test_pings_are_answered_with_their_payload(engine: Engine, run: Run) -> None
     async def main() -> None:
         async with ws_server(handler) as server:
             link, recorder = await opened(engine, server.url())
-            await eventually(lambda: len(answers) == 3)
+            await until(lambda: len(answers) == 3)
             assert answers == [b"", b"hello", b"x" * 125]
             assert recorder.pongs == 0
             assert recorder.messages == []
@@ -296,7 +296,7 @@ def test_deliver_may_be_changed_at_any_time(engine: Engine, run: Run) -> None:
             others: list[Message] = []
             link.deliver = others.append
             link.send("two")
-            await eventually(lambda: others)
+            await until(lambda: others)
             assert (recorder.messages, others) == (["one"], ["two"])
             link.close(1000, "")
             await recorder.closure()

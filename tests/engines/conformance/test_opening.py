@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import trustme
 from tests.engines import peers
-from tests.engines.conftest import Run
 from tests.engines.peers import Peer, close_frame, frame, port_of, quiet, raw_server, serve_echo, ws_server
-from tests.engines.recorder import MAX_SIZE, NOW, Recorder, eventually, failure, opened
+from tests.engines.recorder import MAX_SIZE, NOW, Recorder, failure, opened
+from tests.watch import Run, until
 
 from websocket_heartbeat.engines.base import Closure, Engine, OpenRequest
 from websocket_heartbeat.errors import HandshakeError, HandshakeRejected
@@ -328,18 +328,20 @@ async def cancel_everywhere(
         task = asyncio.create_task(open_link(recorder))
         for _ in range(turns):
             await asyncio.sleep(0)
-        if task.done():
+        is_open = task.done()
+        if not is_open:
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            count = len(recorder.log)
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert len(recorder.log) == count
+        if recorder.link is not None:
+            recorder.link.abort()  # ours since it opened, also where `open` was cancelled just after that
+        if is_open:
             break
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        count = len(recorder.log)
-        for _ in range(10):
-            await asyncio.sleep(0)
-        assert len(recorder.log) == count
-    if task.done() and recorder.link is not None:
-        recorder.link.abort()
-    await eventually(lambda: not open_sockets())
+    await until(lambda: not open_sockets())
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 from tests.engines import peers
-from tests.engines.conftest import Run
 from tests.engines.peers import Peer, port_of, quiet, raw_server, serve_echo, ws_server
 from tests.engines.recorder import failure, opened, texts
+from tests.watch import Run
 
 from websocket_heartbeat.engines.base import Engine
 from websocket_heartbeat.errors import ProxyFailed

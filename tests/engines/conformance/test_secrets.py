@@ -3,9 +3,9 @@
 import logging
 
 import pytest
-from tests.engines.conftest import Run
 from tests.engines.peers import Peer, RawServer, frame, raw_server, ws_server
 from tests.engines.recorder import MAX_SIZE, Recorder, failure, texts
+from tests.watch import Run
 
 from websocket_heartbeat.engines.base import Engine, OpenRequest
 

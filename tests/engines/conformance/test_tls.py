@@ -5,9 +5,9 @@ import os
 import ssl
 
 import trustme
-from tests.engines.conftest import Run
 from tests.engines.peers import Peer, close_frame, port_of, raw_server, serve_echo, ws_server
 from tests.engines.recorder import failure, opened
+from tests.watch import Run
 
 from websocket_heartbeat.engines.base import Closure, Engine
 

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 from tests.engines import peers
-from tests.engines.conftest import Run
 from tests.engines.peers import Peer, close_frame, frame, ws_server
-from tests.engines.recorder import eventually, opened, warmed_up
+from tests.engines.recorder import opened, warmed_up
+from tests.watch import Run, until
 
 from websocket_heartbeat.engines.base import Engine
 from websocket_heartbeat.errors import ProtocolViolation
@@ -66,7 +66,7 @@ def test_a_violation_ends_the_link_and_names_its_code(engine: Engine, run: Run, 
             assert isinstance(closure.error, ProtocolViolation)
             assert closure.error.code in codes
             assert closure.code is None
-            await eventually(lambda: closes)
+            await until(lambda: closes)
             assert closes == [closure.error.code]
             for _ in range(20):
                 await asyncio.sleep(0)

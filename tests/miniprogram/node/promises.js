@@ -617,6 +617,97 @@ const checks = {
         await t.world.advance(10000);
         assert.strictEqual(t.host.attempts, 1);
     },
+
+    async "a url function that closes opens nothing, in a page and on a host with a single socket"() {
+        let page = null;
+        const first = await openedPage({ url: () => (page && page.destroy(), "wss://example.com/") });
+        page = first.heartbeat;
+        page.reconnect();
+        await first.world.advance(60000);
+        assert.deepStrictEqual([first.sockets.length, first.live(), page.state], [1, 0, "closed"]);
+
+        let task = null;
+        const connectSocketParams = { url: () => (task && task.destroy(), "wss://example.com/") };
+        const t = await program(undefined, { connectSocketParams }, (world) => new SingleHost(world));
+        t.host.open();
+        task = t.task;
+        task.reconnect();
+        await t.world.advance(60000);
+        assert.deepStrictEqual([t.host.attempts, task.state], [1, "closed"]);
+        assert.deepStrictEqual(Object.values(t.host.listeners).flat(), []);
+    },
+
+    async "a url function that closes and connects again, and even throws, opens one socket"() {
+        for (const throws of [false, true]) {
+            let again = false;
+            const t = await openedPage({
+                url() {
+                    if (!again) return "wss://example.com/";
+                    again = false;
+                    t.heartbeat.close();
+                    t.heartbeat.reconnect();
+                    if (throws) throw new Error("no token");
+                    return "wss://example.com/";
+                },
+            });
+            again = true;
+            t.heartbeat.reconnect();
+            await t.world.advance(100);
+            assert.deepStrictEqual([t.sockets.length, t.live(), t.heartbeat.state], [2, 1, "connecting"]);
+        }
+    },
+
+    async "attempts that fail at once and a hook that then calls reconnect leave other code its turn"() {
+        let attempts = 0;
+        const first = await openedPage({ url: () => ((attempts += 1) % 1000 === 1 ? "wss://example.com/" : "no url") });
+        first.heartbeat.onerror = () => first.heartbeat.reconnect();
+        first.heartbeat.reconnect();
+        assert.strictEqual(attempts, 2);
+        await first.world.advance(1);
+        assert.strictEqual(first.heartbeat.state, "connecting");
+
+        const t = await opened((socket, params, attempt) => {
+            if (attempt % 1000 !== 1) throw new Error("refused");
+        });
+        t.task.onError = () => t.task.reconnect();
+        t.task.reconnect();
+        assert.strictEqual(t.host.attempts, 2);
+        await t.world.advance(1);
+        assert.strictEqual(t.task.state, "connecting");
+    },
+
+    async "an error or a close code that has no text is a failed attempt like others"() {
+        for (const thrown of [Symbol("no"), Object.create(null), { errMsg: Object.create(null) }]) {
+            let isBad = true;
+            const t = await program(() => {
+                if (isBad) throw thrown;
+            });
+            isBad = false;
+            await t.world.advance(3000);
+            assert.deepStrictEqual([t.host.attempts, t.task.state, t.world.uncaught.length], [2, "connecting", 0]);
+            t.host.last.open();
+            t.host.last.emit("Close", { code: thrown, reason: thrown });
+            assert.deepStrictEqual([t.task.state, t.world.uncaught.length], ["waiting", 0]);
+        }
+    },
+
+    async "a socket that closes while we listen to it keeps no listener of ours"() {
+        const left = [];
+        const t = await program((socket) => {
+            socket.task.onClose = (listener) => {
+                socket.listeners.Close.push(listener);
+                socket.lose();
+            };
+            for (const name of ["Open", "Message", "Close", "Error"]) {
+                socket.task["off" + name] = (listener) => {
+                    socket.listeners[name] = socket.listeners[name].filter((each) => each !== listener);
+                };
+            }
+            left.push(socket.listeners);
+        });
+        assert.strictEqual(t.task.state, "waiting");
+        assert.deepStrictEqual(left.map((each) => Object.values(each).flat()), [[]]);
+    },
 };
 
 run(checks, rejections);

@@ -4,16 +4,18 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
+from tests.watch import PATIENCE
 
 from websocket_heartbeat.testing import FaultProxy
 
-LONG = 10.0
-"""Seconds after which something that must happen has not happened."""
 SILENCE = 0.15
 """Seconds in which something that must not happen would have happened."""
+
+NOTICEABLE = 0.6
+"""Seconds of a delay within which a test, on a busy machine too, sees that bytes are held."""
 
 
 class End:
@@ -28,7 +30,7 @@ class End:
 
     async def receives(self, data: bytes) -> None:
         """Wait for exactly this."""
-        assert await asyncio.wait_for(self.reader.readexactly(len(data)), LONG) == data
+        assert await asyncio.wait_for(self.reader.readexactly(len(data)), PATIENCE) == data
 
     async def is_silent(self) -> None:
         """Nothing arrives: no byte, no end, no reset."""
@@ -37,11 +39,11 @@ class End:
 
     async def ends(self) -> None:
         """A clean end of the stream arrives."""
-        assert await asyncio.wait_for(self.reader.read(), LONG) == b""
+        assert await asyncio.wait_for(self.reader.read(), PATIENCE) == b""
 
     async def is_reset(self) -> None:
         with pytest.raises(ConnectionResetError):
-            await asyncio.wait_for(self.reader.read(), LONG)
+            await asyncio.wait_for(self.reader.read(), PATIENCE)
 
     def end(self) -> None:
         self.writer.write_eof()
@@ -60,7 +62,7 @@ class Server:
         self.port = 0
 
     async def next(self) -> End:
-        return await asyncio.wait_for(self.arrived.get(), LONG)
+        return await asyncio.wait_for(self.arrived.get(), PATIENCE)
 
 
 @contextlib.asynccontextmanager
@@ -95,7 +97,9 @@ class Stage:
 
     async def client(self) -> End:
         """Connect to the proxy, wherever that leads."""
-        end = End(*await asyncio.wait_for(asyncio.open_connection(self.proxy.host, self.proxy.port), LONG))
+        end = End(
+            *await asyncio.wait_for(asyncio.open_connection(self.proxy.host, self.proxy.port), PATIENCE)
+        )
         self.clients.append(end)
         return end
 
@@ -114,12 +118,6 @@ async def stage() -> AsyncIterator[Stage]:
         finally:
             for client in self.clients:
                 client.writer.transport.abort()
-
-
-async def until(condition: Callable[[], object], pause: float = 0.005) -> None:
-    async with asyncio.timeout(LONG):
-        while not condition():  # noqa: ASYNC110 - anything may be waited for
-            await asyncio.sleep(pause)
 
 
 def events(proxy: FaultProxy) -> list[str]:

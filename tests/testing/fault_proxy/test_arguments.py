@@ -29,8 +29,8 @@ def test_the_url_leads_to_the_proxy() -> None:
         ("", 80, ValueError, "target_host must not be empty"),
         ("localhost", "80", TypeError, "target_port must be a whole number, not '80'"),
         ("localhost", True, TypeError, "target_port must be a whole number, not True"),
-        ("localhost", 0, ValueError, "target_port must be at least 1, not 0"),
-        ("localhost", 65536, ValueError, "target_port must be at most 65535, not 65536"),
+        ("localhost", 0, ValueError, "target_port must be from 1 to 65535, not 0"),
+        ("localhost", 65536, ValueError, "target_port must be from 1 to 65535, not 65536"),
     ],
 )
 def test_a_bad_target_is_refused_by_name(host: Any, port: Any, error: type[Exception], message: str) -> None:
@@ -58,7 +58,7 @@ def test_a_bad_target_is_refused_by_name(host: Any, port: Any, error: type[Excep
         ("cut_after", (0,), ValueError, "n_bytes must be at least 1, not 0"),
         ("cut_after", (1.5,), TypeError, "n_bytes must be a whole number, not 1.5"),
         ("retarget", ("", 80), ValueError, "host must not be empty"),
-        ("retarget", ("localhost", -1), ValueError, "port must be at least 1, not -1"),
+        ("retarget", ("localhost", -1), ValueError, "port must be from 1 to 65535, not -1"),
     ],
 )
 def test_a_bad_argument_is_refused_by_name_and_changes_nothing(

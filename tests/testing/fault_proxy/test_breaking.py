@@ -5,8 +5,8 @@ import socket
 import struct
 
 import pytest
-from tests.testing.fault_proxy.conftest import Run
-from tests.testing.fault_proxy.stage import End, events, stage, until
+from tests.testing.fault_proxy.stage import End, events, stage
+from tests.watch import Run, until
 
 
 def test_reset_breaks_every_connection_on_both_sides(run: Run) -> None:

@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
-from tests.testing.fault_proxy.conftest import Run
-from tests.testing.fault_proxy.stage import SILENCE, stage, until
+from tests.testing.fault_proxy.stage import NOTICEABLE, SILENCE, stage
+from tests.watch import Run, until
 
 
 def test_a_frozen_proxy_holds_bytes_and_delivers_them_after_thaw(run: Run) -> None:
@@ -131,11 +131,11 @@ def test_a_reset_that_is_known_already_does_not_pass_a_frozen_direction(run: Run
     async def main() -> None:
         async with stage() as on:
             client, peer = await on.pair()
-            on.proxy.delay(SILENCE, "to_client")
+            on.proxy.delay(NOTICEABLE, "to_client")
             peer.reset()
             await until(lambda: on.proxy.is_holding)
             on.proxy.freeze("to_client")
-            await client.is_silent()
+            await asyncio.sleep(NOTICEABLE)
             await client.is_silent()
             on.proxy.thaw()
             on.proxy.freeze()

@@ -3,8 +3,8 @@
 import socket
 
 import pytest
-from tests.testing.fault_proxy.conftest import Run
 from tests.testing.fault_proxy.stage import server, stage
+from tests.watch import Run
 
 
 def test_a_refusing_proxy_refuses_new_connections_and_keeps_the_others(run: Run) -> None:

@@ -5,8 +5,8 @@ import socket
 from typing import Any
 
 import pytest
-from tests.testing.fault_proxy.conftest import Run
-from tests.testing.fault_proxy.stage import LONG, End, events, server, stage, until
+from tests.testing.fault_proxy.stage import End, events, server, stage
+from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat.testing import FaultProxy
 
@@ -57,10 +57,10 @@ def test_a_half_closed_stream_still_carries_the_answer(run: Run) -> None:
             client, peer = await on.pair()
             client.send(b"question")
             client.end()
-            assert await asyncio.wait_for(peer.reader.read(), LONG) == b"question"
+            assert await asyncio.wait_for(peer.reader.read(), PATIENCE) == b"question"
             peer.send(b"answer")
             peer.end()
-            assert await asyncio.wait_for(client.reader.read(), LONG) == b"answer"
+            assert await asyncio.wait_for(client.reader.read(), PATIENCE) == b"answer"
             await until(lambda: on.proxy.connections_open == 0)
 
     run(main())

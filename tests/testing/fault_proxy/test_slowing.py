@@ -5,8 +5,8 @@ import time
 from collections.abc import Awaitable
 
 import pytest
-from tests.testing.fault_proxy.conftest import Run
-from tests.testing.fault_proxy.stage import LONG, SILENCE, stage, until
+from tests.testing.fault_proxy.stage import NOTICEABLE, stage
+from tests.watch import PATIENCE, Run, until
 
 
 async def seconds(awaitable: Awaitable[object]) -> float:
@@ -34,7 +34,7 @@ def test_a_proxy_says_whether_it_holds_something(run: Run) -> None:
         async with stage() as on:
             client, peer = await on.pair()
             assert not on.proxy.is_holding
-            on.proxy.delay(SILENCE)
+            on.proxy.delay(NOTICEABLE)
             client.send(b"held")
             await until(lambda: on.proxy.is_holding)
             await peer.receives(b"held")
@@ -52,7 +52,7 @@ def test_a_delay_does_not_narrow_the_stream(run: Run) -> None:
             await until(lambda: on.proxy.is_holding)
             # More than the kernel buffers: it can leave only if the proxy reads on.
             client.send(bytes(64 * 1024 * 1024))
-            await asyncio.wait_for(client.writer.drain(), LONG)
+            await asyncio.wait_for(client.writer.drain(), PATIENCE)
 
     run(main())
 
@@ -61,7 +61,7 @@ def test_bytes_do_not_overtake_each_other_when_a_delay_ends(run: Run) -> None:
     async def main() -> None:
         async with stage() as on:
             client, peer = await on.pair()
-            on.proxy.delay(0.3)
+            on.proxy.delay(NOTICEABLE)
             client.send(b"first ")
             await until(lambda: on.proxy.is_holding)
             on.proxy.delay(0)
@@ -75,10 +75,11 @@ def test_freezing_holds_bytes_whose_delay_is_over(run: Run) -> None:
     async def main() -> None:
         async with stage() as on:
             client, peer = await on.pair()
-            on.proxy.delay(SILENCE / 2)
+            on.proxy.delay(NOTICEABLE)
             client.send(b"late")
             await until(lambda: on.proxy.is_holding)
             on.proxy.freeze()
+            await asyncio.sleep(NOTICEABLE)
             await peer.is_silent()
             on.proxy.thaw()
             await peer.receives(b"late")

@@ -4,8 +4,8 @@ import asyncio
 import time
 
 import pytest
-from tests.testing.fault_proxy.conftest import Run
-from tests.testing.fault_proxy.stage import SILENCE, events, stage, until
+from tests.testing.fault_proxy.stage import SILENCE, events, stage
+from tests.watch import Run, until
 
 
 def test_heal_ends_every_fault(run: Run) -> None:

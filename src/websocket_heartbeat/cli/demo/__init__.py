@@ -1,12 +1,12 @@
 """Shows what the client does when its network fails: a real server, a proxy that
-does harm, a real client.
+injects faults, a real client.
 
 Eight scenes on loopback: traffic, idleness, a frozen link, a reset, a server
 that is killed and restarted, one that accepts and closes, a handshake that
 hangs, a client whose own loop stalls. The exit status is 0 only if every fault
 was noticed within its bound (interval + timeout; for the handshake
 open_timeout), give or take the tolerance below, and recovered from; if there
-was no false alarm; and if no message was lost in silence.
+was no false alarm; and if no message was lost silently.
 
 With --json, one JSON object is all that is printed:
   ok            whether the exit status is 0
@@ -36,7 +36,8 @@ import json
 import random
 
 from websocket_heartbeat.cli.arguments import seconds, whole
-from websocket_heartbeat.cli.demo.play import USUAL_SECONDS, Pace, Play
+from websocket_heartbeat.cli.demo.pace import USUAL_SECONDS, Pace
+from websocket_heartbeat.cli.demo.play import Play
 from websocket_heartbeat.cli.output import show
 
 HELP = "show what the client does when its network fails"
@@ -64,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Perform the play; return 0 if all is well, 1 if not, 130 if interrupted."""
+    """Run the demo; return 0 if all is well, 1 if not, 130 if interrupted."""
     seed: int = random.randrange(10_000) if arguments.seed is None else arguments.seed
     try:
         return asyncio.run(_show(arguments.seconds, seed, as_json=arguments.json))

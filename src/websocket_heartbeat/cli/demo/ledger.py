@@ -1,4 +1,4 @@
-"""What became of every message: so that none can be lost in silence, not even by the demo itself."""
+"""Accounts for every message, so that none can be lost silently, not even by the demo itself."""
 
 from dataclasses import dataclass
 
@@ -52,7 +52,7 @@ class Ledger:
         return len(waiting)
 
     def closed(self, link: int) -> int:
-        """A link is gone: return how many messages it takes with it into uncertainty."""
+        """A link is gone: return how many of its messages are now uncertain."""
         self._dead_links.add(link)
         return sum(handed_to == link for _, handed_to in self._open.values())
 
@@ -64,7 +64,7 @@ class Ledger:
             return
         _, link = self._open.pop(number)
         self._echoed += 1
-        # A link keeps the order, so what was handed to it before will not come any more.
+        # A link keeps the order, so the echoes of what was handed to it before will not come any more.
         overtaken = [n for n, (_, handed_to) in self._open.items() if n < number and handed_to == link]
         self._overtaken += len(overtaken)
         for n in overtaken:
@@ -72,7 +72,7 @@ class Ledger:
 
     @property
     def settled(self) -> bool:
-        """Whether nothing is on its way and nothing waits."""
+        """Whether no message is on its way or queued."""
         return all(handed_to in self._dead_links for _, handed_to in self._open.values())
 
     def account(self, arrived: set[int]) -> Account:

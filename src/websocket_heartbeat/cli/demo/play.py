@@ -1,13 +1,14 @@
-"""The script of the demo: what is done to the connection, scene by scene, and what has to come of it."""
+"""The scenes of the demo: which fault hits the connection, and what the client must do about it."""
 
 import asyncio
 import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 from websocket_heartbeat.cli.demo.ledger import Ledger
+from websocket_heartbeat.cli.demo.pace import USUAL_SECONDS, Pace
 from websocket_heartbeat.cli.demo.report import Entry, Outcome, Report
 from websocket_heartbeat.cli.demo.stage import Stage
 from websocket_heartbeat.client import connect
@@ -15,47 +16,14 @@ from websocket_heartbeat.config import Backoff, Heartbeat
 from websocket_heartbeat.errors import ConnectionFailed, HookFailed
 from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, State
 
-USUAL_SECONDS = 30.0
-"""How long the play takes at a heartbeat of one second."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """The settings of the client, in seconds: those for a demo of 30 s, scaled.
-
-    tolerance: by how much a notice may miss its bound: what a busy machine may take to let us run.
-    """
-
-    interval: float
-    timeout: float
-    open_timeout: float
-    initial: float
-    maximum: float
-    stable_after: float
-    tolerance: float
-
-    @classmethod
-    def of(cls, seconds: float) -> "Pace":
-        """Return the settings for a demo of about so many seconds."""
-        unit = seconds / USUAL_SECONDS
-        return cls(
-            interval=unit,
-            timeout=unit,
-            open_timeout=1.5 * unit,
-            initial=0.5 * unit,
-            maximum=unit,
-            stable_after=unit,
-            tolerance=max(0.25, 0.25 * unit),
-        )
-
 
 class Play:
-    """One performance.
+    """One run of the demo.
 
-    seed: for all that is random in it: when exactly faults strike, and when which messages are sent.
+    seed: for all that is random in it: when faults begin, and when which messages are sent.
     show: called with each Entry of the timeline; announce: with the name and the story of each scene.
 
-    What a status line may ask: `elapsed`, `state`, `link` (its number, or None), `retry_at` (by
+    For a status line: `elapsed`, `state`, `link` (its number, or None), `retry_at` (by
     time.monotonic), `ledger`.
     """
 
@@ -73,10 +41,10 @@ class Play:
         self._seconds = seconds
         self._unit = seconds / USUAL_SECONDS
         self._pace = Pace.of(seconds)
-        self._patience = 5 * self._unit
+        self._longest_wait = 5 * self._unit
         self._seed = seed
         # One for each purpose: how many messages fit between two faults depends on the machine.
-        self._strikes = random.Random(f"{seed} strikes")
+        self._fault_times = random.Random(f"{seed} strikes")
         self._talking = random.Random(f"{seed} messages")
         self._show = show
         self._announce = announce
@@ -94,12 +62,12 @@ class Play:
         self._losses: list[float] = []
         self._failed_attempts: list[float] = []
         self._retry_follows_loss = False
-        self._harmed = False
+        self._is_faulty = False
         self._false_alarms = 0
         self._mistake: HookFailed | None = None
 
     async def perform(self) -> Report:
-        """Play all scenes, whatever comes of them."""
+        """Run all scenes, whatever their outcome."""
         pace = self._pace
         # The client draws its delays from here. Not earlier: rich draws a number when it is imported.
         random.seed(self._seed)
@@ -128,7 +96,7 @@ class Play:
                         await self._scene(name, story, scene) for name, story, scene in self._scenes()
                     ]
                     self._talks = False
-                    await self._until(lambda: self.ledger.settled, self._patience)
+                    await self._until(lambda: self.ledger.settled, self._longest_wait)
                 finally:
                     talker.cancel()
                     self._over = True
@@ -169,11 +137,11 @@ class Play:
 
     async def _scene(self, name: str, story: str, scene: Callable[[], Awaitable[Outcome]]) -> Outcome:
         self._announce(name, story)
-        await self._until(lambda: self.link is not None or self._connection.closed, self._patience)
+        await self._until(lambda: self.link is not None or self._connection.closed, self._longest_wait)
         if self.link is None:
             outcome = Outcome(name, False, "no link is open to begin with")
         else:
-            self._harmed = False
+            self._is_faulty = False
             self._talks = True
             outcome = await scene()
         self._tell("ok" if outcome.passed else "FAILED", outcome.verdict)
@@ -188,36 +156,36 @@ class Play:
 
     async def _frozen_link(self) -> Outcome:
         bound = self._pace.interval + self._pace.timeout
-        struck = await self._strike(self._stage.freeze, "the link freezes")
-        noticed = await self._notice(struck, bound)
+        injected = await self._inject(self._stage.freeze, "the link freezes")
+        noticed = await self._notice(injected, bound)
         healed = await self._heal(self._stage.thaw, "the link thaws")
-        return await self._recovery("frozen link", bound, struck, noticed, healed)
+        return await self._recovery("frozen link", bound, injected, noticed, healed)
 
     async def _reset(self) -> Outcome:
         bound = self._pace.interval + self._pace.timeout
-        struck = await self._strike(self._stage.reset, "reset")
-        noticed = await self._notice(struck, bound)
-        return await self._recovery("reset", bound, struck, noticed, noticed or struck)
+        injected = await self._inject(self._stage.reset, "reset")
+        noticed = await self._notice(injected, bound)
+        return await self._recovery("reset", bound, injected, noticed, noticed or injected)
 
     async def _server_killed(self) -> Outcome:
         bound = self._pace.interval + self._pace.timeout
-        struck = await self._strike(self._stage.kill_server, "the server is killed")
-        noticed = await self._notice(struck, bound)
-        await self._sleep_until(struck + 2 * self._unit)
+        injected = await self._inject(self._stage.kill_server, "the server is killed")
+        noticed = await self._notice(injected, bound)
+        await self._sleep_until(injected + 2 * self._unit)
         healed = await self._heal(self._stage.restart_server, "the server is back")
-        return await self._recovery("server killed", bound, struck, noticed, healed)
+        return await self._recovery("server killed", bound, injected, noticed, healed)
 
     async def _accept_and_close(self) -> Outcome:
         bound = self._pace.interval + self._pace.timeout
         length = 3 * self._unit
         # Every attempt has a window of its own, and none is shorter than the first.
         allowed = int(length / self._pace.initial) + 1
-        struck = await self._strike(self._stage.turn_away, "server turns all away")
-        noticed = await self._notice(struck, bound)
-        await self._sleep_until(struck + length)
-        attempts = sum(at >= struck for at in self._attempts)
-        healed = await self._heal(self._stage.let_in, "server lets us in")
-        outcome = await self._recovery("accept, then close", bound, struck, noticed, healed)
+        injected = await self._inject(self._stage.close_links, "server closes links")
+        noticed = await self._notice(injected, bound)
+        await self._sleep_until(injected + length)
+        attempts = sum(at >= injected for at in self._attempts)
+        healed = await self._heal(self._stage.keep_links, "server keeps links")
+        outcome = await self._recovery("accept, then close", bound, injected, noticed, healed)
         if outcome.passed and attempts > allowed:
             verdict = (
                 f"the server was hammered: {attempts} attempts in {length:.1f} s, at most {allowed} are due"
@@ -227,12 +195,12 @@ class Play:
 
     async def _hanging_handshake(self) -> Outcome:
         bound = self._pace.open_timeout
-        await self._strike(self._stage.hang, "handshakes hang")
+        await self._inject(self._stage.hang, "handshakes hang")
         before = len(self._attempts)
-        await self._until(lambda: len(self._attempts) > before, self._patience)
+        await self._until(lambda: len(self._attempts) > before, self._longest_wait)
         began = self._attempts[-1]
         noticed = None
-        if await self._until(lambda: self._failed_since(began) is not None, bound + self._patience):
+        if await self._until(lambda: self._failed_since(began) is not None, bound + self._longest_wait):
             noticed = self._failed_since(began)
         healed = await self._heal(self._stage.answer, "handshakes answered")
         return await self._recovery("hanging handshake", bound, began, noticed, healed)
@@ -248,7 +216,7 @@ class Play:
     # What scenes are made of
 
     async def _kept(self, name: str, units: float) -> Outcome:
-        """Let time pass in which nothing is to happen to the link."""
+        """Let time pass in which the link must stay open."""
         link = self.link
         pings = self._connection.stats.pings
         attempts = len(self._attempts)
@@ -259,42 +227,42 @@ class Play:
             return Outcome(name, True, f"kept, {beats}")
         return Outcome(name, False, f"link {link} was lost", attempts=len(self._attempts) - attempts)
 
-    async def _strike(self, fault: Callable[[], Awaitable[float]], what: str) -> float:
-        """Do harm at a random moment; return when."""
-        await asyncio.sleep(self._strikes.uniform(0, 0.3) * self._unit)
-        self._harmed = True
+    async def _inject(self, fault: Callable[[], Awaitable[float]], what: str) -> float:
+        """Inject a fault at a random time; return when."""
+        await asyncio.sleep(self._fault_times.uniform(0, 0.3) * self._unit)
+        self._is_faulty = True
         self._echoed_on = None
         self._tell("fault", what)
         return await fault()
 
-    async def _notice(self, struck: float, bound: float) -> float | None:
+    async def _notice(self, injected: float, bound: float) -> float | None:
         """Return when the link was given up, None if that does not happen."""
         await self._until(
-            lambda: self._lost_since(struck) is not None, bound + self._pace.tolerance + self._unit
+            lambda: self._lost_since(injected) is not None, bound + self._pace.tolerance + self._unit
         )
-        return self._lost_since(struck)
+        return self._lost_since(injected)
 
     async def _heal(self, cure: Callable[[], Awaitable[float]], what: str) -> float:
-        """Undo the harm; return when."""
+        """End the fault; return when."""
         self._tell("healed", what)
         return await cure()
 
     async def _recovery(
-        self, name: str, bound: float, struck: float, noticed: float | None, healed: float
+        self, name: str, bound: float, injected: float, noticed: float | None, healed: float
     ) -> Outcome:
         """Wait for a new link that answers, and then until it counts as stable."""
         if noticed is None:
             return Outcome(name, False, f"not noticed within {bound:.2f} s", bound)
-        if await self._until(lambda: self._answered_since(noticed) is not None, self._patience):
+        if await self._until(lambda: self._answered_since(noticed) is not None, self._longest_wait):
             opened = self._answered_since(noticed)
         else:
             opened = None
-        attempts = sum(at >= struck for at in self._attempts)
-        after = noticed - struck
+        attempts = sum(at >= injected for at in self._attempts)
+        after = noticed - injected
         if opened is None:
             return Outcome(name, False, "not recovered", bound, after, None, attempts)
         recovered = opened - healed
-        self._harmed = False
+        self._is_faulty = False
         await asyncio.sleep(1.2 * self._unit)
         if after > bound + self._pace.tolerance:
             verdict = f"noticed in {after:.2f} s, later than {bound:.2f} s"
@@ -324,8 +292,8 @@ class Play:
                     await self._changed.wait()
         return condition()
 
-    async def _sleep_until(self, moment: float) -> None:
-        await asyncio.sleep(moment - time.monotonic())
+    async def _sleep_until(self, when: float) -> None:
+        await asyncio.sleep(when - time.monotonic())
 
     # Messages
 
@@ -395,10 +363,10 @@ class Play:
             self._tell(self._connection.state, f"link {link}: closed", event.reason)
             return
         self._losses.append(time.monotonic())
-        self._false_alarms += not self._harmed
+        self._false_alarms += not self._is_faulty
         self._retry_follows_loss = True
         uncertain = self.ledger.closed(event.link)
-        alarm = "" if self._harmed else " (FALSE ALARM)"
+        alarm = "" if self._is_faulty else " (FALSE ALARM)"
         fate = f"; {_messages(uncertain)} uncertain" if uncertain else ""
         self._tell(self._connection.state, f"link {link}: gone{alarm}", event.reason + fate)
 

@@ -1,4 +1,4 @@
-"""What the demo finds out, as data: the timeline, the outcome of each scene, and whether all is well."""
+"""The result of the demo as data: the timeline, the outcome of each scene, and whether all is well."""
 
 from dataclasses import asdict, dataclass
 from typing import Any

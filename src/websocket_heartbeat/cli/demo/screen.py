@@ -1,4 +1,4 @@
-"""How the demo looks: a timeline that scrolls, a status line that lives beneath it, and a table at the end.
+"""How the demo looks: a timeline that scrolls, a status line beneath it, and a table at the end.
 
 Where output is no terminal the same comes as plain lines, without the status line.
 """
@@ -16,7 +16,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from websocket_heartbeat.cli.demo.play import Pace, Play
+from websocket_heartbeat.cli.demo.pace import Pace
+from websocket_heartbeat.cli.demo.play import Play
 from websocket_heartbeat.cli.demo.report import Entry, Outcome, Report
 
 WIDTH = 80
@@ -67,10 +68,10 @@ class Screen:
         self._live.stop()
 
     def title(self, play: Play, pace: Pace, seed: int) -> None:
-        """Say what is about to be seen."""
+        """Print what the demo is about, and the head of the timeline."""
         self._play = play
         self._print(
-            f"A real server, a proxy that does harm, and a real client. Heartbeat: a ping\n"
+            f"A real server, a proxy that injects faults, a real client. Heartbeat: a ping\n"
             f"after {pace.interval:.2g} s of silence, {pace.timeout:.2g} s for the answer. "
             f"To repeat this run: --seed {seed}.\n"
         )
@@ -124,7 +125,7 @@ class Screen:
         )
         self._print(
             f"Messages: {messages.sent} sent, {messages.echoed} received back, "
-            f"{messages.queued} still queued, {messages.lost} lost in silence."
+            f"{messages.queued} still queued, {messages.lost} lost silently."
         )
         if messages.uncertain:
             self._print(
@@ -132,7 +133,7 @@ class Screen:
                 f"{messages.uncertain_arrived} of them had\nreached the server, as only a demo can tell."
             )
         if messages.unexpected:
-            self._print(f"Echoes that nobody asked for: {messages.unexpected}.", "red")
+            self._print(f"Unexpected echoes: {messages.unexpected}.", "red")
         if report.ok:
             late = any((outcome.noticed_after or 0) > (outcome.bound or 0) for outcome in report.outcomes)
             grant = report.settings["tolerance"]
@@ -147,7 +148,7 @@ class Screen:
         self._console.print(Text(text, style))
 
     def _status(self) -> Text:
-        """The line that lives: called ten times a second by rich, on a thread of its own."""
+        """The status line: called ten times a second by rich, on a thread of its own."""
         play = self._play
         if play is None:
             return Text()
@@ -168,7 +169,7 @@ def _row(outcome: Outcome) -> tuple[Text, ...]:
     def seconds(value: float | None) -> Text:
         return Text("-" if value is None else f"{value:.2f} s")
 
-    # Where there was something to notice, the other columns say it all.
+    # Where there was something to notice, the other columns have the figures.
     verdict = "ok" if outcome.passed and outcome.bound is not None else outcome.verdict
     return (
         Text(outcome.scene),

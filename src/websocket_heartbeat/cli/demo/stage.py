@@ -1,6 +1,6 @@
-"""What the demo's client talks to: a real server behind the fault proxy, on a thread with a loop of its own.
+"""The demo's server behind its fault proxy, on a thread with a loop of its own.
 
-So a client that blocks its own loop blocks nobody else.
+So a client that blocks its own loop does not block the server.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from websocket_heartbeat.testing import FaultProxy
 
 
 class Stage:
-    """The server and the proxy, and what can happen to them. All methods are called on the client's loop.
+    """The server, the proxy and the faults of both. All methods are called on the client's loop.
 
     idle_timeout: of the server. url: for the client. received: the numbers of the messages that the server
     has received, whether or not its echo arrived.
@@ -26,40 +26,40 @@ class Stage:
         self.url = ""
         self.received: set[int] = set()
         self._idle_timeout = idle_timeout
-        self._turns_away = False
+        self._closes_links = False
         self._server = self._make_server(port=0)
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="stage")
 
     async def __aenter__(self) -> Self:
-        # The thread makes nothing before it is told where to say that it stands.
-        self._standing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # Both before the thread starts, which reports through them.
+        self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._client_loop = asyncio.get_running_loop()
         self._thread.start()
-        await self._standing
+        await self._ready
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._loop.call_soon_threadsafe(self._over.set)
+        self._loop.call_soon_threadsafe(self._done.set)
         await asyncio.to_thread(self._thread.join)
 
     async def freeze(self) -> float:
         """Let nothing pass any more, on sockets that stay open. Return when, as all faults do."""
-        return await self._happen(self._proxy.freeze)
+        return await self._call(self._proxy.freeze)
 
     async def thaw(self) -> float:
-        """Let everything pass again; but what was frozen has no way back, as with a network that was left."""
+        """Let everything pass again, but reset what was frozen, as after a change of network."""
 
         def thaw() -> None:
             self._proxy.reset()
             self._proxy.thaw()
 
-        return await self._happen(thaw)
+        return await self._call(thaw)
 
     async def reset(self) -> float:
         """Break what is connected with a TCP reset."""
-        return await self._happen(self._proxy.reset)
+        return await self._call(self._proxy.reset)
 
     async def kill_server(self) -> float:
         """End the server as if its process had been killed; its port refuses."""
@@ -68,7 +68,7 @@ class Stage:
             self._server.abort()
             self._proxy.refuse()
 
-        return await self._happen(kill)
+        return await self._call(kill)
 
     async def restart_server(self) -> float:
         """Start it again on the same port."""
@@ -78,25 +78,25 @@ class Stage:
             await self._server.__aenter__()
             self._proxy.accept()
 
-        return await self._happen(restart)
+        return await self._call(restart)
 
-    async def turn_away(self) -> float:
+    async def close_links(self) -> float:
         """Close every link with 1013, those that are open and those to come, as soon as it is accepted."""
 
-        def turn_away() -> None:
-            self._turns_away = True
+        def close_links() -> None:
+            self._closes_links = True
             for peer in self._server.connections:
                 self._welcome(peer)
 
-        return await self._happen(turn_away)
+        return await self._call(close_links)
 
-    async def let_in(self) -> float:
-        """Accept links for good again."""
+    async def keep_links(self) -> float:
+        """Accept links again, and keep them open."""
 
-        def let_in() -> None:
-            self._turns_away = False
+        def keep_links() -> None:
+            self._closes_links = False
 
-        return await self._happen(let_in)
+        return await self._call(keep_links)
 
     async def hang(self) -> float:
         """Break what is connected, accept connections from now on and answer nothing."""
@@ -105,42 +105,42 @@ class Stage:
             self._proxy.hang()
             self._proxy.reset()
 
-        return await self._happen(hang)
+        return await self._call(hang)
 
     async def answer(self) -> float:
         """Answer handshakes again."""
-        return await self._happen(self._proxy.accept)
+        return await self._call(self._proxy.accept)
 
     # On the thread
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._over = asyncio.Event()
+        self._done = asyncio.Event()
         try:
             await self._server.__aenter__()
             async with FaultProxy(self._server.host, self._server.port) as self._proxy:
                 self.url = self._proxy.url()
-                self._client_loop.call_soon_threadsafe(self._standing.set_result, None)
-                await self._over.wait()
+                self._client_loop.call_soon_threadsafe(self._ready.set_result, None)
+                await self._done.wait()
             await self._server.close()
         except Exception as error:
-            if self._standing.done():
+            if self._ready.done():
                 raise
-            self._client_loop.call_soon_threadsafe(self._standing.set_exception, error)
+            self._client_loop.call_soon_threadsafe(self._ready.set_exception, error)
 
     def _make_server(self, port: int) -> Server:
         return serve(self._echo, port=port, on_open=self._welcome, idle_timeout=self._idle_timeout)
 
     def _welcome(self, peer: Peer) -> None:
-        if self._turns_away:
+        if self._closes_links:
             peer.close(1013, "try again later")
 
     def _echo(self, peer: Peer, message: Message) -> None:
         self.received.add(int(message.split()[0]))
         peer.send(message)
 
-    async def _happen(self, change: Callable[[], Awaitable[None] | None]) -> float:
-        """Do something on the thread; return when it was begun, by the clock that both loops use."""
+    async def _call(self, change: Callable[[], Awaitable[None] | None]) -> float:
+        """Call a function on the thread; return when, by the clock that both loops use."""
 
         async def do() -> float:
             now = time.monotonic()

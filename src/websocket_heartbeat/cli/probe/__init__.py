@@ -1,4 +1,4 @@
-"""Finds out what a failing connection suffers from, and which settings it needs.
+"""Finds out why a connection fails, and which settings it needs.
 
 Opens three connections to the server, one after the other, and a fourth with
 --idle. Shows no query, no password, no message and no value of a header that
@@ -24,7 +24,8 @@ null stands for what was not tried or did not happen.
                 of one round trip and the next)
   message       answered, unasked (messages that came before), seconds, kind
                 (text or binary), bytes
-  close         answered, code, seconds
+  close         answered, framed (by a close frame, not by the end of the
+                stream), code, seconds
   compression   whether permessage-deflate is accepted
   idle          cut, seconds (until then, or waited), how (close frame, reset,
                 end of file, silence, or another error), code, reason,
@@ -38,12 +39,9 @@ import argparse
 import asyncio
 import json
 import ssl
-from collections.abc import Callable
-from typing import Any
 
 from websocket_heartbeat import engines
-from websocket_heartbeat.checks import check_token, check_url
-from websocket_heartbeat.cli.arguments import header, message, seconds, whole
+from websocket_heartbeat.cli.arguments import count, header, message, proxy, seconds, subprotocol, url
 from websocket_heartbeat.cli.output import show
 from websocket_heartbeat.cli.probe import text
 from websocket_heartbeat.cli.probe.measure import examine
@@ -52,19 +50,19 @@ from websocket_heartbeat.client.options import Options
 from websocket_heartbeat.config import Backoff, Heartbeat
 from websocket_heartbeat.redaction import shown_url
 
-HELP = "find out what a failing connection suffers from"
+HELP = "find out why a connection fails"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
-    parser.add_argument("url", type=_url, metavar="URL", help="ws://... or wss://...")
+    parser.add_argument("url", type=url, metavar="URL", help="ws://... or wss://...")
     parser.add_argument(
         "--message",
         type=message,
         metavar="TEXT",
         help="a text heartbeat to try; whatever comes back is an answer",
     )
-    parser.add_argument("--pings", type=_count, default=5, metavar="N", help="how many (default: 5)")
+    parser.add_argument("--pings", type=count, default=5, metavar="N", help="how many (default: 5)")
     parser.add_argument(
         "--idle",
         type=seconds(),
@@ -88,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--subprotocol",
-        type=_subprotocol,
+        type=subprotocol,
         action="append",
         default=[],
         metavar="NAME",
@@ -96,9 +94,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--proxy",
-        type=_proxy,
+        type=proxy,
         metavar="URL",
-        help="http://, socks4:// or socks5:// (default: what the environment says)",
+        help="http://, https://, socks4:// or socks5:// (default: what the environment says)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
@@ -124,7 +122,7 @@ async def report_on(arguments: argparse.Namespace, context: ssl.SSLContext | Non
     report = Report(shown, url_is_cut=shown != arguments.url)
     try:
         await examine(
-            _config(arguments, context),
+            _options(arguments, context),
             report,
             pings=arguments.pings,
             message=arguments.message,
@@ -136,7 +134,7 @@ async def report_on(arguments: argparse.Namespace, context: ssl.SSLContext | Non
     return report
 
 
-def _config(arguments: argparse.Namespace, context: ssl.SSLContext | None) -> Options:
+def _options(arguments: argparse.Namespace, context: ssl.SSLContext | None) -> Options:
     """Return what the client would be configured with."""
     return Options(
         arguments.url,
@@ -157,32 +155,3 @@ def _config(arguments: argparse.Namespace, context: ssl.SSLContext | None) -> Op
         final_close_codes=(),
         retry_if=None,
     )
-
-
-# The kinds of arguments; what is wrong is said by the same checks as in the library, which show no secret.
-
-
-def _checked(check: Callable[[], Any]) -> Any:
-    try:
-        return check()
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _url(given: str) -> Any:
-    return _checked(lambda: check_url("the URL", given, ("ws", "wss")))
-
-
-def _proxy(given: str) -> Any:
-    return _checked(lambda: check_url("the proxy", given, ("http", "socks4", "socks5")))
-
-
-def _subprotocol(given: str) -> Any:
-    return _checked(lambda: check_token("the name", given))
-
-
-def _count(given: str) -> int:
-    count = whole(given)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {given!r}")
-    return count

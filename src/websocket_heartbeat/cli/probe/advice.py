@@ -1,4 +1,4 @@
-"""What findings mean: errors in words a person can act on, and the settings that the findings call for."""
+"""What findings mean: errors in words that a person can act on, and the settings that follow from them."""
 
 import json
 import math
@@ -47,10 +47,10 @@ _KNOWN_CUTS = {
 }
 
 _LEAST_TIMEOUT = 5
-"""In which TCP repeats a lost packet four times: after 0.2, 0.6, 1.4 and 3 s."""
+"""Seconds in which TCP sends a lost packet again four times: after 0.2, 0.6, 1.4 and 3 s."""
 
-_SOON = 0.5
-"""Seconds of silence for which nobody cuts a link."""
+_SHORTEST_IDLE_TIMEOUT = 0.5
+"""Seconds; a cut after less is for another reason than silence."""
 
 _USUAL_OPEN_TIMEOUT = 10
 
@@ -98,6 +98,11 @@ def status_name(status: int) -> str:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
         return str(status)
+
+
+def close_in_words(code: int | None) -> str:
+    """Name a close frame by its code, which may be missing (RFC 6455, section 5.5.1)."""
+    return "a close frame without a code" if code is None else f"{code}"
 
 
 def end_in_words(how: str, code: int | None, reason: str) -> str:
@@ -175,7 +180,7 @@ def _interval(idle: Idle | None) -> tuple[float, str]:
             f"a quarter of {idle.seconds:g} s, and at most the default: in silence nobody sees when a link "
             "is cut, a shorter --idle tells more"
         )
-    if idle.silent_for < _SOON:
+    if idle.silent_for < _SHORTEST_IDLE_TIMEOUT:
         return usual, "the default; no heartbeat helps against a cut so soon, the server wants something else"
     shortest = min(usual, _rounded(idle.silent_for / 2))
     return shortest, (

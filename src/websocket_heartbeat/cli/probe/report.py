@@ -119,16 +119,20 @@ class Answer:
 
 @dataclass(slots=True)
 class Close:
-    """How the server took our close frame with 1000. code: of its own, None if it sent none."""
+    """How the server took our close frame with 1000.
+
+    framed: whether it sent one of its own. code: of that, None if it gave none.
+    """
 
     answered: bool
+    framed: bool = False
     code: int | None = None
     seconds: float | None = None
 
 
 @dataclass(slots=True)
 class Idle:
-    """What became of a link on which we sent nothing.
+    """How long a link lived on which we sent nothing.
 
     seconds: from its opening to the cut, or to the end of the wait. how: "close frame", "reset",
     "end of file", "silence" (open to all appearance, but a heartbeat after the wait went unanswered) or an

@@ -4,9 +4,10 @@ import sys
 import textwrap
 from collections.abc import Iterator
 
-from websocket_heartbeat.cli.probe.advice import cut_in_words, status_name
-from websocket_heartbeat.cli.probe.measure import STAGES
+from websocket_heartbeat.cli.probe.advice import close_in_words, cut_in_words, status_name
+from websocket_heartbeat.cli.probe.opening import STAGES
 from websocket_heartbeat.cli.probe.report import Answer, Idle, Opening, Pings, Report
+from websocket_heartbeat.redaction import printable
 
 _WIDTH = 80
 _LABEL = 15
@@ -31,7 +32,7 @@ def render(report: Report) -> str:
         named = [name for name in ("URL", "MESSAGE") if name in report.recommended.line]
         if named:
             lines += _wrapped("  ", f"({' and '.join(named)}: as you gave it, not shown here.)")
-    return "\n".join(_harmless(line) for line in lines)
+    return "\n".join(printable(line) for line in lines)
 
 
 def _summary(report: Report) -> Iterator[str]:
@@ -63,11 +64,11 @@ def _rows(report: Report) -> Iterator[tuple[str, str]]:
     if close is not None:
         answer = "not answered"
         if close.answered:
-            what = "the end of the stream" if close.code is None else f"{close.code}"
+            what = close_in_words(close.code) if close.framed else "the end of the stream"
             answer = f"1000 was answered with {what} after {_ms(close.seconds)}"
         yield "close", answer
     if report.compression is not None:
-        how = "accepted: WebsocketsEngine(compression=True) uses it" if report.compression else "declined"
+        how = "accepted: connect(..., compression=True) uses it" if report.compression else "declined"
         yield "compression", f"permessage-deflate is {how}"
     yield "idle", "not tried (--idle SECONDS)" if report.idle is None else _idle(report.idle)
 
@@ -158,8 +159,3 @@ def _wrapped(label: str, text: str) -> list[str]:
         break_on_hyphens=False,
         drop_whitespace=True,
     )
-
-
-def _harmless(line: str) -> str:
-    """Return what a terminal can show: headers and reasons are the server's, and might move the cursor."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)

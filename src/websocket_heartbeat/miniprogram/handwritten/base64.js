@@ -1,4 +1,4 @@
-// Base64 for Alipay, whose messages carry bytes as text: atob and btoa are not there in mini programs.
+// Base64 for Alipay, whose messages carry bytes as text: mini programs have no atob and btoa.
 var alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 /** The bytes of an ArrayBuffer as base64. */
 function to_base64(data) {

@@ -1,11 +1,11 @@
-// Time and chance, as clock.py declares them.
+// Time, timers and random numbers, as clock.py declares them.
 function Clock() {
     this.latest = 0;
     this.offset = 0;
 }
 
 Clock.prototype.now = function () {
-    // Date.now goes back when somebody sets the clock; this one then goes on from where it was.
+    // Date.now goes back when the system's clock is set back; this one then goes on from where it was.
     var time = Date.now();
     this.offset = Math.max(this.offset, this.latest - time);
     this.latest = time + this.offset;

@@ -1,4 +1,4 @@
-// How foreign things are touched, as language.py declares it; with nothing that a mini program lacks.
+// Access to objects of the host and the user, as language.py declares it; uses only what mini programs have.
 
 /** The member `name` of anything at all; nothing where there is none. */
 function read(thing, name) {
@@ -60,11 +60,16 @@ function report(error) {
 
 /** The text of an error or of a host's event, whatever its shape; empty where there is none. */
 function describe(thing) {
-    return typeof thing === "string" ? thing
-        : "" + (thing && (thing.errMsg || thing.errorMessage || thing.reason || thing.message) || "");
+    try {
+        return typeof thing === "string" ? thing
+            : "" + (thing && (thing.errMsg || thing.errorMessage || thing.reason || thing.message) || "");
+    } catch (error) {
+        // A symbol, for instance, cannot be made a string.
+        return "";
+    }
 }
 
-/** What a function gives that is asked for it now; anything else is itself the value. */
+/** What a function returns when it is called now; anything else is itself the value. */
 function value_of(thing) {
     return typeof thing === "function" ? thing() : thing;
 }
@@ -84,5 +89,5 @@ function is_bytes(value) {
 
 /** A close code, which some hosts write as a string; nothing where there is none. */
 function close_code(value) {
-    return +value || null;
+    return typeof value === "number" || typeof value === "string" ? +value || null : null;
 }

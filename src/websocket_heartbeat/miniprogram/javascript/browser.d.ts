@@ -3,14 +3,14 @@
 /** What a WebSocket of a page takes. */
 export type BrowserData = string | ArrayBuffer | ArrayBufferView | Blob;
 
-/** Milliseconds where times. */
+/** Times are milliseconds. */
 export interface BrowserOptions {
-  /** ws:// or wss://; a function is asked for every attempt. */
+  /** ws:// or wss://; a function is called for every attempt. */
   url: string | URL | (() => string | URL);
   protocols?: string | string[];
   /** Silence until a heartbeat is sent. Default 15000. */
   pingTimeout?: number;
-  /** Silence after a heartbeat until the link is given up. Default 10000. */
+  /** Silence after a heartbeat until the link is abandoned. Default 10000. */
   pongTimeout?: number;
   /** The window of the first six retries. Default 2000. */
   reconnectTimeout?: number;
@@ -22,7 +22,7 @@ export interface BrowserOptions {
   repeatLimit?: number | null;
   /** For one attempt. Default 10000. */
   openTimeout?: number;
-  /** A link open for so long ends an outage: retries count from 0 again. Default 30000. */
+  /** A link that was open for so long ends an outage: retries count from 0 again. Default 30000. */
   stableAfter?: number;
   /** Messages that wait while no link is open; 0 fails at once. Default 256. */
   sendQueue?: number;
@@ -48,7 +48,7 @@ declare class WebsocketHeartbeatJs {
   close(code?: number, reason?: string): void;
   /** Opens a new link now, also after closing or giving up. */
   reconnect(): void;
-  /** Closes at once and lets go of the page. */
+  /** Closes at once and removes all listeners from the page. */
   destroy(): void;
   /** The WebSocket of the current link. */
   readonly ws: WebSocket | null;

@@ -18,7 +18,7 @@ export interface CloseParams {
   complete?: (result?: any) => void;
 }
 
-/** Passed on to the host's connectSocket; `url` may be a function, asked for every attempt. */
+/** Passed on to the host's connectSocket; `url` may be a function, called for every attempt. */
 export interface ConnectSocketParams {
   url: string | (() => string);
   header?: Record<string, unknown>;
@@ -31,13 +31,13 @@ export interface MiniProgramHost {
   connectSocket(params: any): any;
 }
 
-/** Milliseconds where times. */
+/** Times are milliseconds. */
 export interface Options {
   miniprogram: MiniProgramHost;
   connectSocketParams: ConnectSocketParams | (() => ConnectSocketParams);
   /** Silence until a heartbeat is sent. Default 15000. */
   pingTimeout?: number;
-  /** Silence after a heartbeat until the link is given up. Default 10000. */
+  /** Silence after a heartbeat until the link is abandoned. Default 10000. */
   pongTimeout?: number;
   /** The window of the first six retries. Default 2000. */
   reconnectTimeout?: number;
@@ -49,7 +49,7 @@ export interface Options {
   repeatLimit?: number | null;
   /** For one attempt. Default 10000. */
   openTimeout?: number;
-  /** A link open for so long ends an outage: retries count from 0 again. Default 30000. */
+  /** A link that was open for so long ends an outage: retries count from 0 again. Default 30000. */
   stableAfter?: number;
   /** Messages that wait while no link is open; 0 fails at once. Default 256. */
   sendQueue?: number;
@@ -63,11 +63,11 @@ export interface HostEvent {
   [field: string]: any;
 }
 export interface MessageEvent extends HostEvent {
-  /** Also where the host nests it or encodes it as base64. */
+  /** In one shape on every host, also where the host nests it or encodes it as base64. */
   data: any;
 }
 export interface CloseEvent extends HostEvent {
-  /** Missing where the host tells none. */
+  /** Missing where the host gives none. */
   code?: number | null;
   reason: string;
 }
@@ -101,7 +101,7 @@ export interface Task {
   close(params?: CloseParams): void;
   /** Opens a new link now, also after closing or giving up. */
   reconnect(): void;
-  /** Closes at once and lets go of the host. */
+  /** Closes at once and removes all listeners from the host. */
   destroy(): void;
   /** The host's own task of the current link. */
   readonly socketTask: any;

@@ -11,6 +11,7 @@ import re
 import socket
 import ssl as ssl_module
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 
 from websockets.datastructures import Headers
@@ -30,7 +31,7 @@ from websocket_heartbeat.system.kernel import end_by_reset
 
 _logger = logging.getLogger("websocket_heartbeat.server")
 
-Receive = Callable[[Request], LinkEvents | Refusal]
+Admit = Callable[[Request], LinkEvents | Refusal]
 """Decides about a handshake: returns how it is refused, or what takes the events of its link."""
 
 _AT_ONCE = 100
@@ -46,7 +47,7 @@ _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 class Listener:
     """Listens, and hands over each client whose handshake is complete.
 
-    receive: called with each well-formed HTTP request. open_timeout: seconds that TLS may take, and the
+    admit: called with each well-formed HTTP request. open_timeout: seconds that TLS may take, and the
     request and its answer after it. max_size: of a message, in bytes. compression: whether permessage-deflate
     is agreed on. subprotocols: those spoken here, best first. ssl: for wss. handshakes: what was accepted and
     has become no link yet.
@@ -54,7 +55,7 @@ class Listener:
 
     def __init__(
         self,
-        receive: Receive,
+        admit: Admit,
         *,
         open_timeout: float,
         max_size: int,
@@ -62,7 +63,7 @@ class Listener:
         subprotocols: Sequence[str],
         ssl: ssl_module.SSLContext | None,
     ) -> None:
-        self.receive = receive
+        self.admit = admit
         self.open_timeout = open_timeout
         self.max_size = max_size
         self.compression = compression
@@ -144,11 +145,12 @@ class _Handshake(HeadReader):
     def __init__(self, listener: Listener, sock: socket.socket) -> None:
         super().__init__()
         sock.setblocking(False)
+        with suppress(OSError):  # some systems refuse options on a socket whose peer is gone already
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.handshakes.add(self)
         self._listener = listener
         self._sock = sock
         self._timer: asyncio.TimerHandle | None = None
-        self._is_answered = False
         self._has_begun = False
         self._opening = asyncio.get_running_loop().create_task(self._open())
 
@@ -190,22 +192,15 @@ class _Handshake(HeadReader):
         self._refuse(Refusal(431))
 
     def head_read(self, head: bytes, rest: bytes) -> None:
-        if not self._is_answered:
-            self._answer(head.removesuffix(b"\r\n\r\n"), rest)
-
-    # The answer
-
-    def _answer(self, head: bytes, rest: bytes) -> None:
-        """Answer the request; rest: what the client has sent behind it."""
-        asked = _parsed(head)
+        asked = _parsed(head.removesuffix(b"\r\n\r\n"))
         if asked is None:
             self._refuse(Refusal(400))
             return
         method, version, target, headers = asked
         listener = self._listener
-        received = listener.receive(_request(target, headers)) if listener.is_listening else Refusal(503)
-        if isinstance(received, Refusal):
-            self._refuse(received, with_body=method != "HEAD")
+        admitted = listener.admit(_request(target, headers)) if listener.is_listening else Refusal(503)
+        if isinstance(admitted, Refusal):
+            self._refuse(admitted, with_body=method != "HEAD")
             return
         protocol = ServerProtocol(
             extensions=SERVER_DEFLATE if listener.compression else None,
@@ -220,7 +215,7 @@ class _Handshake(HeadReader):
             return
         self._done()
         self.transport.write(response.serialize())
-        link = ServerLink(received, listener.max_size, protocol.subprotocol, protocol.extensions)
+        link = ServerLink(admitted, listener.max_size, protocol.subprotocol, protocol.extensions)
         link.begin(self.transport, rest)
 
     def _refuse(self, refusal: Refusal, *, with_body: bool = True) -> None:
@@ -233,12 +228,10 @@ class _Handshake(HeadReader):
             headers["Content-Length"] = str(len(refusal.body))
         headers["Connection"] = "close"
         body = refusal.body if with_body else b""
-        self._is_answered = True
         self.transport.write(Response(refusal.status, phrase, headers, body).serialize())
         self.transport.close()  # the timer goes on: the client may never read this
 
     def _done(self) -> None:
-        self._is_answered = True
         if self._timer is not None:
             self._timer.cancel()
         self._listener.handshakes.discard(self)

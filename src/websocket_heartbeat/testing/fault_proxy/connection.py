@@ -35,8 +35,8 @@ class Connection:
         self._log = log
         self._gone = gone
         self._ended = False
-        self._client = _End(self)
-        self._server = _End(self)
+        self._client = _Endpoint(self)
+        self._server = _Endpoint(self)
         self._to_server = Pipe(faults.to_server, self._client, self._server, cut)
         self._to_client = Pipe(faults.to_client, self._server, self._client, cut)
         self._client.join(self._to_server, self._to_client, self._server)
@@ -83,7 +83,7 @@ class Connection:
     def disconnect(self) -> None:
         """End both streams with FIN."""
         if not self._client.was_made and not self._joining.done():
-            self._loop.call_soon(self.disconnect)  # it arrived a moment ago: its transport is being made
+            self._loop.call_soon(self.disconnect)  # it has just arrived: its transport is being made
             return
         self._end()
         for end in (self._client, self._server):
@@ -141,7 +141,7 @@ class Connection:
         raise failure
 
 
-class _End(asyncio.Protocol):
+class _Endpoint(asyncio.Protocol):
     """One of the two sockets of a connection.
 
     transport: None until the socket is there and after it is gone. was_made: whether it ever was there.
@@ -154,7 +154,7 @@ class _End(asyncio.Protocol):
         self.was_made = False
         self.told_end = False
 
-    def join(self, inward: Pipe, outward: Pipe, other: "_End") -> None:
+    def join(self, inward: Pipe, outward: Pipe, other: "_Endpoint") -> None:
         """Learn which pipe takes what arrives here, which one brings what leaves here, and the other end."""
         self._inward = inward
         self._outward = outward
@@ -171,7 +171,7 @@ class _End(asyncio.Protocol):
         # asyncio does not do it for sockets that were made by hand.
         with contextlib.suppress(OSError):
             transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # What lies in the transport would flow on during a freeze: let as little as possible lie there.
+        # What is in the transport's buffer would flow on during a freeze: keep it as small as possible.
         self.transport.set_write_buffer_limits(high=0)
         self._inward.pump()
         self._outward.pump()
@@ -188,8 +188,8 @@ class _End(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._outward.full = False
-        self._outward.cut_if_due()
-        self._outward.pump()
+        # Later: a transport of asyncio's that is aborted from within this call is closed twice.
+        asyncio.get_running_loop().call_soon(self._go_on_writing)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
@@ -197,14 +197,18 @@ class _End(asyncio.Protocol):
             self._inward.take(None)
         self._connection.end_lost()
 
+    def _go_on_writing(self) -> None:
+        self._outward.cut_if_due()
+        self._outward.pump()
+
     # What the pipes ask
 
     def is_open(self) -> bool:
         return self.transport is not None
 
-    def read(self, wanted: bool) -> None:
+    def set_reading(self, is_wanted: bool) -> None:
         if self.transport is not None:
-            if wanted:
+            if is_wanted:
                 self.transport.resume_reading()
             else:
                 self.transport.pause_reading()

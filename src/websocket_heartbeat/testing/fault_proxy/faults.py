@@ -43,7 +43,7 @@ def check_timetable(timetable: Sequence[Step]) -> None:
 
 @dataclass(slots=True)
 class Conditions:
-    """What bytes in one direction meet at present, on every connection.
+    """The present faults of one direction, on every connection.
 
     frozen: nothing passes. delay: seconds of latency of each byte. rate: bytes per second of one connection,
     None for no limit. left: bytes that pass before every connection is reset, None for no such fault.
@@ -67,8 +67,8 @@ class Conditions:
 class Faults:
     """The faults that hold at present, for the connections that exist and for those to come.
 
-    target: host and port of the server, to which new connections are led. hangs: they are not. may_dial: set
-    while they are.
+    target: host and port of the server for new connections. hangs: they get no connection to it. may_dial:
+    set while they may have one.
     """
 
     def __init__(self, target: tuple[str, int]) -> None:
@@ -93,7 +93,7 @@ class Faults:
             conditions.heal()
 
     def update_may_dial(self) -> None:
-        """Hold back new connections, or let them go on to the server, as the faults have become."""
+        """Hold back new connections, or let them go on to the server, as the present faults require."""
         if self.hangs or self.to_server.frozen:
             self.may_dial.clear()
         else:

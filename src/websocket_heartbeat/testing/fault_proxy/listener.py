@@ -1,4 +1,4 @@
-"""The socket at which a proxy's clients arrive."""
+"""The socket on which a proxy listens for clients."""
 
 import asyncio
 import socket
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class Listener:
-    """Accepts connections or refuses them, on a port that stays its own meanwhile."""
+    """Accepts connections or refuses them, on a port that stays reserved."""
 
     def __init__(self, host: str, take: Callable[[socket.socket], None]) -> None:
         self._host = host

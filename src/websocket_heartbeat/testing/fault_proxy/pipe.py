@@ -1,4 +1,4 @@
-"""One direction of one connection: what was taken from one end waits here until the other end may have it."""
+"""One direction of one connection: what was read from one end waits here for the other."""
 
 import asyncio
 from collections import deque
@@ -17,8 +17,8 @@ class PipeEnd(Protocol):
     def is_open(self) -> bool:
         """Whether the socket can be written to."""
 
-    def read(self, wanted: bool) -> None:
-        """Read from this socket, or let its peer feel that nobody does."""
+    def set_reading(self, is_wanted: bool) -> None:
+        """Read from this socket, or stop, so that its peer feels backpressure."""
 
     def write(self, data: bytes) -> None:
         """Pass on bytes."""
@@ -31,9 +31,9 @@ class PipeEnd(Protocol):
 
 
 class Pipe:
-    """Takes from a source what a sink is to get, and passes it on when the conditions allow.
+    """Takes bytes from a source and passes them on to a sink when the conditions allow.
 
-    full: whether the sink's transport has enough to write. cut: called when the last byte before a cut has
+    full: whether the sink's write buffer is full. cut: called when the last byte before a cut has
     left.
     """
 
@@ -41,7 +41,6 @@ class Pipe:
         self, conditions: Conditions, source: PipeEnd, sink: PipeEnd, cut: Callable[[], None]
     ) -> None:
         self.full = False
-        self._is_stopped = False
         self._is_stopped = False
         self._loop = asyncio.get_running_loop()
         self._conditions = conditions
@@ -87,10 +86,10 @@ class Pipe:
                 break
             self._held.popleft()
             self._pass_on(due, data)
-        # Bytes that only wait for their delay must not keep later ones out; bytes that are late must, so that
+        # Bytes that only wait for their delay must not stop the reading; bytes that are late must, so that
         # the sender feels it.
         late = bool(self._held) and self._held[0][0] <= self._loop.time()
-        self._source.read(self._is_passable() and not late)
+        self._source.set_reading(self._is_passable() and not late)
 
     def cut_if_due(self) -> None:
         """Reset every connection if the last byte before the cut has left."""

@@ -1,4 +1,4 @@
-"""The proxy as its user has it: entered, asked, and told which fault begins or ends."""
+"""FaultProxy, whose methods begin and end faults."""
 
 import asyncio
 import socket
@@ -152,7 +152,7 @@ class FaultProxy:
             connection.disconnect()
 
     def refuse(self) -> None:
-        """Refuse new connections, as a machine does on which nothing listens. Those that exist live on."""
+        """Refuse new connections, as a machine does on which nothing listens. Those that exist stay open."""
         listener = self._begin("refuse")
         listener.take_all()
         listener.refuse()
@@ -195,7 +195,7 @@ class FaultProxy:
         self._faults.to_client.left = n_bytes
 
     def retarget(self, host: str, port: int) -> None:
-        """Lead new connections, and those that hang, to another server. The others stay where they are."""
+        """Connect new clients, and those that hang, to another server. The others stay where they are."""
         target = _address("host", host, "port", port)
         self._begin("retarget", f"{host}:{port}")
         self._faults.target = target
@@ -232,7 +232,7 @@ class FaultProxy:
         return self._listener
 
     def _apply(self) -> None:
-        """Let every connection feel the faults as they have become."""
+        """Apply the present faults to every connection."""
         self._faults.update_may_dial()
         for connection in list(self._connections):
             connection.pump()
@@ -264,7 +264,4 @@ def _address(host_name: str, host: str, port_name: str, port: int) -> tuple[str,
         raise TypeError(f"{host_name} must be a str, not {host!r}")
     if not host:
         raise ValueError(f"{host_name} must not be empty")
-    check_count(port_name, port, least=1)
-    if port > 65535:
-        raise ValueError(f"{port_name} must be at most 65535, not {port!r}")
-    return host, port
+    return host, check_count(port_name, port, least=1, most=65535)

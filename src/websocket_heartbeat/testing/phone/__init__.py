@@ -3,7 +3,7 @@
 from websocket_heartbeat.testing.phone.phone import Phone
 
 phone = Phone()
-"""The phone in the developer's hand, on which the hosts below run."""
+"""The default phone, on which the hosts below run."""
 
 wx = phone.wx
 my = phone.my

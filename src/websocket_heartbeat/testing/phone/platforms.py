@@ -168,12 +168,12 @@ class Promise:
         self._future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     def resolve(self, value: Any) -> None:
-        """Settle it well, unless it is settled."""
+        """Resolve it, unless it is settled."""
         if not self._future.done():
             self._future.set_result((True, value))
 
     def reject(self, reason: Any) -> None:
-        """Settle it badly, unless it is settled."""
+        """Reject it, unless it is settled."""
         if not self._future.done():
             self._future.set_result((False, reason))
 

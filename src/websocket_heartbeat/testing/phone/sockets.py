@@ -40,7 +40,7 @@ class Socket:
         self._link: Link | None = None
         self._attempt: asyncio.Task[None] | None = None
         self._is_cut = False
-        self._patience: asyncio.TimerHandle | None = None
+        self._close_timer: asyncio.TimerHandle | None = None
         self.number = next(_numbers)
         self.state = 0
         self.headers: dict[str, str] = {}
@@ -87,7 +87,7 @@ class Socket:
         else:
             if not self._is_cut:
                 self._link.send(data)
-            # Of a socket that the network has left, too: success proves nothing.
+            # Also on a socket whose network is gone: success proves nothing.
             self._answer(params, "success", "sendSocketMessage:ok")
 
     def close(self, params: Any) -> None:
@@ -103,7 +103,7 @@ class Socket:
                 if not self._is_cut:
                     self._link.close(code, reason)
                 loop = asyncio.get_running_loop()
-                self._patience = loop.call_later(CLOSE_TIMEOUT, self.end, "", 1006, "")
+                self._close_timer = loop.call_later(CLOSE_TIMEOUT, self.end, "", 1006, "")
             else:
                 asyncio.get_running_loop().call_soon(self.end, "", code, reason)
             self._answer(params, "success", "closeSocket:ok")
@@ -129,8 +129,8 @@ class Socket:
             return
         self.state = 3
         self._host.sockets.remove(self)
-        if self._patience is not None:
-            self._patience.cancel()
+        if self._close_timer is not None:
+            self._close_timer.cancel()
         if self._link is not None:
             self._link.abort()
         if self._attempt is not None and self._attempt is not asyncio.current_task():
@@ -172,13 +172,13 @@ class Socket:
         """Nothing to do."""
 
     def deliver_failed(self, error: BaseException) -> None:
-        """What a listener throws is its own affair."""
+        """Does not happen: `Listeners.call` reports what a listener raises."""
 
     def ponged(self) -> None:
-        """No platform tells."""
+        """Do nothing: no platform reports it."""
 
     def writable(self) -> None:
-        """No platform tells."""
+        """Do nothing: no platform reports it."""
 
 
 class SocketTask:

@@ -1,0 +1,74 @@
+"""Sees to it that a test leaves nothing behind, on whatever loop it runs; and how tests wait."""
+
+import asyncio
+import gc
+import os
+import sys
+import warnings
+from collections.abc import Callable, Collection, Coroutine
+from typing import Any
+
+PATIENCE = 20.0
+"""Seconds that anything may take before a test gives up waiting for it."""
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+"""Runs the coroutine of a test to its end: the fixtures run, run_asyncio and play."""
+
+
+class Watch:
+    """Runs a test that must leave no task, timer, socket, warning or complaint of its loop behind."""
+
+    def __init__(self) -> None:
+        self._complaints: list[dict[str, Any]] = []
+
+    def run(self, main: Coroutine[Any, Any, None], runner: Run) -> None:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            runner(self._watched(main))
+            gc.collect()
+        _must_be_empty("warnings", [str(warning.message) for warning in caught])
+        _must_be_empty("complaints of the loop", self._complaints)
+
+    async def _watched(self, main: Coroutine[Any, Any, None]) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: self._complaints.append(context))
+        before = sockets()
+        await main
+        await turns(10)  # a socket is closed a few turns of the loop after it was dropped
+        _must_be_empty("tasks", asyncio.all_tasks() - {asyncio.current_task()})
+        timers = [repr(timer) for timer in getattr(loop, "_scheduled", ()) if not timer.cancelled()]
+        _must_be_empty("timers", timers)
+        _must_be_empty("sockets", sockets() - before)
+
+
+def _must_be_empty(name: str, left: Collection[object]) -> None:
+    assert not left, f"{name} that the test left behind: {left}"
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for a condition."""
+    simulated = hasattr(asyncio.get_running_loop(), "clock")
+    async with asyncio.timeout(PATIENCE * 60 if simulated else PATIENCE):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.02 if simulated else 0.002)
+
+
+async def turns(count: int = 10) -> None:
+    """Let everything happen that is due now."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def sockets() -> set[str]:
+    """Name the sockets that this process has open, where the system tells."""
+    if sys.platform != "linux":
+        return set()
+    names = set()
+    for descriptor in os.listdir("/proc/self/fd"):
+        try:
+            names.add(os.readlink(f"/proc/self/fd/{descriptor}"))
+        except OSError:  # the one of listdir itself
+            continue
+    return {name for name in names if name.startswith("socket:")}
