@@ -37,8 +37,7 @@ class Watch:
         await turns(10)  # a socket is closed a few turns of the loop after it was dropped
         _must_be_empty("tasks", asyncio.all_tasks() - {asyncio.current_task()})
         timers = [repr(timer) for timer in getattr(loop, "_scheduled", ()) if not timer.cancelled()]
-        # Those of aiofastnet run out when the socket is long gone.
-        _must_be_empty("timers", [timer for timer in timers if "SSLTransportBase" not in timer])
+        _must_be_empty("timers", timers)
         _must_be_empty("sockets", sockets() - before)
 
 

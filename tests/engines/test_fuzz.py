@@ -203,7 +203,7 @@ class Transport:
     def ignore(self, *_: object, **__: object) -> None:
         """Do nothing."""
 
-    set_write_buffer_limits = set_protocol = close = abort = ignore
+    set_write_buffer_limits = set_protocol = pause_reading = resume_reading = close = abort = ignore
 
 
 def by_our_link(stream: bytes, side: Side, scale: Scale, compressed: bool, choose: random.Random) -> Outcome:

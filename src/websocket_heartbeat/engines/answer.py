@@ -64,7 +64,3 @@ class HeadReader(asyncio.BufferedProtocol):
         elif end >= 4 or len(self._come) > MAX_HEAD:
             self._is_read = True
             self.head_too_long()
-
-    def is_buffered_protocol(self) -> bool:
-        """Tell aiofastnet, which asks."""
-        return True

@@ -1,22 +1,17 @@
-"""Transports: to a server, by name, address (RFC 8305) or proxy, and from a client, with TLS where asked for.
-
-A client's TLS is aiofastnet's where that is installed: asyncio's own costs five times the memory
-(docs/engines.md).
-"""
+"""Transports: to a server by name, address (RFC 8305) or proxy, and from a client, with TLS if asked for."""
 
 import asyncio
 import base64
 import socket
 import ssl
 from collections.abc import Awaitable
-from functools import cache, partial
-from importlib import import_module
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import aiohappyeyeballs
 
 from websocket_heartbeat.engines.answer import HeadReader, read_head
+from websocket_heartbeat.engines.tls import TlsTransport
 from websocket_heartbeat.errors import ProxyFailed
 
 _T = TypeVar("_T")
@@ -28,15 +23,6 @@ _NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 """Takes addresses only and never blocks: names fail at once."""
 
 _PROXY_PORTS = {"http": 80, "https": 443, "socks4": 1080, "socks5": 1080}
-
-
-@cache
-def fast_tls() -> Any:
-    """Return the module aiofastnet, or None where it is not installed."""
-    try:
-        return import_module("aiofastnet")
-    except ImportError:
-        return None
 
 
 async def dial(
@@ -99,14 +85,11 @@ async def _connect(
 ) -> Any:
     """Put the protocol over a connected socket."""
     loop = asyncio.get_running_loop()
-    create: Any = loop.create_connection
     if tls is None:
-        transport, _ = await create(lambda: protocol, sock=sock)
-    else:
-        if fast_tls() is not None:
-            create = partial(fast_tls().create_connection, loop)
-        transport, _ = await create(lambda: protocol, sock=sock, ssl=tls, server_hostname=host)
-    return transport
+        transport, _ = await loop.create_connection(lambda: protocol, sock=sock)
+        return transport
+    layer = TlsTransport(protocol, tls, server_hostname=host)
+    return await _shaken(layer, loop.create_connection(lambda: layer, sock=sock))
 
 
 async def accept(
@@ -117,11 +100,25 @@ async def accept(
     Raises:
         OSError: TLS failed, or the client has left.
     """
-    # The loop's own TLS: aiofastnet reports to the loop's exception handler, and so to the user's log, each
-    # stranger who leaves in the middle of the TLS handshake.
-    await asyncio.get_running_loop().connect_accepted_socket(
-        lambda: protocol, sock, ssl=tls, ssl_handshake_timeout=None if tls is None else timeout
-    )
+    loop = asyncio.get_running_loop()
+    if tls is None:
+        await loop.connect_accepted_socket(lambda: protocol, sock)
+        return
+    layer = TlsTransport(protocol, tls, server_side=True)
+    async with asyncio.timeout(timeout):
+        await _shaken(layer, loop.connect_accepted_socket(lambda: layer, sock))
+
+
+async def _shaken(layer: TlsTransport, connecting: Awaitable[Any] | None = None) -> TlsTransport:
+    """Return the layer when it has a transport and its handshake is done; drop it if not."""
+    try:
+        if connecting is not None:
+            await connecting
+        await layer.shaken
+    except BaseException:
+        layer.abort()
+        raise
+    return layer
 
 
 class _Tunnel(HeadReader):
@@ -188,15 +185,11 @@ async def go_on(protocol: Any, transport: Any, tls: ssl.SSLContext | None, host:
         protocol.connection_made(transport)
         transport.resume_reading()
         return transport
-    loop = asyncio.get_running_loop()
-    start: Any = loop.start_tls if fast_tls() is None else partial(fast_tls().start_tls, loop)
-    try:
-        inner = await start(transport, protocol, tls, server_hostname=host)
-    except BaseException:
-        transport.abort()
-        raise
-    protocol.connection_made(inner)
-    return inner
+    layer = TlsTransport(protocol, tls, server_hostname=host)
+    transport.set_protocol(layer)
+    layer.connection_made(transport)
+    transport.resume_reading()
+    return await _shaken(layer)
 
 
 async def _through_socks(proxy: SplitResult, host: str, port: int) -> socket.socket:

@@ -24,13 +24,64 @@ READ = 32 * 1024
 
 
 class _Scratch(threading.local):
-    """The buffer that all of a thread read to: what was read is taken before the next one reads."""
+    """The buffer that all of a thread read to: what was read is taken before the next one reads.
+
+    view: what is read to as a rule. large: with more behind it, for what is known to be long. spare: a buffer
+    for the next long frame, which needs one of its own.
+    """
 
     def __init__(self) -> None:
-        self.view = memoryview(bytearray(READ))
+        self.spare = bytearray()
+        self.large = memoryview(bytearray(4 * READ))
+        self.view = self.large[:READ]
 
 
 SCRATCH = _Scratch()
+
+
+class Breathing:
+    """Reads from a transport, and gives the loop a turn after each full read.
+
+    asyncio's own transports do that themselves; libuv goes on, up to 32 times. A subclass calls `_breathe`
+    after a full read.
+    """
+
+    __slots__ = ("_breathes", "_is_paused", "_transport")
+
+    def __init__(self) -> None:
+        self._transport: Any = None  # an asyncio.Transport, which uvloop's is not by its class
+        self._breathes = False  # whether the transport needs that
+        self._is_paused = False  # by the user
+
+    @staticmethod
+    def _must_breathe(transport: Any) -> bool:
+        return type(transport).__module__.partition(".")[0] not in ("asyncio", "websocket_heartbeat")
+
+    def pause_reading(self) -> None:
+        self._is_paused = True
+        self._hold()
+
+    def resume_reading(self) -> None:
+        self._is_paused = False
+        self._read_on()
+
+    def _breathe(self) -> None:
+        """Give the loop a turn after a full read, where the transport would not."""
+        if self._breathes:
+            self._put_off()
+
+    def _put_off(self) -> None:
+        """Read on in the next turn of the loop."""
+        self._hold()
+        asyncio.get_running_loop().call_soon(self._read_on)
+
+    def _hold(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def _read_on(self) -> None:
+        if not self._is_paused and self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
 
 @cache
@@ -61,7 +112,7 @@ def _discard(message: Message) -> None:
     """Take a message that comes after the end."""
 
 
-class TransportLink(Link):
+class TransportLink(Breathing, Link):
     """One open WebSocket over a transport, which calls it as its protocol.
 
     A subclass reads in `data_received` or `buffer_updated`, tells by `_hand_over`, `_peer_closed` and
@@ -76,7 +127,6 @@ class TransportLink(Link):
         "_loop",
         "_max_size",
         "_sends",
-        "_transport",
         "deliver",
         "native",
         "response_headers",
@@ -85,6 +135,7 @@ class TransportLink(Link):
     )
 
     def __init__(self, events: LinkEvents, max_size: int, subprotocol: str | None) -> None:
+        super().__init__()
         self.deliver: Callable[[Message], Any] = _discard
         self.subprotocol = subprotocol
         self.response_headers: Sequence[tuple[str, str]] = ()
@@ -105,6 +156,7 @@ class TransportLink(Link):
     def _take_over(self, transport: Any) -> None:
         """Begin to work over a transport whose handshake is done."""
         self._transport = transport
+        self._breathes = self._must_breathe(transport)
         self.socket = transport.get_extra_info("socket")
         transport.set_write_buffer_limits(high=WRITE_LIMIT)
         transport.set_protocol(self)
@@ -122,14 +174,6 @@ class TransportLink(Link):
         self._end()
         if self._transport is not None:
             self._transport.abort()
-
-    def pause_reading(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
 
     @property
     def buffered(self) -> int:

@@ -44,8 +44,6 @@ _NONE: dict[int, int] = {}
 """First bytes of frames that we read, and how large their second may be: plain, compressed, after the end."""
 
 
-_NO_BUFFER = bytearray()
-
 INFLATED = 512 * 1024
 """Bytes that are decompressed, but for one message, before the loop has a turn for others."""
 
@@ -59,7 +57,6 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         "_got",
         "_has_more",
         "_inflated",
-        "_is_paused",
         "_is_text",
         "_known",
         "_last",
@@ -69,7 +66,6 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         "_out",
         "_rest",
         "_scratch",
-        "_spare",
         "_stamp",
         "_taken",
     )
@@ -92,12 +88,10 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         self._scratch = SCRATCH.view
         # Tells the time of a read, on systems whose kernel does not.
         self._stamp: Callable[[], float] | None = None
-        self._spare = _NO_BUFFER  # that of a long frame, while what came behind it is read
         self._rest = b""
         self._taken = 0  # where in this read the last frame ends that `_frame` has taken
         self._inflated = 0  # bytes decompressed in this read
         self._has_more = False
-        self._is_paused = False  # reading, by whoever has the link
         self._long: LongFrame | None = None
         self._last: LastFrame | None = None
         self._fragments: bytearray | None = None
@@ -123,13 +117,9 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         if self._sends and not self._transport.is_closing():
             self._put(self._framed(PING, b""))
 
-    def pause_reading(self) -> None:
-        self._is_paused = True
-        super().pause_reading()
-
     def resume_reading(self) -> None:
-        self._is_paused = False
         if self._has_more:
+            self._is_paused = False
             self._loop.call_soon(self._read_on)
         else:
             super().resume_reading()
@@ -149,17 +139,16 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
             self._end_with(self._scratch[:nbytes].tobytes())
         elif long is None:
             self._read(self._scratch[:nbytes].tobytes())
+            if nbytes == READ and not self._has_more:
+                self._breathe()
         elif long.filled(nbytes):
             self._long = None
             self._rest = long.behind()
             self._data(long.first, long.payload())
-            self._spare = long.buffer
+            SCRATCH.spare = long.buffer
             self._read(b"")
-            self._spare = _NO_BUFFER
-
-    def is_buffered_protocol(self) -> bool:
-        """Tell aiofastnet, which asks."""
-        return True
+            if len(SCRATCH.spare) > LongFrame.KEPT:
+                SCRATCH.spare = bytearray()
 
     def eof_received(self) -> None:
         """Let the transport close itself."""
@@ -172,12 +161,13 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
 
     def _read_on(self) -> None:
         """Take apart what was put off, and then read again."""
-        if self._ended or self._is_paused or not self._has_more:
+        if self._ended or self._is_paused:
             return
-        self._has_more = False
-        self._read(b"")
-        if not (self._is_paused or self._has_more):
-            super().resume_reading()
+        if self._has_more:
+            self._has_more = False
+            self._read(b"")
+        if not self._has_more:
+            super()._read_on()
 
     def _frame(self, data: bytes, position: int) -> int:
         """Take the frame at the position; return where the next one begins, -1 to have this one again later.
@@ -228,13 +218,12 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
             if size <= READ:
                 return -1
             mask = data[start - 4 : start] if self._mark else b""
-            self._long = LongFrame(first, size, mask, memoryview(data)[start:], self._spare)
+            self._long = LongFrame(first, size, mask, memoryview(data)[start:])
             return end
         if self._inflated > INFLATED:
             if not self._has_more:
                 self._has_more = True
-                super().pause_reading()
-                self._loop.call_soon(self._read_on)
+                self._put_off()
             return -1
         self._taken = stop
         payload = data[start:stop]
@@ -379,23 +368,26 @@ class LongFrame:
     It is read into a buffer of its own, which grows with what has come: a header alone reserves FIRST bytes,
     and a peer that goes on makes us hold at most four times what it sends. A little room behind the frame
     takes the header of the next one, which is then read along with its payload. Long frames in a row use one
-    buffer; with the last of them it is gone.
+    buffer; after the last of them a thread keeps one of KEPT bytes at most.
 
     first: the first byte of the frame. buffer: what it is read into.
     """
 
     FIRST = 64 * 1024
     BEHIND = 4 * 1024
+    KEPT = FIRST + BEHIND
 
     __slots__ = ("_come", "_mask", "_size", "buffer", "first")
 
-    def __init__(self, first: int, size: int, mask: bytes, begun: memoryview, buffer: bytearray) -> None:
-        """begun: what has come of the payload. buffer: that of the frame before, or an empty one."""
+    def __init__(self, first: int, size: int, mask: bytes, begun: memoryview) -> None:
+        """begun: what has come of the payload."""
         self.first = first
         self._size = size
         self._mask = mask
         self._come = len(begun)  # bytes of the payload, and then of what lies behind it
-        self.buffer = buffer or bytearray(min(size, max(self.FIRST, 4 * self._come)) + self.BEHIND)
+        self.buffer, SCRATCH.spare = SCRATCH.spare, bytearray()
+        if len(self.buffer) < self._come + self.BEHIND:
+            self.buffer = bytearray(min(size, max(self.FIRST, 4 * self._come)) + self.BEHIND)
         self.buffer[: self._come] = begun
 
     def room(self) -> memoryview:

@@ -1,11 +1,9 @@
-"""A certificate authority of the tests' own and what trusts it; TLS with and without aiofastnet."""
+"""A certificate authority of the tests' own, and what trusts it."""
 
 import ssl
 
 import pytest
 import trustme
-
-from websocket_heartbeat.engines import dial
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +23,3 @@ def client_tls(authority: trustme.CA) -> ssl.SSLContext:
     context = ssl.create_default_context()
     authority.configure_trust(context)
     return context
-
-
-@pytest.fixture(params=["aiofastnet", "asyncio"])
-def _tls_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run a test with aiofastnet, and as if it were not installed."""
-    if request.param == "asyncio":
-        monkeypatch.setattr(dial, "fast_tls", lambda: None)
-    else:
-        assert dial.fast_tls() is not None

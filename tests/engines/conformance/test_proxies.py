@@ -12,8 +12,6 @@ from tests.watch import Run
 from websocket_heartbeat.engines.base import Engine
 from websocket_heartbeat.errors import ProxyFailed
 
-pytestmark = pytest.mark.usefixtures("_tls_of")
-
 PROXIES = {
     "http": peers.http_proxy,
     "https": peers.http_proxy,

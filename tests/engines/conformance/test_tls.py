@@ -4,15 +4,12 @@ import asyncio
 import os
 import ssl
 
-import pytest
 import trustme
 from tests.engines.peers import Peer, close_frame, port_of, raw_server, serve_echo, ws_server
 from tests.engines.recorder import failure, opened
 from tests.watch import Run
 
 from websocket_heartbeat.engines.base import Closure, Engine
-
-pytestmark = pytest.mark.usefixtures("_tls_of")
 
 
 def test_tls_with_a_private_authority_works(

@@ -1,0 +1,212 @@
+"""TLS between a transport and a protocol, by the SSLObject of the standard library, which does no I/O itself.
+
+asyncio's own TLS keeps 256 KiB for each connection and reads as much at a time, as do the libraries that are
+faster (docs/engines.md). This one reads as little at a time as a link, and keeps no more than OpenSSL does.
+"""
+
+import asyncio
+import ssl
+from typing import Any
+
+from websocket_heartbeat.engines.transport import READ, SCRATCH, Breathing
+
+_RECORD = 16 * 1024
+"""Bytes of a TLS record at most. What goes through OpenSSL goes in such pieces: its buffers never shrink."""
+
+
+class TlsTransport(Breathing, asyncio.BufferedProtocol):
+    """The transport of the protocol above, and the protocol of the transport beneath.
+
+    shaken: done when the handshake is, or has failed.
+    """
+
+    __slots__ = (
+        "_incoming",
+        "_is_shaken",
+        "_outgoing",
+        "_protocol",
+        "_tls",
+        "_unwritten",
+        "shaken",
+    )
+
+    def __init__(
+        self,
+        protocol: Any,
+        context: ssl.SSLContext,
+        *,
+        server_hostname: str | None = None,
+        server_side: bool = False,
+    ) -> None:
+        """protocol: that above, buffered or not. server_hostname: whom the certificate must name."""
+        super().__init__()
+        self._protocol = protocol
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side, server_hostname)
+        self._is_shaken = False
+        self._unwritten = b""  # what TLS 1.2 does not take while it negotiates anew
+        self.shaken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    # Calls from the transport beneath
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._breathes = self._must_breathe(transport)
+        self._shake()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        wanted = READ
+        if self._is_shaken and isinstance(self._protocol, asyncio.BufferedProtocol):
+            buffer: Any = self._protocol.get_buffer(-1)
+            wanted = max(READ, len(buffer))  # of a long frame, as much as is owed
+        return SCRATCH.large[:wanted]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        # What is decrypted may go to the beginning of the same buffer, which is read by then.
+        for at in range(0, nbytes, _RECORD):
+            self._incoming.write(SCRATCH.large[at : min(at + _RECORD, nbytes)])
+            if self._is_shaken:
+                self._decrypt()
+            else:
+                self._shake()
+        if nbytes >= READ:
+            self._breathe()
+
+    def eof_received(self) -> None:
+        """Let the transport beneath close itself: a WebSocket says by its own means when it ends."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._is_shaken:
+            self._protocol.connection_lost(exc)
+        elif not self.shaken.done():
+            self.shaken.set_exception(
+                exc or ConnectionResetError("the connection ended in the TLS handshake")
+            )
+
+    def pause_writing(self) -> None:
+        if self._is_shaken:
+            self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._is_shaken:
+            self._protocol.resume_writing()
+
+    # Between
+
+    def _shake(self) -> None:
+        """Go on with the handshake."""
+        if self.shaken.done():  # it has failed
+            return
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._flush()
+        except ssl.SSLError as error:
+            self._flush()  # the alert that tells the peer
+            self.shaken.set_exception(error)
+            self._transport.close()
+        else:
+            self._flush()
+            self._is_shaken = True
+            self.shaken.set_result(None)
+            self._protocol.connection_made(self)
+            self._decrypt()
+
+    def _decrypt(self) -> None:
+        """Hand up what has come, and answer what TLS itself was asked."""
+        try:
+            while not self._is_paused and (self._incoming.pending or self._tls.pending()):
+                if not self._hand_up():  # the peer has said goodbye
+                    self.close()
+                    break
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError as error:
+            self._fail(error)
+            return
+        if self._unwritten:
+            self.write(b"")
+        self._flush()
+
+    def _hand_up(self) -> int:
+        """Decrypt one record or a part of it, and hand it up; return its size, 0 at the end of the stream."""
+        protocol = self._protocol
+        if not isinstance(protocol, asyncio.BufferedProtocol):
+            data = self._tls.read(_RECORD)
+            if data:
+                protocol.data_received(data)
+            return len(data)
+        buffer: Any = protocol.get_buffer(-1)
+        count: Any = self._tls.read(len(buffer), buffer)
+        if count:
+            protocol.buffer_updated(count)
+        return int(count)
+
+    def _fail(self, error: ssl.SSLError) -> None:
+        """Drop a connection whose TLS is broken, and tell why."""
+        protocol, self._protocol = self._protocol, asyncio.Protocol()
+        self._transport.abort()
+        protocol.connection_lost(error)
+
+    def _flush(self) -> None:
+        if self._outgoing.pending and not self._transport.is_closing():
+            self._transport.write(self._outgoing.read())
+
+    # Calls from the protocol above
+
+    def write(self, data: Any) -> None:
+        if self._unwritten:
+            data = self._unwritten + data
+            self._unwritten = b""
+        view = memoryview(data)
+        written: list[bytes] = []
+        for at in range(0, len(view), _RECORD):
+            try:
+                self._tls.write(view[at : at + _RECORD])
+            except ssl.SSLWantReadError:
+                self._unwritten = bytes(view[at:])
+                break
+            except ssl.SSLError as error:
+                self._fail(error)
+                return
+            written.append(self._outgoing.read())
+        if written:
+            self._transport.write(b"".join(written))
+
+    def close(self) -> None:
+        if not self._transport.is_closing():
+            try:
+                self._tls.unwrap()
+            except ssl.SSLError:  # we wait for no answer to our goodbye
+                pass
+            self._flush()
+            self._transport.close()
+
+    def abort(self) -> None:
+        self.shaken.cancel()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def is_closing(self) -> bool:
+        return self._transport is None or bool(self._transport.is_closing())
+
+    def resume_reading(self) -> None:
+        super().resume_reading()
+        asyncio.get_running_loop().call_soon(self._decrypt)  # what had come before the pause
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._protocol = protocol
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        protocol: asyncio.BaseProtocol = self._protocol
+        return protocol
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._tls if name == "ssl_object" else self._transport.get_extra_info(name, default)
+
+    def get_write_buffer_size(self) -> int:
+        return len(self._unwritten) + int(self._transport.get_write_buffer_size())
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self._transport.set_write_buffer_limits(high, low)
