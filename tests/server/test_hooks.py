@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import websockets
-from tests.server.raw import BINARY, CLOSE, PING, PONG, TEXT, Closes, client, frame
+from tests.server.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Closes, Raw, client, frame
 from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat.engines.wire_server import ServerLink
@@ -422,3 +422,75 @@ def test_what_cannot_be_sent_is_refused_where_it_is_written(run: Run) -> None:
             assert server.connections == (peer,)
 
     run(main())
+
+
+MESSAGES_THAT_END_THE_PROGRAM = {
+    "text": frame(TEXT, b"exit"),
+    "long text": frame(TEXT, b"exit" * 100),
+    "binary": frame(BINARY, b"exit"),
+    "fragments": frame(TEXT, b"ex", fin=False) + frame(CONTINUATION, b"it"),
+    "longer than a read": frame(BINARY, b"exit" * 25_000),
+}
+
+
+@pytest.mark.parametrize(
+    "ending", MESSAGES_THAT_END_THE_PROGRAM.values(), ids=MESSAGES_THAT_END_THE_PROGRAM.keys()
+)
+def test_a_program_that_ends_in_a_hook_can_still_part_from_the_peer_of_it(ending: bytes) -> None:
+    received: list[str] = []
+
+    def on_message(peer: Peer, message: Message) -> None:
+        received.append((message if isinstance(message, str) else message.decode())[:4])
+        peer.send(received[-1])
+        if received[-1] == "exit":
+            raise SystemExit
+
+    with asyncio.Runner() as runner:
+        server = serve(on_message)
+        connection = client(server)
+
+        async def begin() -> Raw:
+            await server.__aenter__()
+            return await connection.__aenter__()
+
+        async def burst() -> None:
+            raw.writer.write(frame(TEXT, b"1") + ending + frame(TEXT, b"2"))
+            await asyncio.sleep(PATIENCE)
+
+        async def end() -> None:
+            raw.frame(PING, b"goes on")
+            answers = [await raw.read() for _ in range(4)]
+            assert answers == [(TEXT, b"1"), (TEXT, b"exit"), (TEXT, b"2"), (PONG, b"goes on")]
+            closing = asyncio.create_task(server.close())
+            assert await raw.close_code() == 1001
+            raw.frame(CLOSE, b"\x03\xe9")
+            await closing
+            await connection.__aexit__(None, None, None)
+
+        raw = runner.run(begin())
+        with pytest.raises(SystemExit):
+            runner.run(burst())
+        runner.run(end())
+    assert received == ["1", "exit", "2"]
+
+
+def test_on_close_that_ends_the_program_does_not_keep_the_server_from_closing() -> None:
+    def on_close(*_: object) -> None:
+        raise SystemExit
+
+    with asyncio.Runner() as runner:
+        server = serve(on_close=on_close, close_timeout=1000)
+
+        async def come_and_go() -> None:
+            await server.__aenter__()
+            async with client(server):
+                pass
+            await asyncio.sleep(PATIENCE)
+
+        async def end() -> None:
+            async with asyncio.timeout(PATIENCE):
+                await server.close()
+
+        with pytest.raises(SystemExit):
+            runner.run(come_and_go())
+        runner.run(end())

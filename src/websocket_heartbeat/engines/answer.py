@@ -5,6 +5,7 @@ from abc import abstractmethod
 from typing import Any
 
 from websocket_heartbeat.engines.transport import SCRATCH
+from websocket_heartbeat.engines.wire import WireLink
 
 MAX_HEAD = 16 * 1024
 """Bytes of the first line and headers that are read before a message counts as endless."""
@@ -30,11 +31,14 @@ class HeadReader(asyncio.BufferedProtocol):
     """The protocol of a transport until the head of the peer's first HTTP message has come.
 
     It reads as little at a time as a link does, which has to take apart what comes behind the head.
-    transport: None before `connection_made`.
+    transport: None before `connection_made`. link: what has taken over the transport, if anything has; what
+    comes here yet is for it. Windows' transports divide a read among several buffers, and all of them go to
+    the protocol that the first went to.
     """
 
     def __init__(self) -> None:
         self.transport: Any = None
+        self.link: WireLink | None = None
         self._scratch = SCRATCH.view
         self._come = b""
         self._is_read = False
@@ -51,10 +55,12 @@ class HeadReader(asyncio.BufferedProtocol):
         self.transport = transport
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._scratch
+        return self._scratch if self.link is None else self.link.get_buffer(sizehint)
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._is_read:
+            if self.link is not None:
+                self.link.buffer_updated(nbytes)
             return
         self._come += self._scratch[:nbytes]
         end = self._come.find(b"\r\n\r\n") + 4

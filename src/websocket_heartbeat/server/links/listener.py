@@ -216,6 +216,7 @@ class _Handshake(HeadReader):
         self._done()
         self.transport.write(response.serialize())
         link = ServerLink(admitted, listener.max_size, protocol.subprotocol, protocol.extensions)
+        self.link = link
         link.begin(self.transport, rest)
 
     def _refuse(self, refusal: Refusal, *, with_body: bool = True) -> None:
