@@ -4,11 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Of `make soak`.
 MINUTES ?= 10
+# Of `make compat`.
+WEBSOCKETS ?= 15.0.1 16.0 17.4
 # What a user has, and what a developer has besides.
 INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench torture soak mutation docs js clean
+.PHONY: demo test lint bench torture soak compat mutation docs js clean
 
 demo: $(INSTALLED)
 	$(BIN)/websocket-heartbeat demo
@@ -31,6 +33,14 @@ torture: $(READY)
 
 soak: $(READY)
 	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
+
+# The wire over each version of websockets that pyproject.toml allows, the newest of each.
+compat: $(READY)
+	for version in $(WEBSOCKETS); do \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+			--target build/websockets-$$version websockets==$$version && \
+		PYTHONPATH=build/websockets-$$version $(BIN)/python -m pytest -q -n 2 tests/engines tests/server || exit 1; \
+	done
 
 mutation: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group mutation

@@ -51,7 +51,7 @@ _GUIDE: Final = """\
 // Translated from the Python modules that are named below, with their names and comments. In a comment None
 // is null or undefined, True and False are true and false, and to raise ValueError is to throw an Error. A
 // name that begins with _ is private to its class or module; self is this, for the functions within a method;
-// /* name: */ before an argument is the name of the parameter. The core counts in seconds. Where to look:
+// /* name: */ before an argument names the parameter. The core counts in seconds. Where to look:
 //   settings_of, in miniprogram/options.py   turns the options, in milliseconds, into settings of the core
 //   Machine, in core/machine.py              decides everything: its comment has the rules and the table of
 //                                            states; when a silent link is given up is in its method woke

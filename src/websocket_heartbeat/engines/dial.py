@@ -1,6 +1,7 @@
 """Transports: to a server, by name, address (RFC 8305) or proxy, and from a client, with TLS where asked for.
 
-TLS is aiofastnet's where that is installed: asyncio's own costs five times the memory (docs/engines.md).
+A client's TLS is aiofastnet's where that is installed: asyncio's own costs five times the memory
+(docs/engines.md).
 """
 
 import asyncio
@@ -116,14 +117,11 @@ async def accept(
     Raises:
         OSError: TLS failed, or the client has left.
     """
-    loop = asyncio.get_running_loop()
-    connect: Any = loop.connect_accepted_socket
-    if tls is None:
-        await connect(lambda: protocol, sock)
-        return
-    if fast_tls() is not None:
-        connect = partial(fast_tls().connect_accepted_socket, loop)
-    await connect(lambda: protocol, sock, ssl=tls, ssl_handshake_timeout=timeout)
+    # The loop's own TLS: aiofastnet reports to the loop's exception handler, and so to the user's log, each
+    # stranger who leaves in the middle of the TLS handshake.
+    await asyncio.get_running_loop().connect_accepted_socket(
+        lambda: protocol, sock, ssl=tls, ssl_handshake_timeout=None if tls is None else timeout
+    )
 
 
 class _Tunnel(HeadReader):

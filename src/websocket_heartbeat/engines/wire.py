@@ -251,7 +251,6 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         if first == PONG:
             self._events.ponged()
             return
-        self._got = True
         # A peer that pings and does not read must not fill our memory: section 5.5.3 lets us skip some.
         if not self._full:
             if payload and self._mark:

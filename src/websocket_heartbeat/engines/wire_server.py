@@ -4,13 +4,14 @@ from asyncio import CancelledError
 
 from websocket_heartbeat.engines.masks import apply_mask
 from websocket_heartbeat.engines.sansio import Side
-from websocket_heartbeat.engines.wire import BINARY, TEXT, WireLink, frame_head
+from websocket_heartbeat.engines.wire import BINARY, PING, PONG, TEXT, WireLink, frame_head
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.system.kernel import end_by_reset
 
 _TEXT_HEADS = [frame_head(TEXT, size, 0) for size in range(126)]
 _BINARY_HEADS = [frame_head(BINARY, size, 0) for size in range(126)]
 """The heads of short messages, by their size."""
+_EMPTY_PONG = frame_head(PONG, 0, 0)
 
 
 class ServerLink(WireLink):
@@ -71,6 +72,10 @@ class ServerLink(WireLink):
                 ):
                     start += 2
                     stop = start + size
+                elif size == 128 and data[start - 6] == PING and start <= end and not self._full:
+                    self._put(_EMPTY_PONG)  # as `_frame` does, sooner: heartbeats of our client are such
+                    start += 6
+                    continue
                 else:
                     self._got = got or self._got
                     stop = self._frame(data, start - 6)

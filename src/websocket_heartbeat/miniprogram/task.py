@@ -18,8 +18,7 @@ class MiniProgramTask(Driver):
     onOpen, onMessage, onClose, onError, onReconnect, onState, onGiveUp: assign functions; they hold for every
     link. socketTask: the host's own task; what is registered on it is lost with its link.
 
-    pending_closes: of a single socket, how many closes the host has still to report of sockets that we
-    dropped.
+    pending_closes: of a single socket, how many closes of dropped sockets the host may still report.
     pending_until: when it will not report them any more.
     """
 
