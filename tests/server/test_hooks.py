@@ -6,7 +6,19 @@ from typing import Any
 
 import pytest
 import websockets
-from tests.server.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Closes, Raw, client, frame
+from tests.server.raw import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    TEXT,
+    Closes,
+    Raw,
+    client,
+    connect,
+    frame,
+)
 from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat.engines.wire_server import ServerLink
@@ -494,3 +506,35 @@ def test_on_close_that_ends_the_program_does_not_keep_the_server_from_closing() 
         with pytest.raises(SystemExit):
             runner.run(come_and_go())
         runner.run(end())
+
+
+def test_nothing_is_written_to_a_peer_that_its_hook_has_aborted(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        closes = Closes()
+        async with serve(lambda peer, _: peer.abort(), on_close=closes) as server, client(server) as raw:
+            # asyncio and uvloop warn of the sixth write to a transport that was aborted.
+            raw.writer.write(
+                frame(TEXT, b"x") + frame(PING) * 100 + frame(PING, b"x") * 100 + frame(TEXT, b"y")
+            )
+            await until(lambda: closes.seen)
+            assert closes.seen == [(1, None, "aborted")]
+            assert [record.name for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+    run(main())
+
+
+def test_who_is_asked_to_come_in_when_on_handshake_aborts_the_server_does_not(run: Run) -> None:
+    async def main() -> None:
+        opened: list[Peer] = []
+        server = serve(on_open=opened.append, on_handshake=lambda _: server.abort())
+        async with server, connect(server) as raw:
+            raw.writer.write(
+                b"GET / HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            )
+            assert await raw.end() == "reset"
+        assert opened == []
+
+    run(main())
