@@ -5,7 +5,6 @@ from abc import abstractmethod
 from typing import Any
 
 from websocket_heartbeat.engines.transport import SCRATCH
-from websocket_heartbeat.engines.wire import WireLink
 
 MAX_HEAD = 16 * 1024
 """Bytes of the first line and headers that are read before a message counts as endless."""
@@ -38,7 +37,7 @@ class HeadReader(asyncio.BufferedProtocol):
 
     def __init__(self) -> None:
         self.transport: Any = None
-        self.link: WireLink | None = None
+        self.link: Any = None  # a BufferedProtocol
         self._scratch = SCRATCH.view
         self._come = b""
         self._is_read = False
