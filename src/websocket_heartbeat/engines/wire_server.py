@@ -72,7 +72,12 @@ class ServerLink(WireLink):
                 ):
                     start += 2
                     stop = start + size
-                elif size == 128 and data[start - 6] == PING and start <= end and not self._full:
+                elif (
+                    size == 128
+                    and data[start - 6] == PING
+                    and start <= end
+                    and not (self._full or self._ended)
+                ):
                     self._put(_EMPTY_PONG)  # as `_frame` does, sooner: heartbeats of our client are such
                     start += 6
                     continue
