@@ -94,7 +94,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         self._stamp: Callable[[], float] | None = None
         self._spare = _NO_BUFFER  # that of a long frame, while what came behind it is read
         self._rest = b""
-        self._taken = 0  # where in this read the last frame ends that `_frame` has taken
+        self._taken = 0  # where in this read the last frame ends that `_frame` has handed over
         self._inflated = 0  # bytes decompressed in this read
         self._has_more = False
         self._is_paused = False  # reading, by whoever has the link
