@@ -89,7 +89,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         # Tells the time of a read, on systems whose kernel does not.
         self._stamp: Callable[[], float] | None = None
         self._rest = b""
-        self._taken = 0  # where in this read the last frame ends that `_frame` has taken
+        self._taken = 0  # where in this read the last frame ends that `_frame` has handed over
         self._inflated = 0  # bytes decompressed in this read
         self._has_more = False
         self._long: LongFrame | None = None
