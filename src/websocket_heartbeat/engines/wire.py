@@ -140,7 +140,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         elif long is None:
             self._read(self._scratch[:nbytes].tobytes())
             if nbytes == READ and not self._has_more:
-                self._breathe()
+                self._yield_after_read()
         elif long.filled(nbytes):
             self._long = None
             self._rest = long.behind()
