@@ -15,8 +15,9 @@ READY := $(VENV)/.ready
 demo: $(INSTALLED)
 	$(BIN)/websocket-heartbeat demo
 
+# Four at a time, on two cores as well: most tests wait for a network more than they compute.
 test: lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 4
 
 lint: $(READY)
 	$(BIN)/ruff check .
