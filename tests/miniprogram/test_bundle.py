@@ -64,7 +64,7 @@ def test_the_check_of_names_sees_what_is_free(
 
 def test_the_same_sources_give_the_same_bytes() -> None:
     first = {target: build(target, minify=True) for target in EXPORTS}
-    bundle._translated.cache_clear()
+    bundle.translated.cache_clear()
     assert {target: build(target, minify=True) for target in EXPORTS} == first
 
 
@@ -107,7 +107,7 @@ def test_a_minified_file_keeps_the_names_that_its_types_tell_users() -> None:
 
 
 def test_a_minified_file_shortens_no_name_that_foreign_objects_have_too() -> None:
-    program = bundle._translated("browser")
+    program = bundle.translated("browser")
     short = bundle.short_names(program, "browser")
     assert {"onclose", "close"} <= program.foreign
     assert program.foreign & set(short) == set()
@@ -116,8 +116,8 @@ def test_a_minified_file_shortens_no_name_that_foreign_objects_have_too() -> Non
 
 
 def test_a_name_that_is_defined_by_hand_and_by_a_portable_module_is_refused() -> None:
-    program = bundle._translated("browser")
-    scripts = bundle._handwritten("browser")
+    program = bundle.translated("browser")
+    scripts = bundle.handwritten("browser")
     bundle.check(program, scripts)
     with pytest.raises(Collision, match=r"^delay is defined by hand and again$"):
         bundle.check(program, [*scripts, "function delay() {\n}\n"])
@@ -126,9 +126,9 @@ def test_a_name_that_is_defined_by_hand_and_by_a_portable_module_is_refused() ->
 
 
 def test_a_function_that_is_declared_and_not_written_by_hand_is_refused() -> None:
-    program = bundle._translated("browser")
+    program = bundle.translated("browser")
     with pytest.raises(Collision, match=r"^no hand-written script defines .*web_socket"):
-        bundle.check(program, bundle._handwritten("miniprogram"))
+        bundle.check(program, bundle.handwritten("miniprogram"))
 
 
 @pytest.mark.parametrize(

@@ -86,10 +86,10 @@ def build(target: Target, *, minify: bool = False) -> str:
         ModuleNotFoundError: to minify, the minifier is needed.
     """
     export = EXPORTS[target]
-    program = _translated(target)
+    program = translated(target)
     if minify:
         program = translate(_modules(target), short_names(program, target))
-    body = "\n".join([str(program), *_handwritten(target)])
+    body = "\n".join([str(program), *handwritten(target)])
     script = f"{_GUIDE}var {export} = (function () {{\n{body}\nreturn {export};\n}})();\n"
     version = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     header = f"/*! websocket-heartbeat {version} | MIT License */\n"
@@ -114,7 +114,7 @@ def short_names(program: Program, target: Target) -> dict[str, str]:
     have keeps its name. The short ones begin with _, for users give our objects properties of their own.
     """
     types = (BUILT / f"{target}.d.ts").read_text(encoding="utf-8")
-    taken = set(re.findall(r"\w+", "".join([types, *_handwritten(target)]))) | program.foreign
+    taken = set(re.findall(r"\w+", "".join([types, *handwritten(target)]))) | program.foreign
     letters = "etnsroiaclduhmpfgvbyxwkqjzETNSROIACLDUHMPFGVBYXWKQJZ"
     names = (f"_{letter}" for letter in (*letters, *(a + b for a in letters for b in letters)))
     ours = [name for name, _ in program.members.most_common() if name not in taken]
@@ -139,9 +139,10 @@ def _defined(script: str) -> Iterator[str]:
 
 
 @cache
-def _translated(target: Target) -> Program:
+def translated(target: Target) -> Program:
+    """Return the portable modules of a target as JavaScript, checked against its hand-written scripts."""
     program = translate(_modules(target))
-    check(program, _handwritten(target))
+    check(program, handwritten(target))
     return program
 
 
@@ -149,7 +150,8 @@ def _modules(target: Target) -> list[Module]:
     return [load(name) for name in (*CORE, *DECLARED, *(f"miniprogram.{name}" for name in _ADAPTERS[target]))]
 
 
-def _handwritten(target: Target) -> list[str]:
+def handwritten(target: Target) -> list[str]:
+    """Return the scripts of a target that are JavaScript from the start."""
     folder = _ADAPTER / "handwritten"
     return [(folder / f"{name}.js").read_text(encoding="utf-8") for name in _HANDWRITTEN[target]]
 
