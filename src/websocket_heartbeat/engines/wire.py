@@ -85,7 +85,8 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         # Bytes that a compressed frame may carry: what cannot shrink grows, by an eighth at most.
         self._most = max_size + max_size // 8 + 64
         self._known = _DEFLATED if extensions else _PLAIN
-        self._scratch = SCRATCH.view
+        # Half of it for compressed frames, of which each takes twice the time.
+        self._scratch = SCRATCH.view[: READ // 2] if extensions else SCRATCH.view
         # Tells the time of a read, on systems whose kernel does not.
         self._stamp: Callable[[], float] | None = None
         self._rest = b""
@@ -139,7 +140,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
             self._end_with(self._scratch[:nbytes].tobytes())
         elif long is None:
             self._read(self._scratch[:nbytes].tobytes())
-            if nbytes == READ and not self._has_more:
+            if nbytes == len(self._scratch) and not self._has_more:
                 self._breathe()
         elif long.filled(nbytes):
             self._long = None
