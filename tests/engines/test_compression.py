@@ -14,7 +14,7 @@ from tests.engines.recorder import Recorder, opened
 from tests.hostile.memory import Peak
 from tests.server.raw import client
 from tests.server.raw import frame as client_frame
-from tests.watch import PATIENCE, Run, until
+from tests.watch import PATIENCE, Run, turns, until
 from websockets.extensions.permessage_deflate import (
     ClientPerMessageDeflateFactory,
     ServerPerMessageDeflateFactory,
@@ -25,6 +25,7 @@ from websocket_heartbeat.engines.base import OpenRequest
 from websocket_heartbeat.engines.websockets import WebsocketsEngine
 from websocket_heartbeat.errors import HandshakeError, MessageTooBig
 from websocket_heartbeat.events import Message
+from websocket_heartbeat.server import Peer as WebPeer
 from websocket_heartbeat.server import serve
 
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"
@@ -289,5 +290,58 @@ def test_messages_that_end_with_a_last_block_are_all_taken(run: Run) -> None:
             raw.writer.write(client_frame(peers.TEXT | 4 << 4, deflated(b"as usual")))
             await until(lambda: len(received) == 4)
             assert received == ["Hello", "Hello", "again", "as usual"]
+
+    run(main())
+
+
+SMALL_BOMBS = [bytes([number]) * LIMIT for number in range(20)]
+ONE_READ = b"".join(client_frame(peers.BINARY | 4 << 4, deflated(bomb)) for bomb in SMALL_BOMBS)
+
+
+def test_bombs_that_come_in_one_read_are_taken_one_in_each_turn_of_the_loop(run: Run) -> None:
+    async def main() -> None:
+        turn = 0
+        taken_in: list[int] = []
+
+        async def count() -> None:
+            nonlocal turn
+            while len(taken_in) < len(SMALL_BOMBS):
+                turn += 1
+                await asyncio.sleep(0)
+
+        counting = asyncio.create_task(count())
+        headers = f"{DEFLATE}; client_no_context_takeover\r\n"
+        async with (
+            serve(lambda *_: taken_in.append(turn), max_size=LIMIT, compression=True) as server,
+            client(server, headers=headers, tail=ONE_READ),
+        ):
+            await asyncio.wait_for(counting, PATIENCE)
+            assert len(set(taken_in)) == len(SMALL_BOMBS)
+
+    run(main())
+
+
+def test_bombs_that_come_in_one_read_wait_compressed_while_a_hook_is_busy(run: Run) -> None:
+    async def main() -> None:
+        received: list[Message] = []
+        release = asyncio.Event()
+
+        async def on_message(peer: WebPeer, message: Message) -> None:
+            await release.wait()
+            received.append(message)
+
+        headers = f"{DEFLATE}; client_no_context_takeover\r\n"
+        async with (
+            serve(on_message, max_size=LIMIT, compression=True) as server,
+            client(server, headers=headers, tail=ONE_READ),
+        ):
+            await until(lambda: server.connections)
+            (peer,) = server.connections
+            await until(lambda: peer.paused)
+            await turns()
+            assert peer.waiting < 4
+            release.set()
+            await until(lambda: len(received) == len(SMALL_BOMBS))
+            assert received == SMALL_BOMBS
 
     run(main())

@@ -6,7 +6,19 @@ from typing import Any
 
 import pytest
 import websockets
-from tests.server.raw import BINARY, CLOSE, PING, PONG, TEXT, Closes, client, frame
+from tests.server.raw import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    TEXT,
+    Closes,
+    Raw,
+    client,
+    connect,
+    frame,
+)
 from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat.engines.wire_server import ServerLink
@@ -420,5 +432,109 @@ def test_what_cannot_be_sent_is_refused_where_it_is_written(run: Run) -> None:
             with pytest.raises(ValueError, match="reason must be at most 123 bytes of UTF-8, not 124"):
                 peer.close(1000, "é" * 62)
             assert server.connections == (peer,)
+
+    run(main())
+
+
+MESSAGES_THAT_END_THE_PROGRAM = {
+    "text": frame(TEXT, b"exit"),
+    "long text": frame(TEXT, b"exit" * 100),
+    "binary": frame(BINARY, b"exit"),
+    "fragments": frame(TEXT, b"ex", fin=False) + frame(CONTINUATION, b"it"),
+    "longer than a read": frame(BINARY, b"exit" * 25_000),
+}
+
+
+@pytest.mark.parametrize(
+    "ending", MESSAGES_THAT_END_THE_PROGRAM.values(), ids=MESSAGES_THAT_END_THE_PROGRAM.keys()
+)
+def test_a_program_that_ends_in_a_hook_can_still_part_from_the_peer_of_it(ending: bytes) -> None:
+    received: list[str] = []
+
+    def on_message(peer: Peer, message: Message) -> None:
+        received.append((message if isinstance(message, str) else message.decode())[:4])
+        peer.send(received[-1])
+        if received[-1] == "exit":
+            raise SystemExit
+
+    with asyncio.Runner() as runner:
+        server = serve(on_message)
+        connection = client(server)
+
+        async def begin() -> Raw:
+            await server.__aenter__()
+            return await connection.__aenter__()
+
+        async def burst() -> None:
+            raw.writer.write(frame(TEXT, b"1") + ending + frame(TEXT, b"2"))
+            await asyncio.sleep(PATIENCE)
+
+        async def end() -> None:
+            raw.frame(PING, b"goes on")
+            answers = [await raw.read() for _ in range(4)]
+            assert answers == [(TEXT, b"1"), (TEXT, b"exit"), (TEXT, b"2"), (PONG, b"goes on")]
+            closing = asyncio.create_task(server.close())
+            assert await raw.close_code() == 1001
+            raw.frame(CLOSE, b"\x03\xe9")
+            await closing
+            await connection.__aexit__(None, None, None)
+
+        raw = runner.run(begin())
+        with pytest.raises(SystemExit):
+            runner.run(burst())
+        runner.run(end())
+    assert received == ["1", "exit", "2"]
+
+
+def test_on_close_that_ends_the_program_does_not_keep_the_server_from_closing() -> None:
+    def on_close(*_: object) -> None:
+        raise SystemExit
+
+    with asyncio.Runner() as runner:
+        server = serve(on_close=on_close, close_timeout=1000)
+
+        async def come_and_go() -> None:
+            await server.__aenter__()
+            async with client(server):
+                pass
+            await asyncio.sleep(PATIENCE)
+
+        async def end() -> None:
+            async with asyncio.timeout(PATIENCE):
+                await server.close()
+
+        with pytest.raises(SystemExit):
+            runner.run(come_and_go())
+        runner.run(end())
+
+
+def test_nothing_is_written_to_a_peer_that_its_hook_has_aborted(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        closes = Closes()
+        async with serve(lambda peer, _: peer.abort(), on_close=closes) as server, client(server) as raw:
+            # asyncio and uvloop warn of the sixth write to a transport that was aborted.
+            raw.writer.write(
+                frame(TEXT, b"x") + frame(PING) * 100 + frame(PING, b"x") * 100 + frame(TEXT, b"y")
+            )
+            await until(lambda: closes.seen)
+            assert closes.seen == [(1, None, "aborted")]
+            assert [record.name for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+    run(main())
+
+
+def test_who_is_asked_to_come_in_when_on_handshake_aborts_the_server_does_not(run: Run) -> None:
+    async def main() -> None:
+        opened: list[Peer] = []
+        server = serve(on_open=opened.append, on_handshake=lambda _: server.abort())
+        async with server, connect(server) as raw:
+            raw.writer.write(
+                b"GET / HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            )
+            assert await raw.end() == "reset"
+        assert opened == []
 
     run(main())

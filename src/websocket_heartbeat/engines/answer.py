@@ -30,11 +30,14 @@ class HeadReader(asyncio.BufferedProtocol):
     """The protocol of a transport until the head of the peer's first HTTP message has come.
 
     It reads as little at a time as a link does, which has to take apart what comes behind the head.
-    transport: None before `connection_made`.
+    transport: None before `connection_made`. link: what has taken over the transport, if anything has; what
+    comes here yet is for it. Windows' transports divide a read among several buffers, and all of them go to
+    the protocol that the first went to.
     """
 
     def __init__(self) -> None:
         self.transport: Any = None
+        self.link: Any = None  # a BufferedProtocol
         self._scratch = SCRATCH.view
         self._come = b""
         self._is_read = False
@@ -51,10 +54,12 @@ class HeadReader(asyncio.BufferedProtocol):
         self.transport = transport
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._scratch
+        return self._scratch if self.link is None else self.link.get_buffer(sizehint)
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._is_read:
+            if self.link is not None:
+                self.link.buffer_updated(nbytes)
             return
         self._come += self._scratch[:nbytes]
         end = self._come.find(b"\r\n\r\n") + 4

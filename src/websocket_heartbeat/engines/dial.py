@@ -89,7 +89,7 @@ async def _connect(
         transport, _ = await loop.create_connection(lambda: protocol, sock=sock)
         return transport
     layer = TlsTransport(protocol, tls, server_hostname=host)
-    return await _shaken(layer, loop.create_connection(lambda: layer, sock=sock))
+    return await _with_tls(layer, loop.create_connection(lambda: layer, sock=sock))
 
 
 async def accept(
@@ -106,15 +106,15 @@ async def accept(
         return
     layer = TlsTransport(protocol, tls, server_side=True)
     async with asyncio.timeout(timeout):
-        await _shaken(layer, loop.connect_accepted_socket(lambda: layer, sock))
+        await _with_tls(layer, loop.connect_accepted_socket(lambda: layer, sock))
 
 
-async def _shaken(layer: TlsTransport, connecting: Awaitable[Any] | None = None) -> TlsTransport:
+async def _with_tls(layer: TlsTransport, connecting: Awaitable[Any] | None = None) -> TlsTransport:
     """Return the layer when it has a transport and its handshake is done; drop it if not."""
     try:
         if connecting is not None:
             await connecting
-        await layer.shaken
+        await layer.handshake
     except BaseException:
         layer.abort()
         raise
@@ -189,7 +189,7 @@ async def go_on(protocol: Any, transport: Any, tls: ssl.SSLContext | None, host:
     transport.set_protocol(layer)
     layer.connection_made(transport)
     transport.resume_reading()
-    return await _shaken(layer)
+    return await _with_tls(layer)
 
 
 async def _through_socks(proxy: SplitResult, host: str, port: int) -> socket.socket:

@@ -8,26 +8,26 @@ import asyncio
 import ssl
 from typing import Any
 
-from websocket_heartbeat.engines.transport import READ, SCRATCH, Breathing
+from websocket_heartbeat.engines.transport import READ, SCRATCH, FairReading
 
 _RECORD = 16 * 1024
 """Bytes of a TLS record at most. What goes through OpenSSL goes in such pieces: its buffers never shrink."""
 
 
-class TlsTransport(Breathing, asyncio.BufferedProtocol):
+class TlsTransport(FairReading, asyncio.BufferedProtocol):
     """The transport of the protocol above, and the protocol of the transport beneath.
 
-    shaken: done when the handshake is, or has failed.
+    handshake: done when the handshake is, or has failed.
     """
 
     __slots__ = (
         "_incoming",
-        "_is_shaken",
+        "_is_open",
         "_outgoing",
         "_protocol",
         "_tls",
         "_unwritten",
-        "shaken",
+        "handshake",
     )
 
     def __init__(
@@ -44,20 +44,20 @@ class TlsTransport(Breathing, asyncio.BufferedProtocol):
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side, server_hostname)
-        self._is_shaken = False
+        self._is_open = False
         self._unwritten = b""  # what TLS 1.2 does not take while it negotiates anew
-        self.shaken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.handshake: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     # Calls from the transport beneath
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self._breathes = self._must_breathe(transport)
-        self._shake()
+        self._must_yield = self._reads_on_and_on(transport)
+        self._go_on_with_handshake()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         wanted = READ
-        if self._is_shaken and isinstance(self._protocol, asyncio.BufferedProtocol):
+        if self._is_open and isinstance(self._protocol, asyncio.BufferedProtocol):
             buffer: Any = self._protocol.get_buffer(-1)
             wanted = max(READ, len(buffer))  # of a long frame, as much as is owed
         return SCRATCH.large[:wanted]
@@ -66,37 +66,37 @@ class TlsTransport(Breathing, asyncio.BufferedProtocol):
         # What is decrypted may go to the beginning of the same buffer, which is read by then.
         for at in range(0, nbytes, _RECORD):
             self._incoming.write(SCRATCH.large[at : min(at + _RECORD, nbytes)])
-            if self._is_shaken:
+            if self._is_open:
                 self._decrypt()
             else:
-                self._shake()
+                self._go_on_with_handshake()
         if nbytes >= READ:
-            self._breathe()
+            self._yield_after_read()
 
     def eof_received(self) -> None:
         """Let the transport beneath close itself: a WebSocket says by its own means when it ends."""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._is_shaken:
+        if self._is_open:
             self._protocol.connection_lost(exc)
-        elif not self.shaken.done():
-            self.shaken.set_exception(
+        elif not self.handshake.done():
+            self.handshake.set_exception(
                 exc or ConnectionResetError("the connection ended in the TLS handshake")
             )
 
     def pause_writing(self) -> None:
-        if self._is_shaken:
+        if self._is_open:
             self._protocol.pause_writing()
 
     def resume_writing(self) -> None:
-        if self._is_shaken:
+        if self._is_open:
             self._protocol.resume_writing()
 
     # Between
 
-    def _shake(self) -> None:
+    def _go_on_with_handshake(self) -> None:
         """Go on with the handshake."""
-        if self.shaken.done():  # it has failed
+        if self.handshake.done():  # it has failed
             return
         try:
             self._tls.do_handshake()
@@ -104,12 +104,12 @@ class TlsTransport(Breathing, asyncio.BufferedProtocol):
             self._flush()
         except ssl.SSLError as error:
             self._flush()  # the alert that tells the peer
-            self.shaken.set_exception(error)
+            self.handshake.set_exception(error)
             self._transport.close()
         else:
             self._flush()
-            self._is_shaken = True
-            self.shaken.set_result(None)
+            self._is_open = True
+            self.handshake.set_result(None)
             self._protocol.connection_made(self)
             self._decrypt()
 
@@ -184,7 +184,7 @@ class TlsTransport(Breathing, asyncio.BufferedProtocol):
             self._transport.close()
 
     def abort(self) -> None:
-        self.shaken.cancel()
+        self.handshake.cancel()
         if self._transport is not None:
             self._transport.abort()
 

@@ -39,22 +39,23 @@ class _Scratch(threading.local):
 SCRATCH = _Scratch()
 
 
-class Breathing:
+class FairReading:
     """Reads from a transport, and gives the loop a turn after each full read.
 
-    asyncio's own transports do that themselves; libuv goes on, up to 32 times. A subclass calls `_breathe`
-    after a full read.
+    asyncio's own transports do that themselves; libuv goes on, up to 32 times. A subclass calls
+    `_yield_after_read` after a full read.
     """
 
-    __slots__ = ("_breathes", "_is_paused", "_transport")
+    __slots__ = ("_is_paused", "_must_yield", "_transport")
 
     def __init__(self) -> None:
         self._transport: Any = None  # an asyncio.Transport, which uvloop's is not by its class
-        self._breathes = False  # whether the transport needs that
+        self._must_yield = False  # the transport reads on and on
         self._is_paused = False  # by the user
 
     @staticmethod
-    def _must_breathe(transport: Any) -> bool:
+    def _reads_on_and_on(transport: Any) -> bool:
+        """Whether a transport reads again within one turn of the loop, as that of uvloop does."""
         return type(transport).__module__.partition(".")[0] not in ("asyncio", "websocket_heartbeat")
 
     def pause_reading(self) -> None:
@@ -65,9 +66,9 @@ class Breathing:
         self._is_paused = False
         self._read_on()
 
-    def _breathe(self) -> None:
+    def _yield_after_read(self) -> None:
         """Give the loop a turn after a full read, where the transport would not."""
-        if self._breathes:
+        if self._must_yield:
             self._put_off()
 
     def _put_off(self) -> None:
@@ -112,7 +113,7 @@ def _discard(message: Message) -> None:
     """Take a message that comes after the end."""
 
 
-class TransportLink(Breathing, Link):
+class TransportLink(FairReading, Link):
     """One open WebSocket over a transport, which calls it as its protocol.
 
     A subclass reads in `data_received` or `buffer_updated`, tells by `_hand_over`, `_peer_closed` and
@@ -156,7 +157,7 @@ class TransportLink(Breathing, Link):
     def _take_over(self, transport: Any) -> None:
         """Begin to work over a transport whose handshake is done."""
         self._transport = transport
-        self._breathes = self._must_breathe(transport)
+        self._must_yield = self._reads_on_and_on(transport)
         self.socket = transport.get_extra_info("socket")
         transport.set_write_buffer_limits(high=WRITE_LIMIT)
         transport.set_protocol(self)

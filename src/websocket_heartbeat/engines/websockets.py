@@ -22,7 +22,6 @@ class _Opening(HeadReader):
     def __init__(self, events: LinkEvents, request: OpenRequest, protocol: ClientProtocol) -> None:
         super().__init__()
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._link: ClientLink | None = None
         self._events = events
         self._request = request
         self._protocol = protocol
@@ -54,11 +53,10 @@ class _Opening(HeadReader):
             self._fail(_in_words(protocol.handshake_exc))
             return
         self.done.set_result(None)
-        self._link = ClientLink(
-            self._events, self._request.max_size, protocol.subprotocol, protocol.extensions
-        )
-        self._link.response_headers = tuple(headers)
-        self._link.begin(self.transport, rest)
+        link = ClientLink(self._events, self._request.max_size, protocol.subprotocol, protocol.extensions)
+        link.response_headers = tuple(headers)
+        self.link = link
+        link.begin(self.transport, rest)
 
     def _fail(self, error: HandshakeError) -> None:
         if not self.done.done():
@@ -67,7 +65,7 @@ class _Opening(HeadReader):
 
     def drop(self) -> None:
         """Drop the transport, unless it has become a link: that is the client's."""
-        if self._link is None and self.transport is not None:
+        if self.link is None and self.transport is not None:
             self.transport.abort()
 
 

@@ -90,7 +90,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         # Tells the time of a read, on systems whose kernel does not.
         self._stamp: Callable[[], float] | None = None
         self._rest = b""
-        self._taken = 0  # where in this read the last frame ends that `_frame` has taken
+        self._taken = 0  # where in this read the last frame ends that `_frame` has handed over
         self._inflated = 0  # bytes decompressed in this read
         self._has_more = False
         self._long: LongFrame | None = None
@@ -141,7 +141,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         elif long is None:
             self._read(self._scratch[:nbytes].tobytes())
             if nbytes == len(self._scratch) and not self._has_more:
-                self._breathe()
+                self._yield_after_read()
         elif long.filled(nbytes):
             self._long = None
             self._rest = long.behind()

@@ -95,7 +95,10 @@ class ClientLink(WireLink):
                 else:
                     if result is not None:
                         self._events.deliver_returned(result)
+        except BaseException:  # of a hook that ends the program
+            start = max(start, self._taken + 2)
+            raise
         finally:
             self._got = got or self._got
-            self._rest = b"" if self._ended else data[max(start - 2, self._taken) :]
+            self._rest = b"" if self._ended else data[start - 2 :]
             self._read_ends()

@@ -72,7 +72,12 @@ class ServerLink(WireLink):
                 ):
                     start += 2
                     stop = start + size
-                elif size == 128 and data[start - 6] == PING and start <= end and not self._full:
+                elif (
+                    size == 128
+                    and data[start - 6] == PING
+                    and start <= end
+                    and not (self._full or self._ended)
+                ):
                     self._put(_EMPTY_PONG)  # as `_frame` does, sooner: heartbeats of our client are such
                     start += 6
                     continue
@@ -100,7 +105,10 @@ class ServerLink(WireLink):
                 else:
                     if result is not None:
                         self._events.deliver_returned(result)
+        except BaseException:  # of a hook that ends the program
+            start = max(start, self._taken + 6)
+            raise
         finally:
             self._got = got or self._got
-            self._rest = b"" if self._ended else data[max(start - 6, self._taken) :]
+            self._rest = b"" if self._ended else data[start - 6 :]
             self._read_ends()

@@ -351,9 +351,11 @@ class PeerHandler:
 
     def _call_on_close(self, code: int | None, reason: str) -> None:
         on_close = self._keeper.policy.on_close
-        if on_close is not None:
-            pending = self._call("on_close", on_close, self.peer, code, reason)
-            if pending is not None:
-                self._keeper.spawn(self._work("on_close", pending), pending)
-        self._keeper.remove(self.peer.id)
-        self.gone().set_result(None)  # also for who asks from now on
+        try:
+            if on_close is not None:
+                pending = self._call("on_close", on_close, self.peer, code, reason)
+                if pending is not None:
+                    self._keeper.spawn(self._work("on_close", pending), pending)
+        finally:  # also where the hook ends the program
+            self._keeper.remove(self.peer.id)
+            self.gone().set_result(None)  # also for who asks from now on

@@ -25,6 +25,9 @@ _ANSWER_SHARE = 0.8
 _AT_ONCE = 100
 """Close frames that are written before the loop has a turn for others."""
 
+_SPARE = 1000
+"""Entries of peers that are gone that may wait for their time, beyond as many as there are peers."""
+
 
 class Roster:
     """The clients that are here, and those whose hooks still run."""
@@ -37,7 +40,8 @@ class Roster:
         self._tasks: set[asyncio.Task[None]] = set()
         self._last_number = 0
         # When to check which peer next, earliest first. A peer is checked once per idle_timeout at most, and
-        # its messages touch nothing here. An entry of a peer that is gone is dropped when its time comes.
+        # its messages touch nothing here. An entry of a peer that is gone is dropped when its time comes, or
+        # when there are more of them than of others.
         self._due: list[tuple[float, int]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._wakes_at = 0.0  # kept here, as the timers of uvloop round it
@@ -62,6 +66,9 @@ class Roster:
     def link_ended(self, number: int) -> None:
         """Count a client as connected no more; `remove` follows when on_close was called."""
         self._leaving[number] = self._here.pop(number)
+        if len(self._due) > 2 * len(self._here) + _SPARE:
+            self._due = [entry for entry in self._due if entry[1] in self._here]
+            heapq.heapify(self._due)
 
     def remove(self, number: int) -> None:
         """Forget the client."""

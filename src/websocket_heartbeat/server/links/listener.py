@@ -199,6 +199,8 @@ class _Handshake(HeadReader):
         method, version, target, headers = asked
         listener = self._listener
         admitted = listener.admit(_request(target, headers)) if listener.is_listening else Refusal(503)
+        if self.transport.is_closing():  # the hook has aborted the server
+            return
         if isinstance(admitted, Refusal):
             self._refuse(admitted, with_body=method != "HEAD")
             return
@@ -216,6 +218,7 @@ class _Handshake(HeadReader):
         self._done()
         self.transport.write(response.serialize())
         link = ServerLink(admitted, listener.max_size, protocol.subprotocol, protocol.extensions)
+        self.link = link
         link.begin(self.transport, rest)
 
     def _refuse(self, refusal: Refusal, *, with_body: bool = True) -> None:
