@@ -4,6 +4,7 @@ from asyncio import CancelledError
 
 from websocket_heartbeat.engines.masks import apply_mask, masks, new_mask
 from websocket_heartbeat.engines.sansio import Side
+from websocket_heartbeat.engines.transport import READ
 from websocket_heartbeat.engines.wire import BINARY, TEXT, WireLink, frame_head
 from websocket_heartbeat.events import Message
 
@@ -51,12 +52,14 @@ class ClientLink(WireLink):
             data = self._rest + data
         self._out = bytearray()
         end = len(data)
+        # As much as this comes behind long frames only, and may be a flood.
+        last = end if end <= 2 * READ else self._wait_for_a_turn()
         start = 2  # of the payload, so that a short text takes one addition
         longest = self._longest
         short = min(125, longest)
         got = False
         try:
-            while start <= end:
+            while start <= last:
                 size = data[start - 1]
                 if size <= short and data[start - 2] == TEXT:
                     stop = start + size

@@ -4,6 +4,7 @@ from asyncio import CancelledError
 
 from websocket_heartbeat.engines.masks import apply_mask
 from websocket_heartbeat.engines.sansio import Side
+from websocket_heartbeat.engines.transport import READ
 from websocket_heartbeat.engines.wire import BINARY, PING, PONG, TEXT, WireLink, frame_head
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.system.kernel import end_by_reset
@@ -52,12 +53,14 @@ class ServerLink(WireLink):
             data = self._rest + data
         self._out = bytearray()
         end = len(data)
+        # As much as this comes behind long frames only, and may be a flood.
+        last = end if end <= 2 * READ else self._wait_for_a_turn()
         start = 6  # of the payload, behind the mask
         longest = self._longest
         short = min(125, longest) | 128
         got = False
         try:
-            while start - 4 <= end:
+            while start - 4 <= last:
                 size = data[start - 5]
                 if 127 < size <= short and data[start - 6] == TEXT:
                     stop = start + size - 128
