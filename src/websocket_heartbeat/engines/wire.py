@@ -45,6 +45,8 @@ _NONE: dict[int, int] = {}
 """First bytes of frames that we read, and how large their second may be: plain, compressed, after the end."""
 
 
+_HALF = READ // 2
+
 INFLATED = 512 * 1024
 """Bytes that are decompressed, but for one message, before the loop has a turn for others."""
 
@@ -87,7 +89,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         self._most = max_size + max_size // 8 + 64
         self._known = _DEFLATED if extensions else _PLAIN
         # Half of it for compressed frames, of which each takes twice the time.
-        self._scratch = SCRATCH.view[: READ // 2] if extensions else SCRATCH.view
+        self._scratch = SCRATCH.view[:_HALF] if extensions else SCRATCH.view
         # Tells the time of a read, on systems whose kernel does not.
         self._stamp: Callable[[], float] | None = None
         self._rest = b""
@@ -114,11 +116,6 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         if self._rest:
             self._read(b"")
 
-    def ping(self) -> None:
-        # A transport that is closing logs what is written to it.
-        if self._sends and not self._transport.is_closing():
-            self._put(self._framed(PING, b""))
-
     def resume_reading(self) -> None:
         if self._has_more:
             self._is_paused = False
@@ -140,14 +137,13 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         if self._last is not None:
             self._end_with(self._scratch[:nbytes].tobytes())
         elif long is None:
-            is_full = nbytes >= min(READ, len(self._scratch))
             if nbytes > READ and not self._rest:
                 self._read_long(self._scratch[:nbytes])
             else:
                 self._read(self._scratch[:nbytes].tobytes())
                 if len(self._scratch) > READ:
                     self._scratch = SCRATCH.view
-            if is_full and not self._has_more:
+            if nbytes >= _HALF and nbytes >= min(READ, len(self._scratch)) and not self._has_more:
                 self._yield_after_read()
         elif long.filled(nbytes):
             self._long = None
