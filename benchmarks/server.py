@@ -1,10 +1,11 @@
 """The server of the benchmarks, a process of its own: picows on uvloop where there is one.
 
-    /echo      sends each message back                 /flood/N   sends N texts of 32 bytes as fast as it can
-    /idle      answers pings, and nothing else         /frozen    sends the time, then never reads again
-    /pings     sends the number of pings so far        /arrivals  sends when connections were accepted
+    /echo      sends each message back                 /frozen    sends the time, then never reads again
+    /idle      answers pings, and nothing else         /arrivals  sends when connections were accepted
+    /pings     sends the number of pings so far
 
-`/down/S` stops listening and drops every connection, and listens again S seconds later.
+`/flood/SIZE/N` sends N texts of that size as fast as it can. `/down/S` stops listening and drops every
+connection, and listens again S seconds later.
 """
 
 import asyncio
@@ -19,8 +20,18 @@ import picows
 from benchmarks.processes import SERVER_CORE, loop_factory, pin
 
 TEXT = "0123456789abcdef0123456789abcdef"
-_FRAME = b"\x81" + bytes([len(TEXT)]) + TEXT.encode()
-_BLOCK = 500
+_BLOCK = 17_000
+"""Bytes of a flood that are written at a time, or one message if that is longer."""
+
+
+def _frame(payload: bytes) -> bytes:
+    """Return a text frame."""
+    size = len(payload)
+    if size < 126:
+        return bytes((0x81, size)) + payload
+    if size < 65536:
+        return b"\x81\x7e" + size.to_bytes(2) + payload
+    return b"\x81\x7f" + size.to_bytes(8) + payload
 
 
 class _Guest(picows.WSListener):
@@ -28,6 +39,7 @@ class _Guest(picows.WSListener):
         self.server = server
         self.path = path
         self.left = 0
+        self.frame = b""
         self.full = False
         self.transport: Any = None
 
@@ -35,7 +47,8 @@ class _Guest(picows.WSListener):
         self.transport = transport
         self.server.connected(self)
         if self.path.startswith("/flood/"):
-            self.left = int(self.path[7:])
+            size, self.left = map(int, self.path[7:].split("/"))
+            self.frame = _frame((TEXT * (size // len(TEXT))).encode())
             self.feed()
         elif self.path == "/pings":
             transport.send(picows.WSMsgType.TEXT, str(self.server.pings))
@@ -49,9 +62,9 @@ class _Guest(picows.WSListener):
 
     def feed(self) -> None:
         while self.left and not self.full:
-            count = min(self.left, _BLOCK)
+            count = min(self.left, max(1, _BLOCK // len(self.frame)))
             self.left -= count
-            self.transport.underlying_transport.write(_FRAME * count)
+            self.transport.underlying_transport.write(self.frame * count)
 
     def pause_writing(self) -> None:
         self.full = True

@@ -1,4 +1,4 @@
-"""How many messages a second each library hands to its user: text of 32 bytes, one connection, one core."""
+"""How many messages a second each library hands to its user: text of 32 bytes to 64 KiB, on one core."""
 
 import asyncio
 import time
@@ -37,23 +37,23 @@ class _Count:
         return {"rate": self.total / self.wall, "microseconds": self.cpu / self.total * 1e6}
 
 
-async def ours_hook(url: str, total: int) -> Answer:
+async def ours_hook(url: str, size: int, total: int) -> Answer:
     """Ours: a plain function as on_message."""
     from websocket_heartbeat import connect
 
     count = _Count(total)
-    connection = connect(f"{url}/flood/{total}", proxy=None)
+    connection = connect(f"{url}/flood/{size}/{total}", proxy=None)
     connection.on_message = count.take
     async with connection:
         await count.done
     return count.answer()
 
 
-async def ours_iteration(url: str, total: int) -> Answer:
+async def ours_iteration(url: str, size: int, total: int) -> Answer:
     """Ours: async for."""
     from websocket_heartbeat import connect
 
-    async with connect(f"{url}/flood/{total}", proxy=None) as connection:
+    async with connect(f"{url}/flood/{size}/{total}", proxy=None) as connection:
         return await _iterate(connection, total)
 
 
@@ -70,7 +70,7 @@ async def _iterate(messages: Any, total: int) -> Answer:
     return {"rate": total / wall, "microseconds": cpu / total * 1e6}
 
 
-async def picows_callback(url: str, total: int) -> Answer:
+async def picows_callback(url: str, size: int, total: int) -> Answer:
     """The bare callback of picows, which decodes and counts: one Python call per message, not two."""
     import picows
 
@@ -86,13 +86,13 @@ async def picows_callback(url: str, total: int) -> Answer:
             elif count.seen == count.total:
                 count.stop()
 
-    transport, _ = await picows.ws_connect(Listener, f"{url}/flood/{total}")
+    transport, _ = await picows.ws_connect(Listener, f"{url}/flood/{size}/{total}")
     await count.done
     transport.disconnect(False)
     return count.answer()
 
 
-async def picows_call(url: str, total: int) -> Answer:
+async def picows_call(url: str, size: int, total: int) -> Answer:
     """The callback of picows that decodes and calls a function with the message, which counts."""
     import picows
 
@@ -104,33 +104,33 @@ async def picows_call(url: str, total: int) -> Answer:
             self.deliver(frame.get_payload_as_utf8_text())
 
     count = _Count(total)
-    transport, _ = await picows.ws_connect(Listener, f"{url}/flood/{total}")
+    transport, _ = await picows.ws_connect(Listener, f"{url}/flood/{size}/{total}")
     await count.done
     transport.disconnect(False)
     return count.answer()
 
 
-async def picows_iteration(url: str, total: int) -> Answer:
+async def picows_iteration(url: str, size: int, total: int) -> Answer:
     """The iterator of picows, which resembles that of websockets."""
     from picows.websockets import connect
 
-    async with connect(f"{url}/flood/{total}", proxy=None, compression=None) as connection:
+    async with connect(f"{url}/flood/{size}/{total}", proxy=None, compression=None) as connection:
         return await _iterate(connection, total)
 
 
-async def aiohttp(url: str, total: int) -> Answer:
+async def aiohttp(url: str, size: int, total: int) -> Answer:
     """The iterator of aiohttp."""
     from aiohttp import ClientSession
 
-    async with ClientSession() as session, session.ws_connect(f"{url}/flood/{total}") as connection:
+    async with ClientSession() as session, session.ws_connect(f"{url}/flood/{size}/{total}") as connection:
         return await _iterate(connection, total)
 
 
-async def websockets(url: str, total: int) -> Answer:
+async def websockets(url: str, size: int, total: int) -> Answer:
     """The iterator of websockets."""
     from websockets.asyncio.client import connect
 
-    async with connect(f"{url}/flood/{total}", proxy=None, compression=None) as connection:
+    async with connect(f"{url}/flood/{size}/{total}", proxy=None, compression=None) as connection:
         return await _iterate(connection, total)
 
 
@@ -144,48 +144,70 @@ CONTENDERS: dict[str, Callable[..., Awaitable[Answer]]] = {
     "websockets": websockets,
 }
 
-_MESSAGES = {"aiohttp": 200_000, "websockets": 50_000}
-"""About half a second each; the others are faster."""
+_MESSAGES = {32: 600_000, 1024: 120_000, 65536: 8_000}
+"""About half a second of the fastest; the others get fewer."""
+_FEWER = {"aiohttp": 3, "websockets": 12}
+_WITH_LONG = ("ours, hook", "ours, iteration", "aiohttp", "websockets")
 
 
 def run(options: Namespace) -> None:
     """Receive, print, save and draw."""
     loops = ("asyncio", "uvloop") if options.long else ("asyncio",)
-    answers = take_turns(
-        "throughput",
-        [(name, loop) for loop in loops for name in CONTENDERS],
-        11 if options.long else 5,
-        lambda name: {"total": _MESSAGES.get(name, 600_000)},
-    )
-    rows: list[dict[str, Any]] = [
-        {
-            "contender": label,
-            "rate": report.spread([answer["rate"] for answer in rounds]),
-            "microseconds": report.spread([answer["microseconds"] for answer in rounds]),
-            "to_websockets": _ratio(answers, label, "websockets"),
-            "to_picows_callback": _ratio(answers, label, "picows, callback"),
-        }
-        for label, rounds in answers.items()
-    ]
+    rows: list[dict[str, Any]] = []
+    for size, total in _MESSAGES.items():
+        answers = take_turns(
+            "throughput",
+            [(name, loop) for loop in loops for name in (CONTENDERS if size == 32 else _WITH_LONG)],
+            11 if options.long else 5,
+            lambda name, size=size, total=total: {  # type: ignore[misc]
+                "size": size,
+                "total": total // (_FEWER.get(name, 1) if size < 65536 else 1),
+            },
+        )
+        rows += [
+            {
+                "size": size,
+                "contender": label,
+                "rate": report.spread([answer["rate"] for answer in rounds]),
+                "microseconds": report.spread([answer["microseconds"] for answer in rounds]),
+                "to_websockets": _ratio(answers, label, "websockets"),
+                "to_aiohttp": _ratio(answers, label, "aiohttp"),
+                "to_picows_callback": _ratio(answers, label, "picows, callback"),
+            }
+            for label, rounds in answers.items()
+        ]
     report.table(
-        "Receiving text of 32 bytes (ratios: CPU time, of the same round, median)",
-        ["contender", "messages/s", "best", "CPU us", "least", "x websockets", "x picows callback"],
+        "Receiving text (last columns: as a multiple of, by CPU time of the same round, median)",
+        [
+            "bytes",
+            "contender",
+            "messages/s",
+            "best",
+            "CPU us",
+            "least",
+            "websockets",
+            "aiohttp",
+            "picows callback",
+        ],
         [
             [
+                row["size"],
                 row["contender"],
                 row["rate"]["median"],
                 row["rate"]["max"],
                 row["microseconds"]["median"],
                 row["microseconds"]["min"],
                 row["to_websockets"],
+                row["to_aiohttp"],
                 row["to_picows_callback"],
             ]
             for row in rows
         ],
     )
     report.keep("throughput", {"rows": rows})
-    chart = {row["contender"]: row["to_websockets"] for row in rows if row["to_websockets"]}
-    figures.bars("throughput", "Messages received, as a multiple of websockets", chart)
+    short = [row for row in rows if row["size"] == 32]
+    chart = {row["contender"]: row["to_websockets"] for row in short if row["to_websockets"]}
+    figures.bars("throughput", "Messages of 32 bytes received, as a multiple of websockets", chart)
 
 
 def _ratio(answers: dict[str, list[Answer]], label: str, other: str) -> float | None:

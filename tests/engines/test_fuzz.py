@@ -100,6 +100,12 @@ def frame(choose: random.Random, side: Side, scale: Scale, compressor: Any) -> b
     return head + payload
 
 
+def flood(choose: random.Random, side: Side) -> bytes:
+    """Make many tiny messages, pings and pongs."""
+    mark = bytes([128]) + bytes(4) if side is Side.SERVER else bytes(1)
+    return b"".join(bytes([choose.choice((0x81, 0x82, 0x89, 0x8A))]) + mark for _ in range(20_000))
+
+
 def extension() -> PerMessageDeflate:
     return PerMessageDeflate(False, False, 15, 15)
 
@@ -206,7 +212,9 @@ class Transport:
     set_write_buffer_limits = set_protocol = pause_reading = resume_reading = close = abort = ignore
 
 
-def by_our_link(stream: bytes, side: Side, scale: Scale, compressed: bool, choose: random.Random) -> Outcome:
+async def by_our_link(
+    stream: bytes, side: Side, scale: Scale, compressed: bool, choose: random.Random
+) -> Outcome:
     """Read the stream with a link, in chunks, as a transport would hand them to it."""
     outcome = Outcome()
     transport = Transport()
@@ -219,6 +227,11 @@ def by_our_link(stream: bytes, side: Side, scale: Scale, compressed: bool, choos
         buffer[:count] = stream[:count]
         link.buffer_updated(count)
         stream = stream[count:]
+        if scale is LARGE and choose.random() < 0.5:
+            await asyncio.sleep(0)
+    if scale is LARGE:
+        for _ in range(50):  # a link leaves some of what it has read to the next turns of the loop
+            await asyncio.sleep(0)
     other = Protocol(
         Side.SERVER if side is Side.CLIENT else Side.CLIENT, state=State.OPEN, max_size=None, logger=SILENT
     )
@@ -241,12 +254,15 @@ def test_our_links_read_what_the_protocol_of_websockets_reads(
         for seed in range(SEQUENCES if scale is SMALL else SEQUENCES // 5):
             choose = random.Random(seed)
             compressor = zlib.compressobj(wbits=-15) if compressed else None
-            stream = b"".join(frame(choose, side, scale, compressor) for _ in range(choose.randrange(1, 9)))
+            frames = [frame(choose, side, scale, compressor) for _ in range(choose.randrange(1, 9))]
+            if scale is LARGE and choose.random() < 0.03:
+                frames.insert(choose.randrange(len(frames)), flood(choose, side))
+            stream = b"".join(frames)
             is_cut = choose.random() < 0.2
             if is_cut:
                 stream = stream[: choose.randrange(len(stream) + 1)]
             theirs = by_websockets(stream, side, scale, compressed)
-            ours = by_our_link(stream, side, scale, compressed, choose)
+            ours = await by_our_link(stream, side, scale, compressed, choose)
             if is_cut and ours.ended in ("1002", "1009") and theirs.ended == "open":
                 theirs.ended = ours.ended  # we refuse by its header what websockets waits for
             assert ours == theirs, f"seed {seed}"

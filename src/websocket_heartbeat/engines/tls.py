@@ -56,21 +56,17 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
         self._go_on_with_handshake()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        wanted = READ
-        if self._is_open and isinstance(self._protocol, asyncio.BufferedProtocol):
-            buffer: Any = self._protocol.get_buffer(-1)
-            wanted = max(READ, len(buffer))  # of a long frame, as much as is owed
-        return SCRATCH.large[:wanted]
+        return SCRATCH.view
 
     def buffer_updated(self, nbytes: int) -> None:
         # What is decrypted may go to the beginning of the same buffer, which is read by then.
         for at in range(0, nbytes, _RECORD):
-            self._incoming.write(SCRATCH.large[at : min(at + _RECORD, nbytes)])
+            self._incoming.write(SCRATCH.view[at : min(at + _RECORD, nbytes)])
             if self._is_open:
                 self._decrypt()
             else:
                 self._go_on_with_handshake()
-        if nbytes >= READ:
+        if nbytes == READ:
             self._yield_after_read()
 
     def eof_received(self) -> None:

@@ -32,7 +32,7 @@ class _Scratch(threading.local):
 
     def __init__(self) -> None:
         self.spare = bytearray()
-        self.large = memoryview(bytearray(4 * READ))
+        self.large = memoryview(bytearray(8 * READ))
         self.view = self.large[:READ]
 
 

@@ -13,7 +13,8 @@ How bytes become frames:
 - A read of compressed messages may bring a thousand times its size. After INFLATED bytes of them what is left
   of it waits in `_rest` (`_has_more`) until the loop has had a turn, and while reading is paused.
 - A data frame longer than a read is read straight into a buffer of its own (`LongFrame`), and what comes with
-  its end goes to `_read` again.
+  its end goes to `_read` again. Behind it a read may bring more: other long frames are taken where they lie,
+  and of what is not long `_read` takes READ bytes in each turn of the loop.
 - Fragments are gathered in `_fragments`. A message, and what is gathered of one, is never above max_size: it
   is refused by its header or, where it is compressed, at the byte too many.
 
@@ -43,6 +44,8 @@ _DEFLATED = {**_PLAIN, 0xC1: 127, 0x41: 127, 0xC2: 127, 0x42: 127}
 _NONE: dict[int, int] = {}
 """First bytes of frames that we read, and how large their second may be: plain, compressed, after the end."""
 
+
+_HALF = READ // 2
 
 INFLATED = 512 * 1024
 """Bytes that are decompressed, but for one message, before the loop has a turn for others."""
@@ -85,7 +88,8 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         # Bytes that a compressed frame may carry: what cannot shrink grows, by an eighth at most.
         self._most = max_size + max_size // 8 + 64
         self._known = _DEFLATED if extensions else _PLAIN
-        self._scratch = SCRATCH.view
+        # Half of it for compressed frames, of which each takes twice the time.
+        self._scratch = SCRATCH.view[:_HALF] if extensions else SCRATCH.view
         # Tells the time of a read, on systems whose kernel does not.
         self._stamp: Callable[[], float] | None = None
         self._rest = b""
@@ -112,11 +116,6 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         if self._rest:
             self._read(b"")
 
-    def ping(self) -> None:
-        # A transport that is closing logs what is written to it.
-        if self._sends and not self._transport.is_closing():
-            self._put(self._framed(PING, b""))
-
     def resume_reading(self) -> None:
         if self._has_more:
             self._is_paused = False
@@ -138,8 +137,13 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         if self._last is not None:
             self._end_with(self._scratch[:nbytes].tobytes())
         elif long is None:
-            self._read(self._scratch[:nbytes].tobytes())
-            if nbytes == READ and not self._has_more:
+            if nbytes > READ and not self._rest:
+                self._read_long(self._scratch[:nbytes])
+            else:
+                self._read(self._scratch[:nbytes].tobytes())
+                if len(self._scratch) > READ:
+                    self._scratch = SCRATCH.view
+            if nbytes >= _HALF and nbytes >= min(READ, len(self._scratch)) and not self._has_more:
                 self._yield_after_read()
         elif long.filled(nbytes):
             self._long = None
@@ -149,6 +153,8 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
             self._read(b"")
             if len(SCRATCH.spare) > LongFrame.KEPT:
                 SCRATCH.spare = bytearray()
+            if self._deflate is None:
+                self._scratch = SCRATCH.large
 
     def eof_received(self) -> None:
         """Let the transport close itself."""
@@ -158,6 +164,24 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
     def _read(self, data: bytes) -> None:
         """Take apart what was read, which begins at a frame or behind `_rest`."""
         raise NotImplementedError
+
+    def _read_long(self, view: memoryview) -> None:
+        """Take apart what was read behind a long frame: mostly more of them, which are not copied first."""
+        at = 0
+        try:
+            while len(view) - at > READ:
+                stop = self._frame(view, at)
+                if stop - at <= READ:
+                    at = max(at, stop)
+                    break
+                at = stop
+        except BaseException:  # of a hook that ends the program
+            self._rest = bytes(view[max(at, self._taken) :])
+            raise
+        if at < READ:
+            self._scratch = SCRATCH.view
+        self._taken = 0  # of what follows
+        self._read(bytes(view[at:]))
 
     def _read_on(self) -> None:
         """Take apart what was put off, and then read again."""
@@ -169,14 +193,21 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         if not self._has_more:
             super()._read_on()
 
-    def _frame(self, data: bytes, position: int) -> int:
+    def _wait_for_a_turn(self) -> int:
+        """Leave the rest of what was read to the next turn of the loop; return READ."""
+        if not self._has_more:
+            self._has_more = True
+            self._put_off()
+        return READ
+
+    def _frame(self, data: Any, position: int) -> int:
         """Take the frame at the position; return where the next one begins, -1 to have this one again later.
 
-        There are at least two bytes of it.
+        data: bytes, or a view of them. There are at least two bytes of the frame.
         """
         end = len(data)
-        first = data[position]
-        size = data[position + 1] ^ self._mark
+        first: int = data[position]
+        size: int = data[position + 1] ^ self._mark
         longest = self._known.get(first, -1)
         if size > longest:
             self._end_with(data[position:])
@@ -217,13 +248,11 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         if stop > end:
             if size <= READ:
                 return -1
-            mask = data[start - 4 : start] if self._mark else b""
+            mask = bytes(data[start - 4 : start]) if self._mark else b""
             self._long = LongFrame(first, size, mask, memoryview(data)[start:])
             return end
         if self._inflated > INFLATED:
-            if not self._has_more:
-                self._has_more = True
-                self._put_off()
+            self._wait_for_a_turn()
             return -1
         self._taken = stop
         payload = data[start:stop]
@@ -235,7 +264,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
             self._data(first, payload)
         return stop
 
-    def _control(self, first: int, payload: bytes, mask: bytes) -> None:
+    def _control(self, first: int, payload: Any, mask: Any) -> None:
         """Take a ping or a pong."""
         if first == PONG:
             self._events.ponged()

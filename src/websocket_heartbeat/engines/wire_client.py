@@ -4,12 +4,14 @@ from asyncio import CancelledError
 
 from websocket_heartbeat.engines.masks import apply_mask, masks, new_mask
 from websocket_heartbeat.engines.sansio import Side
-from websocket_heartbeat.engines.wire import BINARY, TEXT, WireLink, frame_head
+from websocket_heartbeat.engines.transport import READ
+from websocket_heartbeat.engines.wire import BINARY, PING, PONG, TEXT, WireLink, frame_head
 from websocket_heartbeat.events import Message
 
 _TEXT_HEADS = [frame_head(TEXT, size, 128) for size in range(126)]
 _BINARY_HEADS = [frame_head(BINARY, size, 128) for size in range(126)]
 """The heads of short messages, by their size."""
+_PING_HEAD = frame_head(PING, 0, 128)
 
 
 class ClientLink(WireLink):
@@ -42,6 +44,11 @@ class ClientLink(WireLink):
             mask = new_mask()
         self._put(heads[size] + mask + apply_mask(payload, mask))
 
+    def ping(self) -> None:
+        # A transport that is closing logs what is written to it.
+        if self._sends and not self._transport.is_closing():
+            self._put(_PING_HEAD + new_mask())
+
     def _framed(self, first: int, payload: bytes) -> bytes:
         mask = new_mask()
         return b"".join((frame_head(first, len(payload), 128), mask, apply_mask(payload, mask)))
@@ -51,12 +58,14 @@ class ClientLink(WireLink):
             data = self._rest + data
         self._out = bytearray()
         end = len(data)
+        # As much as this comes behind long frames only, and may be a flood.
+        last = end if end <= 2 * READ else self._wait_for_a_turn()
         start = 2  # of the payload, so that a short text takes one addition
         longest = self._longest
-        short = min(125, longest)
+        short = longest if longest < 125 else 125
         got = False
         try:
-            while start <= end:
+            while start <= last:
                 size = data[start - 1]
                 if size <= short and data[start - 2] == TEXT:
                     stop = start + size
@@ -71,6 +80,10 @@ class ClientLink(WireLink):
                 ):
                     start += 2
                     stop = start + size
+                elif size == 0 and data[start - 2] == PONG and not self._ended:
+                    self._events.ponged()  # as `_frame` does, sooner: answers to our heartbeats are such
+                    start += 2
+                    continue
                 else:
                     self._got = got or self._got
                     stop = self._frame(data, start - 2)

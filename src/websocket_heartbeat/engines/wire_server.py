@@ -4,6 +4,7 @@ from asyncio import CancelledError
 
 from websocket_heartbeat.engines.masks import apply_mask
 from websocket_heartbeat.engines.sansio import Side
+from websocket_heartbeat.engines.transport import READ
 from websocket_heartbeat.engines.wire import BINARY, PING, PONG, TEXT, WireLink, frame_head
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.system.kernel import end_by_reset
@@ -11,6 +12,7 @@ from websocket_heartbeat.system.kernel import end_by_reset
 _TEXT_HEADS = [frame_head(TEXT, size, 0) for size in range(126)]
 _BINARY_HEADS = [frame_head(BINARY, size, 0) for size in range(126)]
 """The heads of short messages, by their size."""
+_PING_FRAME = frame_head(PING, 0, 0)
 _EMPTY_PONG = frame_head(PONG, 0, 0)
 
 
@@ -40,6 +42,11 @@ class ServerLink(WireLink):
         else:
             self._put(heads[size] + payload)
 
+    def ping(self) -> None:
+        # A transport that is closing logs what is written to it.
+        if self._sends and not self._transport.is_closing():
+            self._put(_PING_FRAME)
+
     def abort(self) -> None:
         end_by_reset(self.socket)  # nobody will read what the kernel holds
         super().abort()
@@ -52,12 +59,14 @@ class ServerLink(WireLink):
             data = self._rest + data
         self._out = bytearray()
         end = len(data)
+        # As much as this comes behind long frames only, and may be a flood.
+        last = end if end <= 2 * READ else self._wait_for_a_turn()
         start = 6  # of the payload, behind the mask
         longest = self._longest
-        short = min(125, longest) | 128
+        short = (longest if longest < 125 else 125) | 128
         got = False
         try:
-            while start - 4 <= end:
+            while start - 4 <= last:
                 size = data[start - 5]
                 if 127 < size <= short and data[start - 6] == TEXT:
                     stop = start + size - 128
