@@ -143,13 +143,17 @@ def test_tls_that_fails_or_hangs_is_said_to_no_log_but_for_debugging(
     async def main() -> None:
         async with serve(ssl=tls, open_timeout=0.2) as server, connect(server) as hanging:
             await _is_refused_without_tls(server)
+            async with connect(server) as leaving:
+                leaving.writer.write(b"\x16\x03\x01\x02\x00\x01")  # half a hello
+                leaving.writer.write_eof()
+                await leaving.end()
             assert await hanging.end() in ("end of file", "reset")
 
     with caplog.at_level(logging.DEBUG):
         run(main())
     assert [record for record in caplog.records if record.levelno > logging.DEBUG] == []
     ended = [record for record in caplog.records if "ended before its handshake" in record.getMessage()]
-    assert len(ended) == 2
+    assert len(ended) == 3
 
 
 def test_a_client_that_does_not_read_its_refusal_is_dropped_in_time(run: Run) -> None:
