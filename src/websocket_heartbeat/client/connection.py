@@ -31,6 +31,7 @@ def connect(
     additional_headers: Provider[Headers | None] = None,
     subprotocols: Sequence[str] = (),
     heartbeat: Heartbeat = Heartbeat(),  # noqa: B008  # immutable
+    message_timeout: float | None = None,
     backoff: Backoff = Backoff(),  # noqa: B008  # immutable
     open_timeout: float = 10,
     close_timeout: float = 5,
@@ -53,7 +54,9 @@ def connect(
     url: of scheme ws or wss; or a function or coroutine function, called on every attempt.
     additional_headers: for the handshake: a mapping or pairs; or a callable as above, for fresh tokens.
     subprotocols: offered to the server, best first. Default none.
-    heartbeat: when a silent link is pinged and when it is given up. Default after 15 s and 10 s.
+    heartbeat: when a quiet link is pinged and when a silent one is given up. Default after 15 s and 10 s.
+    message_timeout: seconds without a message after which an open link is replaced, whatever answers its
+        pings: for feeds that are never still. None (default) takes any time.
     backoff: how long to wait before each retry. Default 1 s at first, 60 s at most.
     open_timeout: seconds for one attempt, from name resolution to handshake. Default 10.
     close_timeout: seconds that closing may take, whatever the server does. Default 5.
@@ -79,6 +82,7 @@ def connect(
             additional_headers=additional_headers,
             subprotocols=subprotocols,
             heartbeat=heartbeat,
+            message_timeout=message_timeout,
             backoff=backoff,
             open_timeout=open_timeout,
             close_timeout=close_timeout,

@@ -5,27 +5,32 @@ user (`reading_paused`; client/inbox.py), and that a retry waits for its turn (a
 
 The machine is pure, synchronous and deterministic. It does no I/O and reads no clock: the host tells what
 happened and when (`now`, seconds of a monotonic clock of any origin), then takes the actions and carries them
-out in their order. Links are numbered 1, 2, 3, ...; an input about any link but the current one changes
-nothing. No input raises.
+out in their order. Links are numbered 1, 2, 3, ...; an input about any link but the current one, or its
+successor while a renewal opens it, changes nothing. No input raises.
 
 Rules
-    1  Never two live links.
+    1  Never two links that deliver. Two live at once during a renewal only: the successor opens while the
+       current link goes on, and takes over once it is ready; then the other is closed.
     2  After `stopped` no link is ever opened again.
     3  In every state but idle, closed, failed, and waiting while offline, `deadline` is set: the host calls
        `woke` then. An early or a spurious `woke` is harmless.
     4  A link silent for interval + timeout is abandoned at once, without waiting for anything; earlier if the
-       peer's kernel has left our ping unacknowledged through four retransmission timeouts.
+       peer's kernel has left our ping unacknowledged through four retransmission timeouts; later only while
+       the peer's kernel acknowledges what was handed over before the ping.
     5  A link that gives proof of life in time is never abandoned. So before a verdict the host always has one
        grace period in which to read what has arrived: as long as the host was late, at most the timeout.
-       There is no verdict while reading is paused or the page is hidden.
-    6  A ping is sent only on a link idle for interval, never while one is unanswered. Two things ask for a
-       ping early, on a link not heard since: coming back to the foreground, and coming back online.
-    7  Attempts count from 0 again only after a link was open for stable_after.
+       There is no verdict while reading is paused or the page is hidden. Only what is heard is proof of life.
+    6  A ping is sent only on a quiet link: nothing was heard, or nothing was sent, for interval. Never while
+       one is unanswered. Two things ask for a ping early, on a link not heard since: coming back to the
+       foreground, and coming back online.
+    7  Attempts count from 0 again only after a link was ready for stable_after: after the user's login, say.
     8  Delays are spread by core/backoff.py; a hint from the server is a lower bound, which nothing but
        reconnect_now cuts short. Delays grow faster while the server is overloaded: while attempts time out
        or are refused with a hint.
-    9  Every NOTIFY_OPENED is followed by exactly one NOTIFY_CLOSED before the next NOTIFY_OPENED; every retry
+    9  Every NOTIFY_OPENED is followed by exactly one NOTIFY_CLOSED of the same link before the next
+       NOTIFY_OPENED, but for a successor, which opens before the link that it replaces is closed; every retry
        is announced before it happens.
+    10 Retries of losses in the background do not count against max_attempts.
 
 Transitions (docs/state-diagram.md is generated from this table, and a test holds it to what the machine does)
     idle        started         connecting  open link 1
@@ -36,21 +41,43 @@ Transitions (docs/state-diagram.md is generated from this table, and a test hold
     connecting  woke            waiting     open_timeout is over: abandon the link
     connecting  woke            failed      the same, and no retry is left
     connecting  stopped         closed      abandon the link
-    open        woke            probing     idle for interval: ping
+    open        woke            probing     silent for interval: ping, unless a ping is unanswered already
+    open        woke            waiting     no message for message_timeout: abandon the link
+    open        woke            failed      the same, and no retry is left
+    open        woke            connecting  the same, while a successor is under way: it is the next attempt
     open        shown           probing     not heard since hidden: ping
     open        came_online     probing     not heard since offline: ping
     open        lost            waiting     the user is told; the retry is announced
     open        lost            failed      the loss is final, or no retry is left
+    open        lost            connecting  a successor is under way, and is the next attempt
+    open        rejected        waiting     close the link; the user is told; the retry is announced
+    open        rejected        failed      the same, and it is final or no retry is left
+    open        rejected        connecting  a successor is under way, and is the next attempt
     open        reconnect_now   connecting  abandon the link, open the next
+    open        reconnect_now   waiting     the link was not ready yet: the retry waits, as after a loss
+    open        reconnect_now   failed      the same, and no retry is left
     open        stopped         closing     close the link
     probing     heard           open        proof of life
+    probing     ready           open        the successor takes over
     probing     woke            waiting     no proof of life: abandon the link
     probing     woke            failed      the same, and no retry is left
+    probing     woke            connecting  a successor is under way, and is the next attempt
+    probing     woke            open        a successor is open, and takes over before it is ready
     probing     unacknowledged  waiting     the path is dead: abandon the link
     probing     unacknowledged  failed      the same, and no retry is left
+    probing     unacknowledged  connecting  a successor is under way, and is the next attempt
+    probing     unacknowledged  open        a successor is open, and takes over before it is ready
     probing     lost            waiting     as in open
     probing     lost            failed      as in open
+    probing     lost            connecting  as in open
+    probing     lost            open        a successor is open, and takes over before it is ready
+    probing     rejected        waiting     as in open
+    probing     rejected        failed      as in open
+    probing     rejected        connecting  as in open
+    probing     rejected        open        a successor is open, and takes over before it is ready
     probing     reconnect_now   connecting  as in open
+    probing     reconnect_now   waiting     as in open
+    probing     reconnect_now   failed      as in open
     probing     stopped         closing     as in open
     waiting     woke            connecting  open the next link
     waiting     shown           connecting  at once, unless the server asked to wait
@@ -82,6 +109,10 @@ OPEN_LINK: Final = "open_link"
 PING_LINK: Final = "ping_link"
 CLOSE_LINK: Final = "close_link"
 ABANDON_LINK: Final = "abandon_link"
+LEAVE_LINK: Final = "leave_link"
+"""Close the link by a close frame, and be done with it: it delivers nothing more, and nobody waits for it."""
+SWITCH_LINK: Final = "switch_link"
+"""The successor is the current link from now on."""
 
 # Notifications for the user
 NOTIFY_STATE: Final = "state"
@@ -89,6 +120,7 @@ NOTIFY_OPENED: Final = "opened"
 NOTIFY_CLOSED: Final = "closed"
 NOTIFY_RETRY: Final = "retry"
 NOTIFY_FAILED: Final = "failed"
+NOTIFY_RENEWAL_FAILED: Final = "renewal failed"
 
 # Causes: why a link is gone
 LOST: Final = "lost"
@@ -98,6 +130,12 @@ PATH_DEAD: Final = "path dead"
 OPEN_TIMEOUT: Final = "open timeout"
 CLOSE_TIMEOUT: Final = "close timeout"
 RECONNECT_REQUESTED: Final = "reconnect requested"
+MESSAGE_TIMEOUT: Final = "message timeout"
+REJECTED: Final = "rejected"
+"""The user called the link bad, and the host knows why."""
+RENEWED: Final = "renewed"
+STOPPED: Final = "stopped"
+"""The user closed the connection, or replaced the link, while its successor was opening."""
 
 SHORTEST_GRACE: Final = 0.001
 """Seconds: one turn of any event loop, in which it reads what has arrived."""
@@ -115,7 +153,7 @@ class Action:
     kind: one of the constants above; fields that a kind does not use stay empty.
     link: the link that it is about.
     state: NOTIFY_STATE: the state entered.
-    cause: NOTIFY_CLOSED, NOTIFY_RETRY, NOTIFY_FAILED: one of the causes above.
+    cause: NOTIFY_CLOSED, NOTIFY_RETRY, NOTIFY_FAILED, NOTIFY_RENEWAL_FAILED: one of the causes above.
     code: NOTIFY_CLOSED, NOTIFY_FAILED: the close code, None if there was none.
     attempt, delay: NOTIFY_RETRY: which retry it will be, and the seconds until then.
     out_of_retries: NOTIFY_FAILED: whether max_attempts retries have failed; if not, the loss was final.
@@ -138,14 +176,19 @@ class Machine:
     settings: the numbers to decide by.
     random: returns a number from 0 up to, not including, 1.
 
-    state, link, attempt: the state, the number of the latest link, the retries since the last stable link.
+    state, link, attempt: the state, the number of the current link, the retries since the last stable link.
+    last_link, successor: the number of the latest link, and of the one that a renewal opens, 0 for none.
     deadline: when to call `woke`, or None.
     actions: what the host has yet to carry out, oldest first: `take` takes all, `actions.pop(0)` the next.
-    liveness: of the latest link that has opened, with the time at which it was last heard.
+    liveness: of the latest current link that has opened, with the time at which it was last heard.
 
     phase, window_factor: this client's place in each window, and what widens the windows: core/backoff.py.
     retry_at, hinted: when the next attempt is due, and whether the server asked for that wait.
+    unseen: of the retries in `attempt` those that do not count against max_attempts.
     had_grace: whether the grace period of rule 5 was given. paused: whether the host does not read the link.
+    is_ready, ready_at: whether the user has done what comes first on the current link, and since when.
+    due, successor_due: the deadlines of the state and of the successor; `deadline` is the earlier one.
+    successor_opened: whether the successor is open, and only not ready yet.
     """
 
     def __init__(self, settings: Settings, random: Callable[[], float]) -> None:
@@ -153,6 +196,7 @@ class Machine:
         self.random = random
         self.state: str = IDLE
         self.link = 0
+        self.last_link = 0
         self.attempt = 0
         self.deadline: float | None = None
         self.actions: list[Action] = []
@@ -161,9 +205,15 @@ class Machine:
         self.window_factor = 1.0
         self.retry_at = 0.0
         self.hinted = False
-        self.opened_at = 0.0
+        self.unseen = 0
         self.had_grace = False
         self.paused = False
+        self.is_ready = False
+        self.ready_at = 0.0
+        self.due: float | None = None
+        self.successor = 0
+        self.successor_due = 0.0
+        self.successor_opened = False
         self.is_hidden = False
         self.hidden_at = 0.0
         self.offline = False
@@ -184,21 +234,56 @@ class Machine:
 
     def opened(self, now: float, link: int) -> None:
         """The handshake of `link` is complete."""
-        if link != self.link or self.state != CONNECTING:
-            return
-        self.opened_at = now
-        self.paused = False
-        self.liveness = Liveness(self.settings, now)
-        self._enter(OPEN, self.liveness.ping_due())
-        self._emit(NOTIFY_OPENED)
+        if link == self.link and self.state == CONNECTING:
+            self._begin(now)
+            self._emit(NOTIFY_OPENED)
+        elif link == self.successor and not self.successor_opened:
+            self.successor_opened = True
+            self.successor_due = now + self.settings.open_timeout
+            self._wake_at(self.due)
+            self._emit(NOTIFY_OPENED, link)
+
+    def ready(self, now: float, link: int) -> None:
+        """The user has done what comes first on `link`, which is open: a login, say."""
+        if link == self.successor and self.successor_opened:
+            self._open_link_ended(now, RENEWED)
+            self._emit(LEAVE_LINK)
+            self._switch(now)
+            self._become_ready(now)
+        elif link == self.link and self._is_up() and not self.is_ready:
+            self._become_ready(now)
 
     def heard(self, at: float, link: int) -> None:
         """Proof of life arrived on `link` at the time `at`, which may lie in the past."""
-        if link != self.link or (self.state != OPEN and self.state != PROBING):
+        if link != self.link or not self._is_up():
             return
         self.liveness.heard(at)
         if self.state == PROBING and at >= self.liveness.pinged_at:
-            self._enter(OPEN, self.liveness.ping_due())
+            self.had_grace = False
+            self._enter(OPEN, self._open_due())
+
+    def sent(self, at: float, link: int) -> None:
+        """Something was sent on `link` at the time `at`. For `both_directions`, and before each `woke` only."""
+        if link == self.link:
+            self.liveness.sent(at)
+
+    def received(self, at: float, link: int) -> None:
+        """A message arrived on `link` at the time `at`. For `message_timeout` only."""
+        if link == self.link:
+            self.liveness.received(at)
+            if self.state == OPEN:
+                self.had_grace = False
+
+    def acknowledged(self, at: float, link: int) -> None:
+        """At `at` the peer's kernel acknowledged bytes that were handed over before the ping.
+
+        A host that can tell calls this before `woke`. The ping is on its way only since then.
+        """
+        if link != self.link or self.state != PROBING:
+            return
+        self.had_grace = False
+        self.liveness.start_timeout(max(at, self.liveness.timeout_from), self.liveness.timeout)
+        self._wake_at(self.liveness.timeout_due())
 
     def unacknowledged(self, now: float, link: int, timeouts: int, recheck_in: float) -> None:
         """The peer's kernel has not acknowledged our ping yet, as far as the host can tell.
@@ -210,10 +295,10 @@ class Machine:
         if link != self.link or self.state != PROBING or self.paused or self.is_hidden:
             return
         if timeouts >= DEAD_PATH_TIMEOUTS:
-            self._abandon()
+            self._emit(ABANDON_LINK)
             self._retry_or_fail(now, PATH_DEAD)
         elif not self.had_grace:
-            self.deadline = min(now + recheck_in, self.liveness.timeout_due())
+            self._wake_at(min(now + recheck_in, self.liveness.timeout_due()))
 
     def lost(
         self,
@@ -228,23 +313,34 @@ class Machine:
         code: the close code, None if there was none. hint: the least delay before a retry that the server
         asked for, in seconds, 0 for none. is_final: the host knows that no retry can help.
         """
-        if link != self.link:
-            return
-        if self.state == CLOSING:
-            self._open_link_ended(now, LOST, code)
-            self._enter(CLOSED)
-        elif self.state == CONNECTING or self.state == OPEN or self.state == PROBING:
-            self._retry_or_fail(now, LOST, code, hint=hint, is_final=is_final)
+        if link == self.link:
+            if self.state == CLOSING:
+                self._open_link_ended(now, LOST, code)
+                self._enter(CLOSED)
+            elif self.state == CONNECTING or self._is_up():
+                self._retry_or_fail(now, LOST, code, hint=hint, is_final=is_final)
+        elif link == self.successor:
+            self._renewal_failed(LOST, code)
+
+    def rejected(self, now: float, link: int, hint: float = 0.0, is_final: bool = False) -> None:
+        """The user calls `link`, which is open, bad: its login failed, say. hint, is_final: as in `lost`."""
+        if link == self.link and self._is_up():
+            self._emit(LEAVE_LINK)
+            self._retry_or_fail(now, REJECTED, hint=hint, is_final=is_final)
+        elif link == self.successor and self.successor_opened:
+            self._emit(LEAVE_LINK, link)
+            self._renewal_failed(REJECTED)
 
     def reading_paused(self, now: float, link: int) -> None:
         """The host stopped reading `link`, because the user is slow: silence proves nothing."""
-        if link == self.link and (self.state == OPEN or self.state == PROBING):
+        if link == self.link and self._is_up():
             self.paused = True
 
     def reading_resumed(self, now: float, link: int) -> None:
         """The host reads `link` again; an unanswered ping has its whole timeout again."""
         if link == self.link and self.paused:
             self.paused = False
+            self.liveness.received(now)
             if self.state == PROBING:
                 self._await_answer(now, self.settings.timeout)
 
@@ -252,35 +348,36 @@ class Machine:
         """The deadline has come. Before this call the host reports the best evidence of life that it has."""
         if self.deadline is None or now < self.deadline:
             return
-        late = now - self.deadline
+        if self.successor != 0 and now >= self.successor_due:
+            self._abandon_successor(OPEN_TIMEOUT)
+        if self.due is None or now < self.due:
+            self._wake_at(self.due)
+            return
+        late = now - self.due
         if self.state == OPEN:
-            if now < self.liveness.ping_due():
-                # Traffic came, which stores a time and leaves the deadline as it was.
-                self.deadline = self.liveness.ping_due()
-            else:
-                self._probe(now, self.settings.timeout)
+            self._look_after_open_link(now, late)
         elif self.state == PROBING:
             if self.paused or self.is_hidden:
-                self.deadline = now + self.settings.timeout
+                self._wake_at(now + self.settings.timeout)
             elif now < self.liveness.timeout_due():
                 # This was a check of acknowledgements, and none is missing.
-                self.deadline = self.liveness.timeout_due()
+                self._wake_at(self.liveness.timeout_due())
             elif not self.had_grace:
                 self._grant_grace(now, late, longest=self.liveness.timeout)
             else:
-                self._abandon()
+                self._emit(ABANDON_LINK)
                 self._retry_or_fail(now, HEARTBEAT_TIMEOUT)
         elif self.state == CONNECTING:
             if not self.had_grace:
                 self._grant_grace(now, late, longest=self.settings.open_timeout)
             else:
-                self._abandon()
+                self._emit(ABANDON_LINK)
                 self._retry_or_fail(now, OPEN_TIMEOUT)
         elif self.state == WAITING:
             self._open_next(now)
         else:
             # Closing: no other state has a deadline.
-            self._abandon()
+            self._emit(ABANDON_LINK)
             self._open_link_ended(now, CLOSE_TIMEOUT)
             self._enter(CLOSED)
 
@@ -290,7 +387,7 @@ class Machine:
             self.offline = True
             self.offline_at = now
             if self.state == WAITING:
-                self.deadline = None
+                self._wake_at(None)
 
     def came_online(self, now: float) -> None:
         """The host has a network again, or another one: retry at once, probe an open link."""
@@ -317,6 +414,7 @@ class Machine:
         if not self.is_hidden:
             self.hidden_at = now
         self.is_hidden = False
+        self.liveness.received(now)
         if self.state == WAITING:
             self._retry_early(now)
         elif self.state == OPEN and self.liveness.heard_at <= self.hidden_at:
@@ -326,35 +424,101 @@ class Machine:
 
     def stopped(self, now: float) -> None:
         """The user closes the connection for good."""
-        if self.state == OPEN or self.state == PROBING:
+        self._abandon_successor(STOPPED)
+        if self._is_up():
             self._emit(CLOSE_LINK)
             self._enter(CLOSING, now + self.settings.close_timeout)
         elif self.state == CONNECTING:
-            self._abandon()
+            self._emit(ABANDON_LINK)
             self._enter(CLOSED)
         elif self.state == IDLE or self.state == WAITING:
             self._enter(CLOSED)
 
     def reconnect_now(self, now: float) -> None:
-        """The user wants a new link at once: skips a wait, replaces an open link."""
+        """The user wants a new link at once: skips a wait, replaces an open link.
+
+        The link that replaces one which was not ready yet waits as after a loss: a login that fails again and
+        again is not to be repeated without end.
+        """
         if self.state == WAITING:
             self._open_next(now)
-        elif self.state == OPEN or self.state == PROBING:
-            self._abandon()
-            self._open_link_ended(now, RECONNECT_REQUESTED)
-            self._count_attempt()
-            self._announce_retry(RECONNECT_REQUESTED, 0.0)
-            self._open_next(now)
+        elif self._is_up():
+            self._abandon_successor(STOPPED)
+            self._emit(ABANDON_LINK)
+            if self.is_ready:
+                self._open_link_ended(now, RECONNECT_REQUESTED)
+                self._count_attempt()
+                self._announce_retry(RECONNECT_REQUESTED, 0.0)
+                self._open_next(now)
+            else:
+                self._retry_or_fail(now, RECONNECT_REQUESTED)
 
-    # Decisions
+    def renew(self, now: float) -> None:
+        """The user wants another link in place of the open one, without a gap: open it first."""
+        if self._is_up() and self.successor == 0:
+            self.last_link = self.last_link + 1
+            self.successor = self.last_link
+            self.successor_opened = False
+            self.successor_due = now + self.settings.open_timeout
+            self._emit(OPEN_LINK, self.successor)
+            self._wake_at(self.due)
+
+    # Decisions: liveness
+
+    def _is_up(self) -> bool:
+        return self.state == OPEN or self.state == PROBING
+
+    def _begin(self, now: float) -> None:
+        """The current link is open, and not ready yet."""
+        self.is_ready = False
+        self.paused = False
+        self.had_grace = False
+        self.liveness = Liveness(self.settings, now)
+        self._enter(OPEN, self._open_due())
+
+    def _become_ready(self, now: float) -> None:
+        self.is_ready = True
+        self.ready_at = now
+
+    def _open_due(self) -> float:
+        """When an open link is to be looked at next."""
+        limit = self.settings.message_timeout
+        due = self.liveness.ping_due()
+        return due if limit is None else min(due, self.liveness.received_at + limit)
+
+    def _look_after_open_link(self, now: float, late: float) -> None:
+        limit = self.settings.message_timeout
+        if limit is not None and now >= self.liveness.received_at + limit:
+            if self.paused or self.is_hidden:
+                self.liveness.received(now)  # nobody would have seen a message
+            elif self.had_grace:
+                self._emit(ABANDON_LINK)
+                self._retry_or_fail(now, MESSAGE_TIMEOUT)
+                return
+            else:
+                self._grant_grace(now, late, longest=limit)
+                return
+        if self.liveness.is_silent(now):
+            self._probe(now, self.settings.timeout)
+        else:
+            if now >= self.liveness.ping_due():
+                # Heard all the time: this only tells the peer that we are here.
+                self._ping(now)
+            # Otherwise traffic came, which stores a time and leaves the deadline as it was.
+            self._wake_at(self._open_due())
+
+    def _ping(self, now: float) -> None:
+        """Send a ping, unless one is unanswered: TCP still carries it."""
+        if not self.liveness.is_pinged():
+            self._emit(PING_LINK)
+            self.liveness.pinged(now)
 
     def _probe(self, now: float, timeout: float) -> None:
-        self._emit(PING_LINK)
-        self.liveness.pinged(now)
+        self._ping(now)
         self._await_answer(now, timeout)
 
     def _await_answer(self, now: float, timeout: float) -> None:
-        """Expect proof of life from now on. TCP still carries an earlier ping, so no second one is needed."""
+        """Expect proof of life from now on."""
         self.liveness.start_timeout(now, timeout)
         self.had_grace = False
         self._enter(PROBING, self.liveness.timeout_due())
@@ -365,7 +529,9 @@ class Machine:
     def _grant_grace(self, now: float, late: float, longest: float) -> None:
         """Rule 5: once, give the peer the time in which the host did not listen."""
         self.had_grace = True
-        self.deadline = now + min(longest, max(late, SHORTEST_GRACE))
+        self._wake_at(now + min(longest, max(late, SHORTEST_GRACE)))
+
+    # Decisions: retries
 
     def _retry_or_fail(
         self,
@@ -380,12 +546,20 @@ class Machine:
         if self.state != CONNECTING:
             self._open_link_ended(now, cause, code)
         limit = self.settings.max_attempts
-        out_of_retries = limit is not None and self.attempt >= limit
+        out_of_retries = limit is not None and not self.is_hidden and self.attempt - self.unseen >= limit
         if is_final or out_of_retries:
+            self._abandon_successor(STOPPED)
             self._emit_with_cause(NOTIFY_FAILED, cause, code).out_of_retries = out_of_retries
             self._enter(FAILED)
             return
+        if hint > 0:
+            self._abandon_successor(STOPPED)
         self._count_attempt()
+        if self.successor != 0:
+            # It is the retry, and is under way already.
+            self._announce_retry(cause, 0.0)
+            self._switch(now)
+            return
         if is_overloaded and self.attempt > 1:
             self.phase = self.random()
             self.window_factor = self.window_factor * 1.5
@@ -407,6 +581,9 @@ class Machine:
         if self.attempt == 1:
             self.phase = self.random()
             self.window_factor = 1.0
+            self.unseen = 0
+        if self.is_hidden:
+            self.unseen = self.unseen + 1
 
     def _announce_retry(self, cause: str, wait: float) -> None:
         action = self._emit_with_cause(NOTIFY_RETRY, cause)
@@ -418,37 +595,73 @@ class Machine:
         if now >= self.retry_at or not self.hinted:
             self._open_next(now)
         elif not self.offline:
-            self.deadline = self.retry_at
+            self._wake_at(self.retry_at)
 
     def _open_next(self, now: float) -> None:
-        self.link = self.link + 1
+        self.last_link = self.last_link + 1
+        self.link = self.last_link
         self.had_grace = False
         self._emit(OPEN_LINK)
         self._enter(CONNECTING, now + self.settings.open_timeout)
 
-    def _abandon(self) -> None:
-        self._emit(ABANDON_LINK)
+    # Decisions: renewal
+
+    def _switch(self, now: float) -> None:
+        """The successor takes the place of the link before it, which is gone or has been left."""
+        self.link = self.successor
+        self.successor = 0
+        self._emit(SWITCH_LINK)
+        if self.successor_opened:
+            self._begin(now)
+        else:
+            self.had_grace = False
+            self._enter(CONNECTING, self.successor_due)
+
+    def _abandon_successor(self, cause: str) -> None:
+        """Give up the renewal, if there is one; the current link stays."""
+        if self.successor != 0:
+            self._emit(ABANDON_LINK, self.successor)
+            self._renewal_failed(cause)
+
+    def _renewal_failed(self, cause: str, code: int | None = None) -> None:
+        """The successor is gone; the current link stays."""
+        link = self.successor
+        self.successor = 0
+        self._wake_at(self.due)
+        if self.successor_opened:
+            self._emit_with_cause(NOTIFY_CLOSED, cause, code, link)
+        self._emit_with_cause(NOTIFY_RENEWAL_FAILED, cause, None, link)
+
+    # Telling the host
 
     def _open_link_ended(self, now: float, cause: str, code: int | None = None) -> None:
         """Tell the user that the open link is gone. After a stable one, attempts count from 0 (rule 7)."""
         self._emit_with_cause(NOTIFY_CLOSED, cause, code)
-        if now - self.opened_at >= self.settings.stable_after:
+        if self.is_ready and now - self.ready_at >= self.settings.stable_after:
             self.attempt = 0
 
-    def _enter(self, state: str, deadline: float | None = None) -> None:
-        self.deadline = deadline
+    def _enter(self, state: str, due: float | None = None) -> None:
+        self._wake_at(due)
         if state != self.state:
             self.state = state
             self._emit(NOTIFY_STATE).state = state
 
-    def _emit_with_cause(self, kind: str, cause: str, code: int | None = None) -> Action:
-        action = self._emit(kind)
+    def _wake_at(self, due: float | None) -> None:
+        """Set the deadline of the state."""
+        self.due = due
+        if self.successor != 0:
+            self.deadline = self.successor_due if due is None else min(due, self.successor_due)
+        else:
+            self.deadline = due
+
+    def _emit_with_cause(self, kind: str, cause: str, code: int | None = None, link: int = 0) -> Action:
+        action = self._emit(kind, link)
         action.cause = cause
         action.code = code
         return action
 
-    def _emit(self, kind: str) -> Action:
-        """Add an action to those that `take` returns."""
-        action = Action(kind, self.link)
+    def _emit(self, kind: str, link: int = 0) -> Action:
+        """Add an action to those that `take` returns; it is about the current link, unless another is named."""
+        action = Action(kind, self.link if link == 0 else link)
         self.actions.append(action)
         return action
