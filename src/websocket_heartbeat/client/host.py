@@ -2,10 +2,11 @@
 
 The machine (core/machine.py) decides, also that a link is dead: when its deadline has come, it is told first
 what is known of the link (`LinkHandler.report_evidence`). Two things are decided elsewhere: retry.py says
-which failures are final, inbox.py when reading pauses.
+which failures are final, inbox.py when reading pauses. What on_open does is in dialogue.py.
 """
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable
 from contextvars import Context, copy_context
@@ -14,17 +15,19 @@ from functools import partial
 
 from websocket_heartbeat.checks import check_message
 from websocket_heartbeat.client.attempt import open_link
+from websocket_heartbeat.client.dialogue import Dialogue, dialogue_of_task
 from websocket_heartbeat.client.evidence import NO_LOSS, Loss, error_of, in_words
 from websocket_heartbeat.client.hooks import Hooks, logger
 from websocket_heartbeat.client.inbox import Inbox
 from websocket_heartbeat.client.lifetime import ENDED, Lifetime
 from websocket_heartbeat.client.link import LinkHandler
 from websocket_heartbeat.client.options import Options
+from websocket_heartbeat.client.outage import Outage
 from websocket_heartbeat.client.outbox import Outbox
-from websocket_heartbeat.client.retry import judge
+from websocket_heartbeat.client.retry import Verdict, judge
 from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.engines.base import Closure, Link, OpenRequest
-from websocket_heartbeat.errors import ConnectionClosed, Undelivered
+from websocket_heartbeat.errors import ConnectionClosed, HookFailed, LinkRejected, Undelivered
 from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, State, Stats
 from websocket_heartbeat.redaction import shown_url
 from websocket_heartbeat.system.alarm import Alarm
@@ -49,12 +52,17 @@ class Host:
         "_close_with",
         "_context",
         "_current",
+        "_leaving",
         "_loop",
         "_loss",
         "_machine",
+        "_open_hook_receives",
         "_options",
+        "_outage",
         "_performing",
+        "_renewal",
         "_stats",
+        "_successor",
         "hooks",
         "inbox",
         "latency",
@@ -68,8 +76,9 @@ class Host:
         self._machine = core.Machine(options.settings(), random.random)
         self.lifetime = Lifetime(self._machine)
         self.hooks = Hooks("(url callable)" if callable(options.url) else shown_url(options.url))
-        self.inbox = Inbox(options.receive_queue, self.lifetime, self.hooks, self._resume_reading)
-        self.outbox = Outbox(options.send_queue, self.lifetime)
+        self.inbox = Inbox(options.receive_queue, self.lifetime, self.hooks, self._made_room)
+        counts_messages = options.heartbeat.message is not None
+        self.outbox = Outbox(options.send_queue, self.lifetime, self._time if counts_messages else None)
         self.latency: float | None = None
         self.pacer: Callable[[Callable[[], None]], bool] | None = None
         self._stats = Stats(reasons=_NO_REASONS)
@@ -77,6 +86,11 @@ class Host:
         self._context: Context
         self._alarm: Alarm | None = None  # none before the start
         self._current: LinkHandler | None = None
+        self._successor: LinkHandler | None = None  # the link that a renewal opens
+        self._renewal: asyncio.Future[None] | None = None  # what `renew` waits for
+        self._leaving: tuple[Link, ...] = ()  # those that were closed and may still answer
+        self._open_hook_receives: bool | None = None  # as its latest run has shown
+        self._outage = Outage()
         self._performing = False
         self._close_with = 1000, ""  # the code and reason to close the link with
         self._loss = NO_LOSS  # how the last link or attempt ended
@@ -100,6 +114,28 @@ class Host:
         if self._machine.state != core.IDLE:
             self._machine.reconnect_now(self._loop.time())
             self._perform()
+
+    def fail_link(self, reason: str) -> None:
+        """Call the open link bad."""
+        if self._current is not None and self._current.link is not None:
+            self._rejected(self._current, LinkRejected(reason))
+
+    async def renew(self) -> None:
+        """Open another link, which takes the place of the open one; wait for that.
+
+        Raises:
+            Exception: why it did not open.
+            ConnectionClosed, ConnectionFailed: there will be no further link.
+        """
+        self.lifetime.check_alive()
+        self.lifetime.check_started()
+        self._machine.renew(self._loop.time())
+        if self._machine.successor != 0:
+            if self._renewal is None:
+                self._renewal = self._loop.create_future()
+            renewal = self._renewal
+            self._perform()
+            await asyncio.shield(renewal)  # for others it goes on when this task is cancelled
 
     async def close(self, code: int, reason: str) -> None:
         """Close for good, within `close_timeout`; if cancelled, at once."""
@@ -128,8 +164,8 @@ class Host:
         """End at once, because the task that closes the connection was cancelled."""
         self.hooks.cancel_all()
         self._loss = Loss(ConnectionClosed("close was cancelled"))
-        if self.link is not None:
-            self._forget_link().abort()
+        if self._current is not None and self._current.link is not None:
+            self._forget(self._current).abort()
         self._machine.lost(self._loop.time(), self._machine.link)
         self._perform()
 
@@ -146,6 +182,14 @@ class Host:
         current = self._current  # asked for by other threads too, for whom it may go at any moment
         return current.link if current is not None else None
 
+    def why_not_open(self) -> str:
+        """Say what keeps the connection from being ready."""
+        if self.link is not None:
+            return "a link is open, but its on_open hook has not ended"
+        if self._stats.reasons:
+            return f"the latest failure: {self._stats.reasons[-1]}"
+        return "the first attempt is still under way"
+
     def stats(self) -> Stats:
         """Return what the connection has done so far."""
         link = self.link
@@ -157,6 +201,9 @@ class Host:
             bytes_received=self._stats.bytes_received + (info.bytes_received if info else 0),
             bytes_sent=self._stats.bytes_sent + (info.bytes_acked if info else 0),
         )
+
+    def _time(self) -> float:
+        return self._loop.time()
 
     def __repr__(self) -> str:
         return f"{self.hooks.label} {self._machine.state} link={self._machine.link}"
@@ -177,10 +224,22 @@ class Host:
             self._performing = False
             self._set_alarm()
 
+    def _handler(self, number: int) -> LinkHandler | None:
+        """Return what handles that link, if it is not gone."""
+        for handler in (self._current, self._successor):
+            if handler is not None and handler.number == number:
+                return handler
+        return None
+
     def _open_link(self, action: core.Action) -> None:
         self._stats.attempts += 1
-        current = self._current = LinkHandler(self, action.link)
-        current.task = self.hooks.spawn(self._attempt(current), self._context.copy())
+        self._outage.attempted()
+        handler = LinkHandler(self, action.link)
+        if self._current is None:
+            self._current = handler
+        else:
+            self._successor = handler
+        handler.task = self.hooks.spawn(self._attempt(handler), self._context.copy())
 
     def _ping_link(self, action: core.Action) -> None:
         message = self._options.heartbeat.message
@@ -189,7 +248,8 @@ class Host:
         current = self._current
         if current is not None and current.link is not None:
             self._stats.pings += 1
-            current.ping(self._machine, self._loop.time(), message)
+            current.ping(self._loop.time(), message)
+            self.update_deliver()
 
     def _heartbeat_message(self, function: Callable[[], Message]) -> Message | None:
         """Return the message that the user's function makes; None, which is a ping, if it fails."""
@@ -204,29 +264,70 @@ class Host:
             self.link.close(*self._close_with)
 
     def _abandon_link(self, action: core.Action) -> None:
-        current = self._current
-        if current is None:
+        handler = self._handler(action.link)
+        if handler is None:
             return
-        if current.link is not None:
-            self._loss = current.loss_of_abandoned(self._loop.time(), self._machine.liveness.heard_at)
-            self._forget_link().abort()
-        elif current.task is not None:
-            self._current = None
-            current.task.cancel()
+        if handler.link is not None:
+            if handler is self._current:
+                self._loss = handler.loss_of_abandoned(self._loop.time(), self._machine.liveness.heard_at)
+            self._forget(handler).abort()
+        elif handler.task is not None:
+            self._drop_handler(handler)
+            handler.task.cancel()
+
+    def _leave_link(self, action: core.Action) -> None:
+        handler = self._handler(action.link)
+        if handler is not None and handler.link is not None:
+            link = self._forget(handler)
+            link.deliver = handler.discard
+            link.close(1000, "")
+            self._leaving += (link,)
+            self._loop.call_later(self._options.close_timeout, self._left, link)
+
+    def _left(self, link: Link) -> None:
+        """Be done with a link that was closed politely, if it is not gone yet."""
+        if link in self._leaving:
+            self._leaving = tuple(other for other in self._leaving if other is not link)
+            link.abort()
+
+    def _switch_link(self, action: core.Action) -> None:
+        handler, self._successor = self._successor, None
+        self._current = handler
+        if handler is not None and handler.link is not None:
+            self.inbox.paused = False
+            self.outbox.link_opened(handler.link)
+            self.update_deliver()
 
     def _notify_opened(self, action: core.Action) -> None:
-        current = self._current
-        if current is None or current.link is None:
+        handler = self._handler(action.link)
+        if handler is None or handler.link is None:
             return
         self._stats.links += 1
-        logger.info("%s: link %d is open", self.hooks.label, action.link)
-        event = OpenEvent(action.link, current.link.subprotocol, current.link.response_headers)
-        current.task = self.outbox.link_opened(current.link, partial(self.hooks.call_hook, "on_open", event))
+        if handler is self._current:
+            self.outbox.link_opened(handler.link)
+        hook = self.hooks.get("on_open")
+        if hook is None:
+            self._ready(handler)
+            self.outbox.flush()
+            return
+        made_room = partial(self._resume_reading, handler)
+        inbox = Inbox(self._options.receive_queue, self.lifetime, self.hooks, made_room)
+        handler.dialogue = Dialogue(self, handler.link, inbox)
+        event = OpenEvent(action.link, handler.link.subprotocol, handler.link.response_headers)
+        copy_context().run(
+            handler.dialogue.run,
+            hook,
+            event,
+            holds=self._open_hook_receives is not False,
+            warn_after=self._options.open_timeout,
+        )
 
     def _notify_closed(self, action: core.Action) -> None:
-        reason = self._loss.in_words(action.cause)
+        is_ours = action.cause == core.RENEWED or self._machine.state in (core.CLOSING, core.CLOSED)
+        reason = action.cause if action.cause == core.RENEWED else self._loss.in_words(action.cause)
         self._keep_reason(reason)
-        logger.info("%s: link %d is gone: %s", self.hooks.label, action.link, reason)
+        level = logging.DEBUG if is_ours else self._outage.level(self._loop.time())
+        logger.log(level, "%s: link %d is gone: %s", self.hooks.label, action.link, reason)
         self.hooks.call_hook(
             "on_close", CloseEvent(action.link, reason, action.code, self._loss.unsent_bytes)
         )
@@ -234,7 +335,7 @@ class Host:
     def _notify_retry(self, action: core.Action) -> None:
         self._report_open_timeout(action.cause)
         reason = self._loss.in_words(action.cause)
-        logger.info("%s: retry %d in %.1f s: %s", self.hooks.label, action.attempt, action.delay, reason)
+        logger.debug("%s: retry %d in %.1f s: %s", self.hooks.label, action.attempt, action.delay, reason)
         self.hooks.call_hook("on_reconnect", ReconnectEvent(action.attempt, action.delay, reason))
 
     def _notify_failed(self, action: core.Action) -> None:
@@ -246,6 +347,26 @@ class Host:
         logger.warning("%s: failed for good: %s", self.hooks.label, reason)
         self.lifetime.fail(reason, action.code, error)
 
+    def _notify_renewal_failed(self, action: core.Action) -> None:
+        error = self._loss.error
+        if action.cause == core.OPEN_TIMEOUT:
+            error = TimeoutError(f"no link was ready within open_timeout={self._options.open_timeout:g} s")
+        elif action.cause == core.STOPPED or error is None:
+            error = ConnectionClosed("the renewal was given up, as the connection was closed or replaced")
+        if action.cause != core.STOPPED:
+            logger.warning("%s: the renewal failed: %s", self.hooks.label, in_words(error))
+        self._renewal_ended(error)
+
+    def _renewal_ended(self, error: Exception | None) -> None:
+        renewal, self._renewal = self._renewal, None
+        if renewal is None or renewal.done():
+            return
+        if error is None:
+            renewal.set_result(None)
+        else:
+            renewal.set_exception(error)
+            renewal.exception()  # whoever waited may have been cancelled
+
     def _report_open_timeout(self, cause: str) -> None:
         """Tell of an attempt that the core gave up, of which no engine has raised an error."""
         if cause == core.OPEN_TIMEOUT:
@@ -253,18 +374,25 @@ class Host:
             error = TimeoutError(f"no link opened within open_timeout={limit:g} s")
             self._loss = Loss(error)
             self._keep_reason(self._loss.in_words(cause))
-            self.hooks.report(error)
+            self.hooks.report(error, self._outage.level(self._loop.time()))
 
     def _notify_state(self, action: core.Action) -> None:
         self.update_deliver()
-        if action.state == core.CLOSING and self.inbox.paused:
-            self._resume_reading()  # behind what nobody reads, the server's close frame would never be seen
+        current = self._current
+        if action.state == core.PROBING and current is not None:
+            current.await_acknowledgement(self._machine, self._loop.time())
+        if action.state == core.CLOSING and current is not None and current.inbox.paused:
+            # Behind what nobody reads, the server's close frame would never be seen.
+            self._resume_reading(current)
         if "on_state" in self.hooks:
             self.hooks.call_hook("on_state", State(action.state))
         if action.state in _UP:
             return  # the outbox wakes those that wait for a link, after the on_open hook
-        if action.state in ENDED and self.outbox.queue:
-            self.hooks.report(Undelivered(self.outbox.queue))
+        if action.state in ENDED:
+            for link in self._leaving:
+                self._left(link)
+            if self.outbox.queue:
+                self.hooks.report(Undelivered(self.outbox.queue))
         self.lifetime.changed.notify()
         self.outbox.wake()
         self.inbox.arrived.notify()
@@ -274,10 +402,13 @@ class Host:
         core.PING_LINK: _ping_link,
         core.CLOSE_LINK: _close_link,
         core.ABANDON_LINK: _abandon_link,
+        core.LEAVE_LINK: _leave_link,
+        core.SWITCH_LINK: _switch_link,
         core.NOTIFY_OPENED: _notify_opened,
         core.NOTIFY_CLOSED: _notify_closed,
         core.NOTIFY_RETRY: _notify_retry,
         core.NOTIFY_FAILED: _notify_failed,
+        core.NOTIFY_RENEWAL_FAILED: _notify_renewal_failed,
         core.NOTIFY_STATE: _notify_state,
     }
 
@@ -295,106 +426,229 @@ class Host:
         self.hooks.label = shown_url(request.url)
 
     def _attempt_failed(self, handler: LinkHandler, error: Exception) -> None:
-        if handler is not self._current or handler.link is not None:
+        if self._handler(handler.number) is not handler or handler.link is not None:
             return
-        self._current = None
+        self._drop_handler(handler)
         self._keep_reason(in_words(error))
-        self.hooks.report(error)
-        self._lost(handler, error)
+        verdict = self._verdict(error)
+        self.hooks.report(error, self._outage.level(self._loop.time(), verdict.is_refusal))
+        self._lost(handler, error, verdict)
 
     def link_opened(self, handler: LinkHandler, link: Link) -> None:
         """The handshake is complete."""
-        if handler is not self._current or self._machine.state != core.CONNECTING:
+        is_successor = handler is self._successor
+        if not is_successor and (handler is not self._current or self._machine.state != core.CONNECTING):
             link.abort()
             return
         handler.link = link
         handler.task = None
-        self.inbox.paused = False
-        link.deliver = self.inbox.deliver
+        link.deliver = handler.inbox.deliver
+        if not is_successor:
+            self.inbox.paused = False
         self._machine.opened(self._loop.time(), handler.number)
         self._perform()
-        self.batch_delivered()  # what the link before has left may be too much already
+        self.batch_delivered(handler)  # what the link before has left may be too much already
 
     def link_closed(self, handler: LinkHandler, closure: Closure) -> None:
         """The link has ended by itself."""
-        if handler is not self._current or handler.link is None:
+        if self._handler(handler.number) is not handler or handler.link is None:
             return
-        self._forget_link()
+        self._forget(handler)
         if self._machine.state == core.CLOSING:
             error: Exception = ConnectionClosed("we closed the connection")
         else:
             error = error_of(closure)
-        self._lost(handler, error, closure.code, closure.unsent_bytes)
+        self._lost(handler, error, self._verdict(error), closure.code, closure.unsent_bytes)
 
     def _lost(
-        self, handler: LinkHandler, error: Exception, code: int | None = None, unsent_bytes: int = 0
+        self,
+        handler: LinkHandler,
+        error: Exception,
+        verdict: Verdict,
+        code: int | None = None,
+        unsent_bytes: int = 0,
     ) -> None:
         self._loss = Loss(error, unsent_bytes=unsent_bytes)
+        self._machine.lost(self._loop.time(), handler.number, code, hint=verdict.hint, is_final=verdict.final)
+        self._perform()
+
+    def _rejected(self, handler: LinkHandler, error: Exception) -> None:
+        """The user calls a link that is open bad."""
+        verdict = self._verdict(error.__cause__ if isinstance(error.__cause__, Exception) else error)
+        self._loss = Loss(error, unsent_bytes=handler.link.buffered if handler.link is not None else 0)
+        self._machine.rejected(self._loop.time(), handler.number, hint=verdict.hint, is_final=verdict.final)
+        self._perform()
+
+    def _verdict(self, error: Exception) -> Verdict:
         retry_if = self._options.retry_if
         retry = self.hooks.call_function("retry_if", retry_if, error) if retry_if is not None else None
-        verdict = judge(error, self._options.final_close_codes, retry)
-        now = self._loop.time()
-        self._machine.lost(now, handler.number, code, hint=verdict.hint, is_final=verdict.final)
-        self._perform()
+        return judge(error, self._options.final_close_codes, retry, was_open=self._stats.links > 0)
 
     def proof_of_life(self, handler: LinkHandler) -> None:
         """Something has come on the link; while a ping is unanswered it matters."""
-        if handler is not self._current or self._machine.state != core.PROBING:
+        if handler is not self._current or not handler.awaits_proof:
             return
         now = self._loop.time()
-        self.latency = handler.end_round_trip(now)
+        handler.awaits_proof = False
+        if self._machine.state == core.PROBING:
+            self.latency = handler.end_round_trip(now)
+            if self._alarm is not None:
+                self._alarm.cancel()  # set for much earlier, to look for the answer
         self._machine.heard(now, handler.number)
-        if self._alarm is not None:
-            self._alarm.cancel()  # set for much earlier, to look for the answer
+        self.update_deliver()
         self._perform()
 
-    def _forget_link(self) -> Link:
-        """Let go of the open link, whose end has come."""
-        current = self._current
-        assert current is not None
-        link = current.link
+    def ponged(self, handler: LinkHandler) -> None:
+        """A pong has come."""
+        if handler is self._current:
+            self.proof_of_life(handler)
+            round_trip = handler.answered(self._loop.time())
+            if round_trip is not None:
+                self.latency = round_trip
+
+    def message_came(self, handler: LinkHandler) -> None:
+        """A message has come on a link with a watchdog."""
+        if handler is self._current:
+            self._machine.received(self._loop.time(), handler.number)
+            self.proof_of_life(handler)
+
+    def _forget(self, handler: LinkHandler) -> Link:
+        """Let go of an open link, whose end has come."""
+        link = handler.link
         assert link is not None
-        self._current = current.link = None
-        self.outbox.link_lost()
+        is_current = handler is self._current
+        self._drop_handler(handler)
+        handler.link = None
+        if is_current:
+            self.outbox.link_lost()
         info = tcp_info(link.socket)
         if info is not None:
             self._stats.bytes_received += info.bytes_received
             self._stats.bytes_sent += info.bytes_acked
-        if current.task is not None:
-            self.hooks.cancel(current.task)
+        if handler.dialogue is not None:
+            self._end_dialogue(handler, is_current)
         return link
+
+    def _drop_handler(self, handler: LinkHandler) -> None:
+        if handler is self._current:
+            self._current = None
+        else:
+            self._successor = None
 
     def _keep_reason(self, reason: str) -> None:
         self._stats.reasons = [*self._stats.reasons, reason][-_KEPT_REASONS:]
 
-    # Messages from a link to the inbox
+    # What on_open does: called by Dialogue
+
+    def dialogue_begins(self, dialogue: Dialogue) -> None:
+        """From now on the link takes only what the hook sends."""
+        self.outbox.dialogue_begins(dialogue)
+        self.inbox.set_dialogue(True)
+
+    def dialogue_holds(self, dialogue: Dialogue, holds: bool) -> None:
+        """Let the link deliver to the inbox of the dialogue, or to that of the connection again."""
+        handler = self._handler_in(dialogue)
+        if handler is not None:
+            handler.inbox = dialogue.inbox if holds else self.inbox
+            self.update_deliver()
+            if not holds:
+                self._take_over_from(dialogue, handler)
+
+    def dialogue_ended(self, dialogue: Dialogue, failed: HookFailed | None) -> None:
+        """The hook is done, or has raised."""
+        handler = self._handler_in(dialogue)
+        if handler is None:
+            return
+        if dialogue.task is not None:
+            self._open_hook_receives = dialogue.receives
+        if failed is None:
+            self._ready(handler)
+        else:
+            self.hooks.report(failed)
+            self._rejected(handler, failed)
+        if handler.dialogue is not None:  # else the link was lost by this
+            self._end_dialogue(handler, handler is self._current)
+
+    def inbox_of_task(self) -> Inbox:
+        """Return where the current task finds its messages: an on_open hook and its tasks have their own."""
+        dialogue = dialogue_of_task()
+        if dialogue is None or self._handler_in(dialogue) is None:
+            return self.inbox
+        dialogue.use()
+        return dialogue.inbox
+
+    def _handler_in(self, dialogue: Dialogue) -> LinkHandler | None:
+        """Return what handles the link of a dialogue, unless the hook is done."""
+        for handler in (self._current, self._successor):
+            if handler is not None and handler.dialogue is dialogue:
+                return handler
+        return None
+
+    def _ready(self, handler: LinkHandler) -> None:
+        """A link is there for all messages."""
+        now = self._loop.time()
+        self._outage.ended(self.hooks.label, handler.number, now)
+        self._machine.ready(now, handler.number)
+        self._perform()
+        self._renewal_ended(None)
+
+    def _end_dialogue(self, handler: LinkHandler, is_current: bool) -> None:
+        dialogue, handler.dialogue = handler.dialogue, None
+        assert dialogue is not None
+        handler.inbox = self.inbox
+        dialogue.end()
+        self.inbox.set_dialogue(False)
+        self.outbox.dialogue_ended(dialogue)
+        self.update_deliver()
+        if is_current:
+            self._take_over_from(dialogue, handler)
+
+    def _take_over_from(self, dialogue: Dialogue, handler: LinkHandler) -> None:
+        """Give everybody what the hook did not take."""
+        self.inbox.take_over(dialogue.inbox)
+        if dialogue.inbox.paused:
+            dialogue.inbox.paused = False
+            self._resume_reading(handler)
+
+    # Messages from a link to an inbox
 
     def update_deliver(self) -> None:
-        """Let the link deliver to where messages go now; while a ping is unanswered, by way of the core."""
+        """Let the links deliver to where messages go now; while a ping is unanswered, by way of the core."""
         current = self._current
-        if current is None or current.link is None:
-            return
-        if self._machine.state == core.CLOSING:
-            current.link.deliver = current.discard
-        elif self._machine.state == core.PROBING:
-            current.link.deliver = current.deliver_proof
-        else:
-            current.link.deliver = self.inbox.deliver
+        if current is not None and current.link is not None:
+            if self._machine.state == core.CLOSING:
+                current.link.deliver = current.discard
+            elif self._options.message_timeout is not None:
+                current.link.deliver = current.deliver_watched
+            elif current.awaits_proof:
+                current.link.deliver = current.deliver_proof
+            else:
+                current.link.deliver = current.inbox.deliver
+        successor = self._successor
+        if successor is not None and successor.link is not None:
+            successor.link.deliver = successor.inbox.deliver
 
-    def batch_delivered(self) -> None:
+    def batch_delivered(self, handler: LinkHandler) -> None:
         """A read has brought its last message."""
         if self._machine.state == core.CLOSING:
             return
-        if self.inbox.batch_delivered() and self.link is not None:
-            self.inbox.paused = True
-            self.link.pause_reading()
-            self._machine.reading_paused(self._loop.time(), self._machine.link)
+        if handler.dialogue is not None and handler.inbox is not self.inbox:
+            handler.dialogue.message_waits()
+        if handler.inbox.batch_delivered() and handler.link is not None:
+            handler.inbox.paused = True
+            handler.link.pause_reading()
+            self._machine.reading_paused(self._loop.time(), handler.number)
 
-    def _resume_reading(self) -> None:
+    def _made_room(self) -> None:
+        if self._current is not None:
+            self._resume_reading(self._current)
         self.inbox.paused = False
-        if self.link is not None:
-            self.link.resume_reading()
-            self._machine.reading_resumed(self._loop.time(), self._machine.link)
+
+    def _resume_reading(self, handler: LinkHandler) -> None:
+        handler.inbox.paused = False
+        if handler.link is not None:
+            handler.link.resume_reading()
+            self._machine.reading_resumed(self._loop.time(), handler.number)
             self._set_alarm()
 
     # Time
@@ -430,7 +684,8 @@ class Host:
         if deadline is not None and now >= deadline:
             late = now - deadline
             if self._current is not None:
-                self._current.report_evidence(machine, now, late)
+                sent_at = None if self._options.heartbeat.message is None else self.outbox.sent_at
+                self._current.report_evidence(machine, now, late, sent_at)
             # Rounding up is not lateness: the core would let the peer have it as grace.
             assert self._alarm is not None
             machine.woke(now if late > self._alarm.granularity else deadline)

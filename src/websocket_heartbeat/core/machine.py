@@ -260,10 +260,11 @@ class Machine:
         self.liveness.heard(at)
         if self.state == PROBING and at >= self.liveness.pinged_at:
             self.had_grace = False
-            self._enter(OPEN, self._open_due())
+            # Nothing may have been sent for long, as the ping is the latest: that is due now, and not late.
+            self._enter(OPEN, max(self._open_due(), at))
 
     def sent(self, at: float, link: int) -> None:
-        """Something was sent on `link` at the time `at`. For `both_directions`, and before each `woke` only."""
+        """Something was sent on `link` at the time `at`. For `both_directions`, before each `woke`."""
         if link == self.link:
             self.liveness.sent(at)
 
@@ -455,7 +456,7 @@ class Machine:
 
     def renew(self, now: float) -> None:
         """The user wants another link in place of the open one, without a gap: open it first."""
-        if self._is_up() and self.successor == 0:
+        if self._is_up() and self.is_ready and self.successor == 0:
             self.last_link = self.last_link + 1
             self.successor = self.last_link
             self.successor_opened = False
@@ -661,7 +662,7 @@ class Machine:
         return action
 
     def _emit(self, kind: str, link: int = 0) -> Action:
-        """Add an action to those that `take` returns; it is about the current link, unless another is named."""
+        """Add an action to those that `take` returns: about the current link, unless another is named."""
         action = Action(kind, self.link if link == 0 else link)
         self.actions.append(action)
         return action

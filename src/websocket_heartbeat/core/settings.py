@@ -54,7 +54,9 @@ class Settings:
         self.interval = positive("interval", interval)
         self.timeout = positive("timeout", timeout)
         self.both_directions = both_directions
-        self.message_timeout = None if message_timeout is None else positive("message_timeout", message_timeout)
+        self.message_timeout = (
+            None if message_timeout is None else positive("message_timeout", message_timeout)
+        )
         self.initial = positive("initial", initial)
         self.maximum = positive("maximum", maximum)
         if maximum < initial:
