@@ -112,11 +112,11 @@ class Connection:
     __slots__ = ("__weakref__", "_hooks", "_host", "_inbox", "_lifetime", "_max_size", "_outbox")
 
     on_open = Hook[OpenHook](
-        "Called with an OpenEvent whenever a link has opened, for a login for instance. What it sends goes to "
-        "the link before all that waits in the queue, which is held until it is done. What arrives meanwhile "
-        "is for its `recv` first; others get it 2 s later, if it does not call that. If it raises, the link is "
-        "closed as bad and the next one opened after a delay. A coroutine function is cancelled when its link "
-        "is lost."
+        "Called with an OpenEvent whenever a link has opened, for a login for instance. What it sends goes "
+        "to the link before all that waits in the queue, which is held until it is done. What arrives "
+        "meanwhile is for its `recv` first; others get it 2 s later, if it does not call that. If it raises, "
+        "the link is closed as bad and the next one opened after a delay. A coroutine function is cancelled "
+        "when its link is lost."
     )
     on_message = Hook[MessageHook](
         "Called with each message, in order; iteration then yields nothing. A plain function is the fastest "
@@ -282,7 +282,7 @@ class Connection:
     def _set_hook(self, name: str, hook: Callable[..., Any] | None) -> None:
         if name == "on_message":
             self._inbox.set_hook(hook)
-            self._host.update_deliver()
+            self._host.links.update_deliver()
         else:
             self._hooks.attach(name, hook)
 
@@ -297,7 +297,7 @@ class Connection:
             return inbox.batch.pop()  # as take() does, without the call: the way of most messages
         try:
             # Here, as a coroutine between would weigh on every idle connection.
-            while (inbox := self._host.inbox_of_task()).must_wait():
+            while (inbox := self._host.links.inbox_of_task()).must_wait():
                 await inbox.arrived.wait()
         except ConnectionClosed:
             raise StopAsyncIteration from None
@@ -310,13 +310,13 @@ class Connection:
             ConnectionClosed: our own side closed the connection.
             ConnectionFailed: it has failed for good.
         """
-        while (inbox := self._host.inbox_of_task()).must_wait():
+        while (inbox := self._host.links.inbox_of_task()).must_wait():
             await inbox.arrived.wait()
         return inbox.take()
 
     async def recv_waiting(self) -> list[Message]:
         """Return every message that waits, in order, and at least one; otherwise as `recv`."""
-        return [await self.recv(), *self._host.inbox_of_task().take_all()]
+        return [await self.recv(), *self._host.links.inbox_of_task().take_all()]
 
     # Sending
 

@@ -29,9 +29,7 @@ def dialogue_of_task() -> "Dialogue | None":
 
 
 class Keeper(Protocol):
-    """What a dialogue needs of the host of its connection."""
-
-    hooks: Hooks
+    """What a dialogue needs of the links of its connection."""
 
     def dialogue_begins(self, dialogue: "Dialogue") -> None:
         """From now on the link takes only what the hook sends."""
@@ -50,10 +48,21 @@ class Dialogue:
     for the hook, if it is asynchronous. is_over: whether the hook is done, or the link is lost.
     """
 
-    __slots__ = ("_keeper", "_release_at", "_warn_at", "inbox", "is_over", "link", "receives", "task")
+    __slots__ = (
+        "_hooks",
+        "_keeper",
+        "_release_at",
+        "_warn_at",
+        "inbox",
+        "is_over",
+        "link",
+        "receives",
+        "task",
+    )
 
-    def __init__(self, keeper: Keeper, link: Link, inbox: Inbox) -> None:
+    def __init__(self, keeper: Keeper, hooks: Hooks, link: Link, inbox: Inbox) -> None:
         self._keeper = keeper
+        self._hooks = hooks
         self.link = link
         self.inbox = inbox
         self.receives = False
@@ -86,7 +95,7 @@ class Dialogue:
             self._keeper.dialogue_holds(self, True)
         loop = asyncio.get_running_loop()
         self._warn_at = loop.call_later(warn_after, self._warn, event.link, warn_after)
-        self.task = self._keeper.hooks.spawn(self._wait_for(pending))
+        self.task = self._hooks.spawn(self._wait_for(pending))
         close_unawaited(self.task, pending)
 
     async def _wait_for(self, pending: Awaitable[None]) -> None:
@@ -113,7 +122,7 @@ class Dialogue:
     def _release(self) -> None:
         logger.info(
             "%s: messages have waited %g s for on_open, which does not receive",
-            self._keeper.hooks.label,
+            self._hooks.label,
             PATIENCE,
         )
         self._keeper.dialogue_holds(self, False)
@@ -121,7 +130,7 @@ class Dialogue:
     def _warn(self, link: int, seconds: float) -> None:
         logger.warning(
             "%s: on_open of link %d has not ended after %g s; messages to be sent wait for its end",
-            self._keeper.hooks.label,
+            self._hooks.label,
             link,
             seconds,
         )
@@ -133,7 +142,7 @@ class Dialogue:
         if self._warn_at is not None:
             self._warn_at.cancel()
         if self.task is not None and self.task is not asyncio.current_task():
-            self._keeper.hooks.cancel(self.task)
+            self._hooks.cancel(self.task)
         self.inbox.arrived.notify()
 
     def _stop_timer(self) -> None:

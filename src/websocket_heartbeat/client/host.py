@@ -2,7 +2,8 @@
 
 The machine (core/machine.py) decides, also that a link is dead: when its deadline has come, it is told first
 what is known of the link (`LinkHandler.report_evidence`). Two things are decided elsewhere: retry.py says
-which failures are final, inbox.py when reading pauses. What on_open does is in dialogue.py.
+which failures are final, inbox.py when reading pauses. Which links there are, and where their messages go,
+is in links.py.
 """
 
 import asyncio
@@ -15,12 +16,12 @@ from functools import partial
 
 from websocket_heartbeat.checks import check_message
 from websocket_heartbeat.client.attempt import open_link
-from websocket_heartbeat.client.dialogue import Dialogue, dialogue_of_task
 from websocket_heartbeat.client.evidence import NO_LOSS, Loss, error_of, in_words
 from websocket_heartbeat.client.hooks import Hooks, logger
 from websocket_heartbeat.client.inbox import Inbox
 from websocket_heartbeat.client.lifetime import ENDED, Lifetime
 from websocket_heartbeat.client.link import LinkHandler
+from websocket_heartbeat.client.links import Links
 from websocket_heartbeat.client.options import Options
 from websocket_heartbeat.client.outage import Outage
 from websocket_heartbeat.client.outbox import Outbox
@@ -41,7 +42,7 @@ _NO_REASONS: list[str] = []  # shared, to save memory: never changed, as `_keep_
 class Host:
     """Runs the machine of one connection.
 
-    hooks, inbox, outbox, lifetime: the other parts of the connection.
+    hooks, inbox, outbox, links, lifetime: the other parts of the connection.
     latency: seconds that the last answered ping took, None before the first.
     pacer: set by a fleet. Called before a retry with a function that starts it; returns True if the retry
     is to start now, else calls the function later.
@@ -51,22 +52,19 @@ class Host:
         "_alarm",
         "_close_with",
         "_context",
-        "_current",
-        "_leaving",
         "_loop",
         "_loss",
         "_machine",
-        "_open_hook_receives",
         "_options",
         "_outage",
         "_performing",
         "_renewal",
         "_stats",
-        "_successor",
         "hooks",
         "inbox",
         "latency",
         "lifetime",
+        "links",
         "outbox",
         "pacer",
     )
@@ -76,7 +74,8 @@ class Host:
         self._machine = core.Machine(options.settings(), random.random)
         self.lifetime = Lifetime(self._machine)
         self.hooks = Hooks("(url callable)" if callable(options.url) else shown_url(options.url))
-        self.inbox = Inbox(options.receive_queue, self.lifetime, self.hooks, self._made_room)
+        self.links = Links(self, options)
+        self.inbox = Inbox(options.receive_queue, self.lifetime, self.hooks, self.links.made_room)
         counts_messages = options.heartbeat.message is not None
         self.outbox = Outbox(options.send_queue, self.lifetime, self._time if counts_messages else None)
         self.latency: float | None = None
@@ -85,11 +84,7 @@ class Host:
         self._loop: asyncio.AbstractEventLoop
         self._context: Context
         self._alarm: Alarm | None = None  # none before the start
-        self._current: LinkHandler | None = None
-        self._successor: LinkHandler | None = None  # the link that a renewal opens
         self._renewal: asyncio.Future[None] | None = None  # what `renew` waits for
-        self._leaving: tuple[Link, ...] = ()  # those that were closed and may still answer
-        self._open_hook_receives: bool | None = None  # as its latest run has shown
         self._outage = Outage()
         self._performing = False
         self._close_with = 1000, ""  # the code and reason to close the link with
@@ -117,8 +112,9 @@ class Host:
 
     def fail_link(self, reason: str) -> None:
         """Call the open link bad."""
-        if self._current is not None and self._current.link is not None:
-            self._rejected(self._current, LinkRejected(reason))
+        current = self.links.current
+        if current is not None and current.link is not None:
+            self.rejected(current, LinkRejected(reason))
 
     async def renew(self) -> None:
         """Open another link, which takes the place of the open one; wait for that.
@@ -164,8 +160,9 @@ class Host:
         """End at once, because the task that closes the connection was cancelled."""
         self.hooks.cancel_all()
         self._loss = Loss(ConnectionClosed("close was cancelled"))
-        if self._current is not None and self._current.link is not None:
-            self._forget(self._current).abort()
+        current = self.links.current
+        if current is not None and current.link is not None:
+            self._forget(current).abort()
         self._machine.lost(self._loop.time(), self._machine.link)
         self._perform()
 
@@ -179,7 +176,7 @@ class Host:
     @property
     def link(self) -> Link | None:
         """The open link, if there is one."""
-        current = self._current  # asked for by other threads too, for whom it may go at any moment
+        current = self.links.current  # asked for by other threads too, for whom it may go at any moment
         return current.link if current is not None else None
 
     def why_not_open(self) -> str:
@@ -224,32 +221,22 @@ class Host:
             self._performing = False
             self._set_alarm()
 
-    def _handler(self, number: int) -> LinkHandler | None:
-        """Return what handles that link, if it is not gone."""
-        for handler in (self._current, self._successor):
-            if handler is not None and handler.number == number:
-                return handler
-        return None
-
     def _open_link(self, action: core.Action) -> None:
         self._stats.attempts += 1
         self._outage.attempted()
         handler = LinkHandler(self, action.link)
-        if self._current is None:
-            self._current = handler
-        else:
-            self._successor = handler
+        self.links.add(handler)
         handler.task = self.hooks.spawn(self._attempt(handler), self._context.copy())
 
     def _ping_link(self, action: core.Action) -> None:
         message = self._options.heartbeat.message
         if callable(message):
             message = self._heartbeat_message(message)
-        current = self._current
+        current = self.links.current
         if current is not None and current.link is not None:
             self._stats.pings += 1
             current.ping(self._loop.time(), message)
-            self.update_deliver()
+            self.links.update_deliver()
 
     def _heartbeat_message(self, function: Callable[[], Message]) -> Message | None:
         """Return the message that the user's function makes; None, which is a ping, if it fails."""
@@ -264,63 +251,34 @@ class Host:
             self.link.close(*self._close_with)
 
     def _abandon_link(self, action: core.Action) -> None:
-        handler = self._handler(action.link)
+        handler = self.links.get(action.link)
         if handler is None:
             return
         if handler.link is not None:
-            if handler is self._current:
+            if handler is self.links.current:
                 self._loss = handler.loss_of_abandoned(self._loop.time(), self._machine.liveness.heard_at)
             self._forget(handler).abort()
         elif handler.task is not None:
-            self._drop_handler(handler)
+            self.links.drop(handler)
             handler.task.cancel()
 
     def _leave_link(self, action: core.Action) -> None:
-        handler = self._handler(action.link)
-        if handler is not None and handler.link is not None:
-            link = self._forget(handler)
-            link.deliver = handler.discard
-            link.close(1000, "")
-            self._leaving += (link,)
-            self._loop.call_later(self._options.close_timeout, self._left, link)
-
-    def _left(self, link: Link) -> None:
-        """Be done with a link that was closed politely, if it is not gone yet."""
-        if link in self._leaving:
-            self._leaving = tuple(other for other in self._leaving if other is not link)
-            link.abort()
+        handler = self.links.get(action.link)
+        if handler is not None:
+            self._count_bytes(handler.link)
+            self.links.leave(handler, within=self._options.close_timeout)
 
     def _switch_link(self, action: core.Action) -> None:
-        handler, self._successor = self._successor, None
-        self._current = handler
-        if handler is not None and handler.link is not None:
-            self.inbox.paused = False
-            self.outbox.link_opened(handler.link)
-            self.update_deliver()
+        self.links.switch()
 
     def _notify_opened(self, action: core.Action) -> None:
-        handler = self._handler(action.link)
+        handler = self.links.get(action.link)
         if handler is None or handler.link is None:
             return
         self._stats.links += 1
-        if handler is self._current:
-            self.outbox.link_opened(handler.link)
-        hook = self.hooks.get("on_open")
-        if hook is None:
-            self._ready(handler)
-            self.outbox.flush()
-            return
-        made_room = partial(self._resume_reading, handler)
-        inbox = Inbox(self._options.receive_queue, self.lifetime, self.hooks, made_room)
-        handler.dialogue = Dialogue(self, handler.link, inbox)
+        self.links.opened(handler)
         event = OpenEvent(action.link, handler.link.subprotocol, handler.link.response_headers)
-        copy_context().run(
-            handler.dialogue.run,
-            hook,
-            event,
-            holds=self._open_hook_receives is not False,
-            warn_after=self._options.open_timeout,
-        )
+        self.links.begin(handler, self.hooks.get("on_open"), event)
 
     def _notify_closed(self, action: core.Action) -> None:
         is_ours = action.cause == core.RENEWED or self._machine.state in (core.CLOSING, core.CLOSED)
@@ -377,20 +335,19 @@ class Host:
             self.hooks.report(error, self._outage.level(self._loop.time()))
 
     def _notify_state(self, action: core.Action) -> None:
-        self.update_deliver()
-        current = self._current
+        self.links.update_deliver()
+        current = self.links.current
         if action.state == core.PROBING and current is not None:
             current.await_acknowledgement(self._machine, self._loop.time())
         if action.state == core.CLOSING and current is not None and current.inbox.paused:
             # Behind what nobody reads, the server's close frame would never be seen.
-            self._resume_reading(current)
+            self.links.resume_reading(current)
         if "on_state" in self.hooks:
             self.hooks.call_hook("on_state", State(action.state))
         if action.state in _UP:
             return  # the outbox wakes those that wait for a link, after the on_open hook
         if action.state in ENDED:
-            for link in self._leaving:
-                self._left(link)
+            self.links.end()
             if self.outbox.queue:
                 self.hooks.report(Undelivered(self.outbox.queue))
         self.lifetime.changed.notify()
@@ -426,9 +383,9 @@ class Host:
         self.hooks.label = shown_url(request.url)
 
     def _attempt_failed(self, handler: LinkHandler, error: Exception) -> None:
-        if self._handler(handler.number) is not handler or handler.link is not None:
+        if self.links.get(handler.number) is not handler or handler.link is not None:
             return
-        self._drop_handler(handler)
+        self.links.drop(handler)
         self._keep_reason(in_words(error))
         verdict = self._verdict(error)
         self.hooks.report(error, self._outage.level(self._loop.time(), verdict.is_refusal))
@@ -436,22 +393,22 @@ class Host:
 
     def link_opened(self, handler: LinkHandler, link: Link) -> None:
         """The handshake is complete."""
-        is_successor = handler is self._successor
-        if not is_successor and (handler is not self._current or self._machine.state != core.CONNECTING):
+        links = self.links
+        is_awaited = handler is links.current and self._machine.state == core.CONNECTING
+        if not is_awaited and handler is not links.successor:
             link.abort()
             return
         handler.link = link
         handler.task = None
         link.deliver = handler.inbox.deliver
-        if not is_successor:
-            self.inbox.paused = False
         self._machine.opened(self._loop.time(), handler.number)
         self._perform()
         self.batch_delivered(handler)  # what the link before has left may be too much already
 
     def link_closed(self, handler: LinkHandler, closure: Closure) -> None:
         """The link has ended by itself."""
-        if self._handler(handler.number) is not handler or handler.link is None:
+        if self.links.get(handler.number) is not handler or handler.link is None:
+            self.links.left(handler)
             return
         self._forget(handler)
         if self._machine.state == core.CLOSING:
@@ -472,8 +429,18 @@ class Host:
         self._machine.lost(self._loop.time(), handler.number, code, hint=verdict.hint, is_final=verdict.final)
         self._perform()
 
-    def _rejected(self, handler: LinkHandler, error: Exception) -> None:
-        """The user calls a link that is open bad."""
+    def ready(self, handler: LinkHandler) -> None:
+        """The link is there for all messages: its on_open hook is done."""
+        now = self._loop.time()
+        self._outage.ended(self.hooks.label, handler.number, now)
+        self._machine.ready(now, handler.number)
+        self._perform()
+        self._renewal_ended(None)
+
+    def rejected(self, handler: LinkHandler, error: Exception) -> None:
+        """The program calls an open link bad: by `fail_link`, or as its on_open hook has raised."""
+        if isinstance(error, HookFailed):
+            self.hooks.report(error)
         verdict = self._verdict(error.__cause__ if isinstance(error.__cause__, Exception) else error)
         self._loss = Loss(error, unsent_bytes=handler.link.buffered if handler.link is not None else 0)
         self._machine.rejected(self._loop.time(), handler.number, hint=verdict.hint, is_final=verdict.final)
@@ -486,7 +453,7 @@ class Host:
 
     def proof_of_life(self, handler: LinkHandler) -> None:
         """Something has come on the link; while a ping is unanswered it matters."""
-        if handler is not self._current or not handler.awaits_proof:
+        if handler is not self.links.current or not handler.awaits_proof:
             return
         now = self._loop.time()
         handler.awaits_proof = False
@@ -495,12 +462,12 @@ class Host:
             if self._alarm is not None:
                 self._alarm.cancel()  # set for much earlier, to look for the answer
         self._machine.heard(now, handler.number)
-        self.update_deliver()
+        self.links.update_deliver()
         self._perform()
 
     def ponged(self, handler: LinkHandler) -> None:
         """A pong has come."""
-        if handler is self._current:
+        if handler is self.links.current:
             self.proof_of_life(handler)
             round_trip = handler.answered(self._loop.time())
             if round_trip is not None:
@@ -508,148 +475,43 @@ class Host:
 
     def message_came(self, handler: LinkHandler) -> None:
         """A message has come on a link with a watchdog."""
-        if handler is self._current:
+        if handler is self.links.current:
             self._machine.received(self._loop.time(), handler.number)
             self.proof_of_life(handler)
+
+    def update_deliver(self) -> None:
+        """Where the links deliver may have changed."""
+        self.links.update_deliver()
+
+    def batch_delivered(self, handler: LinkHandler) -> None:
+        """A read has brought its last message."""
+        self.links.batch_delivered(handler)
+
+    def reading_paused(self, handler: LinkHandler) -> None:
+        """The link is not read any more, as its messages are not taken fast enough."""
+        self._machine.reading_paused(self._loop.time(), handler.number)
+
+    def reading_resumed(self, handler: LinkHandler) -> None:
+        """The link is read again."""
+        self._machine.reading_resumed(self._loop.time(), handler.number)
+        self._set_alarm()
 
     def _forget(self, handler: LinkHandler) -> Link:
         """Let go of an open link, whose end has come."""
         link = handler.link
         assert link is not None
-        is_current = handler is self._current
-        self._drop_handler(handler)
-        handler.link = None
-        if is_current:
-            self.outbox.link_lost()
-        info = tcp_info(link.socket)
+        self._count_bytes(link)
+        self.links.drop(handler)
+        return link
+
+    def _count_bytes(self, link: Link | None) -> None:
+        info = tcp_info(link.socket) if link is not None else None
         if info is not None:
             self._stats.bytes_received += info.bytes_received
             self._stats.bytes_sent += info.bytes_acked
-        if handler.dialogue is not None:
-            self._end_dialogue(handler, is_current)
-        return link
-
-    def _drop_handler(self, handler: LinkHandler) -> None:
-        if handler is self._current:
-            self._current = None
-        else:
-            self._successor = None
 
     def _keep_reason(self, reason: str) -> None:
         self._stats.reasons = [*self._stats.reasons, reason][-_KEPT_REASONS:]
-
-    # What on_open does: called by Dialogue
-
-    def dialogue_begins(self, dialogue: Dialogue) -> None:
-        """From now on the link takes only what the hook sends."""
-        self.outbox.dialogue_begins(dialogue)
-        self.inbox.set_dialogue(True)
-
-    def dialogue_holds(self, dialogue: Dialogue, holds: bool) -> None:
-        """Let the link deliver to the inbox of the dialogue, or to that of the connection again."""
-        handler = self._handler_in(dialogue)
-        if handler is not None:
-            handler.inbox = dialogue.inbox if holds else self.inbox
-            self.update_deliver()
-            if not holds:
-                self._take_over_from(dialogue, handler)
-
-    def dialogue_ended(self, dialogue: Dialogue, failed: HookFailed | None) -> None:
-        """The hook is done, or has raised."""
-        handler = self._handler_in(dialogue)
-        if handler is None:
-            return
-        if dialogue.task is not None:
-            self._open_hook_receives = dialogue.receives
-        if failed is None:
-            self._ready(handler)
-        else:
-            self.hooks.report(failed)
-            self._rejected(handler, failed)
-        if handler.dialogue is not None:  # else the link was lost by this
-            self._end_dialogue(handler, handler is self._current)
-
-    def inbox_of_task(self) -> Inbox:
-        """Return where the current task finds its messages: an on_open hook and its tasks have their own."""
-        dialogue = dialogue_of_task()
-        if dialogue is None or self._handler_in(dialogue) is None:
-            return self.inbox
-        dialogue.use()
-        return dialogue.inbox
-
-    def _handler_in(self, dialogue: Dialogue) -> LinkHandler | None:
-        """Return what handles the link of a dialogue, unless the hook is done."""
-        for handler in (self._current, self._successor):
-            if handler is not None and handler.dialogue is dialogue:
-                return handler
-        return None
-
-    def _ready(self, handler: LinkHandler) -> None:
-        """A link is there for all messages."""
-        now = self._loop.time()
-        self._outage.ended(self.hooks.label, handler.number, now)
-        self._machine.ready(now, handler.number)
-        self._perform()
-        self._renewal_ended(None)
-
-    def _end_dialogue(self, handler: LinkHandler, is_current: bool) -> None:
-        dialogue, handler.dialogue = handler.dialogue, None
-        assert dialogue is not None
-        handler.inbox = self.inbox
-        dialogue.end()
-        self.inbox.set_dialogue(False)
-        self.outbox.dialogue_ended(dialogue)
-        self.update_deliver()
-        if is_current:
-            self._take_over_from(dialogue, handler)
-
-    def _take_over_from(self, dialogue: Dialogue, handler: LinkHandler) -> None:
-        """Give everybody what the hook did not take."""
-        self.inbox.take_over(dialogue.inbox)
-        if dialogue.inbox.paused:
-            dialogue.inbox.paused = False
-            self._resume_reading(handler)
-
-    # Messages from a link to an inbox
-
-    def update_deliver(self) -> None:
-        """Let the links deliver to where messages go now; while a ping is unanswered, by way of the core."""
-        current = self._current
-        if current is not None and current.link is not None:
-            if self._machine.state == core.CLOSING:
-                current.link.deliver = current.discard
-            elif self._options.message_timeout is not None:
-                current.link.deliver = current.deliver_watched
-            elif current.awaits_proof:
-                current.link.deliver = current.deliver_proof
-            else:
-                current.link.deliver = current.inbox.deliver
-        successor = self._successor
-        if successor is not None and successor.link is not None:
-            successor.link.deliver = successor.inbox.deliver
-
-    def batch_delivered(self, handler: LinkHandler) -> None:
-        """A read has brought its last message."""
-        if self._machine.state == core.CLOSING:
-            return
-        if handler.dialogue is not None and handler.inbox is not self.inbox:
-            handler.dialogue.message_waits()
-        if handler.inbox.batch_delivered() and handler.link is not None:
-            handler.inbox.paused = True
-            handler.link.pause_reading()
-            self._machine.reading_paused(self._loop.time(), handler.number)
-
-    def _made_room(self) -> None:
-        if self._current is not None:
-            self._resume_reading(self._current)
-        self.inbox.paused = False
-
-    def _resume_reading(self, handler: LinkHandler) -> None:
-        handler.inbox.paused = False
-        if handler.link is not None:
-            handler.link.resume_reading()
-            self._machine.reading_resumed(self._loop.time(), handler.number)
-            self._set_alarm()
 
     # Time
 
@@ -683,9 +545,10 @@ class Host:
         deadline = machine.deadline
         if deadline is not None and now >= deadline:
             late = now - deadline
-            if self._current is not None:
+            current = self.links.current
+            if current is not None:
                 sent_at = None if self._options.heartbeat.message is None else self.outbox.sent_at
-                self._current.report_evidence(machine, now, late, sent_at)
+                current.report_evidence(machine, now, late, sent_at)
             # Rounding up is not lateness: the core would let the peer have it as grace.
             assert self._alarm is not None
             machine.woke(now if late > self._alarm.granularity else deadline)
