@@ -3,7 +3,7 @@
 from websocket_heartbeat.core.liveness import Liveness
 from websocket_heartbeat.core.settings import Settings
 
-SETTINGS = Settings(15.0, 10.0, 1.0, 60.0, 0, 30.0, 10.0, 5.0, None)
+SETTINGS = Settings(15.0, 10.0, False, None, 1.0, 60.0, 0, 30.0, 10.0, 5.0, None)
 
 
 def test_a_new_link_counts_as_heard_when_it_opened() -> None:
