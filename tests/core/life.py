@@ -94,9 +94,21 @@ class Life:
         self.now = max(self.now, self.machine.deadline + late)
         return self.tell("woke")
 
+    def wait(self) -> list[str]:
+        """Call woke at each deadline until that does something: traffic puts off a deadline only then."""
+        for _ in range(10):
+            if did := self.wake():
+                return did
+        raise AssertionError("nothing happens")
+
     def hear(self, ago: float = 0.0) -> list[str]:
         self.machine.heard(self.now - ago, self.machine.link)
         return self.did()
+
+    def receive(self, ago: float = 0.0) -> list[str]:
+        """A message came, which is something heard, too."""
+        self.machine.received(self.now - ago, self.machine.link)
+        return self.hear(ago)
 
     @property
     def left(self) -> float | None:
@@ -134,6 +146,20 @@ def waiting(**changes: Any) -> Life:
 def closing(**changes: Any) -> Life:
     life = opened(**changes)
     life.tell("stopped")
+    return life
+
+
+def renewing(**changes: Any) -> Life:
+    """A life whose first link is open and ready, while a renewal opens the second."""
+    life = opened(**changes)
+    assert life.tell("renew") == ["2 open"]
+    return life
+
+
+def almost_renewed(**changes: Any) -> Life:
+    """The same, once the second link is open and has yet to become ready."""
+    life = renewing(**changes)
+    assert life.tell("opened", 2) == ["2 opened"]
     return life
 
 

@@ -1,6 +1,6 @@
 """Hidden and shown: no verdict in the background, an early ping on return."""
 
-from tests.core.life import opened, probing, waiting
+from tests.core.life import opened, probing, started, waiting
 
 
 def test_while_hidden_there_is_no_verdict() -> None:
@@ -89,3 +89,73 @@ def test_a_retry_does_not_wait_in_the_foreground() -> None:
     life = waiting()
     assert life.tell("shown") == ["2 open", "2 state connecting"]
     assert life.left == 8
+
+
+# What is lost there
+
+
+def test_losses_in_the_background_do_not_count_against_the_retries() -> None:
+    life = started(max_attempts=1)
+    life.tell("hidden")
+    for attempt in range(1, 6):
+        assert life.lose()[0].startswith(f"{attempt} retry {attempt} in ")
+        life.wake()
+    life.tell("shown")
+    assert life.lose()[-1] == "6 state waiting"
+    life.wake()
+    assert life.lose()[-1] == "7 state failed"
+
+
+def test_losses_before_it_still_count_on_return() -> None:
+    life = started(max_attempts=2)
+    life.lose()
+    life.wake()
+    life.tell("hidden")
+    life.lose()
+    life.wake()
+    life.tell("shown")
+    assert life.lose()[-1] == "3 state waiting"
+    life.wake()
+    assert life.lose()[-2:] == ["4 failed, out of retries: lost", "4 state failed"]
+
+
+def test_a_connection_out_of_retries_does_not_fail_while_nobody_looks() -> None:
+    life = started(max_attempts=0)
+    life.tell("hidden")
+    assert life.lose()[-1] == "1 state waiting"
+    life.wake()
+    life.tell("shown")
+    assert life.lose()[-1] == "2 state failed"
+
+
+def test_what_is_final_is_final_in_the_background_too() -> None:
+    life = started()
+    life.tell("hidden")
+    assert life.lose(final=True) == ["1 failed: lost", "1 state failed"]
+
+
+def test_a_loss_in_the_background_earns_no_retry_for_later() -> None:
+    life = opened(max_attempts=0)
+    life.tell("hidden")
+    life.lose()
+    life.wake()
+    life.open()
+    life.tell("shown")
+    life.hear()
+    life.now += 30
+    assert life.lose()[-1] == "2 state failed"
+
+
+def test_retries_of_an_outage_that_ended_do_not_count_in_the_next() -> None:
+    life = started(max_attempts=1)
+    life.lose()
+    life.wake()
+    life.open()
+    life.now += 30
+    life.lose()
+    life.wake()
+    life.tell("hidden")
+    life.lose()
+    life.wake()
+    life.tell("shown")
+    assert life.lose()[-1] == "4 state failed"

@@ -34,8 +34,8 @@ def settings_with(name: str, value: Any) -> Settings:
 
 
 def test_every_number_is_kept_under_its_own_name() -> None:
-    numbers = [1.5, 2.5, True, 2.75, 3.5, 4.5, 5, 6.5, 7.5, 8.5, 9]
-    settings = Settings(*numbers)  # type: ignore[arg-type]
+    numbers: list[Any] = [1.5, 2.5, True, 2.75, 3.5, 4.5, 5, 6.5, 7.5, 8.5, 9]
+    settings = Settings(*numbers)
     assert [getattr(settings, name) for name in NAMES] == numbers
 
 
