@@ -126,7 +126,7 @@ class Host:
         self.lifetime.check_alive()
         self.lifetime.check_started()
         self._machine.renew(self._loop.time())
-        if self._machine.successor != 0:
+        if self._machine.successor is not None:
             if self._renewal is None:
                 self._renewal = self._loop.create_future()
             renewal = self._renewal
