@@ -35,7 +35,7 @@ class Keeper(Protocol):
     def watch(self, number: int, due: float) -> None:
         """Call `PeerHandler.check_deadlines` at that time of the loop's clock, or soon after."""
 
-    def spawn(self, work: Coroutine[Any, Any, None], pending: Awaitable[Any]) -> asyncio.Task[None]:
+    def spawn(self, work: Coroutine[Any, Any, None], pending: Awaitable[object] | None) -> asyncio.Task[None]:
         """Run a coroutine that awaits what a hook has returned, and hold it until it is done."""
 
     def link_ended(self, number: int) -> None:
@@ -294,11 +294,15 @@ class PeerHandler:
         """Call a hook; if it is asynchronous, what comes meanwhile waits for it."""
         pending = self._call(name, hook, *arguments)
         if pending is not None:
-            worker = self._keeper.spawn(self._work(name, pending), pending)
-            if not worker.done():  # as it can be under an eager task factory
-                self._worker = worker
-            if self._ended:  # by the hook, before it returned
-                worker.cancel()
+            self._employ(name, pending)
+
+    def _employ(self, name: str, pending: Awaitable[object] | None) -> None:
+        """Have a task of its own do `_work`."""
+        worker = self._keeper.spawn(self._work(name, pending), pending)
+        if not worker.done():  # as it can be under an eager task factory
+            self._worker = worker
+        if self._ended:  # by the hook, before it returned
+            worker.cancel()
 
     async def _work(self, name: str, pending: Awaitable[object] | None) -> None:
         """Await what a hook has returned, and then give on_message what came meanwhile."""
@@ -314,8 +318,14 @@ class PeerHandler:
                     return
                 name = "on_message"
                 pending = self._call(name, self._keeper.policy.on_message, self.peer, message)
+        except asyncio.CancelledError as error:
+            if self._ended:
+                raise
+            self._report(HookFailed(name, error))  # it has cancelled its own task
         finally:
             self._worker = None
+            if self._backlog and not self._ended:
+                self._employ("on_message", None)
 
     def _call(self, name: str, hook: Callable[..., Any], *arguments: Any) -> Awaitable[object] | None:
         """Call a hook; return what is to be waited for."""

@@ -74,7 +74,7 @@ class Roster:
         """Forget the client."""
         del self._leaving[number]
 
-    def spawn(self, work: Coroutine[Any, Any, None], pending: Awaitable[object]) -> asyncio.Task[None]:
+    def spawn(self, work: Coroutine[Any, Any, None], pending: Awaitable[object] | None) -> asyncio.Task[None]:
         """Run a coroutine that awaits what a hook has returned, and hold it until it is done."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
