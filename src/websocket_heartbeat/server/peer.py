@@ -12,6 +12,7 @@ from websocket_heartbeat.engines.base import Closure, Link
 from websocket_heartbeat.errors import HookFailed, ProtocolViolation
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import Request
+from websocket_heartbeat.server.flow import Ping
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.system.callbacks import call, place_of, settle
 
@@ -32,8 +33,8 @@ class Keeper(Protocol):
     def add(self, handler: "PeerHandler") -> int:
         """Keep a client whose link has opened; return its number."""
 
-    def watch(self, number: int, due: float) -> None:
-        """Call `PeerHandler.check_deadlines` at that time of the loop's clock, or soon after."""
+    def watch(self, handler: "PeerHandler", due: float) -> None:
+        """Call its `check_deadlines` by that time of the loop's clock, or soon after."""
 
     def spawn(self, work: Coroutine[Any, Any, None], pending: Awaitable[object] | None) -> asyncio.Task[None]:
         """Run a coroutine that awaits what a hook has returned, and hold it until it is done."""
@@ -112,6 +113,7 @@ class PeerHandler:
 
     peer: what users hold; link: its link; both from `opened` on.
     paused: whether reading pauses, as more messages wait than may.
+    due: when the keeper will next call `check_deadlines`, None for never; the keeper's own.
     """
 
     __slots__ = (
@@ -122,8 +124,10 @@ class PeerHandler:
         "_gone",
         "_keeper",
         "_listening_since",
+        "_ping",
         "_request",
         "_worker",
+        "due",
         "link",
         "paused",
         "peer",
@@ -137,6 +141,7 @@ class PeerHandler:
         self._request = request
         self._ended = False
         self._gone: asyncio.Future[None] | None = None
+        self.due: float | None = None
         self._close_by: float | None = None  # when a peer that was asked to go must have answered
         # What waits while an asynchronous hook runs. The worker awaits it and then takes these, in order.
         # There is no backlog while nothing waits: an empty one takes 0.6 KiB.
@@ -146,6 +151,7 @@ class PeerHandler:
         self.paused = False
         # When reading was last resumed: nothing was heard before that, as the kernel's buffer was full too.
         self._listening_since = 0.0
+        self._ping: Ping | None = None  # one that is unanswered
 
     # Calls from the link
 
@@ -157,7 +163,7 @@ class PeerHandler:
         link.deliver = self._deliver
         policy = self._keeper.policy
         if policy.idle_timeout is not None:
-            self._keeper.watch(number, asyncio.get_running_loop().time() + policy.idle_timeout)
+            self._keeper.watch(self, asyncio.get_running_loop().time() + policy.idle_timeout / 2)
         if policy.on_open is not None:
             self._begin("on_open", policy.on_open, self.peer)
 
@@ -186,7 +192,8 @@ class PeerHandler:
         )
 
     def ponged(self) -> None:
-        """Nothing to do: we do not ping, and any byte counts as life."""
+        """Take the answer to a ping; that it is a sign of life is seen where it is asked for."""
+        self._ping = None
 
     def writable(self) -> None:
         """Nothing to do: what waits is bounded by `write_limit`."""
@@ -209,7 +216,7 @@ class PeerHandler:
         self.link.close(code, reason)
         self._close_by = asyncio.get_running_loop().time() + self._keeper.policy.close_timeout
         self._resume()  # its answer is still to be read
-        self._keeper.watch(self.peer.id, self._close_by)
+        self._keeper.watch(self, self._close_by)
 
     def drop(self, reason: str) -> None:
         """Reset the connection at once, and tell the hooks the reason."""
@@ -220,7 +227,7 @@ class PeerHandler:
         self._end(None, reason)
 
     def check_deadlines(self, now: float) -> float | None:
-        """Drop the peer if its time is up; return when to check again, None if it is gone."""
+        """Ping the peer, or drop it, if it is time to; return when to check again, None for never."""
         if self._close_by is not None:
             if now < self._close_by:
                 return self._close_by
@@ -228,13 +235,34 @@ class PeerHandler:
             return None
         idle_timeout = self._keeper.policy.idle_timeout
         assert idle_timeout is not None
+        due = self._silence_due(now, idle_timeout)
+        if due is None:
+            self.drop(f"silent for {idle_timeout:g} s")
+        return due
+
+    def _silence_due(self, now: float, idle_timeout: float) -> float | None:
+        """Ping a peer that was silent for half of idle_timeout; return when to look again, None to drop it.
+
+        The ping has the other half to be answered, also where it left late as our loop was blocked.
+        """
+        half = idle_timeout / 2
         if self.paused:  # by us: that it is silent is not its fault
-            return now + idle_timeout
-        due = max(self.link.heard_at, self._listening_since) + idle_timeout
-        if now < due:
-            return due
-        self.drop(f"silent for {idle_timeout:g} s")
-        return None
+            return now + half
+        heard = max(self.link.heard_at, self._listening_since)
+        ping = self._ping
+        # The kernel's times are rough. But what was heard before the ping is older than it by a half.
+        if ping is not None and heard > ping.since - half / 2:
+            ping = self._ping = None
+        if ping is None:
+            if now < heard + half:
+                return heard + half
+            ping = self._ping = Ping(self.link, now)
+        else:
+            ping.look(self.link, now)
+        due = max(heard + idle_timeout, ping.since + half)
+        if now >= due:
+            return None
+        return min(due, now + half / 4) if ping.is_behind else due
 
     def gone(self) -> asyncio.Future[None]:
         """Return a future that is done when `on_close` has been called."""
