@@ -12,7 +12,7 @@ from websocket_heartbeat.engines.base import Closure, Link
 from websocket_heartbeat.errors import HookFailed, ProtocolViolation
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import Request
-from websocket_heartbeat.server.flow import Ping
+from websocket_heartbeat.server.flow import LOOK, Ping, Progress
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.system.callbacks import call, place_of, settle
 
@@ -67,8 +67,9 @@ class Peer:
     def send(self, message: Message) -> None:
         """Send a text message (str) or a binary one (bytes); never waits.
 
-        Does nothing once the peer is gone or was asked to go. What the peer does not read is buffered, and a
-        peer whose buffer passes `write_limit` bytes is dropped.
+        Does nothing once the peer is gone or was asked to go. What the peer does not take yet is buffered:
+        `drain` waits for it, `buffered` tells how much it is. A peer that goes on reading may be sent as much
+        as memory holds; one that does not is dropped when more than `write_limit` bytes wait for it.
 
         Raises:
             TypeError: the message is neither str nor bytes-like.
@@ -76,10 +77,23 @@ class Peer:
         """
         self._handler.send(check_message("message", message))
 
+    async def drain(self) -> None:
+        """Wait until the peer has taken most of what was sent to it; gives other tasks a turn in any case.
+
+        It has when at most 16 KiB are buffered, where they were more than 64 KiB, as with `asyncio`. To send
+        much, or to who may be slow: `peer.send(part)`, `await peer.drain()`, and so on.
+
+        Raises:
+            ConnectionResetError: the peer is gone, or is asked to go, and has gone now. A hook does not see
+                this, as it is cancelled when its peer goes.
+        """
+        await self._handler.drain()
+
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Ask the peer to go; returns at once, and `on_close` follows.
 
-        A peer that has not answered after `close_timeout` seconds is dropped. Does nothing the second time.
+        A peer that has not answered after `close_timeout` seconds is dropped, also if it is still taking what
+        was sent before: where that may be much, `drain` first. Does nothing the second time.
 
         Raises:
             TypeError: the code is no whole number, or the reason no str.
@@ -94,7 +108,7 @@ class Peer:
 
     @property
     def buffered(self) -> int:
-        """Bytes sent that the socket has not taken yet, as the peer does not read fast enough."""
+        """Bytes sent that the socket has not taken yet, as the peer does not read so fast."""
         return self._handler.link.buffered
 
     @property
@@ -120,11 +134,13 @@ class PeerHandler:
         "_backlog",
         "_backlog_size",
         "_close_by",
+        "_drained",
         "_ended",
         "_gone",
         "_keeper",
         "_listening_since",
         "_ping",
+        "_progress",
         "_request",
         "_worker",
         "due",
@@ -152,6 +168,9 @@ class PeerHandler:
         # When reading was last resumed: nothing was heard before that, as the kernel's buffer was full too.
         self._listening_since = 0.0
         self._ping: Ping | None = None  # one that is unanswered
+        # While the link is full.
+        self._progress: Progress | None = None
+        self._drained: asyncio.Future[None] | None = None
 
     # Calls from the link
 
@@ -196,7 +215,9 @@ class PeerHandler:
         self._ping = None
 
     def writable(self) -> None:
-        """Nothing to do: what waits is bounded by `write_limit`."""
+        """Take the news that the link is not full any more."""
+        self._progress = None
+        self._wake_drains()
 
     # Calls from the peer and the keeper
 
@@ -206,8 +227,25 @@ class PeerHandler:
             return
         link = self.link
         link.send(message)
-        if link.full and link.buffered > self._keeper.policy.write_limit:
-            self.drop(f"did not read: its write buffer passed write_limit={self._keeper.policy.write_limit}")
+        if link.full and self._progress is None:
+            now = asyncio.get_running_loop().time()
+            self._progress = Progress(link, now)
+            self._keeper.watch(self, now + LOOK)
+
+    async def drain(self) -> None:
+        """Do as `Peer.drain`."""
+        await asyncio.sleep(0)
+        while not self._ended and (self.link.full or self._close_by is not None):
+            if self._drained is None:
+                self._drained = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._drained])
+        if self._ended:
+            raise ConnectionResetError("the peer is gone")
+
+    def _wake_drains(self) -> None:
+        if self._drained is not None:
+            self._drained.set_result(None)
+            self._drained = None
 
     def close(self, code: int, reason: str) -> None:
         """Do as `Peer.close`, with a code and a reason that were checked."""
@@ -233,12 +271,21 @@ class PeerHandler:
                 return self._close_by
             self.drop("did not answer the close frame in time")
             return None
-        idle_timeout = self._keeper.policy.idle_timeout
-        assert idle_timeout is not None
-        due = self._silence_due(now, idle_timeout)
-        if due is None:
-            self.drop(f"silent for {idle_timeout:g} s")
-        return due
+        policy = self._keeper.policy
+        dues = []
+        if self._progress is not None:
+            problem = self._progress.problem(self.link, now, policy.write_limit)
+            if problem is not None:
+                self.drop(problem)
+                return None
+            dues.append(now + LOOK)
+        if policy.idle_timeout is not None:
+            due = self._silence_due(now, policy.idle_timeout)
+            if due is None:
+                self.drop(f"silent for {policy.idle_timeout:g} s")
+                return None
+            dues.append(due)
+        return min(dues, default=None)
 
     def _silence_due(self, now: float, idle_timeout: float) -> float | None:
         """Ping a peer that was silent for half of idle_timeout; return when to look again, None to drop it.
@@ -375,6 +422,7 @@ class PeerHandler:
     def _end(self, code: int | None, reason: str) -> None:
         self._ended = True
         self._backlog = None
+        self._wake_drains()
         self._keeper.link_ended(self.peer.id)
         if self._worker is not None:
             self._worker.cancel()

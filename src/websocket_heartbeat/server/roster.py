@@ -26,7 +26,7 @@ _AT_ONCE = 100
 """Peers that are looked at, or sent a close frame, before the loop has a turn for others."""
 
 _SPARE = 1000
-"""Entries of peers that are gone that may wait for their time, beyond as many as there are peers."""
+"""Stale entries that may wait for their time, beyond as many as there are peers."""
 
 
 class Roster:
@@ -66,9 +66,7 @@ class Roster:
     def link_ended(self, number: int) -> None:
         """Count a client as connected no more; `remove` follows when on_close was called."""
         self._leaving[number] = self._here.pop(number)
-        if len(self._due) > 2 * len(self._here) + _SPARE:
-            self._due = [(due, number) for due, number in self._due if self._expected(due, number)]
-            heapq.heapify(self._due)
+        self._forget_stale()
 
     def remove(self, number: int) -> None:
         """Forget the client."""
@@ -120,6 +118,12 @@ class Roster:
     def _put(self, handler: PeerHandler, due: float) -> None:
         handler.due = due
         heapq.heappush(self._due, (due, handler.peer.id))
+        self._forget_stale()
+
+    def _forget_stale(self) -> None:
+        if len(self._due) > 2 * len(self._here) + _SPARE:
+            self._due = [(due, number) for due, number in self._due if self._expected(due, number)]
+            heapq.heapify(self._due)
 
     def _expected(self, due: float, number: int) -> PeerHandler | None:
         """Return the peer of an entry, None if the entry is stale."""
