@@ -148,6 +148,19 @@ def test_nobody_is_dropped_when_there_is_no_limit(run: Run) -> None:
     run(main())
 
 
+def test_where_there_is_no_limit_the_system_looks_for_peers_whose_machine_is_gone(run: Run) -> None:
+    async def main() -> None:
+        async with serve(idle_timeout=None) as server, client(server):
+            (peer,) = server.connections
+            beneath = peer._handler.link.socket
+            assert beneath is not None
+            assert int.from_bytes(
+                beneath.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 4), sys.byteorder
+            )
+
+    run(main())
+
+
 def test_one_timer_serves_all_peers_and_messages_do_not_touch_it(run: Run) -> None:
     async def main() -> None:
         timers = Timers()
