@@ -12,7 +12,7 @@ from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.engines.base import Closure, Link, LinkEvents
 from websocket_heartbeat.errors import HookFailed
 from websocket_heartbeat.events import Message
-from websocket_heartbeat.system.kernel import TELLS, tcp_info, unacknowledged_bytes
+from websocket_heartbeat.system.kernel import TELLS, tcp_info
 
 _SLOW_ANSWER = 0.1
 """Seconds of round trip from which it may be our own loop that was slow."""
@@ -143,7 +143,7 @@ class LinkHandler(LinkEvents):
         assert self.link is not None
         self._pinged_at = now
         self.awaits_proof = True
-        self._acknowledged, waiting = self._progress()
+        self._acknowledged, waiting = self.link.delivery()
         self._ping_begins = self._acknowledged + waiting
         if message is None:
             self._awaits_pong = True
@@ -171,20 +171,11 @@ class LinkHandler(LinkEvents):
             info = tcp_info(self.link.socket)
             if self._acknowledged < self._ping_begins:
                 before = self._acknowledged
-                self._acknowledged, _ = self._progress()
+                self._acknowledged, _ = self.link.delivery()
                 if self._acknowledged > before:
                     machine.acknowledged(now - (info.since_ack if info is not None else 0.0), self.number)
             if info is not None and info.unacked:
                 machine.unacknowledged(now, self.number, info.retransmits, info.rto)
-
-    def _progress(self) -> tuple[int, int]:
-        """Return how many bytes the peer has acknowledged, and how many wait for that."""
-        assert self.link is not None
-        buffered = self.link.buffered
-        info = tcp_info(self.link.socket)
-        if info is None:
-            return -buffered, buffered  # the write buffer alone, which shrinks as the kernel takes them
-        return info.bytes_acked, unacknowledged_bytes(self.link.socket) + buffered
 
     def answered(self, now: float) -> float | None:
         """Return the seconds that the ping took which a pong has answered; None if none was asked for."""
@@ -206,7 +197,7 @@ class LinkHandler(LinkEvents):
         """Return what is known of the open link's silence, now that the core gives it up."""
         assert self.link is not None
         info = tcp_info(self.link.socket)
-        acknowledged, waiting = self._progress()
+        acknowledged, waiting = self.link.delivery()
         silence = of_silence(
             now - heard_at,
             now - self._pinged_at,

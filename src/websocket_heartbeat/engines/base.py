@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.redaction import shown_url
-from websocket_heartbeat.system.kernel import Socket
+from websocket_heartbeat.system.kernel import Socket, delivery
 
 WRITE_LIMIT = 64 * 1024
 """Bytes that may wait in a link's write buffer before the link counts as full."""
@@ -145,6 +145,16 @@ class Link(ABC):
     @abstractmethod
     def full(self) -> bool:
         """Whether the write buffer went above WRITE_LIMIT and has not been drained since."""
+
+    def delivery(self) -> tuple[int, int]:
+        """Return how many bytes the peer has taken, counted from some fixed number, and how many wait for it.
+
+        Their sum is a place in the stream: all that was sent so far has been taken when as much was taken.
+        Linux tells what the peer's kernel has acknowledged; elsewhere we see only our write buffer get shorter.
+        """
+        buffered = self.buffered
+        known = delivery(self.socket)
+        return (-buffered, buffered) if known is None else (known[0], known[1] + buffered)
 
     @property
     @abstractmethod

@@ -157,7 +157,10 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
                 self._scratch = SCRATCH.large
 
     def eof_received(self) -> None:
-        """Let the transport close itself."""
+        """End the link: nothing more can come, and who does not read either would keep it for ever."""
+        if not self._ended:
+            self._sends = False  # nobody waits for a close frame
+            self._leave(Closure(), b"")
 
     # Reading
 

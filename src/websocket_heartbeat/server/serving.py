@@ -75,14 +75,14 @@ def serve(
         let the client in or a Refusal. If it raises, the client gets a 500 with no body.
     heartbeat: a text message that is answered with itself and kept from on_message. None: there is none.
         Default "heartbeat". Pings of the protocol are always answered.
-    idle_timeout: seconds after which a silent peer is dropped; any byte is life. Must be larger than the
-        interval + timeout of clients, whose heartbeats are all that an idle peer says. None: never.
-        Default 60.
+    idle_timeout: seconds after which a silent peer is dropped. At half of them it is sent a ping, which every
+        client answers; any byte is life. None: no peer is pinged or held to be silent. Default 60.
     open_timeout: seconds that TLS may take, and the HTTP request and its answer after it. Default 10.
     close_timeout: seconds in which a closed peer must answer before it is dropped, and in which
         `Server.close` returns. Default 5.
     max_size: the largest message accepted, in bytes; a larger one closes its peer with 1009. Default 1 MiB.
-    write_limit: bytes that may wait for a peer that does not read; above them it is dropped. Default 4 MiB.
+    write_limit: bytes that may wait for a peer that does not read, or reads too slowly; above them it is
+        dropped. Who reads may be sent more, in a burst or in one message. Default 4 MiB.
     compression: True agrees on permessage-deflate (RFC 7692) with clients that offer it. It makes repetitive
         text small, at the price of time for each message and some 60 KiB for each peer. Default False.
     subprotocols: those spoken here, best first; the first that the client offers too is agreed on.

@@ -147,6 +147,8 @@ class _Handshake(HeadReader):
         sock.setblocking(False)
         with suppress(OSError):  # some systems refuse options on a socket whose peer is gone already
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # For a peer whose machine is gone, where nobody pings it: the system notices in some hours.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         listener.handshakes.add(self)
         self._listener = listener
         self._sock = sock
