@@ -21,6 +21,7 @@ from tests.watch import PATIENCE, Run, until
 from websocket_heartbeat.engines.base import Link
 from websocket_heartbeat.server import Refusal, Request, Server, serve
 from websocket_heartbeat.server.links import listener
+from websocket_heartbeat.server.links.handshake import Terms
 
 
 @pytest.fixture(scope="module")
@@ -73,11 +74,7 @@ def test_small_messages_leave_at_once(run: Run) -> None:
     async def main() -> None:
         listening = listener.Listener(
             lambda request: Events(),
-            open_timeout=10,
-            max_size=1000,
-            compression=False,
-            subprotocols=[],
-            ssl=None,
+            Terms(open_timeout=10, max_size=1000, compression=False, subprotocols=[], ssl=None),
         )
         port = await listening.listen("127.0.0.1", 0)
         async with websockets.connect(f"ws://127.0.0.1:{port}/") as ws:

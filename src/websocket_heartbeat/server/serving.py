@@ -19,6 +19,7 @@ from websocket_heartbeat.engines.base import LinkEvents
 from websocket_heartbeat.errors import HookFailed
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import Refusal, Request
+from websocket_heartbeat.server.links.handshake import Terms
 from websocket_heartbeat.server.links.listener import Listener
 from websocket_heartbeat.server.peer import Peer
 from websocket_heartbeat.server.policy import Policy
@@ -132,11 +133,13 @@ class Server:
         self._roster = Roster(policy)
         self._listener = Listener(
             self._admit,
-            open_timeout=check_seconds("open_timeout", open_timeout),
-            max_size=check_count("max_size", max_size, least=1),
-            compression=compression,
-            subprotocols=names,
-            ssl=check_ssl("ssl", ssl),
+            Terms(
+                check_seconds("open_timeout", open_timeout),
+                check_count("max_size", max_size, least=1),
+                compression,
+                names,
+                check_ssl("ssl", ssl),
+            ),
         )
 
     def __repr__(self) -> str:

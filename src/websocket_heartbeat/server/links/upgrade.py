@@ -1,0 +1,58 @@
+"""What a request that asks for a WebSocket comes to: RFC 6455, section 4.2, by the protocol of websockets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidHeaderValue
+from websockets.extensions import Extension
+from websockets.http11 import Request as HTTPRequest
+from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
+
+from websocket_heartbeat.engines.sansio import SERVER_DEFLATE, SILENT
+from websocket_heartbeat.server.admission import Refusal
+from websocket_heartbeat.server.links.http import Head
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Upgrade:
+    """A handshake that is right.
+
+    answer: the 101 as it goes out. subprotocol, extensions: those agreed on.
+    """
+
+    answer: bytes
+    subprotocol: str | None
+    extensions: Sequence[Extension]
+
+
+def upgrade(
+    head: Head, max_size: int, *, compression: bool, subprotocols: Sequence[str]
+) -> Upgrade | Refusal:
+    """Return how a request becomes a WebSocket, or how it is refused as it is no handshake.
+
+    compression: whether permessage-deflate is agreed on. subprotocols: those spoken here, best first.
+    """
+    protocol = ServerProtocol(
+        extensions=SERVER_DEFLATE if compression else None,
+        subprotocols=[Subprotocol(name) for name in subprotocols] or None,
+        select_subprotocol=_first_of_ours,
+        max_size=max_size,
+        logger=SILENT,
+    )
+    response = protocol.accept(HTTPRequest(head.target, Headers(head.headers)))
+    if head.method != "GET" or head.version != "HTTP/1.1" or response.status_code != 101:
+        return _no_handshake(protocol.handshake_exc)
+    return Upgrade(response.serialize(), protocol.subprotocol, protocol.extensions)
+
+
+def _no_handshake(problem: Exception | None) -> Refusal:
+    """Return the answer to a request that is no handshake, or one of a version that we do not speak."""
+    if isinstance(problem, InvalidHeaderValue) and problem.name == "Sec-WebSocket-Version":
+        return Refusal(426, {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"})  # section 4.4
+    return Refusal(400, {"Upgrade": "websocket"})
+
+
+def _first_of_ours(protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    return next((name for name in protocol.available_subprotocols or () if name in offered), None)
