@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from tests.watch import PATIENCE
 
 from websocket_heartbeat.server import Peer, Server
+from websocket_heartbeat.system.kernel import end_by_reset
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
@@ -31,6 +32,15 @@ class Raw:
     def frame(self, opcode: int, payload: bytes = b"", *, fin: bool = True, masked: bool = True) -> None:
         """Write one frame."""
         self.writer.write(frame(opcode, payload, fin=fin, masked=masked))
+
+    def leave(self) -> None:
+        """Close the connection in order."""
+        self.writer.close()
+
+    def reset(self) -> None:
+        """Reset the connection."""
+        end_by_reset(self.writer.get_extra_info("socket"))
+        self.writer.transport.abort()
 
     async def read(self) -> tuple[int, bytes]:
         """Read one whole frame."""

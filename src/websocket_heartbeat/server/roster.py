@@ -6,7 +6,7 @@ Knows links only by engines/base.py, so that any transport can be put beneath it
 import asyncio
 import heapq
 from collections.abc import Awaitable, Collection, Coroutine, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from websocket_heartbeat.checks import check_close
 from websocket_heartbeat.engines.base import LinkEvents
@@ -15,6 +15,8 @@ from websocket_heartbeat.server.farewell import spread, with_hint
 from websocket_heartbeat.server.peer import Peer, PeerHandler
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.system.callbacks import close_unawaited
+
+T = TypeVar("T")
 
 _GRACE = 0.1
 """Seconds: a timer this late means that our own loop was blocked, and for so long nobody is dropped."""
@@ -37,7 +39,7 @@ class Roster:
         # By number: those whose link is open, and those whose link has ended and who have still to be told.
         self._here: dict[int, PeerHandler] = {}
         self._leaving: dict[int, PeerHandler] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._last_number = 0
         # When to check which peer next, earliest first. A peer is checked once per idle_timeout at most, and
         # its messages touch nothing here. An entry of a peer that is gone is dropped when its time comes, or
@@ -74,7 +76,7 @@ class Roster:
         """Forget the client."""
         del self._leaving[number]
 
-    def spawn(self, work: Coroutine[Any, Any, None], pending: Awaitable[object]) -> asyncio.Task[None]:
+    def spawn(self, work: Coroutine[Any, Any, T], pending: Awaitable[object]) -> asyncio.Task[T]:
         """Run a coroutine that awaits what a hook has returned, and hold it until it is done."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)

@@ -3,28 +3,28 @@
 import asyncio
 import logging
 import ssl as ssl_module
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from inspect import isawaitable
 from types import TracebackType
 from typing import Any
 
 from websocket_heartbeat.checks import (
     check_collection,
     check_count,
-    check_function,
+    check_hook,
     check_seconds,
     check_ssl,
     check_token,
 )
-from websocket_heartbeat.engines.base import LinkEvents
 from websocket_heartbeat.errors import HookFailed
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import Refusal, Request
-from websocket_heartbeat.server.links.handshake import Terms
+from websocket_heartbeat.server.links.handshake import Admitted, Terms
 from websocket_heartbeat.server.links.listener import Listener
 from websocket_heartbeat.server.peer import Peer
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.roster import Roster
-from websocket_heartbeat.system.callbacks import call, place_of
+from websocket_heartbeat.system.callbacks import call, place_of, settle
 
 _logger = logging.getLogger("websocket_heartbeat.server")
 
@@ -32,8 +32,7 @@ _logger = logging.getLogger("websocket_heartbeat.server")
 OpenHook = Callable[[Peer], Any]
 MessageHook = Callable[[Peer, Message], Any]
 CloseHook = Callable[[Peer, int | None, str], Any]
-HandshakeHook = Callable[[Request], Refusal | None]
-"""A function only: what has to wait belongs in on_open."""
+HandshakeHook = Callable[[Request], Refusal | Awaitable[Refusal | None] | None]
 
 
 def echo(peer: Peer, message: Message) -> None:
@@ -72,8 +71,9 @@ def serve(
     on_open: called with (peer) before its first message.
     on_close: called with (peer, code, reason) once for each peer that opened. The code is that of the
         client's close frame, None if it sent none; the reason is the client's, or says why the peer is gone.
-    on_handshake: called with (request), a function only, for every well-formed HTTP request; returns None to
-        let the client in or a Refusal. If it raises, the client gets a 500 with no body.
+    on_handshake: called with (request) for every well-formed HTTP request; returns None to let the client in
+        or a Refusal. If it raises, the client gets a 500 with no body; if it takes longer than open_timeout,
+        a 503. An asynchronous one is cancelled then, and when the client leaves.
     heartbeat: a text message that is answered with itself and kept from on_message. None: there is none.
         Default "heartbeat". Pings of the protocol are always answered.
     idle_timeout: seconds after which a silent peer is dropped; any byte is life. Must be larger than the
@@ -120,7 +120,7 @@ class Server:
         if not isinstance(host, str):
             raise TypeError(f"host must be a str, not {host!r}")
         if on_handshake is not None:
-            check_function("on_handshake", on_handshake)
+            check_hook("on_handshake", on_handshake)
         names = check_collection("subprotocols", subprotocols)
         for index, name in enumerate(names):
             check_token(f"subprotocols[{index}]", name)
@@ -197,17 +197,33 @@ class Server:
         self._listener.abort()
         self._roster.abort()
 
-    def _admit(self, request: Request) -> LinkEvents | Refusal:
-        """Decide about a handshake: return how it is refused, or what takes the events of its link."""
-        if self._on_handshake is not None:
-            try:
-                refusal: object = call("on_handshake", self._on_handshake, request)
-            except HookFailed as failed:
-                _logger.error("%s at %s", failed, place_of(failed.__cause__))
-                return Refusal(500)
-            if isinstance(refusal, Refusal):
-                return refusal
-            if refusal is not None:
-                _logger.error("on_handshake must return None or a Refusal, not %s", type(refusal).__name__)
-                return Refusal(500)
-        return self._roster.admit(request)
+    def _admit(self, request: Request) -> Admitted | asyncio.Task[Admitted]:
+        """Decide about a request: return how it is refused, or what takes the events of its link."""
+        if self._on_handshake is None:
+            return self._roster.admit(request)
+        try:
+            answer: object = call("on_handshake", self._on_handshake, request)
+        except HookFailed as failed:
+            return self._failed(failed)
+        if isawaitable(answer):
+            return self._roster.spawn(self._admit_later(request, answer), answer)
+        return self._answered(request, answer)
+
+    async def _admit_later(self, request: Request, pending: Awaitable[object]) -> Admitted:
+        try:
+            answer = await settle("on_handshake", pending)
+        except HookFailed as failed:
+            return self._failed(failed)
+        return self._answered(request, answer)
+
+    def _answered(self, request: Request, answer: object) -> Admitted:
+        if answer is None:
+            return self._roster.admit(request)
+        if isinstance(answer, Refusal):
+            return answer
+        _logger.error("on_handshake must return None or a Refusal, not %s", type(answer).__name__)
+        return Refusal(500)
+
+    def _failed(self, failed: HookFailed) -> Refusal:
+        _logger.error("%s at %s", failed, place_of(failed.__cause__))
+        return Refusal(500)

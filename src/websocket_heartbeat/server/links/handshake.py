@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from websocket_heartbeat.engines.answer import HeadReader
+from websocket_heartbeat.engines.answer import MAX_HEAD, HeadReader
 from websocket_heartbeat.engines.base import LinkEvents
 from websocket_heartbeat.engines.dial import accept
 from websocket_heartbeat.engines.wire_server import ServerLink
@@ -19,6 +19,9 @@ from websocket_heartbeat.server.links.upgrade import Upgrade, upgrade
 from websocket_heartbeat.system.kernel import end_by_reset
 
 _logger = logging.getLogger("websocket_heartbeat.server")
+
+Admitted = LinkEvents | Refusal
+"""What is decided about a request: how it is refused, or what takes the events of its link."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,12 @@ class Keeper(Protocol):
     def ended(self, handshake: "Handshake") -> None:
         """Forget it, if that has not been done."""
 
-    def admit(self, request: Request) -> LinkEvents | Refusal:
-        """Decide about a request: return how it is refused, or what takes the events of its link."""
+    @property
+    def is_listening(self) -> bool:
+        """Whether clients are let in."""
+
+    def admit(self, request: Request) -> Admitted | asyncio.Task[Admitted]:
+        """Decide about a request."""
 
 
 class Handshake(HeadReader):
@@ -67,6 +74,10 @@ class Handshake(HeadReader):
         self._sock = sock
         self._timer: asyncio.TimerHandle | None = None
         self._has_begun = False
+        self._wants_body = True  # it does not ask by HEAD
+        self._upgraded: Upgrade | Refusal = Refusal(400)
+        self._rest = b""  # what was read behind the request
+        self._deciding: asyncio.Task[Admitted] | None = None
         self._opening = asyncio.get_running_loop().create_task(self._open())
 
     async def _open(self) -> None:
@@ -83,6 +94,61 @@ class Handshake(HeadReader):
             if self.transport is None:
                 self._done()
 
+    # Calls from the transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for the request."""
+        super().connection_made(transport)
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take the news that the connection has ended."""
+        self._done()
+
+    def head_too_long(self) -> None:
+        """Refuse a request that does not end."""
+        self._refuse(Refusal(431))
+
+    def head_read(self, head: bytes, rest: bytes) -> None:
+        """Have a request decided about."""
+        asked = read_request(head)
+        if asked is None:
+            self._refuse(Refusal(400))
+            return
+        self._rest = rest
+        self._wants_body = asked.method != "HEAD"
+        if not self._keeper.is_listening:
+            self._refuse(Refusal(503))
+            return
+        terms = self._keeper.terms
+        self._upgraded = upgrade(
+            asked, terms.max_size, compression=terms.compression, subprotocols=terms.subprotocols
+        )
+        admitted = self._keeper.admit(asked.request())
+        if isinstance(admitted, asyncio.Task):
+            self._deciding = admitted
+            admitted.add_done_callback(self._decided_later)
+        else:
+            self._decided(admitted)
+
+    def read_behind(self, data: bytes) -> None:
+        """Keep what comes while the request is decided about: RFC 6455 has the client wait for the answer."""
+        if self._deciding is not None:
+            self._rest += data
+            if len(self._rest) > MAX_HEAD:
+                self._refuse(Refusal(400))
+
+    def eof_received(self) -> bool:
+        """Stay open for the answer to a check that has nothing more to say, as that of nc in containers."""
+        return self._deciding is not None and isinstance(self._upgraded, Refusal)
+
+    # Calls from the listener
+
+    def listener_stopped(self) -> None:
+        """Do not wait for a decision any more."""
+        if self._deciding is not None:
+            self._refuse(Refusal(503))
+
     def abort(self) -> None:
         """Reset the connection, however far it has come."""
         end_by_reset(self._sock)
@@ -94,56 +160,59 @@ class Handshake(HeadReader):
             self._sock.close()
             self._done()
 
-    # Calls from the transport
+    # The decision and the answer
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Wait for the request."""
-        super().connection_made(transport)
-        self._timer = asyncio.get_running_loop().call_later(self._keeper.terms.open_timeout, self.abort)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Take the news that the connection has ended."""
-        self._done()
-
-    def head_too_long(self) -> None:
-        """Refuse a request that does not end."""
-        self._refuse(Refusal(431))
-
-    def head_read(self, head: bytes, rest: bytes) -> None:
-        """Answer a request."""
-        asked = read_request(head)
-        if asked is None:
-            self._refuse(Refusal(400))
+    def _time_is_up(self) -> None:
+        if self._deciding is None:
+            self.abort()
             return
-        admitted = self._keeper.admit(asked.request())
+        timeout = self._keeper.terms.open_timeout
+        _logger.warning("on_handshake took longer than open_timeout=%g s: its client was refused", timeout)
+        self._refuse(Refusal(503))
+        self._wait()  # until the client has read that
+
+    def _decided_later(self, deciding: asyncio.Task[Admitted]) -> None:
+        failed = deciding.cancelled() or deciding.exception() is not None
+        if self._deciding is None:  # it comes too late
+            return
+        self._deciding = None
+        if failed:  # by what ends the program
+            self.abort()
+        else:
+            self._decided(deciding.result())
+
+    def _decided(self, admitted: Admitted) -> None:
         if self.transport.is_closing():  # the hook has aborted the server
             return
+        upgraded = self._upgraded
         if isinstance(admitted, Refusal):
-            self._refuse(admitted, with_body=asked.method != "HEAD")
+            self._refuse(admitted)
             return
-        terms = self._keeper.terms
-        upgraded = upgrade(
-            asked, terms.max_size, compression=terms.compression, subprotocols=terms.subprotocols
-        )
         if isinstance(upgraded, Refusal):
             self._refuse(upgraded)
-        else:
-            self._become_link(upgraded, admitted, rest)
-
-    # The answer
-
-    def _become_link(self, upgraded: Upgrade, events: LinkEvents, rest: bytes) -> None:
+            return
         self._done()
         self.transport.write(upgraded.answer)
-        link = ServerLink(events, self._keeper.terms.max_size, upgraded.subprotocol, upgraded.extensions)
+        link = ServerLink(admitted, self._keeper.terms.max_size, upgraded.subprotocol, upgraded.extensions)
         self.link = link
-        link.begin(self.transport, rest)
+        link.begin(self.transport, self._rest)
 
-    def _refuse(self, refusal: Refusal, *, with_body: bool = True) -> None:
-        self.transport.write(write_refusal(refusal, with_body=with_body))
+    def _refuse(self, refusal: Refusal) -> None:
+        self._decide_no_more()
+        self.transport.write(write_refusal(refusal, with_body=self._wants_body))
         self.transport.close()  # the timer goes on: the client may never read this
 
+    def _decide_no_more(self) -> None:
+        if self._deciding is not None:
+            deciding, self._deciding = self._deciding, None
+            deciding.cancel()
+
+    def _wait(self) -> None:
+        """Give the client time for its next step."""
+        self._timer = asyncio.get_running_loop().call_later(self._keeper.terms.open_timeout, self._time_is_up)
+
     def _done(self) -> None:
+        self._decide_no_more()
         if self._timer is not None:
             self._timer.cancel()
         self._keeper.ended(self)

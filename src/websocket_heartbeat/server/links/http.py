@@ -1,4 +1,4 @@
-"""Requests and answers of HTTP/1.1 (RFC 9112), as far as handshakes and checks of load balancers need them."""
+"""Requests and answers of HTTP/1.1 (RFC 9112), as handshakes and the checks of load balancers need them."""
 
 import re
 from dataclasses import dataclass

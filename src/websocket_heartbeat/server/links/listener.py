@@ -10,15 +10,14 @@ import logging
 import socket
 from collections.abc import Callable
 
-from websocket_heartbeat.engines.base import LinkEvents
-from websocket_heartbeat.server.admission import Refusal, Request
+from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.links.endpoint import bind
-from websocket_heartbeat.server.links.handshake import Handshake, Terms
+from websocket_heartbeat.server.links.handshake import Admitted, Handshake, Terms
 
 _logger = logging.getLogger("websocket_heartbeat.server")
 
-Admit = Callable[[Request], LinkEvents | Refusal]
-"""Decides about a handshake: returns how it is refused, or what takes the events of its link."""
+Admit = Callable[[Request], Admitted | asyncio.Task[Admitted]]
+"""Decides about a request, at once or later."""
 
 _AT_ONCE = 100
 """Connections that are accepted before the loop has a turn for others."""
@@ -55,7 +54,7 @@ class Listener:
         return bound
 
     def stop(self) -> None:
-        """Accept nobody any more; whose handshake is under way is refused with 503."""
+        """Accept nobody any more, and let nobody in: whose handshake is under way is refused with 503."""
         for acceptor in self._acceptors:
             acceptor.cancel()
         self._acceptors.clear()
@@ -63,6 +62,8 @@ class Listener:
             _unwatch(listening)
             listening.close()
         self._sockets.clear()
+        for handshake in list(self._handshakes):
+            handshake.listener_stopped()
 
     def abort(self) -> None:
         """Stop, and reset every connection that has become no link yet."""
@@ -80,9 +81,14 @@ class Listener:
         """Forget it, if that has not been done."""
         self._handshakes.discard(handshake)
 
-    def admit(self, request: Request) -> LinkEvents | Refusal:
-        """Decide about a request: return how it is refused, or what takes the events of its link."""
-        return self._admit(request) if self._sockets else Refusal(503)
+    @property
+    def is_listening(self) -> bool:
+        """Whether clients are let in."""
+        return bool(self._sockets)
+
+    def admit(self, request: Request) -> Admitted | asyncio.Task[Admitted]:
+        """Decide about a request."""
+        return self._admit(request)
 
     # Accepting
 
