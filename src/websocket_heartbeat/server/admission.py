@@ -27,6 +27,12 @@ class Request:
         return None
 
 
+BODILESS = (204, 304)
+"""Statuses of answers that have no body: RFC 9110, section 6.4.1."""
+
+_WRITTEN_HERE = ("connection", "content-length", "transfer-encoding")
+
+
 class Refusal:
     """An HTTP answer instead of a WebSocket.
 
@@ -45,6 +51,11 @@ class Refusal:
         self.status = check_count("status", status, least=200, most=599)
         self.headers = check_headers("headers", headers)
         self.body = body
+        for name, _ in self.headers:
+            if name.lower() in _WRITTEN_HERE:
+                raise ValueError(f"headers[{name!r}] is written by the server: leave it out")
+        if body and status in BODILESS:
+            raise ValueError(f"an answer of status {status} has no body")
 
     def __repr__(self) -> str:
         return f"Refusal({self.status})"

@@ -2,9 +2,10 @@
 
 import re
 from dataclasses import dataclass
+from email.utils import formatdate
 from http import HTTPStatus
 
-from websocket_heartbeat.server.admission import Refusal, Request
+from websocket_heartbeat.server.admission import BODILESS, Refusal, Request
 
 _TOKEN = re.compile(rb"[0-9A-Za-z!#$%&'*+.^_`|~-]+")
 _VALUE = re.compile(rb"[\t -~\x80-\xff]*")
@@ -31,7 +32,8 @@ class Head:
 def read_request(head: bytes) -> Head | None:
     """Return the head of a request, given with the empty line at its end; None if it is malformed.
 
-    The parser of websockets refuses what can be no handshake, such as the check of a load balancer by HEAD.
+    That is also one of HTTP/1.1 without a Host, and any with two of them: section 3.2. The parser of
+    websockets refuses what can be no handshake, such as the check of a load balancer by HEAD.
     """
     first, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
     request_line = _REQUEST_LINE.fullmatch(first)
@@ -44,6 +46,9 @@ def read_request(head: bytes) -> Head | None:
         if not (colon and _TOKEN.fullmatch(name) and _VALUE.fullmatch(value)):
             return None
         headers.append((name.decode("ascii"), value.strip(b" \t").decode("latin-1")))
+    hosts = sum(name.lower() == "host" for name, _ in headers)
+    if hosts > 1 or (hosts == 0 and version == "HTTP/1.1"):
+        return None
     return Head(method, target, version, headers)
 
 
@@ -54,8 +59,12 @@ def write_refusal(refusal: Refusal, *, with_body: bool) -> bytes:
     except ValueError:
         phrase = "Refused"
     fields = list(refusal.headers)
-    if refusal.status != 204:
+    names = {name.lower() for name, _ in fields}
+    # RFC 9110, sections 6.6.1, 7.8 and 8.6.
+    if "date" not in names:
+        fields.append(("Date", formatdate(usegmt=True)))
+    if refusal.status not in BODILESS:
         fields.append(("Content-Length", str(len(refusal.body))))
-    fields.append(("Connection", "close"))
+    fields.append(("Connection", "close, Upgrade" if "upgrade" in names else "close"))
     lines = [f"HTTP/1.1 {refusal.status} {phrase}", *(f"{name}: {value}" for name, value in fields), "", ""]
     return "\r\n".join(lines).encode("ascii") + (refusal.body if with_body else b"")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from websockets.datastructures import Headers
-from websockets.exceptions import InvalidHeaderValue
+from websockets.exceptions import InvalidHandshake, InvalidUpgrade
 from websockets.extensions import Extension
 from websockets.http11 import Request as HTTPRequest
 from websockets.server import ServerProtocol
@@ -43,13 +43,19 @@ def upgrade(
     )
     response = protocol.accept(HTTPRequest(head.target, Headers(head.headers)))
     if head.method != "GET" or head.version != "HTTP/1.1" or response.status_code != 101:
-        return _no_handshake(protocol.handshake_exc)
+        return _no_handshake(head, protocol.handshake_exc)
     return Upgrade(response.serialize(), protocol.subprotocol, protocol.extensions)
 
 
-def _no_handshake(problem: Exception | None) -> Refusal:
+def _no_handshake(head: Head, problem: Exception | None) -> Refusal:
     """Return the answer to a request that is no handshake, or one of a version that we do not speak."""
-    if isinstance(problem, InvalidHeaderValue) and problem.name == "Sec-WebSocket-Version":
+    versions = {value for name, value in head.headers if name.lower() == "sec-websocket-version"}
+    # Of another version, the other fields may be what they want.
+    if (
+        isinstance(problem, InvalidHandshake)
+        and not isinstance(problem, InvalidUpgrade)
+        and versions - {"13"}
+    ):
         return Refusal(426, {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"})  # section 4.4
     return Refusal(400, {"Upgrade": "websocket"})
 
