@@ -99,15 +99,20 @@ async def connect(server: Server) -> AsyncIterator[Raw]:
 
 @asynccontextmanager
 async def client(
-    server: Server, target: str = "/", headers: str = "", tail: bytes = b"", tls: ssl.SSLContext | None = None
+    server: Server,
+    target: str = "/",
+    headers: str = "",
+    tail: bytes = b"",
+    tls: ssl.SSLContext | None = None,
+    host: str = "test",
 ) -> AsyncIterator[Raw]:
     """Connect and do the handshake; `tail` goes out in the same write."""
     reader, writer = await asyncio.open_connection(server.host, server.port, limit=2**24, ssl=tls)
     try:
         key = base64.b64encode(os.urandom(16)).decode()
         writer.write(
-            f"GET {target} HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n{headers}\r\n".encode()
+            f"GET {target} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n{headers}\r\n".encode("latin-1")
             + tail
         )
         async with asyncio.timeout(PATIENCE):

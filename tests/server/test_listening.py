@@ -21,7 +21,7 @@ from tests.watch import PATIENCE, Run, until
 from websocket_heartbeat.engines.base import Link
 from websocket_heartbeat.server import Refusal, Request, Server, serve
 from websocket_heartbeat.server.links import listener
-from websocket_heartbeat.server.links.handshake import Terms
+from websocket_heartbeat.server.links.terms import Terms
 
 
 @pytest.fixture(scope="module")

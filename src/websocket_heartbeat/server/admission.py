@@ -1,10 +1,11 @@
-"""What a client asks for when it connects, and how it is refused."""
+"""What a client asks for when it connects, how it is refused, and what is decided about it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from websocket_heartbeat.checks import check_count, check_headers
 from websocket_heartbeat.config import Headers
+from websocket_heartbeat.engines.base import LinkEvents
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +60,7 @@ class Refusal:
 
     def __repr__(self) -> str:
         return f"Refusal({self.status})"
+
+
+Admitted = LinkEvents | Refusal
+"""What is decided about a request: how it is refused, or what takes the events of its link."""

@@ -3,28 +3,21 @@
 import asyncio
 import logging
 import ssl as ssl_module
-from collections.abc import Awaitable, Callable, Sequence
-from inspect import isawaitable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from types import TracebackType
 from typing import Any
 
-from websocket_heartbeat.checks import (
-    check_collection,
-    check_count,
-    check_hook,
-    check_seconds,
-    check_ssl,
-    check_token,
-)
-from websocket_heartbeat.errors import HookFailed
+from websocket_heartbeat.checks import check_count, check_hook, check_seconds
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import Refusal, Request
-from websocket_heartbeat.server.links.handshake import Admitted, Terms
+from websocket_heartbeat.server.gate import Gate
 from websocket_heartbeat.server.links.listener import Listener
+from websocket_heartbeat.server.links.terms import Terms
+from websocket_heartbeat.server.origins import Origin, Origins
 from websocket_heartbeat.server.peer import Peer
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.roster import Roster
-from websocket_heartbeat.system.callbacks import call, place_of, settle
+from websocket_heartbeat.server.throttle import Throttle
 
 _logger = logging.getLogger("websocket_heartbeat.server")
 
@@ -48,6 +41,7 @@ def serve(
     on_open: OpenHook | None = None,
     on_close: CloseHook | None = None,
     on_handshake: HandshakeHook | None = None,
+    origins: Collection[Origin] | None = ("self", None),
     heartbeat: str | None = "heartbeat",
     idle_timeout: float | None = 60,
     open_timeout: float = 10,
@@ -74,6 +68,11 @@ def serve(
     on_handshake: called with (request) for every well-formed HTTP request; returns None to let the client in
         or a Refusal. If it raises, the client gets a 500 with no body; if it takes longer than open_timeout,
         a 503. An asynchronous one is cancelled then, and when the client leaves.
+    origins: the pages that may connect, by the header Origin that a browser sends: strings such as
+        "https://example.com" and "null", compiled patterns that match the whole of it, "self" for the host of
+        the header Host, and None for a request without one, as programs send it. What is not among them gets
+        a 403 before on_handshake is asked. None instead: any. Default ("self", None): a browser's cookies
+        come along whatever page connects.
     heartbeat: a text message that is answered with itself and kept from on_message. None: there is none.
         Default "heartbeat". Pings of the protocol are always answered.
     idle_timeout: seconds after which a silent peer is dropped; any byte is life. Must be larger than the
@@ -96,7 +95,8 @@ def serve(
     policy = Policy(
         on_message or echo, on_open, on_close, heartbeat, idle_timeout, close_timeout, write_limit
     )
-    return Server(policy, host, port, on_handshake, open_timeout, max_size, compression, subprotocols, ssl)
+    terms = Terms(open_timeout, max_size, compression, subprotocols, ssl)
+    return Server(policy, host, port, Origins(origins), on_handshake, terms)
 
 
 class Server:
@@ -110,37 +110,20 @@ class Server:
         policy: Policy,
         host: str,
         port: int,
+        origins: Origins,
         on_handshake: HandshakeHook | None,
-        open_timeout: float,
-        max_size: int,
-        compression: bool,
-        subprotocols: Sequence[str],
-        ssl: ssl_module.SSLContext | None,
+        terms: Terms,
     ) -> None:
         if not isinstance(host, str):
             raise TypeError(f"host must be a str, not {host!r}")
         if on_handshake is not None:
             check_hook("on_handshake", on_handshake)
-        names = check_collection("subprotocols", subprotocols)
-        for index, name in enumerate(names):
-            check_token(f"subprotocols[{index}]", name)
-        if not isinstance(compression, bool):
-            raise TypeError(f"compression must be True or False, not {compression!r}")
         self.host = host
         self.port = check_count("port", port, most=65535)
-        self._on_handshake = on_handshake
-        self._is_secure = ssl is not None
+        self._is_secure = terms.ssl is not None
         self._roster = Roster(policy)
-        self._listener = Listener(
-            self._admit,
-            Terms(
-                check_seconds("open_timeout", open_timeout),
-                check_count("max_size", max_size, least=1),
-                compression,
-                names,
-                check_ssl("ssl", ssl),
-            ),
-        )
+        gate = Gate(self._roster, origins, on_handshake, Throttle(_logger))
+        self._listener = Listener(gate.admit, terms)
 
     def __repr__(self) -> str:
         return f"<Server {self.url()} with {len(self._roster.peers)} connections>"
@@ -196,34 +179,3 @@ class Server:
         """Stop listening and reset every connection at once, as if the process had been killed."""
         self._listener.abort()
         self._roster.abort()
-
-    def _admit(self, request: Request) -> Admitted | asyncio.Task[Admitted]:
-        """Decide about a request: return how it is refused, or what takes the events of its link."""
-        if self._on_handshake is None:
-            return self._roster.admit(request)
-        try:
-            answer: object = call("on_handshake", self._on_handshake, request)
-        except HookFailed as failed:
-            return self._failed(failed)
-        if isawaitable(answer):
-            return self._roster.spawn(self._admit_later(request, answer), answer)
-        return self._answered(request, answer)
-
-    async def _admit_later(self, request: Request, pending: Awaitable[object]) -> Admitted:
-        try:
-            answer = await settle("on_handshake", pending)
-        except HookFailed as failed:
-            return self._failed(failed)
-        return self._answered(request, answer)
-
-    def _answered(self, request: Request, answer: object) -> Admitted:
-        if answer is None:
-            return self._roster.admit(request)
-        if isinstance(answer, Refusal):
-            return answer
-        _logger.error("on_handshake must return None or a Refusal, not %s", type(answer).__name__)
-        return Refusal(500)
-
-    def _failed(self, failed: HookFailed) -> Refusal:
-        _logger.error("%s at %s", failed, place_of(failed.__cause__))
-        return Refusal(500)

@@ -3,41 +3,19 @@
 import asyncio
 import logging
 import socket
-import ssl as ssl_module
-from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Protocol
 
 from websocket_heartbeat.engines.answer import MAX_HEAD, HeadReader
-from websocket_heartbeat.engines.base import LinkEvents
 from websocket_heartbeat.engines.dial import accept
 from websocket_heartbeat.engines.wire_server import ServerLink
-from websocket_heartbeat.server.admission import Refusal, Request
+from websocket_heartbeat.server.admission import Admitted, Refusal, Request
 from websocket_heartbeat.server.links.http import read_request, write_refusal
+from websocket_heartbeat.server.links.terms import Terms
 from websocket_heartbeat.server.links.upgrade import Upgrade, upgrade
 from websocket_heartbeat.system.kernel import end_by_reset
 
 _logger = logging.getLogger("websocket_heartbeat.server")
-
-Admitted = LinkEvents | Refusal
-"""What is decided about a request: how it is refused, or what takes the events of its link."""
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What holds for every handshake of a listener.
-
-    open_timeout: seconds that TLS may take, and the request and its answer after it. max_size: of a message,
-    in bytes. compression: whether permessage-deflate is agreed on. subprotocols: those spoken here, best
-    first. ssl: for wss.
-    """
-
-    open_timeout: float
-    max_size: int
-    compression: bool
-    subprotocols: Sequence[str]
-    ssl: ssl_module.SSLContext | None
 
 
 class Keeper(Protocol):
@@ -120,10 +98,7 @@ class Handshake(HeadReader):
         if not self._keeper.is_listening:
             self._refuse(Refusal(503))
             return
-        terms = self._keeper.terms
-        self._upgraded = upgrade(
-            asked, terms.max_size, compression=terms.compression, subprotocols=terms.subprotocols
-        )
+        self._upgraded = upgrade(asked, self._keeper.terms)
         admitted = self._keeper.admit(asked.request())
         if isinstance(admitted, asyncio.Task):
             self._deciding = admitted

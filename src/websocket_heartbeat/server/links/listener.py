@@ -10,9 +10,10 @@ import logging
 import socket
 from collections.abc import Callable
 
-from websocket_heartbeat.server.admission import Request
+from websocket_heartbeat.server.admission import Admitted, Request
 from websocket_heartbeat.server.links.endpoint import bind
-from websocket_heartbeat.server.links.handshake import Admitted, Handshake, Terms
+from websocket_heartbeat.server.links.handshake import Handshake
+from websocket_heartbeat.server.links.terms import Terms
 
 _logger = logging.getLogger("websocket_heartbeat.server")
 

@@ -13,6 +13,7 @@ from websockets.typing import Subprotocol
 from websocket_heartbeat.engines.sansio import SERVER_DEFLATE, SILENT
 from websocket_heartbeat.server.admission import Refusal
 from websocket_heartbeat.server.links.http import Head
+from websocket_heartbeat.server.links.terms import Terms
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -27,18 +28,13 @@ class Upgrade:
     extensions: Sequence[Extension]
 
 
-def upgrade(
-    head: Head, max_size: int, *, compression: bool, subprotocols: Sequence[str]
-) -> Upgrade | Refusal:
-    """Return how a request becomes a WebSocket, or how it is refused as it is no handshake.
-
-    compression: whether permessage-deflate is agreed on. subprotocols: those spoken here, best first.
-    """
+def upgrade(head: Head, terms: Terms) -> Upgrade | Refusal:
+    """Return how a request becomes a WebSocket, or how it is refused as it is no handshake."""
     protocol = ServerProtocol(
-        extensions=SERVER_DEFLATE if compression else None,
-        subprotocols=[Subprotocol(name) for name in subprotocols] or None,
+        extensions=SERVER_DEFLATE if terms.compression else None,
+        subprotocols=[Subprotocol(name) for name in terms.subprotocols] or None,
         select_subprotocol=_first_of_ours,
-        max_size=max_size,
+        max_size=terms.max_size,
         logger=SILENT,
     )
     response = protocol.accept(HTTPRequest(head.target, Headers(head.headers)))
