@@ -21,6 +21,7 @@ from tests.watch import PATIENCE, Run, until
 from websocket_heartbeat.engines.base import Link
 from websocket_heartbeat.server import Refusal, Request, Server, serve
 from websocket_heartbeat.server.links import listener
+from websocket_heartbeat.server.links.endpoint import Endpoint
 from websocket_heartbeat.server.links.terms import Terms
 
 
@@ -72,12 +73,14 @@ def test_small_messages_leave_at_once(run: Run) -> None:
             link.abort()
 
     async def main() -> None:
+        endpoint = Endpoint("127.0.0.1", 0, None)
         listening = listener.Listener(
             lambda request: Events(),
+            endpoint,
             Terms(open_timeout=10, max_size=1000, compression=False, subprotocols=[], ssl=None),
         )
-        port = await listening.listen("127.0.0.1", 0)
-        async with websockets.connect(f"ws://127.0.0.1:{port}/") as ws:
+        await listening.listen()
+        async with websockets.connect(endpoint.url("/", secure=False)) as ws:
             await ws.wait_closed()
         listening.abort()
 

@@ -2,15 +2,17 @@
 
 import asyncio
 import logging
+import os
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from types import TracebackType
 from typing import Any
 
-from websocket_heartbeat.checks import check_count, check_hook, check_seconds
+from websocket_heartbeat.checks import check_hook, check_seconds
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import Refusal, Request
 from websocket_heartbeat.server.gate import Gate
+from websocket_heartbeat.server.links.endpoint import HOST, PORT, Endpoint
 from websocket_heartbeat.server.links.listener import Listener
 from websocket_heartbeat.server.links.terms import Terms
 from websocket_heartbeat.server.origins import Origin, Origins
@@ -35,9 +37,10 @@ def echo(peer: Peer, message: Message) -> None:
 
 def serve(
     on_message: MessageHook | None = None,
-    host: str = "127.0.0.1",
-    port: int = 0,
+    host: str = HOST,
+    port: int = PORT,
     *,
+    unix_path: str | os.PathLike[str] | None = None,
     on_open: OpenHook | None = None,
     on_close: CloseHook | None = None,
     on_handshake: HandshakeHook | None = None,
@@ -62,6 +65,8 @@ def serve(
     on_message: called with (peer, message), a str or bytes. Default: sends the message back.
     host: the address to listen on; a name stands for all of its addresses, and "" for all of this machine.
         Default 127.0.0.1. port: 0 (default) takes a free one, `Server.port`.
+    unix_path: a Unix socket to listen on instead of host and port. The file must not be there, or be what a
+        server has left that is dead; it is removed when this one closes. Who may write to it may connect.
     on_open: called with (peer) before its first message.
     on_close: called with (peer, code, reason) once for each peer that opened. The code is that of the
         client's close frame, None if it sent none; the reason is the client's, or says why the peer is gone.
@@ -96,40 +101,34 @@ def serve(
         on_message or echo, on_open, on_close, heartbeat, idle_timeout, close_timeout, write_limit
     )
     terms = Terms(open_timeout, max_size, compression, subprotocols, ssl)
-    return Server(policy, host, port, Origins(origins), on_handshake, terms)
+    return Server(policy, Endpoint(host, port, unix_path), Origins(origins), on_handshake, terms)
 
 
 class Server:
-    """A listening server; `serve` makes it, and says what each argument means.
-
-    host, port: where it listens. The port is known within `async with`, and stays known after it.
-    """
+    """A listening server; `serve` makes it, and says what each argument means."""
 
     def __init__(
         self,
         policy: Policy,
-        host: str,
-        port: int,
+        endpoint: Endpoint,
         origins: Origins,
         on_handshake: HandshakeHook | None,
         terms: Terms,
     ) -> None:
-        if not isinstance(host, str):
-            raise TypeError(f"host must be a str, not {host!r}")
         if on_handshake is not None:
             check_hook("on_handshake", on_handshake)
-        self.host = host
-        self.port = check_count("port", port, most=65535)
+        self._endpoint = endpoint
         self._is_secure = terms.ssl is not None
         self._roster = Roster(policy)
         gate = Gate(self._roster, origins, on_handshake, Throttle(_logger))
-        self._listener = Listener(gate.admit, terms)
+        self._listener = Listener(gate.admit, endpoint, terms)
 
     def __repr__(self) -> str:
-        return f"<Server {self.url()} with {len(self._roster.peers)} connections>"
+        where = self.url() if self.unix_path is None else f"unix:{self.unix_path}"
+        return f"<Server {where} with {len(self._roster.peers)} connections>"
 
     async def __aenter__(self) -> "Server":
-        self.port = await self._listener.listen(self.host, self.port)
+        await self._listener.listen()
         return self
 
     async def __aexit__(
@@ -142,12 +141,27 @@ class Server:
         """The peers that are connected now."""
         return self._roster.peers
 
+    @property
+    def host(self) -> str:
+        """The host that the server listens at; "localhost" with a `unix_path`."""
+        return self._endpoint.host
+
+    @property
+    def port(self) -> int:
+        """Its port, known within `async with` and after it; 0 with a `unix_path`."""
+        return self._endpoint.port
+
+    @property
+    def unix_path(self) -> str | None:
+        """The path of the Unix socket that the server listens on, None if it listens at a host and port."""
+        return self._endpoint.unix_path
+
     def url(self, path: str = "/") -> str:
-        """Return the URL by which a client on this machine reaches the path."""
-        host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
-        if ":" in host:
-            host = f"[{host}]"
-        return f"{'wss' if self._is_secure else 'ws'}://{host}:{self.port}{path}"
+        """Return the URL by which a client on this machine reaches the path.
+
+        With a `unix_path` it is ws://localhost and the path, for a client that is told the socket besides.
+        """
+        return self._endpoint.url(path, secure=self._is_secure)
 
     async def send_away(self, over: float, code: int = 1012, reason: str = "restarting") -> None:
         """Ask every client that is connected to go and to come back spread evenly over so many seconds.

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 
 from websocket_heartbeat.server.admission import Admitted, Request
-from websocket_heartbeat.server.links.endpoint import bind
+from websocket_heartbeat.server.links.endpoint import Endpoint
 from websocket_heartbeat.server.links.handshake import Handshake
 from websocket_heartbeat.server.links.terms import Terms
 
@@ -35,30 +35,30 @@ class Listener:
     admit: called with each well-formed HTTP request. terms: what holds for every handshake.
     """
 
-    def __init__(self, admit: Admit, terms: Terms) -> None:
+    def __init__(self, admit: Admit, endpoint: Endpoint, terms: Terms) -> None:
         self.terms = terms
         self._admit = admit
+        self._endpoint = endpoint
         self._handshakes: set[Handshake] = set()  # what was accepted and has become no link yet
         self._sockets: list[socket.socket] = []
         self._acceptors: list[asyncio.Task[None]] = []  # where the loop cannot watch a socket
 
-    async def listen(self, host: str, port: int) -> int:
-        """Listen on every address of the host, with "" on all of this machine; return the port.
+    async def listen(self) -> None:
+        """Listen at the endpoint.
 
         Raises:
-            OSError: one of them is taken, or this machine has none of them.
+            OSError: it is taken, or cannot be here.
         """
-        self._sockets = await bind(host, port)
+        self._sockets = await self._endpoint.bind()
         for listening in self._sockets:
             self._watch(listening)
-        bound: int = self._sockets[0].getsockname()[1]
-        return bound
 
     def stop(self) -> None:
         """Accept nobody any more, and let nobody in: whose handshake is under way is refused with 503."""
         for acceptor in self._acceptors:
             acceptor.cancel()
         self._acceptors.clear()
+        self._endpoint.release()
         for listening in self._sockets:
             _unwatch(listening)
             listening.close()
