@@ -23,6 +23,7 @@ from websocket_heartbeat.server import Refusal, Request, Server, serve
 from websocket_heartbeat.server.links import listener
 from websocket_heartbeat.server.links.endpoint import Endpoint
 from websocket_heartbeat.server.links.terms import Terms
+from websocket_heartbeat.server.throttle import Throttle
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +75,18 @@ def test_small_messages_leave_at_once(run: Run) -> None:
 
     async def main() -> None:
         endpoint = Endpoint("127.0.0.1", 0, None)
-        listening = listener.Listener(
-            lambda request: Events(),
-            endpoint,
-            Terms(open_timeout=10, max_size=1000, compression=False, subprotocols=[], ssl=None),
+        terms = Terms(
+            open_timeout=10,
+            max_size=1000,
+            compression=False,
+            subprotocols=[],
+            ssl=None,
+            max_peers=None,
+            max_handshakes=1,
+            max_peers_per_address=None,
         )
+        log = Throttle(logging.getLogger("websocket_heartbeat.server"))
+        listening = listener.Listener(lambda request: Events(), endpoint, terms, log)
         await listening.listen()
         async with websockets.connect(endpoint.url("/", secure=False)) as ws:
             await ws.wait_closed()

@@ -54,6 +54,9 @@ def serve(
     compression: bool = False,
     subprotocols: Sequence[str] = (),
     ssl: ssl_module.SSLContext | None = None,
+    max_peers: int | None = None,
+    max_handshakes: int = 1000,
+    max_peers_per_address: int | None = None,
 ) -> "Server":
     """Serve WebSockets within `async with`; leaving it closes the server.
 
@@ -92,6 +95,14 @@ def serve(
         text small, at the price of time for each message and some 60 KiB for each peer. Default False.
     subprotocols: those spoken here, best first; the first that the client offers too is agreed on.
     ssl: for wss.
+    max_peers: clients that may be connected. Another one gets a 503 with a Retry-After before on_handshake is
+        asked; requests that ask for no WebSocket do not count. None (default): any number.
+    max_handshakes: connections that may be in the middle of TLS or of their handshake, and of what
+        on_handshake has to decide. While there are as many, the kernel keeps the next ones waiting, and those
+        that are silent are dropped after open_timeout. Default 1000.
+    max_peers_per_address: clients that may be connected from one address, of IPv6 from one /64. Another one
+        gets a 429 with a Retry-After. All clients behind one proxy have its address. None (default): any
+        number.
 
     Raises:
         TypeError, ValueError: an argument is wrong; the text names it.
@@ -100,7 +111,16 @@ def serve(
     policy = Policy(
         on_message or echo, on_open, on_close, heartbeat, idle_timeout, close_timeout, write_limit
     )
-    terms = Terms(open_timeout, max_size, compression, subprotocols, ssl)
+    terms = Terms(
+        open_timeout,
+        max_size,
+        compression,
+        subprotocols,
+        ssl,
+        max_peers,
+        max_handshakes,
+        max_peers_per_address,
+    )
     return Server(policy, Endpoint(host, port, unix_path), Origins(origins), on_handshake, terms)
 
 
@@ -117,11 +137,14 @@ class Server:
     ) -> None:
         if on_handshake is not None:
             check_hook("on_handshake", on_handshake)
+        if endpoint.unix_path is not None and terms.max_peers_per_address is not None:
+            raise ValueError("max_peers_per_address and unix_path exclude each other")
         self._endpoint = endpoint
         self._is_secure = terms.ssl is not None
         self._roster = Roster(policy)
-        gate = Gate(self._roster, origins, on_handshake, Throttle(_logger))
-        self._listener = Listener(gate.admit, endpoint, terms)
+        log = Throttle(_logger)
+        gate = Gate(self._roster, origins, on_handshake, log)
+        self._listener = Listener(gate.admit, endpoint, terms, log)
 
     def __repr__(self) -> str:
         where = self.url() if self.unix_path is None else f"unix:{self.unix_path}"

@@ -12,8 +12,8 @@ HOST = "127.0.0.1"
 PORT = 0
 """The defaults of `serve`."""
 
-BACKLOG = 100
-"""Connections that the kernel keeps waiting until they are accepted."""
+BACKLOG = 1024
+"""Connections that the kernel keeps waiting until they are accepted, if it is not told to keep fewer."""
 
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 

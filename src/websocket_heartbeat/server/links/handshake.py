@@ -11,6 +11,7 @@ from websocket_heartbeat.engines.dial import accept
 from websocket_heartbeat.engines.wire_server import ServerLink
 from websocket_heartbeat.server.admission import Admitted, Refusal, Request
 from websocket_heartbeat.server.links.http import read_request, write_refusal
+from websocket_heartbeat.server.links.places import Places
 from websocket_heartbeat.server.links.terms import Terms
 from websocket_heartbeat.server.links.upgrade import Upgrade, upgrade
 from websocket_heartbeat.system.kernel import end_by_reset
@@ -24,6 +25,10 @@ class Keeper(Protocol):
     @property
     def terms(self) -> Terms:
         """What holds for all handshakes."""
+
+    @property
+    def places(self) -> Places:
+        """Where those that may become a link take a place."""
 
     def begun(self, handshake: "Handshake") -> None:
         """Keep a handshake."""
@@ -42,7 +47,8 @@ class Keeper(Protocol):
 class Handshake(HeadReader):
     """One accepted connection, until it is a link or has ended."""
 
-    def __init__(self, keeper: Keeper, sock: socket.socket) -> None:
+    def __init__(self, keeper: Keeper, sock: socket.socket, source: str) -> None:
+        """source: what counts as the address of the client."""
         super().__init__()
         sock.setblocking(False)
         with suppress(OSError):  # some systems refuse options on a socket whose peer is gone already
@@ -50,6 +56,8 @@ class Handshake(HeadReader):
         keeper.begun(self)
         self._keeper = keeper
         self._sock = sock
+        self._source = source
+        self._has_place = False
         self._timer: asyncio.TimerHandle | None = None
         self._has_begun = False
         self._wants_body = True  # it does not ask by HEAD
@@ -99,6 +107,12 @@ class Handshake(HeadReader):
             self._refuse(Refusal(503))
             return
         self._upgraded = upgrade(asked, self._keeper.terms)
+        if isinstance(self._upgraded, Upgrade):
+            no_place = self._keeper.places.take(self._source)
+            if no_place is not None:
+                self._refuse(no_place)
+                return
+            self._has_place = True
         admitted = self._keeper.admit(asked.request())
         if isinstance(admitted, asyncio.Task):
             self._deciding = admitted
@@ -166,9 +180,12 @@ class Handshake(HeadReader):
         if isinstance(upgraded, Refusal):
             self._refuse(upgraded)
             return
+        self._has_place = False  # the link's from now on
         self._done()
         self.transport.write(upgraded.answer)
-        link = ServerLink(admitted, self._keeper.terms.max_size, upgraded.subprotocol, upgraded.extensions)
+        link = _Link(admitted, self._keeper.terms.max_size, upgraded.subprotocol, upgraded.extensions)
+        link.places = self._keeper.places
+        link.source = self._source
         self.link = link
         link.begin(self.transport, self._rest)
 
@@ -188,6 +205,22 @@ class Handshake(HeadReader):
 
     def _done(self) -> None:
         self._decide_no_more()
+        if self._has_place:
+            self._has_place = False
+            self._keeper.places.give_back(self._source)
         if self._timer is not None:
             self._timer.cancel()
         self._keeper.ended(self)
+
+
+class _Link(ServerLink):
+    """A link that gives its place back when its connection has ended."""
+
+    __slots__ = ("places", "source")
+
+    places: Places
+    source: str
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.places.give_back(self.source)

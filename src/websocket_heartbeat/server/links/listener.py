@@ -6,16 +6,16 @@ one that was accepted in this very turn of the loop, so either could outlive the
 
 import asyncio
 import errno
-import logging
 import socket
 from collections.abc import Callable
+from typing import Any
 
 from websocket_heartbeat.server.admission import Admitted, Request
 from websocket_heartbeat.server.links.endpoint import Endpoint
 from websocket_heartbeat.server.links.handshake import Handshake
+from websocket_heartbeat.server.links.places import Places
 from websocket_heartbeat.server.links.terms import Terms
-
-_logger = logging.getLogger("websocket_heartbeat.server")
+from websocket_heartbeat.server.throttle import Throttle
 
 Admit = Callable[[Request], Admitted | asyncio.Task[Admitted]]
 """Decides about a request, at once or later."""
@@ -35,13 +35,16 @@ class Listener:
     admit: called with each well-formed HTTP request. terms: what holds for every handshake.
     """
 
-    def __init__(self, admit: Admit, endpoint: Endpoint, terms: Terms) -> None:
+    def __init__(self, admit: Admit, endpoint: Endpoint, terms: Terms, log: Throttle) -> None:
         self.terms = terms
+        self.places = Places(terms.max_peers, terms.max_peers_per_address, log)
         self._admit = admit
         self._endpoint = endpoint
+        self._log = log
         self._handshakes: set[Handshake] = set()  # what was accepted and has become no link yet
         self._sockets: list[socket.socket] = []
-        self._acceptors: list[asyncio.Task[None]] = []  # where the loop cannot watch a socket
+        self._full: list[socket.socket] = []  # those that wait until fewer handshakes are unfinished
+        self._acceptors: set[asyncio.Task[None]] = set()  # where the loop cannot watch a socket
 
     async def listen(self) -> None:
         """Listen at the endpoint.
@@ -57,12 +60,12 @@ class Listener:
         """Accept nobody any more, and let nobody in: whose handshake is under way is refused with 503."""
         for acceptor in self._acceptors:
             acceptor.cancel()
-        self._acceptors.clear()
         self._endpoint.release()
         for listening in self._sockets:
             _unwatch(listening)
             listening.close()
         self._sockets.clear()
+        self._full.clear()
         for handshake in list(self._handshakes):
             handshake.listener_stopped()
 
@@ -81,6 +84,9 @@ class Listener:
     def ended(self, handshake: Handshake) -> None:
         """Forget it, if that has not been done."""
         self._handshakes.discard(handshake)
+        full, self._full = self._full, []
+        for listening in full:
+            self._watch(listening)
 
     @property
     def is_listening(self) -> bool:
@@ -100,30 +106,61 @@ class Listener:
         try:
             loop.add_reader(listening, self._accept_all, listening)
         except NotImplementedError:  # Windows' loop
-            self._acceptors.append(loop.create_task(self._accept_each(listening)))
+            acceptor = loop.create_task(self._accept_each(listening))
+            self._acceptors.add(acceptor)
+            acceptor.add_done_callback(self._acceptors.discard)
 
     def _accept_all(self, listening: socket.socket) -> None:
         """Accept whoever waits."""
+        if self._is_full(listening):
+            _unwatch(listening)
+            return
         try:
-            for _ in range(_AT_ONCE):
-                Handshake(self, listening.accept()[0])
+            for _ in range(min(self._room, _AT_ONCE)):
+                self._accepted(*listening.accept())
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             pass
         except OSError as error:
             # It would stay readable, and call us again and again.
             _unwatch(listening)
-            asyncio.get_running_loop().call_later(_pause_after(error), self._watch, listening)
+            asyncio.get_running_loop().call_later(self._pause_after(error), self._watch, listening)
 
     async def _accept_each(self, listening: socket.socket) -> None:
         """Accept one after the other."""
         loop = asyncio.get_running_loop()
-        while True:
+        while not self._is_full(listening):
             try:
-                sock, _ = await loop.sock_accept(listening)
+                accepted = await loop.sock_accept(listening)
             except OSError as error:
-                await asyncio.sleep(_pause_after(error))
+                await asyncio.sleep(self._pause_after(error))
             else:
-                Handshake(self, sock)
+                self._accepted(*accepted)
+
+    def _accepted(self, sock: socket.socket, address: Any) -> None:
+        host = address[0] if address else ""  # that of a Unix socket has none
+        Handshake(self, sock, self.places.source(host))
+
+    @property
+    def _room(self) -> int:
+        return self.terms.max_handshakes - len(self._handshakes)
+
+    def _is_full(self, listening: socket.socket) -> bool:
+        """Whether nobody more may be accepted; then we watch the socket again when one is done."""
+        if self._room > 0:
+            return False
+        self._full.append(listening)
+        self._log.warning(
+            "max_handshakes=%d clients are in the middle of their handshake: others wait until one is done",
+            self.terms.max_handshakes,
+        )
+        return True
+
+    def _pause_after(self, error: OSError) -> float:
+        """Return after how many seconds to go on accepting."""
+        if error.errno in _OUT_OF_MEANS:
+            self._log.error("no connection can be accepted for %g s: %s", _PAUSE, error.strerror)
+            return _PAUSE
+        return 0
 
 
 def _unwatch(listening: socket.socket) -> None:
@@ -131,11 +168,3 @@ def _unwatch(listening: socket.socket) -> None:
         asyncio.get_running_loop().remove_reader(listening)
     except NotImplementedError:  # Windows' loop
         pass
-
-
-def _pause_after(error: OSError) -> float:
-    """Return after how many seconds to go on accepting."""
-    if error.errno in _OUT_OF_MEANS:
-        _logger.error("no connection can be accepted for %g s: %s", _PAUSE, error.strerror)
-        return _PAUSE
-    return 0
