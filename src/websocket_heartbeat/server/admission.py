@@ -8,17 +8,27 @@ from websocket_heartbeat.config import Headers
 from websocket_heartbeat.engines.base import LinkEvents
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Request:
     """The opening handshake of a client.
 
     path: without the query. query: what follows the question mark, or "". headers: pairs of name and value,
-    as received. Query and headers may carry credentials, so they are not part of the repr.
+    as received. Query and headers may carry credentials, so they are not part of the repr. shown_path: what
+    reprs and logs show instead of the path, by the function that `serve` was given; None: the path.
     """
 
     path: str
-    query: str = field(default="", repr=False)
-    headers: Sequence[tuple[str, str]] = field(default=(), repr=False)
+    query: str = ""
+    headers: Sequence[tuple[str, str]] = ()
+    shown_path: str | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        return f"Request(path={self.shown!r})"
+
+    @property
+    def shown(self) -> str:
+        """The path as logs may show it."""
+        return self.path if self.shown_path is None else self.shown_path
 
     def header(self, name: str) -> str | None:
         """Return the value of the first header called `name`, in any case, or None."""

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from inspect import isawaitable
 from typing import Any
 
+from websocket_heartbeat.checks import check_function, check_hook
 from websocket_heartbeat.errors import HookFailed
 from websocket_heartbeat.server.admission import Admitted, Refusal, Request
 from websocket_heartbeat.server.origins import Origins
@@ -17,11 +19,21 @@ class Gate:
     """Stands before a roster."""
 
     def __init__(
-        self, roster: Roster, origins: Origins, on_handshake: Callable[..., Any] | None, log: Throttle
+        self,
+        roster: Roster,
+        origins: Origins,
+        on_handshake: Callable[..., Any] | None,
+        shown_path: Callable[[str], str] | None,
+        log: Throttle,
     ) -> None:
+        if on_handshake is not None:
+            check_hook("on_handshake", on_handshake)
+        if shown_path is not None:
+            check_function("shown_path", shown_path)
         self._roster = roster
         self._origins = origins
         self._on_handshake = on_handshake
+        self._shown_path = shown_path
         self._log = log
 
     def admit(self, request: Request) -> Admitted | asyncio.Task[Admitted]:
@@ -33,6 +45,8 @@ class Gate:
                 request.header("Host"),
             )
             return Refusal(403)
+        if self._shown_path is not None:
+            request = replace(request, shown_path=self._shown(self._shown_path, request.path))
         if self._on_handshake is None:
             return self._roster.admit(request)
         try:
@@ -42,6 +56,18 @@ class Gate:
         if isawaitable(answer):
             return self._roster.spawn(self._admit_later(request, answer), answer)
         return self._answered(request, answer)
+
+    def _shown(self, shown_path: Callable[[str], object], path: str) -> str:
+        """Return what logs may show of a path; where that is not known, nothing of it."""
+        try:
+            shown = call("shown_path", shown_path, path)
+        except HookFailed as failed:
+            self._log.error("%s at %s", failed, place_of(failed.__cause__))
+            return "(hidden)"
+        if not isinstance(shown, str):
+            self._log.error("shown_path must return a str, not %s", type(shown).__name__)
+            return "(hidden)"
+        return shown
 
     async def _admit_later(self, request: Request, pending: Awaitable[object]) -> Admitted:
         try:

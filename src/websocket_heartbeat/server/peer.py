@@ -61,7 +61,7 @@ class Peer:
         self.subprotocol = handler.link.subprotocol
 
     def __repr__(self) -> str:
-        return f"<Peer {self.id} {self.request.path!r}>"
+        return f"<Peer {self.id} {self.request.shown!r}>"
 
     def send(self, message: Message) -> None:
         """Send a text message (str) or a binary one (bytes); never waits.

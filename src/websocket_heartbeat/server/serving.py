@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from types import TracebackType
 from typing import Any
 
-from websocket_heartbeat.checks import check_hook, check_seconds
+from websocket_heartbeat.checks import check_seconds
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import Refusal, Request
 from websocket_heartbeat.server.gate import Gate
@@ -57,6 +57,7 @@ def serve(
     max_peers: int | None = None,
     max_handshakes: int = 1000,
     max_peers_per_address: int | None = None,
+    shown_path: Callable[[str], str] | None = None,
 ) -> "Server":
     """Serve WebSockets within `async with`; leaving it closes the server.
 
@@ -103,6 +104,8 @@ def serve(
     max_peers_per_address: clients that may be connected from one address, of IPv6 from one /64. Another one
         gets a 429 with a Retry-After. All clients behind one proxy have its address. None (default): any
         number.
+    shown_path: called with the path of a request, and returns what logs and reprs show instead, where paths
+        carry keys. If it raises, they show "(hidden)". None (default): the path. Queries are never shown.
 
     Raises:
         TypeError, ValueError: an argument is wrong; the text names it.
@@ -121,7 +124,7 @@ def serve(
         max_handshakes,
         max_peers_per_address,
     )
-    return Server(policy, Endpoint(host, port, unix_path), Origins(origins), on_handshake, terms)
+    return Server(policy, Endpoint(host, port, unix_path), Origins(origins), on_handshake, shown_path, terms)
 
 
 class Server:
@@ -133,17 +136,16 @@ class Server:
         endpoint: Endpoint,
         origins: Origins,
         on_handshake: HandshakeHook | None,
+        shown_path: Callable[[str], str] | None,
         terms: Terms,
     ) -> None:
-        if on_handshake is not None:
-            check_hook("on_handshake", on_handshake)
         if endpoint.unix_path is not None and terms.max_peers_per_address is not None:
             raise ValueError("max_peers_per_address and unix_path exclude each other")
         self._endpoint = endpoint
         self._is_secure = terms.ssl is not None
         self._roster = Roster(policy)
         log = Throttle(_logger)
-        gate = Gate(self._roster, origins, on_handshake, log)
+        gate = Gate(self._roster, origins, on_handshake, shown_path, log)
         self._listener = Listener(gate.admit, endpoint, terms, log)
 
     def __repr__(self) -> str:

@@ -5,6 +5,7 @@ import errno
 import os
 import socket
 import stat
+from contextlib import suppress
 
 from websocket_heartbeat.checks import check_count
 
@@ -64,8 +65,9 @@ class Endpoint:
     def release(self) -> None:
         """Remove the file of a Unix socket, before that is closed, unless it is another's by now."""
         if self.unix_path is not None and self._file is not None:
-            if _identity(self.unix_path) == self._file:
-                os.unlink(self.unix_path)
+            with suppress(OSError):  # as where the folder has become another's
+                if _identity(self.unix_path) == self._file:
+                    os.unlink(self.unix_path)
             self._file = None
 
 
