@@ -37,10 +37,23 @@ def upgrade(head: Head, terms: Terms) -> Upgrade | Refusal:
         max_size=terms.max_size,
         logger=SILENT,
     )
-    response = protocol.accept(HTTPRequest(head.target, Headers(head.headers)))
+    response = protocol.accept(HTTPRequest(head.target, Headers(_simplified(head.headers))))
     if head.method != "GET" or head.version != "HTTP/1.1" or response.status_code != 101:
         return _no_handshake(head, protocol.handshake_exc)
     return Upgrade(response.serialize(), protocol.subprotocol, protocol.extensions)
+
+
+def _simplified(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the fields with nothing but the wanted token in each list that must include it: section 4.2.1.
+
+    The protocol takes some of these lists only.
+    """
+    for name, wanted in (("connection", "upgrade"), ("upgrade", "websocket")):
+        lists = [value for field, value in headers if field.lower() == name]
+        if wanted in {token.strip().lower() for value in lists for token in value.split(",")}:
+            headers = [field for field in headers if field[0].lower() != name]
+            headers.append((name, wanted))
+    return headers
 
 
 def _no_handshake(head: Head, problem: Exception | None) -> Refusal:
