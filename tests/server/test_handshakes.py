@@ -317,6 +317,7 @@ def test_neither_query_nor_headers_nor_messages_are_in_logs_or_reprs(
         ({"write_limit": 1.5}, TypeError, "write_limit must be a whole number, not 1.5"),
         ({"subprotocols": "abc"}, TypeError, "subprotocols must be a collection, not 'abc'"),
         ({"subprotocols": [1]}, TypeError, r"subprotocols\[0\] must be a str, not int"),
+        ({"compression": 1}, TypeError, "compression must be True or False, not 1"),
         ({"ssl": True}, TypeError, "ssl must be an ssl.SSLContext or None, not True"),
     ],
 )

@@ -240,3 +240,17 @@ def test_a_plain_function_may_return_what_is_to_be_awaited(run: Run) -> None:
                 assert raw.status == 401
 
     run(main())
+
+
+def test_a_hook_that_ends_the_program_ends_it() -> None:
+    async def leave(request: Request) -> None:
+        await asyncio.sleep(0)
+        raise SystemExit(3)
+
+    async def main() -> None:
+        async with serve(on_handshake=leave) as server, connect(server) as raw:
+            raw.writer.write(HANDSHAKE)
+            await raw.end()
+
+    with pytest.raises(SystemExit, match="3"):
+        asyncio.run(main())

@@ -136,6 +136,14 @@ def test_the_file_goes_with_the_server(
     run(main())
 
 
+def test_a_file_that_somebody_has_removed_hinders_nothing(run: Run, path: str) -> None:
+    async def main() -> None:
+        async with serve(unix_path=path):
+            os.unlink(path)
+
+    run(main())
+
+
 def test_what_a_dead_server_left_is_taken_over(run: Run, path: str) -> None:
     async def main() -> None:
         with socket.socket(socket.AF_UNIX) as dead:
