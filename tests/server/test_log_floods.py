@@ -7,10 +7,10 @@ from collections import Counter
 
 import pytest
 import trustme
-from tests.server.raw import PING, client, connect
+from tests.server.raw import PING, TEXT, client, connect
 from tests.watch import Run, turns, until
 
-from websocket_heartbeat.server import Refusal, Request, serve
+from websocket_heartbeat.server import Peer, Refusal, Request, serve
 from websocket_heartbeat.server.throttle import LINES, PERIOD, Throttle
 from websocket_heartbeat.testing import SimulatedClock
 
@@ -52,6 +52,31 @@ def test_a_thousand_refused_handshakes_write_a_few_lines(
     if written:  # and nothing of it is lost
         assert levels(caplog)[logging.DEBUG] == FLOOD - LINES
         assert "for some time more of these are logged at DEBUG" in caplog.text
+
+
+@pytest.mark.parametrize("is_coroutine", [False, True])
+def test_a_thousand_messages_that_a_hook_fails_at_write_a_few_lines(
+    run_asyncio: Run, caplog: pytest.LogCaptureFixture, is_coroutine: bool
+) -> None:
+    taken = 0
+
+    def on_message(peer: Peer, message: object) -> None:
+        nonlocal taken
+        taken += 1
+        raise ValueError
+
+    async def on_message_later(peer: Peer, message: object) -> None:
+        on_message(peer, message)
+
+    async def main() -> None:
+        hook = on_message_later if is_coroutine else on_message
+        async with serve(hook) as server, client(server) as raw:
+            for _ in range(FLOOD):
+                raw.frame(TEXT, b"x")
+            await until(lambda: taken == FLOOD)
+
+    run_asyncio(main())
+    assert levels(caplog) == {logging.ERROR: LINES}
 
 
 def test_a_kind_of_line_is_written_again_after_a_while_and_says_how_many_there_were(

@@ -11,7 +11,6 @@ from websocket_heartbeat.errors import HookFailed
 from websocket_heartbeat.server.admission import Admitted, Refusal, Request
 from websocket_heartbeat.server.origins import Origins
 from websocket_heartbeat.server.roster import Roster
-from websocket_heartbeat.server.throttle import Throttle
 from websocket_heartbeat.system.callbacks import call, place_of, settle
 
 
@@ -24,7 +23,6 @@ class Gate:
         origins: Origins,
         on_handshake: Callable[..., Any] | None,
         shown_path: Callable[[str], str] | None,
-        log: Throttle,
     ) -> None:
         if on_handshake is not None:
             check_hook("on_handshake", on_handshake)
@@ -34,7 +32,7 @@ class Gate:
         self._origins = origins
         self._on_handshake = on_handshake
         self._shown_path = shown_path
-        self._log = log
+        self._log = roster.log
 
     def admit(self, request: Request) -> Admitted | asyncio.Task[Admitted]:
         """Decide about a request, at once or, if the hook is asynchronous, by a task."""

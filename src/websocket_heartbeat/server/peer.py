@@ -13,6 +13,7 @@ from websocket_heartbeat.errors import HookFailed, ProtocolViolation
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.policy import Policy
+from websocket_heartbeat.server.throttle import Throttle
 from websocket_heartbeat.system.callbacks import call, place_of, settle
 
 _logger = logging.getLogger("websocket_heartbeat.server")
@@ -28,6 +29,10 @@ class Keeper(Protocol):
     @property
     def policy(self) -> Policy:
         """What holds for all peers."""
+
+    @property
+    def log(self) -> Throttle:
+        """Where what hooks raise is logged: messages of strangers may cause it as often as they like."""
 
     def add(self, handler: "PeerHandler") -> int:
         """Keep a client whose link has opened; return its number."""
@@ -328,7 +333,7 @@ class PeerHandler:
 
     def _report(self, failed: HookFailed) -> None:
         cause = failed.__cause__
-        _logger.error(
+        self._keeper.log.error(
             "%s for %r raised %s at %s", failed.name, self.peer, type(cause).__name__, place_of(cause)
         )
 

@@ -5,6 +5,7 @@ Knows links only by engines/base.py, so that any transport can be put beneath it
 
 import asyncio
 import heapq
+import logging
 from collections.abc import Awaitable, Collection, Coroutine, Sequence
 from typing import Any, TypeVar
 
@@ -14,7 +15,10 @@ from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.farewell import spread, with_hint
 from websocket_heartbeat.server.peer import Peer, PeerHandler
 from websocket_heartbeat.server.policy import Policy
+from websocket_heartbeat.server.throttle import Throttle
 from websocket_heartbeat.system.callbacks import close_unawaited
+
+_logger = logging.getLogger("websocket_heartbeat.server")
 
 T = TypeVar("T")
 
@@ -36,6 +40,7 @@ class Roster:
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
+        self.log = Throttle(_logger)
         # By number: those whose link is open, and those whose link has ended and who have still to be told.
         self._here: dict[int, PeerHandler] = {}
         self._leaving: dict[int, PeerHandler] = {}

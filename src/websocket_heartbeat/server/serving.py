@@ -1,7 +1,6 @@
 """`serve` and its Server: our own listener with a roster of peers above it."""
 
 import asyncio
-import logging
 import os
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -19,9 +18,6 @@ from websocket_heartbeat.server.origins import Origin, Origins
 from websocket_heartbeat.server.peer import Peer
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.roster import Roster
-from websocket_heartbeat.server.throttle import Throttle
-
-_logger = logging.getLogger("websocket_heartbeat.server")
 
 # A hook may be a function or a coroutine function: what it returns is awaited where it can be.
 OpenHook = Callable[[Peer], Any]
@@ -144,9 +140,8 @@ class Server:
         self._endpoint = endpoint
         self._is_secure = terms.ssl is not None
         self._roster = Roster(policy)
-        log = Throttle(_logger)
-        gate = Gate(self._roster, origins, on_handshake, shown_path, log)
-        self._listener = Listener(gate.admit, endpoint, terms, log)
+        gate = Gate(self._roster, origins, on_handshake, shown_path)
+        self._listener = Listener(gate.admit, endpoint, terms, self._roster.log)
 
     def __repr__(self) -> str:
         where = self.url() if self.unix_path is None else f"unix:{self.unix_path}"

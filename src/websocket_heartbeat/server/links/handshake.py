@@ -52,6 +52,8 @@ class Handshake(HeadReader):
         super().__init__()
         sock.setblocking(False)
         with suppress(OSError):  # some systems refuse options on a socket whose peer is gone already
+            # For a peer whose machine is gone, where nobody pings it: the system notices in some hours.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         keeper.begun(self)
         self._keeper = keeper
