@@ -150,7 +150,7 @@ class Link(ABC):
         """Return how many bytes the peer has taken, counted from some fixed number, and how many wait for it.
 
         Their sum is a place in the stream: all that was sent so far has been taken when as much was taken.
-        Linux tells what the peer's kernel has acknowledged; elsewhere we see only our write buffer get shorter.
+        Linux tells what the peer's kernel has acknowledged; elsewhere only our write buffer shrinks.
         """
         buffered = self.buffered
         known = delivery(self.socket)

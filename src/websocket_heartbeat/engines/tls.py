@@ -152,6 +152,8 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
     # Calls from the protocol above
 
     def write(self, data: Any) -> None:
+        if self._transport.is_closing():  # it would log what is written to it
+            return
         if self._unwritten:
             data = self._unwritten + data
             self._unwritten = b""
