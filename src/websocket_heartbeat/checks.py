@@ -150,10 +150,17 @@ def check_headers(name: str, headers: object) -> list[tuple[str, str]]:
         if not (isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(part, str) for part in pair)):
             raise TypeError(f"{name} must hold pairs of strings")
         field_name = check_token(f"a name in {name}", pair[0])
-        value = pair[1]
-        if any(c in "\r\n\0" for c in value) or not value.isascii():
-            raise ValueError(f"{name}[{field_name!r}] must be ASCII without line breaks and NUL")
+        check_header_value(f"{name}[{field_name!r}]", pair[1])
     return pairs
+
+
+def check_header_value(name: str, value: object) -> str:
+    """Return the value of a header field; raise naming the argument, never the value, otherwise."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+    if any(c in "\r\n\0" for c in value) or not value.isascii():
+        raise ValueError(f"{name} must be ASCII without line breaks and NUL")
+    return value
 
 
 def check_request_headers(name: str, headers: object) -> list[tuple[str, str]]:

@@ -305,6 +305,7 @@ def test_reprs_tell_nothing_secret(run_asyncio: Run) -> None:
         options = Options(
             f"ws://user:{SECRET}@example.com/feed?token={SECRET}",
             additional_headers={"Cookie": SECRET},
+            user_agent_header=None,
             subprotocols=(),
             heartbeat=heartbeat,
             backoff=Backoff(),

@@ -67,6 +67,7 @@ async def prepare(options: Options) -> OpenRequest:
         url=url,
         max_size=options.max_size,
         headers=headers,
+        user_agent=options.user_agent_header,
         subprotocols=options.subprotocols,
         ssl=options.ssl,
         proxy=_proxy(options, url),

@@ -18,7 +18,7 @@ from websocket_heartbeat.client.hooks import (
     StateHook,
 )
 from websocket_heartbeat.client.host import Host
-from websocket_heartbeat.client.options import Options
+from websocket_heartbeat.client.options import USER_AGENT, Options
 from websocket_heartbeat.config import Backoff, Headers, Heartbeat, Provider
 from websocket_heartbeat.engines.base import Engine
 from websocket_heartbeat.errors import ConnectionClosed
@@ -29,6 +29,7 @@ def connect(
     url: Provider[str],
     *,
     additional_headers: Provider[Headers | None] = None,
+    user_agent_header: str | None = USER_AGENT,
     subprotocols: Sequence[str] = (),
     heartbeat: Heartbeat = Heartbeat(),  # noqa: B008  # immutable
     backoff: Backoff = Backoff(),  # noqa: B008  # immutable
@@ -52,6 +53,8 @@ def connect(
 
     url: of scheme ws or wss; or a function or coroutine function, called on every attempt.
     additional_headers: for the handshake: a mapping or pairs; or a callable as above, for fresh tokens.
+    user_agent_header: by whom servers and proxies are told that they are called, unless additional_headers
+        or a session of aiohttp say so. Default websocket-heartbeat and its version; None tells nothing.
     subprotocols: offered to the server, best first. Default none.
     heartbeat: when a silent link is pinged and when it is given up. Default after 15 s and 10 s.
     backoff: how long to wait before each retry. Default 1 s at first, 60 s at most.
@@ -77,6 +80,7 @@ def connect(
         Options(
             url,
             additional_headers=additional_headers,
+            user_agent_header=user_agent_header,
             subprotocols=subprotocols,
             heartbeat=heartbeat,
             backoff=backoff,

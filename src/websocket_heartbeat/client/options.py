@@ -10,6 +10,7 @@ from websocket_heartbeat.checks import (
     check_collection,
     check_count,
     check_function,
+    check_header_value,
     check_message,
     check_request_headers,
     check_seconds,
@@ -20,6 +21,9 @@ from websocket_heartbeat.checks import (
 from websocket_heartbeat.config import Backoff, Headers, Heartbeat, Provider
 from websocket_heartbeat.core.settings import Settings
 from websocket_heartbeat.engines.base import Engine
+from websocket_heartbeat.version import __version__
+
+USER_AGENT = f"websocket-heartbeat/{__version__}"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -29,6 +33,7 @@ class Options:
     url: Provider[str]
     _: KW_ONLY
     additional_headers: Provider[Headers | None]
+    user_agent_header: str | None
     subprotocols: Sequence[str]
     heartbeat: Heartbeat
     backoff: Backoff
@@ -52,6 +57,8 @@ class Options:
         if self.additional_headers is not None and not callable(self.additional_headers):
             checked = check_request_headers("additional_headers", self.additional_headers)
             self._keep("additional_headers", checked)
+        if self.user_agent_header is not None:
+            check_header_value("user_agent_header", self.user_agent_header)
         self._keep("subprotocols", check_collection("subprotocols", self.subprotocols))
         for index, name in enumerate(self.subprotocols):
             check_token(f"subprotocols[{index}]", name)

@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 import yarl
 from aiohttp._websocket.reader import WebSocketDataQueue
+from aiohttp.hdrs import USER_AGENT
 from aiohttp.http import WS_KEY, WebSocketReader, WebSocketWriter
 from multidict import CIMultiDict
 
@@ -209,12 +210,14 @@ class AiohttpEngine(Engine):
         try:
             response = await session.get(
                 yarl.URL(request.url, encoded=True),
-                headers=_handshake_headers(request, key.decode()),
+                headers=_handshake_headers(request, key.decode(), session),
+                skip_auto_headers=(USER_AGENT,),
                 allow_redirects=False,
                 raise_for_status=False,
                 timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
                 ssl=(request.ssl or default_ssl_context()) if request.url.startswith("wss:") else True,
                 proxy=request.proxy,
+                proxy_headers={USER_AGENT: request.user_agent} if request.user_agent is not None else None,
                 read_until_eof=False,
                 middlewares=(*session._middlewares, _once),
             )
@@ -262,8 +265,10 @@ def _own_session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
 
-def _handshake_headers(request: OpenRequest, key: str) -> CIMultiDict[str]:
+def _handshake_headers(request: OpenRequest, key: str, session: aiohttp.ClientSession) -> CIMultiDict[str]:
     headers = CIMultiDict(request.headers)
+    if request.user_agent is not None and USER_AGENT not in session.headers:
+        headers.setdefault(USER_AGENT, request.user_agent)
     headers["Upgrade"] = "websocket"
     headers["Connection"] = "Upgrade"
     headers["Sec-WebSocket-Version"] = "13"

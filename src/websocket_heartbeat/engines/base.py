@@ -29,6 +29,7 @@ class OpenRequest:
     https, socks4 or socks5, of which an engine need not know all.
     max_size: the largest message accepted, in bytes, counted over all fragments and after decompression.
     compression: whether to offer permessage-deflate (RFC 7692); only engines that say so are asked to.
+    user_agent: the User-Agent header, unless `headers` or a session of the user's have one; None: none.
     """
 
     url: str
@@ -38,6 +39,7 @@ class OpenRequest:
     ssl: ssl_module.SSLContext | None = None
     proxy: str | None = None
     compression: bool = False
+    user_agent: str | None = None
 
     def __repr__(self) -> str:
         return f"OpenRequest({shown_url(self.url)})"

@@ -33,11 +33,13 @@ async def dial(
     tls: ssl.SSLContext | None = None,
     proxy: str | None = None,
     proxy_tls: ssl.SSLContext | None = None,
+    user_agent: str | None = None,
 ) -> Any:
     """Connect the protocol to the host and return its transport; on a failure nothing stays open.
 
     tls: for the connection to the host. proxy: a URL of scheme http, https, socks4 or socks5, whose path and
-    query mean nothing. proxy_tls: for the connection to a proxy of scheme https.
+    query mean nothing. proxy_tls: for the connection to a proxy of scheme https. user_agent: the header for
+    a proxy of scheme http or https; None sends it none.
 
     Raises:
         socket.gaierror: the name does not resolve.
@@ -49,7 +51,7 @@ async def dial(
     parts = urlsplit(proxy)
     if parts.scheme in ("http", "https"):
         inner_tls = proxy_tls if parts.scheme == "https" else None
-        transport = await _of_proxy(parts.scheme, _through_http(parts, host, port, inner_tls))
+        transport = await _of_proxy(parts.scheme, _through_http(parts, host, port, inner_tls, user_agent))
         return await go_on(protocol, transport, tls, host)
     sock = await _of_proxy(parts.scheme, _through_socks(parts, host, port))
     return await _connect(protocol, sock, tls, host)
@@ -157,10 +159,14 @@ class _Tunnel(HeadReader):
             self.done.set_exception(ProxyFailed(reason))
 
 
-async def _through_http(proxy: SplitResult, host: str, port: int, tls: ssl.SSLContext | None) -> Any:
+async def _through_http(
+    proxy: SplitResult, host: str, port: int, tls: ssl.SSLContext | None, user_agent: str | None
+) -> Any:
     """Return a transport to the host through an HTTP proxy, of which nothing is read yet."""
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
+    if user_agent is not None:
+        lines.append(f"User-Agent: {user_agent}")
     if proxy.username is not None:
         credentials = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
         lines.append(f"Proxy-Authorization: Basic {base64.b64encode(credentials.encode()).decode()}")

@@ -102,6 +102,8 @@ class WebsocketsEngine(Engine):
             if name.lower() == "host":
                 del handshake.headers["Host"]
             handshake.headers[name] = value
+        if request.user_agent is not None:
+            handshake.headers.setdefault("User-Agent", request.user_agent)
         protocol.send_request(handshake)
 
         tls = request.ssl or default_ssl_context()
@@ -114,6 +116,7 @@ class WebsocketsEngine(Engine):
                 tls=tls if uri.secure else None,
                 proxy=request.proxy,
                 proxy_tls=tls,
+                user_agent=request.user_agent,
             )
             await opening.done
         except BaseException:

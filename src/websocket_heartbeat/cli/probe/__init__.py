@@ -46,7 +46,7 @@ from websocket_heartbeat.cli.output import show
 from websocket_heartbeat.cli.probe import text
 from websocket_heartbeat.cli.probe.measure import examine
 from websocket_heartbeat.cli.probe.report import Report
-from websocket_heartbeat.client.options import Options
+from websocket_heartbeat.client.options import USER_AGENT, Options
 from websocket_heartbeat.config import Backoff, Heartbeat
 from websocket_heartbeat.redaction import shown_url
 
@@ -139,6 +139,7 @@ def _options(arguments: argparse.Namespace, context: ssl.SSLContext | None) -> O
     return Options(
         arguments.url,
         additional_headers=arguments.header,
+        user_agent_header=USER_AGENT,
         subprotocols=arguments.subprotocol,
         heartbeat=Heartbeat(),
         backoff=Backoff(),

@@ -56,7 +56,14 @@ async def open_by_stages(
     protocol = asyncio.StreamReaderProtocol(reader)
     if request.proxy is not None:
         with _timed(opening, "proxy"):
-            transport = await dial(asyncio.Protocol(), host, port, proxy=request.proxy, proxy_tls=tls)
+            transport = await dial(
+                asyncio.Protocol(),
+                host,
+                port,
+                proxy=request.proxy,
+                proxy_tls=tls,
+                user_agent=request.user_agent,
+            )
     else:
         with _timed(opening, "dns"):
             addresses.extend(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
@@ -106,6 +113,8 @@ def _handshake(request: OpenRequest) -> bytes:
         ("Sec-WebSocket-Version", "13"),
         ("Sec-WebSocket-Key", base64.b64encode(os.urandom(16)).decode()),
     ]
+    if request.user_agent is not None:
+        fields.append(("User-Agent", request.user_agent))
     if request.subprotocols:
         fields.append(("Sec-WebSocket-Protocol", ", ".join(request.subprotocols)))
     given = {name.lower() for name, _ in request.headers}
