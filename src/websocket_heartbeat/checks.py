@@ -1,8 +1,11 @@
 """The checks of arguments that several places need: an error names the argument as the user wrote it."""
 
 import inspect
+import ipaddress
 import math
+import os
 import re
+import socket
 from collections.abc import Callable, Collection, Iterable, Mapping
 from ssl import SSLContext
 from typing import Any, Final
@@ -113,6 +116,43 @@ def check_url(name: str, url: object, schemes: Collection[str]) -> str:
     if is_name_wrong:  # raised out here, it does not carry along an exception that holds the whole URL
         raise ValueError(f"{name} names a host that cannot exist: {shown_url(url)!r}")
     return url
+
+
+def check_host(name: str, host: object) -> str:
+    """Return the name or address of a host; raise naming the argument otherwise."""
+    if not isinstance(host, str):
+        raise TypeError(f"{name} must be a str, not {host!r}")
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        is_wrong = ":" not in host
+    else:
+        is_wrong = not host
+    if is_wrong or any(not c.isprintable() or c in " /@" for c in host):
+        raise ValueError(f"{name} must be the name of a host, not {host!r}")
+    return host
+
+
+def check_address(name: str, address: object) -> tuple[str, int]:
+    """Return an IP address and a port, which may be 0; raise naming the argument otherwise."""
+    if not (isinstance(address, tuple) and len(address) == 2 and isinstance(address[0], str)):
+        raise TypeError(f"{name} must be an IP address and a port as a tuple, not {address!r}")
+    host, port = address
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        raise ValueError(f"{name} must begin with an IP address of this machine, not {host!r}") from None
+    return host, check_count(f"the port in {name}", port, most=65535)
+
+
+def check_unix_path(name: str, path: object) -> None:
+    """Raise unless it is the path of a Unix socket, on a system that has them."""
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"{name} must be a str or a path, not {path!r}")
+    if not os.fspath(path):
+        raise ValueError(f"{name} must not be empty")
+    if not hasattr(socket, "AF_UNIX"):
+        raise ValueError(f"{name} cannot be used on this system, which has no Unix sockets: {path!r}")
 
 
 def check_token(name: str, value: object) -> str:

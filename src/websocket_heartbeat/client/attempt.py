@@ -1,6 +1,7 @@
 """One attempt: the user's URL, headers and proxy become a request, a redirect or fresh token the next."""
 
 import base64
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from inspect import isawaitable
@@ -72,6 +73,9 @@ async def prepare(options: Options) -> OpenRequest:
         ssl=options.ssl,
         proxy=_proxy(options, url),
         compression=options.compression,
+        unix_path=None if options.unix_path is None else os.fspath(options.unix_path),
+        local_addr=options.local_addr,
+        server_hostname=options.server_hostname,
     )
 
 
@@ -83,10 +87,12 @@ def is_redirect(rejected: HandshakeRejected) -> bool:
 def redirected(options: Options, request: OpenRequest, rejected: HandshakeRejected) -> OpenRequest:
     """Return the request that the redirect asks for.
 
-    Another origin gets none of the user's headers, which were meant for the first one.
+    Another origin gets nothing of the user's that may be secret, as that was meant for the first one: no
+    headers, and no subprotocols, which carry tokens where headers cannot be set. A redirect back changes
+    nothing: the other origin chose it.
 
     Raises:
-        RedirectRefused: from wss to ws, or to what is no WebSocket URL.
+        RedirectRefused: from wss to ws, to what is no WebSocket URL, or to where `unix_path` does not lead.
     """
     problem = ""
     url = request.url
@@ -102,9 +108,17 @@ def redirected(options: Options, request: OpenRequest, rejected: HandshakeReject
         raise RedirectRefused(f"the server redirects to an unusable place: {problem}")
     if request.url.startswith("wss:") and url.startswith("ws:"):
         raise RedirectRefused("the server redirects from wss to ws, which would give up encryption")
-    same_origin = _origin(url) == _origin(request.url)
+    request, asked = replace(request, url=url, proxy=_proxy(options, url)), request
+    if (request.is_secure, request.address) == (asked.is_secure, asked.address):
+        return request
+    if request.unix_path is not None:
+        raise RedirectRefused("the server redirects to another origin, where unix_path does not lead")
     return replace(
-        request, url=url, headers=request.headers if same_origin else (), proxy=_proxy(options, url)
+        request,
+        headers=(),
+        subprotocols=(),
+        is_foreign=True,
+        server_hostname=request.server_hostname if request.address[0] == asked.address[0] else None,
     )
 
 
@@ -131,12 +145,9 @@ def _without_credentials(url: str) -> tuple[str, str | None]:
     return bare, "Basic " + base64.b64encode(pair.encode()).decode()
 
 
-def _origin(url: str) -> tuple[str, str | None, int]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme]
-
-
 def _proxy(options: Options, url: str) -> str | None:
+    if options.unix_path is not None:
+        return None
     return _environment_proxy(url) if options.proxy is True else options.proxy
 
 

@@ -1,6 +1,7 @@
 """What the user holds: `connect`, and the Connection that it returns."""
 
 import asyncio
+import os
 import ssl as ssl_module
 from collections.abc import AsyncIterator, Callable, Collection, Generator, Sequence
 from types import TracebackType
@@ -42,6 +43,9 @@ def connect(
     compression: bool = False,
     ssl: ssl_module.SSLContext | None = None,
     proxy: str | Literal[True] | None = True,
+    unix_path: str | os.PathLike[str] | None = None,
+    local_addr: tuple[str, int] | None = None,
+    server_hostname: str | None = None,
     engine: str | Engine = "auto",
     final_close_codes: Collection[int] = (),
     retry_if: Callable[[Exception], bool | None] | None = None,
@@ -68,6 +72,10 @@ def connect(
         text small, at the price of time for each message and some 200 KiB for each link. Default False.
     ssl: the TLS context for wss. Default: certificates of the system's authorities.
     proxy: a URL of scheme http, https, socks4 or socks5; True (default) asks the environment; None is none.
+    unix_path: the Unix socket of the server; the URL still says which host and path to ask for. Default none.
+    local_addr: the IP address and the port to connect from; port 0 is any. Default: the system chooses.
+    server_hostname: for wss, the name to ask for in TLS and to find in the certificate, in place of the host
+        of the URL, as long as redirects lead to no other host. Default: the host of the URL.
     engine: "auto" (default), the name of an engine, or an Engine.
     final_close_codes: close codes after which the server is not to be asked again. Default none.
     retry_if: asked about each failure; True retries, False gives up, None leaves it to the table in retry.py.
@@ -93,6 +101,9 @@ def connect(
             compression=compression,
             ssl=ssl,
             proxy=proxy,
+            unix_path=unix_path,
+            local_addr=local_addr,
+            server_hostname=server_hostname,
             engine=engines.load(engine),
             final_close_codes=final_close_codes,
             retry_if=retry_if,

@@ -42,6 +42,8 @@ _PING = aiohttp.WSMsgType.PING
 _PONG = aiohttp.WSMsgType.PONG
 _CLOSE = aiohttp.WSMsgType.CLOSE
 
+_SUPPORTS = ("unix_path", "local_addr", "server_hostname")
+
 _LOST = "the connection ended before the server answered the handshake"
 
 
@@ -186,24 +188,28 @@ class AiohttpLink(TransportLink, asyncio.Protocol):
 class AiohttpEngine(Engine):
     """Opens links with aiohttp.
 
-    session: the ClientSession to use, with its cookies, connector and traces; None for one of our own.
+    session: the ClientSession to use, with its cookies, connector and traces; None for one of our own. Where
+    connections lead to and come from is then a matter of its connector, not of the options of `connect`.
     """
 
     name = "aiohttp"
 
     def __init__(self, session: aiohttp.ClientSession | None = None) -> None:
         self._session = session
+        self.supports = ("server_hostname",) if session is not None else _SUPPORTS
 
     async def open(self, request: OpenRequest, events: LinkEvents) -> None:
+        if request.unix_path is not None and request.is_secure:
+            raise ValueError("unix_path cannot be used for wss with engine 'aiohttp': it does no TLS there")
         if request.proxy is not None:
             scheme = request.proxy.partition(":")[0]
             if scheme not in ("http", "https"):
                 raise ProxyFailed(f"this engine cannot use a proxy of scheme {scheme}")
-            if request.url.startswith("ws:"):
+            if not request.is_secure:
                 # aiohttp would send the proxy the request itself, as for a page, and not ask it to CONNECT.
                 raise ProxyFailed("this engine can use a proxy for wss only")
         key = base64.b64encode(os.urandom(16))
-        session = self._session if self._session is not None else _own_session()
+        session = self._session_for(request)
         response: aiohttp.ClientResponse | None = None
         link: AiohttpLink | None = None
         failure: Exception | None = None
@@ -215,7 +221,8 @@ class AiohttpEngine(Engine):
                 allow_redirects=False,
                 raise_for_status=False,
                 timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
-                ssl=(request.ssl or default_ssl_context()) if request.url.startswith("wss:") else True,
+                ssl=(request.ssl or default_ssl_context()) if request.is_secure else True,
+                server_hostname=request.server_hostname,
                 proxy=request.proxy,
                 proxy_headers={USER_AGENT: request.user_agent} if request.user_agent is not None else None,
                 read_until_eof=False,
@@ -233,12 +240,18 @@ class AiohttpEngine(Engine):
         finally:
             if link is None and response is not None:
                 response.close()
-            if self._session is None:
+            if session is not self._session:
                 # Of our own session nothing is needed any more but the connection, which the link holds.
                 session.detach()
         if failure is not None:
             # Raised out here, an exception does not carry along that of aiohttp, which quotes the URL.
             raise failure
+
+    def _session_for(self, request: OpenRequest) -> aiohttp.ClientSession:
+        """Return the user's session, or one of our own, which is to be detached after the request."""
+        if self._session is None:
+            return _own_session(request)
+        return _without_credentials(self._session) if request.is_foreign else self._session
 
 
 class _Lost(Exception):
@@ -258,11 +271,35 @@ async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerTy
         raise _Lost(error) from None
 
 
-def _own_session() -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(
-        limit=0, use_dns_cache=False, resolver=aiohttp.ThreadedResolver(), force_close=True
-    )
+def _own_session(request: OpenRequest) -> aiohttp.ClientSession:
+    connector: aiohttp.BaseConnector
+    if request.unix_path is not None:
+        connector = aiohttp.UnixConnector(request.unix_path, limit=0, force_close=True)
+    else:
+        connector = aiohttp.TCPConnector(
+            limit=0,
+            use_dns_cache=False,
+            resolver=aiohttp.ThreadedResolver(),
+            force_close=True,
+            local_addr=request.local_addr,
+        )
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+
+def _without_credentials(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
+    """Return a session over the same connector and cookies, whose jar knows where each belongs to.
+
+    It has neither the default headers of the first nor its auth or middlewares, which add such.
+    """
+    other = aiohttp.ClientSession(
+        connector=session.connector,
+        connector_owner=False,
+        cookie_jar=session.cookie_jar,
+        trace_configs=session.trace_configs,
+    )
+    other._default_proxy = session._default_proxy
+    other._default_proxy_auth = session._default_proxy_auth
+    return other
 
 
 def _handshake_headers(request: OpenRequest, key: str, session: aiohttp.ClientSession) -> CIMultiDict[str]:
