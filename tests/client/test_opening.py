@@ -224,17 +224,6 @@ def test_url_and_headers_are_asked_for_on_every_attempt(world: World, play: Run)
     play(main())
 
 
-PROXY_VARIABLES = ("http", "https", "ws", "wss", "all", "no")
-
-
-@pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    for name in PROXY_VARIABLES:
-        monkeypatch.delenv(f"{name}_proxy", raising=False)
-        monkeypatch.delenv(f"{name.upper()}_PROXY", raising=False)
-    return monkeypatch
-
-
 @pytest.mark.parametrize(
     ("variables", "url", "proxy"),
     [
