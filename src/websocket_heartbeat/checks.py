@@ -155,14 +155,17 @@ def check_unix_path(name: str, path: object) -> None:
         raise ValueError(f"{name} cannot be used on this system, which has no Unix sockets: {path!r}")
 
 
-def check_token(name: str, value: object) -> str:
-    """Return a token of RFC 9110; raise naming the argument otherwise, without what may be secret."""
+def check_token(name: str, value: object, *, may_be_secret: bool = False) -> str:
+    """Return a token of RFC 9110; raise naming the argument otherwise, and what of it may be shown."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, not {type(value).__name__}")
     valid = _TOKEN.match(value)
-    if valid is None or valid.end() < len(value):
+    end = valid.end() if valid is not None else 0
+    if may_be_secret and 0 < end < len(value):
+        raise ValueError(f"{name} must be an HTTP token, without {value[end]!r}")
+    if end == 0 or end < len(value):
         # Whoever writes "Authorization: Bearer ..." as a name must not find the rest in a log.
-        raise ValueError(f"{name} must be an HTTP token, not {valid[0] if valid else ''!r} and more")
+        raise ValueError(f"{name} must be an HTTP token, not {value[:end]!r} and more")
     return value
 
 

@@ -13,6 +13,7 @@ from websocket_heartbeat.client.options import Options
 from websocket_heartbeat.client.proxies import environment_proxy
 from websocket_heartbeat.engines.base import LinkEvents, OpenRequest
 from websocket_heartbeat.errors import HandshakeRejected, RedirectRefused
+from websocket_heartbeat.redaction import shown_url
 from websocket_heartbeat.system.callbacks import call, settle
 
 MAX_REDIRECTS = 5
@@ -95,18 +96,16 @@ def redirected(options: Options, request: OpenRequest, rejected: HandshakeReject
     Raises:
         RedirectRefused: from wss to ws, to what is no WebSocket URL, or to where `unix_path` does not lead.
     """
-    problem = ""
-    url = request.url
+    location = rejected.header("Location") or ""
+    url = ""
     try:
-        target = urlsplit(urljoin(request.url, rejected.header("Location")))
+        target = urlsplit(urljoin(request.url, location))
         target = target._replace(scheme=_WS_SCHEMES.get(target.scheme, target.scheme), fragment="")
-        url = check_url("Location", urlunsplit(target), ("ws", "wss"))
-        url, _ = _without_credentials(url)
-    except ValueError as error:
-        # Python's own texts quote the part that they dislike, which may be a password.
-        problem = str(error) if str(error).startswith("Location") else "its Location is not a URL"
-    if problem:  # raised out here, it does not carry along an exception that holds the URL
-        raise RedirectRefused(f"the server redirects to an unusable place: {problem}")
+        url, _ = _without_credentials(check_url("Location", urlunsplit(target), ("ws", "wss")))
+    except ValueError:
+        pass
+    if not url:  # raised out here, it does not carry along an exception that holds the URL
+        raise RedirectRefused(f"the server redirects to what is no WebSocket URL: {shown_url(location, 0)}")
     if request.url.startswith("wss:") and url.startswith("ws:"):
         raise RedirectRefused("the server redirects from wss to ws, which would give up encryption")
     next_request = _with_proxy(options, replace(request, url=url))

@@ -47,6 +47,7 @@ def connect(
     local_addr: tuple[str, int] | None = None,
     server_hostname: str | None = None,
     engine: str | Engine = "auto",
+    shown_path: int | None = None,
     final_close_codes: Collection[int] = (),
     retry_if: Callable[[Exception], bool | None] | None = None,
 ) -> "Connection":
@@ -77,6 +78,8 @@ def connect(
     server_hostname: for wss, the name to ask for in TLS and to find in the certificate, in place of the host
         of the URL, as long as redirects lead to no other host. Default: the host of the URL.
     engine: "auto" (default), the name of an engine, or an Engine.
+    shown_path: how many characters of the URL's path logs and reprs show, for paths that carry keys; 0 shows
+        none. Default: all of them. The query is never shown.
     final_close_codes: close codes after which the server is not to be asked again. Default none.
     retry_if: asked about each failure; True retries, False gives up, None leaves it to the table in retry.py.
 
@@ -105,6 +108,7 @@ def connect(
             local_addr=local_addr,
             server_hostname=server_hostname,
             engine=engines.load(engine),
+            shown_path=shown_path,
             final_close_codes=final_close_codes,
             retry_if=retry_if,
         )

@@ -25,6 +25,7 @@ from websocket_heartbeat.checks import (
 from websocket_heartbeat.config import Backoff, Headers, Heartbeat, Provider
 from websocket_heartbeat.core.settings import Settings
 from websocket_heartbeat.engines.base import Engine
+from websocket_heartbeat.redaction import shown_url
 from websocket_heartbeat.version import __version__
 
 USER_AGENT = f"websocket-heartbeat/{__version__}"
@@ -54,6 +55,7 @@ class Options:
     local_addr: tuple[str, int] | None
     server_hostname: str | None
     engine: Engine
+    shown_path: int | None
     final_close_codes: Collection[int]
     retry_if: Callable[[Exception], bool | None] | None
 
@@ -68,7 +70,9 @@ class Options:
             check_header_value("user_agent_header", self.user_agent_header)
         self._keep("subprotocols", check_collection("subprotocols", self.subprotocols))
         for index, name in enumerate(self.subprotocols):
-            check_token(f"subprotocols[{index}]", name)
+            check_token(f"subprotocols[{index}]", name, may_be_secret=True)  # as tokens are sent in these
+        if self.shown_path is not None:
+            check_count("shown_path", self.shown_path)
         self._keep("final_close_codes", check_collection("final_close_codes", self.final_close_codes))
         for index, code in enumerate(self.final_close_codes):
             check_count(f"final_close_codes[{index}]", code)
@@ -122,6 +126,10 @@ class Options:
 
     def _keep(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
+
+    def shown(self, url: str) -> str:
+        """Return what logs and reprs show of a URL."""
+        return shown_url(url, self.shown_path)
 
     def granularity(self) -> float:
         """Return the seconds by which deadlines may be late: 1 % of the heartbeat, at most 0.1."""

@@ -31,6 +31,7 @@ from websocket_heartbeat.errors import (
     ProxyFailed,
 )
 from websocket_heartbeat.events import Message
+from websocket_heartbeat.redaction import printable
 
 if tuple(int(part) for part in aiohttp.__version__.split(".")[:3] if part.isdigit()) < (3, 14, 1):
     # Before, its reader buffers a frame above the limit whole, and its parser headers without end.
@@ -175,9 +176,10 @@ class AiohttpLink(TransportLink, asyncio.Protocol):
     def refused(self, problem: BaseException) -> None:
         """Take the news that the reader has stopped at a violation."""
         code = int(problem.code) if isinstance(problem, aiohttp.WebSocketError) else 1002
-        self._violation = (
-            MessageTooBig(self._max_size) if code == 1009 else ProtocolViolation(code, str(problem))
-        )
+        if code == 1009:
+            self._violation = MessageTooBig(self._max_size)
+        else:
+            self._violation = ProtocolViolation(code, printable(str(problem)))
 
     def _end(self) -> None:
         super()._end()
@@ -343,7 +345,7 @@ def _pairs(response: aiohttp.ClientResponse) -> tuple[tuple[str, str], ...]:
 
 def _translated(error: Exception, request: OpenRequest) -> Exception:
     if isinstance(error, aiohttp.ClientProxyConnectionError):
-        return ProxyFailed(f"the proxy failed: {error.os_error}")
+        return ProxyFailed(f"the proxy failed: {printable(str(error.os_error))}")
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return ProxyFailed(f"the proxy failed: it answered CONNECT with HTTP status {error.status}")
     if isinstance(error, aiohttp.ClientConnectorCertificateError):

@@ -66,7 +66,7 @@ class OpenRequest:
         return parts.hostname or "", parts.port or (443 if self.is_secure else 80)
 
     def __repr__(self) -> str:
-        return f"OpenRequest({shown_url(self.url)})"
+        return f"OpenRequest({shown_url(self.url, 0)})"
 
 
 @dataclass(frozen=True, slots=True)

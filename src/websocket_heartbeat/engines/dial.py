@@ -15,6 +15,7 @@ from websocket_heartbeat.engines.base import OpenRequest
 from websocket_heartbeat.engines.tls import TlsTransport
 from websocket_heartbeat.engines.transport import default_ssl_context
 from websocket_heartbeat.errors import ProxyFailed
+from websocket_heartbeat.redaction import printable
 
 _T = TypeVar("_T")
 
@@ -71,7 +72,7 @@ async def _of_proxy(scheme: str, work: Awaitable[_T]) -> _T:
             "pip install 'websocket-heartbeat[socks]'"
         )
     except Exception as error:
-        failure = ProxyFailed(f"the proxy failed: {error}")
+        failure = ProxyFailed(f"the proxy failed: {printable(str(error))}")
     # Raised out here, it does not carry along an exception that may quote what the proxy was sent.
     raise failure
 

@@ -110,10 +110,15 @@ async def _probe(arguments: argparse.Namespace) -> int:
     report = await report_on(arguments)
     text.progress("")
     # Printed before the loop ends: that waits for a resolver that hangs.
-    show(json.dumps(report.document(), indent=2) if arguments.json else text.render(report))
+    show(_as_json(report) if arguments.json else text.render(report))
     if report.interrupted:
         return 130
     return 0 if report.ok else 1
+
+
+def _as_json(report: Report) -> str:
+    # json escapes every control character but this one.
+    return json.dumps(report.document(), indent=2).replace("\x7f", r"\u007f")
 
 
 async def report_on(arguments: argparse.Namespace, context: ssl.SSLContext | None = None) -> Report:
@@ -156,6 +161,7 @@ def _options(arguments: argparse.Namespace, context: ssl.SSLContext | None) -> O
         local_addr=None,
         server_hostname=None,
         engine=engines.load("auto"),
+        shown_path=None,
         final_close_codes=(),
         retry_if=None,
     )
