@@ -8,6 +8,7 @@ import asyncio
 import base64
 import hashlib
 import os
+import random
 import ssl
 import sys
 from typing import Any
@@ -44,6 +45,9 @@ _PONG = aiohttp.WSMsgType.PONG
 _CLOSE = aiohttp.WSMsgType.CLOSE
 
 _SUPPORTS = ("unix_path", "local_addr", "server_hostname")
+
+_UNPREDICTABLE = random.SystemRandom()
+"""Makes masks (RFC 6455, section 5.3); aiohttp's own generator is the same in a forked process."""
 
 _LOST = "the connection ended before the server answered the handshake"
 
@@ -96,7 +100,9 @@ class AiohttpLink(TransportLink, asyncio.Protocol):
         # The limit of aiohttp's reader is the least size that it refuses.
         self._reader = WebSocketReader(inbox, max_size + 1, compress=False, decode_text=True)
         # Its writer awaits room in the transport above its limit: with this one it never does.
-        self._writer = WebSocketWriter(self._handler, transport, use_mask=True, limit=sys.maxsize)
+        self._writer = WebSocketWriter(
+            self._handler, transport, use_mask=True, limit=sys.maxsize, random=_UNPREDICTABLE
+        )
         self._tail = _Tail()
         self._handler.set_parser(self._tail, self._tail)
         self._take_over(transport)
