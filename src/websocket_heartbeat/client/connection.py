@@ -1,6 +1,7 @@
 """What the user holds: `connect`, and the Connection that it returns."""
 
 import asyncio
+import os
 import ssl as ssl_module
 from collections.abc import AsyncIterator, Callable, Collection, Generator, Sequence
 from types import TracebackType
@@ -18,7 +19,7 @@ from websocket_heartbeat.client.hooks import (
     StateHook,
 )
 from websocket_heartbeat.client.host import Host
-from websocket_heartbeat.client.options import Options
+from websocket_heartbeat.client.options import USER_AGENT, Options
 from websocket_heartbeat.config import Backoff, Headers, Heartbeat, Provider
 from websocket_heartbeat.engines.base import Engine
 from websocket_heartbeat.errors import ConnectionClosed
@@ -29,6 +30,7 @@ def connect(
     url: Provider[str],
     *,
     additional_headers: Provider[Headers | None] = None,
+    user_agent_header: str | None = USER_AGENT,
     subprotocols: Sequence[str] = (),
     heartbeat: Heartbeat = Heartbeat(),  # noqa: B008  # immutable
     message_timeout: float | None = None,
@@ -42,7 +44,11 @@ def connect(
     compression: bool = False,
     ssl: ssl_module.SSLContext | None = None,
     proxy: str | Literal[True] | None = True,
+    unix_path: str | os.PathLike[str] | None = None,
+    local_addr: tuple[str, int] | None = None,
+    server_hostname: str | None = None,
     engine: str | Engine = "auto",
+    shown_path: int | None = None,
     final_close_codes: Collection[int] = (),
     retry_if: Callable[[Exception], bool | None] | None = None,
 ) -> "Connection":
@@ -53,6 +59,8 @@ def connect(
 
     url: of scheme ws or wss; or a function or coroutine function, called on every attempt.
     additional_headers: for the handshake: a mapping or pairs; or a callable as above, for fresh tokens.
+    user_agent_header: by whom servers and proxies are told that they are called, unless additional_headers
+        or a session of aiohttp say so. Default websocket-heartbeat and its version; None tells nothing.
     subprotocols: offered to the server, best first. Default none.
     heartbeat: when a quiet link is pinged and when a silent one is given up. Default after 15 s and 10 s.
     message_timeout: seconds without a message after which an open link is replaced, whatever answers its
@@ -68,7 +76,13 @@ def connect(
         text small, at the price of time for each message and some 200 KiB for each link. Default False.
     ssl: the TLS context for wss. Default: certificates of the system's authorities.
     proxy: a URL of scheme http, https, socks4 or socks5; True (default) asks the environment; None is none.
+    unix_path: the Unix socket of the server; the URL still says which host and path to ask for. Default none.
+    local_addr: the IP address and the port to connect from; port 0 is any. Default: the system chooses.
+    server_hostname: for wss, the name to ask for in TLS and to find in the certificate, in place of the host
+        of the URL, as long as redirects lead to no other host. Default: the host of the URL.
     engine: "auto" (default), the name of an engine, or an Engine.
+    shown_path: how many characters of the URL's path logs and reprs show, for paths that carry keys; 0 shows
+        none. Default: all of them. The query is never shown.
     final_close_codes: close codes after which the server is not to be asked again. Default none.
     retry_if: asked about each failure; True retries, False gives up, None leaves it to the table in retry.py.
 
@@ -80,6 +94,7 @@ def connect(
         Options(
             url,
             additional_headers=additional_headers,
+            user_agent_header=user_agent_header,
             subprotocols=subprotocols,
             heartbeat=heartbeat,
             message_timeout=message_timeout,
@@ -93,7 +108,11 @@ def connect(
             compression=compression,
             ssl=ssl,
             proxy=proxy,
+            unix_path=unix_path,
+            local_addr=local_addr,
+            server_hostname=server_hostname,
             engine=engines.load(engine),
+            shown_path=shown_path,
             final_close_codes=final_close_codes,
             retry_if=retry_if,
         )

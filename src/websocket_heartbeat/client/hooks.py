@@ -12,7 +12,7 @@ from websocket_heartbeat.checks import check_hook
 from websocket_heartbeat.errors import HookFailed
 from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, State
 from websocket_heartbeat.redaction import printable
-from websocket_heartbeat.system.callbacks import call, close_unawaited, place_of, settle
+from websocket_heartbeat.system.callbacks import call, close_unawaited, log_failure, settle
 
 OpenHook = Callable[[OpenEvent], Awaitable[None] | None]
 MessageHook = Callable[[Message], Awaitable[None] | None]
@@ -130,7 +130,7 @@ class Hooks:
     def report(self, error: Exception, level: int = logging.WARNING) -> None:
         """Tell the user of an error that has no other way to them; level: of the log."""
         if isinstance(error, HookFailed):
-            logger.error("%s: %s at %s", self.label, error, place_of(error.__cause__))
+            log_failure(logger, self.label, error)
         else:
             logger.log(level, "%s: %s", self.label, printable(str(error)))
         if not (isinstance(error, HookFailed) and error.name == "on_error"):

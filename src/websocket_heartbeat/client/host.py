@@ -30,7 +30,6 @@ from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.engines.base import Closure, Link, OpenRequest
 from websocket_heartbeat.errors import ConnectionClosed, HookFailed, LinkRejected, Undelivered
 from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, State, Stats
-from websocket_heartbeat.redaction import shown_url
 from websocket_heartbeat.system.alarm import Alarm
 from websocket_heartbeat.system.kernel import tcp_info
 
@@ -73,7 +72,7 @@ class Host:
         self._options = options
         self._machine = core.Machine(options.settings(), random.random)
         self.lifetime = Lifetime(self._machine)
-        self.hooks = Hooks("(url callable)" if callable(options.url) else shown_url(options.url))
+        self.hooks = Hooks("(url callable)" if callable(options.url) else options.shown(options.url))
         self.links = Links(self, options)
         self.inbox = Inbox(options.receive_queue, self.lifetime, self.hooks, self.links.made_room)
         counts_messages = options.heartbeat.message is not None
@@ -380,7 +379,7 @@ class Host:
             self._attempt_failed(handler, error.with_traceback(None))
 
     def _set_label(self, request: OpenRequest) -> None:
-        self.hooks.label = shown_url(request.url)
+        self.hooks.label = self._options.shown(request.url)
 
     def _attempt_failed(self, handler: LinkHandler, error: Exception) -> None:
         if self.links.get(handler.number) is not handler or handler.link is not None:

@@ -174,7 +174,8 @@ class MemoryEngine(Engine):
     """
 
     name = "memory"
-    compresses = True  # whatever it is: its messages never become bytes
+    # Whatever they are: its messages never become bytes, and its links lead nowhere.
+    supports = ("compression", "unix_path", "local_addr", "server_hostname")
 
     def __init__(
         self,
