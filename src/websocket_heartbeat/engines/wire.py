@@ -117,9 +117,9 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
             self._read(b"")
 
     def resume_reading(self) -> None:
-        if self._has_more:
+        if self._has_more:  # which is not delivered within this very call
             self._is_paused = False
-            self._loop.call_soon(self._read_on)
+            self._put_off()
         else:
             super().resume_reading()
 
@@ -131,30 +131,26 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         if self._stamp is not None:
             self._heard_at = self._stamp()
-        long = self._long
         if self._ended:
             return
-        if self._last is not None:
-            self._end_with(self._scratch[:nbytes].tobytes())
-        elif long is None:
-            if nbytes > READ and not self._rest:
+        try:
+            if self._last is not None:
+                self._end_with(self._scratch[:nbytes].tobytes())
+            elif self._long is not None:
+                if self._long.filled(nbytes):
+                    self._long_is_whole(self._long)
+                return
+            elif nbytes > READ and not self._rest:
                 self._read_long(self._scratch[:nbytes])
             else:
                 self._read(self._scratch[:nbytes].tobytes())
                 if len(self._scratch) > READ:
                     self._scratch = SCRATCH.view
-            if nbytes >= _HALF and nbytes >= min(READ, len(self._scratch)) and not self._has_more:
-                self._yield_after_read()
-        elif long.filled(nbytes):
-            self._long = None
-            self._rest = long.behind()
-            self._data(long.first, long.payload())
-            SCRATCH.spare = long.buffer
-            self._read(b"")
-            if len(SCRATCH.spare) > LongFrame.KEPT:
-                SCRATCH.spare = bytearray()
-            if self._deflate is None:
-                self._scratch = SCRATCH.large
+        except BaseException:  # of a hook that ends the program
+            self._read_ends()
+            raise
+        if nbytes >= READ or (nbytes >= _HALF and self._deflate is not None):
+            self._yield_after_read()
 
     def eof_received(self) -> None:
         """Let the transport close itself."""
@@ -164,6 +160,18 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
     def _read(self, data: bytes) -> None:
         """Take apart what was read, which begins at a frame or behind `_rest`."""
         raise NotImplementedError
+
+    def _long_is_whole(self, long: "LongFrame") -> None:
+        """Take a long frame, and what was read behind it."""
+        self._long = None
+        self._rest = long.behind()
+        self._data(long.first, long.payload())
+        SCRATCH.spare = long.buffer  # for the next one, if that begins in what is left
+        self._read(b"")
+        if len(SCRATCH.spare) > LongFrame.KEPT:
+            SCRATCH.spare = bytearray()
+        if self._deflate is None:
+            self._scratch = SCRATCH.large
 
     def _read_long(self, view: memoryview) -> None:
         """Take apart what was read behind a long frame: mostly more of them, which are not copied first."""
@@ -185,19 +193,16 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
 
     def _read_on(self) -> None:
         """Take apart what was put off, and then read again."""
-        if self._ended or self._is_paused:
-            return
         if self._has_more:
             self._has_more = False
             self._read(b"")
-        if not self._has_more:
+        if not (self._has_more or self._is_paused):
             super()._read_on()
 
     def _wait_for_a_turn(self) -> int:
         """Leave the rest of what was read to the next turn of the loop; return READ."""
-        if not self._has_more:
-            self._has_more = True
-            self._put_off()
+        self._has_more = True
+        self._put_off()
         return READ
 
     def _frame(self, data: Any, position: int) -> int:
