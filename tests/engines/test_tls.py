@@ -142,7 +142,7 @@ def test_what_has_come_before_a_pause_waits_and_comes_after_it(run: Run, make: C
 
 
 @PROTOCOLS
-def test_the_peer_s_goodbye_ends_the_connection(run: Run, make: Callable[[], Plain]) -> None:
+def test_the_peer_s_close_notify_ends_the_connection(run: Run, make: Callable[[], Plain]) -> None:
     async def main() -> None:
         protocol = make()
         async with connected(protocol) as (_, writer):
@@ -155,7 +155,7 @@ def test_the_peer_s_goodbye_ends_the_connection(run: Run, make: Callable[[], Pla
     run(main())
 
 
-def test_our_goodbye_ends_the_connection_of_the_peer_behind_what_was_written(run: Run) -> None:
+def test_our_close_notify_ends_the_connection_of_the_peer_behind_what_was_written(run: Run) -> None:
     async def main() -> None:
         protocol = Plain()
         async with connected(protocol) as (reader, writer), asyncio.timeout(PATIENCE):
@@ -171,7 +171,7 @@ def test_our_goodbye_ends_the_connection_of_the_peer_behind_what_was_written(run
     run(main())
 
 
-def test_what_comes_behind_our_goodbye_does_not_take_away_what_was_written_before_it(run: Run) -> None:
+def test_what_comes_behind_our_close_notify_does_not_take_away_what_was_written_before_it(run: Run) -> None:
     class Answering(Buffered):
         """Answers the first bytes and leaves."""
 
@@ -192,7 +192,7 @@ def test_what_comes_behind_our_goodbye_does_not_take_away_what_was_written_befor
     run(main())
 
 
-def test_what_is_written_behind_our_goodbye_is_dropped(run: Run) -> None:
+def test_what_is_written_behind_our_close_notify_is_dropped(run: Run) -> None:
     async def main() -> None:
         protocol = Plain()
         async with connected(protocol) as (reader, _), asyncio.timeout(PATIENCE):

@@ -57,7 +57,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
     __slots__ = (
         "_deflate",
         "_fragments",
-        "_got",
+        "_has_delivered",
         "_has_more",
         "_inflated",
         "_is_text",
@@ -101,7 +101,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         self._fragments: bytearray | None = None
         self._is_text = False  # what the fragments are of
         self._longest = max_size  # of the texts that `_read` may take; -1 while there are fragments
-        self._got = False  # this read has brought something that ends in `batch_delivered`
+        self._has_delivered = False  # in the read that is under way
         # What was sent within the read that is under way, and goes out in one write at its end.
         self._out: bytearray | None = None
 
@@ -306,19 +306,13 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
 
     def _message(self, is_text: bool, data: bytes | bytearray | memoryview) -> None:
         """Hand over a whole message."""
-        self._got = True
+        self._has_delivered = True
         try:
             message = str(data, "utf-8") if is_text else bytes(data)
         except UnicodeDecodeError:
             self._not_utf8()
             return
-        try:
-            result = self.deliver(message)
-        except (Exception, asyncio.CancelledError) as error:
-            self._events.deliver_failed(error)
-        else:
-            if result is not None:
-                self._events.deliver_returned(result)
+        self._hand_over(message)
 
     def _not_utf8(self) -> None:
         self._give_up(ProtocolViolation(1007, "the peer sent text that is not UTF-8"))
@@ -342,8 +336,8 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         out, self._out = self._out, None
         if out and not self._ended:
             self._transport.write(out)
-        if self._got:
-            self._got = False
+        if self._has_delivered:
+            self._has_delivered = False
             self._events.batch_delivered()
 
     # Writing, and the end
