@@ -12,9 +12,9 @@ How bytes become frames:
   its end `_rest` holds the beginning of a frame of which too little has come, about two reads at most.
 - A read of compressed messages may bring a thousand times its size. After INFLATED bytes of them what is left
   of it waits in `_rest` (`_has_more`) until the loop has had a turn, and while reading is paused.
-- A data frame longer than a read is read straight into a buffer of its own (`LongFrame`), and what comes with
-  its end goes to `_read` again. Behind it a read may bring more: other long frames are taken where they lie,
-  and of what is not long `_read` takes READ bytes in each turn of the loop.
+- A data frame longer than a read is read straight into a buffer of its own (long_frame.py), and what comes
+  with its end goes to `_read` again. Behind it a read may bring more: other long frames are taken where they
+  lie, and of what is not long `_read` takes READ bytes in each turn of the loop.
 - Fragments are gathered in `_fragments`. A message, and what is gathered of one, is never above max_size: it
   is refused by its header or, where it is compressed, at the byte too many.
 
@@ -30,6 +30,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure, LinkEvents
+from websocket_heartbeat.engines.long_frame import LongFrame
 from websocket_heartbeat.engines.masks import apply_mask
 from websocket_heartbeat.engines.sansio import Deflate, Extension, LastFrame, Side
 from websocket_heartbeat.engines.transport import READ, SCRATCH, TransportLink
@@ -161,7 +162,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         """Take apart what was read, which begins at a frame or behind `_rest`."""
         raise NotImplementedError
 
-    def _long_is_whole(self, long: "LongFrame") -> None:
+    def _long_is_whole(self, long: LongFrame) -> None:
         """Take a long frame, and what was read behind it."""
         self._long = None
         self._rest = long.behind()
@@ -388,56 +389,3 @@ def frame_head(first: int, size: int, mark: int) -> bytes:
     if size < 65536:
         return struct.pack("!BBH", first, mark | 126, size)
     return struct.pack("!BBQ", first, mark | 127, size)
-
-
-class LongFrame:
-    """A data frame longer than a read, while it arrives.
-
-    It is read into a buffer of its own, which grows with what has come: a header alone reserves FIRST bytes,
-    and a peer that goes on makes us hold at most four times what it sends. A little room behind the frame
-    takes the header of the next one, which is then read along with its payload. Long frames in a row use one
-    buffer; after the last of them a thread keeps one of KEPT bytes at most.
-
-    first: the first byte of the frame. buffer: what it is read into.
-    """
-
-    FIRST = 64 * 1024
-    BEHIND = 4 * 1024
-    KEPT = FIRST + BEHIND
-
-    __slots__ = ("_come", "_mask", "_size", "buffer", "first")
-
-    def __init__(self, first: int, size: int, mask: bytes, begun: memoryview) -> None:
-        """begun: what has come of the payload."""
-        self.first = first
-        self._size = size
-        self._mask = mask
-        self._come = len(begun)  # bytes of the payload, and then of what lies behind it
-        self.buffer, SCRATCH.spare = SCRATCH.spare, bytearray()
-        if len(self.buffer) < self._come + self.BEHIND:
-            self.buffer = bytearray(min(size, max(self.FIRST, 4 * self._come)) + self.BEHIND)
-        self.buffer[: self._come] = begun
-
-    def room(self) -> memoryview:
-        """Return where to read to."""
-        return memoryview(self.buffer)[self._come : self._size + self.BEHIND]
-
-    def filled(self, nbytes: int) -> bool:
-        """Note that so much was read; return whether the frame is whole."""
-        self._come += nbytes
-        if self._come >= self._size:
-            return True
-        if self._come == len(self.buffer):
-            grown = bytearray(min(self._size, 4 * self._come) + self.BEHIND)
-            grown[: self._come] = self.buffer
-            self.buffer = grown
-        return False
-
-    def payload(self) -> bytes | memoryview:
-        """Return the whole payload, without its mask."""
-        data = memoryview(self.buffer)[: self._size]
-        return apply_mask(data, self._mask) if self._mask else data
-
-    def behind(self) -> bytes:
-        """Return what was read behind the frame."""
-        return bytes(memoryview(self.buffer)[self._size : self._come])
