@@ -360,6 +360,8 @@ def _translated(error: Exception, request: OpenRequest) -> Exception:
         return certificate_error if isinstance(certificate_error, OSError) else ssl.SSLError(str(error))
     if isinstance(error, aiohttp.ClientConnectorError):
         return error.os_error
+    if isinstance(error.__cause__, ssl.SSLError):  # such as a certificate of ours that the server refuses
+        return error.__cause__
     if request.proxy is not None:
         return ProxyFailed("the proxy failed: the connection ended, or its answer is not HTTP")
     if isinstance(error, aiohttp.ClientConnectionError):
