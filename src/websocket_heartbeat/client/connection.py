@@ -56,7 +56,7 @@ def connect(
     heartbeat: when a silent link is pinged and when it is given up. Default after 15 s and 10 s.
     backoff: how long to wait before each retry. Default 1 s at first, 60 s at most.
     open_timeout: seconds for one attempt, from name resolution to handshake. Default 10.
-    close_timeout: seconds that closing may take, whatever the server does. Default 5.
+    close_timeout: seconds that closing may take, to send what waits included. Default 5.
     max_attempts: retries in a row before the connection fails; None (default) goes on for ever.
     send_queue: messages that wait while no link is open. Default 256; with 0 sending raises NotConnected.
     receive_queue: messages that wait for a slow reader before the socket is not read any more. Default 256.
@@ -158,11 +158,14 @@ class Connection:
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close the connection for good, within `close_timeout`, whatever the server does.
 
-        What waits in the send queue is sent first if a link is open; what cannot be is reported to `on_error`
-        as Undelivered. What arrives from now on is thrown away. Hooks under way have the rest of the time,
-        but at least 1 s; they are then cancelled, and have 1 s more to end. Only such hooks can make this
-        return later than `close_timeout`. A second call waits for the same end; one that is cancelled drops
-        the link.
+        What waits in the send queue is sent first: while there is any, this waits for a link to open and for
+        its on_open hook, and nothing more can be sent but by that hook. What cannot be sent in time is
+        reported to `on_error` as Undelivered, and by a warning in the log. What arrives after that is thrown
+        away. Hooks under way have the rest of the time, but at least 1 s; they are then cancelled, and have
+        1 s more to end. Only such hooks can make this return later than `close_timeout`. A second call waits
+        for the same end; one that is cancelled drops the link.
+
+        Within on_open it does not wait for the queue, which that holds back.
 
         code: 1000 (default) or 3000 to 4999 (RFC 6455, section 7.4.2). reason: at most 123 bytes of UTF-8.
         """

@@ -8,6 +8,7 @@ which failures are final, inbox.py when reading pauses.
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import replace
 from functools import partial
@@ -108,21 +109,36 @@ class Host:
         if is_running and loop is not self._loop:
             raise RuntimeError("the connection was started on another event loop, which alone can close it")
         self._loop = self.hooks.loop = loop
-        now = loop.time()  # before the flush, which may copy many megabytes
-        if self._machine.state in _UP:
-            self._close_with = code, reason
-            self.outbox.flush(regardless=True)
-            self.outbox.close()
-        self._machine.stopped(now)
-        self._perform()
+        now = loop.time()
+        deadline = now + self._options.close_timeout
+        self.outbox.close()
         with self.hooks.closing():
             try:
+                await self._send_queue(deadline)
+                if self._machine.state in _UP:
+                    self._close_with = code, reason
+                    self.outbox.link_lost()  # behind a close frame nothing can be sent
+                self._machine.stopped(now)
+                self._perform()
                 while not self.lifetime.has_ended:
                     await self.lifetime.change()
-                await self.hooks.finish(now + self._options.close_timeout)
+                await self.hooks.finish(deadline)
             except asyncio.CancelledError:
                 self._drop()
                 raise
+
+    async def _send_queue(self, deadline: float) -> None:
+        """Wait until what waits for a link was sent, or cannot be by the deadline."""
+        machine = self._machine
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                while self.outbox.keeps_waiting and (
+                    machine.state == core.CONNECTING
+                    or machine.state in _UP
+                    or (machine.state == core.WAITING and machine.retry_at < deadline)
+                    or (machine.state == core.IDLE and self.lifetime.starts_later)
+                ):
+                    await self.lifetime.change()
 
     def _drop(self) -> None:
         """End at once, because the task that closes the connection was cancelled."""
@@ -130,7 +146,9 @@ class Host:
         self._loss = Loss(ConnectionClosed("close was cancelled"))
         if self.link is not None:
             self._forget_link().abort()
-        self._machine.lost(self._loop.time(), self._machine.link)
+        now = self._loop.time()
+        self._machine.stopped(now)
+        self._machine.lost(now, self._machine.link)
         self._perform()
 
     # Facts

@@ -6,11 +6,11 @@ from contextvars import ContextVar
 
 from websocket_heartbeat.client.lifetime import Lifetime
 from websocket_heartbeat.engines.base import Link
-from websocket_heartbeat.errors import NotConnected, SendQueueFull
+from websocket_heartbeat.errors import ConnectionClosed, NotConnected, SendQueueFull
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.system.wakeup import Wakeup
 
-_NOBODY = object()  # the reservation in force while the connection closes
+_NOBODY = object()  # the reservation in force while the connection closes, but for the queue
 
 # Set while an on_open hook runs: the reservation of its link. Tasks that the hook starts inherit it, and keep
 # it after the link is gone.
@@ -34,11 +34,12 @@ class Outbox:
     """What was given to `send` and not to a link yet.
 
     While the on_open hook of a new link runs, the link is reserved for what this hook sends; the queue comes
-    after it. A link that is lost leaves the queue to the next one. What waits when the connection ends, the
-    host reports as Undelivered.
+    after it. A link that is lost leaves the queue to the next one. Once the connection is to be closed, links
+    are there for on_open and the queue alone. What waits when the connection ends, the host reports as
+    Undelivered.
     """
 
-    __slots__ = ("_lifetime", "_limit", "_link", "_queue", "_reserved_for", "_senders")
+    __slots__ = ("_is_closing", "_lifetime", "_limit", "_link", "_queue", "_reserved_for", "_senders")
 
     def __init__(self, limit: int, lifetime: Lifetime) -> None:
         """limit: messages that may wait in the queue."""
@@ -48,6 +49,7 @@ class Outbox:
         self._reserved_for: object = None  # the reservation in force, None when the link is there for all
         self._queue: list[Message] = []
         self._senders: list[_Turn] = []  # the next one first
+        self._is_closing = False
 
     @property
     def queue(self) -> Sequence[Message]:
@@ -58,6 +60,11 @@ class Outbox:
     def is_open(self) -> bool:
         """Whether a link takes what the current task sends, unless its buffer is full."""
         return self._link is not None and (self._reserved_for is None or self._is_in_open_hook())
+
+    @property
+    def keeps_waiting(self) -> bool:
+        """Whether the current task may wait for the queue to be sent: not on_open, for which that waits."""
+        return bool(self._queue) and not self._is_in_open_hook()
 
     # Messages
 
@@ -77,7 +84,7 @@ class Outbox:
         ):
             link.send(message)  # the way of nearly all
             return True
-        self._lifetime.check_alive()
+        self._check_accepts()
         return self._ahead() == 0 and self._offer_in_turn(message)
 
     def _offer_in_turn(self, message: Message) -> bool:
@@ -103,7 +110,7 @@ class Outbox:
         self._senders.insert(self._ahead(), turn)
         try:
             while True:
-                self._lifetime.check_alive()
+                self._check_accepts()
                 if self._senders[0] is turn and self._offer_in_turn(message):
                     return
                 if self._limit == 0 and self._link is None:
@@ -130,10 +137,14 @@ class Outbox:
         Raises:
             ConnectionClosed, ConnectionFailed: that will not happen.
         """
-        # Within on_open the queue is not waited for: it is sent after the hook.
-        while (self._queue and not self._is_in_open_hook()) or (self._link is not None and self._link.full):
+        while self.keeps_waiting or (self._link is not None and self._link.full):
             self._lifetime.check_alive()
             await self._lifetime.change()
+
+    def _check_accepts(self) -> None:
+        self._lifetime.check_alive()
+        if self._is_closing and not self._is_in_open_hook():
+            raise ConnectionClosed("the connection is being closed")
 
     def _ahead(self) -> int:
         """Return how many tasks that wait in `put` go before the current one; those of on_open go first."""
@@ -168,7 +179,7 @@ class Outbox:
 
     def _hook_done(self, reservation: object) -> None:
         if self._reserved_for is reservation:
-            self._reserved_for = None
+            self._reserved_for = _NOBODY if self._is_closing else None
             self.flush()
 
     def link_lost(self) -> None:
@@ -176,13 +187,13 @@ class Outbox:
         self._link = None
         self._reserved_for = None
 
-    def flush(self, *, regardless: bool = False) -> None:
-        """Send what waits; `regardless` of the link's write limit where there will be no other chance."""
+    def flush(self) -> None:
+        """Send what waits, as far as the link takes it."""
         link = self._link
-        if link is not None and (self._reserved_for is None or regardless):
+        if link is not None and (self._reserved_for is None or self._reserved_for is _NOBODY):
             sent = 0
             for message in self._queue:
-                if link.full and not regardless:
+                if link.full:
                     break
                 link.send(message)
                 sent += 1
@@ -191,8 +202,11 @@ class Outbox:
         self._wake_next()
 
     def close(self) -> None:
-        """Give the link nothing more, as the connection closes: it is reserved for nobody."""
-        self._reserved_for = _NOBODY
+        """Take nothing more, but from on_open, as the connection is to be closed."""
+        self._is_closing = True
+        if self._reserved_for is None:
+            self._reserved_for = _NOBODY
+        self.wake()
 
     def wake(self) -> None:
         """Have every task that waits in `put` look again."""
