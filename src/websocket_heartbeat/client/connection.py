@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl as ssl_module
+import warnings
 from collections.abc import AsyncIterator, Callable, Collection, Generator, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -102,6 +103,9 @@ class Connection:
     Iterate over it for messages: iteration goes on across reconnects, ends after our own `close()`, and
     raises ConnectionFailed when the connection has failed for good. Hooks tell what happens in between; each
     may be a function or a coroutine function; one that raises is reported to `on_error` and harms nothing.
+
+    It belongs to the event loop on which it was started, and to its thread: sending, receiving and waiting
+    raise RuntimeError before the start, and on any other.
     """
 
     # Slots, here and in its parts: ten thousand idle connections are to fit in one small process.
@@ -155,6 +159,11 @@ class Connection:
     ) -> None:
         await self.close()
 
+    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
+        host = getattr(self, "_host", None)  # not there if __init__ has raised
+        if host is not None and host.is_unattended:
+            warn(f"unclosed connection {self!r}", ResourceWarning, source=self)
+
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close the connection for good, within `close_timeout`, whatever the server does.
 
@@ -190,9 +199,11 @@ class Connection:
         Raises:
             TimeoutError: no link opened in time. The connection goes on trying.
             ConnectionClosed, ConnectionFailed: there will be none.
+            RuntimeError: it was not started, or on another event loop or thread.
         """
         if timeout is not None:
             check_seconds("timeout", timeout, zero=True)
+        self._lifetime.check_place()
         async with asyncio.timeout(timeout):
             while not self._outbox.is_open:
                 self._lifetime.check_alive()
@@ -211,7 +222,7 @@ class Connection:
         if self._host.pacer is not None:
             raise ValueError(f"connection was added to a fleet already: {self!r}")
         self._host.pacer = pacer
-        self._lifetime.starts_later = True
+        self._lifetime.bind()
 
     # Facts
 

@@ -90,6 +90,7 @@ class Host:
         if self._machine.state != core.IDLE:
             raise RuntimeError("a connection can be started only once; call connect() again for another one")
         self._loop = self.hooks.loop = loop
+        self.lifetime.bind()
         # Links and alarms live in the context of the start, not in that of whoever happened to cause them.
         self._context = copy_context()
         self._alarm = Alarm(self._alarm_rang, self._options.granularity())
@@ -99,15 +100,15 @@ class Host:
     def reconnect_now(self) -> None:
         """Skip a wait, or replace the open link."""
         if self._machine.state != core.IDLE:
+            self.lifetime.check_place()
             self._machine.reconnect_now(self._loop.time())
             self._perform()
 
     async def close(self, code: int, reason: str) -> None:
         """Close for good, within `close_timeout`; if cancelled, at once."""
         loop = asyncio.get_running_loop()
-        is_running = self._machine.state != core.IDLE and not self.lifetime.has_ended
-        if is_running and loop is not self._loop:
-            raise RuntimeError("the connection was started on another event loop, which alone can close it")
+        if self.lifetime.loop is not None:
+            self.lifetime.check_place()
         self._loop = self.hooks.loop = loop
         now = loop.time()
         deadline = now + self._options.close_timeout
@@ -136,7 +137,7 @@ class Host:
                     machine.state == core.CONNECTING
                     or machine.state in _UP
                     or (machine.state == core.WAITING and machine.retry_at < deadline)
-                    or (machine.state == core.IDLE and self.lifetime.starts_later)
+                    or (machine.state == core.IDLE and self.lifetime.loop is not None)
                 ):
                     await self.lifetime.change()
 
@@ -175,6 +176,11 @@ class Host:
             bytes_received=self._stats.bytes_received + (info.bytes_received if info else 0),
             bytes_sent=self._stats.bytes_sent + (info.bytes_acked if info else 0),
         )
+
+    @property
+    def is_unattended(self) -> bool:
+        """Whether the connection goes on although nobody can close it any more, now that nobody holds it."""
+        return self._machine.state in (core.CONNECTING, core.WAITING, *_UP)
 
     def __repr__(self) -> str:
         return f"{self.hooks.label} {self._machine.state} link={self._machine.link}"

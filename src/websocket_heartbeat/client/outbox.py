@@ -1,6 +1,7 @@
 """The send queue, and whose message a link takes next: first those that its on_open hook sends."""
 
 import asyncio
+from _thread import get_ident
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 
@@ -73,14 +74,18 @@ class Outbox:
 
         Raises:
             ConnectionClosed, ConnectionFailed: there will be no further link.
+            RuntimeError: not here; see `Lifetime.check_place`.
         """
         link = self._link
+        lifetime = self._lifetime
         if (
             link is not None
             and self._reserved_for is None
             and not self._queue
             and not self._senders
             and not link.full
+            and get_ident() == lifetime.thread
+            and lifetime.loop.is_running()  # type: ignore[union-attr]  # as in check_place
         ):
             link.send(message)  # the way of nearly all
             return True
@@ -115,7 +120,6 @@ class Outbox:
                     return
                 if self._limit == 0 and self._link is None:
                     raise NotConnected("no link is open and send_queue is 0")
-                self._lifetime.check_started()
                 await turn.wait()
         finally:
             self._senders.remove(turn)
@@ -136,13 +140,16 @@ class Outbox:
 
         Raises:
             ConnectionClosed, ConnectionFailed: that will not happen.
+            RuntimeError: not here; see `Lifetime.check_place`.
         """
+        self._lifetime.check_place()
         while self.keeps_waiting or (self._link is not None and self._link.full):
             self._lifetime.check_alive()
             await self._lifetime.change()
 
     def _check_accepts(self) -> None:
         self._lifetime.check_alive()
+        self._lifetime.check_place()
         if self._is_closing and not self._is_in_open_hook():
             raise ConnectionClosed("the connection is being closed")
 
