@@ -3,6 +3,7 @@
 import asyncio
 import os
 import ssl as ssl_module
+import warnings
 from collections.abc import AsyncIterator, Callable, Collection, Generator, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -67,7 +68,7 @@ def connect(
         pings: for feeds that are never still. None (default) takes any time.
     backoff: how long to wait before each retry. Default 1 s at first, 60 s at most.
     open_timeout: seconds for one attempt, from name resolution to handshake. Default 10.
-    close_timeout: seconds that closing may take, whatever the server does. Default 5.
+    close_timeout: seconds that closing may take, to send what waits included. Default 5.
     max_attempts: retries in a row before the connection fails; None (default) goes on for ever.
     send_queue: messages that wait while no link is open. Default 256; with 0 sending raises NotConnected.
     receive_queue: messages that wait for a slow reader before the socket is not read any more. Default 256.
@@ -125,6 +126,9 @@ class Connection:
     Iterate over it for messages: iteration goes on across reconnects, ends after our own `close()`, and
     raises ConnectionFailed when the connection has failed for good. Hooks tell what happens in between; each
     may be a function or a coroutine function; one that raises is reported to `on_error` and harms nothing.
+
+    It belongs to the event loop on which it was started, and to its thread: sending, receiving and waiting
+    raise RuntimeError before the start, and on any other.
     """
 
     # Slots, here and in its parts: ten thousand idle connections are to fit in one small process.
@@ -181,14 +185,22 @@ class Connection:
     ) -> None:
         await self.close()
 
+    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
+        host = getattr(self, "_host", None)  # not there if __init__ has raised
+        if host is not None and host.is_unattended:
+            warn(f"unclosed connection {self!r}", ResourceWarning, source=self)
+
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close the connection for good, within `close_timeout`, whatever the server does.
 
-        What waits in the send queue is sent first if a link is open; what cannot be is reported to `on_error`
-        as Undelivered. What arrives from now on is thrown away. Hooks under way have the rest of the time,
-        but at least 1 s; they are then cancelled, and have 1 s more to end. Only such hooks can make this
-        return later than `close_timeout`. A second call waits for the same end; one that is cancelled drops
-        the link.
+        What waits in the send queue is sent first: while there is any, this waits for a link to open and for
+        its on_open hook, and nothing more can be sent but by that hook. What cannot be sent in time is
+        reported to `on_error` as Undelivered, and by a warning in the log. What arrives after that is thrown
+        away. Hooks under way have the rest of the time, but at least 1 s; they are then cancelled, and have
+        1 s more to end. Only such hooks can make this return later than `close_timeout`. A second call waits
+        for the same end; one that is cancelled drops the link.
+
+        Within on_open it does not wait for the queue, which that holds back.
 
         code: 1000 (default) or 3000 to 4999 (RFC 6455, section 7.4.2). reason: at most 123 bytes of UTF-8.
         """
@@ -213,9 +225,11 @@ class Connection:
         Raises:
             TimeoutError: no link was ready in time; the text says why. The connection goes on trying.
             ConnectionClosed, ConnectionFailed: there will be none.
+            RuntimeError: it was not started, or on another event loop or thread.
         """
         if timeout is not None:
             check_seconds("timeout", timeout, zero=True)
+        self._lifetime.check_place()
         try:
             async with asyncio.timeout(timeout):
                 while not self._outbox.is_open:
@@ -263,7 +277,7 @@ class Connection:
         if self._host.pacer is not None:
             raise ValueError(f"connection was added to a fleet already: {self!r}")
         self._host.pacer = pacer
-        self._lifetime.starts_later = True
+        self._lifetime.bind()
 
     # Facts
 

@@ -24,7 +24,6 @@ StateHook = Callable[[State], Awaitable[None] | None]
 F = TypeVar("F", bound=Callable[..., Any])
 
 logger = logging.getLogger("websocket_heartbeat")
-logger.addHandler(logging.NullHandler())  # as the standard library asks of libraries
 
 _LEAST_FOR_HOOKS = 1.0
 """Seconds that hooks have to finish once the connection has ended, and to stop once they are cancelled."""

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import replace
 from functools import partial
@@ -97,6 +98,7 @@ class Host:
         if self._machine.state != core.IDLE:
             raise RuntimeError("a connection can be started only once; call connect() again for another one")
         self._loop = self.hooks.loop = loop
+        self.lifetime.bind()
         # Links and alarms live in the context of the start, not in that of whoever happened to cause them.
         self._context = copy_context()
         self._alarm = Alarm(self._alarm_rang, self._options.granularity())
@@ -106,11 +108,13 @@ class Host:
     def reconnect_now(self) -> None:
         """Skip a wait, or replace the open link."""
         if self._machine.state != core.IDLE:
+            self.lifetime.check_place()
             self._machine.reconnect_now(self._loop.time())
             self._perform()
 
     def fail_link(self, reason: str) -> None:
         """Call the open link bad."""
+        self.lifetime.check_place()
         current = self.links.current
         if current is not None and current.link is not None:
             self.rejected(current, LinkRejected(reason))
@@ -123,7 +127,7 @@ class Host:
             ConnectionClosed, ConnectionFailed: there will be no further link.
         """
         self.lifetime.check_alive()
-        self.lifetime.check_started()
+        self.lifetime.check_place()
         self._machine.renew(self._loop.time())
         if self._machine.successor is not None:
             if self._renewal is None:
@@ -135,25 +139,39 @@ class Host:
     async def close(self, code: int, reason: str) -> None:
         """Close for good, within `close_timeout`; if cancelled, at once."""
         loop = asyncio.get_running_loop()
-        is_running = self._machine.state != core.IDLE and not self.lifetime.has_ended
-        if is_running and loop is not self._loop:
-            raise RuntimeError("the connection was started on another event loop, which alone can close it")
+        if self.lifetime.loop is not None:
+            self.lifetime.check_place()
         self._loop = self.hooks.loop = loop
-        now = loop.time()  # before the flush, which may copy many megabytes
-        if self._machine.state in _UP:
-            self._close_with = code, reason
-            self.outbox.flush(regardless=True)
-            self.outbox.close()
-        self._machine.stopped(now)
-        self._perform()
+        now = loop.time()
+        deadline = now + self._options.close_timeout
+        self.outbox.close()
         with self.hooks.closing():
             try:
+                await self._send_queue(deadline)
+                if self._machine.state in _UP:
+                    self._close_with = code, reason
+                    self.outbox.link_lost()  # behind a close frame nothing can be sent
+                self._machine.stopped(now)
+                self._perform()
                 while not self.lifetime.has_ended:
                     await self.lifetime.change()
-                await self.hooks.finish(now + self._options.close_timeout)
+                await self.hooks.finish(deadline)
             except asyncio.CancelledError:
                 self._drop()
                 raise
+
+    async def _send_queue(self, deadline: float) -> None:
+        """Wait until what waits for a link was sent, or cannot be by the deadline."""
+        machine = self._machine
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                while self.outbox.keeps_waiting and (
+                    machine.state == core.CONNECTING
+                    or machine.state in _UP
+                    or (machine.state == core.WAITING and machine.retry_at < deadline)
+                    or (machine.state == core.IDLE and self.lifetime.loop is not None)
+                ):
+                    await self.lifetime.change()
 
     def _drop(self) -> None:
         """End at once, because the task that closes the connection was cancelled."""
@@ -162,7 +180,9 @@ class Host:
         current = self.links.current
         if current is not None and current.link is not None:
             self._forget(current).abort()
-        self._machine.lost(self._loop.time(), self._machine.link)
+        now = self._loop.time()
+        self._machine.stopped(now)
+        self._machine.lost(now, self._machine.link)
         self._perform()
 
     # Facts
@@ -200,6 +220,11 @@ class Host:
 
     def _time(self) -> float:
         return self._loop.time()
+
+    @property
+    def is_unattended(self) -> bool:
+        """Whether the connection goes on although nobody can close it any more, now that nobody holds it."""
+        return self._machine.state in (core.CONNECTING, core.WAITING, *_UP)
 
     def __repr__(self) -> str:
         return f"{self.hooks.label} {self._machine.state} link={self._machine.link}"

@@ -74,16 +74,23 @@ class Inbox:
 
         Raises:
             ConnectionClosed, ConnectionFailed: none is left, and there will be no further link.
+            RuntimeError: not here; see `Lifetime.check_place`.
         """
         if self.hook is None and self:
             return False
         self._lifetime.check_alive()
-        self._lifetime.check_started()
+        self._lifetime.check_place()
         return True
 
     def take(self) -> Message:
-        """Take the oldest message; there is one."""
+        """Take the oldest message; there is one.
+
+        Raises:
+            RuntimeError: not here; see `Lifetime.check_place`. A batch begun by a reader is not guarded, as
+            that would weigh on each message.
+        """
         if not self.batch:
+            self._lifetime.check_place()
             self.batch.extend(reversed(self.waiting))
             self.waiting.clear()
             self._was_full = False

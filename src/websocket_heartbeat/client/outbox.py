@@ -1,11 +1,12 @@
 """The send queue, and whose message a link takes next: first those that its on_open hook sends."""
 
+from _thread import get_ident
 from collections.abc import Callable, Sequence
 
 from websocket_heartbeat.client.dialogue import Dialogue
 from websocket_heartbeat.client.lifetime import Lifetime
 from websocket_heartbeat.engines.base import Link
-from websocket_heartbeat.errors import NotConnected, SendQueueFull
+from websocket_heartbeat.errors import ConnectionClosed, NotConnected, SendQueueFull
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.system.wakeup import Wakeup
 
@@ -27,8 +28,9 @@ class Outbox:
     """What was given to `send` and not to a link yet.
 
     While the on_open hook of a new link runs, the link takes only what this hook sends; the queue comes after
-    it. A link that is lost leaves the queue to the next one. What waits when the connection ends, the host
-    reports as Undelivered.
+    it. A link that is lost leaves the queue to the next one. Once the connection is to be closed, links take
+    only what on_open sends, and the queue. What waits when the connection ends, the host reports as
+    Undelivered.
 
     sent_at: the time of `clock` at which a message was last given to a link.
     """
@@ -37,6 +39,7 @@ class Outbox:
         "_clock",
         "_dialogue",
         "_direct",
+        "_is_closing",
         "_lifetime",
         "_limit",
         "_link",
@@ -53,11 +56,11 @@ class Outbox:
         self.sent_at = 0.0
         self._link: Link | None = None
         self._dialogue: Dialogue | None = None  # of the link, or of the one that is to replace it
-        self._direct: Link | None = (
-            None  # the link where nothing is to be considered before a message is sent
-        )
+        # The link, where nothing is to be considered before a message is sent.
+        self._direct: Link | None = None
         self._queue: list[Message] = []
         self._senders: list[_Turn] = []  # the next one first
+        self._is_closing = False
 
     @property
     def queue(self) -> Sequence[Message]:
@@ -69,6 +72,11 @@ class Outbox:
         """Whether a link takes what the current task sends, unless its buffer is full."""
         return self._link_for_me() is not None
 
+    @property
+    def keeps_waiting(self) -> bool:
+        """Whether the current task may wait for the queue to be sent: not on_open, for which that waits."""
+        return bool(self._queue) and not self._is_in_open_hook()
+
     # Messages
 
     def offer(self, message: Message) -> bool:
@@ -76,12 +84,21 @@ class Outbox:
 
         Raises:
             ConnectionClosed, ConnectionFailed: there will be no further link.
+            RuntimeError: not here; see `Lifetime.check_place`.
         """
         link = self._direct
-        if link is not None and not self._queue and not self._senders and not link.full:
+        lifetime = self._lifetime
+        if (
+            link is not None
+            and not self._queue
+            and not self._senders
+            and not link.full
+            and get_ident() == lifetime.thread
+            and lifetime.loop.is_running()  # type: ignore[union-attr]  # as in check_place
+        ):
             link.send(message)  # the way of nearly all
             return True
-        self._lifetime.check_alive()
+        self._check_accepts()
         return self._ahead() == 0 and self._offer_in_turn(message)
 
     def _offer_in_turn(self, message: Message) -> bool:
@@ -122,12 +139,11 @@ class Outbox:
         self._senders.insert(self._ahead(), turn)
         try:
             while True:
-                self._lifetime.check_alive()
+                self._check_accepts()
                 if self._senders[0] is turn and self._offer_in_turn(message):
                     return
                 if self._limit == 0 and self._link is None:
                     raise NotConnected("no link is open and send_queue is 0")
-                self._lifetime.check_started()
                 await turn.wait()
         finally:
             self._senders.remove(turn)
@@ -148,15 +164,21 @@ class Outbox:
 
         Raises:
             ConnectionClosed, ConnectionFailed: that will not happen.
+            RuntimeError: not here; see `Lifetime.check_place`.
         """
+        self._lifetime.check_place()
         while True:
-            # Within on_open the queue is not waited for: it is sent after the hook.
-            in_open_hook = self._is_in_open_hook()
-            link = self._link_for_me() if in_open_hook else self._link
-            if (in_open_hook or not self._queue) and (link is None or not link.full):
+            link = self._link_for_me() if self._is_in_open_hook() else self._link
+            if not self.keeps_waiting and (link is None or not link.full):
                 return
             self._lifetime.check_alive()
             await self._lifetime.change()
+
+    def _check_accepts(self) -> None:
+        self._lifetime.check_alive()
+        self._lifetime.check_place()
+        if self._is_closing and not self._is_in_open_hook():
+            raise ConnectionClosed("the connection is being closed")
 
     def _ahead(self) -> int:
         """Return how many tasks that wait in `put` go before the current one; those of on_open go first."""
@@ -187,19 +209,20 @@ class Outbox:
             self.flush()
 
     def _set_direct(self) -> None:
-        self._direct = self._link if self._dialogue is None and self._clock is None else None
+        is_free = self._dialogue is None and self._clock is None and not self._is_closing
+        self._direct = self._link if is_free else None
 
     def link_lost(self) -> None:
         """Let messages wait for the next link."""
         self._link = self._direct = None
 
-    def flush(self, *, regardless: bool = False) -> None:
-        """Send what waits; `regardless` of the link's write limit where there will be no other chance."""
+    def flush(self) -> None:
+        """Send what waits, as far as the link takes it."""
         link = self._link
-        if link is not None and (not self._is_held() or regardless):
+        if link is not None and not self._is_held():
             sent = 0
             for message in self._queue:
-                if link.full and not regardless:
+                if link.full:
                     break
                 self._give(link, message)
                 sent += 1
@@ -208,8 +231,10 @@ class Outbox:
         self._wake_next()
 
     def close(self) -> None:
-        """Give the link nothing more, as the connection closes."""
-        self._link = self._direct = None
+        """Take nothing more, but from on_open, as the connection is to be closed."""
+        self._is_closing = True
+        self._set_direct()
+        self.wake()
 
     def wake(self) -> None:
         """Have every task that waits in `put` look again."""

@@ -175,7 +175,7 @@ class AiohttpLink(TransportLink, asyncio.Protocol):
             self._events.ponged()
         elif kind is _PING:
             # A peer that pings and does not read must not fill our memory: RFC 6455 5.5.3 lets us skip some.
-            if not self._full:
+            if not self.full:
                 self._write(bytes(data), _PONG)
         elif kind is _CLOSE:
             self._farewell = (data or None, extra or "")

@@ -123,7 +123,8 @@ class Link(ABC):
     deliver: takes each message, in order; the owner sets it in `LinkEvents.opened` and may change it at any
     time. native: the engine's own object. socket: the TCP socket beneath, for questions only, or None.
     response_headers: those that the server answered with, as pairs, to be read within `LinkEvents.opened`: a
-    link need not keep them, and one of a server has none.
+    link need not keep them, and one of a server has none. full: whether the write buffer went above
+    WRITE_LIMIT and has not been drained since; no property, as it is asked for with each message.
     """
 
     __slots__ = ()
@@ -133,6 +134,7 @@ class Link(ABC):
     subprotocol: str | None = None
     response_headers: Sequence[tuple[str, str]] = ()
     socket: Socket | None = None
+    full: bool = False
 
     @abstractmethod
     def send(self, message: Message) -> None:
@@ -166,11 +168,6 @@ class Link(ABC):
     @abstractmethod
     def buffered(self) -> int:
         """Bytes that wait in the write buffer of this program, not of the kernel."""
-
-    @property
-    @abstractmethod
-    def full(self) -> bool:
-        """Whether the write buffer went above WRITE_LIMIT and has not been drained since."""
 
     def delivery(self) -> tuple[int, int]:
         """Return how many bytes the peer has taken, counted from some fixed number, and how many wait for it.

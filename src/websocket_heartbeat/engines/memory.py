@@ -153,7 +153,7 @@ class MemoryLink(Link):
         return sum(len(message) for message in self._unsent)
 
     @property
-    def full(self) -> bool:
+    def full(self) -> bool:  # type: ignore[override]
         return self.buffered > WRITE_LIMIT
 
     @property

@@ -133,13 +133,13 @@ class TransportLink(FairReading, Link):
     __slots__ = (
         "_ended",
         "_events",
-        "_full",
         "_heard_at",
         "_loop",
         "_max_size",
         "_sends",
         "_sent_at",
         "deliver",
+        "full",
         "native",
         "response_headers",
         "socket",
@@ -161,7 +161,7 @@ class TransportLink(FairReading, Link):
         self._transport: Any = (
             None  # an asyncio.Transport, which uvloop's is not by its class; None at the end
         )
-        self._full = False
+        self.full = False
         self._sends = True  # until a close frame was sent, or the link has ended
         self._ended = False  # nothing is read or reported any more
 
@@ -192,10 +192,6 @@ class TransportLink(FairReading, Link):
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
 
     @property
-    def full(self) -> bool:
-        return self._full
-
-    @property
     def heard_at(self) -> float:
         seconds = since_data(self.socket)
         return self._heard_at if seconds is None else self._loop.time() - seconds
@@ -213,10 +209,10 @@ class TransportLink(FairReading, Link):
         self.socket = None
 
     def pause_writing(self) -> None:
-        self._full = True
+        self.full = True
 
     def resume_writing(self) -> None:
-        self._full = False
+        self.full = False
         self._events.writable()
 
     # Calls from the subclass

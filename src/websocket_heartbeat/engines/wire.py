@@ -279,7 +279,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
             self._events.ponged()
             return
         # A peer that pings and does not read must not fill our memory: section 5.5.3 lets us skip some.
-        if not self._full:
+        if not self.full:
             if payload and self._mark:
                 payload = apply_mask(payload, mask)
             self._put(self._framed(PONG, payload))
