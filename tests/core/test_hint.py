@@ -24,7 +24,16 @@ def test_the_seconds_of_a_hint_are_read_wherever_it_stands(reason: str, seconds:
 
 @pytest.mark.parametrize(
     "reason",
-    ["", "retry", "retry-after", "retry-after=", "retry-after5", "retry-after=-5", "retry-after=.5", "after=5"],
+    [
+        "",
+        "retry",
+        "retry-after",
+        "retry-after=",
+        "retry-after5",
+        "retry-after=-5",
+        "retry-after=.5",
+        "after=5",
+    ],
 )
 def test_a_reason_without_a_number_asks_for_nothing(reason: str) -> None:
     assert hint_of(reason) == 0

@@ -37,9 +37,14 @@ EXPORTS: Final[dict[Target, str]] = {
 }
 """The name that each target defines."""
 
+_SHARED: Final = (
+    *("options", "link", "alarm", "advice", "dialogue", "heart"),
+    *("driver", "outbox", "connection"),
+)
+
 _ADAPTERS: Final[dict[Target, tuple[str, ...]]] = {
-    "miniprogram": ("options", "link", "driver", "socket_task", "task"),
-    "browser": ("options", "link", "driver", "web_socket"),
+    "miniprogram": (*_SHARED, "socket_task", "task"),
+    "browser": (*_SHARED, "web_socket"),
 }
 _HANDWRITTEN: Final[dict[Target, tuple[str, ...]]] = {
     "miniprogram": ("clock", "language", "base64", "miniprogram"),

@@ -225,6 +225,14 @@ class Machine:
         self.actions = []
         return actions
 
+    def reconfigured(self, settings: Settings) -> None:
+        """The user has changed the settings: what is decided from now on follows the new ones."""
+        self.settings = settings
+        self.liveness.interval = settings.interval
+        self.liveness.both_directions = settings.both_directions
+        if self.state == OPEN:
+            self._wake_at(self._open_due())
+
     # Inputs: what happened
 
     def started(self, now: float) -> None:
