@@ -8,8 +8,8 @@ node/scenarios.js does the same to the built JavaScript. A scenario is a dict:
                 answers: what connectSocket does, attempt by attempt, "task" once used up:
                 task, promise, nothing, error (an object, no task), throw, fail (and a task), ready, dead,
                 late (a promise of a task that is open already)
-    asking      whether the url comes by a promise: ["user", "url", true or false] fulfils or rejects the oldest
-    opening     whether onOpen returns a promise: ["user", "opened", true or false] fulfils or rejects the oldest
+    asking      whether the url comes by a promise: ["user", "url", true or false] settles the oldest
+    opening     whether onOpen returns a promise: ["user", "opened", true or false] settles the oldest
     throwing    names of hooks that throw
     acting      what hooks do with the task, by their names: a method, send, forbid or option
     steps       ["advance", ms], ["host", what, link (0 for the latest), event], ["user", what, argument];

@@ -134,9 +134,9 @@ def is_promise(value: Any) -> bool:
     return callable(read(value, "then")) or inspect.isawaitable(value)
 
 
-def is_same(one: Any, other: Any) -> bool:
-    """Whether two values of an option are the same."""
-    return one is other or bool(one == other) or (one != one and other != other)
+def has_entries_of(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether `one` has each entry of `other` with the same value; NaN is itself."""
+    return all(_is_same(one[name], value) for name, value in other.items())
 
 
 def is_text(value: Any) -> bool:
@@ -197,6 +197,10 @@ def web_socket(page: Any, url: Any, protocols: Any) -> Any:
 def close_event(page: Any, code: int, reason: str) -> Any:
     """A CloseEvent of a page, for an end that the page itself does not tell of."""
     return Record(type="close", code=code, reason=reason, wasClean=False)
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    return one is other or bool(one == other) or (one != one and other != other)
 
 
 def _settled(

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from websocket_heartbeat.core.settings import LONGEST, Settings
-from websocket_heartbeat.miniprogram.language import is_number, is_same, log, record
+from websocket_heartbeat.miniprogram.language import has_entries_of, is_number, log, record
 
 HOLD: Final = 5
 """So the first six retries have windows of `reconnectTimeout`, and later windows grow."""
@@ -32,34 +32,18 @@ class CurrentOptions:
 
         has_heartbeats: whether there are to be heartbeats now.
         """
-        if has_heartbeats == self.had_heartbeats and not self._are_others():
+        if has_heartbeats == self.had_heartbeats and has_entries_of(self.opts, self.seen):
             return False
         self.had_heartbeats = has_heartbeats
-        self.seen = record(self.opts)
         try:
             self.settings = settings_of(self.opts)
             self.valid = record(self.opts)
         except Exception as error:
             log(error)
             self.settings = settings_of(self.valid)
+        self.seen = record(self.opts)
         self.settings.interval = self.settings.interval if has_heartbeats else LONGEST
         return True
-
-    def _are_others(self) -> bool:
-        return (
-            self._is_other("pingTimeout")
-            or self._is_other("pongTimeout")
-            or self._is_other("bothDirections")
-            or self._is_other("reconnectTimeout")
-            or self._is_other("maxReconnectTimeout")
-            or self._is_other("repeatLimit")
-            or self._is_other("openTimeout")
-            or self._is_other("stableAfter")
-            or self._is_other("sendQueue")
-        )
-
-    def _is_other(self, name: str) -> bool:
-        return not is_same(self.opts[name], self.seen[name])
 
 
 def settings_of(opts: dict[str, Any]) -> Settings:

@@ -158,10 +158,8 @@ class BrowserTask(Connection):
         if not (callable(url) or is_promise(url)):
             check_url(url)
         if not callable(read(page, "WebSocket")):
-            raise ValueError(
-                "there is no WebSocket here: this file is for pages and workers; in a mini program"
-                " take the one for mini programs, and in Node before version 22 set globalThis.WebSocket"
-            )
+            hint = "; a mini program needs the other file, and Node before version 22 a global WebSocket"
+            raise ValueError("there is no WebSocket here" + hint)
         super().__init__(clock, opts)
         self.page: Any = page
         self.ws: Any = None

@@ -112,9 +112,16 @@ function is_promise(value) {
     return typeof read(value, "then") === "function";
 }
 
-/** Whether two values of an option are the same; NaN is itself. */
-function is_same(one, other) {
-    return one === other || (one !== one && other !== other);
+/** Whether `one` has each entry of `other` with the same value; NaN is itself. */
+function has_entries_of(one, other) {
+    var name, value;
+    for (name in other) {
+        value = one[name];
+        if (value !== other[name] && (value === value || other[name] === other[name])) {
+            return false;
+        }
+    }
+    return true;
 }
 
 function is_text(value) {
@@ -140,7 +147,10 @@ function copied(value) {
     if (!is_bytes(value)) {
         return value;
     }
-    var bytes = is_view(value) ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength) : new Uint8Array(value);
+    var bytes = is_view(value)
+        ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
+        : new Uint8Array(value);
+    // An array of an array has a buffer of its own.
     return new Uint8Array(bytes).buffer;
 }
 
