@@ -324,12 +324,12 @@ class Machine:
 
     def sent(self, at: float, link: int) -> None:
         """Something was sent on `link` at the time `at`. For `both_directions`; told before each `woke`."""
-        if link == self.link:
+        if link == self.link and self._is_up():
             self.liveness.sent(at)
 
     def received(self, at: float, link: int) -> None:
         """A message arrived on `link` at the time `at`. For `message_timeout`; told before each `woke`."""
-        if link == self.link and self.watchdog is not None:
+        if link == self.link and self._is_up() and self.watchdog is not None:
             self.watchdog.restart(at)
 
     def acknowledged(self, at: float, link: int) -> None:
@@ -351,7 +351,7 @@ class Machine:
             return
         if timeouts >= DEAD_PATH_TIMEOUTS:
             self._give_up(now, PATH_DEAD)
-        elif not self.timeout.had_grace:
+        else:
             self._wake_at(min(now + recheck_in, self.timeout.due))
 
     def lost(
@@ -384,7 +384,7 @@ class Machine:
 
     def reading_resumed(self, now: float, link: int) -> None:
         """The host reads `link` again; an unanswered ping has its whole timeout again."""
-        if link == self.link and self.paused:
+        if link == self.link and self._is_up() and self.paused:
             self.paused = False
             self._excuse_silence(now, self.settings.timeout)
 
