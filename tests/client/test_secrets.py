@@ -307,6 +307,7 @@ def test_reprs_tell_nothing_secret(run_asyncio: Run) -> None:
             additional_headers={"Cookie": SECRET},
             subprotocols=(),
             heartbeat=heartbeat,
+            message_timeout=None,
             backoff=Backoff(),
             open_timeout=10,
             close_timeout=5,

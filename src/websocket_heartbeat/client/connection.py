@@ -112,8 +112,11 @@ class Connection:
     __slots__ = ("__weakref__", "_hooks", "_host", "_inbox", "_lifetime", "_max_size", "_outbox")
 
     on_open = Hook[OpenHook](
-        "Called with an OpenEvent whenever a link has opened. What it sends goes to the link before all that "
-        "waits in the queue. A coroutine function is cancelled when its link is lost."
+        "Called with an OpenEvent whenever a link has opened, for a login for instance. What it sends goes "
+        "to the link before all that waits in the queue, which is held until it is done. What arrives "
+        "meanwhile is for its `recv` first; others get it 2 s later, if it does not call that. If it raises, "
+        "the link is closed as bad and the next one opened after a delay. A coroutine function is cancelled "
+        "when its link is lost."
     )
     on_message = Hook[MessageHook](
         "Called with each message, in order; iteration then yields nothing. A plain function is the fastest "
@@ -189,19 +192,48 @@ class Connection:
         timeout: seconds; None (default) waits for ever.
 
         Raises:
-            TimeoutError: no link opened in time. The connection goes on trying.
+            TimeoutError: no link was ready in time; the text says why. The connection goes on trying.
             ConnectionClosed, ConnectionFailed: there will be none.
         """
         if timeout is not None:
             check_seconds("timeout", timeout, zero=True)
-        async with asyncio.timeout(timeout):
-            while not self._outbox.is_open:
-                self._lifetime.check_alive()
-                await self._lifetime.change()
+        try:
+            async with asyncio.timeout(timeout):
+                while not self._outbox.is_open:
+                    self._lifetime.check_alive()
+                    await self._lifetime.change()
+        except TimeoutError:
+            raise TimeoutError(f"no link is ready after {timeout:g} s; {self._host.why_not_open()}") from None
 
     def reconnect_now(self) -> None:
         """Skip the wait before the next attempt, or replace the open link by a new one at once."""
         self._host.reconnect_now()
+
+    def fail_link(self, reason: str = "") -> None:
+        """Give up the open link as bad: close it, and open the next after a delay, as after any loss.
+
+        For what only your program can tell: the server has ended the login, or sends nonsense. An on_open
+        hook that raises does the same. Delays grow if that happens again and again; `retry_if` is asked, with
+        LinkRejected. Does nothing while no link is open.
+
+        reason: for the log and for hooks.
+        """
+        self._host.fail_link(reason)
+
+    async def renew(self) -> None:
+        """Replace the open link by a new one without a gap; return when that is done.
+
+        The new link opens first, and on_open runs on it; meanwhile the old one goes on. Then sending and
+        receiving change over, and the old link is closed with 1000. For servers that end links after a
+        time, or say that they are about to. What a server sends on both links in between may come twice.
+        While no link is ready, this waits for one, as `wait_open`.
+
+        Raises:
+            Exception: why the new link did not open or was not ready in time; the old one goes on.
+            ConnectionClosed, ConnectionFailed: there will be no further link.
+        """
+        await self._host.renew()
+        await self.wait_open()
 
     def _join_fleet(self, pacer: Callable[[Callable[[], None]], bool]) -> None:
         """Let a fleet start the connection, and ask it before each retry. For Fleet alone; see Host.pacer.
@@ -250,7 +282,7 @@ class Connection:
     def _set_hook(self, name: str, hook: Callable[..., Any] | None) -> None:
         if name == "on_message":
             self._inbox.set_hook(hook)
-            self._host.update_deliver()
+            self._host.links.update_deliver()
         else:
             self._hooks.attach(name, hook)
 
@@ -261,10 +293,11 @@ class Connection:
 
     async def __anext__(self) -> Message:
         inbox = self._inbox
-        if inbox.batch and inbox.hook is None:
+        if inbox.batch and inbox.is_direct:
             return inbox.batch.pop()  # as take() does, without the call: the way of most messages
         try:
-            while inbox.must_wait():  # here, as a coroutine between would weigh on every idle connection
+            # Here, as a coroutine between would weigh on every idle connection.
+            while (inbox := self._host.links.inbox_of_task()).must_wait():
                 await inbox.arrived.wait()
         except ConnectionClosed:
             raise StopAsyncIteration from None
@@ -277,13 +310,13 @@ class Connection:
             ConnectionClosed: our own side closed the connection.
             ConnectionFailed: it has failed for good.
         """
-        while self._inbox.must_wait():
-            await self._inbox.arrived.wait()
-        return self._inbox.take()
+        while (inbox := self._host.links.inbox_of_task()).must_wait():
+            await inbox.arrived.wait()
+        return inbox.take()
 
     async def recv_waiting(self) -> list[Message]:
         """Return every message that waits, in order, and at least one; otherwise as `recv`."""
-        return [await self.recv(), *self._inbox.take_all()]
+        return [await self.recv(), *self._host.links.inbox_of_task().take_all()]
 
     # Sending
 

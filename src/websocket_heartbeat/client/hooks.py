@@ -91,6 +91,10 @@ class Hooks:
     def __contains__(self, name: str) -> bool:
         return name in self._hooks
 
+    def get(self, name: str) -> Callable[..., Any] | None:
+        """Return a hook, or None."""
+        return self._hooks.get(name)
+
     def attach(self, name: str, hook: Callable[..., Any] | None) -> None:
         """Set a hook, or remove it with None."""
         if hook is None:
@@ -123,12 +127,12 @@ class Hooks:
         except HookFailed as failure:
             self.report(failure)
 
-    def report(self, error: Exception) -> None:
-        """Tell the user of an error that has no other way to them."""
+    def report(self, error: Exception, level: int = logging.WARNING) -> None:
+        """Tell the user of an error that has no other way to them; level: of the log."""
         if isinstance(error, HookFailed):
             logger.error("%s: %s at %s", self.label, error, place_of(error.__cause__))
         else:
-            logger.warning("%s: %s", self.label, printable(str(error)))
+            logger.log(level, "%s: %s", self.label, printable(str(error)))
         if not (isinstance(error, HookFailed) and error.name == "on_error"):
             self.call_hook("on_error", error)
 

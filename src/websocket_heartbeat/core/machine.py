@@ -320,7 +320,8 @@ class Machine:
         if link == self.link and self._is_up():
             self.liveness.heard(at)
             if self.state == PROBING and not self.liveness.is_pinged:
-                self._enter(OPEN, self.liveness.ping_due())
+                # Where the ping was the latest that was sent, the next one may be due already: not before now.
+                self._enter(OPEN, max(self.liveness.ping_due(), at))
 
     def sent(self, at: float, link: int) -> None:
         """Something was sent on `link` at the time `at`. For `both_directions`; told before each `woke`."""

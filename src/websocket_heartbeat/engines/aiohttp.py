@@ -122,6 +122,7 @@ class AiohttpLink(TransportLink, asyncio.Protocol):
     def _frame(self, payload: bytes, kind: aiohttp.WSMsgType) -> None:
         if self._transport.is_closing():  # it would log what is written to it
             return
+        self._sent_at = self._loop.time()
         try:
             # Runs to its end: without compression and below its limit there is nothing to wait for.
             self._writer.send_frame(payload, kind).send(None)

@@ -151,6 +151,11 @@ class Link(ABC):
     def heard_at(self) -> float:
         """The time of the loop's clock at which bytes last arrived, read or not, as well as can be told."""
 
+    @property
+    @abstractmethod
+    def sent_at(self) -> float:
+        """The time of the loop's clock at which bytes were last sent, as well as can be told."""
+
 
 class Engine(ABC):
     """Opens links.

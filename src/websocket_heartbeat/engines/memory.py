@@ -69,7 +69,7 @@ class MemoryLink(Link):
         self._peer = peer
         self._events = events
         self._loop = asyncio.get_running_loop()
-        self._heard_at = self._loop.time()
+        self._heard_at = self._sent_at = self._loop.time()
         self._paused = False
         self._unsent: list[Message] = []
         self.native = peer
@@ -98,6 +98,7 @@ class MemoryLink(Link):
     def send(self, message: Message) -> None:
         if self.ended or self._peer.frozen:
             return
+        self._sent_at = self._loop.time()
         if self._peer.reads:
             self._peer.received.append(message)
         else:
@@ -158,6 +159,10 @@ class MemoryLink(Link):
     @property
     def heard_at(self) -> float:
         return self._heard_at
+
+    @property
+    def sent_at(self) -> float:
+        return self._sent_at
 
 
 class MemoryEngine(Engine):

@@ -17,7 +17,7 @@ from typing import Any
 from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure, Link, LinkEvents
 from websocket_heartbeat.errors import ProtocolViolation
 from websocket_heartbeat.events import Message
-from websocket_heartbeat.system.kernel import Socket, since_data
+from websocket_heartbeat.system.kernel import Socket, since_data, since_sent
 
 READ = 32 * 1024
 """Bytes that are read at a time, but for the rest of a long frame: no flood of tiny ones may stall a loop."""
@@ -128,6 +128,7 @@ class TransportLink(FairReading, Link):
         "_loop",
         "_max_size",
         "_sends",
+        "_sent_at",
         "deliver",
         "native",
         "response_headers",
@@ -145,8 +146,8 @@ class TransportLink(FairReading, Link):
         self._events: LinkEvents = events
         self._max_size = max_size
         self._loop = asyncio.get_running_loop()
-        # When bytes were last read, for systems whose kernel does not tell when they arrived.
-        self._heard_at = self._loop.time()
+        # When bytes were last read and written, for systems whose kernel does not tell when they travelled.
+        self._heard_at = self._sent_at = self._loop.time()
         self._transport: Any = (
             None  # an asyncio.Transport, which uvloop's is not by its class; None at the end
         )
@@ -188,6 +189,11 @@ class TransportLink(FairReading, Link):
     def heard_at(self) -> float:
         seconds = since_data(self.socket)
         return self._heard_at if seconds is None else self._loop.time() - seconds
+
+    @property
+    def sent_at(self) -> float:
+        seconds = since_sent(self.socket)
+        return self._sent_at if seconds is None else self._loop.time() - seconds
 
     # Calls from the transport
 

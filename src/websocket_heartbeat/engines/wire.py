@@ -90,7 +90,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         self._known = _DEFLATED if extensions else _PLAIN
         # Half of it for compressed frames, of which each takes twice the time.
         self._scratch = SCRATCH.view[:_HALF] if extensions else SCRATCH.view
-        # Tells the time of a read, on systems whose kernel does not.
+        # Tells the time of a read or a write, where the kernel does not.
         self._stamp: Callable[[], float] | None = None
         self._rest = b""
         self._taken = 0  # where in this read the last frame ends that `_frame` has handed over
@@ -353,6 +353,8 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
 
     def _put(self, frame: bytes) -> None:
         """Write a frame, in the middle of a read together with others."""
+        if self._stamp is not None:
+            self._sent_at = self._stamp()
         if self._out is None:
             self._transport.write(frame)
         else:

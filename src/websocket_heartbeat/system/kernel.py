@@ -8,8 +8,13 @@ import socket
 import struct
 import sys
 import time
+from array import array
 from dataclasses import dataclass
 from typing import Protocol
+
+if sys.platform == "linux":
+    from fcntl import ioctl
+    from termios import TIOCOUTQ
 
 TELLS = sys.platform == "linux" and hasattr(socket, "TCP_INFO")
 """Whether this system has TCP_INFO."""
@@ -24,6 +29,7 @@ _SIZE = 192
 # total_retrans; then pacing_rate, max_pacing_rate, bytes_acked, bytes_received.
 _LAYOUT = struct.Struct("=8B24I4Q")
 _LAST_DATA_RECV = struct.Struct("=52xI")
+_LAST_DATA_SENT = struct.Struct("=44xI")
 
 
 _NO_LINGER = struct.pack("ii", 1, 0)
@@ -32,6 +38,9 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 
 class Socket(Protocol):
     """The methods that are needed of a socket, as asyncio and uvloop return a wrapper."""
+
+    def fileno(self) -> int:
+        """As in the socket module."""
 
     def getsockopt(self, level: int, option: int, size: int, /) -> bytes:
         """As in the socket module."""
@@ -85,14 +94,34 @@ def since_data(sock: Socket | None) -> float | None:
 
     Rounded up by a jiffy, so that the time of arrival does not move forward from one call to the next.
     """
+    return _seconds(sock, _LAST_DATA_RECV)
+
+
+def since_sent(sock: Socket | None) -> float | None:
+    """Return the seconds since data last left by the socket; None where that is unknown. Rounded up, too."""
+    return _seconds(sock, _LAST_DATA_SENT)
+
+
+def _seconds(sock: Socket | None, field: struct.Struct) -> float | None:
     if not TELLS or sock is None:
         return None
     try:
-        raw = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _LAST_DATA_RECV.size)
-        milliseconds: int = _LAST_DATA_RECV.unpack(raw)[0]
+        milliseconds: int = field.unpack(sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, field.size))[0]
     except (OSError, ValueError, struct.error):  # not TCP, or closed, or an old kernel
         return None
     return milliseconds / 1e3 + _JIFFY
+
+
+def unacknowledged_bytes(sock: Socket | None) -> int:
+    """Return the bytes given to a TCP socket that the peer's kernel has not acknowledged; 0 where unknown."""
+    if not TELLS or sock is None:
+        return 0
+    count = array("i", [0])
+    try:
+        ioctl(sock.fileno(), TIOCOUTQ, count)  # SIOCOUTQ of tcp(7)
+    except (OSError, ValueError):  # not TCP, or closed
+        return 0
+    return count[0]
 
 
 def end_by_reset(sock: Socket | None) -> None:

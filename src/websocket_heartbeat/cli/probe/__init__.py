@@ -141,6 +141,7 @@ def _options(arguments: argparse.Namespace, context: ssl.SSLContext | None) -> O
         additional_headers=arguments.header,
         subprotocols=arguments.subprotocol,
         heartbeat=Heartbeat(),
+        message_timeout=None,
         backoff=Backoff(),
         open_timeout=arguments.timeout,
         close_timeout=arguments.timeout,
