@@ -101,8 +101,10 @@ class Referee:
         self.message = NO_WAIT
         self.attempt = NO_WAIT
         self.successor_attempt = NO_WAIT
+        self.answered_at = 0.0
         self.closing_until = 0.0
         self.paused = False
+        self.successor_paused = False
         # What is around
         self.is_hidden = False
         self.hidden_at = 0.0
@@ -168,6 +170,10 @@ class Referee:
     def _note(self, happened: str, moment: float, *rest: Any) -> None:
         if not rest:
             self._note_around(happened)
+        elif rest[0] == self.successor and self.successor in self.open:
+            self.successor_paused = {"reading_paused": True, "reading_resumed": False}.get(
+                happened, self.successor_paused
+            )
         elif rest[0] != self.current:
             return
         elif happened == "lost":
@@ -181,7 +187,7 @@ class Referee:
             case "heard":
                 self.heard_at = max(self.heard_at, moment)
                 if self.pinged_at is not None and moment >= self.pinged_at:
-                    self.pinged_at = None
+                    self.pinged_at, self.answered_at = None, moment
             case "sent":
                 self.sent_at = max(self.sent_at, moment)
             case "received":
@@ -309,6 +315,7 @@ class Referee:
         assert link == self.last + 1, "links are numbered one after the other"
         assert self.ready_at is not None, "rule 7: a renewal of what never worked would skip the back-off"
         self.successor = self.last = link
+        self.successor_paused = False
         self.successor_attempt = Wait(self.now, self.settings.open_timeout)
 
     def _judge_opening(self, happened: str, link: int) -> None:
@@ -346,6 +353,7 @@ class Referee:
         if link in self.open:
             assert self.open == (link,), "rule 9: closed was not reported"
             self._begin(link)
+            self.paused = self.successor_paused
             self.ready_at = self.now if happened == "ready" else None
         else:
             assert self.hint <= 0, "rule 8: earlier than the server asked for"
@@ -479,7 +487,7 @@ class Referee:
             case core.CLOSING:
                 limits = [self.closing_until]
             case core.OPEN if self.pinged_at is None:
-                limits = [self._quiet_since() + self.settings.interval]
+                limits = [max(self._quiet_since() + self.settings.interval, self.answered_at)]
             case core.OPEN:
                 limits = [self.heard_at + self.settings.interval]
             case core.PROBING if not self._is_excused():

@@ -54,8 +54,8 @@ EVENTS: dict[str, Callable[[Referee], list[Event]]] = {
     "reject": lambda world: [("rejected", 0.0, (link, 0.0, False)) for link in links(world)],
     "reject with a hint": lambda world: [("rejected", 0.0, (link, 2.0, False)) for link in links(world)],
     "reject for good": lambda world: [("rejected", 0.0, (link, 0.0, True)) for link in links(world)],
-    "pause": lambda world: [("reading_paused", 0.0, (world.current,))],
-    "resume": lambda world: [("reading_resumed", 0.0, (world.current,))],
+    "pause": lambda world: [("reading_paused", 0.0, (link,)) for link in links(world)],
+    "resume": lambda world: [("reading_resumed", 0.0, (link,)) for link in links(world)],
     "hide": lambda world: [("hidden", 0.0, ())],
     "show": lambda world: [("shown", 0.0, ())],
     "go offline": lambda world: [("went_offline", 0.0, ())],
@@ -145,7 +145,12 @@ def essence(world: Referee) -> Key:
                 None if watchdog is None else (left(watchdog), left(world.message)),
                 None
                 if successor is None
-                else (successor.is_open, left(successor.timeout), left(world.successor_attempt)),
+                else (
+                    successor.is_open,
+                    successor.paused,
+                    left(successor.timeout),
+                    left(world.successor_attempt),
+                ),
                 machine.paused,
             )
         case _:
@@ -214,7 +219,7 @@ WORLDS = {
     ),
     "renewal under a watchdog": World(
         settings(message_timeout=3.0, open_timeout=2.0),
-        [*ALWAYS, "receive", "renew", "lose", "hide", "show"],
+        [*ALWAYS, "receive", "renew", "lose", "pause", "resume"],
         2,
         9000,
     ),
