@@ -64,6 +64,8 @@ class Referee:
             self.disturbed = True
         self._note(happened, moment, *rest)
         getattr(machine, happened)(moment, *rest)
+        if happened == "opened":
+            machine.ready(self.now, *rest)
         actions = machine.take()
         for action in actions:
             self._judge(happened, action, *rest)

@@ -26,6 +26,8 @@ all_settings = st.builds(
     Settings,
     interval=durations,
     timeout=durations,
+    both_directions=st.just(False),
+    message_timeout=st.none(),
     initial=st.sampled_from([0.125, 1.0, 2.0]),
     maximum=st.sampled_from([2.0, 20.0, 60.0]),
     hold=st.integers(0, 3),

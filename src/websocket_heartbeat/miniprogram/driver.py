@@ -107,6 +107,7 @@ class Driver:
             self.machine = Machine(self.settings, lambda: self.clock.random())
             # Numbers go on: what an earlier link still says is about no link of the new machine.
             self.machine.link = number
+            self.machine.last_link = number
             # A hook that is told of the end may call this before the end is carried out.
             self.unwatch()
             self.start()

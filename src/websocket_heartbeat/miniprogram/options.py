@@ -27,6 +27,8 @@ def settings_of(opts: dict[str, Any]) -> Settings:
     return Settings(
         interval=_seconds(opts, "pingTimeout", 15000, least=1),
         timeout=_seconds(opts, "pongTimeout", 10000, least=1),
+        both_directions=False,
+        message_timeout=None,
         initial=initial,
         maximum=max(initial, _seconds(opts, "maxReconnectTimeout", 60000, least=1)),
         hold=HOLD,

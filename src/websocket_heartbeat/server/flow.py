@@ -1,7 +1,6 @@
 """What a peer takes of what is sent to it: whether a ping can have reached it, and whether it reads at all.
 
-Linux tells how much the peer's kernel has acknowledged. Elsewhere we see only whether our own write buffer
-gets shorter.
+`Link.delivery` tells how much the peer has taken.
 
 Nobody who reads is dropped for a burst, of any size. Two rules bound memory, for peers of which more than
 `write_limit` waits:
@@ -14,7 +13,6 @@ Nobody who reads is dropped for a burst, of any size. Two rules bound memory, fo
 import math
 
 from websocket_heartbeat.engines.base import Link
-from websocket_heartbeat.system.kernel import delivery
 
 STALLED = 10.0
 SHORTEST = 1.0
@@ -23,19 +21,6 @@ LAGGING = 60.0
 
 LOOK = 0.5
 """Seconds from one look at a peer whose write buffer is full to the next."""
-
-
-def taken_and_waiting(link: Link) -> tuple[int, int]:
-    """Return how many bytes the peer has taken, counted from some fixed number, and how many wait for it.
-
-    Their sum is a place in the stream: all that was sent so far has been taken when as much was taken.
-    """
-    buffered = link.buffered
-    known = delivery(link.socket)
-    if known is None:
-        return -buffered, buffered
-    acknowledged, held = known
-    return acknowledged, held + buffered
 
 
 class Ping:
@@ -49,7 +34,7 @@ class Ping:
 
     def __init__(self, link: Link, now: float) -> None:
         """Send it."""
-        self._taken, waiting = taken_and_waiting(link)
+        self._taken, waiting = link.delivery()
         self._before = self._taken + waiting
         self.since = now
         link.ping()
@@ -62,7 +47,7 @@ class Ping:
     def look(self, link: Link, now: float) -> None:
         """Find out how far the ping has come."""
         if self.is_behind:
-            taken = min(self._before, taken_and_waiting(link)[0])
+            taken = min(self._before, link.delivery()[0])
             if taken > self._taken:
                 self._taken = taken
                 self.since = now
@@ -74,7 +59,7 @@ class Progress:
     __slots__ = ("_goal", "_goal_set_at", "_taken", "_taken_at", "_waiting")
 
     def __init__(self, link: Link, now: float) -> None:
-        self._taken, _ = taken_and_waiting(link)
+        self._taken, _ = link.delivery()
         self._taken_at = now
         # The peer has kept up if it has taken as much as `_goal`, or less waits than `_waiting`.
         self._goal = -math.inf
@@ -83,7 +68,7 @@ class Progress:
 
     def problem(self, link: Link, now: float, write_limit: int) -> str | None:
         """Return why the peer must be dropped, or None."""
-        taken, waiting = taken_and_waiting(link)
+        taken, waiting = link.delivery()
         if taken > self._taken:
             self._taken_at = now
         self._taken = taken

@@ -14,6 +14,7 @@ from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.flow import LOOK, Ping, Progress
 from websocket_heartbeat.server.policy import Policy
+from websocket_heartbeat.server.throttle import Throttle
 from websocket_heartbeat.system.callbacks import call, place_of, settle
 
 _logger = logging.getLogger("websocket_heartbeat.server")
@@ -29,6 +30,10 @@ class Keeper(Protocol):
     @property
     def policy(self) -> Policy:
         """What holds for all peers."""
+
+    @property
+    def log(self) -> Throttle:
+        """Where what hooks raise is logged: messages of strangers may cause it as often as they like."""
 
     def add(self, handler: "PeerHandler") -> int:
         """Keep a client whose link has opened; return its number."""
@@ -62,7 +67,7 @@ class Peer:
         self.subprotocol = handler.link.subprotocol
 
     def __repr__(self) -> str:
-        return f"<Peer {self.id} {self.request.path!r}>"
+        return f"<Peer {self.id} {self.request.shown!r}>"
 
     def send(self, message: Message) -> None:
         """Send a text message (str) or a binary one (bytes); never waits.
@@ -413,7 +418,7 @@ class PeerHandler:
 
     def _report(self, failed: HookFailed) -> None:
         cause = failed.__cause__
-        _logger.error(
+        self._keeper.log.error(
             "%s for %r raised %s at %s", failed.name, self.peer, type(cause).__name__, place_of(cause)
         )
 

@@ -5,8 +5,9 @@ Knows links only by engines/base.py, so that any transport can be put beneath it
 
 import asyncio
 import heapq
+import logging
 from collections.abc import Awaitable, Collection, Coroutine, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from websocket_heartbeat.checks import check_close
 from websocket_heartbeat.engines.base import LinkEvents
@@ -14,7 +15,12 @@ from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.farewell import spread, with_hint
 from websocket_heartbeat.server.peer import Peer, PeerHandler
 from websocket_heartbeat.server.policy import Policy
+from websocket_heartbeat.server.throttle import Throttle
 from websocket_heartbeat.system.callbacks import close_unawaited
+
+_logger = logging.getLogger("websocket_heartbeat.server")
+
+T = TypeVar("T")
 
 _GRACE = 0.1
 """Seconds: a timer this late means that our own loop was blocked, and for so long nobody is dropped."""
@@ -34,10 +40,11 @@ class Roster:
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
+        self.log = Throttle(_logger)
         # By number: those whose link is open, and those whose link has ended and who have still to be told.
         self._here: dict[int, PeerHandler] = {}
         self._leaving: dict[int, PeerHandler] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._last_number = 0
         # When to check which peer next, earliest first. A peer is checked twice in each idle_timeout, more
         # often while much waits for it, and its messages touch nothing here. An entry is stale if its peer is
@@ -72,7 +79,7 @@ class Roster:
         """Forget the client."""
         del self._leaving[number]
 
-    def spawn(self, work: Coroutine[Any, Any, None], pending: Awaitable[object] | None) -> asyncio.Task[None]:
+    def spawn(self, work: Coroutine[Any, Any, T], pending: Awaitable[object] | None) -> asyncio.Task[T]:
         """Run a coroutine that awaits what a hook has returned, and hold it until it is done."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)

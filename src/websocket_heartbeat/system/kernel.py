@@ -28,6 +28,7 @@ _SIZE = 192
 # total_retrans; then pacing_rate, max_pacing_rate, bytes_acked, bytes_received.
 _LAYOUT = struct.Struct("=8B24I4Q")
 _LAST_DATA_RECV = struct.Struct("=52xI")
+_LAST_DATA_SENT = struct.Struct("=44xI")
 _BYTES_ACKED = struct.Struct("=120xQ")
 _INT = struct.Struct("=i")
 
@@ -93,11 +94,19 @@ def since_data(sock: Socket | None) -> float | None:
 
     Rounded up by a jiffy, so that the time of arrival does not move forward from one call to the next.
     """
+    return _seconds(sock, _LAST_DATA_RECV)
+
+
+def since_sent(sock: Socket | None) -> float | None:
+    """Return the seconds since data last left by the socket; None where that is unknown. Rounded up, too."""
+    return _seconds(sock, _LAST_DATA_SENT)
+
+
+def _seconds(sock: Socket | None, field: struct.Struct) -> float | None:
     if not TELLS or sock is None:
         return None
     try:
-        raw = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _LAST_DATA_RECV.size)
-        milliseconds: int = _LAST_DATA_RECV.unpack(raw)[0]
+        milliseconds: int = field.unpack(sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, field.size))[0]
     except (OSError, ValueError, struct.error):  # not TCP, or closed, or an old kernel
         return None
     return milliseconds / 1e3 + _JIFFY
