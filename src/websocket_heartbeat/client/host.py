@@ -356,7 +356,7 @@ class Host:
             error = TimeoutError(f"no link opened within open_timeout={limit:g} s")
             self._loss = Loss(error)
             self._keep_reason(self._loss.in_words(cause))
-            self.hooks.report(error, self._outage.level(self._loop.time()))
+            self._report_attempt(error, self._outage.level(self._loop.time()))
 
     def _notify_state(self, action: core.Action) -> None:
         self.links.update_deliver()
@@ -412,8 +412,17 @@ class Host:
         self.links.drop(handler)
         self._keep_reason(in_words(error))
         verdict = self._verdict(error)
-        self.hooks.report(error, self._outage.level(self._loop.time(), verdict.is_refusal))
+        level = self._outage.level(self._loop.time(), verdict.is_refusal)
+        self._report_attempt(error, logging.DEBUG if verdict.final else level)  # what is final follows itself
         self._lost(handler, error, verdict)
+
+    def _report_attempt(self, error: Exception, level: int) -> None:
+        """Tell the user why an attempt failed."""
+        if isinstance(error, HookFailed):
+            self.hooks.report(error)
+        else:
+            logger.log(level, "%s: cannot connect: %s; trying again", self.hooks.label, in_words(error))
+            self.hooks.call_hook("on_error", error)
 
     def link_opened(self, handler: LinkHandler, link: Link) -> None:
         """The handshake is complete."""

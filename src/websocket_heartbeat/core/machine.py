@@ -239,6 +239,14 @@ class Machine:
 
     # Inputs: what the user wants
 
+    def reconfigured(self, settings: Settings) -> None:
+        """The user has changed the settings: what is decided from now on follows the new ones."""
+        self.settings = settings
+        self.liveness.interval = settings.interval
+        self.liveness.both_directions = settings.both_directions
+        if self.state == OPEN:
+            self._wake_at(self.liveness.ping_due())
+
     def started(self, now: float) -> None:
         """The user wants the connection."""
         if self.state == IDLE:
