@@ -4,7 +4,7 @@ import argparse
 import time
 from importlib import import_module
 
-NAMES = ("storm", "throughput", "echo", "heartbeat", "memory", "detection", "reconnect", "imports")
+NAMES = ("storm", "throughput", "echo", "heartbeat", "memory", "flood", "detection", "reconnect", "imports")
 
 
 def main() -> None:
