@@ -57,16 +57,14 @@ export type BrowserState =
 declare class WebsocketHeartbeatJs {
   constructor(options: BrowserOptions);
   /** While a promise that it returns is pending, what waits goes on waiting. If it rejects, the link is replaced. */
-  onopen: ((event: PageEvent) => void | PromiseLike<unknown>) | null;
-  onmessage: ((event: PageMessageEvent) => void | PromiseLike<unknown>) | null;
+  onopen: ((event: PageEvent) => unknown) | null;
+  onmessage: ((event: PageMessageEvent) => unknown) | null;
   /** For every link and every attempt that ends; code 1006 where no close frame came. */
-  onclose: ((event: PageCloseEvent) => void | PromiseLike<unknown>) | null;
-  onerror: ((event: any) => void | PromiseLike<unknown>) | null;
-  onreconnect:
-    | ((event: { attempt: number; delay: number; reason: string }) => void | PromiseLike<unknown>)
-    | null;
-  onstate: ((state: BrowserState) => void | PromiseLike<unknown>) | null;
-  ongiveup: ((event: { code?: number | null; reason: string }) => void | PromiseLike<unknown>) | null;
+  onclose: ((event: PageCloseEvent) => unknown) | null;
+  onerror: ((event: any) => unknown) | null;
+  onreconnect: ((event: { attempt: number; delay: number; reason: string }) => unknown) | null;
+  onstate: ((state: BrowserState) => unknown) | null;
+  ongiveup: ((event: { code?: number | null; reason: string }) => unknown) | null;
   /** Sends, or lets it wait for a link that can take it; false if refused. */
   send(data: BrowserData): boolean;
   /** Closes for good; onclose is called. */

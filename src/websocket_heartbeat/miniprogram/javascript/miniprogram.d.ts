@@ -97,14 +97,14 @@ export interface GiveUpEvent {
 /** One connection over many links. Assign hooks; they hold for every link. */
 export interface Task {
   /** While a promise that it returns is pending, what waits goes on waiting. If it rejects, the link is replaced. */
-  onOpen: ((event: HostEvent) => void | PromiseLike<unknown>) | null;
-  onMessage: ((event: MessageEvent) => void | PromiseLike<unknown>) | null;
+  onOpen: ((event: HostEvent) => unknown) | null;
+  onMessage: ((event: MessageEvent) => unknown) | null;
   /** For every link and every attempt that ends. */
-  onClose: ((event: CloseEvent) => void | PromiseLike<unknown>) | null;
-  onError: ((event: ErrorEvent) => void | PromiseLike<unknown>) | null;
-  onReconnect: ((event: ReconnectEvent) => void | PromiseLike<unknown>) | null;
-  onState: ((state: State) => void | PromiseLike<unknown>) | null;
-  onGiveUp: ((event: GiveUpEvent) => void | PromiseLike<unknown>) | null;
+  onClose: ((event: CloseEvent) => unknown) | null;
+  onError: ((event: ErrorEvent) => unknown) | null;
+  onReconnect: ((event: ReconnectEvent) => unknown) | null;
+  onState: ((state: State) => unknown) | null;
+  onGiveUp: ((event: GiveUpEvent) => unknown) | null;
   /** Sends, or lets it wait for a link that can take it; false if refused. */
   send(params: SendParams | Data): boolean;
   /** Closes for good; onClose is called. */
