@@ -15,6 +15,7 @@ from functools import partial
 
 from websocket_heartbeat.checks import check_message
 from websocket_heartbeat.client.attempt import open_link
+from websocket_heartbeat.client.dropping import DroppingInbox, LatestInbox
 from websocket_heartbeat.client.evidence import NO_LOSS, Loss, error_of, in_words
 from websocket_heartbeat.client.hooks import Hooks, logger
 from websocket_heartbeat.client.inbox import Inbox
@@ -31,6 +32,7 @@ from websocket_heartbeat.redaction import shown_url
 from websocket_heartbeat.system.alarm import Alarm
 from websocket_heartbeat.system.kernel import tcp_info
 
+_INBOXES = {"pause": Inbox, "drop_oldest": DroppingInbox, "latest": LatestInbox}
 _UP = (core.OPEN, core.PROBING)
 _KEPT_REASONS = 10
 _NO_REASONS: list[str] = []  # shared, to save memory: never changed, as `_keep_reason` makes a new list
@@ -69,7 +71,9 @@ class Host:
         self._machine = core.Machine(options.settings(), random.random)
         self.lifetime = Lifetime(self._machine)
         self.hooks = Hooks("(url callable)" if callable(options.url) else shown_url(options.url))
-        self.inbox = Inbox(options.receive_queue, self.lifetime, self.hooks, self._resume_reading)
+        bounds = options.receive_queue, options.receive_queue_bytes
+        make_inbox = _INBOXES[options.receive_policy]
+        self.inbox = make_inbox(*bounds, self.lifetime, self.hooks, self._resume_reading)
         self.outbox = Outbox(options.send_queue, self.lifetime)
         self.latency: float | None = None
         self.pacer: Callable[[Callable[[], None]], bool] | None = None
@@ -172,6 +176,7 @@ class Host:
         return replace(
             self._stats,
             queued=len(self.outbox.queue),
+            dropped=self.inbox.dropped,
             reasons=list(self._stats.reasons),
             bytes_received=self._stats.bytes_received + (info.bytes_received if info else 0),
             bytes_sent=self._stats.bytes_sent + (info.bytes_acked if info else 0),
