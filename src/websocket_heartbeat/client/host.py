@@ -17,6 +17,7 @@ from functools import partial
 
 from websocket_heartbeat.checks import check_message
 from websocket_heartbeat.client.attempt import open_link
+from websocket_heartbeat.client.dropping import DroppingInbox, LatestInbox
 from websocket_heartbeat.client.evidence import NO_LOSS, Loss, error_of, in_words
 from websocket_heartbeat.client.hooks import Hooks, logger
 from websocket_heartbeat.client.inbox import Inbox
@@ -34,6 +35,7 @@ from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, Reconnect
 from websocket_heartbeat.system.alarm import Alarm
 from websocket_heartbeat.system.kernel import tcp_info
 
+_INBOXES = {"pause": Inbox, "drop_oldest": DroppingInbox, "latest": LatestInbox}
 _UP = (core.OPEN, core.PROBING)
 _KEPT_REASONS = 10
 _NO_REASONS: list[str] = []  # shared, to save memory: never changed, as `_keep_reason` makes a new list
@@ -75,7 +77,9 @@ class Host:
         self.lifetime = Lifetime(self._machine)
         self.hooks = Hooks("(url callable)" if callable(options.url) else options.shown(options.url))
         self.links = Links(self, options)
-        self.inbox = Inbox(options.receive_queue, self.lifetime, self.hooks, self.links.made_room)
+        bounds = options.receive_queue, options.receive_queue_bytes
+        make_inbox = _INBOXES[options.receive_policy]
+        self.inbox = make_inbox(*bounds, self.lifetime, self.hooks, self.links.made_room)
         counts_messages = options.heartbeat.message is not None
         self.outbox = Outbox(options.send_queue, self.lifetime, self._time if counts_messages else None)
         self.latency: float | None = None
@@ -213,6 +217,7 @@ class Host:
         return replace(
             self._stats,
             queued=len(self.outbox.queue),
+            dropped=self.inbox.dropped,
             reasons=list(self._stats.reasons),
             bytes_received=self._stats.bytes_received + (info.bytes_received if info else 0),
             bytes_sent=self._stats.bytes_sent + (info.bytes_acked if info else 0),

@@ -195,7 +195,8 @@ class Links:
             return
         keeper = self._keeper
         made_room = partial(self.resume_reading, handler)
-        inbox = Inbox(self._options.receive_queue, keeper.lifetime, keeper.hooks, made_room)
+        bounds = self._options.receive_queue, self._options.receive_queue_bytes
+        inbox = Inbox(*bounds, keeper.lifetime, keeper.hooks, made_room)
         handler.dialogue = Dialogue(self, keeper.hooks, handler.link, inbox)
         holds = self._hook_receives is not False
         copy_context().run(handler.dialogue.run, hook, event, holds, self._options.open_timeout)
