@@ -146,6 +146,10 @@ class Inbox:
             self._batch_bytes = sum(map(size_of, self.batch))
         return self._waiting_bytes + (self._batch_bytes if self.batch else 0) >= self._limit_bytes
 
+    def keep(self, message: Message) -> None:
+        """Let a message wait for a reader."""
+        self.waiting.append(message)
+
     def set_dialogue(self, has_dialogue: bool) -> None:
         """Note whether an on_open hook runs, which has an inbox of its own."""
         self._has_dialogue = has_dialogue
@@ -153,7 +157,8 @@ class Inbox:
 
     def take_over(self, other: "Inbox") -> None:
         """Take what another inbox holds, as if it came just now."""
-        self.waiting += other.take_all()
+        for message in other.take_all():
+            self.keep(message)
         self._give_all()
         self._feed()
         self.arrived.notify()
