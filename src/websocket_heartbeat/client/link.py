@@ -8,6 +8,7 @@ from websocket_heartbeat.client.evidence import Loss, of_silence
 from websocket_heartbeat.client.hooks import Hooks
 from websocket_heartbeat.client.inbox import Inbox
 from websocket_heartbeat.client.outbox import Outbox
+from websocket_heartbeat.config import Dialect
 from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.engines.base import Closure, Link, LinkEvents
 from websocket_heartbeat.errors import HookFailed
@@ -24,6 +25,7 @@ _FIRST_LOOK = 1.0
 class Keeper(Protocol):
     """What a link needs of the host that has it."""
 
+    dialect: Dialect | None
     hooks: Hooks
     inbox: Inbox
     outbox: Outbox
@@ -34,8 +36,8 @@ class Keeper(Protocol):
     def proof_of_life(self, handler: "LinkHandler") -> None:
         """Something has come from the peer, which may be the answer to a ping."""
 
-    def ponged(self, handler: "LinkHandler") -> None:
-        """A pong has come."""
+    def ponged(self, handler: "LinkHandler", is_message: bool) -> None:
+        """A pong has come, or a message that the dialect has for one."""
 
     def message_came(self, handler: "LinkHandler") -> None:
         """A message has come, which the watchdog of the connection waits for."""
@@ -55,7 +57,8 @@ class LinkHandler(LinkEvents):
 
     number: of the link. link: None until it is open. task: of the attempt, then of the on_open hook, if it
     needs one. dialogue: that hook, while it runs. inbox: where messages go: the connection's, or the one of
-    the dialogue. awaits_proof: whether nothing has come since the latest ping.
+    the dialogue. awaits_proof: whether nothing has come since the latest ping. awaits_message: whether a
+    message of the dialect is to answer it, and has not come.
     """
 
     __slots__ = (
@@ -63,8 +66,10 @@ class LinkHandler(LinkEvents):
         "_awaits_pong",
         "_blocked_for",
         "_keeper",
+        "_owed",
         "_ping_begins",
         "_pinged_at",
+        "awaits_message",
         "awaits_proof",
         "dialogue",
         "inbox",
@@ -81,8 +86,10 @@ class LinkHandler(LinkEvents):
         self.dialogue: Dialogue | None = None
         self.inbox = keeper.inbox
         self.awaits_proof = False
+        self.awaits_message = False
         self._pinged_at = 0.0
         self._awaits_pong = False
+        self._owed: Message | None = None  # the answer to the peer's latest heartbeat, while the link is full
         # Of the bytes that we send: where the latest ping begins, and how many were acknowledged when last
         # looked at. Where the kernel does not tell, both are of the write buffer alone.
         self._ping_begins = 0
@@ -111,10 +118,13 @@ class LinkHandler(LinkEvents):
 
     def ponged(self) -> None:
         """As in LinkEvents."""
-        self._keeper.ponged(self)
+        self._keeper.ponged(self, is_message=False)
 
     def writable(self) -> None:
         """As in LinkEvents."""
+        owed, self._owed = self._owed, None
+        if owed is not None:
+            self._reply(owed)
         self._keeper.outbox.flush()
 
     def closed(self, closure: Closure) -> None:
@@ -133,6 +143,35 @@ class LinkHandler(LinkEvents):
         self._keeper.message_came(self)
         return self.inbox.deliver(message)
 
+    def deliver_in_dialect(self, message: Message) -> Any:
+        """Deliver a message, unless it answers our heartbeat or is one of the peer's, to be answered."""
+        dialect = self._keeper.dialect
+        assert dialect is not None
+        try:
+            if dialect.is_pong(message):
+                self._keeper.ponged(self, is_message=True)
+                return None
+            reply = dialect.reply_to(message)
+        except HookFailed as failed:
+            self._keeper.hooks.report(failed)
+            reply = None
+        if reply is None:
+            self._keeper.message_came(self)
+            return self.inbox.deliver(message)
+        self._keeper.proof_of_life(self)
+        self._reply(reply)
+        return None
+
+    def _reply(self, reply: Message) -> None:
+        """Answer a heartbeat of the peer, or the latest once the link takes it: who pings need not read."""
+        if self.link is None:
+            return
+        if self.link.full:
+            self._owed = reply
+        else:
+            self._keeper.outbox.note_sent()
+            self.link.send(reply)
+
     def discard(self, message: Message) -> None:
         """Take what arrives while we close."""
 
@@ -145,8 +184,10 @@ class LinkHandler(LinkEvents):
         self.awaits_proof = True
         self._acknowledged, waiting = self.link.delivery()
         self._ping_begins = self._acknowledged + waiting
+        self._awaits_pong = message is None
+        dialect = self._keeper.dialect
+        self.awaits_message = message is not None and dialect is not None and dialect.pong is not None
         if message is None:
-            self._awaits_pong = True
             self.link.ping()
         else:
             self.link.send(message)
@@ -177,11 +218,11 @@ class LinkHandler(LinkEvents):
             if info is not None and info.unacked:
                 machine.unacknowledged(now, self.number, info.retransmits, info.rto)
 
-    def answered(self, now: float) -> float | None:
-        """Return the seconds that the ping took which a pong has answered; None if none was asked for."""
-        if not self._awaits_pong:
+    def answered(self, now: float, is_message: bool) -> float | None:
+        """Return the seconds that the ping took which a pong or a message has answered, or None."""
+        if not (self.awaits_message if is_message else self._awaits_pong):
             return None
-        self._awaits_pong = False
+        self._awaits_pong = self.awaits_message = False
         return self.end_round_trip(now)
 
     def end_round_trip(self, now: float) -> float:
