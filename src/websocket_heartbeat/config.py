@@ -27,10 +27,11 @@ class Dialect:
 
     ping: the heartbeat that a client sends: a message, or a function that makes one.
     pong: the answer to it: a message, or a function that returns True for one. It is proof of life and
-        measures the latency. Default None: any message is proof of life, and all are delivered.
+        measures the latency. Default None: heartbeats are not answered. A ping of the protocol then goes
+        along with each, as something must be heard of a link that lives.
     reply: a function that returns what answers a heartbeat of the other side, or None if the message is none.
-        It is sent at once, past all queues. Default None: `pong` answers a message equal to `ping`, where
-        both are messages.
+        It is sent at once, past all queues. Default None: a message equal to `ping` is such a heartbeat,
+        where both `ping` and `pong` are messages, and `pong` answers it; without a `pong`, nothing does.
 
     A message that is both, as where a heartbeat is answered by itself, is an answer for a client, and for a
     server a heartbeat to be answered.
@@ -55,18 +56,20 @@ class Dialect:
                 object.__setattr__(self, name, check_message(f"Dialect.{name}", part))
 
     @property
-    def replies(self) -> bool:
-        """Whether it says how a heartbeat of the other side is answered."""
-        return self.reply is not None or not (callable(self.ping) or callable(self.pong) or self.pong is None)
+    def is_for_servers(self) -> bool:
+        """Whether it says what is to be done with the heartbeat of a client."""
+        return self.reply is not None or not (callable(self.ping) or callable(self.pong))
 
     def is_pong(self, message: Message) -> bool:
-        """Whether a message answers a heartbeat of ours.
+        """Whether a message answers a heartbeat of ours, or is one that nobody answers.
 
         Raises:
             HookFailed: the user's function has failed.
         """
         if callable(self.pong):
             return call("Dialect.pong", _is_true, self.pong, message)
+        if self.pong is None:
+            return self.reply is None and _is_equal(self.ping, message)
         return _is_equal(self.pong, message)
 
     def reply_to(self, message: Message) -> Message | None:
@@ -77,10 +80,7 @@ class Dialect:
         """
         if self.reply is not None:
             return call("Dialect.reply", _message_or_none, self.reply, message)
-        if self.replies and _is_equal(self.ping, message):
-            assert isinstance(self.pong, str | bytes)
-            return self.pong
-        return None
+        return self.pong if not callable(self.pong) and _is_equal(self.ping, message) else None
 
 
 def _is_equal(part: object, message: Message) -> bool:

@@ -28,11 +28,10 @@ def test_an_answer_is_proof_of_life_and_kept_from_the_user(world: World, play: R
             peer.send("pong")
             assert connection.state == "open"
             peer.send("news")
-            for _ in range(2):
-                before = len(peer.received)
-                while len(peer.received) == before:
-                    await asyncio.sleep(0.1)
-                peer.send("pong")
+            await until(lambda: len(peer.received) == 2)
+            peer.send("pong")
+            await until(lambda: len(peer.received) == 3)
+            peer.send("pong")
             assert await connection.recv() == "news"
             assert peer.received == ["ping"] * 3
             assert (peer.pings, connection.stats.pings, connection.stats.links) == (0, 3, 1)
@@ -183,6 +182,36 @@ def test_what_is_answered_by_itself_is_an_answer_for_a_client(world: World, play
     play(main())
 
 
+def test_heartbeats_that_nobody_answers_go_with_a_ping_and_are_kept_when_they_come(
+    world: World, play: Run
+) -> None:
+    async def main() -> None:
+        async with world.connect(heartbeat=spoken(Dialect("\n"))) as connection:
+            peer = await world.opened(connection, 1)
+            await asyncio.sleep(35)
+            assert (peer.received, peer.pings, connection.stats.links) == (["\n"] * 3, 3, 1)
+            assert connection.latency is not None
+            peer.send("\n")
+            peer.send("news")
+            assert await connection.recv() == "news"
+            peer.frozen = True
+            await world.opened(connection, 2)
+
+    play(main())
+
+
+def test_without_a_pong_a_reply_answers_what_is_like_our_own_heartbeat(world: World, play: Run) -> None:
+    dialect = Dialect("ping", reply=lambda message: "pong" if message == "ping" else None)
+
+    async def main() -> None:
+        async with world.connect(heartbeat=spoken(dialect)) as connection:
+            peer = await world.opened(connection, 1)
+            peer.send("ping")
+            assert peer.received == ["pong"]
+
+    play(main())
+
+
 def test_binary_and_text_are_not_the_same(world: World, play: Run) -> None:
     async def main() -> None:
         async with world.connect(heartbeat=spoken(Dialect(b"ping", b"pong"))) as connection:
@@ -222,6 +251,7 @@ def test_a_function_that_fails_is_reported_once_and_the_message_delivered(
                 assert [error.name for error in world.seen(HookFailed)] == [f"Dialect.{part}"] * number
             assert peer.received == []
             # It is proof of life all the same.
+            peer.answers_pings = False
             await until(lambda: connection.state == "probing")
             peer.send("secret 3")
             assert connection.state == "open"

@@ -25,6 +25,7 @@ def _answer(message: Message) -> str | None:
 DIALECTS = {
     "texts": Dialect("ping", "pong"),
     "echo": Dialect("heartbeat", "heartbeat"),
+    "one way": Dialect("\n"),
     "bytes": Dialect(b"\x01", b"\x02"),
     "json": Dialect(
         lambda: f'{{"op": "ping", "id": {next(_numbers)}}}',
@@ -181,7 +182,11 @@ def test_a_function_that_raises_is_logged_and_the_message_is_delivered(
 
 
 def test_a_dialect_that_does_not_say_how_to_answer_is_refused() -> None:
-    for dialect in (Dialect("ping"), Dialect(lambda: "ping", "pong"), Dialect("ping", lambda message: True)):
+    for dialect in (
+        Dialect(lambda: "ping"),
+        Dialect(lambda: "ping", "pong"),
+        Dialect("ping", lambda message: True),
+    ):
         with pytest.raises(ValueError, match="heartbeat must say how clients are answered"):
             serve(heartbeat=dialect)
     with pytest.raises(TypeError, match="heartbeat must be a str, a Dialect or None, not bytes"):

@@ -184,13 +184,14 @@ class LinkHandler(LinkEvents):
         self.awaits_proof = True
         self._acknowledged, waiting = self.link.delivery()
         self._ping_begins = self._acknowledged + waiting
-        self._awaits_pong = message is None
         dialect = self._keeper.dialect
         self.awaits_message = message is not None and dialect is not None and dialect.pong is not None
-        if message is None:
-            self.link.ping()
-        else:
+        # What nobody answers needs a ping besides. A plain message has some answer, by which it is not known.
+        self._awaits_pong = message is None or (dialect is not None and dialect.pong is None)
+        if message is not None:
             self.link.send(message)
+        if self._awaits_pong:
+            self.link.ping()
 
     def await_acknowledgement(self, machine: core.Machine, now: float) -> None:
         """Have the core ask for evidence of the ping soon, where the kernel tells."""

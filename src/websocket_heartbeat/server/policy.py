@@ -32,7 +32,7 @@ class Policy:
             raise TypeError(
                 f"heartbeat must be a str, a Dialect or None, not {type(self.heartbeat).__name__}"
             )
-        if isinstance(self.heartbeat, Dialect) and not self.heartbeat.replies:
+        if isinstance(self.heartbeat, Dialect) and not self.heartbeat.is_for_servers:
             raise ValueError("heartbeat must say how clients are answered: give its Dialect a reply")
         if self.idle_timeout is not None:
             check_seconds("idle_timeout", self.idle_timeout)
