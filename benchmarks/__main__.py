@@ -10,6 +10,7 @@ NAMES = (
     "echo",
     "heartbeat",
     "memory",
+    "flood",
     "detection",
     "reconnect",
     "imports",

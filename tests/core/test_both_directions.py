@@ -80,6 +80,15 @@ def test_a_probe_is_a_sign_of_ours_too() -> None:
     assert life.wake() == ["1 ping"]
 
 
+def test_a_ping_that_was_due_while_the_last_one_was_unanswered_is_not_late() -> None:
+    life = opened(both_directions=True, interval=1.0)
+    life.wake()
+    life.now += 5
+    life.hear()
+    assert life.left == 0
+    assert life.wake() == ["1 ping"]
+
+
 def test_a_link_that_falls_silent_after_an_unanswered_ping_gets_no_second_one() -> None:
     life = busy()
     life.now += 1

@@ -49,9 +49,12 @@ def test_a_look_at_acknowledgements_does_not_prolong_the_grace() -> None:
     life = probing()
     life.wake(late=4)
     life.tell("unacknowledged", 1, 2, 0.25)
-    assert life.left == 4
+    assert life.left == 0.25
+    assert life.wake() == []
+    assert life.left == 3.75
     life.tell("unacknowledged", 1, 2, 60.0)
-    assert life.left == 4
+    assert life.left == 3.75
+    assert "1 abandon" in life.wake()
 
 
 @pytest.mark.parametrize("excuse", ["reading_paused", "hidden"])

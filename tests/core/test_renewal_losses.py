@@ -123,6 +123,35 @@ def test_grace_that_a_successor_has_used_up_is_not_given_again() -> None:
     assert life.wake()[0] == "2 abandon"
 
 
+def test_reading_that_paused_on_it_before_it_took_over_excuses_it() -> None:
+    life = almost_renewed()
+    life.tell("reading_paused", 2)
+    life.lose()
+    for _ in range(5):
+        life.wake()
+    assert life.machine.state == "probing"
+    life.tell("reading_resumed", 2)
+    assert life.wait()[0] == "2 abandon"
+
+
+def test_reading_that_went_on_before_it_took_over_does_not() -> None:
+    life = almost_renewed()
+    life.tell("reading_paused", 2)
+    life.tell("reading_resumed", 2)
+    life.lose()
+    assert life.wait() == ["2 ping", "2 state probing"]
+    assert life.wait()[0] == "2 abandon"
+
+
+def test_only_a_successor_that_is_open_can_be_read_or_not() -> None:
+    life = renewing()
+    life.tell("reading_paused", 2)
+    life.lose()
+    life.open()
+    assert life.wait() == ["2 ping", "2 state probing"]
+    assert life.wait()[0] == "2 abandon"
+
+
 def test_a_pause_of_the_link_before_does_not_excuse_it() -> None:
     life = almost_renewed()
     life.tell("reading_paused", 1)

@@ -35,10 +35,19 @@ def test_a_limit_that_begins_again_has_its_whole_time_and_its_own_grace() -> Non
     assert (timeout.due, timeout.had_grace) == (115.0, False)
 
 
-def test_it_does_not_begin_again_at_the_same_time_or_an_earlier_one() -> None:
+def test_to_begin_again_never_shortens_what_is_left() -> None:
     timeout = Timeout(100.0, 10.0)
     timeout.restart(105.0)
-    timeout.ran_out(116.0)
-    for at in (101.0, 105.0):
+    timeout.restart(101.0)
+    assert timeout.due == 115.0
+    timeout.ran_out(119.0)
+    for at in (105.0, 112.9):
         timeout.restart(at)
-        assert (timeout.due, timeout.had_grace) == (117.0, True)
+        assert (timeout.due, timeout.had_grace) == (123.0, True)
+
+
+def test_to_begin_again_when_as_long_is_left_gives_another_grace_period() -> None:
+    timeout = Timeout(100.0, 10.0)
+    timeout.ran_out(3600.0)
+    timeout.restart(3600.0)
+    assert (timeout.due, timeout.had_grace) == (3610.0, False)

@@ -9,7 +9,7 @@ from tests.server.raw import CLOSE, PING, PONG, TEXT, Closes, client
 from tests.watch import Run, until
 
 from websocket_heartbeat.events import Message
-from websocket_heartbeat.server import Peer, serve
+from websocket_heartbeat.server import Peer, Request, serve
 
 
 def _cancelled() -> asyncio.Future[None]:
@@ -103,6 +103,24 @@ def test_the_peer_stays_its_end_is_told_and_it_is_forgotten(
     # A task of on_close that was cancelled may be one whose time was up.
     is_told = name != "on_close" or hook not in (ends_its_own_task, takes_no_cancellation_back)
     assert caplog.text.count(f"{name} for <Peer 1 '/'> raised CancelledError at") == is_told
+
+
+@HOOKS
+def test_a_client_about_whom_it_was_to_decide_is_refused_and_others_come_in(
+    run: Run, caplog: pytest.LogCaptureFixture, hook: Callable[..., Any]
+) -> None:
+    async def main() -> None:
+        def on_handshake(request: Request) -> Any:
+            return hook(request) if request.path == "/first" else None
+
+        async with serve(on_handshake=on_handshake) as server:
+            async with client(server, "/first") as raw:
+                assert raw.status == 500
+            async with client(server, "/second") as raw:
+                assert raw.status == 101
+
+    run(main())
+    assert caplog.text.count("on_handshake ") == 1
 
 
 @HOOKS

@@ -3,16 +3,20 @@
 import asyncio
 import threading
 import time
+from itertools import pairwise
 
 import aiohttp
 import pytest
 import websockets
 from tests.server.raw import PING, PONG, TEXT, Closes, client, reluctant
-from tests.watch import Run, until
+from tests.watch import PATIENCE, Run, until
 from websockets.sync.client import connect as connect_blocking
 
+from websocket_heartbeat.engines.memory import MemoryPeer
 from websocket_heartbeat.events import Message
-from websocket_heartbeat.server import Peer, serve
+from websocket_heartbeat.server import Peer, Request, serve
+from websocket_heartbeat.server.policy import Policy
+from websocket_heartbeat.server.roster import Roster
 
 
 @pytest.mark.usefixtures("kernel")
@@ -175,3 +179,22 @@ def test_a_peer_whose_kernel_takes_a_feed_while_it_answers_nothing_is_dropped(ru
         assert closes.seen == [(1, None, "silent for 0.4 s")]
 
     run(main())
+
+
+def test_a_herd_of_silent_peers_is_pinged_in_several_turns_of_the_loop(run_asyncio: Run) -> None:
+    async def main() -> None:
+        roster = Roster(Policy(print, None, None, None, idle_timeout=0.5, close_timeout=5, write_limit=2**20))
+        peers = []
+        for _ in range(1000):
+            events = roster.admit(Request("/"))
+            peers.append(MemoryPeer(events))
+            events.opened(peers[-1].link)
+        sent = [0]
+        async with asyncio.timeout(PATIENCE):
+            while sent[-1] < len(peers):
+                await asyncio.sleep(0)
+                sent.append(sum(peer.pings for peer in peers))
+        assert max(later - sooner for sooner, later in pairwise(sent)) <= 100
+        roster.abort()
+
+    run_asyncio(main())

@@ -40,7 +40,10 @@ def connect(
     close_timeout: float = 5,
     max_attempts: int | None = None,
     send_queue: int = 256,
+    send_queue_bytes: int = 2**24,
     receive_queue: int = 256,
+    receive_queue_bytes: int = 2**24,
+    receive_policy: Literal["pause", "drop_oldest", "latest"] = "pause",
     max_size: int = 2**20,
     compression: bool = False,
     ssl: ssl_module.SSLContext | None = None,
@@ -71,7 +74,13 @@ def connect(
     close_timeout: seconds that closing may take, to send what waits included. Default 5.
     max_attempts: retries in a row before the connection fails; None (default) goes on for ever.
     send_queue: messages that wait while no link is open. Default 256; with 0 sending raises NotConnected.
-    receive_queue: messages that wait for a slow reader before the socket is not read any more. Default 256.
+    send_queue_bytes: how many bytes these may have together; one message may be larger. Default 16 MiB.
+    receive_queue: messages that may wait for a slow reader. Default 256.
+    receive_queue_bytes: how many bytes these may have together, unpacked; one message may be larger. Default
+        16 MiB.
+    receive_policy: what happens when that much waits: "pause" (default) stops reading the socket, so that TCP
+        slows the server down, and its pings wait too; "drop_oldest" reads on and drops the oldest messages;
+        "latest" keeps none but the newest. `stats.dropped` counts those dropped.
     max_size: the largest message in either direction, in bytes, compressed or not. Default 1 MiB.
     compression: True offers permessage-deflate (RFC 7692), which the server may decline. It makes repetitive
         text small, at the price of time for each message and some 200 KiB for each link. Default False.
@@ -104,7 +113,10 @@ def connect(
             close_timeout=close_timeout,
             max_attempts=max_attempts,
             send_queue=send_queue,
+            send_queue_bytes=send_queue_bytes,
             receive_queue=receive_queue,
+            receive_queue_bytes=receive_queue_bytes,
+            receive_policy=receive_policy,
             max_size=max_size,
             compression=compression,
             ssl=ssl,

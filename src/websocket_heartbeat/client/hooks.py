@@ -126,12 +126,12 @@ class Hooks:
         except HookFailed as failure:
             self.report(failure)
 
-    def report(self, error: Exception, level: int = logging.WARNING) -> None:
-        """Tell the user of an error that has no other way to them; level: of the log."""
+    def report(self, error: Exception) -> None:
+        """Tell the user of an error that has no other way to them."""
         if isinstance(error, HookFailed):
             log_failure(logger, self.label, error)
         else:
-            logger.log(level, "%s: %s", self.label, printable(str(error)))
+            logger.warning("%s: %s", self.label, printable(str(error)))
         if not (isinstance(error, HookFailed) and error.name == "on_error"):
             self.call_hook("on_error", error)
 

@@ -17,6 +17,7 @@ from functools import partial
 
 from websocket_heartbeat.checks import check_message
 from websocket_heartbeat.client.attempt import open_link
+from websocket_heartbeat.client.dropping import DroppingInbox, LatestInbox
 from websocket_heartbeat.client.evidence import NO_LOSS, Loss, error_of, in_words
 from websocket_heartbeat.client.hooks import Hooks, logger
 from websocket_heartbeat.client.inbox import Inbox
@@ -35,6 +36,7 @@ from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, Reconnect
 from websocket_heartbeat.system.alarm import Alarm
 from websocket_heartbeat.system.kernel import tcp_info
 
+_INBOXES = {"pause": Inbox, "drop_oldest": DroppingInbox, "latest": LatestInbox}
 _UP = (core.OPEN, core.PROBING)
 _KEPT_REASONS = 10
 _NO_REASONS: list[str] = []  # shared, to save memory: never changed, as `_keep_reason` makes a new list
@@ -78,8 +80,10 @@ class Host:
         self.lifetime = Lifetime(self._machine)
         self.hooks = Hooks("(url callable)" if callable(options.url) else options.shown(options.url))
         self.dialect = options.heartbeat.dialect
-        self.links = Links(self, options)
-        self.inbox = Inbox(options.receive_queue, self.lifetime, self.hooks, self.links.made_room)
+        self.links = Links(self, options, self._machine)
+        bounds = options.receive_queue, options.receive_queue_bytes
+        make_inbox = _INBOXES[options.receive_policy]
+        self.inbox = make_inbox(*bounds, self.lifetime, self.hooks, self.links.made_room)
         counts_messages = options.heartbeat.message is not None
         self.outbox = Outbox(options.send_queue, self.lifetime, self._time if counts_messages else None)
         self.latency: float | None = None
@@ -217,6 +221,7 @@ class Host:
         return replace(
             self._stats,
             queued=len(self.outbox.queue),
+            dropped=self.inbox.dropped,
             reasons=list(self._stats.reasons),
             bytes_received=self._stats.bytes_received + (info.bytes_received if info else 0),
             bytes_sent=self._stats.bytes_sent + (info.bytes_acked if info else 0),
@@ -262,7 +267,8 @@ class Host:
         if current is not None and current.link is not None:
             self._stats.pings += 1
             current.ping(self._loop.time(), message)
-            self.links.update_deliver()
+            if self._machine.state == core.OPEN:  # else a change of the state follows
+                self.links.update_deliver()
 
     def _heartbeat_message(self) -> Message | None:
         """Return the message that stands for a ping; None, which is a ping, if the user's function fails.
@@ -370,7 +376,7 @@ class Host:
             error = TimeoutError(f"no link opened within open_timeout={limit:g} s")
             self._loss = Loss(error)
             self._keep_reason(self._loss.in_words(cause))
-            self.hooks.report(error, self._outage.level(self._loop.time()))
+            self._report_attempt(error, self._outage.level(self._loop.time()))
 
     def _notify_state(self, action: core.Action) -> None:
         self.links.update_deliver()
@@ -426,8 +432,17 @@ class Host:
         self.links.drop(handler)
         self._keep_reason(in_words(error))
         verdict = self._verdict(error)
-        self.hooks.report(error, self._outage.level(self._loop.time(), verdict.is_refusal))
+        level = self._outage.level(self._loop.time(), verdict.is_refusal)
+        self._report_attempt(error, logging.DEBUG if verdict.final else level)  # what is final follows itself
         self._lost(handler, error, verdict)
+
+    def _report_attempt(self, error: Exception, level: int) -> None:
+        """Tell the user why an attempt failed."""
+        if isinstance(error, HookFailed):
+            self.hooks.report(error)
+        else:
+            logger.log(level, "%s: cannot connect: %s; trying again", self.hooks.label, in_words(error))
+            self.hooks.call_hook("on_error", error)
 
     def link_opened(self, handler: LinkHandler, link: Link) -> None:
         """The handshake is complete."""
@@ -501,17 +516,21 @@ class Host:
                 self.latency = round_trip
             if self._alarm is not None:
                 self._alarm.cancel()  # set for much earlier, to look for the answer
-        self._machine.heard(now, handler.number)
-        self.links.update_deliver()
-        self._perform()
+            self._machine.heard(now, handler.number)
+            self._perform()
+        else:
+            self._machine.heard(now, handler.number)
+            self.links.update_deliver()
 
     def ponged(self, handler: LinkHandler, is_message: bool) -> None:
         """A pong has come, or a message that the dialect has for one."""
-        if handler is self.links.current:
-            self.proof_of_life(handler)
-            round_trip = handler.answered(self._loop.time(), is_message)
-            if round_trip is not None:
-                self.latency = round_trip
+        if handler is not self.links.current:
+            return
+        if handler.awaits_message if is_message else handler.awaits_pong:
+            handler.awaits_pong = handler.awaits_message = False
+            if self._machine.state != core.PROBING:  # else it is taken for the answer in any case
+                self.latency = handler.end_round_trip(self._loop.time())
+        self.proof_of_life(handler)
 
     def message_came(self, handler: LinkHandler) -> None:
         """A message has come on a link with a watchdog."""

@@ -57,19 +57,19 @@ class LinkHandler(LinkEvents):
 
     number: of the link. link: None until it is open. task: of the attempt, then of the on_open hook, if it
     needs one. dialogue: that hook, while it runs. inbox: where messages go: the connection's, or the one of
-    the dialogue. awaits_proof: whether nothing has come since the latest ping. awaits_message: whether a
-    message of the dialect is to answer it, and has not come.
+    the dialogue. awaits_proof: whether nothing has come since the latest ping. awaits_pong, awaits_message:
+    whether a pong, or a message of the dialect, is to answer it and has not come.
     """
 
     __slots__ = (
         "_acknowledged",
-        "_awaits_pong",
         "_blocked_for",
         "_keeper",
         "_owed",
         "_ping_begins",
         "_pinged_at",
         "awaits_message",
+        "awaits_pong",
         "awaits_proof",
         "dialogue",
         "inbox",
@@ -88,7 +88,7 @@ class LinkHandler(LinkEvents):
         self.awaits_proof = False
         self.awaits_message = False
         self._pinged_at = 0.0
-        self._awaits_pong = False
+        self.awaits_pong = False
         self._owed: Message | None = None  # the answer to the peer's latest heartbeat, while the link is full
         # Of the bytes that we send: where the latest ping begins, and how many were acknowledged when last
         # looked at. Where the kernel does not tell, both are of the write buffer alone.
@@ -187,10 +187,10 @@ class LinkHandler(LinkEvents):
         dialect = self._keeper.dialect
         self.awaits_message = message is not None and dialect is not None and dialect.pong is not None
         # What nobody answers needs a ping besides. A plain message has some answer, by which it is not known.
-        self._awaits_pong = message is None or (dialect is not None and dialect.pong is None)
+        self.awaits_pong = message is None or (dialect is not None and dialect.pong is None)
         if message is not None:
             self.link.send(message)
-        if self._awaits_pong:
+        if self.awaits_pong:
             self.link.ping()
 
     def await_acknowledgement(self, machine: core.Machine, now: float) -> None:
@@ -218,13 +218,6 @@ class LinkHandler(LinkEvents):
                     machine.acknowledged(now - (info.since_ack if info is not None else 0.0), self.number)
             if info is not None and info.unacked:
                 machine.unacknowledged(now, self.number, info.retransmits, info.rto)
-
-    def answered(self, now: float, is_message: bool) -> float | None:
-        """Return the seconds that the ping took which a pong or a message has answered, or None."""
-        if not (self.awaits_message if is_message else self._awaits_pong):
-            return None
-        self._awaits_pong = self.awaits_message = False
-        return self.end_round_trip(now)
 
     def end_round_trip(self, now: float) -> float:
         """Note that the ping was answered; return the seconds that it took."""

@@ -47,7 +47,10 @@ class Options:
     close_timeout: float
     max_attempts: int | None
     send_queue: int
+    send_queue_bytes: int
     receive_queue: int
+    receive_queue_bytes: int
+    receive_policy: Literal["pause", "drop_oldest", "latest"]
     max_size: int
     compression: bool
     ssl: ssl_module.SSLContext | None
@@ -91,7 +94,13 @@ class Options:
         if self.max_attempts is not None:
             check_count("max_attempts", self.max_attempts)
         check_count("send_queue", self.send_queue)
+        check_count("send_queue_bytes", self.send_queue_bytes, least=1)
         check_count("receive_queue", self.receive_queue, least=1)
+        check_count("receive_queue_bytes", self.receive_queue_bytes, least=1)
+        if self.receive_policy not in ("pause", "drop_oldest", "latest"):
+            raise ValueError(
+                f"receive_policy must be 'pause', 'drop_oldest' or 'latest', not {self.receive_policy!r}"
+            )
         check_count("max_size", self.max_size, least=1)
         if not isinstance(self.compression, bool):
             raise TypeError(f"compression must be True or False, not {self.compression!r}")

@@ -175,12 +175,14 @@ class Successor:
     """The link that a renewal opens, in place of the current one once it is ready.
 
     timeout: for its opening, then for its becoming ready. is_open: whether it is open.
+    paused: whether the host does not read it.
     """
 
     def __init__(self, now: float, link: int, open_timeout: float) -> None:
         self.link = link
         self.timeout = Timeout(now, open_timeout)
         self.is_open = False
+        self.paused = False
 
 
 class Machine:
@@ -325,20 +327,20 @@ class Machine:
 
     def heard(self, at: float, link: int) -> None:
         """Proof of life arrived on `link` at the time `at`, which may lie in the past."""
-        if link == self.link and self._is_up():
+        if link == self.link and (self.state == OPEN or self.state == PROBING):  # as _is_up, sooner
             self.liveness.heard(at)
             if self.state == PROBING and not self.liveness.is_pinged:
-                # Where the ping was the latest that was sent, the next one may be due already, which is now.
+                # As the ping was the last that was sent, the next one may be due already: not before now.
                 self._enter(OPEN, max(self.liveness.ping_due(), at))
 
     def sent(self, at: float, link: int) -> None:
         """Something was sent on `link` at the time `at`. Told before each `woke`, for `both_directions`."""
-        if link == self.link:
-            self.liveness.sent(at)
+        if link == self.link and at > self.liveness.sent_at:
+            self.liveness.sent_at = at
 
     def received(self, at: float, link: int) -> None:
         """A message arrived on `link` at the time `at`. For `message_timeout`; told before each `woke`."""
-        if link == self.link and self.watchdog is not None:
+        if link == self.link and self._is_up() and self.watchdog is not None:
             self.watchdog.restart(at)
 
     def acknowledged(self, at: float, link: int) -> None:
@@ -360,7 +362,7 @@ class Machine:
             return
         if timeouts >= DEAD_PATH_TIMEOUTS:
             self._give_up(now, PATH_DEAD)
-        elif not self.timeout.had_grace:
+        else:
             self._wake_at(min(now + recheck_in, self.timeout.due))
 
     def lost(
@@ -387,15 +389,21 @@ class Machine:
             self._renewal_failed(successor, LOST, code)
 
     def reading_paused(self, now: float, link: int) -> None:
-        """The host stopped reading `link`, because the user is slow: silence proves nothing."""
+        """The host stopped reading `link`, which is open, as the user is slow: silence proves nothing."""
+        successor = self.successor
         if link == self.link and self._is_up():
             self.paused = True
+        elif successor is not None and link == successor.link:
+            successor.paused = successor.is_open
 
     def reading_resumed(self, now: float, link: int) -> None:
         """The host reads `link` again; an unanswered ping has its whole timeout again."""
-        if link == self.link and self.paused:
+        successor = self.successor
+        if link == self.link and self._is_up() and self.paused:
             self.paused = False
             self._excuse_silence(now, self.settings.timeout)
+        elif successor is not None and link == successor.link:
+            successor.paused = False
 
     # Inputs: what happened around
 
@@ -617,6 +625,7 @@ class Machine:
         self._emit(SWITCH_LINK)
         if successor.is_open:
             self._begin(now)
+            self.paused = successor.paused
         else:
             self.timeout = successor.timeout
             self._enter(CONNECTING, self.timeout.due)
@@ -654,7 +663,8 @@ class Machine:
     def _wake_at(self, due: float | None) -> None:
         """Set when the state is to be looked at, and with it the deadline."""
         self.due = due
-        if due is not None and self._is_up():
+        has_more = self.successor is not None or self.watchdog is not None
+        if due is not None and has_more and self._is_up():
             if self.successor is not None:
                 due = min(due, self.successor.timeout.due)
             if self.watchdog is not None:

@@ -7,26 +7,25 @@ SHORTEST_GRACE: Final = 0.001
 
 
 class Timeout:
-    """So many seconds for something to happen, from a time on that may be moved.
+    """So many seconds for something to happen.
 
     A host that was busy or asleep may not have read yet that it has happened. So the first time that the end
     is noticed gives one grace period: as long as the host was late, at most the whole time again.
 
-    seconds: how long. began_at: since when. due: when the time is over, or the grace period.
+    seconds: how long. due: when the time is over, or the grace period.
     had_grace: whether the grace period was given.
     """
 
     def __init__(self, now: float, seconds: float) -> None:
         self.seconds = seconds
-        self.began_at = now
         self.due = now + seconds
         self.had_grace = False
 
     def restart(self, at: float) -> None:
-        """Count from `at` on, unless it is from a later time already."""
-        if at > self.began_at:
-            self.began_at = at
-            self.due = at + self.seconds
+        """Give the whole time from `at` on, unless more than that is left."""
+        due = at + self.seconds
+        if due >= self.due:
+            self.due = due
             self.had_grace = False
 
     def ran_out(self, now: float) -> bool:

@@ -146,7 +146,7 @@ class MemoryLink(Link):
     def _read(self) -> None:
         while self._peer.unread and not self._paused and not self.ended:
             self._deliver(self._peer.unread.pop(0))
-        self._events.batch_delivered()
+            self._events.batch_delivered()
 
     @property
     def buffered(self) -> int:

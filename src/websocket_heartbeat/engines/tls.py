@@ -63,18 +63,17 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
         return SCRATCH.view
 
     def buffer_updated(self, nbytes: int) -> None:
-        data = SCRATCH.view[:nbytes].tobytes()  # the protocol above may read to the same buffer
-        at = 0
+        view = SCRATCH.view[:nbytes]
+        # READ is two records. A copy of the second: the protocol above may read to the same buffer.
+        rest = view[_RECORD:].tobytes()
+        self._incoming.write(view[:_RECORD])
         try:
-            for at in range(0, nbytes, _RECORD):
-                self._incoming.write(data[at : at + _RECORD])
-                if self._is_open:
-                    self._decrypt()
-                else:
-                    self._go_on_with_handshake()
-        except BaseException:  # of a hook that ends the program
-            self._incoming.write(data[at + _RECORD :])
-            raise
+            self._go_on()
+        finally:  # also where a hook ends the program
+            if rest:
+                self._incoming.write(rest)
+        if rest:
+            self._go_on()
         if nbytes == READ:
             self._yield_after_read()
 
@@ -101,8 +100,14 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
 
     # Between
 
+    def _go_on(self) -> None:
+        """Take what has come."""
+        if self._is_open:
+            self._decrypt()
+        else:
+            self._go_on_with_handshake()
+
     def _go_on_with_handshake(self) -> None:
-        """Go on with the handshake."""
         if self.handshake.done():  # it has failed
             return
         try:

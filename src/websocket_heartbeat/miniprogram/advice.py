@@ -9,8 +9,8 @@ class Advice:
     No warning quotes what the host, the server or the user's functions say: it might be secret.
 
     is_answered: whether a heartbeat was ever answered. was_silence_told: whether it was said that none is.
-    was_failure_told, was_loss_told: whether it was said, since a link was open, that an attempt failed, and that
-    messages were lost.
+    was_failure_told, was_loss_told: whether it was said that an attempt failed, or that messages were lost,
+    since a link was open.
     """
 
     def __init__(self) -> None:

@@ -40,6 +40,13 @@ export interface BrowserOptions {
   maxReconnectTimeout?: number;
   /** What is sent as a heartbeat. Default "heartbeat". */
   pingMsg?: BrowserAsked<BrowserData>;
+  /** The answer to a heartbeat, which is kept from the hooks: a text, or a function that returns true for one. */
+  pong?: string | ((data: any) => boolean) | null;
+  /**
+   * Returns what answers a heartbeat of the server, or nothing if the message is none. It is sent at once, and the
+   * hooks do not see the message. Without it `pong` answers a text equal to `pingMsg`.
+   */
+  reply?: ((data: any) => string | ArrayBuffer | ArrayBufferView | null | undefined) | null;
   /** Retries in a row before giving up; null, the default, never gives up; 0 never retries. */
   repeatLimit?: number | null;
   /** For one attempt, with the time that the url takes. Default 10000. */
@@ -57,16 +64,14 @@ export type BrowserState =
 declare class WebsocketHeartbeatJs {
   constructor(options: BrowserOptions);
   /** While a promise that it returns is pending, what waits goes on waiting. If it rejects, the link is replaced. */
-  onopen: ((event: PageEvent) => void | PromiseLike<unknown>) | null;
-  onmessage: ((event: PageMessageEvent) => void | PromiseLike<unknown>) | null;
+  onopen: ((event: PageEvent) => unknown) | null;
+  onmessage: ((event: PageMessageEvent) => unknown) | null;
   /** For every link and every attempt that ends; code 1006 where no close frame came. */
-  onclose: ((event: PageCloseEvent) => void | PromiseLike<unknown>) | null;
-  onerror: ((event: any) => void | PromiseLike<unknown>) | null;
-  onreconnect:
-    | ((event: { attempt: number; delay: number; reason: string }) => void | PromiseLike<unknown>)
-    | null;
-  onstate: ((state: BrowserState) => void | PromiseLike<unknown>) | null;
-  ongiveup: ((event: { code?: number | null; reason: string }) => void | PromiseLike<unknown>) | null;
+  onclose: ((event: PageCloseEvent) => unknown) | null;
+  onerror: ((event: any) => unknown) | null;
+  onreconnect: ((event: { attempt: number; delay: number; reason: string }) => unknown) | null;
+  onstate: ((state: BrowserState) => unknown) | null;
+  ongiveup: ((event: { code?: number | null; reason: string }) => unknown) | null;
   /** Sends, or lets it wait for a link that can take it; false if refused. */
   send(data: BrowserData): boolean;
   /** Closes for good; onclose is called. */

@@ -53,6 +53,13 @@ export interface Options {
   maxReconnectTimeout?: number;
   /** What is sent as a heartbeat. Default "heartbeat". */
   pingMsg?: Asked<Data>;
+  /** The answer to a heartbeat, which is kept from the hooks: a text, or a function that returns true for one. */
+  pong?: string | ((data: any) => boolean) | null;
+  /**
+   * Returns what answers a heartbeat of the server, or nothing if the message is none. It is sent at once, and the
+   * hooks do not see the message. Without it `pong` answers a text equal to `pingMsg`.
+   */
+  reply?: ((data: any) => string | ArrayBuffer | ArrayBufferView | null | undefined) | null;
   /** Retries in a row before giving up; null, the default, never gives up; 0 never retries. */
   repeatLimit?: number | null;
   /** For one attempt, with the time that the url takes. Default 10000. */
@@ -97,14 +104,14 @@ export interface GiveUpEvent {
 /** One connection over many links. Assign hooks; they hold for every link. */
 export interface Task {
   /** While a promise that it returns is pending, what waits goes on waiting. If it rejects, the link is replaced. */
-  onOpen: ((event: HostEvent) => void | PromiseLike<unknown>) | null;
-  onMessage: ((event: MessageEvent) => void | PromiseLike<unknown>) | null;
+  onOpen: ((event: HostEvent) => unknown) | null;
+  onMessage: ((event: MessageEvent) => unknown) | null;
   /** For every link and every attempt that ends. */
-  onClose: ((event: CloseEvent) => void | PromiseLike<unknown>) | null;
-  onError: ((event: ErrorEvent) => void | PromiseLike<unknown>) | null;
-  onReconnect: ((event: ReconnectEvent) => void | PromiseLike<unknown>) | null;
-  onState: ((state: State) => void | PromiseLike<unknown>) | null;
-  onGiveUp: ((event: GiveUpEvent) => void | PromiseLike<unknown>) | null;
+  onClose: ((event: CloseEvent) => unknown) | null;
+  onError: ((event: ErrorEvent) => unknown) | null;
+  onReconnect: ((event: ReconnectEvent) => unknown) | null;
+  onState: ((state: State) => unknown) | null;
+  onGiveUp: ((event: GiveUpEvent) => unknown) | null;
   /** Sends, or lets it wait for a link that can take it; false if refused. */
   send(params: SendParams | Data): boolean;
   /** Closes for good; onClose is called. */

@@ -163,11 +163,14 @@ class Handshake(HeadReader):
         self._wait()  # until the client has read that
 
     def _decided_later(self, deciding: asyncio.Task[Admitted]) -> None:
-        failed = deciding.cancelled() or deciding.exception() is not None
+        failed = not deciding.cancelled() and deciding.exception() is not None
         if self._deciding is None:  # it comes too late
             return
         self._deciding = None
-        if failed:  # by what ends the program
+        if deciding.cancelled():
+            _logger.error("on_handshake has cancelled its own task: its client was refused")
+            self._decided(Refusal(500))
+        elif failed:  # by what ends the program
             self.abort()
         else:
             self._decided(deciding.result())
