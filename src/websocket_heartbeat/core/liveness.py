@@ -1,10 +1,10 @@
-"""One link's liveness: when a ping is due, and when its answer is overdue."""
+"""One link's liveness: when it was last heard, sent to and pinged, and so when a ping is due."""
 
 from websocket_heartbeat.core.settings import Settings
 
 
 class Liveness:
-    """When one link was last heard, sent to and pinged, and how long an answer may take.
+    """When one link was last heard, sent to and pinged.
 
     Any inbound byte is proof of life, whether it answers the ping or not.
     """
@@ -14,10 +14,9 @@ class Liveness:
         self.both_directions = settings.both_directions
         self.heard_at = now
         self.sent_at = now
-        self.received_at = now
         self.pinged_at = now
-        self.timeout_from = now
-        self.timeout = settings.timeout
+        self.is_pinged = False
+        """Whether a ping is unanswered."""
 
     def is_silent(self, now: float) -> bool:
         """Whether nothing was heard for the interval."""
@@ -28,35 +27,15 @@ class Liveness:
         last = min(self.heard_at, self.sent_at) if self.both_directions else self.heard_at
         return last + self.interval
 
-    def is_pinged(self) -> bool:
-        """Whether a ping is unanswered."""
-        return self.heard_at < self.pinged_at
-
-    def timeout_due(self) -> float:
-        """When the time for an answer is over."""
-        return self.timeout_from + self.timeout
-
     def pinged(self, now: float) -> None:
         """A ping was sent at `now`: whatever arrives from then on answers it."""
         self.pinged_at = now
         self.sent_at = now
-
-    def start_timeout(self, now: float, timeout: float) -> None:
-        """Give the peer `timeout` seconds from `now` on: for a new ping, or once more for the same one."""
-        self.timeout_from = now
-        self.timeout = timeout
+        self.is_pinged = True
 
     def heard(self, at: float) -> None:
         """Take proof of life from the time `at`; the latest counts."""
         if at > self.heard_at:
             self.heard_at = at
-
-    def sent(self, at: float) -> None:
-        """Note that something was sent at the time `at`; the latest counts."""
-        if at > self.sent_at:
-            self.sent_at = at
-
-    def received(self, at: float) -> None:
-        """Note that a message arrived at the time `at`; the latest counts."""
-        if at > self.received_at:
-            self.received_at = at
+        if at >= self.pinged_at:
+            self.is_pinged = False

@@ -10,16 +10,19 @@ successor while a renewal opens it, changes nothing. No input raises.
 
 Rules
     1  Never two links that deliver. Two live at once during a renewal only: the successor opens while the
-       current link goes on, and takes over once it is ready; then the other is closed.
+       current link goes on, and takes over once it is ready; then the other is closed. Should the current
+       link be lost before, the successor takes over at once, if it is open, or is the next attempt.
     2  After `stopped` no link is ever opened again.
     3  In every state but idle, closed, failed, and waiting while offline, `deadline` is set: the host calls
        `woke` then. An early or a spurious `woke` is harmless.
     4  A link silent for interval + timeout is abandoned at once, without waiting for anything; earlier if the
        peer's kernel has left our ping unacknowledged through four retransmission timeouts; later only while
-       the peer's kernel acknowledges what was handed over before the ping.
-    5  A link that gives proof of life in time is never abandoned. So before a verdict the host always has one
-       grace period in which to read what has arrived: as long as the host was late, at most the timeout.
-       There is no verdict while reading is paused or the page is hidden. Only what is heard is proof of life.
+       the peer's kernel acknowledges what was handed over before the ping. A link that brings no message for
+       message_timeout is abandoned, too.
+    5  A link that gives proof of life in time is never abandoned for its silence. So before a verdict the
+       host always has one grace period in which to read what has arrived: as long as the host was late, at
+       most the timeout. There is no verdict while reading is paused or the page is hidden. Only what is heard
+       is proof of life.
     6  A ping is sent only on a quiet link: nothing was heard, or nothing was sent, for interval. Never while
        one is unanswered. Two things ask for a ping early, on a link not heard since: coming back to the
        foreground, and coming back online.
@@ -93,6 +96,7 @@ from typing import Callable, Final
 from websocket_heartbeat.core.backoff import delay
 from websocket_heartbeat.core.liveness import Liveness
 from websocket_heartbeat.core.settings import Settings
+from websocket_heartbeat.core.timeout import Timeout
 
 # States
 IDLE: Final = "idle"
@@ -137,9 +141,6 @@ RENEWED: Final = "renewed"
 STOPPED: Final = "stopped"
 """The user closed the connection, or replaced the link, while its successor was opening."""
 
-SHORTEST_GRACE: Final = 0.001
-"""Seconds: one turn of any event loop, in which it reads what has arrived."""
-
 DEAD_PATH_TIMEOUTS: Final = 4
 """Retransmission timeouts in a row, each twice the one before, that no live path lets pass: 3 s at least."""
 
@@ -170,6 +171,20 @@ class Action:
         self.out_of_retries = False
 
 
+class Successor:
+    """The link that a renewal opens, in place of the current one once it is ready.
+
+    timeout: for its opening, then for its becoming ready. is_open: whether it is open.
+    paused: whether the host does not read it.
+    """
+
+    def __init__(self, now: float, link: int, open_timeout: float) -> None:
+        self.link = link
+        self.timeout = Timeout(now, open_timeout)
+        self.is_open = False
+        self.paused = False
+
+
 class Machine:
     """The life of one connection over many links.
 
@@ -177,18 +192,19 @@ class Machine:
     random: returns a number from 0 up to, not including, 1.
 
     state, link, attempt: the state, the number of the current link, the retries since the last stable link.
-    last_link, successor: the number of the latest link, and of the one that a renewal opens, 0 for none.
+    last_link, successor: the number of the latest link, and what a renewal opens, if one is under way.
     deadline: when to call `woke`, or None.
     actions: what the host has yet to carry out, oldest first: `take` takes all, `actions.pop(0)` the next.
     liveness: of the latest current link that has opened, with the time at which it was last heard.
 
+    due: when the state is to be looked at, or None; `deadline` is the earliest of this and the timeouts.
+    timeout: while connecting of the attempt, while probing of the ping.
+    watchdog: the time that the open link has for a message, or None.
+    ready_at: when the user had done what comes first on the open link, or None.
+    paused: whether the host does not read the open link.
     phase, window_factor: this client's place in each window, and what widens the windows: core/backoff.py.
     retry_at, hinted: when the next attempt is due, and whether the server asked for that wait.
-    unseen: of the retries in `attempt` those that do not count against max_attempts.
-    had_grace: whether the grace period of rule 5 was given. paused: whether the host does not read the link.
-    is_ready, ready_at: whether the user has done what comes first on the current link, and since when.
-    due, successor_due: the deadlines of the state and of the successor; `deadline` is the earlier one.
-    successor_opened: whether the successor is open, and only not ready yet.
+    spent: the retries in `attempt` that count against max_attempts.
     """
 
     def __init__(self, settings: Settings, random: Callable[[], float]) -> None:
@@ -197,23 +213,21 @@ class Machine:
         self.state: str = IDLE
         self.link = 0
         self.last_link = 0
+        self.successor: Successor | None = None
         self.attempt = 0
         self.deadline: float | None = None
         self.actions: list[Action] = []
         self.liveness = Liveness(settings, 0.0)
+        self.due: float | None = None
+        self.timeout = Timeout(0.0, settings.open_timeout)
+        self.watchdog: Timeout | None = None
+        self.ready_at: float | None = None
+        self.paused = False
         self.phase = 0.0
         self.window_factor = 1.0
         self.retry_at = 0.0
         self.hinted = False
-        self.unseen = 0
-        self.had_grace = False
-        self.paused = False
-        self.is_ready = False
-        self.ready_at = 0.0
-        self.due: float | None = None
-        self.successor = 0
-        self.successor_due = 0.0
-        self.successor_opened = False
+        self.spent = 0
         self.is_hidden = False
         self.hidden_at = 0.0
         self.offline = False
@@ -225,73 +239,117 @@ class Machine:
         self.actions = []
         return actions
 
+    # Inputs: what the user wants
+
     def reconfigured(self, settings: Settings) -> None:
         """The user has changed the settings: what is decided from now on follows the new ones."""
         self.settings = settings
         self.liveness.interval = settings.interval
         self.liveness.both_directions = settings.both_directions
         if self.state == OPEN:
-            self._wake_at(self._open_due())
-
-    # Inputs: what happened
+            self._wake_at(self.liveness.ping_due())
 
     def started(self, now: float) -> None:
         """The user wants the connection."""
         if self.state == IDLE:
             self._open_next(now)
 
+    def stopped(self, now: float) -> None:
+        """The user closes the connection for good."""
+        if self._is_up():
+            self._leave_successor(STOPPED)
+            self._emit(CLOSE_LINK)
+            self._enter(CLOSING, now + self.settings.close_timeout)
+        elif self.state == CONNECTING:
+            self._emit(ABANDON_LINK)
+            self._enter(CLOSED)
+        elif self.state == IDLE or self.state == WAITING:
+            self._enter(CLOSED)
+
+    def reconnect_now(self, now: float) -> None:
+        """The user wants a new link at once: skips a wait, replaces an open link.
+
+        The link that replaces one which was not ready yet waits as after a loss: a login that fails again and
+        again is not to be repeated without end.
+        """
+        if self.state == WAITING:
+            self._open_next(now)
+        elif self._is_up():
+            self._leave_successor(STOPPED)
+            if self.ready_at is None:
+                self._give_up(now, RECONNECT_REQUESTED)
+            else:
+                self._emit(ABANDON_LINK)
+                self._open_link_ended(now, RECONNECT_REQUESTED)
+                self._count_attempt()
+                self._announce_retry(RECONNECT_REQUESTED, 0.0)
+                self._open_next(now)
+
+    def renew(self, now: float) -> None:
+        """The user wants another link in place of the ready one, without a gap: open it first."""
+        if self._is_up() and self.ready_at is not None and self.successor is None:
+            self.last_link = self.last_link + 1
+            self.successor = Successor(now, self.last_link, self.settings.open_timeout)
+            self._emit(OPEN_LINK, self.last_link)
+            self._wake_at(self.due)
+
+    # Inputs: what happened to a link
+
     def opened(self, now: float, link: int) -> None:
         """The handshake of `link` is complete."""
+        successor = self.successor
         if link == self.link and self.state == CONNECTING:
             self._begin(now)
             self._emit(NOTIFY_OPENED)
-        elif link == self.successor and not self.successor_opened:
-            self.successor_opened = True
-            self.successor_due = now + self.settings.open_timeout
-            self._wake_at(self.due)
+        elif successor is not None and link == successor.link and not successor.is_open:
+            successor.is_open = True
+            successor.timeout.restart(now)
             self._emit(NOTIFY_OPENED, link)
 
     def ready(self, now: float, link: int) -> None:
         """The user has done what comes first on `link`, which is open: a login, say."""
-        if link == self.successor and self.successor_opened:
-            self._open_link_ended(now, RENEWED)
+        successor = self.successor
+        if successor is not None and link == successor.link and successor.is_open:
             self._emit(LEAVE_LINK)
-            self._switch(now)
-            self._become_ready(now)
-        elif link == self.link and self._is_up() and not self.is_ready:
-            self._become_ready(now)
+            self._open_link_ended(now, RENEWED)
+            self._switch(now, successor)
+        if link == self.link and self._is_up() and self.ready_at is None:
+            self.ready_at = now
+
+    def rejected(self, now: float, link: int, hint: float = 0.0, is_final: bool = False) -> None:
+        """The user calls `link`, which is open, bad: its login failed, say. hint, is_final: as in `lost`."""
+        successor = self.successor
+        if link == self.link and self._is_up():
+            self._emit(LEAVE_LINK)
+            self._retry_or_fail(now, REJECTED, hint=hint, is_final=is_final)
+        elif successor is not None and link == successor.link and successor.is_open:
+            self._leave_successor(REJECTED)
 
     def heard(self, at: float, link: int) -> None:
         """Proof of life arrived on `link` at the time `at`, which may lie in the past."""
-        if link != self.link or not self._is_up():
-            return
-        self.liveness.heard(at)
-        if self.state == PROBING and at >= self.liveness.pinged_at:
-            self.had_grace = False
-            self._enter(OPEN, self._open_due())
+        if link == self.link and (self.state == OPEN or self.state == PROBING):  # as _is_up, sooner
+            self.liveness.heard(at)
+            if self.state == PROBING and not self.liveness.is_pinged:
+                # As the ping was the last that was sent, the next one may be due already: not before now.
+                self._enter(OPEN, max(self.liveness.ping_due(), at))
 
     def sent(self, at: float, link: int) -> None:
-        """Something was sent on `link` at the time `at`. For `both_directions`, and before each `woke` only."""
-        if link == self.link:
-            self.liveness.sent(at)
+        """Something was sent on `link` at the time `at`. Told before each `woke`, for `both_directions`."""
+        if link == self.link and at > self.liveness.sent_at:
+            self.liveness.sent_at = at
 
     def received(self, at: float, link: int) -> None:
-        """A message arrived on `link` at the time `at`. For `message_timeout` only."""
-        if link == self.link:
-            self.liveness.received(at)
-            if self.state == OPEN:
-                self.had_grace = False
+        """A message arrived on `link` at the time `at`. For `message_timeout`; told before each `woke`."""
+        if link == self.link and self._is_up() and self.watchdog is not None:
+            self.watchdog.restart(at)
 
     def acknowledged(self, at: float, link: int) -> None:
         """At `at` the peer's kernel acknowledged bytes that were handed over before the ping.
 
         A host that can tell calls this before `woke`. The ping is on its way only since then.
         """
-        if link != self.link or self.state != PROBING:
-            return
-        self.had_grace = False
-        self.liveness.start_timeout(max(at, self.liveness.timeout_from), self.liveness.timeout)
-        self._wake_at(self.liveness.timeout_due())
+        if link == self.link and self.state == PROBING:
+            self.timeout.restart(at)
 
     def unacknowledged(self, now: float, link: int, timeouts: int, recheck_in: float) -> None:
         """The peer's kernel has not acknowledged our ping yet, as far as the host can tell.
@@ -303,10 +361,9 @@ class Machine:
         if link != self.link or self.state != PROBING or self.paused or self.is_hidden:
             return
         if timeouts >= DEAD_PATH_TIMEOUTS:
-            self._emit(ABANDON_LINK)
-            self._retry_or_fail(now, PATH_DEAD)
-        elif not self.had_grace:
-            self._wake_at(min(now + recheck_in, self.liveness.timeout_due()))
+            self._give_up(now, PATH_DEAD)
+        else:
+            self._wake_at(min(now + recheck_in, self.timeout.due))
 
     def lost(
         self,
@@ -321,73 +378,62 @@ class Machine:
         code: the close code, None if there was none. hint: the least delay before a retry that the server
         asked for, in seconds, 0 for none. is_final: the host knows that no retry can help.
         """
+        successor = self.successor
         if link == self.link:
             if self.state == CLOSING:
                 self._open_link_ended(now, LOST, code)
                 self._enter(CLOSED)
             elif self.state == CONNECTING or self._is_up():
                 self._retry_or_fail(now, LOST, code, hint=hint, is_final=is_final)
-        elif link == self.successor:
-            self._renewal_failed(LOST, code)
-
-    def rejected(self, now: float, link: int, hint: float = 0.0, is_final: bool = False) -> None:
-        """The user calls `link`, which is open, bad: its login failed, say. hint, is_final: as in `lost`."""
-        if link == self.link and self._is_up():
-            self._emit(LEAVE_LINK)
-            self._retry_or_fail(now, REJECTED, hint=hint, is_final=is_final)
-        elif link == self.successor and self.successor_opened:
-            self._emit(LEAVE_LINK, link)
-            self._renewal_failed(REJECTED)
+        elif successor is not None and link == successor.link:
+            self._renewal_failed(successor, LOST, code)
 
     def reading_paused(self, now: float, link: int) -> None:
-        """The host stopped reading `link`, because the user is slow: silence proves nothing."""
+        """The host stopped reading `link`, which is open, as the user is slow: silence proves nothing."""
+        successor = self.successor
         if link == self.link and self._is_up():
             self.paused = True
+        elif successor is not None and link == successor.link:
+            successor.paused = successor.is_open
 
     def reading_resumed(self, now: float, link: int) -> None:
         """The host reads `link` again; an unanswered ping has its whole timeout again."""
-        if link == self.link and self.paused:
+        successor = self.successor
+        if link == self.link and self._is_up() and self.paused:
             self.paused = False
-            self.liveness.received(now)
-            if self.state == PROBING:
-                self._await_answer(now, self.settings.timeout)
+            self._excuse_silence(now, self.settings.timeout)
+        elif successor is not None and link == successor.link:
+            successor.paused = False
+
+    # Inputs: what happened around
 
     def woke(self, now: float) -> None:
         """The deadline has come. Before this call the host reports the best evidence of life that it has."""
         if self.deadline is None or now < self.deadline:
             return
-        if self.successor != 0 and now >= self.successor_due:
-            self._abandon_successor(OPEN_TIMEOUT)
-        if self.due is None or now < self.due:
+        if self.successor is not None and self.successor.timeout.ran_out(now):
+            self._leave_successor(OPEN_TIMEOUT)
+        if self._is_starved(now):
+            self._give_up(now, MESSAGE_TIMEOUT)
+        elif self.due is None or now < self.due:
             self._wake_at(self.due)
-            return
-        late = now - self.due
-        if self.state == OPEN:
-            self._look_after_open_link(now, late)
-        elif self.state == PROBING:
-            if self.paused or self.is_hidden:
-                self._wake_at(now + self.settings.timeout)
-            elif now < self.liveness.timeout_due():
-                # This was a check of acknowledgements, and none is missing.
-                self._wake_at(self.liveness.timeout_due())
-            elif not self.had_grace:
-                self._grant_grace(now, late, longest=self.liveness.timeout)
-            else:
-                self._emit(ABANDON_LINK)
-                self._retry_or_fail(now, HEARTBEAT_TIMEOUT)
-        elif self.state == CONNECTING:
-            if not self.had_grace:
-                self._grant_grace(now, late, longest=self.settings.open_timeout)
-            else:
-                self._emit(ABANDON_LINK)
-                self._retry_or_fail(now, OPEN_TIMEOUT)
+        elif self.state == OPEN:
+            self._look_after_open_link(now)
         elif self.state == WAITING:
             self._open_next(now)
-        else:
-            # Closing: no other state has a deadline.
+        elif self.state == CLOSING:
             self._emit(ABANDON_LINK)
             self._open_link_ended(now, CLOSE_TIMEOUT)
             self._enter(CLOSED)
+        elif self.state == PROBING and self._is_excused():
+            self._wake_at(now + self.settings.timeout)
+        elif not self.timeout.ran_out(now):
+            # Its grace period has begun; or this was a look at acknowledgements, and none is missing.
+            self._wake_at(self.timeout.due)
+        elif self.state == PROBING:
+            self._give_up(now, HEARTBEAT_TIMEOUT)
+        else:
+            self._give_up(now, OPEN_TIMEOUT)
 
     def went_offline(self, now: float) -> None:
         """The host has no network: a retry would be wasted until `came_online`."""
@@ -422,102 +468,43 @@ class Machine:
         if not self.is_hidden:
             self.hidden_at = now
         self.is_hidden = False
-        self.liveness.received(now)
+        self._excuse_silence(now, self._foreground_timeout())
         if self.state == WAITING:
             self._retry_early(now)
         elif self.state == OPEN and self.liveness.heard_at <= self.hidden_at:
             self._probe(now, self._foreground_timeout())
-        elif self.state == PROBING:
-            self._await_answer(now, self._foreground_timeout())
-
-    def stopped(self, now: float) -> None:
-        """The user closes the connection for good."""
-        self._abandon_successor(STOPPED)
-        if self._is_up():
-            self._emit(CLOSE_LINK)
-            self._enter(CLOSING, now + self.settings.close_timeout)
-        elif self.state == CONNECTING:
-            self._emit(ABANDON_LINK)
-            self._enter(CLOSED)
-        elif self.state == IDLE or self.state == WAITING:
-            self._enter(CLOSED)
-
-    def reconnect_now(self, now: float) -> None:
-        """The user wants a new link at once: skips a wait, replaces an open link.
-
-        The link that replaces one which was not ready yet waits as after a loss: a login that fails again and
-        again is not to be repeated without end.
-        """
-        if self.state == WAITING:
-            self._open_next(now)
-        elif self._is_up():
-            self._abandon_successor(STOPPED)
-            self._emit(ABANDON_LINK)
-            if self.is_ready:
-                self._open_link_ended(now, RECONNECT_REQUESTED)
-                self._count_attempt()
-                self._announce_retry(RECONNECT_REQUESTED, 0.0)
-                self._open_next(now)
-            else:
-                self._retry_or_fail(now, RECONNECT_REQUESTED)
-
-    def renew(self, now: float) -> None:
-        """The user wants another link in place of the open one, without a gap: open it first."""
-        if self._is_up() and self.successor == 0:
-            self.last_link = self.last_link + 1
-            self.successor = self.last_link
-            self.successor_opened = False
-            self.successor_due = now + self.settings.open_timeout
-            self._emit(OPEN_LINK, self.successor)
-            self._wake_at(self.due)
 
     # Decisions: liveness
 
     def _is_up(self) -> bool:
         return self.state == OPEN or self.state == PROBING
 
+    def _is_excused(self) -> bool:
+        """Whether silence proves nothing, as nobody would hear."""
+        return self.paused or self.is_hidden
+
     def _begin(self, now: float) -> None:
         """The current link is open, and not ready yet."""
-        self.is_ready = False
+        limit = self.settings.message_timeout
+        self.ready_at = None
         self.paused = False
-        self.had_grace = False
         self.liveness = Liveness(self.settings, now)
-        self._enter(OPEN, self._open_due())
+        self.watchdog = None if limit is None else Timeout(now, limit)
+        self._enter(OPEN, self.liveness.ping_due())
 
-    def _become_ready(self, now: float) -> None:
-        self.is_ready = True
-        self.ready_at = now
-
-    def _open_due(self) -> float:
-        """When an open link is to be looked at next."""
-        limit = self.settings.message_timeout
-        due = self.liveness.ping_due()
-        return due if limit is None else min(due, self.liveness.received_at + limit)
-
-    def _look_after_open_link(self, now: float, late: float) -> None:
-        limit = self.settings.message_timeout
-        if limit is not None and now >= self.liveness.received_at + limit:
-            if self.paused or self.is_hidden:
-                self.liveness.received(now)  # nobody would have seen a message
-            elif self.had_grace:
-                self._emit(ABANDON_LINK)
-                self._retry_or_fail(now, MESSAGE_TIMEOUT)
-                return
-            else:
-                self._grant_grace(now, late, longest=limit)
-                return
+    def _look_after_open_link(self, now: float) -> None:
         if self.liveness.is_silent(now):
             self._probe(now, self.settings.timeout)
         else:
             if now >= self.liveness.ping_due():
-                # Heard all the time: this only tells the peer that we are here.
+                # Heard all the time: this only lets the peer hear of us.
                 self._ping(now)
-            # Otherwise traffic came, which stores a time and leaves the deadline as it was.
-            self._wake_at(self._open_due())
+            # Otherwise there was traffic, which stores a time and leaves the deadline as it was.
+            self._wake_at(self.liveness.ping_due())
 
     def _ping(self, now: float) -> None:
         """Send a ping, unless one is unanswered: TCP still carries it."""
-        if not self.liveness.is_pinged():
+        if not self.liveness.is_pinged:
             self._emit(PING_LINK)
             self.liveness.pinged(now)
 
@@ -527,19 +514,33 @@ class Machine:
 
     def _await_answer(self, now: float, timeout: float) -> None:
         """Expect proof of life from now on."""
-        self.liveness.start_timeout(now, timeout)
-        self.had_grace = False
-        self._enter(PROBING, self.liveness.timeout_due())
+        self.timeout = Timeout(now, timeout)
+        self._enter(PROBING, self.timeout.due)
 
     def _foreground_timeout(self) -> float:
         return min(self.settings.timeout, LONGEST_FOREGROUND_TIMEOUT)
 
-    def _grant_grace(self, now: float, late: float, longest: float) -> None:
-        """Rule 5: once, give the peer the time in which the host did not listen."""
-        self.had_grace = True
-        self._wake_at(now + min(longest, max(late, SHORTEST_GRACE)))
+    def _is_starved(self, now: float) -> bool:
+        """Whether the open link has brought no message for message_timeout, and had its grace period."""
+        if self.watchdog is None or not self._is_up():
+            return False
+        if self._is_excused():
+            self.watchdog.restart(now)
+        return self.watchdog.ran_out(now)
+
+    def _excuse_silence(self, now: float, timeout: float) -> None:
+        """The host reads again: a message, and the answer to a ping, have their whole time from now on."""
+        if self.watchdog is not None:
+            self.watchdog.restart(now)
+        if self.state == PROBING:
+            self._await_answer(now, timeout)
 
     # Decisions: retries
+
+    def _give_up(self, now: float, cause: str) -> None:
+        """Do not wait any longer for the current link, or for its attempt."""
+        self._emit(ABANDON_LINK)
+        self._retry_or_fail(now, cause)
 
     def _retry_or_fail(
         self,
@@ -553,20 +554,24 @@ class Machine:
         is_overloaded = cause == OPEN_TIMEOUT or (self.state == CONNECTING and hint > 0)
         if self.state != CONNECTING:
             self._open_link_ended(now, cause, code)
+        if self.successor is not None and self.successor.is_open and not is_final:
+            # The server has let it in, whatever it asks of further attempts.
+            self._switch(now, self.successor)
+            return
         limit = self.settings.max_attempts
-        out_of_retries = limit is not None and not self.is_hidden and self.attempt - self.unseen >= limit
+        out_of_retries = limit is not None and not self.is_hidden and self.spent >= limit
         if is_final or out_of_retries:
-            self._abandon_successor(STOPPED)
+            self._leave_successor(STOPPED)
             self._emit_with_cause(NOTIFY_FAILED, cause, code).out_of_retries = out_of_retries
             self._enter(FAILED)
             return
         if hint > 0:
-            self._abandon_successor(STOPPED)
+            self._leave_successor(STOPPED)
         self._count_attempt()
-        if self.successor != 0:
+        if self.successor is not None:
             # It is the retry, and is under way already.
             self._announce_retry(cause, 0.0)
-            self._switch(now)
+            self._switch(now, self.successor)
             return
         if is_overloaded and self.attempt > 1:
             self.phase = self.random()
@@ -589,9 +594,8 @@ class Machine:
         if self.attempt == 1:
             self.phase = self.random()
             self.window_factor = 1.0
-            self.unseen = 0
-        if self.is_hidden:
-            self.unseen = self.unseen + 1
+        if not self.is_hidden:
+            self.spent = self.spent + 1
 
     def _announce_retry(self, cause: str, wait: float) -> None:
         action = self._emit_with_cause(NOTIFY_RETRY, cause)
@@ -608,59 +612,64 @@ class Machine:
     def _open_next(self, now: float) -> None:
         self.last_link = self.last_link + 1
         self.link = self.last_link
-        self.had_grace = False
+        self.timeout = Timeout(now, self.settings.open_timeout)
         self._emit(OPEN_LINK)
-        self._enter(CONNECTING, now + self.settings.open_timeout)
+        self._enter(CONNECTING, self.timeout.due)
 
     # Decisions: renewal
 
-    def _switch(self, now: float) -> None:
+    def _switch(self, now: float, successor: Successor) -> None:
         """The successor takes the place of the link before it, which is gone or has been left."""
-        self.link = self.successor
-        self.successor = 0
+        self.link = successor.link
+        self.successor = None
         self._emit(SWITCH_LINK)
-        if self.successor_opened:
+        if successor.is_open:
             self._begin(now)
+            self.paused = successor.paused
         else:
-            self.had_grace = False
-            self._enter(CONNECTING, self.successor_due)
+            self.timeout = successor.timeout
+            self._enter(CONNECTING, self.timeout.due)
 
-    def _abandon_successor(self, cause: str) -> None:
+    def _leave_successor(self, cause: str) -> None:
         """Give up the renewal, if there is one; the current link stays."""
-        if self.successor != 0:
-            self._emit(ABANDON_LINK, self.successor)
-            self._renewal_failed(cause)
+        successor = self.successor
+        if successor is not None:
+            self._emit(LEAVE_LINK if successor.is_open else ABANDON_LINK, successor.link)
+            self._renewal_failed(successor, cause)
 
-    def _renewal_failed(self, cause: str, code: int | None = None) -> None:
+    def _renewal_failed(self, successor: Successor, cause: str, code: int | None = None) -> None:
         """The successor is gone; the current link stays."""
-        link = self.successor
-        self.successor = 0
-        self._wake_at(self.due)
-        if self.successor_opened:
-            self._emit_with_cause(NOTIFY_CLOSED, cause, code, link)
-        self._emit_with_cause(NOTIFY_RENEWAL_FAILED, cause, None, link)
+        self.successor = None
+        if successor.is_open:
+            self._emit_with_cause(NOTIFY_CLOSED, cause, code, successor.link)
+        self._emit_with_cause(NOTIFY_RENEWAL_FAILED, cause, None, successor.link)
 
     # Telling the host
 
     def _open_link_ended(self, now: float, cause: str, code: int | None = None) -> None:
         """Tell the user that the open link is gone. After a stable one, attempts count from 0 (rule 7)."""
         self._emit_with_cause(NOTIFY_CLOSED, cause, code)
-        if self.is_ready and now - self.ready_at >= self.settings.stable_after:
+        if self.ready_at is not None and now - self.ready_at >= self.settings.stable_after:
             self.attempt = 0
+            self.spent = 0
 
     def _enter(self, state: str, due: float | None = None) -> None:
+        is_new = state != self.state
+        self.state = state
         self._wake_at(due)
-        if state != self.state:
-            self.state = state
+        if is_new:
             self._emit(NOTIFY_STATE).state = state
 
     def _wake_at(self, due: float | None) -> None:
-        """Set the deadline of the state."""
+        """Set when the state is to be looked at, and with it the deadline."""
         self.due = due
-        if self.successor != 0:
-            self.deadline = self.successor_due if due is None else min(due, self.successor_due)
-        else:
-            self.deadline = due
+        has_more = self.successor is not None or self.watchdog is not None
+        if due is not None and has_more and self._is_up():
+            if self.successor is not None:
+                due = min(due, self.successor.timeout.due)
+            if self.watchdog is not None:
+                due = min(due, self.watchdog.due)
+        self.deadline = due
 
     def _emit_with_cause(self, kind: str, cause: str, code: int | None = None, link: int = 0) -> Action:
         action = self._emit(kind, link)
@@ -669,7 +678,7 @@ class Machine:
         return action
 
     def _emit(self, kind: str, link: int = 0) -> Action:
-        """Add an action to those that `take` returns; it is about the current link, unless another is named."""
+        """Add an action to those that `take` returns, about the current link unless another is named."""
         action = Action(kind, self.link if link == 0 else link)
         self.actions.append(action)
         return action

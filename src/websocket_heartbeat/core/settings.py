@@ -31,7 +31,7 @@ class Settings:
     initial: the width of the first back-off window.
     maximum: the width that no back-off window exceeds.
     hold: how many retries after the first still use the first window, before windows grow.
-    stable_after: a link open for so long ends an outage: attempts count from 0 again.
+    stable_after: a link ready for so long ends an outage: attempts count from 0 again.
     open_timeout: covers DNS, TCP, TLS, proxy and handshake together.
     close_timeout: how long a polite close may take.
     max_attempts: retries in a row before giving up; None never gives up, 0 never retries.
@@ -54,7 +54,9 @@ class Settings:
         self.interval = positive("interval", interval)
         self.timeout = positive("timeout", timeout)
         self.both_directions = both_directions
-        self.message_timeout = None if message_timeout is None else positive("message_timeout", message_timeout)
+        self.message_timeout = (
+            None if message_timeout is None else positive("message_timeout", message_timeout)
+        )
         self.initial = positive("initial", initial)
         self.maximum = positive("maximum", maximum)
         if maximum < initial:
