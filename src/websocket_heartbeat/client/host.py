@@ -28,6 +28,7 @@ from websocket_heartbeat.client.options import Options
 from websocket_heartbeat.client.outage import Outage
 from websocket_heartbeat.client.outbox import Outbox
 from websocket_heartbeat.client.retry import Verdict, judge
+from websocket_heartbeat.config import Dialect
 from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.engines.base import Closure, Link, OpenRequest
 from websocket_heartbeat.errors import ConnectionClosed, HookFailed, LinkRejected, Undelivered
@@ -45,6 +46,7 @@ class Host:
     """Runs the machine of one connection.
 
     hooks, inbox, outbox, links, lifetime: the other parts of the connection.
+    dialect: in which heartbeats are messages that the user does not see, None for pings and plain messages.
     latency: seconds that the last answered ping took, None before the first.
     pacer: set by a fleet. Called before a retry with a function that starts it; returns True if the retry
     is to start now, else calls the function later.
@@ -62,6 +64,7 @@ class Host:
         "_performing",
         "_renewal",
         "_stats",
+        "dialect",
         "hooks",
         "inbox",
         "latency",
@@ -76,6 +79,7 @@ class Host:
         self._machine = core.Machine(options.settings(), random.random)
         self.lifetime = Lifetime(self._machine)
         self.hooks = Hooks("(url callable)" if callable(options.url) else options.shown(options.url))
+        self.dialect = options.heartbeat.dialect
         self.links = Links(self, options, self._machine)
         bounds = options.receive_queue, options.receive_queue_bytes
         make_inbox = _INBOXES[options.receive_policy]
@@ -258,9 +262,7 @@ class Host:
         handler.task = self.hooks.spawn(self._attempt(handler), self._context.copy())
 
     def _ping_link(self, action: core.Action) -> None:
-        message = self._options.heartbeat.message
-        if callable(message):
-            message = self._heartbeat_message(message)
+        message = self._heartbeat_message()
         current = self.links.current
         if current is not None and current.link is not None:
             self._stats.pings += 1
@@ -268,13 +270,25 @@ class Host:
             if self._machine.state == core.OPEN:  # else a change of the state follows
                 self.links.update_deliver()
 
-    def _heartbeat_message(self, function: Callable[[], Message]) -> Message | None:
-        """Return the message that the user's function makes; None, which is a ping, if it fails."""
+    def _heartbeat_message(self) -> Message | None:
+        """Return the message that stands for a ping; None, which is a ping, if the user's function fails.
+
+        Servers want a login, say, before all else: a link that is not ready gets pings in any case.
+        """
+        if self._machine.ready_at is None:
+            return None
         name = "Heartbeat.message"
-        made: Message | None = self.hooks.call_function(
-            name, lambda: check_message(name, function(), self._options.max_size)
-        )
-        return made
+        message = self._options.heartbeat.message
+        if isinstance(message, Dialect):
+            name = "Dialect.ping"
+            message = message.ping
+        if callable(message):
+            function = message
+            made: Message | None = self.hooks.call_function(
+                name, lambda: check_message(name, function(), self._options.max_size)
+            )
+            return made
+        return message
 
     def _close_link(self, action: core.Action) -> None:
         if self.link is not None:
@@ -439,7 +453,7 @@ class Host:
             return
         handler.link = link
         handler.task = None
-        link.deliver = handler.inbox.deliver
+        self.links.update_deliver()
         self._machine.opened(self._loop.time(), handler.number)
         self._perform()
         self.batch_delivered(handler)  # what the link before has left may be too much already
@@ -497,7 +511,9 @@ class Host:
         now = self._loop.time()
         handler.awaits_proof = False
         if self._machine.state == core.PROBING:
-            self.latency = handler.end_round_trip(now)
+            round_trip = handler.end_round_trip(now)
+            if not handler.awaits_message:
+                self.latency = round_trip
             if self._alarm is not None:
                 self._alarm.cancel()  # set for much earlier, to look for the answer
             self._machine.heard(now, handler.number)
@@ -506,12 +522,12 @@ class Host:
             self._machine.heard(now, handler.number)
             self.links.update_deliver()
 
-    def ponged(self, handler: LinkHandler) -> None:
-        """A pong has come."""
+    def ponged(self, handler: LinkHandler, is_message: bool) -> None:
+        """A pong has come, or a message that the dialect has for one."""
         if handler is not self.links.current:
             return
-        if handler.awaits_pong:
-            handler.awaits_pong = False
+        if handler.awaits_message if is_message else handler.awaits_pong:
+            handler.awaits_pong = handler.awaits_message = False
             if self._machine.state != core.PROBING:  # else it is taken for the answer in any case
                 self.latency = handler.end_round_trip(self._loop.time())
         self.proof_of_life(handler)

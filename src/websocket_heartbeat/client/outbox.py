@@ -32,7 +32,8 @@ class Outbox:
     only what on_open sends, and the queue. What waits when the connection ends, the host reports as
     Undelivered.
 
-    sent_at: the time of `clock` at which a message was last given to a link.
+    sent_at: the time of `clock` at which a message was last given to a link; answers to the peer's heartbeats
+    are given past the queue.
     """
 
     __slots__ = (
@@ -113,9 +114,13 @@ class Outbox:
         return False
 
     def _give(self, link: Link, message: Message) -> None:
+        self.note_sent()
+        link.send(message)
+
+    def note_sent(self) -> None:
+        """A message is given to a link."""
         if self._clock is not None:
             self.sent_at = self._clock()
-        link.send(message)
 
     def _link_for_me(self) -> Link | None:
         """Return the link that takes what the current task sends, unless its buffer is full."""

@@ -335,7 +335,7 @@ class Machine:
 
     def sent(self, at: float, link: int) -> None:
         """Something was sent on `link` at the time `at`. Told before each `woke`, for `both_directions`."""
-        if link == self.link and at > self.liveness.sent_at:
+        if link == self.link and self._is_up() and at > self.liveness.sent_at:
             self.liveness.sent_at = at
 
     def received(self, at: float, link: int) -> None:
