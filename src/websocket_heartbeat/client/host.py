@@ -250,9 +250,11 @@ class Host:
                 action = self._machine.actions.pop(0)
                 self._actions[action.kind](self, action)
         finally:
-            # Also when a hook raised what ends the program: the rest is done by the next call.
+            # Also when a hook raised what ends the program: that still closes what it has, and waits for it.
             self._performing = False
             self._set_alarm()
+            if self._machine.actions:
+                self._loop.call_soon(self._perform)
 
     def _open_link(self, action: core.Action) -> None:
         self._stats.attempts += 1
