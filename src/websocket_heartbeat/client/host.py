@@ -24,9 +24,10 @@ from websocket_heartbeat.client.link import LinkHandler
 from websocket_heartbeat.client.options import Options
 from websocket_heartbeat.client.outbox import Outbox
 from websocket_heartbeat.client.retry import judge
+from websocket_heartbeat.client.send_queue import SendQueue
 from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.engines.base import Closure, Link, OpenRequest
-from websocket_heartbeat.errors import ConnectionClosed, Undelivered
+from websocket_heartbeat.errors import ConnectionClosed
 from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, State, Stats
 from websocket_heartbeat.redaction import shown_url
 from websocket_heartbeat.system.alarm import Alarm
@@ -74,7 +75,8 @@ class Host:
         bounds = options.receive_queue, options.receive_queue_bytes
         make_inbox = _INBOXES[options.receive_policy]
         self.inbox = make_inbox(*bounds, self.lifetime, self.hooks, self._resume_reading)
-        self.outbox = Outbox(options.send_queue, self.lifetime)
+        queue = SendQueue(options.send_queue, options.send_queue_bytes)
+        self.outbox = Outbox(queue, self.lifetime, self.hooks)
         self.latency: float | None = None
         self.pacer: Callable[[Callable[[], None]], bool] | None = None
         self._stats = Stats(reasons=_NO_REASONS)
@@ -175,7 +177,7 @@ class Host:
         info = tcp_info(link.socket) if link is not None else None
         return replace(
             self._stats,
-            queued=len(self.outbox.queue),
+            queued=len(self.outbox.queue.entries),
             dropped=self.inbox.dropped,
             reasons=list(self._stats.reasons),
             bytes_received=self._stats.bytes_received + (info.bytes_received if info else 0),
@@ -292,8 +294,8 @@ class Host:
             self.hooks.call_hook("on_state", State(action.state))
         if action.state in _UP:
             return  # the outbox wakes those that wait for a link, after the on_open hook
-        if action.state in ENDED and self.outbox.queue:
-            self.hooks.report(Undelivered(self.outbox.queue))
+        if action.state in ENDED:
+            self.outbox.end()
         self.lifetime.changed.notify()
         self.outbox.wake()
         self.inbox.arrived.notify()
