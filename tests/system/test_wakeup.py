@@ -19,9 +19,11 @@ def test_all_who_wait_are_woken_in_their_order_and_only_they(run: Run) -> None:
         wakeup.notify()
         tasks = [asyncio.create_task(wait(number)) for number in range(1000)]
         await turns()
-        assert wakeup.is_awaited
+        awaited = [wakeup.is_awaited]
         assert woken == []
         wakeup.notify()
+        awaited.append(wakeup.is_awaited)
+        assert awaited == [True, False]
         await asyncio.gather(*tasks)
         assert woken == list(range(1000))
 

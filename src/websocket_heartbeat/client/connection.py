@@ -1,6 +1,7 @@
 """What the user holds: `connect`, and the Connection that it returns."""
 
 import asyncio
+import os
 import ssl as ssl_module
 import warnings
 from collections.abc import AsyncIterator, Callable, Collection, Generator, Sequence
@@ -19,7 +20,7 @@ from websocket_heartbeat.client.hooks import (
     StateHook,
 )
 from websocket_heartbeat.client.host import Host
-from websocket_heartbeat.client.options import Options
+from websocket_heartbeat.client.options import USER_AGENT, Options
 from websocket_heartbeat.config import Backoff, Headers, Heartbeat, Provider
 from websocket_heartbeat.engines.base import Engine
 from websocket_heartbeat.errors import ConnectionClosed
@@ -30,8 +31,10 @@ def connect(
     url: Provider[str],
     *,
     additional_headers: Provider[Headers | None] = None,
+    user_agent_header: str | None = USER_AGENT,
     subprotocols: Sequence[str] = (),
     heartbeat: Heartbeat = Heartbeat(),  # noqa: B008  # immutable
+    message_timeout: float | None = None,
     backoff: Backoff = Backoff(),  # noqa: B008  # immutable
     open_timeout: float = 10,
     close_timeout: float = 5,
@@ -45,7 +48,11 @@ def connect(
     compression: bool = False,
     ssl: ssl_module.SSLContext | None = None,
     proxy: str | Literal[True] | None = True,
+    unix_path: str | os.PathLike[str] | None = None,
+    local_addr: tuple[str, int] | None = None,
+    server_hostname: str | None = None,
     engine: str | Engine = "auto",
+    shown_path: int | None = None,
     final_close_codes: Collection[int] = (),
     retry_if: Callable[[Exception], bool | None] | None = None,
 ) -> "Connection":
@@ -56,8 +63,12 @@ def connect(
 
     url: of scheme ws or wss; or a function or coroutine function, called on every attempt.
     additional_headers: for the handshake: a mapping or pairs; or a callable as above, for fresh tokens.
+    user_agent_header: by whom servers and proxies are told that they are called, unless additional_headers
+        or a session of aiohttp say so. Default websocket-heartbeat and its version; None tells nothing.
     subprotocols: offered to the server, best first. Default none.
-    heartbeat: when a silent link is pinged and when it is given up. Default after 15 s and 10 s.
+    heartbeat: when a quiet link is pinged and when a silent one is given up. Default after 15 s and 10 s.
+    message_timeout: seconds without a message after which an open link is replaced, whatever answers its
+        pings: for feeds that are never still. None (default) takes any time.
     backoff: how long to wait before each retry. Default 1 s at first, 60 s at most.
     open_timeout: seconds for one attempt, from name resolution to handshake. Default 10.
     close_timeout: seconds that closing may take, to send what waits included. Default 5.
@@ -75,7 +86,13 @@ def connect(
         text small, at the price of time for each message and some 200 KiB for each link. Default False.
     ssl: the TLS context for wss. Default: certificates of the system's authorities.
     proxy: a URL of scheme http, https, socks4 or socks5; True (default) asks the environment; None is none.
+    unix_path: the Unix socket of the server; the URL still says which host and path to ask for. Default none.
+    local_addr: the IP address and the port to connect from; port 0 is any. Default: the system chooses.
+    server_hostname: for wss, the name to ask for in TLS and to find in the certificate, in place of the host
+        of the URL, as long as redirects lead to no other host. Default: the host of the URL.
     engine: "auto" (default), the name of an engine, or an Engine.
+    shown_path: how many characters of the URL's path logs and reprs show, for paths that carry keys; 0 shows
+        none. Default: all of them. The query is never shown.
     final_close_codes: close codes after which the server is not to be asked again. Default none.
     retry_if: asked about each failure; True retries, False gives up, None leaves it to the table in retry.py.
 
@@ -87,8 +104,10 @@ def connect(
         Options(
             url,
             additional_headers=additional_headers,
+            user_agent_header=user_agent_header,
             subprotocols=subprotocols,
             heartbeat=heartbeat,
+            message_timeout=message_timeout,
             backoff=backoff,
             open_timeout=open_timeout,
             close_timeout=close_timeout,
@@ -102,7 +121,11 @@ def connect(
             compression=compression,
             ssl=ssl,
             proxy=proxy,
+            unix_path=unix_path,
+            local_addr=local_addr,
+            server_hostname=server_hostname,
             engine=engines.load(engine),
+            shown_path=shown_path,
             final_close_codes=final_close_codes,
             retry_if=retry_if,
         )
@@ -124,8 +147,11 @@ class Connection:
     __slots__ = ("__weakref__", "_hooks", "_host", "_inbox", "_lifetime", "_max_size", "_outbox")
 
     on_open = Hook[OpenHook](
-        "Called with an OpenEvent whenever a link has opened. What it sends goes to the link before all that "
-        "waits in the queue. A coroutine function is cancelled when its link is lost."
+        "Called with an OpenEvent whenever a link has opened, for a login for instance. What it sends goes "
+        "to the link before all that waits in the queue, which is held until it is done. What arrives "
+        "meanwhile is for its `recv` first; others get it 2 s later, if it does not call that. If it raises, "
+        "the link is closed as bad and the next one opened after a delay. A coroutine function is cancelled "
+        "when its link is lost."
     )
     on_message = Hook[MessageHook](
         "Called with each message, in order; iteration then yields nothing. A plain function is the fastest "
@@ -209,21 +235,50 @@ class Connection:
         timeout: seconds; None (default) waits for ever.
 
         Raises:
-            TimeoutError: no link opened in time. The connection goes on trying.
+            TimeoutError: no link was ready in time; the text says why. The connection goes on trying.
             ConnectionClosed, ConnectionFailed: there will be none.
             RuntimeError: it was not started, or on another event loop or thread.
         """
         if timeout is not None:
             check_seconds("timeout", timeout, zero=True)
         self._lifetime.check_place()
-        async with asyncio.timeout(timeout):
-            while not self._outbox.is_open:
-                self._lifetime.check_alive()
-                await self._lifetime.change()
+        try:
+            async with asyncio.timeout(timeout):
+                while not self._outbox.is_open:
+                    self._lifetime.check_alive()
+                    await self._lifetime.change()
+        except TimeoutError:
+            raise TimeoutError(f"no link is ready after {timeout:g} s; {self._host.why_not_open()}") from None
 
     def reconnect_now(self) -> None:
         """Skip the wait before the next attempt, or replace the open link by a new one at once."""
         self._host.reconnect_now()
+
+    def fail_link(self, reason: str = "") -> None:
+        """Give up the open link as bad: close it, and open the next after a delay, as after any loss.
+
+        For what only your program can tell: the server has ended the login, or sends nonsense. An on_open
+        hook that raises does the same. Delays grow if that happens again and again; `retry_if` is asked, with
+        LinkRejected. Does nothing while no link is open.
+
+        reason: for the log and for hooks.
+        """
+        self._host.fail_link(reason)
+
+    async def renew(self) -> None:
+        """Replace the open link by a new one without a gap; return when that is done.
+
+        The new link opens first, and on_open runs on it; meanwhile the old one goes on. Then sending and
+        receiving change over, and the old link is closed with 1000. For servers that end links after a
+        time, or say that they are about to. What a server sends on both links in between may come twice.
+        While no link is ready, this waits for one, as `wait_open`.
+
+        Raises:
+            Exception: why the new link did not open or was not ready in time; the old one goes on.
+            ConnectionClosed, ConnectionFailed: there will be no further link.
+        """
+        await self._host.renew()
+        await self.wait_open()
 
     def _join_fleet(self, pacer: Callable[[Callable[[], None]], bool]) -> None:
         """Let a fleet start the connection, and ask it before each retry. For Fleet alone; see Host.pacer.
@@ -272,7 +327,7 @@ class Connection:
     def _set_hook(self, name: str, hook: Callable[..., Any] | None) -> None:
         if name == "on_message":
             self._inbox.set_hook(hook)
-            self._host.update_deliver()
+            self._host.links.update_deliver()
         else:
             self._hooks.attach(name, hook)
 
@@ -283,10 +338,11 @@ class Connection:
 
     async def __anext__(self) -> Message:
         inbox = self._inbox
-        if inbox.batch and inbox.hook is None:
+        if inbox.batch and inbox.is_direct:
             return inbox.batch.pop()  # as take() does, without the call: the way of most messages
         try:
-            while inbox.must_wait():  # here, as a coroutine between would weigh on every idle connection
+            # Here, as a coroutine between would weigh on every idle connection.
+            while (inbox := self._host.links.inbox_of_task()).must_wait():
                 await inbox.arrived.wait()
         except ConnectionClosed:
             raise StopAsyncIteration from None
@@ -299,13 +355,13 @@ class Connection:
             ConnectionClosed: our own side closed the connection.
             ConnectionFailed: it has failed for good.
         """
-        while self._inbox.must_wait():
-            await self._inbox.arrived.wait()
-        return self._inbox.take()
+        while (inbox := self._host.links.inbox_of_task()).must_wait():
+            await inbox.arrived.wait()
+        return inbox.take()
 
     async def recv_waiting(self) -> list[Message]:
         """Return every message that waits, in order, and at least one; otherwise as `recv`."""
-        return [await self.recv(), *self._inbox.take_all()]
+        return [await self.recv(), *self._host.links.inbox_of_task().take_all()]
 
     # Sending
 

@@ -43,9 +43,10 @@ class DroppingInbox(Inbox):
         return False
 
     def _deliver_to_queue(self) -> None:
-        self.deliver = self._keep
+        self.deliver = self.keep
 
-    def _keep(self, message: Message) -> None:
+    def keep(self, message: Message) -> None:
+        """As in Inbox."""
         self._kept.append(message)
         self._bytes += size_of(message)
         if self._is_too_much() and not self._is_attended():

@@ -28,6 +28,7 @@ class Inbox:
     hook: on_message, or None. While it is set every message is for it.
     arrived: notified when messages have come for a reader.
     paused: whether the host does not read the link until a reader has made room; for the host to set.
+    is_direct: whether whoever asks may take from `batch`: no hook is set, and no on_open hook has a dialogue.
     dropped: how many messages were thrown away for a slow reader.
     """
 
@@ -35,6 +36,7 @@ class Inbox:
         "_batch_bytes",
         "_feeding",
         "_giving",
+        "_has_dialogue",
         "_hooks",
         "_lifetime",
         "_limit",
@@ -46,6 +48,7 @@ class Inbox:
         "batch",
         "deliver",
         "hook",
+        "is_direct",
         "paused",
         "waiting",
     )
@@ -72,6 +75,8 @@ class Inbox:
         self._giving = False  # the same, on the spot
         self.arrived = Wakeup()
         self.paused = False
+        self.is_direct = True
+        self._has_dialogue = False
 
     def __len__(self) -> int:
         return len(self.batch) + len(self.waiting)
@@ -140,11 +145,29 @@ class Inbox:
             self._batch_bytes = sum(map(size_of, self.batch))
         return self._waiting_bytes + (self._batch_bytes if self.batch else 0) >= self._limit_bytes
 
+    def keep(self, message: Message) -> None:
+        """Let a message wait for a reader."""
+        self.waiting.append(message)
+
+    def set_dialogue(self, has_dialogue: bool) -> None:
+        """Note whether an on_open hook runs, which has an inbox of its own."""
+        self._has_dialogue = has_dialogue
+        self.is_direct = self.hook is None and not has_dialogue
+
+    def take_over(self, other: "Inbox") -> None:
+        """Take what another inbox holds, as if it came just now."""
+        for message in other.take_all():
+            self.keep(message)
+        self._give_all()
+        self._feed()
+        self.arrived.notify()
+
     # For the hook
 
     def set_hook(self, hook: Callable[[Message], Any] | None) -> None:
         """Set on_message, or remove it; `deliver`, and what has arrived already, follow."""
         self.hook = hook
+        self.is_direct = hook is None and not self._has_dialogue
         if hook is None or is_coroutine_function(hook):
             self._deliver_to_queue()
             self._tell_readers()

@@ -3,8 +3,8 @@
 import asyncio
 from _thread import get_ident
 from collections.abc import Callable
-from contextvars import ContextVar
 
+from websocket_heartbeat.client.dialogue import Dialogue
 from websocket_heartbeat.client.hooks import Hooks
 from websocket_heartbeat.client.lifetime import Lifetime
 from websocket_heartbeat.client.send_queue import SendQueue
@@ -14,54 +14,59 @@ from websocket_heartbeat.events import Message
 from websocket_heartbeat.system import kernel
 from websocket_heartbeat.system.wakeup import Wakeup
 
-_NOBODY = object()  # the reservation in force while the connection closes, but for the queue
-
-# Set while an on_open hook runs: the reservation of its link. Tasks that the hook starts inherit it, and keep
-# it after the link is gone.
-_reservation: ContextVar[object] = ContextVar("reservation", default=None)
-
 
 class _Turn(Wakeup):
     """A task that waits in `put`.
 
-    reservation: that of the on_open hook which it sends for, or None.
+    dialogue: the on_open hook that it sends for, or None.
     """
 
-    __slots__ = ("reservation",)
+    __slots__ = ("dialogue",)
 
-    def __init__(self, reservation: object) -> None:
+    def __init__(self, dialogue: Dialogue | None) -> None:
         super().__init__()
-        self.reservation = reservation
+        self.dialogue = dialogue
 
 
 class Outbox:
     """What was given to `send` and not to a link yet.
 
-    While the on_open hook of a new link runs, the link is reserved for what this hook sends; the queue comes
-    after it. A link that is lost leaves the queue to the next one. Once the connection is to be closed, links
-    are there for on_open and the queue alone. What waits when the connection ends, or longer than it may, is
+    While the on_open hook of a new link runs, the link takes only what this hook sends; the queue comes after
+    it. A link that is lost leaves the queue to the next one. Once the connection is to be closed, links take
+    only what on_open sends, and the queue. What waits when the connection ends, or longer than it may, is
     reported as Undelivered.
 
     queue: what waits for a link.
+    sent_at: the time of `clock` at which a message was last given to a link.
     """
 
     __slots__ = (
+        "_clock",
+        "_dialogue",
+        "_direct",
         "_hooks",
         "_is_closing",
         "_lifetime",
         "_link",
-        "_reserved_for",
         "_senders",
         "_timer",
         "queue",
+        "sent_at",
     )
 
-    def __init__(self, queue: SendQueue, lifetime: Lifetime, hooks: Hooks) -> None:
+    def __init__(
+        self, queue: SendQueue, lifetime: Lifetime, hooks: Hooks, clock: Callable[[], float] | None
+    ) -> None:
+        """clock: None if nobody asks for `sent_at`."""
         self.queue = queue
         self._lifetime = lifetime
         self._hooks = hooks
+        self._clock = clock
+        self.sent_at = 0.0
         self._link: Link | None = None
-        self._reserved_for: object = None  # the reservation in force, None when the link is there for all
+        self._dialogue: Dialogue | None = None  # of the link, or of the one that is to replace it
+        # The link, where nothing is to be considered before a message is sent.
+        self._direct: Link | None = None
         self._senders: list[_Turn] = []  # the next one first
         # When a message of the queue expires, which may have left by then, and what then drops it.
         self._timer: tuple[float, asyncio.TimerHandle] | None = None
@@ -70,7 +75,7 @@ class Outbox:
     @property
     def is_open(self) -> bool:
         """Whether a link takes what the current task sends, unless its buffer is full."""
-        return self._link is not None and (self._reserved_for is None or self._is_in_open_hook())
+        return self._link_for_me() is not None
 
     @property
     def keeps_waiting(self) -> bool:
@@ -88,11 +93,10 @@ class Outbox:
             ConnectionClosed, ConnectionFailed: there will be no further link.
             RuntimeError: not here; see `Lifetime.check_place`.
         """
-        link = self._link
+        link = self._direct
         lifetime = self._lifetime
         if (
             link is not None
-            and self._reserved_for is None
             and not self.queue.entries
             and not self._senders
             and not link.full
@@ -105,17 +109,32 @@ class Outbox:
         return self._ahead() == 0 and self._offer_in_turn(message, _due(ttl))
 
     def _offer_in_turn(self, message: Message, due: float | None) -> bool:
-        link = self._link
+        link = self._link_for_me()
         in_open_hook = self._is_in_open_hook()
-        goes_first = in_open_hook or (self._reserved_for is None and not self.queue.entries)
-        if link is not None and not link.full and goes_first:
-            link.send(message)
+        if link is not None and not link.full and (in_open_hook or not self.queue.entries):
+            self._give(link, message)
             return True
         if in_open_hook or not self.queue.add(message, due):
             return False
         if due is not None:
             self._set_timer(due)
         return True
+
+    def _give(self, link: Link, message: Message) -> None:
+        if self._clock is not None:
+            self.sent_at = self._clock()
+        link.send(message)
+
+    def _link_for_me(self) -> Link | None:
+        """Return the link that takes what the current task sends, unless its buffer is full."""
+        if self._is_in_open_hook():
+            assert self._dialogue is not None
+            return self._dialogue.link
+        return None if self._is_held() else self._link
+
+    def _is_held(self) -> bool:
+        """Whether the link takes nothing of others yet, as its on_open hook runs."""
+        return self._dialogue is not None and self._dialogue.link is self._link
 
     async def put(self, message: Message, ttl: float | None) -> None:
         """Wait until a message is first and there is room, then hand it to the link or queue it.
@@ -125,7 +144,7 @@ class Outbox:
             ConnectionClosed, ConnectionFailed: there will be no further link.
             Undelivered: the time to live ran out before that.
         """
-        turn = _Turn(self._reserved_for if self._is_in_open_hook() else None)
+        turn = _Turn(self._dialogue if self._is_in_open_hook() else None)
         due = _due(ttl)
         self._senders.insert(self._ahead(), turn)
         try:
@@ -155,9 +174,7 @@ class Outbox:
         if queue.limit == 0:
             raise NotConnected("no link takes the message and send_queue is 0")
         if len(queue.entries) < queue.limit:
-            raise SendQueueFull(
-                f"the message is too large beside others for send_queue_bytes={queue.limit_bytes}"
-            )
+            raise SendQueueFull(f"others wait already, and send_queue_bytes={queue.limit_bytes} has no room")
         raise SendQueueFull(f"send_queue={queue.limit} messages wait already")
 
     def clear(self) -> tuple[Message, ...]:
@@ -183,7 +200,10 @@ class Outbox:
             RuntimeError: not here; see `Lifetime.check_place`.
         """
         self._lifetime.check_place()
-        while self.keeps_waiting or (self._link is not None and self._link.full):
+        while True:
+            link = self._link_for_me() if self._is_in_open_hook() else self._link
+            if not self.keeps_waiting and (link is None or not link.full):
+                return
             self._lifetime.check_alive()
             await self._lifetime.change()
 
@@ -233,54 +253,49 @@ class Outbox:
         """Return how many tasks that wait in `put` go before the current one; those of on_open go first."""
         if not self._is_in_open_hook():
             return len(self._senders)
-        return sum(turn.reservation is self._reserved_for for turn in self._senders)
+        return sum(turn.dialogue is self._dialogue for turn in self._senders)
 
     def _is_in_open_hook(self) -> bool:
-        return self._reserved_for is not None and _reservation.get() is self._reserved_for
+        return self._dialogue is not None and self._dialogue.is_mine()
 
     # The link
 
-    def link_opened(
-        self, link: Link, call_hook: Callable[[], asyncio.Task[None] | None]
-    ) -> asyncio.Task[None] | None:
-        """Send over a link from now on: what its on_open hook sends, then the queue, then the rest.
-
-        call_hook: calls the hook and returns its task, if it needs one. Returns the same.
-        """
+    def link_opened(self, link: Link) -> None:
+        """Send over a link from now on: what its on_open hook sends, then the queue, then the rest."""
         self._link = link
-        self._reserved_for = reservation = object()
-        token = _reservation.set(reservation)
-        try:
-            task = call_hook()
-        finally:
-            _reservation.reset(token)
-        if task is None:
-            self._hook_done(reservation)
-        else:
-            task.add_done_callback(lambda _: self._hook_done(reservation))
-        return task
+        self._set_direct()
 
-    def _hook_done(self, reservation: object) -> None:
-        if self._reserved_for is reservation:
-            self._reserved_for = _NOBODY if self._is_closing else None
+    def dialogue_begins(self, dialogue: Dialogue) -> None:
+        """Give the link of an on_open hook that begins to run nothing but what the hook sends."""
+        self._dialogue = dialogue
+        self._set_direct()
+
+    def dialogue_ended(self, dialogue: Dialogue) -> None:
+        """Give a link whose on_open hook is done what waits."""
+        if self._dialogue is dialogue:
+            self._dialogue = None
+            self._set_direct()
             self.flush()
+
+    def _set_direct(self) -> None:
+        is_free = self._dialogue is None and self._clock is None and not self._is_closing
+        self._direct = self._link if is_free else None
 
     def link_lost(self) -> None:
         """Let messages wait for the next link."""
-        self._link = None
-        self._reserved_for = None
+        self._link = self._direct = None
 
     def flush(self) -> None:
         """Send what waits, as far as the link takes it."""
         if self._timer is not None:
             self._drop_expired()
         link = self._link
-        if link is not None and (self._reserved_for is None or self._reserved_for is _NOBODY):
+        if link is not None and not self._is_held():
             sent = 0
             for message in self.queue:
                 if link.full:
                     break
-                link.send(message)
+                self._give(link, message)
                 sent += 1
             self.queue.take(sent)
         self._queue_changed()
@@ -288,8 +303,7 @@ class Outbox:
     def close(self) -> None:
         """Take nothing more, but from on_open, as the connection is to be closed."""
         self._is_closing = True
-        if self._reserved_for is None:
-            self._reserved_for = _NOBODY
+        self._set_direct()
         self.wake()
 
     def wake(self) -> None:

@@ -69,7 +69,7 @@ class MemoryLink(Link):
         self._peer = peer
         self._events = events
         self._loop = asyncio.get_running_loop()
-        self._heard_at = self._loop.time()
+        self._heard_at = self._sent_at = self._loop.time()
         self._paused = False
         self._unsent: list[Message] = []
         self.native = peer
@@ -98,6 +98,7 @@ class MemoryLink(Link):
     def send(self, message: Message) -> None:
         if self.ended or self._peer.frozen:
             return
+        self._sent_at = self._loop.time()
         if self._peer.reads:
             self._peer.received.append(message)
         else:
@@ -159,6 +160,10 @@ class MemoryLink(Link):
     def heard_at(self) -> float:
         return self._heard_at
 
+    @property
+    def sent_at(self) -> float:
+        return self._sent_at
+
 
 class MemoryEngine(Engine):
     """Opens links to peers that the test plays.
@@ -169,7 +174,8 @@ class MemoryEngine(Engine):
     """
 
     name = "memory"
-    compresses = True  # whatever it is: its messages never become bytes
+    # Whatever they are: its messages never become bytes, and its links lead nowhere.
+    supports = ("compression", "unix_path", "local_addr", "server_hostname")
 
     def __init__(
         self,
