@@ -77,7 +77,7 @@ class Host:
         self._machine = core.Machine(options.settings(), random.random)
         self.lifetime = Lifetime(self._machine)
         self.hooks = Hooks("(url callable)" if callable(options.url) else options.shown(options.url))
-        self.links = Links(self, options)
+        self.links = Links(self, options, self._machine)
         bounds = options.receive_queue, options.receive_queue_bytes
         make_inbox = _INBOXES[options.receive_policy]
         self.inbox = make_inbox(*bounds, self.lifetime, self.hooks, self.links.made_room)
@@ -267,7 +267,8 @@ class Host:
         if current is not None and current.link is not None:
             self._stats.pings += 1
             current.ping(self._loop.time(), message)
-            self.links.update_deliver()
+            if self._machine.state == core.OPEN:  # else a change of the state follows
+                self.links.update_deliver()
 
     def _heartbeat_message(self, function: Callable[[], Message]) -> Message | None:
         """Return the message that the user's function makes; None, which is a ping, if it fails."""
@@ -500,17 +501,21 @@ class Host:
             self.latency = handler.end_round_trip(now)
             if self._alarm is not None:
                 self._alarm.cancel()  # set for much earlier, to look for the answer
-        self._machine.heard(now, handler.number)
-        self.links.update_deliver()
-        self._perform()
+            self._machine.heard(now, handler.number)
+            self._perform()
+        else:
+            self._machine.heard(now, handler.number)
+            self.links.update_deliver()
 
     def ponged(self, handler: LinkHandler) -> None:
         """A pong has come."""
-        if handler is self.links.current:
-            self.proof_of_life(handler)
-            round_trip = handler.answered(self._loop.time())
-            if round_trip is not None:
-                self.latency = round_trip
+        if handler is not self.links.current:
+            return
+        if handler.awaits_pong:
+            handler.awaits_pong = False
+            if self._machine.state != core.PROBING:  # else it is taken for the answer in any case
+                self.latency = handler.end_round_trip(self._loop.time())
+        self.proof_of_life(handler)
 
     def message_came(self, handler: LinkHandler) -> None:
         """A message has come on a link with a watchdog."""

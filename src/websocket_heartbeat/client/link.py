@@ -55,16 +55,16 @@ class LinkHandler(LinkEvents):
 
     number: of the link. link: None until it is open. task: of the attempt, then of the on_open hook, if it
     needs one. dialogue: that hook, while it runs. inbox: where messages go: the connection's, or the one of
-    the dialogue. awaits_proof: whether nothing has come since the latest ping.
+    the dialogue. awaits_proof, awaits_pong: whether nothing has come since the latest ping, and no pong.
     """
 
     __slots__ = (
         "_acknowledged",
-        "_awaits_pong",
         "_blocked_for",
         "_keeper",
         "_ping_begins",
         "_pinged_at",
+        "awaits_pong",
         "awaits_proof",
         "dialogue",
         "inbox",
@@ -82,7 +82,7 @@ class LinkHandler(LinkEvents):
         self.inbox = keeper.inbox
         self.awaits_proof = False
         self._pinged_at = 0.0
-        self._awaits_pong = False
+        self.awaits_pong = False
         # Of the bytes that we send: where the latest ping begins, and how many were acknowledged when last
         # looked at. Where the kernel does not tell, both are of the write buffer alone.
         self._ping_begins = 0
@@ -146,7 +146,7 @@ class LinkHandler(LinkEvents):
         self._acknowledged, waiting = self.link.delivery()
         self._ping_begins = self._acknowledged + waiting
         if message is None:
-            self._awaits_pong = True
+            self.awaits_pong = True
             self.link.ping()
         else:
             self.link.send(message)
@@ -176,13 +176,6 @@ class LinkHandler(LinkEvents):
                     machine.acknowledged(now - (info.since_ack if info is not None else 0.0), self.number)
             if info is not None and info.unacked:
                 machine.unacknowledged(now, self.number, info.retransmits, info.rto)
-
-    def answered(self, now: float) -> float | None:
-        """Return the seconds that the ping took which a pong has answered; None if none was asked for."""
-        if not self._awaits_pong:
-            return None
-        self._awaits_pong = False
-        return self.end_round_trip(now)
 
     def end_round_trip(self, now: float) -> float:
         """Note that the ping was answered; return the seconds that it took."""

@@ -31,10 +31,6 @@ class Keeper(Protocol):
     outbox: Outbox
     lifetime: Lifetime
 
-    @property
-    def state(self) -> str:
-        """The state of the machine."""
-
     def reading_paused(self, handler: LinkHandler) -> None:
         """The link is not read any more, as its messages are not taken fast enough."""
 
@@ -55,10 +51,11 @@ class Links:
     replace it.
     """
 
-    __slots__ = ("_hook_receives", "_keeper", "_leaving", "_options", "current", "successor")
+    __slots__ = ("_hook_receives", "_keeper", "_leaving", "_machine", "_options", "current", "successor")
 
-    def __init__(self, keeper: Keeper, options: Options) -> None:
+    def __init__(self, keeper: Keeper, options: Options, machine: core.Machine) -> None:
         self._keeper = keeper
+        self._machine = machine
         self._options = options
         self.current: LinkHandler | None = None
         self.successor: LinkHandler | None = None
@@ -139,7 +136,7 @@ class Links:
         """Let the links deliver to where messages go now; while a ping is unanswered, by way of the core."""
         current = self.current
         if current is not None and current.link is not None:
-            if self._keeper.state == core.CLOSING:
+            if self._machine.state == core.CLOSING:
                 current.link.deliver = current.discard
             elif self._options.message_timeout is not None:
                 current.link.deliver = current.deliver_watched
@@ -153,7 +150,7 @@ class Links:
 
     def batch_delivered(self, handler: LinkHandler) -> None:
         """A read has brought its last message: pause reading where too many wait."""
-        if self._keeper.state == core.CLOSING:
+        if self._machine.state == core.CLOSING:
             return
         if handler.dialogue is not None and handler.inbox is handler.dialogue.inbox:
             handler.dialogue.message_waits()

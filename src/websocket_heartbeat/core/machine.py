@@ -327,7 +327,7 @@ class Machine:
 
     def heard(self, at: float, link: int) -> None:
         """Proof of life arrived on `link` at the time `at`, which may lie in the past."""
-        if link == self.link and self._is_up():
+        if link == self.link and (self.state == OPEN or self.state == PROBING):  # as _is_up, sooner
             self.liveness.heard(at)
             if self.state == PROBING and not self.liveness.is_pinged:
                 # As the ping was the last that was sent, the next one may be due already: not before now.
@@ -335,8 +335,8 @@ class Machine:
 
     def sent(self, at: float, link: int) -> None:
         """Something was sent on `link` at the time `at`. Told before each `woke`, for `both_directions`."""
-        if link == self.link and self._is_up():
-            self.liveness.sent(at)
+        if link == self.link and at > self.liveness.sent_at:
+            self.liveness.sent_at = at
 
     def received(self, at: float, link: int) -> None:
         """A message arrived on `link` at the time `at`. For `message_timeout`; told before each `woke`."""
@@ -663,7 +663,8 @@ class Machine:
     def _wake_at(self, due: float | None) -> None:
         """Set when the state is to be looked at, and with it the deadline."""
         self.due = due
-        if due is not None and self._is_up():
+        has_more = self.successor is not None or self.watchdog is not None
+        if due is not None and has_more and self._is_up():
             if self.successor is not None:
                 due = min(due, self.successor.timeout.due)
             if self.watchdog is not None:
