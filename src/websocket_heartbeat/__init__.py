@@ -7,6 +7,8 @@ fixtures in `testing`, and asyncio alone takes longer to import than most tests 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from websocket_heartbeat.version import __version__
+
 if TYPE_CHECKING:
     from websocket_heartbeat.client import Connection, connect
     from websocket_heartbeat.config import Backoff, Heartbeat
@@ -56,6 +58,7 @@ __all__ = [
     "Stats",
     "Undelivered",
     "WebSocketHeartbeatError",
+    "__version__",
     "connect",
 ]
 

@@ -184,5 +184,6 @@ def _add(total: Stats, stats: Stats) -> None:
     total.attempts += stats.attempts
     total.pings += stats.pings
     total.queued += stats.queued
+    total.dropped += stats.dropped
     total.bytes_received += stats.bytes_received
     total.bytes_sent += stats.bytes_sent

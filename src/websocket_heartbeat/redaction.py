@@ -10,8 +10,11 @@ _PORT_TOO_LARGE = re.compile(
 """No at sign may follow the port: what looks like the port would then be part of a password."""
 
 
-def shown_url(url: str) -> str:
-    """Return the URL without user information, query and fragment, which may carry credentials."""
+def shown_url(url: str, path_limit: int | None = None) -> str:
+    """Return the URL without user information, query and fragment, which may carry credentials.
+
+    path_limit: characters of the path that are shown; None shows all.
+    """
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -26,7 +29,12 @@ def shown_url(url: str) -> str:
     if port is not None:
         host = f"{host}:{port}"
     hidden = "?..." if parts.query else ""
-    return f"{parts.scheme}://{host}{parts.path}{hidden}"
+    return printable(f"{parts.scheme}://{host}{shown_path(parts.path, path_limit)}{hidden}")
+
+
+def shown_path(path: str, limit: int | None) -> str:
+    """Return so many characters of a path, which may carry a key too; None returns all of it."""
+    return path if limit is None or len(path) <= limit else f"{path[:limit]}..."
 
 
 def printable(text: str, keep: str = "") -> str:

@@ -16,11 +16,16 @@ from tests.engines import peers
 from tests.engines.peers import Peer
 from tests.watch import PATIENCE, Run, turns, until
 
+from websocket_heartbeat.engines.base import OpenRequest
 from websocket_heartbeat.engines.dial import dial
 from websocket_heartbeat.engines.tls import TlsTransport
 
 BULK = bytes(range(256)) * 4000
 """A megabyte, in many records."""
+
+
+def secure_request(port: int, context: ssl.SSLContext) -> OpenRequest:
+    return OpenRequest(f"wss://127.0.0.1:{port}/", max_size=1, ssl=context)
 
 
 class Plain(asyncio.Protocol):
@@ -95,7 +100,7 @@ async def connected(
     )
     try:
         async with asyncio.timeout(PATIENCE):
-            await dial(protocol, "127.0.0.1", server.sockets[0].getsockname()[1], tls=context)
+            await dial(protocol, secure_request(server.sockets[0].getsockname()[1], context))
             reader, writer = await accepted
         yield reader, writer
     finally:
@@ -378,7 +383,7 @@ def test_a_handshake_that_is_not_answered_leaves_nothing(
         async with peers.raw_server(handler) as server:
             with pytest.raises(error):
                 async with asyncio.timeout(0.3):
-                    await dial(asyncio.Protocol(), "127.0.0.1", server.port, tls=ssl.create_default_context())
+                    await dial(asyncio.Protocol(), secure_request(server.port, ssl.create_default_context()))
 
     run(main())
 

@@ -1,6 +1,6 @@
 """What we take from websockets' Sans-I/O half, versions 15 to 17, and what must hold of it.
 
-- `ClientProtocol` and `ServerProtocol` do the handshake: websockets.py beside this, server/links/listener.py.
+- `ClientProtocol` and `ServerProtocol` do the handshake: websockets.py beside this, server/links/upgrade.py.
 - `Protocol(side, state=State.OPEN)` reads the last frame of a link: whatever is neither a data frame in its
   place nor a ping or a pong. It never raises; `receive_data` leaves the close frame in `close_rcvd`, or what
   was wrong in `parser_exc`, once it has read enough.

@@ -186,7 +186,7 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
     # Calls from the protocol above
 
     def write(self, data: Any) -> None:
-        if self.is_closing():
+        if self.is_closing():  # a transport would log what is written to it
             return
         if self._unwritten:
             data = self._unwritten + data

@@ -17,7 +17,7 @@ from typing import Any
 from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure, Link, LinkEvents
 from websocket_heartbeat.errors import ProtocolViolation
 from websocket_heartbeat.events import Message
-from websocket_heartbeat.system.kernel import Socket, since_data
+from websocket_heartbeat.system.kernel import Socket, since_data, since_sent
 
 READ = 32 * 1024
 """Bytes that are read at a time, but for the rest of a long frame: no flood of tiny ones may stall a loop."""
@@ -133,12 +133,13 @@ class TransportLink(FairReading, Link):
     __slots__ = (
         "_ended",
         "_events",
-        "_full",
         "_heard_at",
         "_loop",
         "_max_size",
         "_sends",
+        "_sent_at",
         "deliver",
+        "full",
         "native",
         "response_headers",
         "socket",
@@ -155,12 +156,12 @@ class TransportLink(FairReading, Link):
         self._events: LinkEvents = events
         self._max_size = max_size
         self._loop = asyncio.get_running_loop()
-        # When bytes were last read, for systems whose kernel does not tell when they arrived.
-        self._heard_at = self._loop.time()
+        # When bytes were last read and written, for systems whose kernel does not tell when they travelled.
+        self._heard_at = self._sent_at = self._loop.time()
         self._transport: Any = (
             None  # an asyncio.Transport, which uvloop's is not by its class; None at the end
         )
-        self._full = False
+        self.full = False
         self._sends = True  # until a close frame was sent, or the link has ended
         self._ended = False  # nothing is read or reported any more
 
@@ -191,13 +192,14 @@ class TransportLink(FairReading, Link):
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
 
     @property
-    def full(self) -> bool:
-        return self._full
-
-    @property
     def heard_at(self) -> float:
         seconds = since_data(self.socket)
         return self._heard_at if seconds is None else self._loop.time() - seconds
+
+    @property
+    def sent_at(self) -> float:
+        seconds = since_sent(self.socket)
+        return self._sent_at if seconds is None else self._loop.time() - seconds
 
     # Calls from the transport
 
@@ -207,10 +209,10 @@ class TransportLink(FairReading, Link):
         self.socket = None
 
     def pause_writing(self) -> None:
-        self._full = True
+        self.full = True
 
     def resume_writing(self) -> None:
-        self._full = False
+        self.full = False
         self._events.writable()
 
     # Calls from the subclass

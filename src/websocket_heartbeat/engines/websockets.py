@@ -12,7 +12,6 @@ from websocket_heartbeat.engines.answer import BODY_EXCERPT, HeadReader, read_he
 from websocket_heartbeat.engines.base import Engine, LinkEvents, OpenRequest
 from websocket_heartbeat.engines.dial import dial
 from websocket_heartbeat.engines.sansio import CLIENT_DEFLATE, SILENT
-from websocket_heartbeat.engines.transport import default_ssl_context
 from websocket_heartbeat.engines.wire_client import ClientLink
 from websocket_heartbeat.errors import HandshakeError, HandshakeRejected
 
@@ -92,12 +91,11 @@ class WebsocketsEngine(Engine):
     """Opens links with websockets."""
 
     name = "websockets"
-    compresses = True
+    supports = ("compression", "unix_path", "local_addr", "server_hostname")
 
     async def open(self, request: OpenRequest, events: LinkEvents) -> None:
-        uri = parse_uri(request.url)
         protocol = ClientProtocol(
-            uri,
+            parse_uri(request.url),
             extensions=CLIENT_DEFLATE if request.compression else None,
             subprotocols=[Subprotocol(name) for name in request.subprotocols] or None,
             max_size=request.max_size,
@@ -108,19 +106,13 @@ class WebsocketsEngine(Engine):
             if name.lower() == "host":
                 del handshake.headers["Host"]
             handshake.headers[name] = value
+        if request.user_agent is not None:
+            handshake.headers.setdefault("User-Agent", request.user_agent)
         protocol.send_request(handshake)
 
-        tls = request.ssl or default_ssl_context()
         opening = _Opening(events, request, protocol)
         try:
-            await dial(
-                opening,
-                uri.host,
-                uri.port,
-                tls=tls if uri.secure else None,
-                proxy=request.proxy,
-                proxy_tls=tls,
-            )
+            await dial(opening, request)
             await opening.done
         except BaseException:
             opening.drop()

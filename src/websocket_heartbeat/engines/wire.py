@@ -91,7 +91,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         self._known = _DEFLATED if extensions else _PLAIN
         # Half of it for compressed frames, of which each takes twice the time.
         self._scratch = SCRATCH.view[:_HALF] if extensions else SCRATCH.view
-        # Tells the time of a read, on systems whose kernel does not.
+        # Tells the time of a read or a write, where the kernel does not.
         self._stamp: Callable[[], float] | None = None
         self._rest = b""
         self._taken = 0  # where in this read the last frame ends that `_frame` has handed over
@@ -154,7 +154,10 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
             self._yield_after_read()
 
     def eof_received(self) -> None:
-        """Let the transport close itself."""
+        """End the link: nothing more can come, and who does not read either would keep it for ever."""
+        if not self._ended:
+            self._sends = False  # nobody waits for a close frame
+            self._leave(Closure(), b"")
 
     # Reading
 
@@ -276,7 +279,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
             self._events.ponged()
             return
         # A peer that pings and does not read must not fill our memory: section 5.5.3 lets us skip some.
-        if not self._full:
+        if not self.full:
             if payload and self._mark:
                 payload = apply_mask(payload, mask)
             self._put(self._framed(PONG, payload))
@@ -353,6 +356,8 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
 
     def _put(self, frame: bytes) -> None:
         """Write a frame, in the middle of a read together with others."""
+        if self._stamp is not None:
+            self._sent_at = self._stamp()
         if self._out is None:
             self._transport.write(frame)
         else:

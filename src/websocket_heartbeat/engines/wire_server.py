@@ -84,7 +84,7 @@ class ServerLink(WireLink):
                     size == 128
                     and data[start - 6] == PING
                     and start <= end
-                    and not (self._full or self._ended)
+                    and not (self.full or self._ended)
                 ):
                     self._put(_EMPTY_PONG)  # as `_frame` does, sooner: heartbeats of our client are such
                     start += 6

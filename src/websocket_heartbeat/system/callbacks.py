@@ -7,12 +7,19 @@ function when something it awaits was cancelled.
 """
 
 import asyncio
+import logging
+import traceback
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from websocket_heartbeat.errors import HookFailed
+from websocket_heartbeat.redaction import printable
 
 T = TypeVar("T")
+
+_tracebacks = logging.getLogger("websocket_heartbeat.tracebacks")
+# Its own, so that no DEBUG of the loggers above turns it on: that is for the user to choose.
+_tracebacks.setLevel(logging.INFO)
 
 
 def call(name: str, callback: Callable[..., T], *args: Any) -> T:
@@ -47,13 +54,25 @@ async def settle(name: str, awaitable: Awaitable[T]) -> T:
         raise HookFailed(name, error) from error
 
 
-def close_unawaited(task: asyncio.Task[Any], awaitable: Awaitable[Any]) -> None:
+def close_unawaited(task: asyncio.Task[Any], awaitable: Awaitable[Any] | None) -> None:
     """Close a coroutine when the task that was to await it is done.
 
     A task that is cancelled before its first step never awaits it, of which Python would warn.
     """
     if isinstance(awaitable, Coroutine):
         task.add_done_callback(lambda _: awaitable.close())
+
+
+def log_failure(logger: logging.Logger, who: str, failure: HookFailed) -> None:
+    """Log that a hook of `who` has raised: what and where, without the text.
+
+    For those who have set the level of `websocket_heartbeat.tracebacks` to DEBUG, text and traceback follow.
+    """
+    cause = failure.__cause__
+    logger.error("%s: %s at %s", who, failure, place_of(cause))
+    if cause is not None and _tracebacks.isEnabledFor(logging.DEBUG):
+        stack = "".join(traceback.format_tb(cause.__traceback__)).rstrip()
+        _tracebacks.debug("%s: %s: %s\n%s", who, failure, printable(str(cause)), stack)
 
 
 def place_of(error: BaseException | None) -> str:
