@@ -124,18 +124,19 @@ def essence(world: Referee) -> Key:
         machine.offline and ago(machine.offline_at),
         ago(machine.deadline),
     )
+    retries = machine.retries
+    counts = retries.attempt, retries.spent
     match machine.state:
         case core.CONNECTING:
-            return (*around, machine.attempt, machine.spent, left(machine.timeout), left(world.attempt))
+            return (*around, *counts, left(machine.timeout), left(world.attempt))
         case core.WAITING:
-            return (*around, machine.attempt, machine.spent, machine.hinted, ago(machine.retry_at))
+            return (*around, *counts, retries.hinted, ago(retries.due))
         case core.OPEN | core.PROBING:
             liveness, watchdog, successor = machine.liveness, machine.watchdog, machine.successor
             ready = ago(machine.ready_at)
             return (
                 *around,
-                machine.attempt,
-                machine.spent,
+                *counts,
                 ready if ready is None else min(ready, world.settings.stable_after),
                 ago(machine.due),
                 ago(liveness.heard_at),

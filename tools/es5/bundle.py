@@ -25,7 +25,14 @@ _ADAPTER: Final = _SOURCE / "websocket_heartbeat" / "miniprogram"
 BUILT: Final = _ADAPTER / "javascript"
 """Where the built files lie, beside their types: what the wheel ships."""
 
-CORE: Final = ("core.settings", "core.backoff", "core.liveness", "core.timeout", "core.machine")
+CORE: Final = (
+    "core.settings",
+    "core.backoff",
+    "core.retries",
+    "core.liveness",
+    "core.timeout",
+    "core.machine",
+)
 """The modules of the core, each after those that it imports."""
 
 DECLARED: Final = ("miniprogram.clock", "miniprogram.language")

@@ -264,7 +264,7 @@ class Driver:
     def _collect(self, event: Any, loss: str) -> None:
         """Take from the machine what it decided; loss: why the host lost the link, in words."""
         self.state = self.machine.state
-        self.repeat = self.machine.attempt
+        self.repeat = self.machine.retries.attempt
         actions = self.machine.take()
         while len(actions) > 0:
             action: Action = actions.pop(0)
