@@ -139,7 +139,7 @@ REJECTED: Final = "rejected"
 """The user called the link bad, and the host knows why."""
 RENEWED: Final = "renewed"
 STOPPED: Final = "stopped"
-"""The user closed the connection, or replaced the link, while its successor was opening."""
+"""The user replaced the link, or the connection ended or had to wait, while its successor was opening."""
 
 DEAD_PATH_TIMEOUTS: Final = 4
 """Retransmission timeouts in a row, each twice the one before, that no live path lets pass: 3 s at least."""
