@@ -16,6 +16,21 @@ TOLERANCE = 1e-9
 OF_A_MOMENT = ("heard", "sent", "received", "acknowledged")
 """Inputs that tell when something was, which may lie in the past."""
 
+ABOUT_A_LINK: list[tuple[str, tuple[Any, ...]]] = [
+    ("opened", ()),
+    ("ready", ()),
+    ("heard", ()),
+    ("sent", ()),
+    ("received", ()),
+    ("acknowledged", ()),
+    ("unacknowledged", (4, 1.0)),
+    ("lost", (1006, 2.0, True)),
+    ("rejected", (2.0, True)),
+    ("reading_paused", ()),
+    ("reading_resumed", ()),
+]
+"""The inputs about a link, and arguments for them that change much where they are about one that lives."""
+
 UP = (core.OPEN, core.PROBING)
 
 CAUSED_BY = {
