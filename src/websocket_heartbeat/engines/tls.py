@@ -74,6 +74,8 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._is_open:
+            self._is_paused = False  # nothing comes any more: what has come is handed up now, or never
+            self._decrypt()
             self._protocol.connection_lost(exc)
         elif not self.handshake.done():
             self.handshake.set_exception(
@@ -121,7 +123,7 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
         except ssl.SSLError as error:
             self._fail(error)
             return
-        if self._unwritten:
+        if self._unwritten and not self._transport.is_closing():
             self.write(b"")
         self._flush()
 

@@ -11,7 +11,8 @@ How bytes become frames:
 - `_read` of a side takes apart what was read: texts that are whole at once, each other frame by `_frame`. At
   its end `_rest` holds the beginning of a frame of which too little has come, about two reads at most.
 - A read of compressed messages may bring a thousand times its size. After INFLATED bytes of them what is left
-  of it waits in `_rest` (`_has_more`) until the loop has had a turn, and while reading is paused.
+  of it waits in `_rest` (`_has_more`) until the loop has had a turn, and while reading is paused. The end of
+  the connection waits behind it (`_loss`).
 - A data frame longer than a read is read straight into a buffer of its own (`LongFrame`), and what comes with
   its end goes to `_read` again. Behind it a read may bring more: other long frames are taken where they lie,
   and of what is not long `_read` takes READ bytes in each turn of the loop.
@@ -64,6 +65,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         "_known",
         "_long",
         "_longest",
+        "_loss",
         "_most",
         "_out",
         "_rest",
@@ -95,6 +97,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         self._taken = 0  # where in this read the last frame ends that `_frame` has handed over
         self._inflated = 0  # bytes decompressed in this read
         self._has_more = False
+        self._loss: Closure | None = None  # how the transport was lost, to be told when `_rest` is taken
         self._long: LongFrame | None = None
         self._fragments: bytearray | None = None
         self._is_text = False  # what the fragments are of
@@ -155,6 +158,18 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
     def eof_received(self) -> None:
         """Let the transport close itself."""
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._ended or not self._has_more:
+            super().connection_lost(exc)
+            return
+        # What has come is delivered first. Until then nothing is taken, which would be lost.
+        self._loss = Closure(error=exc)
+        self._heard_at = self.heard_at
+        self._sends = False
+        self._full = True
+        self._transport = None
+        self.socket = None
+
     # Reading
 
     def _read(self, data: bytes) -> None:
@@ -186,7 +201,11 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         if self._has_more:
             self._has_more = False
             self._read(b"")
-        if not self._has_more:
+        if self._has_more:
+            return
+        if self._loss is not None and not self._ended:
+            self._finish(self._loss)
+        else:
             super()._read_on()
 
     def _wait_for_a_turn(self) -> int:
