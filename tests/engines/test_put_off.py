@@ -1,19 +1,15 @@
 """What a link has read and left to later turns of the loop comes before its end, be that a reset."""
 
 import asyncio
-import base64
-import hashlib
 import socket
 import ssl
-import struct
-import threading
 import zlib
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 import pytest
 import trustme
+from tests.engines.blocking import BlockingServer
 from tests.engines.peers import BINARY, TEXT, frame
 from tests.engines.recorder import Recorder
 from tests.watch import PATIENCE, Run, turns, until
@@ -32,66 +28,11 @@ class Script:
     pieces: list[bytes]
     messages: list[Message]
 
-
-class Server:
-    """Has one client, in a thread of its own; `reset` breaks the connection without a turn of any loop.
-
-    has_sent: whether all that the script says lies in the client's kernel.
-    """
-
-    def __init__(self, script: Script, tls: ssl.SSLContext | None) -> None:
-        self.has_sent = False
-        self._script = script
-        self._tls = tls
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._client: socket.socket | None = None
-        self._thread = threading.Thread(target=self._serve)
-        self.port = self._listener.getsockname()[1]
-
-    def __enter__(self) -> "Server":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._thread.join(PATIENCE)
-        self._listener.close()
-        self.reset()
-
-    def _serve(self) -> None:
-        client, _ = self._listener.accept()
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._tls is not None:
-            client = self._tls.wrap_socket(client, server_side=True)
-        self._client = client
-        request = b""
-        while b"\r\n\r\n" not in request:
-            request += client.recv(65536)
-        client.sendall(answer(request) + self._script.first)
+    def play(self, client: socket.socket) -> None:
+        client.sendall(self.first)
         client.recv(65536)  # the client's ping: it reads no further by itself
-        for piece in self._script.pieces:
+        for piece in self.pieces:
             client.sendall(piece)
-        self.has_sent = True
-
-    def reset(self) -> None:
-        if self._client is not None:
-            with suppress(OSError):  # closed already
-                self._client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self._client.close()
-
-
-def answer(request: bytes) -> bytes:
-    """Accept a handshake, with compression where it is offered."""
-    fields = dict(line.split(b": ", 1) for line in request.strip().split(b"\r\n")[1:])
-    key = fields[b"Sec-WebSocket-Key"] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-    lines = [
-        b"HTTP/1.1 101 Switching Protocols",
-        b"Upgrade: websocket",
-        b"Connection: Upgrade",
-        b"Sec-WebSocket-Accept: " + base64.b64encode(hashlib.sha1(key).digest()),
-    ]
-    if b"Sec-WebSocket-Extensions" in fields:
-        lines.append(b"Sec-WebSocket-Extensions: permessage-deflate")
-    return b"\r\n".join([*lines, b"", b""])
 
 
 def inflating() -> Script:
@@ -131,7 +72,7 @@ def test_a_reset_loses_nothing_of_what_was_read(
 
     async def main() -> None:
         recorder = Recorder()
-        with Server(script, server_tls if scheme == "wss" else None) as server:
+        with BlockingServer(script.play, server_tls if scheme == "wss" else None) as server:
             request = OpenRequest(
                 f"{scheme}://127.0.0.1:{server.port}/",
                 max_size=2**20,
@@ -154,7 +95,7 @@ def test_a_reset_loses_nothing_of_what_was_read(
     run(main())
 
 
-async def read_and_reset(link: Link, recorder: Recorder, server: Server, is_paused: bool) -> None:
+async def read_and_reset(link: Link, recorder: Recorder, server: BlockingServer, is_paused: bool) -> None:
     """Have the link read all, and lose its connection within the delivery of the first message."""
 
     def deliver(message: Message) -> None:
@@ -169,7 +110,7 @@ async def read_and_reset(link: Link, recorder: Recorder, server: Server, is_paus
     link.deliver = deliver
     link.pause_reading()
     link.ping()
-    await until(lambda: server.has_sent)
+    await until(lambda: server.is_done)
     link.resume_reading()
     await recorder.until(lambda: recorder.messages)
     if is_paused:
@@ -187,7 +128,7 @@ def test_an_abort_of_a_link_that_is_lost_already_says_nothing_more(run: Run) -> 
 
     async def main() -> None:
         recorder = Recorder()
-        with Server(script, None) as server:
+        with BlockingServer(script.play) as server:
             request = OpenRequest(f"ws://127.0.0.1:{server.port}/", max_size=2**20, compression=True)
             await WebsocketsEngine().open(request, recorder)
             assert recorder.link is not None
