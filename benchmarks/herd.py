@@ -34,6 +34,8 @@ def settings(backoff: Backoff = Backoff()) -> Settings:  # noqa: B008  # immutab
     return Settings(
         interval=15,
         timeout=10,
+        both_directions=True,
+        message_timeout=None,
         initial=backoff.initial,
         maximum=backoff.maximum,
         hold=0,

@@ -5,18 +5,20 @@
     /pings     sends the number of pings so far
 
 `/flood/SIZE/N` sends N texts of that size as fast as it can. `/down/S` stops listening and drops every
-connection, and listens again S seconds later.
+connection, and listens again S seconds later. With the argument "wss" all that is over TLS.
 """
 
 import asyncio
 import json
 import socket
+import ssl
 import sys
 import time
 from typing import Any
 
 import picows
 
+from benchmarks import tls
 from benchmarks.processes import SERVER_CORE, loop_factory, pin
 
 TEXT = "0123456789abcdef0123456789abcdef"
@@ -89,7 +91,8 @@ class _Guest(picows.WSListener):
 
 
 class _Server:
-    def __init__(self) -> None:
+    def __init__(self, context: ssl.SSLContext | None) -> None:
+        self.context = context
         self.pings = 0
         self.arrivals: list[float] = []
         self.guests: set[_Guest] = set()
@@ -104,6 +107,7 @@ class _Server:
         self.listener = await picows.ws_create_server(
             lambda request: _Guest(self, request.path.decode()),
             sock=sock,
+            ssl=self.context,
             backlog=4096,
             enable_auto_pong=False,
             websocket_handshake_timeout=60,
@@ -126,7 +130,7 @@ class _Server:
 
 async def main() -> None:
     """Serve until standard input ends."""
-    server = _Server()
+    server = _Server(tls.server_context() if sys.argv[1:] == ["wss"] else None)
     await server.listen()
     print(server.port, flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)

@@ -22,8 +22,10 @@ every state, transition and rule; change it there. A test compares the two, and 
 holds the table to what the machine does in every state that it can reach.
 
 Events are what the host tells the machine: `started`, `stopped` and `reconnect_now` are the user's wishes,
-`opened`, `heard`, `lost` and `unacknowledged` happen to the current link, `woke` means that the deadline has
-come, `shown` and `came_online` happen around it. An event that is not in the table leaves the state as it is.
+`opened`, `heard`, `lost` and `unacknowledged` happen to the current link, `rejected` means that the user
+calls it bad, `woke` that the deadline has come, `shown` and `came_online` happen around it. `ready` is here
+about the successor: the link that a renewal opens beside the current one. An event that is not in the table
+leaves the state as it is.
 """
 
 

@@ -60,8 +60,7 @@ async def what_is_final(client: Client) -> Verdict:
     async def busy_twice(link: Link) -> None:
         await link.read_request()
         if link.number <= 2:
-            link.write(b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-            link.writer.close()
+            await link.refuse("429 Too Many Requests")
         else:
             await link.accept()
             await link.behave()
@@ -173,3 +172,44 @@ async def hidden_cause(client: Client) -> Verdict:
         ]
         word = HANDLED if len(found) == 3 else PARTLY if found else FAILED
         return Verdict(word, ", ".join(found) or "nothing")
+
+
+async def refused_later(client: Client) -> Verdict:
+    refused_until = 0.0
+
+    async def forbid_for_a_while(link: Link) -> None:
+        nonlocal refused_until
+        await link.read_request()
+        if link.number > 1 and time.monotonic() < refused_until:
+            await link.refuse("403 Forbidden")
+            return
+        await link.accept()
+        if link.number == 1:
+            answering = asyncio.create_task(link.behave())
+            await link.ready.wait()
+            await asyncio.sleep(0.5)
+            answering.cancel()
+            refused_until = time.monotonic() + 1.5
+            link.reset()
+        else:
+            await link.behave()
+
+    async with stage(client, forbid_for_a_while) as scene:
+        await scene.opened()
+        came_back = await scene.patient.until(lambda: len(scene.patient.told("open")) > 1, PATIENCE)
+        if not scene.patient.told("failed", "log", "lost"):
+            raise NotProvoked("the link was not lost")
+        return Verdict(HANDLED, "came back") if came_back else Verdict(FAILED, "gave up")
+
+
+async def keep_alive_header(client: Client) -> Verdict:
+    async def answer(link: Link) -> None:
+        await link.read_request()
+        await link.accept("Upgrade, Keep-Alive")
+        await link.behave()
+
+    async with stage(client, answer) as scene:
+        if not await scene.patient.until(lambda: scene.server.arrivals, STARTING):
+            raise NotProvoked("it did not connect")
+        opened = await scene.patient.until(lambda: scene.patient.told("open"), 3)
+        return Verdict(HANDLED, "opens") if opened else Verdict(FAILED, "refused")

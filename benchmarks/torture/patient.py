@@ -33,7 +33,8 @@ class Client:
 
     name: as the table has it. adapter: its module, or "peers.mjs". package: what to install.
     dialect: what its server speaks above WebSocket: plain, socketio or centrifuge. can: what it has at all:
-    reconnect, heartbeat, pings (which it sends itself), tasks, hooks (for messages), queue, headers.
+    reconnect, heartbeat, pings (which it sends itself), tasks, hooks (for messages), queue, headers, dialogue
+    (to send and to wait for the answer, before messages go to the user).
     """
 
     name: str
@@ -71,13 +72,13 @@ CLIENTS = (
         "websocket-heartbeat",
         "ours",
         "websocket-heartbeat",
-        _can("reconnect", "heartbeat", "pings", "tasks", "hooks", "queue", "headers"),
+        _can("reconnect", "heartbeat", "pings", "tasks", "hooks", "queue", "headers", "dialogue"),
     ),
     Client(
         "websockets",
         "with_websockets",
         "websockets",
-        _can("reconnect", "heartbeat", "pings", "tasks", "queue", "headers"),
+        _can("reconnect", "heartbeat", "pings", "tasks", "queue", "headers", "dialogue"),
     ),
     Client("aiohttp", "with_aiohttp", "aiohttp", _can("heartbeat", "pings", "tasks", "queue", "headers")),
     Client("picows", "with_picows", "picows", _can("heartbeat", "pings", "tasks", "hooks", "headers")),
@@ -85,7 +86,7 @@ CLIENTS = (
         "picows.websockets",
         "with_picows_websockets",
         "picows",
-        _can("reconnect", "heartbeat", "pings", "tasks", "queue", "headers"),
+        _can("reconnect", "heartbeat", "pings", "tasks", "queue", "headers", "dialogue"),
     ),
     Client(
         "websocket-client",

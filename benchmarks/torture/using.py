@@ -164,3 +164,60 @@ async def unbounded_queue(client: Client) -> Verdict:
         return Verdict(
             HANDLED if grown <= 32 else FAILED, f"{grown:.0f} MiB held", f"{taken / MIB:.0f} MiB taken", grown
         )
+
+
+async def login_dialogue(client: Client) -> Verdict:
+    denied_from = 0.0
+
+    async def ask(link: Link) -> None:
+        nonlocal denied_from
+        async with behaving(link) as answering:
+            await link.data_seen.wait()
+            now = time.monotonic()
+            if link.number == 1:
+                link.say("welcome")
+                await asyncio.sleep(0.5)
+                denied_from = time.monotonic()
+                link.reset()
+            elif now < denied_from + 2:
+                link.say("denied")
+            else:
+                link.say("welcome")
+                link.say("hello")
+            await answering
+
+    async with stage(client, ask, dialogue=True) as scene:
+        await scene.opened()
+        heard = await scene.patient.until(
+            lambda: any(event["text"] == "hello" for event in scene.patient.told("message")), PATIENCE
+        )
+        attempts = len([at for at in scene.server.arrivals if denied_from <= at <= denied_from + 2])
+        if not denied_from:
+            return Verdict(FAILED, "the first login hung")
+        if not heard:
+            return Verdict(FAILED, "never logged in again")
+        word = HANDLED if attempts <= 5 else PARTLY if attempts <= 20 else FAILED
+        return Verdict(word, f"{attempts} logins in 2 s", "", attempts)
+
+
+async def send_and_leave(client: Client) -> Verdict:
+    async def open_slowly(link: Link) -> None:
+        await link.read_request()
+        await asyncio.sleep(0.3)
+        await link.accept()
+        await link.behave()
+
+    count = 100
+    async with stage(client, open_slowly, errands=count) as scene:
+        if not await scene.patient.until(lambda: scene.patient.told("ready"), STARTING):
+            raise NotProvoked("it did not start")
+
+        def arrived() -> int:
+            return sum("errand" in text for link in scene.server.links for text in link.got)
+
+        await scene.patient.until(lambda: arrived() == count, 5)
+        figure = f"{arrived()} of {count} arrived"
+        if arrived() == count:
+            return Verdict(HANDLED, figure)
+        is_told = scene.patient.told("failed", "log", "exited") or scene.patient.complaints
+        return Verdict(PARTLY if is_told else FAILED, figure, "told" if is_told else "not a word of it")

@@ -121,5 +121,9 @@ class Undelivered(WebSocketHeartbeatError):
         self.messages = tuple(messages)
 
 
+class LinkRejected(WebSocketHeartbeatError):
+    """The program gave up an open link by `fail_link`; the text is its reason."""
+
+
 class EngineNotInstalled(WebSocketHeartbeatError, ImportError):
     """The engine asked for needs a package that is not installed; the text names the install command."""

@@ -22,6 +22,7 @@ EVERY_KIND = [
     errors.MessageTooBig(100),
     errors.HookFailed("on_open", ValueError("mine")),
     errors.Undelivered(["one", b"two"]),
+    errors.LinkRejected("the login has ended"),
     errors.EngineNotInstalled("pip install it"),
 ]
 

@@ -340,6 +340,7 @@ def test_reprs_tell_nothing_secret(run_asyncio: Run) -> None:
             user_agent_header=None,
             subprotocols=(),
             heartbeat=heartbeat,
+            message_timeout=None,
             backoff=Backoff(),
             open_timeout=10,
             close_timeout=5,

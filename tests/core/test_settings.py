@@ -12,6 +12,8 @@ YEAR = 31536000.0
 NAMES = [
     "interval",
     "timeout",
+    "both_directions",
+    "message_timeout",
     "initial",
     "maximum",
     "hold",
@@ -20,7 +22,7 @@ NAMES = [
     "close_timeout",
     "max_attempts",
 ]
-GOOD = [15.0, 10.0, 1.0, 60.0, 3, 30.0, 10.0, 5.0, 7]
+GOOD = [15.0, 10.0, False, 60.0, 1.0, 60.0, 3, 30.0, 10.0, 5.0, 7]
 
 
 def settings_with(name: str, value: Any) -> Settings:
@@ -32,8 +34,18 @@ def settings_with(name: str, value: Any) -> Settings:
 
 
 def test_every_number_is_kept_under_its_own_name() -> None:
-    settings = Settings(1.5, 2.5, 3.5, 4.5, 5, 6.5, 7.5, 8.5, 9)
-    assert [getattr(settings, name) for name in NAMES] == [1.5, 2.5, 3.5, 4.5, 5, 6.5, 7.5, 8.5, 9]
+    numbers: list[Any] = [1.5, 2.5, True, 2.75, 3.5, 4.5, 5, 6.5, 7.5, 8.5, 9]
+    settings = Settings(*numbers)
+    assert [getattr(settings, name) for name in NAMES] == numbers
+
+
+@pytest.mark.parametrize("value", [False, True])
+def test_quiet_may_be_judged_in_one_direction_or_in_both(value: bool) -> None:
+    assert settings_with("both_directions", value).both_directions is value
+
+
+def test_no_watch_over_messages_is_none() -> None:
+    assert settings_with("message_timeout", None).message_timeout is None
 
 
 def test_no_limit_of_attempts_is_none() -> None:
@@ -44,7 +56,9 @@ def test_zero_attempts_are_allowed_and_are_not_no_limit() -> None:
     assert settings_with("max_attempts", 0).max_attempts == 0
 
 
-@pytest.mark.parametrize("name", ["interval", "timeout", "initial", "maximum", "open_timeout"])
+@pytest.mark.parametrize(
+    "name", ["interval", "timeout", "message_timeout", "initial", "maximum", "open_timeout"]
+)
 @pytest.mark.parametrize("value", [0, -1, -0.001, YEAR + 1, math.inf, -math.inf, math.nan])
 def test_a_duration_that_must_last_is_above_zero_and_at_most_a_year(name: str, value: float) -> None:
     text = f"{name} must be above 0 and at most 31536000 seconds, not {value}"
@@ -60,13 +74,13 @@ def test_a_number_that_may_be_zero_is_at_most_a_year(name: str, value: float) ->
         settings_with(name, value)
 
 
-@pytest.mark.parametrize("name", NAMES[:-1])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("both_directions", "max_attempts")])
 def test_a_year_is_the_longest_duration(name: str) -> None:
     assert LONGEST == YEAR
     assert getattr(settings_with(name, YEAR), name) == YEAR
 
 
-@pytest.mark.parametrize("name", ["interval", "timeout", "initial", "open_timeout"])
+@pytest.mark.parametrize("name", ["interval", "timeout", "message_timeout", "initial", "open_timeout"])
 def test_a_short_duration_is_no_error(name: str) -> None:
     assert getattr(settings_with(name, 1e-9), name) == 1e-9
 
@@ -79,11 +93,11 @@ def test_zero_is_no_error_where_it_has_a_meaning(name: str) -> None:
 def test_the_longest_window_is_not_shorter_than_the_first() -> None:
     text = "maximum must be at least initial (60.5), not 60.0"
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
-        Settings(15.0, 10.0, 60.5, 60.0, 3, 30.0, 10.0, 5.0, None)
+        Settings(15.0, 10.0, False, None, 60.5, 60.0, 3, 30.0, 10.0, 5.0, None)
 
 
 def test_the_longest_window_may_be_the_first() -> None:
-    assert Settings(15.0, 10.0, 60.0, 60.0, 3, 30.0, 10.0, 5.0, None).maximum == 60.0
+    assert Settings(15.0, 10.0, False, None, 60.0, 60.0, 3, 30.0, 10.0, 5.0, None).maximum == 60.0
 
 
 @pytest.mark.parametrize("value", [-1, math.nan])

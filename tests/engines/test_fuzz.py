@@ -18,10 +18,11 @@ from websockets.protocol import Protocol, Side, State
 from websocket_heartbeat.checks import is_close_code
 from websocket_heartbeat.engines.aiohttp import AiohttpLink
 from websocket_heartbeat.engines.base import Closure
+from websocket_heartbeat.engines.long_frame import LongFrame
 from websocket_heartbeat.engines.masks import apply_mask
 from websocket_heartbeat.engines.sansio import SILENT
 from websocket_heartbeat.engines.transport import READ
-from websocket_heartbeat.engines.wire import LongFrame, WireLink
+from websocket_heartbeat.engines.wire import WireLink
 from websocket_heartbeat.engines.wire_client import ClientLink
 from websocket_heartbeat.engines.wire_server import ServerLink
 from websocket_heartbeat.errors import ProtocolViolation

@@ -5,6 +5,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from tests.core.random_steps import random_step
 from tests.node import run_node
 from tools.es5 import translate
 from tools.es5.bundle import CORE, load
@@ -13,15 +14,16 @@ from websocket_heartbeat.core.machine import Action, Machine
 from websocket_heartbeat.core.settings import Settings
 
 BAD_SETTINGS: list[list[Any]] = [
-    [0, 1, 1, 2, 5, 1, 1, 1, None],
-    [1, -1, 1, 2, 5, 1, 1, 1, None],
-    [1, 1, 31536001, 31536002, 5, 1, 1, 1, None],
-    [1, 1, 2, 1, 5, 1, 1, 1, None],
-    [1, 1, 1, 2, -1, 1, 1, 1, None],
-    [1, 1, 1, 2, 5, -0.5, 1, 1, None],
-    [1, 1, 1, 2, 5, 1, 0, 1, None],
-    [1, 1, 1, 2, 5, 1, 1, -1, None],
-    [1, 1, 1, 2, 5, 1, 1, 1, -1],
+    [0, 1, False, None, 1, 2, 5, 1, 1, 1, None],
+    [1, -1, False, None, 1, 2, 5, 1, 1, 1, None],
+    [1, 1, True, 0, 1, 2, 5, 1, 1, 1, None],
+    [1, 1, False, None, 31536001, 31536002, 5, 1, 1, 1, None],
+    [1, 1, False, None, 2, 1, 5, 1, 1, 1, None],
+    [1, 1, False, None, 1, 2, -1, 1, 1, 1, None],
+    [1, 1, False, None, 1, 2, 5, -0.5, 1, 1, None],
+    [1, 1, False, None, 1, 2, 5, 1, 0, 1, None],
+    [1, 1, False, None, 1, 2, 5, 1, 1, -1, None],
+    [1, 1, False, None, 1, 2, 5, 1, 1, 1, -1],
 ]
 
 REPLAY = """
@@ -42,7 +44,7 @@ function run(life) {
         var actions = machine.take().map(function (a) {
             return [a.kind, a.link, a.state, a.cause, a.code, a.attempt, a.delay, a.out_of_retries];
         });
-        return [machine.state, machine.deadline, machine.attempt, machine.link, actions];
+        return [machine.state, machine.deadline, machine.attempt, machine.link, machine.last_link, actions];
     });
 }
 function refused(numbers) {
@@ -67,6 +69,8 @@ def random_settings(random: Random) -> list[Any]:
     return [
         random.choice([0.01, 1, 15, 20.5, 60]),
         random.choice([0.004, 0.5, 5, 10, 30.25]),
+        random.random() < 0.5,
+        random.choice([None, None, 0.3, 20, 70.5]),
         initial,
         initial * random.choice([1, 1.1, 8, 60, 1000]),
         random.choice([0, 1, 3, 5, 12]),
@@ -75,46 +79,6 @@ def random_settings(random: Random) -> list[Any]:
         random.choice([0, 0.5, 5]),
         random.choice([None, None, 0, 1, 6]),
     ]
-
-
-def random_step(random: Random, machine: Machine, now: float) -> list[Any]:
-    """One input, mostly one that matters in the machine's state."""
-    likely = {
-        "idle": ["started"],
-        "connecting": ["opened", "opened", "lost", "woke"],
-        "open": ["heard", "heard", "woke", "woke", "lost"],
-        "probing": ["heard", "woke", "woke", "lost", "unacknowledged"],
-        "waiting": ["woke"],
-        "closing": ["lost", "woke"],
-        "closed": [],
-        "failed": [],
-    }[machine.state]
-    rare = [
-        "reading_paused",
-        "reading_resumed",
-        "went_offline",
-        "came_online",
-        "hidden",
-        "shown",
-        "reconnect_now",
-    ]
-    name = random.choice(
-        likely * 4
-        + rare * 2
-        + ["started", "opened", "heard", "lost", "woke"]
-        + ["stopped"] * (random.random() < 0.03)
-    )
-    link = machine.link if random.random() < 0.9 else machine.link - random.choice([1, 2, -1])
-    if name == "heard":
-        return [name, now - random.choice([0, 0, 0.001, 1, 25]), link]
-    if name == "lost":
-        code = random.choice([None, 1000, 1006, 4001])
-        return [name, now, link, code, random.choice([0, 0, 0, 5, 9999, -1]), random.random() < 0.02]
-    if name == "unacknowledged":
-        return [name, now, link, random.choice([0, 1, 3, 4, 9]), random.choice([0.2, 1.6, 60])]
-    if name in ("opened", "reading_paused", "reading_resumed"):
-        return [name, now, link]
-    return [name, now]
 
 
 def random_life(random: Random, steps: int) -> dict[str, Any]:
@@ -143,6 +107,7 @@ def random_life(random: Random, steps: int) -> dict[str, Any]:
                 machine.deadline,
                 machine.attempt,
                 machine.link,
+                machine.last_link,
                 [fields(each) for each in machine.take()],
             ]
         )
@@ -163,10 +128,10 @@ def refusal(numbers: list[Any]) -> str:
 
 def test_python_and_javascript_agree_on_100000_random_steps(script: str, tmp_path: Path) -> None:
     random = Random(20261121)
-    lives = [random_life(random, 250) for _ in range(400)]
-    kinds = {action[0] for life in lives for step in life["done"] for action in step[4]}
+    lives = [random_life(random, 100) for _ in range(1000)]
+    kinds = {action[0] for life in lives for step in life["done"] for action in step[-1]}
     states = {step[0] for life in lives for step in life["done"]}
-    assert (len(kinds), len(states)) == (9, 8), "the lives do not touch everything"
+    assert (len(kinds), len(states)) == (12, 8), "the lives do not touch everything"
     assert sum(len(life["inputs"]) for life in lives) == 100_000
     inputs = [{key: life[key] for key in ("settings", "randoms", "inputs")} for life in lives]
     answer = run_node(script + REPLAY, tmp_path, given={"lives": inputs, "refused": []})

@@ -255,6 +255,8 @@ def machine() -> Machine:
     settings = Settings(
         interval=15,
         timeout=10,
+        both_directions=False,
+        message_timeout=None,
         initial=1,
         maximum=60,
         hold=6,

@@ -25,7 +25,14 @@ _ADAPTER: Final = _SOURCE / "websocket_heartbeat" / "miniprogram"
 BUILT: Final = _ADAPTER / "javascript"
 """Where the built files lie, beside their types: what the wheel ships."""
 
-CORE: Final = ("core.settings", "core.backoff", "core.liveness", "core.machine")
+CORE: Final = (
+    "core.settings",
+    "core.hint",
+    "core.backoff",
+    "core.liveness",
+    "core.timeout",
+    "core.machine",
+)
 """The modules of the core, each after those that it imports."""
 
 DECLARED: Final = ("miniprogram.clock", "miniprogram.language")
@@ -37,9 +44,14 @@ EXPORTS: Final[dict[Target, str]] = {
 }
 """The name that each target defines."""
 
+_SHARED: Final = (
+    *("options", "link", "alarm", "advice", "dialogue", "heart"),
+    *("driver", "outbox", "connection"),
+)
+
 _ADAPTERS: Final[dict[Target, tuple[str, ...]]] = {
-    "miniprogram": ("options", "link", "driver", "socket_task", "task"),
-    "browser": ("options", "link", "driver", "web_socket"),
+    "miniprogram": (*_SHARED, "socket_task", "task"),
+    "browser": (*_SHARED, "web_socket"),
 }
 _HANDWRITTEN: Final[dict[Target, tuple[str, ...]]] = {
     "miniprogram": ("clock", "language", "base64", "miniprogram"),

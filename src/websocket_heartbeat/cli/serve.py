@@ -1,8 +1,9 @@
 """Runs a server that sends every message back, answers heartbeats and drops
 silent clients.
 
-Prints its URL on standard output. Ends on Ctrl-C or SIGTERM: clients are asked
-to go with 1001, and the exit status is 0.
+Prints its URL on standard output. Pages of every origin may connect: it is for
+trying things out, and has nothing to protect. Ends on Ctrl-C or SIGTERM:
+clients are asked to go with 1001, and the exit status is 0.
 """
 
 import argparse
@@ -52,6 +53,7 @@ async def _serve(arguments: argparse.Namespace) -> int:
         on_close=_gone,
         heartbeat=arguments.heartbeat,
         idle_timeout=arguments.idle_timeout,
+        origins=None,
     )
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -23,7 +23,7 @@ _WS_SCHEMES = {"http": "ws", "https": "wss"}
 
 
 async def open_link(options: Options, events: LinkEvents, on_request: Callable[[OpenRequest], None]) -> None:
-    """Open one link, following redirects; a 401 gets one more try with a fresh URL and headers.
+    """Open one link, following redirects; a 401 or 403 gets one more try with a fresh URL and headers.
 
     on_request: called with each request that was made of the user's URL.
 
@@ -38,7 +38,7 @@ async def open_link(options: Options, events: LinkEvents, on_request: Callable[[
         try:
             return await options.engine.open(request, events)
         except HandshakeRejected as rejected:
-            if rejected.status == 401 and may_refresh:
+            if rejected.status in (401, 403) and may_refresh:
                 may_refresh = False
                 request = await prepare(options)
                 on_request(request)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import ssl as ssl_module
+import warnings
 from collections.abc import AsyncIterator, Callable, Collection, Generator, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -33,6 +34,7 @@ def connect(
     user_agent_header: str | None = USER_AGENT,
     subprotocols: Sequence[str] = (),
     heartbeat: Heartbeat = Heartbeat(),  # noqa: B008  # immutable
+    message_timeout: float | None = None,
     backoff: Backoff = Backoff(),  # noqa: B008  # immutable
     open_timeout: float = 10,
     close_timeout: float = 5,
@@ -61,10 +63,12 @@ def connect(
     user_agent_header: by whom servers and proxies are told that they are called, unless additional_headers
         or a session of aiohttp say so. Default websocket-heartbeat and its version; None tells nothing.
     subprotocols: offered to the server, best first. Default none.
-    heartbeat: when a silent link is pinged and when it is given up. Default after 15 s and 10 s.
+    heartbeat: when a quiet link is pinged and when a silent one is given up. Default after 15 s and 10 s.
+    message_timeout: seconds without a message after which an open link is replaced, whatever answers its
+        pings: for feeds that are never still. None (default) takes any time.
     backoff: how long to wait before each retry. Default 1 s at first, 60 s at most.
     open_timeout: seconds for one attempt, from name resolution to handshake. Default 10.
-    close_timeout: seconds that closing may take, whatever the server does. Default 5.
+    close_timeout: seconds that closing may take, to send what waits included. Default 5.
     max_attempts: retries in a row before the connection fails; None (default) goes on for ever.
     send_queue: messages that wait while no link is open. Default 256; with 0 sending raises NotConnected.
     receive_queue: messages that wait for a slow reader before the socket is not read any more. Default 256.
@@ -94,6 +98,7 @@ def connect(
             user_agent_header=user_agent_header,
             subprotocols=subprotocols,
             heartbeat=heartbeat,
+            message_timeout=message_timeout,
             backoff=backoff,
             open_timeout=open_timeout,
             close_timeout=close_timeout,
@@ -121,14 +126,20 @@ class Connection:
     Iterate over it for messages: iteration goes on across reconnects, ends after our own `close()`, and
     raises ConnectionFailed when the connection has failed for good. Hooks tell what happens in between; each
     may be a function or a coroutine function; one that raises is reported to `on_error` and harms nothing.
+
+    It belongs to the event loop on which it was started, and to its thread: sending, receiving and waiting
+    raise RuntimeError before the start, and on any other.
     """
 
     # Slots, here and in its parts: ten thousand idle connections are to fit in one small process.
     __slots__ = ("__weakref__", "_hooks", "_host", "_inbox", "_lifetime", "_max_size", "_outbox")
 
     on_open = Hook[OpenHook](
-        "Called with an OpenEvent whenever a link has opened. What it sends goes to the link before all that "
-        "waits in the queue. A coroutine function is cancelled when its link is lost."
+        "Called with an OpenEvent whenever a link has opened, for a login for instance. What it sends goes "
+        "to the link before all that waits in the queue, which is held until it is done. What arrives "
+        "meanwhile is for its `recv` first; others get it 2 s later, if it does not call that. If it raises, "
+        "the link is closed as bad and the next one opened after a delay. A coroutine function is cancelled "
+        "when its link is lost."
     )
     on_message = Hook[MessageHook](
         "Called with each message, in order; iteration then yields nothing. A plain function is the fastest "
@@ -174,14 +185,22 @@ class Connection:
     ) -> None:
         await self.close()
 
+    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
+        host = getattr(self, "_host", None)  # not there if __init__ has raised
+        if host is not None and host.is_unattended:
+            warn(f"unclosed connection {self!r}", ResourceWarning, source=self)
+
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close the connection for good, within `close_timeout`, whatever the server does.
 
-        What waits in the send queue is sent first if a link is open; what cannot be is reported to `on_error`
-        as Undelivered. What arrives from now on is thrown away. Hooks under way have the rest of the time,
-        but at least 1 s; they are then cancelled, and have 1 s more to end. Only such hooks can make this
-        return later than `close_timeout`. A second call waits for the same end; one that is cancelled drops
-        the link.
+        What waits in the send queue is sent first: while there is any, this waits for a link to open and for
+        its on_open hook, and nothing more can be sent but by that hook. What cannot be sent in time is
+        reported to `on_error` as Undelivered, and by a warning in the log. What arrives after that is thrown
+        away. Hooks under way have the rest of the time, but at least 1 s; they are then cancelled, and have
+        1 s more to end. Only such hooks can make this return later than `close_timeout`. A second call waits
+        for the same end; one that is cancelled drops the link.
+
+        Within on_open it does not wait for the queue, which that holds back.
 
         code: 1000 (default) or 3000 to 4999 (RFC 6455, section 7.4.2). reason: at most 123 bytes of UTF-8.
         """
@@ -204,19 +223,50 @@ class Connection:
         timeout: seconds; None (default) waits for ever.
 
         Raises:
-            TimeoutError: no link opened in time. The connection goes on trying.
+            TimeoutError: no link was ready in time; the text says why. The connection goes on trying.
             ConnectionClosed, ConnectionFailed: there will be none.
+            RuntimeError: it was not started, or on another event loop or thread.
         """
         if timeout is not None:
             check_seconds("timeout", timeout, zero=True)
-        async with asyncio.timeout(timeout):
-            while not self._outbox.is_open:
-                self._lifetime.check_alive()
-                await self._lifetime.change()
+        self._lifetime.check_place()
+        try:
+            async with asyncio.timeout(timeout):
+                while not self._outbox.is_open:
+                    self._lifetime.check_alive()
+                    await self._lifetime.change()
+        except TimeoutError:
+            raise TimeoutError(f"no link is ready after {timeout:g} s; {self._host.why_not_open()}") from None
 
     def reconnect_now(self) -> None:
         """Skip the wait before the next attempt, or replace the open link by a new one at once."""
         self._host.reconnect_now()
+
+    def fail_link(self, reason: str = "") -> None:
+        """Give up the open link as bad: close it, and open the next after a delay, as after any loss.
+
+        For what only your program can tell: the server has ended the login, or sends nonsense. An on_open
+        hook that raises does the same. Delays grow if that happens again and again; `retry_if` is asked, with
+        LinkRejected. Does nothing while no link is open.
+
+        reason: for the log and for hooks.
+        """
+        self._host.fail_link(reason)
+
+    async def renew(self) -> None:
+        """Replace the open link by a new one without a gap; return when that is done.
+
+        The new link opens first, and on_open runs on it; meanwhile the old one goes on. Then sending and
+        receiving change over, and the old link is closed with 1000. For servers that end links after a
+        time, or say that they are about to. What a server sends on both links in between may come twice.
+        While no link is ready, this waits for one, as `wait_open`.
+
+        Raises:
+            Exception: why the new link did not open or was not ready in time; the old one goes on.
+            ConnectionClosed, ConnectionFailed: there will be no further link.
+        """
+        await self._host.renew()
+        await self.wait_open()
 
     def _join_fleet(self, pacer: Callable[[Callable[[], None]], bool]) -> None:
         """Let a fleet start the connection, and ask it before each retry. For Fleet alone; see Host.pacer.
@@ -227,7 +277,7 @@ class Connection:
         if self._host.pacer is not None:
             raise ValueError(f"connection was added to a fleet already: {self!r}")
         self._host.pacer = pacer
-        self._lifetime.starts_later = True
+        self._lifetime.bind()
 
     # Facts
 
@@ -265,7 +315,7 @@ class Connection:
     def _set_hook(self, name: str, hook: Callable[..., Any] | None) -> None:
         if name == "on_message":
             self._inbox.set_hook(hook)
-            self._host.update_deliver()
+            self._host.links.update_deliver()
         else:
             self._hooks.attach(name, hook)
 
@@ -276,10 +326,11 @@ class Connection:
 
     async def __anext__(self) -> Message:
         inbox = self._inbox
-        if inbox.batch and inbox.hook is None:
+        if inbox.batch and inbox.is_direct:
             return inbox.batch.pop()  # as take() does, without the call: the way of most messages
         try:
-            while inbox.must_wait():  # here, as a coroutine between would weigh on every idle connection
+            # Here, as a coroutine between would weigh on every idle connection.
+            while (inbox := self._host.links.inbox_of_task()).must_wait():
                 await inbox.arrived.wait()
         except ConnectionClosed:
             raise StopAsyncIteration from None
@@ -292,13 +343,13 @@ class Connection:
             ConnectionClosed: our own side closed the connection.
             ConnectionFailed: it has failed for good.
         """
-        while self._inbox.must_wait():
-            await self._inbox.arrived.wait()
-        return self._inbox.take()
+        while (inbox := self._host.links.inbox_of_task()).must_wait():
+            await inbox.arrived.wait()
+        return inbox.take()
 
     async def recv_waiting(self) -> list[Message]:
         """Return every message that waits, in order, and at least one; otherwise as `recv`."""
-        return [await self.recv(), *self._inbox.take_all()]
+        return [await self.recv(), *self._host.links.inbox_of_task().take_all()]
 
     # Sending
 

@@ -32,6 +32,11 @@ class Loss:
         if cause == core.LOST:
             assert self.error is not None
             return in_words(self.error)
+        if cause == core.REJECTED:
+            assert self.error is not None
+            return f"given up by the program: {in_words(self.error)}"
+        if cause == core.MESSAGE_TIMEOUT:
+            return "no message came within message_timeout"
         # Every other cause is a constant of the core that says it in words.
         return f"{cause}: {self.silence}" if cause in (core.HEARTBEAT_TIMEOUT, core.PATH_DEAD) else cause
 
@@ -40,15 +45,19 @@ NO_LOSS = Loss()
 """As long as nothing was lost."""
 
 
-def of_silence(silent_for: float, pinged_for: float, info: TcpInfo | None, blocked_for: float) -> str:
+def of_silence(
+    silent_for: float, pinged_for: float, info: TcpInfo | None, blocked_for: float, stuck: int
+) -> str:
     """Describe the silence of a link that is given up.
 
     silent_for: seconds since anything was heard. pinged_for: seconds since our ping. info: what the kernel
     knows of the socket, where it tells. blocked_for: seconds by which our own event loop missed a deadline
-    meanwhile.
+    meanwhile. stuck: bytes handed over before the ping that the peer has not taken.
     """
     words = f"nothing heard for {silent_for:.1f} s"
-    if info is not None and info.unacked:
+    if stuck > 0 and (info is None or info.retransmits == 0):
+        words += f", and the peer takes none of {stuck} bytes sent before our ping: it does not read"
+    elif info is not None and info.unacked:
         # The last acknowledgement may be of long before the ping, on a link that was idle.
         words += (
             f", and what we sent is unacknowledged for {min(pinged_for, info.since_ack):.1f} s "

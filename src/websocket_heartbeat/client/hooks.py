@@ -24,7 +24,6 @@ StateHook = Callable[[State], Awaitable[None] | None]
 F = TypeVar("F", bound=Callable[..., Any])
 
 logger = logging.getLogger("websocket_heartbeat")
-logger.addHandler(logging.NullHandler())  # as the standard library asks of libraries
 
 _LEAST_FOR_HOOKS = 1.0
 """Seconds that hooks have to finish once the connection has ended, and to stop once they are cancelled."""
@@ -90,6 +89,10 @@ class Hooks:
 
     def __contains__(self, name: str) -> bool:
         return name in self._hooks
+
+    def get(self, name: str) -> Callable[..., Any] | None:
+        """Return a hook, or None."""
+        return self._hooks.get(name)
 
     def attach(self, name: str, hook: Callable[..., Any] | None) -> None:
         """Set a hook, or remove it with None."""

@@ -2,12 +2,15 @@
 
 The machine (core/machine.py) decides, also that a link is dead: when its deadline has come, it is told first
 what is known of the link (`LinkHandler.report_evidence`). Two things are decided elsewhere: retry.py says
-which failures are final, inbox.py when reading pauses.
+which failures are final, inbox.py when reading pauses. Which links there are, and where their messages go,
+is in links.py.
 """
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import replace
 from functools import partial
@@ -19,12 +22,14 @@ from websocket_heartbeat.client.hooks import Hooks, logger
 from websocket_heartbeat.client.inbox import Inbox
 from websocket_heartbeat.client.lifetime import ENDED, Lifetime
 from websocket_heartbeat.client.link import LinkHandler
+from websocket_heartbeat.client.links import Links
 from websocket_heartbeat.client.options import Options
+from websocket_heartbeat.client.outage import Outage
 from websocket_heartbeat.client.outbox import Outbox
-from websocket_heartbeat.client.retry import judge
+from websocket_heartbeat.client.retry import Verdict, judge
 from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.engines.base import Closure, Link, OpenRequest
-from websocket_heartbeat.errors import ConnectionClosed, Undelivered
+from websocket_heartbeat.errors import ConnectionClosed, HookFailed, LinkRejected, Undelivered
 from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, State, Stats
 from websocket_heartbeat.system.alarm import Alarm
 from websocket_heartbeat.system.kernel import tcp_info
@@ -37,7 +42,7 @@ _NO_REASONS: list[str] = []  # shared, to save memory: never changed, as `_keep_
 class Host:
     """Runs the machine of one connection.
 
-    hooks, inbox, outbox, lifetime: the other parts of the connection.
+    hooks, inbox, outbox, links, lifetime: the other parts of the connection.
     latency: seconds that the last answered ping took, None before the first.
     pacer: set by a fleet. Called before a retry with a function that starts it; returns True if the retry
     is to start now, else calls the function later.
@@ -47,17 +52,19 @@ class Host:
         "_alarm",
         "_close_with",
         "_context",
-        "_current",
         "_loop",
         "_loss",
         "_machine",
         "_options",
+        "_outage",
         "_performing",
+        "_renewal",
         "_stats",
         "hooks",
         "inbox",
         "latency",
         "lifetime",
+        "links",
         "outbox",
         "pacer",
     )
@@ -67,15 +74,18 @@ class Host:
         self._machine = core.Machine(options.settings(), random.random)
         self.lifetime = Lifetime(self._machine)
         self.hooks = Hooks("(url callable)" if callable(options.url) else options.shown(options.url))
-        self.inbox = Inbox(options.receive_queue, self.lifetime, self.hooks, self._resume_reading)
-        self.outbox = Outbox(options.send_queue, self.lifetime)
+        self.links = Links(self, options)
+        self.inbox = Inbox(options.receive_queue, self.lifetime, self.hooks, self.links.made_room)
+        counts_messages = options.heartbeat.message is not None
+        self.outbox = Outbox(options.send_queue, self.lifetime, self._time if counts_messages else None)
         self.latency: float | None = None
         self.pacer: Callable[[Callable[[], None]], bool] | None = None
         self._stats = Stats(reasons=_NO_REASONS)
         self._loop: asyncio.AbstractEventLoop
         self._context: Context
         self._alarm: Alarm | None = None  # none before the start
-        self._current: LinkHandler | None = None
+        self._renewal: asyncio.Future[None] | None = None  # what `renew` waits for
+        self._outage = Outage()
         self._performing = False
         self._close_with = 1000, ""  # the code and reason to close the link with
         self._loss = NO_LOSS  # how the last link or attempt ended
@@ -88,6 +98,7 @@ class Host:
         if self._machine.state != core.IDLE:
             raise RuntimeError("a connection can be started only once; call connect() again for another one")
         self._loop = self.hooks.loop = loop
+        self.lifetime.bind()
         # Links and alarms live in the context of the start, not in that of whoever happened to cause them.
         self._context = copy_context()
         self._alarm = Alarm(self._alarm_rang, self._options.granularity())
@@ -97,39 +108,81 @@ class Host:
     def reconnect_now(self) -> None:
         """Skip a wait, or replace the open link."""
         if self._machine.state != core.IDLE:
+            self.lifetime.check_place()
             self._machine.reconnect_now(self._loop.time())
             self._perform()
+
+    def fail_link(self, reason: str) -> None:
+        """Call the open link bad."""
+        self.lifetime.check_place()
+        current = self.links.current
+        if current is not None and current.link is not None:
+            self.rejected(current, LinkRejected(reason))
+
+    async def renew(self) -> None:
+        """Open another link, which takes the place of the open one; wait for that.
+
+        Raises:
+            Exception: why it did not open.
+            ConnectionClosed, ConnectionFailed: there will be no further link.
+        """
+        self.lifetime.check_alive()
+        self.lifetime.check_place()
+        self._machine.renew(self._loop.time())
+        if self._machine.successor is not None:
+            if self._renewal is None:
+                self._renewal = self._loop.create_future()
+            renewal = self._renewal
+            self._perform()
+            await asyncio.shield(renewal)  # for others it goes on when this task is cancelled
 
     async def close(self, code: int, reason: str) -> None:
         """Close for good, within `close_timeout`; if cancelled, at once."""
         loop = asyncio.get_running_loop()
-        is_running = self._machine.state != core.IDLE and not self.lifetime.has_ended
-        if is_running and loop is not self._loop:
-            raise RuntimeError("the connection was started on another event loop, which alone can close it")
+        if self.lifetime.loop is not None:
+            self.lifetime.check_place()
         self._loop = self.hooks.loop = loop
-        now = loop.time()  # before the flush, which may copy many megabytes
-        if self._machine.state in _UP:
-            self._close_with = code, reason
-            self.outbox.flush(regardless=True)
-            self.outbox.close()
-        self._machine.stopped(now)
-        self._perform()
+        now = loop.time()
+        deadline = now + self._options.close_timeout
+        self.outbox.close()
         with self.hooks.closing():
             try:
+                await self._send_queue(deadline)
+                if self._machine.state in _UP:
+                    self._close_with = code, reason
+                    self.outbox.link_lost()  # behind a close frame nothing can be sent
+                self._machine.stopped(now)
+                self._perform()
                 while not self.lifetime.has_ended:
                     await self.lifetime.change()
-                await self.hooks.finish(now + self._options.close_timeout)
+                await self.hooks.finish(deadline)
             except asyncio.CancelledError:
                 self._drop()
                 raise
+
+    async def _send_queue(self, deadline: float) -> None:
+        """Wait until what waits for a link was sent, or cannot be by the deadline."""
+        machine = self._machine
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                while self.outbox.keeps_waiting and (
+                    machine.state == core.CONNECTING
+                    or machine.state in _UP
+                    or (machine.state == core.WAITING and machine.retry_at < deadline)
+                    or (machine.state == core.IDLE and self.lifetime.loop is not None)
+                ):
+                    await self.lifetime.change()
 
     def _drop(self) -> None:
         """End at once, because the task that closes the connection was cancelled."""
         self.hooks.cancel_all()
         self._loss = Loss(ConnectionClosed("close was cancelled"))
-        if self.link is not None:
-            self._forget_link().abort()
-        self._machine.lost(self._loop.time(), self._machine.link)
+        current = self.links.current
+        if current is not None and current.link is not None:
+            self._forget(current).abort()
+        now = self._loop.time()
+        self._machine.stopped(now)
+        self._machine.lost(now, self._machine.link)
         self._perform()
 
     # Facts
@@ -142,8 +195,16 @@ class Host:
     @property
     def link(self) -> Link | None:
         """The open link, if there is one."""
-        current = self._current  # asked for by other threads too, for whom it may go at any moment
+        current = self.links.current  # asked for by other threads too, for whom it may go at any moment
         return current.link if current is not None else None
+
+    def why_not_open(self) -> str:
+        """Say what keeps the connection from being ready."""
+        if self.link is not None:
+            return "a link is open, but its on_open hook has not ended"
+        if self._stats.reasons:
+            return f"the latest failure: {self._stats.reasons[-1]}"
+        return "the first attempt is still under way"
 
     def stats(self) -> Stats:
         """Return what the connection has done so far."""
@@ -156,6 +217,14 @@ class Host:
             bytes_received=self._stats.bytes_received + (info.bytes_received if info else 0),
             bytes_sent=self._stats.bytes_sent + (info.bytes_acked if info else 0),
         )
+
+    def _time(self) -> float:
+        return self._loop.time()
+
+    @property
+    def is_unattended(self) -> bool:
+        """Whether the connection goes on although nobody can close it any more, now that nobody holds it."""
+        return self._machine.state in (core.CONNECTING, core.WAITING, *_UP)
 
     def __repr__(self) -> str:
         return f"{self.hooks.label} {self._machine.state} link={self._machine.link}"
@@ -178,17 +247,20 @@ class Host:
 
     def _open_link(self, action: core.Action) -> None:
         self._stats.attempts += 1
-        current = self._current = LinkHandler(self, action.link)
-        current.task = self.hooks.spawn(self._attempt(current), self._context.copy())
+        self._outage.attempted()
+        handler = LinkHandler(self, action.link)
+        self.links.add(handler)
+        handler.task = self.hooks.spawn(self._attempt(handler), self._context.copy())
 
     def _ping_link(self, action: core.Action) -> None:
         message = self._options.heartbeat.message
         if callable(message):
             message = self._heartbeat_message(message)
-        current = self._current
+        current = self.links.current
         if current is not None and current.link is not None:
             self._stats.pings += 1
-            current.ping(self._machine, self._loop.time(), message)
+            current.ping(self._loop.time(), message)
+            self.links.update_deliver()
 
     def _heartbeat_message(self, function: Callable[[], Message]) -> Message | None:
         """Return the message that the user's function makes; None, which is a ping, if it fails."""
@@ -203,29 +275,41 @@ class Host:
             self.link.close(*self._close_with)
 
     def _abandon_link(self, action: core.Action) -> None:
-        current = self._current
-        if current is None:
+        handler = self.links.get(action.link)
+        if handler is None:
             return
-        if current.link is not None:
-            self._loss = current.loss_of_abandoned(self._loop.time(), self._machine.liveness.heard_at)
-            self._forget_link().abort()
-        elif current.task is not None:
-            self._current = None
-            current.task.cancel()
+        if handler.link is not None:
+            if handler is self.links.current:
+                self._loss = handler.loss_of_abandoned(self._loop.time(), self._machine.liveness.heard_at)
+            self._forget(handler).abort()
+        elif handler.task is not None:
+            self.links.drop(handler)
+            handler.task.cancel()
+
+    def _leave_link(self, action: core.Action) -> None:
+        handler = self.links.get(action.link)
+        if handler is not None:
+            self._count_bytes(handler.link)
+            self.links.leave(handler, within=self._options.close_timeout)
+
+    def _switch_link(self, action: core.Action) -> None:
+        self.links.switch()
 
     def _notify_opened(self, action: core.Action) -> None:
-        current = self._current
-        if current is None or current.link is None:
+        handler = self.links.get(action.link)
+        if handler is None or handler.link is None:
             return
         self._stats.links += 1
-        logger.info("%s: link %d is open", self.hooks.label, action.link)
-        event = OpenEvent(action.link, current.link.subprotocol, current.link.response_headers)
-        current.task = self.outbox.link_opened(current.link, partial(self.hooks.call_hook, "on_open", event))
+        self.links.opened(handler)
+        event = OpenEvent(action.link, handler.link.subprotocol, handler.link.response_headers)
+        self.links.begin(handler, self.hooks.get("on_open"), event)
 
     def _notify_closed(self, action: core.Action) -> None:
-        reason = self._loss.in_words(action.cause)
+        is_ours = action.cause == core.RENEWED or self._machine.state in (core.CLOSING, core.CLOSED)
+        reason = action.cause if action.cause == core.RENEWED else self._loss.in_words(action.cause)
         self._keep_reason(reason)
-        logger.info("%s: link %d is gone: %s", self.hooks.label, action.link, reason)
+        level = logging.DEBUG if is_ours else self._outage.level(self._loop.time())
+        logger.log(level, "%s: link %d is gone: %s", self.hooks.label, action.link, reason)
         self.hooks.call_hook(
             "on_close", CloseEvent(action.link, reason, action.code, self._loss.unsent_bytes)
         )
@@ -233,7 +317,7 @@ class Host:
     def _notify_retry(self, action: core.Action) -> None:
         self._report_open_timeout(action.cause)
         reason = self._loss.in_words(action.cause)
-        logger.info("%s: retry %d in %.1f s: %s", self.hooks.label, action.attempt, action.delay, reason)
+        logger.debug("%s: retry %d in %.1f s: %s", self.hooks.label, action.attempt, action.delay, reason)
         self.hooks.call_hook("on_reconnect", ReconnectEvent(action.attempt, action.delay, reason))
 
     def _notify_failed(self, action: core.Action) -> None:
@@ -245,6 +329,26 @@ class Host:
         logger.warning("%s: failed for good: %s", self.hooks.label, reason)
         self.lifetime.fail(reason, action.code, error)
 
+    def _notify_renewal_failed(self, action: core.Action) -> None:
+        error = self._loss.error
+        if action.cause == core.OPEN_TIMEOUT:
+            error = TimeoutError(f"no link was ready within open_timeout={self._options.open_timeout:g} s")
+        elif action.cause == core.STOPPED or error is None:
+            error = ConnectionClosed("the renewal was given up, as the connection was closed or replaced")
+        if action.cause != core.STOPPED:
+            logger.warning("%s: the renewal failed: %s", self.hooks.label, in_words(error))
+        self._renewal_ended(error)
+
+    def _renewal_ended(self, error: Exception | None) -> None:
+        renewal, self._renewal = self._renewal, None
+        if renewal is None or renewal.done():
+            return
+        if error is None:
+            renewal.set_result(None)
+        else:
+            renewal.set_exception(error)
+            renewal.exception()  # whoever waited may have been cancelled
+
     def _report_open_timeout(self, cause: str) -> None:
         """Tell of an attempt that the core gave up, of which no engine has raised an error."""
         if cause == core.OPEN_TIMEOUT:
@@ -252,18 +356,24 @@ class Host:
             error = TimeoutError(f"no link opened within open_timeout={limit:g} s")
             self._loss = Loss(error)
             self._keep_reason(self._loss.in_words(cause))
-            self.hooks.report(error)
+            self._report_attempt(error, self._outage.level(self._loop.time()))
 
     def _notify_state(self, action: core.Action) -> None:
-        self.update_deliver()
-        if action.state == core.CLOSING and self.inbox.paused:
-            self._resume_reading()  # behind what nobody reads, the server's close frame would never be seen
+        self.links.update_deliver()
+        current = self.links.current
+        if action.state == core.PROBING and current is not None:
+            current.await_acknowledgement(self._machine, self._loop.time())
+        if action.state == core.CLOSING and current is not None and current.inbox.paused:
+            # Behind what nobody reads, the server's close frame would never be seen.
+            self.links.resume_reading(current)
         if "on_state" in self.hooks:
             self.hooks.call_hook("on_state", State(action.state))
         if action.state in _UP:
             return  # the outbox wakes those that wait for a link, after the on_open hook
-        if action.state in ENDED and self.outbox.queue:
-            self.hooks.report(Undelivered(self.outbox.queue))
+        if action.state in ENDED:
+            self.links.end()
+            if self.outbox.queue:
+                self.hooks.report(Undelivered(self.outbox.queue))
         self.lifetime.changed.notify()
         self.outbox.wake()
         self.inbox.arrived.notify()
@@ -273,10 +383,13 @@ class Host:
         core.PING_LINK: _ping_link,
         core.CLOSE_LINK: _close_link,
         core.ABANDON_LINK: _abandon_link,
+        core.LEAVE_LINK: _leave_link,
+        core.SWITCH_LINK: _switch_link,
         core.NOTIFY_OPENED: _notify_opened,
         core.NOTIFY_CLOSED: _notify_closed,
         core.NOTIFY_RETRY: _notify_retry,
         core.NOTIFY_FAILED: _notify_failed,
+        core.NOTIFY_RENEWAL_FAILED: _notify_renewal_failed,
         core.NOTIFY_STATE: _notify_state,
     }
 
@@ -294,107 +407,144 @@ class Host:
         self.hooks.label = self._options.shown(request.url)
 
     def _attempt_failed(self, handler: LinkHandler, error: Exception) -> None:
-        if handler is not self._current or handler.link is not None:
+        if self.links.get(handler.number) is not handler or handler.link is not None:
             return
-        self._current = None
+        self.links.drop(handler)
         self._keep_reason(in_words(error))
-        self.hooks.report(error)
-        self._lost(handler, error)
+        verdict = self._verdict(error)
+        level = self._outage.level(self._loop.time(), verdict.is_refusal)
+        self._report_attempt(error, logging.DEBUG if verdict.final else level)  # what is final follows itself
+        self._lost(handler, error, verdict)
+
+    def _report_attempt(self, error: Exception, level: int) -> None:
+        """Tell the user why an attempt failed."""
+        if isinstance(error, HookFailed):
+            self.hooks.report(error)
+        else:
+            logger.log(level, "%s: cannot connect: %s; trying again", self.hooks.label, in_words(error))
+            self.hooks.call_hook("on_error", error)
 
     def link_opened(self, handler: LinkHandler, link: Link) -> None:
         """The handshake is complete."""
-        if handler is not self._current or self._machine.state != core.CONNECTING:
+        links = self.links
+        is_awaited = handler is links.current and self._machine.state == core.CONNECTING
+        if not is_awaited and handler is not links.successor:
             link.abort()
             return
         handler.link = link
         handler.task = None
-        self.inbox.paused = False
-        link.deliver = self.inbox.deliver
+        link.deliver = handler.inbox.deliver
         self._machine.opened(self._loop.time(), handler.number)
         self._perform()
-        self.batch_delivered()  # what the link before has left may be too much already
+        self.batch_delivered(handler)  # what the link before has left may be too much already
 
     def link_closed(self, handler: LinkHandler, closure: Closure) -> None:
         """The link has ended by itself."""
-        if handler is not self._current or handler.link is None:
+        if self.links.get(handler.number) is not handler or handler.link is None:
+            self.links.left(handler)
             return
-        self._forget_link()
+        self._forget(handler)
         if self._machine.state == core.CLOSING:
             error: Exception = ConnectionClosed("we closed the connection")
         else:
             error = error_of(closure)
-        self._lost(handler, error, closure.code, closure.unsent_bytes)
+        self._lost(handler, error, self._verdict(error), closure.code, closure.unsent_bytes)
 
     def _lost(
-        self, handler: LinkHandler, error: Exception, code: int | None = None, unsent_bytes: int = 0
+        self,
+        handler: LinkHandler,
+        error: Exception,
+        verdict: Verdict,
+        code: int | None = None,
+        unsent_bytes: int = 0,
     ) -> None:
         self._loss = Loss(error, unsent_bytes=unsent_bytes)
+        self._machine.lost(self._loop.time(), handler.number, code, hint=verdict.hint, is_final=verdict.final)
+        self._perform()
+
+    def ready(self, handler: LinkHandler) -> None:
+        """The link is there for all messages: its on_open hook is done."""
+        now = self._loop.time()
+        self._outage.ended(self.hooks.label, handler.number, now)
+        self._machine.ready(now, handler.number)
+        self._perform()
+        self._renewal_ended(None)
+
+    def rejected(self, handler: LinkHandler, error: Exception) -> None:
+        """The program calls an open link bad: by `fail_link`, or as its on_open hook has raised."""
+        if isinstance(error, HookFailed):
+            self.hooks.report(error)
+        verdict = self._verdict(error.__cause__ if isinstance(error.__cause__, Exception) else error)
+        self._loss = Loss(error, unsent_bytes=handler.link.buffered if handler.link is not None else 0)
+        self._machine.rejected(self._loop.time(), handler.number, hint=verdict.hint, is_final=verdict.final)
+        self._perform()
+
+    def _verdict(self, error: Exception) -> Verdict:
         retry_if = self._options.retry_if
         retry = self.hooks.call_function("retry_if", retry_if, error) if retry_if is not None else None
-        verdict = judge(error, self._options.final_close_codes, retry)
-        now = self._loop.time()
-        self._machine.lost(now, handler.number, code, hint=verdict.hint, is_final=verdict.final)
-        self._perform()
+        return judge(error, self._options.final_close_codes, retry, was_open=self._stats.links > 0)
 
     def proof_of_life(self, handler: LinkHandler) -> None:
         """Something has come on the link; while a ping is unanswered it matters."""
-        if handler is not self._current or self._machine.state != core.PROBING:
+        if handler is not self.links.current or not handler.awaits_proof:
             return
         now = self._loop.time()
-        self.latency = handler.end_round_trip(now)
+        handler.awaits_proof = False
+        if self._machine.state == core.PROBING:
+            self.latency = handler.end_round_trip(now)
+            if self._alarm is not None:
+                self._alarm.cancel()  # set for much earlier, to look for the answer
         self._machine.heard(now, handler.number)
-        if self._alarm is not None:
-            self._alarm.cancel()  # set for much earlier, to look for the answer
+        self.links.update_deliver()
         self._perform()
 
-    def _forget_link(self) -> Link:
-        """Let go of the open link, whose end has come."""
-        current = self._current
-        assert current is not None
-        link = current.link
+    def ponged(self, handler: LinkHandler) -> None:
+        """A pong has come."""
+        if handler is self.links.current:
+            self.proof_of_life(handler)
+            round_trip = handler.answered(self._loop.time())
+            if round_trip is not None:
+                self.latency = round_trip
+
+    def message_came(self, handler: LinkHandler) -> None:
+        """A message has come on a link with a watchdog."""
+        if handler is self.links.current:
+            self._machine.received(self._loop.time(), handler.number)
+            self.proof_of_life(handler)
+
+    def update_deliver(self) -> None:
+        """Where the links deliver may have changed."""
+        self.links.update_deliver()
+
+    def batch_delivered(self, handler: LinkHandler) -> None:
+        """A read has brought its last message."""
+        self.links.batch_delivered(handler)
+
+    def reading_paused(self, handler: LinkHandler) -> None:
+        """The link is not read any more, as its messages are not taken fast enough."""
+        self._machine.reading_paused(self._loop.time(), handler.number)
+
+    def reading_resumed(self, handler: LinkHandler) -> None:
+        """The link is read again."""
+        self._machine.reading_resumed(self._loop.time(), handler.number)
+        self._set_alarm()
+
+    def _forget(self, handler: LinkHandler) -> Link:
+        """Let go of an open link, whose end has come."""
+        link = handler.link
         assert link is not None
-        self._current = current.link = None
-        self.outbox.link_lost()
-        info = tcp_info(link.socket)
+        self._count_bytes(link)
+        self.links.drop(handler)
+        return link
+
+    def _count_bytes(self, link: Link | None) -> None:
+        info = tcp_info(link.socket) if link is not None else None
         if info is not None:
             self._stats.bytes_received += info.bytes_received
             self._stats.bytes_sent += info.bytes_acked
-        if current.task is not None:
-            self.hooks.cancel(current.task)
-        return link
 
     def _keep_reason(self, reason: str) -> None:
         self._stats.reasons = [*self._stats.reasons, reason][-_KEPT_REASONS:]
-
-    # Messages from a link to the inbox
-
-    def update_deliver(self) -> None:
-        """Let the link deliver to where messages go now; while a ping is unanswered, by way of the core."""
-        current = self._current
-        if current is None or current.link is None:
-            return
-        if self._machine.state == core.CLOSING:
-            current.link.deliver = current.discard
-        elif self._machine.state == core.PROBING:
-            current.link.deliver = current.deliver_proof
-        else:
-            current.link.deliver = self.inbox.deliver
-
-    def batch_delivered(self) -> None:
-        """A read has brought its last message."""
-        if self._machine.state == core.CLOSING:
-            return
-        if self.inbox.batch_delivered() and self.link is not None:
-            self.inbox.paused = True
-            self.link.pause_reading()
-            self._machine.reading_paused(self._loop.time(), self._machine.link)
-
-    def _resume_reading(self) -> None:
-        self.inbox.paused = False
-        if self.link is not None:
-            self.link.resume_reading()
-            self._machine.reading_resumed(self._loop.time(), self._machine.link)
-            self._set_alarm()
 
     # Time
 
@@ -428,8 +578,10 @@ class Host:
         deadline = machine.deadline
         if deadline is not None and now >= deadline:
             late = now - deadline
-            if self._current is not None:
-                self._current.report_evidence(machine, now, late)
+            current = self.links.current
+            if current is not None:
+                sent_at = None if self._options.heartbeat.message is None else self.outbox.sent_at
+                current.report_evidence(machine, now, late, sent_at)
             # Rounding up is not lateness: the core would let the peer have it as grace.
             assert self._alarm is not None
             machine.woke(now if late > self._alarm.granularity else deadline)

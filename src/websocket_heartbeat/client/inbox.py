@@ -25,11 +25,13 @@ class Inbox:
     hook: on_message, or None. While it is set every message is for it.
     arrived: notified when messages have come for a reader.
     paused: whether the host does not read the link until a reader has made room; for the host to set.
+    is_direct: whether whoever asks may take from `batch`: no hook is set, and no on_open hook has a dialogue.
     """
 
     __slots__ = (
         "_feeding",
         "_giving",
+        "_has_dialogue",
         "_hooks",
         "_lifetime",
         "_limit",
@@ -39,6 +41,7 @@ class Inbox:
         "batch",
         "deliver",
         "hook",
+        "is_direct",
         "paused",
         "waiting",
     )
@@ -58,6 +61,8 @@ class Inbox:
         self._giving = False  # the same, on the spot
         self.arrived = Wakeup()
         self.paused = False
+        self.is_direct = True
+        self._has_dialogue = False
 
     def __len__(self) -> int:
         return len(self.batch) + len(self.waiting)
@@ -69,16 +74,23 @@ class Inbox:
 
         Raises:
             ConnectionClosed, ConnectionFailed: none is left, and there will be no further link.
+            RuntimeError: not here; see `Lifetime.check_place`.
         """
         if self.hook is None and self:
             return False
         self._lifetime.check_alive()
-        self._lifetime.check_started()
+        self._lifetime.check_place()
         return True
 
     def take(self) -> Message:
-        """Take the oldest message; there is one."""
+        """Take the oldest message; there is one.
+
+        Raises:
+            RuntimeError: not here; see `Lifetime.check_place`. A batch begun by a reader is not guarded, as
+            that would weigh on each message.
+        """
         if not self.batch:
+            self._lifetime.check_place()
             self.batch.extend(reversed(self.waiting))
             self.waiting.clear()
             self._was_full = False
@@ -108,11 +120,24 @@ class Inbox:
         self._was_full = len(self.waiting) >= self._limit
         return was_full and self._was_full and not self.paused
 
+    def set_dialogue(self, has_dialogue: bool) -> None:
+        """Note whether an on_open hook runs, which has an inbox of its own."""
+        self._has_dialogue = has_dialogue
+        self.is_direct = self.hook is None and not has_dialogue
+
+    def take_over(self, other: "Inbox") -> None:
+        """Take what another inbox holds, as if it came just now."""
+        self.waiting += other.take_all()
+        self._give_all()
+        self._feed()
+        self.arrived.notify()
+
     # For the hook
 
     def set_hook(self, hook: Callable[[Message], Any] | None) -> None:
         """Set on_message, or remove it; `deliver`, and what has arrived already, follow."""
         self.hook = hook
+        self.is_direct = hook is None and not self._has_dialogue
         if hook is None or is_coroutine_function(hook):
             self._deliver_to_queue()
             self._feed()

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any, Protocol
 
+from websocket_heartbeat.client.dialogue import Dialogue
 from websocket_heartbeat.client.evidence import Loss, of_silence
 from websocket_heartbeat.client.hooks import Hooks
 from websocket_heartbeat.client.inbox import Inbox
@@ -33,7 +34,13 @@ class Keeper(Protocol):
     def proof_of_life(self, handler: "LinkHandler") -> None:
         """Something has come from the peer, which may be the answer to a ping."""
 
-    def batch_delivered(self) -> None:
+    def ponged(self, handler: "LinkHandler") -> None:
+        """A pong has come."""
+
+    def message_came(self, handler: "LinkHandler") -> None:
+        """A message has come, which the watchdog of the connection waits for."""
+
+    def batch_delivered(self, handler: "LinkHandler") -> None:
         """A read has brought its last message, and not all were taken by a hook."""
 
     def update_deliver(self) -> None:
@@ -47,17 +54,39 @@ class LinkHandler(LinkEvents):
     """One link, from its attempt to its end. What it says when it is not current any more changes nothing.
 
     number: of the link. link: None until it is open. task: of the attempt, then of the on_open hook, if it
-    needs one.
+    needs one. dialogue: that hook, while it runs. inbox: where messages go: the connection's, or the one of
+    the dialogue. awaits_proof: whether nothing has come since the latest ping.
     """
 
-    __slots__ = ("_blocked_for", "_keeper", "_pinged_at", "link", "number", "task")
+    __slots__ = (
+        "_acknowledged",
+        "_awaits_pong",
+        "_blocked_for",
+        "_keeper",
+        "_ping_begins",
+        "_pinged_at",
+        "awaits_proof",
+        "dialogue",
+        "inbox",
+        "link",
+        "number",
+        "task",
+    )
 
     def __init__(self, keeper: Keeper, number: int) -> None:
         self._keeper = keeper
         self.number = number
         self.link: Link | None = None
         self.task: asyncio.Task[None] | None = None
+        self.dialogue: Dialogue | None = None
+        self.inbox = keeper.inbox
+        self.awaits_proof = False
         self._pinged_at = 0.0
+        self._awaits_pong = False
+        # Of the bytes that we send: where the latest ping begins, and how many were acknowledged when last
+        # looked at. Where the kernel does not tell, both are of the write buffer alone.
+        self._ping_begins = 0
+        self._acknowledged = 0
         self._blocked_for = 0.0  # by how much our own loop missed a deadline since the last proof of life
 
     # What the engine says
@@ -68,8 +97,8 @@ class LinkHandler(LinkEvents):
 
     def batch_delivered(self) -> None:
         """As in LinkEvents."""
-        if self._keeper.inbox.waiting:  # else a hook has taken them all
-            self._keeper.batch_delivered()
+        if self.inbox.waiting:  # else a hook has taken them all
+            self._keeper.batch_delivered(self)
 
     def deliver_returned(self, result: object) -> None:
         """As in LinkEvents."""
@@ -82,7 +111,7 @@ class LinkHandler(LinkEvents):
 
     def ponged(self) -> None:
         """As in LinkEvents."""
-        self._keeper.proof_of_life(self)
+        self._keeper.ponged(self)
 
     def writable(self) -> None:
         """As in LinkEvents."""
@@ -97,37 +126,63 @@ class LinkHandler(LinkEvents):
     def deliver_proof(self, message: Message) -> Any:
         """Deliver a message that may be the answer to a ping."""
         self._keeper.proof_of_life(self)
-        return self._keeper.inbox.deliver(message)
+        return self.inbox.deliver(message)
+
+    def deliver_watched(self, message: Message) -> Any:
+        """Deliver a message that the watchdog waits for."""
+        self._keeper.message_came(self)
+        return self.inbox.deliver(message)
 
     def discard(self, message: Message) -> None:
         """Take what arrives while we close."""
 
     # Whether it lives
 
-    def ping(self, machine: core.Machine, now: float, message: Message | None) -> None:
-        """Send a ping, or the message that stands for one; `report_evidence` follows in time."""
+    def ping(self, now: float, message: Message | None) -> None:
+        """Send a ping, or the message that stands for one."""
         assert self.link is not None
         self._pinged_at = now
+        self.awaits_proof = True
+        self._acknowledged, waiting = self.link.delivery()
+        self._ping_begins = self._acknowledged + waiting
         if message is None:
+            self._awaits_pong = True
             self.link.ping()
         else:
             self.link.send(message)
-        if TELLS and self.link.socket is not None:
+
+    def await_acknowledgement(self, machine: core.Machine, now: float) -> None:
+        """Have the core ask for evidence of the ping soon, where the kernel tells."""
+        if TELLS and self.link is not None and self.link.socket is not None:
             machine.unacknowledged(now, self.number, 0, _FIRST_LOOK)
 
-    def report_evidence(self, machine: core.Machine, now: float, late: float) -> None:
+    def report_evidence(self, machine: core.Machine, now: float, late: float, sent_at: float | None) -> None:
         """Tell the machine what it cannot see: bytes not read yet, and pings not acknowledged.
 
-        late: seconds by which we have missed the deadline for it.
+        late: seconds by which we have missed the deadline for it. sent_at: when the heartbeat's peer was last
+        sent something that counts, None if every byte does.
         """
         if self.link is None:
             return
         self._blocked_for = max(late, self._blocked_for)
         machine.heard(self.link.heard_at, self.number)
+        machine.sent(self.link.sent_at if sent_at is None else sent_at, self.number)
         if machine.state == core.PROBING:
             info = tcp_info(self.link.socket)
+            if self._acknowledged < self._ping_begins:
+                before = self._acknowledged
+                self._acknowledged, _ = self.link.delivery()
+                if self._acknowledged > before:
+                    machine.acknowledged(now - (info.since_ack if info is not None else 0.0), self.number)
             if info is not None and info.unacked:
                 machine.unacknowledged(now, self.number, info.retransmits, info.rto)
+
+    def answered(self, now: float) -> float | None:
+        """Return the seconds that the ping took which a pong has answered; None if none was asked for."""
+        if not self._awaits_pong:
+            return None
+        self._awaits_pong = False
+        return self.end_round_trip(now)
 
     def end_round_trip(self, now: float) -> float:
         """Note that the ping was answered; return the seconds that it took."""
@@ -142,5 +197,12 @@ class LinkHandler(LinkEvents):
         """Return what is known of the open link's silence, now that the core gives it up."""
         assert self.link is not None
         info = tcp_info(self.link.socket)
-        silence = of_silence(now - heard_at, now - self._pinged_at, info, self._blocked_for)
+        acknowledged, waiting = self.link.delivery()
+        silence = of_silence(
+            now - heard_at,
+            now - self._pinged_at,
+            info,
+            self._blocked_for,
+            min(waiting, self._ping_begins - acknowledged),
+        )
         return Loss(silence=silence, unsent_bytes=self.link.buffered)

@@ -41,6 +41,7 @@ class Options:
     user_agent_header: str | None
     subprotocols: Sequence[str]
     heartbeat: Heartbeat
+    message_timeout: float | None
     backoff: Backoff
     open_timeout: float
     close_timeout: float
@@ -83,6 +84,8 @@ class Options:
         for name, value, kind in typed:
             if not isinstance(value, kind):
                 raise TypeError(f"{name} must be a {kind.__name__}, not {value!r}")
+        if self.message_timeout is not None:
+            check_seconds("message_timeout", self.message_timeout)
         check_seconds("open_timeout", self.open_timeout)
         check_seconds("close_timeout", self.close_timeout, zero=True)
         if self.max_attempts is not None:
@@ -140,6 +143,7 @@ class Options:
         return _settings(
             self.heartbeat.interval,
             self.heartbeat.timeout,
+            self.message_timeout,
             self.backoff,
             self.open_timeout,
             self.close_timeout,
@@ -151,6 +155,7 @@ class Options:
 def _settings(
     interval: float,
     timeout: float,
+    message_timeout: float | None,
     backoff: Backoff,
     open_timeout: float,
     close_timeout: float,
@@ -159,6 +164,8 @@ def _settings(
     return Settings(
         interval=interval,
         timeout=timeout,
+        both_directions=True,
+        message_timeout=message_timeout,
         initial=backoff.initial,
         maximum=backoff.maximum,
         hold=0,

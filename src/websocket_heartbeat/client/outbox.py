@@ -1,53 +1,66 @@
 """The send queue, and whose message a link takes next: first those that its on_open hook sends."""
 
-import asyncio
+from _thread import get_ident
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
 
+from websocket_heartbeat.client.dialogue import Dialogue
 from websocket_heartbeat.client.lifetime import Lifetime
 from websocket_heartbeat.engines.base import Link
-from websocket_heartbeat.errors import NotConnected, SendQueueFull
+from websocket_heartbeat.errors import ConnectionClosed, NotConnected, SendQueueFull
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.system.wakeup import Wakeup
-
-_NOBODY = object()  # the reservation in force while the connection closes
-
-# Set while an on_open hook runs: the reservation of its link. Tasks that the hook starts inherit it, and keep
-# it after the link is gone.
-_reservation: ContextVar[object] = ContextVar("reservation", default=None)
 
 
 class _Turn(Wakeup):
     """A task that waits in `put`.
 
-    reservation: that of the on_open hook which it sends for, or None.
+    dialogue: the on_open hook that it sends for, or None.
     """
 
-    __slots__ = ("reservation",)
+    __slots__ = ("dialogue",)
 
-    def __init__(self, reservation: object) -> None:
+    def __init__(self, dialogue: Dialogue | None) -> None:
         super().__init__()
-        self.reservation = reservation
+        self.dialogue = dialogue
 
 
 class Outbox:
     """What was given to `send` and not to a link yet.
 
-    While the on_open hook of a new link runs, the link is reserved for what this hook sends; the queue comes
-    after it. A link that is lost leaves the queue to the next one. What waits when the connection ends, the
-    host reports as Undelivered.
+    While the on_open hook of a new link runs, the link takes only what this hook sends; the queue comes after
+    it. A link that is lost leaves the queue to the next one. Once the connection is to be closed, links take
+    only what on_open sends, and the queue. What waits when the connection ends, the host reports as
+    Undelivered.
+
+    sent_at: the time of `clock` at which a message was last given to a link.
     """
 
-    __slots__ = ("_lifetime", "_limit", "_link", "_queue", "_reserved_for", "_senders")
+    __slots__ = (
+        "_clock",
+        "_dialogue",
+        "_direct",
+        "_is_closing",
+        "_lifetime",
+        "_limit",
+        "_link",
+        "_queue",
+        "_senders",
+        "sent_at",
+    )
 
-    def __init__(self, limit: int, lifetime: Lifetime) -> None:
-        """limit: messages that may wait in the queue."""
+    def __init__(self, limit: int, lifetime: Lifetime, clock: Callable[[], float] | None) -> None:
+        """limit: messages that may wait in the queue. clock: None if nobody asks for `sent_at`."""
         self._limit = limit
         self._lifetime = lifetime
+        self._clock = clock
+        self.sent_at = 0.0
         self._link: Link | None = None
-        self._reserved_for: object = None  # the reservation in force, None when the link is there for all
+        self._dialogue: Dialogue | None = None  # of the link, or of the one that is to replace it
+        # The link, where nothing is to be considered before a message is sent.
+        self._direct: Link | None = None
         self._queue: list[Message] = []
         self._senders: list[_Turn] = []  # the next one first
+        self._is_closing = False
 
     @property
     def queue(self) -> Sequence[Message]:
@@ -57,7 +70,12 @@ class Outbox:
     @property
     def is_open(self) -> bool:
         """Whether a link takes what the current task sends, unless its buffer is full."""
-        return self._link is not None and (self._reserved_for is None or self._is_in_open_hook())
+        return self._link_for_me() is not None
+
+    @property
+    def keeps_waiting(self) -> bool:
+        """Whether the current task may wait for the queue to be sent: not on_open, for which that waits."""
+        return bool(self._queue) and not self._is_in_open_hook()
 
     # Messages
 
@@ -66,31 +84,49 @@ class Outbox:
 
         Raises:
             ConnectionClosed, ConnectionFailed: there will be no further link.
+            RuntimeError: not here; see `Lifetime.check_place`.
         """
-        link = self._link
+        link = self._direct
+        lifetime = self._lifetime
         if (
             link is not None
-            and self._reserved_for is None
             and not self._queue
             and not self._senders
             and not link.full
+            and get_ident() == lifetime.thread
+            and lifetime.loop.is_running()  # type: ignore[union-attr]  # as in check_place
         ):
             link.send(message)  # the way of nearly all
             return True
-        self._lifetime.check_alive()
+        self._check_accepts()
         return self._ahead() == 0 and self._offer_in_turn(message)
 
     def _offer_in_turn(self, message: Message) -> bool:
-        link = self._link
+        link = self._link_for_me()
         in_open_hook = self._is_in_open_hook()
-        goes_first = in_open_hook or (self._reserved_for is None and not self._queue)
-        if link is not None and not link.full and goes_first:
-            link.send(message)
+        if link is not None and not link.full and (in_open_hook or not self._queue):
+            self._give(link, message)
             return True
         if len(self._queue) < self._limit and not in_open_hook:
             self._queue.append(message)
             return True
         return False
+
+    def _give(self, link: Link, message: Message) -> None:
+        if self._clock is not None:
+            self.sent_at = self._clock()
+        link.send(message)
+
+    def _link_for_me(self) -> Link | None:
+        """Return the link that takes what the current task sends, unless its buffer is full."""
+        if self._is_in_open_hook():
+            assert self._dialogue is not None
+            return self._dialogue.link
+        return None if self._is_held() else self._link
+
+    def _is_held(self) -> bool:
+        """Whether the link takes nothing of others yet, as its on_open hook runs."""
+        return self._dialogue is not None and self._dialogue.link is self._link
 
     async def put(self, message: Message) -> None:
         """Wait until a message is first and there is room, then hand it to the link or queue it.
@@ -99,16 +135,15 @@ class Outbox:
             NotConnected: no link is open, and nothing may wait for one.
             ConnectionClosed, ConnectionFailed: there will be no further link.
         """
-        turn = _Turn(self._reserved_for if self._is_in_open_hook() else None)
+        turn = _Turn(self._dialogue if self._is_in_open_hook() else None)
         self._senders.insert(self._ahead(), turn)
         try:
             while True:
-                self._lifetime.check_alive()
+                self._check_accepts()
                 if self._senders[0] is turn and self._offer_in_turn(message):
                     return
                 if self._limit == 0 and self._link is None:
                     raise NotConnected("no link is open and send_queue is 0")
-                self._lifetime.check_started()
                 await turn.wait()
         finally:
             self._senders.remove(turn)
@@ -129,70 +164,77 @@ class Outbox:
 
         Raises:
             ConnectionClosed, ConnectionFailed: that will not happen.
+            RuntimeError: not here; see `Lifetime.check_place`.
         """
-        # Within on_open the queue is not waited for: it is sent after the hook.
-        while (self._queue and not self._is_in_open_hook()) or (self._link is not None and self._link.full):
+        self._lifetime.check_place()
+        while True:
+            link = self._link_for_me() if self._is_in_open_hook() else self._link
+            if not self.keeps_waiting and (link is None or not link.full):
+                return
             self._lifetime.check_alive()
             await self._lifetime.change()
+
+    def _check_accepts(self) -> None:
+        self._lifetime.check_alive()
+        self._lifetime.check_place()
+        if self._is_closing and not self._is_in_open_hook():
+            raise ConnectionClosed("the connection is being closed")
 
     def _ahead(self) -> int:
         """Return how many tasks that wait in `put` go before the current one; those of on_open go first."""
         if not self._is_in_open_hook():
             return len(self._senders)
-        return sum(turn.reservation is self._reserved_for for turn in self._senders)
+        return sum(turn.dialogue is self._dialogue for turn in self._senders)
 
     def _is_in_open_hook(self) -> bool:
-        return self._reserved_for is not None and _reservation.get() is self._reserved_for
+        return self._dialogue is not None and self._dialogue.is_mine()
 
     # The link
 
-    def link_opened(
-        self, link: Link, call_hook: Callable[[], asyncio.Task[None] | None]
-    ) -> asyncio.Task[None] | None:
-        """Send over a link from now on: what its on_open hook sends, then the queue, then the rest.
-
-        call_hook: calls the hook and returns its task, if it needs one. Returns the same.
-        """
+    def link_opened(self, link: Link) -> None:
+        """Send over a link from now on: what its on_open hook sends, then the queue, then the rest."""
         self._link = link
-        self._reserved_for = reservation = object()
-        token = _reservation.set(reservation)
-        try:
-            task = call_hook()
-        finally:
-            _reservation.reset(token)
-        if task is None:
-            self._hook_done(reservation)
-        else:
-            task.add_done_callback(lambda _: self._hook_done(reservation))
-        return task
+        self._set_direct()
 
-    def _hook_done(self, reservation: object) -> None:
-        if self._reserved_for is reservation:
-            self._reserved_for = None
+    def dialogue_begins(self, dialogue: Dialogue) -> None:
+        """Give the link of an on_open hook that begins to run nothing but what the hook sends."""
+        self._dialogue = dialogue
+        self._set_direct()
+
+    def dialogue_ended(self, dialogue: Dialogue) -> None:
+        """Give a link whose on_open hook is done what waits."""
+        if self._dialogue is dialogue:
+            self._dialogue = None
+            self._set_direct()
             self.flush()
+
+    def _set_direct(self) -> None:
+        is_free = self._dialogue is None and self._clock is None and not self._is_closing
+        self._direct = self._link if is_free else None
 
     def link_lost(self) -> None:
         """Let messages wait for the next link."""
-        self._link = None
-        self._reserved_for = None
+        self._link = self._direct = None
 
-    def flush(self, *, regardless: bool = False) -> None:
-        """Send what waits; `regardless` of the link's write limit where there will be no other chance."""
+    def flush(self) -> None:
+        """Send what waits, as far as the link takes it."""
         link = self._link
-        if link is not None and (self._reserved_for is None or regardless):
+        if link is not None and not self._is_held():
             sent = 0
             for message in self._queue:
-                if link.full and not regardless:
+                if link.full:
                     break
-                link.send(message)
+                self._give(link, message)
                 sent += 1
             del self._queue[:sent]
         self._lifetime.changed.notify()
         self._wake_next()
 
     def close(self) -> None:
-        """Give the link nothing more, as the connection closes: it is reserved for nobody."""
-        self._reserved_for = _NOBODY
+        """Take nothing more, but from on_open, as the connection is to be closed."""
+        self._is_closing = True
+        self._set_direct()
+        self.wake()
 
     def wake(self) -> None:
         """Have every task that waits in `put` look again."""

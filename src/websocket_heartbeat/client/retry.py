@@ -3,27 +3,31 @@
     failure                                         verdict     why
     name resolution                                 retry       resolvers fail for a while, with the network
     refused, unreachable, reset, timed out          retry       servers restart, networks change
-    certificate does not verify                     final       it will not verify the next time either
+    certificate does not verify                     final *     it will not verify the next time either
     other TLS failures                              retry       a handshake cut off in the middle looks so
     proxy fails                                     retry       it is a server too
     our url or header callable raises               retry       fetching a token fails like any request
-    redirect refused, or too many                   final       the server is configured so
+    redirect refused, or too many                   final *     the server is configured so
     HTTP 408, 421, 425, 429                         retry       "later", after Retry-After
-    other HTTP 4xx, 501, 505                        final       the request itself is wrong
+    other HTTP 4xx, 501, 505                        final *     the request itself is wrong
     other HTTP statuses                             retry       servers behind a gateway restart; portals
     no valid WebSocket answer                       retry       the same
     the server broke RFC 6455, too big a message    retry       a fresh link may not meet it again
     close codes, all                                retry       unless listed in final_close_codes
 
-`retry_if` overrides each line. A 401 with a callable url or headers is tried once more with fresh ones first.
+* Final until a link has been open: then a server that worked is restarting or misconfigured for a while. That
+is retried with delays that grow as for an overloaded server, and told in the log.
+
+`retry_if` overrides each line. A 401 or 403 with a callable url or headers is tried once more with fresh ones
+first.
 """
 
-import re
 import ssl
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from websocket_heartbeat.core.hint import hint_of
 from websocket_heartbeat.errors import HandshakeRejected, RedirectRefused, ServerClosed
 
 RETRYABLE_STATUSES = frozenset({408, 421, 425, 429})
@@ -34,35 +38,51 @@ BUSY_STATUSES = frozenset({429, 503})
 LATER = 0.001
 """Seconds that a busy server is taken to ask for where it does not say: enough to tell the core of it."""
 
-_HINT_IN_CLOSE_REASON = re.compile(r"retry-after[=: ]+(\d+(?:\.\d+)?)", re.IGNORECASE)
-
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a failure means: whether it is final, and the least delay in seconds that the server asked for."""
+    """What a failure means.
+
+    final: no retry can help. hint: the least delay in seconds that the server asked for. is_refusal: it would
+    be final, had no link been open before.
+    """
 
     final: bool
     hint: float = 0.0
+    is_refusal: bool = False
 
 
-def judge(error: Exception, final_close_codes: Collection[int] = (), retry: bool | None = None) -> Verdict:
+def judge(
+    error: Exception,
+    final_close_codes: Collection[int] = (),
+    retry: bool | None = None,
+    was_open: bool = False,
+) -> Verdict:
     """Apply the table above to the failure of an attempt or of a link.
 
     final_close_codes: the option of `connect`. retry: what `retry_if` says; None leaves it to the table.
+    was_open: whether a link of this connection was ever open.
     """
-    final = _is_final(error, final_close_codes) if retry is None else not retry
     hint = retry_hint(error)
-    if hint == 0 and isinstance(error, HandshakeRejected) and error.status in BUSY_STATUSES:
-        hint = LATER
-    return Verdict(final, hint)
+    if retry is not None:
+        return Verdict(not retry, hint or _least_hint(error))
+    if isinstance(error, ServerClosed) and error.code in final_close_codes:
+        return Verdict(True, hint)
+    is_refusal = _is_refusal(error)
+    if is_refusal and was_open:
+        return Verdict(False, max(hint, LATER), is_refusal=True)
+    return Verdict(is_refusal, hint or _least_hint(error))
 
 
-def _is_final(error: Exception, final_close_codes: Collection[int]) -> bool:
+def _least_hint(error: Exception) -> float:
+    return LATER if isinstance(error, HandshakeRejected) and error.status in BUSY_STATUSES else 0.0
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether the answer to the same attempt is to be the same again."""
     if isinstance(error, HandshakeRejected):
         client_error = 400 <= error.status < 500 and error.status not in RETRYABLE_STATUSES
         return client_error or error.status in FINAL_STATUSES
-    if isinstance(error, ServerClosed):
-        return error.code in final_close_codes
     return isinstance(error, ssl.SSLCertVerificationError | RedirectRefused)
 
 
@@ -75,8 +95,7 @@ def retry_hint(error: Exception) -> float:
     if isinstance(error, HandshakeRejected):
         return _retry_after(error)
     if isinstance(error, ServerClosed):
-        match = _HINT_IN_CLOSE_REASON.search(error.reason)
-        return float(match[1]) if match else 0.0
+        return hint_of(error.reason)
     return 0.0
 
 

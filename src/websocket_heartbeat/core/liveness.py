@@ -1,39 +1,46 @@
-"""One link's liveness: when a ping is due, and when its answer is overdue."""
+"""One link's liveness: when it was last heard, sent to and pinged, and so when a ping is due."""
 
 from websocket_heartbeat.core.settings import Settings
 
 
 class Liveness:
-    """When one link was last heard and pinged, and how long its answer may take.
+    """When one link was last heard, sent to and pinged.
 
     Any inbound byte is proof of life, whether it answers the ping or not.
     """
 
     def __init__(self, settings: Settings, now: float) -> None:
         self.interval = settings.interval
+        self.both_directions = settings.both_directions
         self.heard_at = now
+        self.sent_at = now
         self.pinged_at = now
-        self.timeout_from = now
-        self.timeout = settings.timeout
+        self.is_pinged = False
+        """Whether a ping is unanswered."""
+
+    def is_silent(self, now: float) -> bool:
+        """Whether nothing was heard for the interval."""
+        return now >= self.heard_at + self.interval
 
     def ping_due(self) -> float:
-        """When the link will have been idle long enough for a ping."""
-        return self.heard_at + self.interval
-
-    def timeout_due(self) -> float:
-        """When the time for an answer is over."""
-        return self.timeout_from + self.timeout
+        """When the link will have been quiet long enough for a ping."""
+        last = min(self.heard_at, self.sent_at) if self.both_directions else self.heard_at
+        return last + self.interval
 
     def pinged(self, now: float) -> None:
         """A ping was sent at `now`: whatever arrives from then on answers it."""
         self.pinged_at = now
-
-    def start_timeout(self, now: float, timeout: float) -> None:
-        """Give the peer `timeout` seconds from `now` on: for a new ping, or once more for the same one."""
-        self.timeout_from = now
-        self.timeout = timeout
+        self.sent_at = now
+        self.is_pinged = True
 
     def heard(self, at: float) -> None:
         """Take proof of life from the time `at`; the latest counts."""
         if at > self.heard_at:
             self.heard_at = at
+        if at >= self.pinged_at:
+            self.is_pinged = False
+
+    def sent(self, at: float) -> None:
+        """Note that something was sent at the time `at`; the latest counts."""
+        if at > self.sent_at:
+            self.sent_at = at

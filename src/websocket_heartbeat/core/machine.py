@@ -5,27 +5,35 @@ user (`reading_paused`; client/inbox.py), and that a retry waits for its turn (a
 
 The machine is pure, synchronous and deterministic. It does no I/O and reads no clock: the host tells what
 happened and when (`now`, seconds of a monotonic clock of any origin), then takes the actions and carries them
-out in their order. Links are numbered 1, 2, 3, ...; an input about any link but the current one changes
-nothing. No input raises.
+out in their order. Links are numbered 1, 2, 3, ...; an input about any link but the current one, or its
+successor while a renewal opens it, changes nothing. No input raises.
 
 Rules
-    1  Never two live links.
+    1  Never two links that deliver. Two live at once during a renewal only: the successor opens while the
+       current link goes on, and takes over once it is ready; then the other is closed. Should the current
+       link be lost before, the successor takes over at once, if it is open, or is the next attempt.
     2  After `stopped` no link is ever opened again.
     3  In every state but idle, closed, failed, and waiting while offline, `deadline` is set: the host calls
        `woke` then. An early or a spurious `woke` is harmless.
     4  A link silent for interval + timeout is abandoned at once, without waiting for anything; earlier if the
-       peer's kernel has left our ping unacknowledged through four retransmission timeouts.
-    5  A link that gives proof of life in time is never abandoned. So before a verdict the host always has one
-       grace period in which to read what has arrived: as long as the host was late, at most the timeout.
-       There is no verdict while reading is paused or the page is hidden.
-    6  A ping is sent only on a link idle for interval, never while one is unanswered. Two things ask for a
-       ping early, on a link not heard since: coming back to the foreground, and coming back online.
-    7  Attempts count from 0 again only after a link was open for stable_after.
+       peer's kernel has left our ping unacknowledged through four retransmission timeouts; later only while
+       the peer's kernel acknowledges what was handed over before the ping. A link that brings no message for
+       message_timeout is abandoned, too.
+    5  A link that gives proof of life in time is never abandoned for its silence. So before a verdict the
+       host always has one grace period in which to read what has arrived: as long as the host was late, at
+       most the timeout. There is no verdict while reading is paused or the page is hidden. Only what is heard
+       is proof of life.
+    6  A ping is sent only on a quiet link: nothing was heard, or nothing was sent, for interval. Never while
+       one is unanswered. Two things ask for a ping early, on a link not heard since: coming back to the
+       foreground, and coming back online.
+    7  Attempts count from 0 again only after a link was ready for stable_after: after the user's login, say.
     8  Delays are spread by core/backoff.py; a hint from the server is a lower bound, which nothing but
        reconnect_now cuts short. Delays grow faster while the server is overloaded: while attempts time out
        or are refused with a hint.
-    9  Every NOTIFY_OPENED is followed by exactly one NOTIFY_CLOSED before the next NOTIFY_OPENED; every retry
+    9  Every NOTIFY_OPENED is followed by exactly one NOTIFY_CLOSED of the same link before the next
+       NOTIFY_OPENED, but for a successor, which opens before the link that it replaces is closed; every retry
        is announced before it happens.
+    10 Retries of losses in the background do not count against max_attempts.
 
 Transitions (docs/state-diagram.md is generated from this table, and a test holds it to what the machine does)
     idle        started         connecting  open link 1
@@ -36,21 +44,43 @@ Transitions (docs/state-diagram.md is generated from this table, and a test hold
     connecting  woke            waiting     open_timeout is over: abandon the link
     connecting  woke            failed      the same, and no retry is left
     connecting  stopped         closed      abandon the link
-    open        woke            probing     idle for interval: ping
+    open        woke            probing     silent for interval: ping, unless a ping is unanswered already
+    open        woke            waiting     no message for message_timeout: abandon the link
+    open        woke            failed      the same, and no retry is left
+    open        woke            connecting  the same, while a successor is under way: it is the next attempt
     open        shown           probing     not heard since hidden: ping
     open        came_online     probing     not heard since offline: ping
     open        lost            waiting     the user is told; the retry is announced
     open        lost            failed      the loss is final, or no retry is left
+    open        lost            connecting  a successor is under way, and is the next attempt
+    open        rejected        waiting     close the link; the user is told; the retry is announced
+    open        rejected        failed      the same, and it is final or no retry is left
+    open        rejected        connecting  a successor is under way, and is the next attempt
     open        reconnect_now   connecting  abandon the link, open the next
+    open        reconnect_now   waiting     the link was not ready yet: the retry waits, as after a loss
+    open        reconnect_now   failed      the same, and no retry is left
     open        stopped         closing     close the link
     probing     heard           open        proof of life
+    probing     ready           open        the successor takes over
     probing     woke            waiting     no proof of life: abandon the link
     probing     woke            failed      the same, and no retry is left
+    probing     woke            connecting  a successor is under way, and is the next attempt
+    probing     woke            open        a successor is open, and takes over before it is ready
     probing     unacknowledged  waiting     the path is dead: abandon the link
     probing     unacknowledged  failed      the same, and no retry is left
+    probing     unacknowledged  connecting  a successor is under way, and is the next attempt
+    probing     unacknowledged  open        a successor is open, and takes over before it is ready
     probing     lost            waiting     as in open
     probing     lost            failed      as in open
+    probing     lost            connecting  as in open
+    probing     lost            open        a successor is open, and takes over before it is ready
+    probing     rejected        waiting     as in open
+    probing     rejected        failed      as in open
+    probing     rejected        connecting  as in open
+    probing     rejected        open        a successor is open, and takes over before it is ready
     probing     reconnect_now   connecting  as in open
+    probing     reconnect_now   waiting     as in open
+    probing     reconnect_now   failed      as in open
     probing     stopped         closing     as in open
     waiting     woke            connecting  open the next link
     waiting     shown           connecting  at once, unless the server asked to wait
@@ -66,6 +96,7 @@ from typing import Callable, Final
 from websocket_heartbeat.core.backoff import delay
 from websocket_heartbeat.core.liveness import Liveness
 from websocket_heartbeat.core.settings import Settings
+from websocket_heartbeat.core.timeout import Timeout
 
 # States
 IDLE: Final = "idle"
@@ -82,6 +113,10 @@ OPEN_LINK: Final = "open_link"
 PING_LINK: Final = "ping_link"
 CLOSE_LINK: Final = "close_link"
 ABANDON_LINK: Final = "abandon_link"
+LEAVE_LINK: Final = "leave_link"
+"""Close the link by a close frame, and be done with it: it delivers nothing more, and nobody waits for it."""
+SWITCH_LINK: Final = "switch_link"
+"""The successor is the current link from now on."""
 
 # Notifications for the user
 NOTIFY_STATE: Final = "state"
@@ -89,6 +124,7 @@ NOTIFY_OPENED: Final = "opened"
 NOTIFY_CLOSED: Final = "closed"
 NOTIFY_RETRY: Final = "retry"
 NOTIFY_FAILED: Final = "failed"
+NOTIFY_RENEWAL_FAILED: Final = "renewal failed"
 
 # Causes: why a link is gone
 LOST: Final = "lost"
@@ -98,9 +134,12 @@ PATH_DEAD: Final = "path dead"
 OPEN_TIMEOUT: Final = "open timeout"
 CLOSE_TIMEOUT: Final = "close timeout"
 RECONNECT_REQUESTED: Final = "reconnect requested"
-
-SHORTEST_GRACE: Final = 0.001
-"""Seconds: one turn of any event loop, in which it reads what has arrived."""
+MESSAGE_TIMEOUT: Final = "message timeout"
+REJECTED: Final = "rejected"
+"""The user called the link bad, and the host knows why."""
+RENEWED: Final = "renewed"
+STOPPED: Final = "stopped"
+"""The user closed the connection, or replaced the link, while its successor was opening."""
 
 DEAD_PATH_TIMEOUTS: Final = 4
 """Retransmission timeouts in a row, each twice the one before, that no live path lets pass: 3 s at least."""
@@ -115,7 +154,7 @@ class Action:
     kind: one of the constants above; fields that a kind does not use stay empty.
     link: the link that it is about.
     state: NOTIFY_STATE: the state entered.
-    cause: NOTIFY_CLOSED, NOTIFY_RETRY, NOTIFY_FAILED: one of the causes above.
+    cause: NOTIFY_CLOSED, NOTIFY_RETRY, NOTIFY_FAILED, NOTIFY_RENEWAL_FAILED: one of the causes above.
     code: NOTIFY_CLOSED, NOTIFY_FAILED: the close code, None if there was none.
     attempt, delay: NOTIFY_RETRY: which retry it will be, and the seconds until then.
     out_of_retries: NOTIFY_FAILED: whether max_attempts retries have failed; if not, the loss was final.
@@ -132,20 +171,40 @@ class Action:
         self.out_of_retries = False
 
 
+class Successor:
+    """The link that a renewal opens, in place of the current one once it is ready.
+
+    timeout: for its opening, then for its becoming ready. is_open: whether it is open.
+    paused: whether the host does not read it.
+    """
+
+    def __init__(self, now: float, link: int, open_timeout: float) -> None:
+        self.link = link
+        self.timeout = Timeout(now, open_timeout)
+        self.is_open = False
+        self.paused = False
+
+
 class Machine:
     """The life of one connection over many links.
 
     settings: the numbers to decide by.
     random: returns a number from 0 up to, not including, 1.
 
-    state, link, attempt: the state, the number of the latest link, the retries since the last stable link.
+    state, link, attempt: the state, the number of the current link, the retries since the last stable link.
+    last_link, successor: the number of the latest link, and what a renewal opens, if one is under way.
     deadline: when to call `woke`, or None.
     actions: what the host has yet to carry out, oldest first: `take` takes all, `actions.pop(0)` the next.
-    liveness: of the latest link that has opened, with the time at which it was last heard.
+    liveness: of the latest current link that has opened, with the time at which it was last heard.
 
+    due: when the state is to be looked at, or None; `deadline` is the earliest of this and the timeouts.
+    timeout: while connecting of the attempt, while probing of the ping.
+    watchdog: the time that the open link has for a message, or None.
+    ready_at: when the user had done what comes first on the open link, or None.
+    paused: whether the host does not read the open link.
     phase, window_factor: this client's place in each window, and what widens the windows: core/backoff.py.
     retry_at, hinted: when the next attempt is due, and whether the server asked for that wait.
-    had_grace: whether the grace period of rule 5 was given. paused: whether the host does not read the link.
+    spent: the retries in `attempt` that count against max_attempts.
     """
 
     def __init__(self, settings: Settings, random: Callable[[], float]) -> None:
@@ -153,17 +212,22 @@ class Machine:
         self.random = random
         self.state: str = IDLE
         self.link = 0
+        self.last_link = 0
+        self.successor: Successor | None = None
         self.attempt = 0
         self.deadline: float | None = None
         self.actions: list[Action] = []
         self.liveness = Liveness(settings, 0.0)
+        self.due: float | None = None
+        self.timeout = Timeout(0.0, settings.open_timeout)
+        self.watchdog: Timeout | None = None
+        self.ready_at: float | None = None
+        self.paused = False
         self.phase = 0.0
         self.window_factor = 1.0
         self.retry_at = 0.0
         self.hinted = False
-        self.opened_at = 0.0
-        self.had_grace = False
-        self.paused = False
+        self.spent = 0
         self.is_hidden = False
         self.hidden_at = 0.0
         self.offline = False
@@ -175,30 +239,117 @@ class Machine:
         self.actions = []
         return actions
 
-    # Inputs: what happened
+    # Inputs: what the user wants
+
+    def reconfigured(self, settings: Settings) -> None:
+        """The user has changed the settings: what is decided from now on follows the new ones."""
+        self.settings = settings
+        self.liveness.interval = settings.interval
+        self.liveness.both_directions = settings.both_directions
+        if self.state == OPEN:
+            self._wake_at(self.liveness.ping_due())
 
     def started(self, now: float) -> None:
         """The user wants the connection."""
         if self.state == IDLE:
             self._open_next(now)
 
+    def stopped(self, now: float) -> None:
+        """The user closes the connection for good."""
+        if self._is_up():
+            self._leave_successor(STOPPED)
+            self._emit(CLOSE_LINK)
+            self._enter(CLOSING, now + self.settings.close_timeout)
+        elif self.state == CONNECTING:
+            self._emit(ABANDON_LINK)
+            self._enter(CLOSED)
+        elif self.state == IDLE or self.state == WAITING:
+            self._enter(CLOSED)
+
+    def reconnect_now(self, now: float) -> None:
+        """The user wants a new link at once: skips a wait, replaces an open link.
+
+        The link that replaces one which was not ready yet waits as after a loss: a login that fails again and
+        again is not to be repeated without end.
+        """
+        if self.state == WAITING:
+            self._open_next(now)
+        elif self._is_up():
+            self._leave_successor(STOPPED)
+            if self.ready_at is None:
+                self._give_up(now, RECONNECT_REQUESTED)
+            else:
+                self._emit(ABANDON_LINK)
+                self._open_link_ended(now, RECONNECT_REQUESTED)
+                self._count_attempt()
+                self._announce_retry(RECONNECT_REQUESTED, 0.0)
+                self._open_next(now)
+
+    def renew(self, now: float) -> None:
+        """The user wants another link in place of the ready one, without a gap: open it first."""
+        if self._is_up() and self.ready_at is not None and self.successor is None:
+            self.last_link = self.last_link + 1
+            self.successor = Successor(now, self.last_link, self.settings.open_timeout)
+            self._emit(OPEN_LINK, self.last_link)
+            self._wake_at(self.due)
+
+    # Inputs: what happened to a link
+
     def opened(self, now: float, link: int) -> None:
         """The handshake of `link` is complete."""
-        if link != self.link or self.state != CONNECTING:
-            return
-        self.opened_at = now
-        self.paused = False
-        self.liveness = Liveness(self.settings, now)
-        self._enter(OPEN, self.liveness.ping_due())
-        self._emit(NOTIFY_OPENED)
+        successor = self.successor
+        if link == self.link and self.state == CONNECTING:
+            self._begin(now)
+            self._emit(NOTIFY_OPENED)
+        elif successor is not None and link == successor.link and not successor.is_open:
+            successor.is_open = True
+            successor.timeout.restart(now)
+            self._emit(NOTIFY_OPENED, link)
+
+    def ready(self, now: float, link: int) -> None:
+        """The user has done what comes first on `link`, which is open: a login, say."""
+        successor = self.successor
+        if successor is not None and link == successor.link and successor.is_open:
+            self._emit(LEAVE_LINK)
+            self._open_link_ended(now, RENEWED)
+            self._switch(now, successor)
+        if link == self.link and self._is_up() and self.ready_at is None:
+            self.ready_at = now
+
+    def rejected(self, now: float, link: int, hint: float = 0.0, is_final: bool = False) -> None:
+        """The user calls `link`, which is open, bad: its login failed, say. hint, is_final: as in `lost`."""
+        successor = self.successor
+        if link == self.link and self._is_up():
+            self._emit(LEAVE_LINK)
+            self._retry_or_fail(now, REJECTED, hint=hint, is_final=is_final)
+        elif successor is not None and link == successor.link and successor.is_open:
+            self._leave_successor(REJECTED)
 
     def heard(self, at: float, link: int) -> None:
         """Proof of life arrived on `link` at the time `at`, which may lie in the past."""
-        if link != self.link or (self.state != OPEN and self.state != PROBING):
-            return
-        self.liveness.heard(at)
-        if self.state == PROBING and at >= self.liveness.pinged_at:
-            self._enter(OPEN, self.liveness.ping_due())
+        if link == self.link and self._is_up():
+            self.liveness.heard(at)
+            if self.state == PROBING and not self.liveness.is_pinged:
+                # As the ping was the last that was sent, the next one may be due already: not before now.
+                self._enter(OPEN, max(self.liveness.ping_due(), at))
+
+    def sent(self, at: float, link: int) -> None:
+        """Something was sent on `link` at the time `at`. Told before each `woke`, for `both_directions`."""
+        if link == self.link and self._is_up():
+            self.liveness.sent(at)
+
+    def received(self, at: float, link: int) -> None:
+        """A message arrived on `link` at the time `at`. For `message_timeout`; told before each `woke`."""
+        if link == self.link and self._is_up() and self.watchdog is not None:
+            self.watchdog.restart(at)
+
+    def acknowledged(self, at: float, link: int) -> None:
+        """At `at` the peer's kernel acknowledged bytes that were handed over before the ping.
+
+        A host that can tell calls this before `woke`. The ping is on its way only since then.
+        """
+        if link == self.link and self.state == PROBING:
+            self.timeout.restart(at)
 
     def unacknowledged(self, now: float, link: int, timeouts: int, recheck_in: float) -> None:
         """The peer's kernel has not acknowledged our ping yet, as far as the host can tell.
@@ -210,10 +361,9 @@ class Machine:
         if link != self.link or self.state != PROBING or self.paused or self.is_hidden:
             return
         if timeouts >= DEAD_PATH_TIMEOUTS:
-            self._abandon()
-            self._retry_or_fail(now, PATH_DEAD)
-        elif not self.had_grace:
-            self.deadline = min(now + recheck_in, self.liveness.timeout_due())
+            self._give_up(now, PATH_DEAD)
+        else:
+            self._wake_at(min(now + recheck_in, self.timeout.due))
 
     def lost(
         self,
@@ -228,61 +378,62 @@ class Machine:
         code: the close code, None if there was none. hint: the least delay before a retry that the server
         asked for, in seconds, 0 for none. is_final: the host knows that no retry can help.
         """
-        if link != self.link:
-            return
-        if self.state == CLOSING:
-            self._open_link_ended(now, LOST, code)
-            self._enter(CLOSED)
-        elif self.state == CONNECTING or self.state == OPEN or self.state == PROBING:
-            self._retry_or_fail(now, LOST, code, hint=hint, is_final=is_final)
+        successor = self.successor
+        if link == self.link:
+            if self.state == CLOSING:
+                self._open_link_ended(now, LOST, code)
+                self._enter(CLOSED)
+            elif self.state == CONNECTING or self._is_up():
+                self._retry_or_fail(now, LOST, code, hint=hint, is_final=is_final)
+        elif successor is not None and link == successor.link:
+            self._renewal_failed(successor, LOST, code)
 
     def reading_paused(self, now: float, link: int) -> None:
-        """The host stopped reading `link`, because the user is slow: silence proves nothing."""
-        if link == self.link and (self.state == OPEN or self.state == PROBING):
+        """The host stopped reading `link`, which is open, as the user is slow: silence proves nothing."""
+        successor = self.successor
+        if link == self.link and self._is_up():
             self.paused = True
+        elif successor is not None and link == successor.link:
+            successor.paused = successor.is_open
 
     def reading_resumed(self, now: float, link: int) -> None:
         """The host reads `link` again; an unanswered ping has its whole timeout again."""
-        if link == self.link and self.paused:
+        successor = self.successor
+        if link == self.link and self._is_up() and self.paused:
             self.paused = False
-            if self.state == PROBING:
-                self._await_answer(now, self.settings.timeout)
+            self._excuse_silence(now, self.settings.timeout)
+        elif successor is not None and link == successor.link:
+            successor.paused = False
+
+    # Inputs: what happened around
 
     def woke(self, now: float) -> None:
         """The deadline has come. Before this call the host reports the best evidence of life that it has."""
         if self.deadline is None or now < self.deadline:
             return
-        late = now - self.deadline
-        if self.state == OPEN:
-            if now < self.liveness.ping_due():
-                # Traffic came, which stores a time and leaves the deadline as it was.
-                self.deadline = self.liveness.ping_due()
-            else:
-                self._probe(now, self.settings.timeout)
-        elif self.state == PROBING:
-            if self.paused or self.is_hidden:
-                self.deadline = now + self.settings.timeout
-            elif now < self.liveness.timeout_due():
-                # This was a check of acknowledgements, and none is missing.
-                self.deadline = self.liveness.timeout_due()
-            elif not self.had_grace:
-                self._grant_grace(now, late, longest=self.liveness.timeout)
-            else:
-                self._abandon()
-                self._retry_or_fail(now, HEARTBEAT_TIMEOUT)
-        elif self.state == CONNECTING:
-            if not self.had_grace:
-                self._grant_grace(now, late, longest=self.settings.open_timeout)
-            else:
-                self._abandon()
-                self._retry_or_fail(now, OPEN_TIMEOUT)
+        if self.successor is not None and self.successor.timeout.ran_out(now):
+            self._leave_successor(OPEN_TIMEOUT)
+        if self._is_starved(now):
+            self._give_up(now, MESSAGE_TIMEOUT)
+        elif self.due is None or now < self.due:
+            self._wake_at(self.due)
+        elif self.state == OPEN:
+            self._look_after_open_link(now)
         elif self.state == WAITING:
             self._open_next(now)
-        else:
-            # Closing: no other state has a deadline.
-            self._abandon()
+        elif self.state == CLOSING:
+            self._emit(ABANDON_LINK)
             self._open_link_ended(now, CLOSE_TIMEOUT)
             self._enter(CLOSED)
+        elif self.state == PROBING and self._is_excused():
+            self._wake_at(now + self.settings.timeout)
+        elif not self.timeout.ran_out(now):
+            # Its grace period has begun; or this was a look at acknowledgements, and none is missing.
+            self._wake_at(self.timeout.due)
+        elif self.state == PROBING:
+            self._give_up(now, HEARTBEAT_TIMEOUT)
+        else:
+            self._give_up(now, OPEN_TIMEOUT)
 
     def went_offline(self, now: float) -> None:
         """The host has no network: a retry would be wasted until `came_online`."""
@@ -290,7 +441,7 @@ class Machine:
             self.offline = True
             self.offline_at = now
             if self.state == WAITING:
-                self.deadline = None
+                self._wake_at(None)
 
     def came_online(self, now: float) -> None:
         """The host has a network again, or another one: retry at once, probe an open link."""
@@ -317,55 +468,79 @@ class Machine:
         if not self.is_hidden:
             self.hidden_at = now
         self.is_hidden = False
+        self._excuse_silence(now, self._foreground_timeout())
         if self.state == WAITING:
             self._retry_early(now)
         elif self.state == OPEN and self.liveness.heard_at <= self.hidden_at:
             self._probe(now, self._foreground_timeout())
-        elif self.state == PROBING:
-            self._await_answer(now, self._foreground_timeout())
 
-    def stopped(self, now: float) -> None:
-        """The user closes the connection for good."""
-        if self.state == OPEN or self.state == PROBING:
-            self._emit(CLOSE_LINK)
-            self._enter(CLOSING, now + self.settings.close_timeout)
-        elif self.state == CONNECTING:
-            self._abandon()
-            self._enter(CLOSED)
-        elif self.state == IDLE or self.state == WAITING:
-            self._enter(CLOSED)
+    # Decisions: liveness
 
-    def reconnect_now(self, now: float) -> None:
-        """The user wants a new link at once: skips a wait, replaces an open link."""
-        if self.state == WAITING:
-            self._open_next(now)
-        elif self.state == OPEN or self.state == PROBING:
-            self._abandon()
-            self._open_link_ended(now, RECONNECT_REQUESTED)
-            self._count_attempt()
-            self._announce_retry(RECONNECT_REQUESTED, 0.0)
-            self._open_next(now)
+    def _is_up(self) -> bool:
+        return self.state == OPEN or self.state == PROBING
 
-    # Decisions
+    def _is_excused(self) -> bool:
+        """Whether silence proves nothing, as nobody would hear."""
+        return self.paused or self.is_hidden
+
+    def _begin(self, now: float) -> None:
+        """The current link is open, and not ready yet."""
+        limit = self.settings.message_timeout
+        self.ready_at = None
+        self.paused = False
+        self.liveness = Liveness(self.settings, now)
+        self.watchdog = None if limit is None else Timeout(now, limit)
+        self._enter(OPEN, self.liveness.ping_due())
+
+    def _look_after_open_link(self, now: float) -> None:
+        if self.liveness.is_silent(now):
+            self._probe(now, self.settings.timeout)
+        else:
+            if now >= self.liveness.ping_due():
+                # Heard all the time: this only lets the peer hear of us.
+                self._ping(now)
+            # Otherwise there was traffic, which stores a time and leaves the deadline as it was.
+            self._wake_at(self.liveness.ping_due())
+
+    def _ping(self, now: float) -> None:
+        """Send a ping, unless one is unanswered: TCP still carries it."""
+        if not self.liveness.is_pinged:
+            self._emit(PING_LINK)
+            self.liveness.pinged(now)
 
     def _probe(self, now: float, timeout: float) -> None:
-        self._emit(PING_LINK)
-        self.liveness.pinged(now)
+        self._ping(now)
         self._await_answer(now, timeout)
 
     def _await_answer(self, now: float, timeout: float) -> None:
-        """Expect proof of life from now on. TCP still carries an earlier ping, so no second one is needed."""
-        self.liveness.start_timeout(now, timeout)
-        self.had_grace = False
-        self._enter(PROBING, self.liveness.timeout_due())
+        """Expect proof of life from now on."""
+        self.timeout = Timeout(now, timeout)
+        self._enter(PROBING, self.timeout.due)
 
     def _foreground_timeout(self) -> float:
         return min(self.settings.timeout, LONGEST_FOREGROUND_TIMEOUT)
 
-    def _grant_grace(self, now: float, late: float, longest: float) -> None:
-        """Rule 5: once, give the peer the time in which the host did not listen."""
-        self.had_grace = True
-        self.deadline = now + min(longest, max(late, SHORTEST_GRACE))
+    def _is_starved(self, now: float) -> bool:
+        """Whether the open link has brought no message for message_timeout, and had its grace period."""
+        if self.watchdog is None or not self._is_up():
+            return False
+        if self._is_excused():
+            self.watchdog.restart(now)
+        return self.watchdog.ran_out(now)
+
+    def _excuse_silence(self, now: float, timeout: float) -> None:
+        """The host reads again: a message, and the answer to a ping, have their whole time from now on."""
+        if self.watchdog is not None:
+            self.watchdog.restart(now)
+        if self.state == PROBING:
+            self._await_answer(now, timeout)
+
+    # Decisions: retries
+
+    def _give_up(self, now: float, cause: str) -> None:
+        """Do not wait any longer for the current link, or for its attempt."""
+        self._emit(ABANDON_LINK)
+        self._retry_or_fail(now, cause)
 
     def _retry_or_fail(
         self,
@@ -379,13 +554,25 @@ class Machine:
         is_overloaded = cause == OPEN_TIMEOUT or (self.state == CONNECTING and hint > 0)
         if self.state != CONNECTING:
             self._open_link_ended(now, cause, code)
+        if self.successor is not None and self.successor.is_open and not is_final:
+            # The server has let it in, whatever it asks of further attempts.
+            self._switch(now, self.successor)
+            return
         limit = self.settings.max_attempts
-        out_of_retries = limit is not None and self.attempt >= limit
+        out_of_retries = limit is not None and not self.is_hidden and self.spent >= limit
         if is_final or out_of_retries:
+            self._leave_successor(STOPPED)
             self._emit_with_cause(NOTIFY_FAILED, cause, code).out_of_retries = out_of_retries
             self._enter(FAILED)
             return
+        if hint > 0:
+            self._leave_successor(STOPPED)
         self._count_attempt()
+        if self.successor is not None:
+            # It is the retry, and is under way already.
+            self._announce_retry(cause, 0.0)
+            self._switch(now, self.successor)
+            return
         if is_overloaded and self.attempt > 1:
             self.phase = self.random()
             self.window_factor = self.window_factor * 1.5
@@ -407,6 +594,8 @@ class Machine:
         if self.attempt == 1:
             self.phase = self.random()
             self.window_factor = 1.0
+        if not self.is_hidden:
+            self.spent = self.spent + 1
 
     def _announce_retry(self, cause: str, wait: float) -> None:
         action = self._emit_with_cause(NOTIFY_RETRY, cause)
@@ -418,37 +607,77 @@ class Machine:
         if now >= self.retry_at or not self.hinted:
             self._open_next(now)
         elif not self.offline:
-            self.deadline = self.retry_at
+            self._wake_at(self.retry_at)
 
     def _open_next(self, now: float) -> None:
-        self.link = self.link + 1
-        self.had_grace = False
+        self.last_link = self.last_link + 1
+        self.link = self.last_link
+        self.timeout = Timeout(now, self.settings.open_timeout)
         self._emit(OPEN_LINK)
-        self._enter(CONNECTING, now + self.settings.open_timeout)
+        self._enter(CONNECTING, self.timeout.due)
 
-    def _abandon(self) -> None:
-        self._emit(ABANDON_LINK)
+    # Decisions: renewal
+
+    def _switch(self, now: float, successor: Successor) -> None:
+        """The successor takes the place of the link before it, which is gone or has been left."""
+        self.link = successor.link
+        self.successor = None
+        self._emit(SWITCH_LINK)
+        if successor.is_open:
+            self._begin(now)
+            self.paused = successor.paused
+        else:
+            self.timeout = successor.timeout
+            self._enter(CONNECTING, self.timeout.due)
+
+    def _leave_successor(self, cause: str) -> None:
+        """Give up the renewal, if there is one; the current link stays."""
+        successor = self.successor
+        if successor is not None:
+            self._emit(LEAVE_LINK if successor.is_open else ABANDON_LINK, successor.link)
+            self._renewal_failed(successor, cause)
+
+    def _renewal_failed(self, successor: Successor, cause: str, code: int | None = None) -> None:
+        """The successor is gone; the current link stays."""
+        self.successor = None
+        if successor.is_open:
+            self._emit_with_cause(NOTIFY_CLOSED, cause, code, successor.link)
+        self._emit_with_cause(NOTIFY_RENEWAL_FAILED, cause, None, successor.link)
+
+    # Telling the host
 
     def _open_link_ended(self, now: float, cause: str, code: int | None = None) -> None:
         """Tell the user that the open link is gone. After a stable one, attempts count from 0 (rule 7)."""
         self._emit_with_cause(NOTIFY_CLOSED, cause, code)
-        if now - self.opened_at >= self.settings.stable_after:
+        if self.ready_at is not None and now - self.ready_at >= self.settings.stable_after:
             self.attempt = 0
+            self.spent = 0
 
-    def _enter(self, state: str, deadline: float | None = None) -> None:
-        self.deadline = deadline
-        if state != self.state:
-            self.state = state
+    def _enter(self, state: str, due: float | None = None) -> None:
+        is_new = state != self.state
+        self.state = state
+        self._wake_at(due)
+        if is_new:
             self._emit(NOTIFY_STATE).state = state
 
-    def _emit_with_cause(self, kind: str, cause: str, code: int | None = None) -> Action:
-        action = self._emit(kind)
+    def _wake_at(self, due: float | None) -> None:
+        """Set when the state is to be looked at, and with it the deadline."""
+        self.due = due
+        if due is not None and self._is_up():
+            if self.successor is not None:
+                due = min(due, self.successor.timeout.due)
+            if self.watchdog is not None:
+                due = min(due, self.watchdog.due)
+        self.deadline = due
+
+    def _emit_with_cause(self, kind: str, cause: str, code: int | None = None, link: int = 0) -> Action:
+        action = self._emit(kind, link)
         action.cause = cause
         action.code = code
         return action
 
-    def _emit(self, kind: str) -> Action:
-        """Add an action to those that `take` returns."""
-        action = Action(kind, self.link)
+    def _emit(self, kind: str, link: int = 0) -> Action:
+        """Add an action to those that `take` returns, about the current link unless another is named."""
+        action = Action(kind, self.link if link == 0 else link)
         self.actions.append(action)
         return action

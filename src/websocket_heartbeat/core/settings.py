@@ -24,12 +24,14 @@ def at_least_zero(name: str, value: float) -> float:
 class Settings:
     """Everything that the core can be told, in seconds and whole numbers.
 
-    interval: a link that is silent for so long is pinged.
+    interval: a link that is quiet for so long is pinged.
     timeout: how long a ping may stay without any sign of life.
+    both_directions: whether a link is quiet, too, when nothing was sent, whatever is heard.
+    message_timeout: a link that brings no message for so long is replaced; None for any time.
     initial: the width of the first back-off window.
     maximum: the width that no back-off window exceeds.
     hold: how many retries after the first still use the first window, before windows grow.
-    stable_after: a link open for so long ends an outage: attempts count from 0 again.
+    stable_after: a link ready for so long ends an outage: attempts count from 0 again.
     open_timeout: covers DNS, TCP, TLS, proxy and handshake together.
     close_timeout: how long a polite close may take.
     max_attempts: retries in a row before giving up; None never gives up, 0 never retries.
@@ -39,6 +41,8 @@ class Settings:
         self,
         interval: float,
         timeout: float,
+        both_directions: bool,
+        message_timeout: float | None,
         initial: float,
         maximum: float,
         hold: int,
@@ -49,6 +53,10 @@ class Settings:
     ) -> None:
         self.interval = positive("interval", interval)
         self.timeout = positive("timeout", timeout)
+        self.both_directions = both_directions
+        self.message_timeout = (
+            None if message_timeout is None else positive("message_timeout", message_timeout)
+        )
         self.initial = positive("initial", initial)
         self.maximum = positive("maximum", maximum)
         if maximum < initial:

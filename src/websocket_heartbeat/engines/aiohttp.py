@@ -134,6 +134,7 @@ class AiohttpLink(TransportLink, asyncio.Protocol):
     def _frame(self, payload: bytes, kind: aiohttp.WSMsgType) -> None:
         if self._transport.is_closing() or self._beneath.is_closing():  # it would log what is written to it
             return
+        self._sent_at = self._loop.time()
         try:
             # Runs to its end: without compression and below its limit there is nothing to wait for.
             self._writer.send_frame(payload, kind).send(None)
@@ -176,7 +177,7 @@ class AiohttpLink(TransportLink, asyncio.Protocol):
             self._events.ponged()
         elif kind is _PING:
             # A peer that pings and does not read must not fill our memory: RFC 6455 5.5.3 lets us skip some.
-            if not self._full:
+            if not self.full:
                 self._write(bytes(data), _PONG)
         elif kind is _CLOSE:
             self._farewell = (data or None, extra or "")
@@ -361,6 +362,8 @@ def _translated(error: Exception, request: OpenRequest) -> Exception:
         return certificate_error if isinstance(certificate_error, OSError) else ssl.SSLError(str(error))
     if isinstance(error, aiohttp.ClientConnectorError):
         return error.os_error
+    if isinstance(error.__cause__, ssl.SSLError):  # such as a certificate of ours that the server refuses
+        return error.__cause__
     if request.proxy is not None:
         return ProxyFailed("the proxy failed: the connection ended, or its answer is not HTTP")
     if isinstance(error, aiohttp.ClientConnectionError):

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.redaction import shown_url
-from websocket_heartbeat.system.kernel import Socket
+from websocket_heartbeat.system.kernel import Socket, delivery
 
 WRITE_LIMIT = 64 * 1024
 """Bytes that may wait in a link's write buffer before the link counts as full."""
@@ -123,7 +123,8 @@ class Link(ABC):
     deliver: takes each message, in order; the owner sets it in `LinkEvents.opened` and may change it at any
     time. native: the engine's own object. socket: the TCP socket beneath, for questions only, or None.
     response_headers: those that the server answered with, as pairs, to be read within `LinkEvents.opened`: a
-    link need not keep them, and one of a server has none.
+    link need not keep them, and one of a server has none. full: whether the write buffer went above
+    WRITE_LIMIT and has not been drained since; no property, as it is asked for with each message.
     """
 
     __slots__ = ()
@@ -133,6 +134,7 @@ class Link(ABC):
     subprotocol: str | None = None
     response_headers: Sequence[tuple[str, str]] = ()
     socket: Socket | None = None
+    full: bool = False
 
     @abstractmethod
     def send(self, message: Message) -> None:
@@ -167,15 +169,25 @@ class Link(ABC):
     def buffered(self) -> int:
         """Bytes that wait in the write buffer of this program, not of the kernel."""
 
-    @property
-    @abstractmethod
-    def full(self) -> bool:
-        """Whether the write buffer went above WRITE_LIMIT and has not been drained since."""
+    def delivery(self) -> tuple[int, int]:
+        """Return how many bytes the peer has taken, counted from some fixed number, and how many wait for it.
+
+        Their sum is a place in the stream: all that was sent so far has been taken when as much was taken.
+        Linux tells what the peer's kernel has acknowledged; elsewhere only our write buffer shrinks.
+        """
+        buffered = self.buffered
+        known = delivery(self.socket)
+        return (-buffered, buffered) if known is None else (known[0], known[1] + buffered)
 
     @property
     @abstractmethod
     def heard_at(self) -> float:
         """The time of the loop's clock at which bytes last arrived, read or not, as well as can be told."""
+
+    @property
+    @abstractmethod
+    def sent_at(self) -> float:
+        """The time of the loop's clock at which bytes were last sent, as well as can be told."""
 
 
 class Engine(ABC):

@@ -69,7 +69,7 @@ class MemoryLink(Link):
         self._peer = peer
         self._events = events
         self._loop = asyncio.get_running_loop()
-        self._heard_at = self._loop.time()
+        self._heard_at = self._sent_at = self._loop.time()
         self._paused = False
         self._unsent: list[Message] = []
         self.native = peer
@@ -98,6 +98,7 @@ class MemoryLink(Link):
     def send(self, message: Message) -> None:
         if self.ended or self._peer.frozen:
             return
+        self._sent_at = self._loop.time()
         if self._peer.reads:
             self._peer.received.append(message)
         else:
@@ -152,12 +153,16 @@ class MemoryLink(Link):
         return sum(len(message) for message in self._unsent)
 
     @property
-    def full(self) -> bool:
+    def full(self) -> bool:  # type: ignore[override]
         return self.buffered > WRITE_LIMIT
 
     @property
     def heard_at(self) -> float:
         return self._heard_at
+
+    @property
+    def sent_at(self) -> float:
+        return self._sent_at
 
 
 class MemoryEngine(Engine):

@@ -1,6 +1,6 @@
 """What we take from websockets' Sans-I/O half, versions 15 to 17, and what must hold of it.
 
-- `ClientProtocol` and `ServerProtocol` do the handshake: websockets.py beside this, server/links/listener.py.
+- `ClientProtocol` and `ServerProtocol` do the handshake: websockets.py beside this, server/links/upgrade.py.
 - `Protocol(side, state=State.OPEN)` reads a close frame. It never raises; `receive_data` leaves the frame in
   `close_rcvd`, or what was wrong with it in `parser_exc`.
 - An `Extension` has `decode(frame, max_size=...)` and `encode(frame)`; permessage-deflate is the only one. It

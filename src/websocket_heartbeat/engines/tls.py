@@ -17,10 +17,13 @@ _RECORD = 16 * 1024
 class TlsTransport(FairReading, asyncio.BufferedProtocol):
     """The transport of the protocol above, and the protocol of the transport beneath.
 
+    The protocol above is told of the transport once the handshake is done, and of nothing before.
+
     handshake: done when the handshake is, or has failed.
     """
 
     __slots__ = (
+        "_error",
         "_incoming",
         "_is_open",
         "_outgoing",
@@ -46,6 +49,7 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side, server_hostname)
         self._is_open = False
         self._unwritten = b""  # what TLS 1.2 does not take while it negotiates anew
+        self._error: ssl.SSLError | None = None  # why we have dropped the connection
         self.handshake: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     # Calls from the transport beneath
@@ -59,13 +63,17 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
         return SCRATCH.view
 
     def buffer_updated(self, nbytes: int) -> None:
-        # What is decrypted may go to the beginning of the same buffer, which is read by then.
-        for at in range(0, nbytes, _RECORD):
-            self._incoming.write(SCRATCH.view[at : min(at + _RECORD, nbytes)])
-            if self._is_open:
-                self._decrypt()
-            else:
-                self._go_on_with_handshake()
+        view = SCRATCH.view[:nbytes]
+        # READ is two records. A copy of the second: the protocol above may read to the same buffer.
+        rest = view[_RECORD:].tobytes()
+        self._incoming.write(view[:_RECORD])
+        try:
+            self._go_on()
+        finally:  # also where a hook ends the program
+            if rest:
+                self._incoming.write(rest)
+        if rest:
+            self._go_on()
         if nbytes == READ:
             self._yield_after_read()
 
@@ -73,13 +81,18 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
         """Let the transport beneath close itself: a WebSocket says by its own means when it ends."""
 
     def connection_lost(self, exc: Exception | None) -> None:
+        error = exc or self._error
         if self._is_open:
-            self._is_paused = False  # nothing comes any more: what has come is handed up now, or never
-            self._decrypt()
-            self._protocol.connection_lost(exc)
+            protocol, self._protocol = self._protocol, None  # it may hold us: no circle is left
+            try:
+                # Nothing comes any more: what has come is handed up now, or never.
+                while self._error is None and self._has_come() and self._hand_up_to(protocol) is None:
+                    pass
+            finally:  # also where a hook ends the program
+                protocol.connection_lost(error)
         elif not self.handshake.done():
             self.handshake.set_exception(
-                exc or ConnectionResetError("the connection ended in the TLS handshake")
+                error or ConnectionResetError("the connection ended in the TLS handshake")
             )
 
     def pause_writing(self) -> None:
@@ -92,8 +105,14 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
 
     # Between
 
+    def _go_on(self) -> None:
+        """Take what has come."""
+        if self._is_open:
+            self._decrypt()
+        else:
+            self._go_on_with_handshake()
+
     def _go_on_with_handshake(self) -> None:
-        """Go on with the handshake."""
         if self.handshake.done():  # it has failed
             return
         try:
@@ -113,39 +132,53 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
 
     def _decrypt(self) -> None:
         """Hand up what has come, and answer what TLS itself was asked."""
-        try:
-            while not self._is_paused and (self._incoming.pending or self._tls.pending()):
-                if not self._hand_up():  # the peer has said goodbye
-                    self.close()
-                    break
-        except ssl.SSLWantReadError:
-            pass
-        except ssl.SSLError as error:
-            self._fail(error)
-            return
-        if self._unwritten and not self._transport.is_closing():
+        while self._has_come() and not (self._is_paused or self.is_closing()):
+            end = self._hand_up_to(self._protocol)
+            if isinstance(end, ssl.SSLZeroReturnError):  # the peer's close_notify: we answer it
+                self.close()
+            elif end is not None:
+                self._fail(end)
+        if self._unwritten:
             self.write(b"")
         self._flush()
 
-    def _hand_up(self) -> int:
-        """Decrypt one record or a part of it, and hand it up; return its size, 0 at the end of the stream."""
-        protocol = self._protocol
-        if not isinstance(protocol, asyncio.BufferedProtocol):
-            data = self._tls.read(_RECORD)
-            if data:
-                protocol.data_received(data)
-            return len(data)
-        buffer: Any = protocol.get_buffer(-1)
-        count: Any = self._tls.read(len(buffer), buffer)
-        if count:
+    def _hand_up_to(self, protocol: Any) -> ssl.SSLError | None:
+        """Decrypt what the protocol takes at a time; return what has ended the stream behind it."""
+        is_buffered = isinstance(protocol, asyncio.BufferedProtocol)
+        buffer: Any = protocol.get_buffer(-1) if is_buffered else SCRATCH.view
+        count, end = self._decrypt_to(memoryview(buffer))
+        if count and is_buffered:
             protocol.buffer_updated(count)
-        return int(count)
+        elif count:
+            protocol.data_received(bytes(buffer[:count]))
+        return end
+
+    def _has_come(self) -> int:
+        return self._incoming.pending or self._tls.pending()
+
+    def _decrypt_to(self, buffer: Any) -> tuple[int, ssl.SSLError | None]:
+        """Fill a buffer, as far as goes; return how much that is, and what has ended the stream behind it.
+
+        Many small records come together, so that they cost the protocol above one call.
+        """
+        count = 0
+        try:
+            while count < len(buffer) and self._has_come():
+                read: Any = self._tls.read(len(buffer) - count, buffer[count:])
+                if not read:
+                    return count, ssl.SSLZeroReturnError()
+                count += read
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError as error:
+            return count, error
+        return count, None
 
     def _fail(self, error: ssl.SSLError) -> None:
-        """Drop a connection whose TLS is broken, and tell why."""
-        protocol, self._protocol = self._protocol, asyncio.Protocol()
+        """Drop a connection whose TLS is broken; `connection_lost` tells why."""
+        self._error = error
+        self._flush()  # the alert that tells the peer
         self._transport.abort()
-        protocol.connection_lost(error)
 
     def _flush(self) -> None:
         if self._outgoing.pending and not self._transport.is_closing():
@@ -154,6 +187,8 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
     # Calls from the protocol above
 
     def write(self, data: Any) -> None:
+        if self.is_closing():  # a transport would log what is written to it
+            return
         if self._unwritten:
             data = self._unwritten + data
             self._unwritten = b""
@@ -190,8 +225,13 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
         return self._transport is None or bool(self._transport.is_closing())
 
     def resume_reading(self) -> None:
-        super().resume_reading()
-        asyncio.get_running_loop().call_soon(self._decrypt)  # what had come before the pause
+        self._is_paused = False
+        self._put_off()
+
+    def _read_on(self) -> None:
+        self._decrypt()  # what had come before the pause
+        if not self._is_paused:
+            super()._read_on()
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         self._protocol = protocol

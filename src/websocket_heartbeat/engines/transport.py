@@ -17,7 +17,7 @@ from typing import Any
 from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure, Link, LinkEvents
 from websocket_heartbeat.errors import ProtocolViolation
 from websocket_heartbeat.events import Message
-from websocket_heartbeat.system.kernel import Socket, since_data
+from websocket_heartbeat.system.kernel import Socket, since_data, since_sent
 
 READ = 32 * 1024
 """Bytes that are read at a time, but for the rest of a long frame: no flood of tiny ones may stall a loop."""
@@ -40,22 +40,23 @@ SCRATCH = _Scratch()
 
 
 class FairReading:
-    """Reads from a transport, and gives the loop a turn after each full read.
+    """Reads from a transport in turns, so that others of the same loop have theirs.
 
-    asyncio's own transports do that themselves; libuv goes on, up to 32 times. A subclass calls
-    `_yield_after_read` after a full read.
+    A subclass calls `_put_off` where it has enough to do for one turn, and `_yield_after_read` after a full
+    read. The transport is paused while the user has paused us, and until the next turn after `_put_off`.
     """
 
-    __slots__ = ("_is_paused", "_must_yield", "_transport")
+    __slots__ = ("_is_paused", "_is_put_off", "_must_yield", "_transport")
 
     def __init__(self) -> None:
         self._transport: Any = None  # an asyncio.Transport, which uvloop's is not by its class
         self._must_yield = False  # the transport reads on and on
         self._is_paused = False  # by the user
+        self._is_put_off = False  # until the next turn of the loop
 
     @staticmethod
     def _reads_on_and_on(transport: Any) -> bool:
-        """Whether a transport reads again within one turn of the loop, as that of uvloop does."""
+        """Whether a transport reads again within one turn of the loop: uvloop's does, up to 32 times."""
         return type(transport).__module__.partition(".")[0] not in ("asyncio", "websocket_heartbeat")
 
     def pause_reading(self) -> None:
@@ -64,7 +65,8 @@ class FairReading:
 
     def resume_reading(self) -> None:
         self._is_paused = False
-        self._read_on()
+        if not self._is_put_off:
+            self._read_on()
 
     def _yield_after_read(self) -> None:
         """Give the loop a turn after a full read, where the transport would not."""
@@ -73,15 +75,23 @@ class FairReading:
 
     def _put_off(self) -> None:
         """Read on in the next turn of the loop."""
-        self._hold()
-        asyncio.get_running_loop().call_soon(self._read_on)
+        if not self._is_put_off:
+            self._is_put_off = True
+            self._hold()
+            asyncio.get_running_loop().call_soon(self._begin_turn)
+
+    def _begin_turn(self) -> None:
+        self._is_put_off = False
+        if not self._is_paused:
+            self._read_on()
 
     def _hold(self) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
 
     def _read_on(self) -> None:
-        if not self._is_paused and self._transport is not None and not self._transport.is_closing():
+        """Read again; a subclass first takes what it has left."""
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
 
@@ -123,12 +133,13 @@ class TransportLink(FairReading, Link):
     __slots__ = (
         "_ended",
         "_events",
-        "_full",
         "_heard_at",
         "_loop",
         "_max_size",
         "_sends",
+        "_sent_at",
         "deliver",
+        "full",
         "native",
         "response_headers",
         "socket",
@@ -145,12 +156,12 @@ class TransportLink(FairReading, Link):
         self._events: LinkEvents = events
         self._max_size = max_size
         self._loop = asyncio.get_running_loop()
-        # When bytes were last read, for systems whose kernel does not tell when they arrived.
-        self._heard_at = self._loop.time()
+        # When bytes were last read and written, for systems whose kernel does not tell when they travelled.
+        self._heard_at = self._sent_at = self._loop.time()
         self._transport: Any = (
             None  # an asyncio.Transport, which uvloop's is not by its class; None at the end
         )
-        self._full = False
+        self.full = False
         self._sends = True  # until a close frame was sent, or the link has ended
         self._ended = False  # nothing is read or reported any more
 
@@ -181,13 +192,14 @@ class TransportLink(FairReading, Link):
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
 
     @property
-    def full(self) -> bool:
-        return self._full
-
-    @property
     def heard_at(self) -> float:
         seconds = since_data(self.socket)
         return self._heard_at if seconds is None else self._loop.time() - seconds
+
+    @property
+    def sent_at(self) -> float:
+        seconds = since_sent(self.socket)
+        return self._sent_at if seconds is None else self._loop.time() - seconds
 
     # Calls from the transport
 
@@ -197,16 +209,16 @@ class TransportLink(FairReading, Link):
         self.socket = None
 
     def pause_writing(self) -> None:
-        self._full = True
+        self.full = True
 
     def resume_writing(self) -> None:
-        self._full = False
+        self.full = False
         # In a turn of its own: asyncio's transport calls this in the middle of a write, and if it is closed
         # here, or a write fails, it tells of its end twice.
         self._loop.call_soon(self._tell_writable)
 
     def _tell_writable(self) -> None:
-        if not self._full:
+        if not self.full:
             self._events.writable()
 
     # Calls from the subclass

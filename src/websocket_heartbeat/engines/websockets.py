@@ -1,6 +1,7 @@
 """The default engine: the handshake by websockets' Sans-I/O protocol, and our own wire for what follows."""
 
 import asyncio
+import ssl
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHeader, NegotiationError
@@ -30,7 +31,12 @@ class _Opening(HeadReader):
         self.transport.write(b"".join(self._protocol.data_to_send()))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._fail(HandshakeError("the connection ended before the server answered the handshake"))
+        # A server that refuses our certificate says so only when TLS 1.3 is done for us.
+        self._fail(
+            exc
+            if isinstance(exc, ssl.SSLError)
+            else HandshakeError("the connection ended before the server answered the handshake")
+        )
 
     def head_too_long(self) -> None:
         self._fail(_not_http())
@@ -57,7 +63,7 @@ class _Opening(HeadReader):
         self.link = link
         link.begin(self.transport, rest)
 
-    def _fail(self, error: HandshakeError) -> None:
+    def _fail(self, error: HandshakeError | ssl.SSLError) -> None:
         if not self.done.done():
             self.done.set_exception(error)
         self.drop()

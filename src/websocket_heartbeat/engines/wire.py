@@ -13,9 +13,9 @@ How bytes become frames:
 - A read of compressed messages may bring a thousand times its size. After INFLATED bytes of them what is left
   of it waits in `_rest` (`_has_more`) until the loop has had a turn, and while reading is paused. The end of
   the connection waits behind it (`_loss`).
-- A data frame longer than a read is read straight into a buffer of its own (`LongFrame`), and what comes with
-  its end goes to `_read` again. Behind it a read may bring more: other long frames are taken where they lie,
-  and of what is not long `_read` takes READ bytes in each turn of the loop.
+- A data frame longer than a read is read straight into a buffer of its own (long_frame.py), and what comes
+  with its end goes to `_read` again. Behind it a read may bring more: other long frames are taken where they
+  lie, and of what is not long `_read` takes READ bytes in each turn of the loop.
 - Fragments are gathered in `_fragments`. A message, and what is gathered of one, is never above max_size: it
   is refused by its header or, where it is compressed, at the byte too many.
 
@@ -31,6 +31,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure, LinkEvents
+from websocket_heartbeat.engines.long_frame import LongFrame
 from websocket_heartbeat.engines.masks import apply_mask
 from websocket_heartbeat.engines.sansio import Deflate, Extension, Side, closure_of
 from websocket_heartbeat.engines.transport import READ, SCRATCH, TransportLink
@@ -58,7 +59,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
     __slots__ = (
         "_deflate",
         "_fragments",
-        "_got",
+        "_has_delivered",
         "_has_more",
         "_inflated",
         "_is_text",
@@ -91,7 +92,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         self._known = _DEFLATED if extensions else _PLAIN
         # Half of it for compressed frames, of which each takes twice the time.
         self._scratch = SCRATCH.view[:_HALF] if extensions else SCRATCH.view
-        # Tells the time of a read, on systems whose kernel does not.
+        # Tells the time of a read or a write, where the kernel does not.
         self._stamp: Callable[[], float] | None = None
         self._rest = b""
         self._taken = 0  # where in this read the last frame ends that `_frame` has handed over
@@ -102,7 +103,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         self._fragments: bytearray | None = None
         self._is_text = False  # what the fragments are of
         self._longest = max_size  # of the texts that `_read` may take; -1 while there are fragments
-        self._got = False  # this read has brought something that ends in `batch_delivered`
+        self._has_delivered = False  # in the read that is under way
         # What was sent within the read that is under way, and goes out in one write at its end.
         self._out: bytearray | None = None
 
@@ -118,9 +119,9 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
             self._read(b"")
 
     def resume_reading(self) -> None:
-        if self._has_more:
+        if self._has_more:  # which is not delivered within this very call
             self._is_paused = False
-            self._loop.call_soon(self._read_on)
+            self._put_off()
         else:
             super().resume_reading()
 
@@ -132,31 +133,30 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         if self._stamp is not None:
             self._heard_at = self._stamp()
-        long = self._long
         if self._ended:
             return
-        if long is None:
+        try:
+            if self._long is not None:
+                if self._long.filled(nbytes):
+                    self._long_is_whole(self._long)
+                return
             if nbytes > READ and not self._rest:
                 self._read_long(self._scratch[:nbytes])
             else:
                 self._read(self._scratch[:nbytes].tobytes())
                 if len(self._scratch) > READ:
                     self._scratch = SCRATCH.view
-            if nbytes >= _HALF and nbytes >= min(READ, len(self._scratch)) and not self._has_more:
-                self._yield_after_read()
-        elif long.filled(nbytes):
-            self._long = None
-            self._rest = long.behind()
-            self._data(long.first, long.payload())
-            SCRATCH.spare = long.buffer
-            self._read(b"")
-            if len(SCRATCH.spare) > LongFrame.KEPT:
-                SCRATCH.spare = bytearray()
-            if self._deflate is None:
-                self._scratch = SCRATCH.large
+        except BaseException:  # of a hook that ends the program
+            self._read_ends()
+            raise
+        if nbytes >= READ or (nbytes >= _HALF and self._deflate is not None):
+            self._yield_after_read()
 
     def eof_received(self) -> None:
-        """Let the transport close itself."""
+        """End the link: nothing more can come, and who does not read either would keep it for ever."""
+        if not (self._ended or self._has_more):
+            self._sends = False  # nobody waits for a close frame
+            self._leave(Closure(), b"")
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._ended or not self._has_more:
@@ -165,8 +165,9 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         # What has come is delivered first. Until then nothing is taken, which would be lost.
         self._loss = Closure(error=exc)
         self._heard_at = self.heard_at
+        self._sent_at = self.sent_at
         self._sends = False
-        self._full = True
+        self.full = True
         self._transport = None
         self.socket = None
 
@@ -175,6 +176,18 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
     def _read(self, data: bytes) -> None:
         """Take apart what was read, which begins at a frame or behind `_rest`."""
         raise NotImplementedError
+
+    def _long_is_whole(self, long: LongFrame) -> None:
+        """Take a long frame, and what was read behind it."""
+        self._long = None
+        self._rest = long.behind()
+        self._data(long.first, long.payload())
+        SCRATCH.spare = long.buffer  # for the next one, if that begins in what is left
+        self._read(b"")
+        if len(SCRATCH.spare) > LongFrame.KEPT:
+            SCRATCH.spare = bytearray()
+        if self._deflate is None:
+            self._scratch = SCRATCH.large
 
     def _read_long(self, view: memoryview) -> None:
         """Take apart what was read behind a long frame: mostly more of them, which are not copied first."""
@@ -196,8 +209,6 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
 
     def _read_on(self) -> None:
         """Take apart what was put off, and then read again."""
-        if self._ended or self._is_paused:
-            return
         if self._has_more:
             self._has_more = False
             self._read(b"")
@@ -205,14 +216,13 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
             return
         if self._loss is not None and not self._ended:
             self._finish(self._loss)
-        else:
+        elif not self._is_paused:
             super()._read_on()
 
     def _wait_for_a_turn(self) -> int:
         """Leave the rest of what was read to the next turn of the loop; return READ."""
-        if not self._has_more:
-            self._has_more = True
-            self._put_off()
+        self._has_more = True
+        self._put_off()
         return READ
 
     def _frame(self, data: Any, position: int) -> int:
@@ -289,7 +299,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
             self._events.ponged()
             return
         # A peer that pings and does not read must not fill our memory: section 5.5.3 lets us skip some.
-        if not self._full:
+        if not self.full:
             if payload and self._mark:
                 payload = apply_mask(payload, mask)
             self._put(self._framed(PONG, payload))
@@ -320,19 +330,13 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
 
     def _message(self, is_text: bool, data: bytes | bytearray | memoryview) -> None:
         """Hand over a whole message."""
-        self._got = True
+        self._has_delivered = True
         try:
             message = str(data, "utf-8") if is_text else bytes(data)
         except UnicodeDecodeError:
             self._not_utf8()
             return
-        try:
-            result = self.deliver(message)
-        except (Exception, asyncio.CancelledError) as error:
-            self._events.deliver_failed(error)
-        else:
-            if result is not None:
-                self._events.deliver_returned(result)
+        self._hand_over(message)
 
     def _not_utf8(self) -> None:
         self._give_up(ProtocolViolation(1007, "the peer sent text that is not UTF-8"))
@@ -350,8 +354,8 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         out, self._out = self._out, None
         if out and not self._ended:
             self._transport.write(out)
-        if self._got:
-            self._got = False
+        if self._has_delivered:
+            self._has_delivered = False
             self._events.batch_delivered()
 
     # Writing, and the end
@@ -366,6 +370,8 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
 
     def _put(self, frame: bytes) -> None:
         """Write a frame, in the middle of a read together with others."""
+        if self._stamp is not None:
+            self._sent_at = self._stamp()
         if self._out is None:
             self._transport.write(frame)
         else:
@@ -414,56 +420,3 @@ def frame_head(first: int, size: int, mark: int) -> bytes:
     if size < 65536:
         return struct.pack("!BBH", first, mark | 126, size)
     return struct.pack("!BBQ", first, mark | 127, size)
-
-
-class LongFrame:
-    """A data frame longer than a read, while it arrives.
-
-    It is read into a buffer of its own, which grows with what has come: a header alone reserves FIRST bytes,
-    and a peer that goes on makes us hold at most four times what it sends. A little room behind the frame
-    takes the header of the next one, which is then read along with its payload. Long frames in a row use one
-    buffer; after the last of them a thread keeps one of KEPT bytes at most.
-
-    first: the first byte of the frame. buffer: what it is read into.
-    """
-
-    FIRST = 64 * 1024
-    BEHIND = 4 * 1024
-    KEPT = FIRST + BEHIND
-
-    __slots__ = ("_come", "_mask", "_size", "buffer", "first")
-
-    def __init__(self, first: int, size: int, mask: bytes, begun: memoryview) -> None:
-        """begun: what has come of the payload."""
-        self.first = first
-        self._size = size
-        self._mask = mask
-        self._come = len(begun)  # bytes of the payload, and then of what lies behind it
-        self.buffer, SCRATCH.spare = SCRATCH.spare, bytearray()
-        if len(self.buffer) < self._come + self.BEHIND:
-            self.buffer = bytearray(min(size, max(self.FIRST, 4 * self._come)) + self.BEHIND)
-        self.buffer[: self._come] = begun
-
-    def room(self) -> memoryview:
-        """Return where to read to."""
-        return memoryview(self.buffer)[self._come : self._size + self.BEHIND]
-
-    def filled(self, nbytes: int) -> bool:
-        """Note that so much was read; return whether the frame is whole."""
-        self._come += nbytes
-        if self._come >= self._size:
-            return True
-        if self._come == len(self.buffer):
-            grown = bytearray(min(self._size, 4 * self._come) + self.BEHIND)
-            grown[: self._come] = self.buffer
-            self.buffer = grown
-        return False
-
-    def payload(self) -> bytes | memoryview:
-        """Return the whole payload, without its mask."""
-        data = memoryview(self.buffer)[: self._size]
-        return apply_mask(data, self._mask) if self._mask else data
-
-    def behind(self) -> bytes:
-        """Return what was read behind the frame."""
-        return bytes(memoryview(self.buffer)[self._size : self._come])

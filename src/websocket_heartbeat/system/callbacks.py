@@ -54,7 +54,7 @@ async def settle(name: str, awaitable: Awaitable[T]) -> T:
         raise HookFailed(name, error) from error
 
 
-def close_unawaited(task: asyncio.Task[Any], awaitable: Awaitable[Any]) -> None:
+def close_unawaited(task: asyncio.Task[Any], awaitable: Awaitable[Any] | None) -> None:
     """Close a coroutine when the task that was to await it is done.
 
     A task that is cancelled before its first step never awaits it, of which Python would warn.

@@ -11,6 +11,10 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
+if sys.platform == "linux":
+    import fcntl
+    import termios
+
 TELLS = sys.platform == "linux" and hasattr(socket, "TCP_INFO")
 """Whether this system has TCP_INFO."""
 
@@ -24,7 +28,9 @@ _SIZE = 192
 # total_retrans; then pacing_rate, max_pacing_rate, bytes_acked, bytes_received.
 _LAYOUT = struct.Struct("=8B24I4Q")
 _LAST_DATA_RECV = struct.Struct("=52xI")
-
+_LAST_DATA_SENT = struct.Struct("=44xI")
+_BYTES_ACKED = struct.Struct("=120xQ")
+_INT = struct.Struct("=i")
 
 _NO_LINGER = struct.pack("ii", 1, 0)
 """On, for 0 seconds: socket(7)."""
@@ -32,6 +38,9 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 
 class Socket(Protocol):
     """The methods that are needed of a socket, as asyncio and uvloop return a wrapper."""
+
+    def fileno(self) -> int:
+        """As in the socket module."""
 
     def getsockopt(self, level: int, option: int, size: int, /) -> bytes:
         """As in the socket module."""
@@ -85,14 +94,39 @@ def since_data(sock: Socket | None) -> float | None:
 
     Rounded up by a jiffy, so that the time of arrival does not move forward from one call to the next.
     """
+    return _seconds(sock, _LAST_DATA_RECV)
+
+
+def since_sent(sock: Socket | None) -> float | None:
+    """Return the seconds since data last left by the socket; None where that is unknown. Rounded up, too."""
+    return _seconds(sock, _LAST_DATA_SENT)
+
+
+def _seconds(sock: Socket | None, field: struct.Struct) -> float | None:
     if not TELLS or sock is None:
         return None
     try:
-        raw = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _LAST_DATA_RECV.size)
-        milliseconds: int = _LAST_DATA_RECV.unpack(raw)[0]
+        milliseconds: int = field.unpack(sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, field.size))[0]
     except (OSError, ValueError, struct.error):  # not TCP, or closed, or an old kernel
         return None
     return milliseconds / 1e3 + _JIFFY
+
+
+def delivery(sock: Socket | None) -> tuple[int, int] | None:
+    """Return how many bytes the peer's kernel has acknowledged so far, and how many more ours holds for it.
+
+    Their sum is how many were written to the socket, as the first counts from some fixed number. None where
+    that is unknown.
+    """
+    if sys.platform != "linux" or not TELLS or sock is None:
+        return None
+    try:
+        held: int = _INT.unpack(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(_INT.size)))[0]
+        raw = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _BYTES_ACKED.size)
+        acknowledged: int = _BYTES_ACKED.unpack(raw)[0]
+    except (OSError, ValueError, struct.error):  # not TCP, or closed, or an old kernel
+        return None
+    return acknowledged, held
 
 
 def end_by_reset(sock: Socket | None) -> None:

@@ -147,6 +147,7 @@ def _options(arguments: argparse.Namespace, context: ssl.SSLContext | None) -> O
         user_agent_header=USER_AGENT,
         subprotocols=arguments.subprotocol,
         heartbeat=Heartbeat(),
+        message_timeout=None,
         backoff=Backoff(),
         open_timeout=arguments.timeout,
         close_timeout=arguments.timeout,

@@ -1,0 +1,150 @@
+"""on_open as a dialogue: its link takes what the hook sends first, and what arrives is for its `recv` first.
+
+A link is ready when its on_open hook is done; one that raises has called the link bad.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from contextvars import ContextVar
+from inspect import isawaitable
+from typing import Protocol
+
+from websocket_heartbeat.client.hooks import Hooks, OpenHook, logger
+from websocket_heartbeat.client.inbox import Inbox
+from websocket_heartbeat.engines.base import Link
+from websocket_heartbeat.errors import HookFailed
+from websocket_heartbeat.events import OpenEvent
+from websocket_heartbeat.system.callbacks import call, close_unawaited, settle
+
+PATIENCE = 2.0
+"""Seconds that messages wait for a hook which has not called `recv` yet; then they are for everybody."""
+
+# Tasks that the hook starts inherit this, and keep it after the hook is done.
+_mine: ContextVar["Dialogue | None"] = ContextVar("dialogue", default=None)
+
+
+def dialogue_of_task() -> "Dialogue | None":
+    """Return the dialogue whose hook runs in the current task, or has started it."""
+    return _mine.get()
+
+
+class Keeper(Protocol):
+    """What a dialogue needs of the links of its connection."""
+
+    def dialogue_begins(self, dialogue: "Dialogue") -> None:
+        """From now on the link takes only what the hook sends."""
+
+    def dialogue_holds(self, dialogue: "Dialogue", holds: bool) -> None:
+        """Let the link deliver to the inbox of the dialogue, or to that of the connection again."""
+
+    def dialogue_ended(self, dialogue: "Dialogue", failed: HookFailed | None) -> None:
+        """The hook is done, or has raised."""
+
+
+class Dialogue:
+    """One run of an on_open hook, for one link.
+
+    link: the link. inbox: what waits for the hook. receives: whether the hook has called `recv`. task: waits
+    for the hook, if it is asynchronous. is_over: whether the hook is done, or the link is lost.
+    """
+
+    __slots__ = (
+        "_hooks",
+        "_keeper",
+        "_release_at",
+        "_warn_at",
+        "inbox",
+        "is_over",
+        "link",
+        "receives",
+        "task",
+    )
+
+    def __init__(self, keeper: Keeper, hooks: Hooks, link: Link, inbox: Inbox) -> None:
+        self._keeper = keeper
+        self._hooks = hooks
+        self.link = link
+        self.inbox = inbox
+        self.receives = False
+        self.is_over = False
+        self.task: asyncio.Task[None] | None = None
+        self._release_at: asyncio.TimerHandle | None = None
+        self._warn_at: asyncio.TimerHandle | None = None
+
+    def is_mine(self) -> bool:
+        """Whether the current task is that of the hook, or was started by it."""
+        return _mine.get() is self
+
+    def run(self, hook: OpenHook, event: OpenEvent, holds: bool, warn_after: float) -> None:
+        """Call the hook. To be called in a context of its own.
+
+        holds: whether messages wait for the hook from the beginning. warn_after: seconds after which a hook
+        that has not ended is told of in the log.
+        """
+        _mine.set(self)
+        self._keeper.dialogue_begins(self)
+        try:
+            pending = call("on_open", hook, event)
+        except HookFailed as failed:
+            self._keeper.dialogue_ended(self, failed)
+            return
+        if not isawaitable(pending):
+            self._keeper.dialogue_ended(self, None)
+            return
+        if holds and not self.is_over:
+            self._keeper.dialogue_holds(self, True)
+        loop = asyncio.get_running_loop()
+        self._warn_at = loop.call_later(warn_after, self._warn, event.link, warn_after)
+        self.task = self._hooks.spawn(self._wait_for(pending))
+        close_unawaited(self.task, pending)
+
+    async def _wait_for(self, pending: Awaitable[None]) -> None:
+        failed = None
+        try:
+            await settle("on_open", pending)
+        except HookFailed as failure:
+            failed = failure
+        if not self.is_over:
+            self._keeper.dialogue_ended(self, failed)
+
+    def use(self) -> None:
+        """The hook asks for a message."""
+        if not self.receives:
+            self.receives = True
+            self._stop_timer()
+            self._keeper.dialogue_holds(self, True)
+
+    def message_waits(self) -> None:
+        """A message has come for the hook, which may never ask for one."""
+        if not self.receives and self._release_at is None:
+            self._release_at = asyncio.get_running_loop().call_later(PATIENCE, self._release)
+
+    def _release(self) -> None:
+        logger.info(
+            "%s: messages have waited %g s for on_open, which does not receive",
+            self._hooks.label,
+            PATIENCE,
+        )
+        self._keeper.dialogue_holds(self, False)
+
+    def _warn(self, link: int, seconds: float) -> None:
+        logger.warning(
+            "%s: on_open of link %d has not ended after %g s; messages to be sent wait for its end",
+            self._hooks.label,
+            link,
+            seconds,
+        )
+
+    def end(self) -> None:
+        """The hook is done, or its link is lost: then it is cancelled, unless it closes the connection."""
+        self.is_over = True
+        self._stop_timer()
+        if self._warn_at is not None:
+            self._warn_at.cancel()
+        if self.task is not None and self.task is not asyncio.current_task():
+            self._hooks.cancel(self.task)
+        self.inbox.arrived.notify()
+
+    def _stop_timer(self) -> None:
+        if self._release_at is not None:
+            self._release_at.cancel()

@@ -1,0 +1,251 @@
+"""The links of one connection, and where their messages go.
+
+There is the current link, the successor that a renewal opens, and those that were left politely and may still
+answer. Messages go to the inbox of the connection; while an on_open hook runs for a link, to its own.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
+from typing import Protocol
+
+from websocket_heartbeat.client.dialogue import Dialogue, dialogue_of_task
+from websocket_heartbeat.client.hooks import Hooks, OpenHook
+from websocket_heartbeat.client.inbox import Inbox
+from websocket_heartbeat.client.lifetime import Lifetime
+from websocket_heartbeat.client.link import LinkHandler
+from websocket_heartbeat.client.options import Options
+from websocket_heartbeat.client.outbox import Outbox
+from websocket_heartbeat.core import machine as core
+from websocket_heartbeat.engines.base import Link
+from websocket_heartbeat.errors import HookFailed
+from websocket_heartbeat.events import OpenEvent
+
+
+class Keeper(Protocol):
+    """What the links need of the host of the connection."""
+
+    hooks: Hooks
+    inbox: Inbox
+    outbox: Outbox
+    lifetime: Lifetime
+
+    @property
+    def state(self) -> str:
+        """The state of the machine."""
+
+    def reading_paused(self, handler: LinkHandler) -> None:
+        """The link is not read any more, as its messages are not taken fast enough."""
+
+    def reading_resumed(self, handler: LinkHandler) -> None:
+        """The link is read again."""
+
+    def ready(self, handler: LinkHandler) -> None:
+        """The link is there for all messages: its on_open hook is done."""
+
+    def rejected(self, handler: LinkHandler, error: Exception) -> None:
+        """The program calls the link bad."""
+
+
+class Links:
+    """The links of one connection.
+
+    current: the one that the connection has, from its attempt to its end. successor: the one that is to
+    replace it.
+    """
+
+    __slots__ = ("_hook_receives", "_keeper", "_leaving", "_options", "current", "successor")
+
+    def __init__(self, keeper: Keeper, options: Options) -> None:
+        self._keeper = keeper
+        self._options = options
+        self.current: LinkHandler | None = None
+        self.successor: LinkHandler | None = None
+        # Those that were left, each with what drops it if its peer does not answer.
+        self._leaving: tuple[tuple[LinkHandler, Link, asyncio.TimerHandle], ...] = ()
+        self._hook_receives: bool | None = None  # whether the latest on_open hook has called `recv`
+
+    def get(self, number: int) -> LinkHandler | None:
+        """Return what handles the link of that number, unless it is gone."""
+        return self._find(lambda handler: handler.number == number)
+
+    def _find(self, condition: Callable[[LinkHandler], bool]) -> LinkHandler | None:
+        for handler in (self.current, self.successor):
+            if handler is not None and condition(handler):
+                return handler
+        return None
+
+    def add(self, handler: LinkHandler) -> None:
+        """Keep a link that is about to open: beside a current one it is the successor."""
+        if self.current is None:
+            self.current = handler
+        else:
+            self.successor = handler
+
+    def drop(self, handler: LinkHandler) -> None:
+        """Forget a link that is gone."""
+        is_current = handler is self.current
+        if is_current:
+            self.current = None
+        elif handler is self.successor:
+            self.successor = None
+        if handler.link is not None:
+            handler.link = None
+            if is_current:
+                self._keeper.outbox.link_lost()
+        if handler.dialogue is not None:
+            self._end_dialogue(handler, is_current)
+
+    def leave(self, handler: LinkHandler, within: float) -> None:
+        """Close a link politely and forget it; after so many seconds it is dropped."""
+        link = handler.link
+        if link is not None:
+            self.drop(handler)
+            link.deliver = handler.discard
+            link.close(1000, "")
+            timer = asyncio.get_running_loop().call_later(within, self.left, handler)
+            self._leaving += ((handler, link, timer),)
+
+    def left(self, handler: LinkHandler) -> None:
+        """Be done with a link that was left."""
+        for entry in self._leaving:
+            if entry[0] is handler:
+                entry[1].abort()
+                entry[2].cancel()
+        self._leaving = tuple(entry for entry in self._leaving if entry[0] is not handler)
+
+    def end(self) -> None:
+        """Drop the links that were left: the connection has ended."""
+        for handler, _, _ in self._leaving:
+            self.left(handler)
+
+    def switch(self) -> None:
+        """Let the successor be the current link."""
+        self.current, self.successor = self.successor, None
+        if self.current is not None and self.current.link is not None:
+            self.opened(self.current)
+
+    # Messages
+
+    def opened(self, handler: LinkHandler) -> None:
+        """The link is open; if it is the current one, messages go over it from now on."""
+        if handler is self.current and handler.link is not None:
+            self._keeper.inbox.paused = False
+            self._keeper.outbox.link_opened(handler.link)
+        self.update_deliver()
+
+    def update_deliver(self) -> None:
+        """Let the links deliver to where messages go now; while a ping is unanswered, by way of the core."""
+        current = self.current
+        if current is not None and current.link is not None:
+            if self._keeper.state == core.CLOSING:
+                current.link.deliver = current.discard
+            elif self._options.message_timeout is not None:
+                current.link.deliver = current.deliver_watched
+            elif current.awaits_proof:
+                current.link.deliver = current.deliver_proof
+            else:
+                current.link.deliver = current.inbox.deliver
+        successor = self.successor
+        if successor is not None and successor.link is not None:
+            successor.link.deliver = successor.inbox.deliver
+
+    def batch_delivered(self, handler: LinkHandler) -> None:
+        """A read has brought its last message: pause reading where too many wait."""
+        if self._keeper.state == core.CLOSING:
+            return
+        if handler.dialogue is not None and handler.inbox is handler.dialogue.inbox:
+            handler.dialogue.message_waits()
+        if handler.inbox.batch_delivered() and handler.link is not None:
+            handler.inbox.paused = True
+            handler.link.pause_reading()
+            self._keeper.reading_paused(handler)
+
+    def made_room(self) -> None:
+        """There is room in the inbox of the connection again."""
+        self._keeper.inbox.paused = False
+        if self.current is not None:
+            self.resume_reading(self.current)
+
+    def resume_reading(self, handler: LinkHandler) -> None:
+        """Read the link again."""
+        handler.inbox.paused = False
+        if handler.link is not None:
+            handler.link.resume_reading()
+            self._keeper.reading_resumed(handler)
+
+    def inbox_of_task(self) -> Inbox:
+        """Return where the current task finds its messages: an on_open hook and its tasks have their own."""
+        dialogue = dialogue_of_task()
+        if dialogue is None or self._with(dialogue) is None:
+            return self._keeper.inbox
+        dialogue.use()
+        return dialogue.inbox
+
+    # on_open
+
+    def begin(self, handler: LinkHandler, hook: OpenHook | None, event: OpenEvent) -> None:
+        """Call on_open for a link that has opened; it is ready when the hook is done."""
+        if handler.link is None:
+            return
+        if hook is None:
+            self._keeper.ready(handler)
+            self._keeper.outbox.flush()
+            return
+        keeper = self._keeper
+        made_room = partial(self.resume_reading, handler)
+        inbox = Inbox(self._options.receive_queue, keeper.lifetime, keeper.hooks, made_room)
+        handler.dialogue = Dialogue(self, keeper.hooks, handler.link, inbox)
+        holds = self._hook_receives is not False
+        copy_context().run(handler.dialogue.run, hook, event, holds, self._options.open_timeout)
+
+    def _with(self, dialogue: Dialogue) -> LinkHandler | None:
+        """Return what handles the link of a dialogue, unless the hook is done."""
+        return self._find(lambda handler: handler.dialogue is dialogue)
+
+    def dialogue_begins(self, dialogue: Dialogue) -> None:
+        """From now on the link takes only what the hook sends."""
+        self._keeper.outbox.dialogue_begins(dialogue)
+        self._keeper.inbox.set_dialogue(True)
+
+    def dialogue_holds(self, dialogue: Dialogue, holds: bool) -> None:
+        """Let the link deliver to the inbox of the dialogue, or to that of the connection again."""
+        handler = self._with(dialogue)
+        if handler is not None:
+            handler.inbox = dialogue.inbox if holds else self._keeper.inbox
+            self.update_deliver()
+            if not holds:
+                self._take_over(handler, dialogue.inbox)
+
+    def dialogue_ended(self, dialogue: Dialogue, failed: HookFailed | None) -> None:
+        """The hook is done, or has raised."""
+        handler = self._with(dialogue)
+        if handler is None:
+            return
+        if dialogue.task is not None:
+            self._hook_receives = dialogue.receives
+        if failed is not None:
+            self._keeper.rejected(handler, failed)  # which ends the dialogue, as the link is dropped
+            return
+        self._keeper.ready(handler)
+        if handler.dialogue is not None:  # else the link was lost by this
+            self._end_dialogue(handler, handler is self.current)
+
+    def _end_dialogue(self, handler: LinkHandler, is_current: bool) -> None:
+        dialogue, handler.dialogue = handler.dialogue, None
+        assert dialogue is not None
+        handler.inbox = self._keeper.inbox
+        dialogue.end()
+        self._keeper.inbox.set_dialogue(False)
+        self._keeper.outbox.dialogue_ended(dialogue)
+        self.update_deliver()
+        if is_current:
+            self._take_over(handler, dialogue.inbox)
+
+    def _take_over(self, handler: LinkHandler, inbox: Inbox) -> None:
+        """Give everybody what the hook did not take."""
+        self._keeper.inbox.take_over(inbox)
+        if inbox.paused:
+            inbox.paused = False
+            self.resume_reading(handler)

@@ -1,0 +1,323 @@
+"""A login dialogue in on_open: what it receives and sends comes first, and it decides if the link is good."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from tests.client.conftest import World, receive
+from tests.watch import Run, turns, until
+
+from websocket_heartbeat import Backoff, CloseEvent, ConnectionFailed, HookFailed, Message, OpenEvent
+from websocket_heartbeat.engines.memory import MemoryPeer
+
+Login = Callable[[OpenEvent], Awaitable[None]]
+
+
+@asynccontextmanager
+async def answering(world: World) -> AsyncIterator[None]:
+    """Let every peer answer "login" with "welcome", and everything else with itself."""
+
+    async def answer(peer: MemoryPeer) -> None:
+        seen = 0
+        while not peer.link.ended:
+            while seen < len(peer.received):
+                message = peer.received[seen]
+                seen += 1
+                peer.send("welcome" if message == "login" else message)
+            await asyncio.sleep(0.01)
+
+    tasks: list[asyncio.Task[None]] = []
+    world.engine.on_peer = lambda peer: tasks.append(asyncio.ensure_future(answer(peer)))
+    try:
+        yield
+    finally:
+        await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize(
+    "receiver", ["recv", "wait_for", "iteration", "recv_waiting", "task", "after a while"]
+)
+@pytest.mark.parametrize("consumer", ["iteration", "hook", "coroutine hook", "nobody"])
+def test_on_open_receives_first_on_every_link(receiver: str, consumer: str, world: World, play: Run) -> None:
+    logins: list[Message] = []
+    received: list[Message] = []
+
+    async def take() -> Message:
+        if receiver == "wait_for":
+            return await asyncio.wait_for(connection.recv(), 1)
+        if receiver == "iteration":
+            return await anext(aiter(connection))
+        if receiver == "recv_waiting":
+            return (await connection.recv_waiting())[0]
+        if receiver == "task":
+            return await asyncio.create_task(connection.recv())
+        if receiver == "after a while":
+            await asyncio.sleep(1)
+        return await connection.recv()
+
+    async def log_in(event: OpenEvent) -> None:
+        await connection.send("login")
+        logins.append(await take())
+
+    async def slow(message: Message) -> None:
+        received.append(message)
+
+    connection = world.connect(backoff=Backoff(0.1, 1))
+
+    async def main() -> None:
+        connection.on_open = log_in
+        if consumer == "hook":
+            connection.on_message = received.append
+        elif consumer == "coroutine hook":
+            connection.on_message = slow
+        async with answering(world), connection:
+            reading = asyncio.create_task(receive(connection, received)) if consumer == "iteration" else None
+            await connection.wait_open(5)
+            for link in (1, 2, 3):
+                await connection.send(f"question {link}")
+                if consumer == "nobody":
+                    received.append(await connection.recv())
+                await until(lambda link=link: len(received) == link)  # type: ignore[misc]
+                world.peer.reset()
+                await connection.wait_open(5)
+        if reading is not None:
+            await reading
+        assert logins == ["welcome"] * 4
+        assert received == ["question 1", "question 2", "question 3"]
+
+    play(main())
+
+
+def test_what_the_login_does_not_take_is_for_everybody_in_order(world: World, play: Run) -> None:
+    received: list[Message] = []
+
+    async def main() -> None:
+        async with world.connect() as connection:
+
+            @connection.on_open
+            async def log_in(event: OpenEvent) -> None:
+                world.peer.send("hello")
+                world.peer.send("tick 1")
+                assert await connection.recv() == "hello"
+                world.peer.send("tick 2")
+                await asyncio.sleep(3)
+
+            reading = asyncio.create_task(receive(connection, received))
+            await connection.wait_open(5)
+            world.peer.send("tick 3")
+            await until(lambda: len(received) == 3)
+            assert received == ["tick 1", "tick 2", "tick 3"]
+        await reading
+
+    play(main())
+
+
+def test_requests_that_on_message_answers_work_in_on_open(world: World, play: Run) -> None:
+    """on_open does not call recv, but waits for a future that the hook for messages resolves."""
+
+    async def main() -> None:
+        async with answering(world), world.connect() as connection:
+            answers: list[asyncio.Future[Message]] = []
+            connection.on_message = lambda message: answers.pop().set_result(message)
+            took: list[float] = []
+
+            @connection.on_open
+            async def log_in(event: OpenEvent) -> None:
+                since = asyncio.get_running_loop().time()
+                answers.append(asyncio.get_running_loop().create_future())
+                answer = answers[0]
+                await connection.send("login")
+                assert await answer == "welcome"
+                took.append(asyncio.get_running_loop().time() - since)
+
+            await connection.wait_open(5)
+            world.peer.reset()
+            await until(lambda: len(took) == 2)
+            assert took[0] < 2.5
+            assert took[1] < 0.1, "the second time the connection knows that on_open does not receive"
+
+    play(main())
+
+
+@pytest.mark.parametrize("kind", ["plain", "coroutine", "cancelled", "await cancelled"])
+def test_an_on_open_that_raises_has_called_the_link_bad(kind: str, world: World, play: Run) -> None:
+    async def coroutine(event: OpenEvent) -> None:
+        await asyncio.sleep(0.1)
+        raise PermissionError("the token is wrong")
+
+    def plain(event: OpenEvent) -> None:
+        raise PermissionError("the token is wrong")
+
+    def cancelled(event: OpenEvent) -> None:
+        raise asyncio.CancelledError
+
+    async def await_cancelled(event: OpenEvent) -> None:
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
+
+    hooks: dict[str, Any] = {
+        "plain": plain,
+        "coroutine": coroutine,
+        "cancelled": cancelled,
+        "await cancelled": await_cancelled,
+    }
+
+    async def main() -> None:
+        async with world.recorded() as connection:
+            connection.on_open = hooks[kind]
+            await connection.send("for those who are logged in")
+            with pytest.raises(TimeoutError, match="on_open raised"):
+                await connection.wait_open(60)
+            closes = world.seen(CloseEvent)
+            assert 3 <= len(closes) <= 12, "retried with growing delays"
+            assert all("on_open raised" in event.reason for event in closes)
+            assert all(not peer.received for peer in world.engine.peers), (
+                "nothing went to an unauthenticated link"
+            )
+            assert all(peer.close_code == 1000 for peer in world.engine.peers[:-1]), "closed politely"
+            errors = world.seen(HookFailed)
+            assert len(errors) >= len(closes)
+            assert connection.stats.queued == 1
+            connection.on_open = None
+            await connection.wait_open(60)
+            await until(lambda: world.peer.received == ["for those who are logged in"])
+
+    play(main())
+
+
+def test_retry_if_is_asked_about_a_failed_login(world: World, play: Run) -> None:
+    asked: list[Exception] = []
+
+    def retry_if(error: Exception) -> bool:
+        asked.append(error)
+        return not isinstance(error, PermissionError)
+
+    async def main() -> None:
+        connection = world.connect(retry_if=retry_if)
+
+        @connection.on_open
+        async def log_in(event: OpenEvent) -> None:
+            raise PermissionError("the token is wrong")
+
+        async with connection:
+            with pytest.raises(ConnectionFailed, match="on_open raised PermissionError") as failure:
+                await connection.wait_open(5)
+            assert [type(error) for error in asked] == [PermissionError]
+            assert isinstance(failure.value.__cause__, HookFailed)
+
+    play(main())
+
+
+def test_reconnect_now_in_on_open_is_not_a_login_without_end(world: World, play: Run) -> None:
+    async def main() -> None:
+        async with world.connect() as connection:
+
+            @connection.on_open
+            async def give_up(event: OpenEvent) -> None:
+                connection.reconnect_now()
+
+            await asyncio.sleep(60)
+            assert len(world.engine.peers) < 15
+
+    play(main())
+
+
+@pytest.mark.parametrize("where", ["in on_open", "later"])
+def test_fail_link_replaces_a_bad_link_with_growing_delays(where: str, world: World, play: Run) -> None:
+    async def main() -> None:
+        async with world.recorded() as connection:
+            if where == "in on_open":
+
+                @connection.on_open
+                async def refuse(event: OpenEvent) -> None:
+                    connection.fail_link("no welcome")
+                    await asyncio.sleep(60)
+
+                await asyncio.sleep(60)
+            else:
+                for _ in range(600):
+                    await asyncio.sleep(0.1)
+                    connection.fail_link("session expired")
+            closes = world.seen(CloseEvent)
+            assert 3 <= len(closes) <= 15
+            words = "no welcome" if where == "in on_open" else "session expired"
+            assert closes[0].reason == f"given up by the program: {words}"
+            assert world.engine.peers[0].close_code == 1000
+
+    play(main())
+
+
+def test_a_login_that_does_not_end_is_told_of(
+    world: World, play: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with world.connect(open_timeout=3, close_timeout=0) as connection:
+
+            @connection.on_open
+            async def wait_for_ever(event: OpenEvent) -> None:
+                await asyncio.sleep(1e6)
+
+            await asyncio.sleep(2.9)
+            assert "on_open" not in caplog.text
+            await asyncio.sleep(0.2)
+            assert "on_open of link 1 has not ended after 3 s" in caplog.text
+            with pytest.raises(TimeoutError, match="on_open hook has not ended"):
+                await connection.wait_open(1)
+
+    play(main())
+
+
+def test_a_login_that_is_overtaken_by_the_end_of_its_link_leaves_nothing_behind(
+    world: World, play: Run
+) -> None:
+    async def main() -> None:
+        received: list[Message] = []
+        async with world.connect() as connection:
+            started: list[int] = []
+
+            @connection.on_open
+            async def log_in(event: OpenEvent) -> None:
+                started.append(event.link)
+                if event.link == 1:
+                    await connection.recv()
+                    await connection.recv()
+
+            reading = asyncio.create_task(receive(connection, received))
+            await until(lambda: started == [1])
+            await turns()
+            world.peer.send("first")
+            await turns()
+            world.peer.reset()
+            await connection.wait_open(10)
+            world.peer.send("second")
+            await until(lambda: received == ["second"])
+        await reading
+
+    play(main())
+
+
+def test_a_peer_that_floods_a_login_is_not_read_without_bound(world: World, play: Run) -> None:
+    async def main() -> None:
+        async with world.connect(receive_queue=10) as connection:
+            go_on = asyncio.Event()
+
+            @connection.on_open
+            async def log_in(event: OpenEvent) -> None:
+                world.peer.send("hello")
+                assert await connection.recv() == "hello"
+                await go_on.wait()
+
+            await until(lambda: bool(world.engine.peers))
+            await turns()
+            for number in range(100):
+                world.peer.send(str(number))
+                await turns()
+            assert len(world.peer.unread) > 70, "reading was paused"
+            go_on.set()
+            received = [await connection.recv() for _ in range(100)]
+            assert received == [str(number) for number in range(100)]
+
+    play(main())
