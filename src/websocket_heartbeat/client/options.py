@@ -114,8 +114,11 @@ class Options:
                 raise ValueError(f"{name} cannot be used with engine {self.engine.name!r}: it is {value!r}")
         if self.retry_if is not None:
             check_function("retry_if", self.retry_if)
-        if self.heartbeat.message is not None and not callable(self.heartbeat.message):
-            check_message("Heartbeat.message", self.heartbeat.message, self.max_size)
+        dialect = self.heartbeat.dialect
+        name = "Heartbeat.message" if dialect is None else "Dialect.ping"
+        message = self.heartbeat.message if dialect is None else dialect.ping
+        if message is not None and not callable(message):
+            check_message(name, message, self.max_size)
 
     def _check_address(self) -> None:
         """Check where connections are to lead to and come from."""

@@ -14,7 +14,7 @@ How bytes become frames:
   of it waits in `_rest` (`_has_more`) until the loop has had a turn, and while reading is paused.
 - A data frame longer than a read is read straight into a buffer of its own (long_frame.py), and what comes
   with its end goes to `_read` again. Behind it a read may bring more: other long frames are taken where they
-  lie, and of what is not long `_read` takes READ bytes in each turn of the loop.
+  lie, and of what is not long `_read` takes READ bytes in each turn of the loop, twice that in the last.
 - Fragments are gathered in `_fragments`. A message, and what is gathered of one, is never above max_size: it
   is refused by its header or, where it is compressed, at the byte too many.
 

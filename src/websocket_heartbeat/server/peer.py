@@ -8,6 +8,7 @@ from inspect import isawaitable
 from typing import Any, Protocol
 
 from websocket_heartbeat.checks import check_close, check_message
+from websocket_heartbeat.config import Dialect
 from websocket_heartbeat.engines.base import Closure, Link
 from websocket_heartbeat.errors import HookFailed, ProtocolViolation
 from websocket_heartbeat.events import Message
@@ -184,8 +185,9 @@ class PeerHandler:
         self.link = link
         number = self._keeper.add(self)
         self.peer = Peer(self, number, self._request)
-        link.deliver = self._deliver
         policy = self._keeper.policy
+        has_dialect = isinstance(policy.heartbeat, Dialect)
+        link.deliver = self._deliver_in_dialect if has_dialect else self._deliver
         if policy.idle_timeout is not None:
             self._keeper.watch(self, asyncio.get_running_loop().time() + policy.idle_timeout / 2)
         if policy.on_open is not None:
@@ -337,6 +339,21 @@ class PeerHandler:
             self._begin("on_message", self._keeper.policy.on_message, self.peer, message)
         else:
             self._enqueue(message)
+
+    def _deliver_in_dialect(self, message: Message) -> None:
+        dialect = self._keeper.policy.heartbeat
+        assert isinstance(dialect, Dialect)
+        try:
+            reply = dialect.reply_to(message)
+            if reply is None and dialect.is_pong(message):
+                return
+        except HookFailed as failed:
+            self._report(failed)
+            reply = None
+        if reply is not None:
+            self.send(reply)
+        else:
+            self._deliver(message)
 
     def _enqueue(self, message: Message) -> None:
         """Let a message wait for the hook; where too much waits, pause reading."""
