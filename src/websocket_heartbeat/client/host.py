@@ -178,7 +178,7 @@ class Host:
                 while self.outbox.keeps_waiting and (
                     machine.state == core.CONNECTING
                     or machine.state in _UP
-                    or (machine.state == core.WAITING and (machine.deadline or deadline) < deadline)
+                    or (machine.state == core.WAITING and machine.retries.due < deadline)
                     or (machine.state == core.IDLE and self.lifetime.loop is not None)
                 ):
                     await self.lifetime.change()

@@ -89,7 +89,11 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
             error = self._end
         if self._is_open:
             protocol, self._protocol = self._protocol, None  # it may hold us: no circle is left
-            protocol.connection_lost(error)
+            try:
+                while self._end is None and self._has_come():  # it is handed up now, or never
+                    self._hand_up(protocol)
+            finally:  # also where a hook ends the program
+                protocol.connection_lost(error)
         elif not self.handshake.done():
             self.handshake.set_exception(
                 error or ConnectionResetError("the connection ended in the TLS handshake")
@@ -138,7 +142,7 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
             elif not self._has_come():
                 break
             else:
-                self._hand_up()
+                self._hand_up(self._protocol)
         if self._unwritten:
             self.write(b"")
         self._flush()
@@ -146,8 +150,7 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
     def _has_come(self) -> int:
         return self._incoming.pending or self._tls.pending()
 
-    def _hand_up(self) -> None:
-        protocol = self._protocol
+    def _hand_up(self, protocol: Any) -> None:
         if isinstance(protocol, asyncio.BufferedProtocol):
             count = self._decrypt_to(memoryview(protocol.get_buffer(-1)))
             if count:
