@@ -28,10 +28,11 @@ from websocket_heartbeat.client.options import Options
 from websocket_heartbeat.client.outage import Outage
 from websocket_heartbeat.client.outbox import Outbox
 from websocket_heartbeat.client.retry import Verdict, judge
+from websocket_heartbeat.client.send_queue import SendQueue
 from websocket_heartbeat.config import Dialect
 from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.engines.base import Closure, Link, OpenRequest
-from websocket_heartbeat.errors import ConnectionClosed, HookFailed, LinkRejected, Undelivered
+from websocket_heartbeat.errors import ConnectionClosed, HookFailed, LinkRejected
 from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, State, Stats
 from websocket_heartbeat.system.alarm import Alarm
 from websocket_heartbeat.system.kernel import tcp_info
@@ -85,7 +86,8 @@ class Host:
         make_inbox = _INBOXES[options.receive_policy]
         self.inbox = make_inbox(*bounds, self.lifetime, self.hooks, self.links.made_room)
         counts_messages = options.heartbeat.message is not None
-        self.outbox = Outbox(options.send_queue, self.lifetime, self._time if counts_messages else None)
+        queue = SendQueue(options.send_queue, options.send_queue_bytes)
+        self.outbox = Outbox(queue, self.lifetime, self.hooks, self._time if counts_messages else None)
         self.latency: float | None = None
         self.pacer: Callable[[Callable[[], None]], bool] | None = None
         self._stats = Stats(reasons=_NO_REASONS)
@@ -176,7 +178,7 @@ class Host:
                 while self.outbox.keeps_waiting and (
                     machine.state == core.CONNECTING
                     or machine.state in _UP
-                    or (machine.state == core.WAITING and machine.retry_at < deadline)
+                    or (machine.state == core.WAITING and machine.retries.due < deadline)
                     or (machine.state == core.IDLE and self.lifetime.loop is not None)
                 ):
                     await self.lifetime.change()
@@ -220,7 +222,7 @@ class Host:
         info = tcp_info(link.socket) if link is not None else None
         return replace(
             self._stats,
-            queued=len(self.outbox.queue),
+            queued=len(self.outbox.queue.entries),
             dropped=self.inbox.dropped,
             reasons=list(self._stats.reasons),
             bytes_received=self._stats.bytes_received + (info.bytes_received if info else 0),
@@ -250,9 +252,11 @@ class Host:
                 action = self._machine.actions.pop(0)
                 self._actions[action.kind](self, action)
         finally:
-            # Also when a hook raised what ends the program: the rest is done by the next call.
+            # Also when a hook raised what ends the program: that still closes what it has, and waits for it.
             self._performing = False
             self._set_alarm()
+            if self._machine.actions:
+                self._loop.call_soon(self._perform)
 
     def _open_link(self, action: core.Action) -> None:
         self._stats.attempts += 1
@@ -392,8 +396,7 @@ class Host:
             return  # the outbox wakes those that wait for a link, after the on_open hook
         if action.state in ENDED:
             self.links.end()
-            if self.outbox.queue:
-                self.hooks.report(Undelivered(self.outbox.queue))
+            self.outbox.end()
         self.lifetime.changed.notify()
         self.outbox.wake()
         self.inbox.arrived.notify()

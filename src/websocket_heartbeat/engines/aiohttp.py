@@ -92,6 +92,8 @@ class AiohttpLink(TransportLink, asyncio.Protocol):
         self.native = response
         self.response_headers = _pairs(response)
         self._handler = connection.protocol
+        # asyncio's transport for TLS does not say when the one beneath it, which logs, is closing.
+        self._beneath = getattr(getattr(transport, "_ssl_protocol", None), "_transport", transport)
         self._frames = 0
         self._farewell: tuple[int | None, str] | None = None
         self._violation: ProtocolViolation | None = None
@@ -130,7 +132,7 @@ class AiohttpLink(TransportLink, asyncio.Protocol):
             self._frame(payload, kind)
 
     def _frame(self, payload: bytes, kind: aiohttp.WSMsgType) -> None:
-        if self._transport.is_closing():  # it would log what is written to it
+        if self._transport.is_closing() or self._beneath.is_closing():  # it would log what is written to it
             return
         self._sent_at = self._loop.time()
         try:

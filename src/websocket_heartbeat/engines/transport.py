@@ -213,7 +213,13 @@ class TransportLink(FairReading, Link):
 
     def resume_writing(self) -> None:
         self.full = False
-        self._events.writable()
+        # In a turn of its own: asyncio's transport calls this in the middle of a write, and if it is closed
+        # here, or a write fails, it tells of its end twice.
+        self._loop.call_soon(self._tell_writable)
+
+    def _tell_writable(self) -> None:
+        if not self.full:
+            self._events.writable()
 
     # Calls from the subclass
 
