@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from websocket_heartbeat.events import Message
-from websocket_heartbeat.redaction import shown_url
+from websocket_heartbeat.redaction import HIDDEN, shown_url
 from websocket_heartbeat.system.kernel import Socket, delivery
 
 WRITE_LIMIT = 64 * 1024
@@ -66,7 +66,7 @@ class OpenRequest:
         return parts.hostname or "", parts.port or (443 if self.is_secure else 80)
 
     def __repr__(self) -> str:
-        return f"OpenRequest({shown_url(self.url, 0)})"
+        return f"OpenRequest({shown_url(self.url, HIDDEN)})"
 
 
 @dataclass(frozen=True, slots=True)
