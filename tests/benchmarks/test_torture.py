@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from benchmarks.torture.patient import CLIENTS
+from benchmarks.torture.clients import CLIENTS
 from benchmarks.torture.report import markdown
 from benchmarks.torture.traps import TRAPS, judge
 from benchmarks.torture.verdict import FAILED, HANDLED, NOT_APPLICABLE, Verdict, by_time
@@ -11,7 +11,7 @@ from benchmarks.torture.verdict import FAILED, HANDLED, NOT_APPLICABLE, Verdict,
 OURS = CLIENTS[0]
 
 
-@pytest.mark.parametrize("number", [1, 13, 21, 29])
+@pytest.mark.parametrize("number", [1, 13, 21, 26, 27, 28, 29])
 def test_our_client_handles_traps_in_the_torture_as_in_its_own_tests(number: int) -> None:
     verdict = asyncio.run(judge(TRAPS[number - 1], OURS))
     assert verdict.word == HANDLED, verdict

@@ -29,6 +29,7 @@ CORE: Final = (
     "core.settings",
     "core.hint",
     "core.backoff",
+    "core.retries",
     "core.liveness",
     "core.timeout",
     "core.machine",

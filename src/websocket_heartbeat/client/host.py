@@ -28,10 +28,11 @@ from websocket_heartbeat.client.options import Options
 from websocket_heartbeat.client.outage import Outage
 from websocket_heartbeat.client.outbox import Outbox
 from websocket_heartbeat.client.retry import Verdict, judge
+from websocket_heartbeat.client.send_queue import SendQueue
 from websocket_heartbeat.config import Dialect
 from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.engines.base import Closure, Link, OpenRequest
-from websocket_heartbeat.errors import ConnectionClosed, HookFailed, LinkRejected, Undelivered
+from websocket_heartbeat.errors import ConnectionClosed, HookFailed, LinkRejected
 from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, State, Stats
 from websocket_heartbeat.system.alarm import Alarm
 from websocket_heartbeat.system.kernel import tcp_info
@@ -85,7 +86,8 @@ class Host:
         make_inbox = _INBOXES[options.receive_policy]
         self.inbox = make_inbox(*bounds, self.lifetime, self.hooks, self.links.made_room)
         counts_messages = options.heartbeat.message is not None
-        self.outbox = Outbox(options.send_queue, self.lifetime, self._time if counts_messages else None)
+        queue = SendQueue(options.send_queue, options.send_queue_bytes)
+        self.outbox = Outbox(queue, self.lifetime, self.hooks, self._time if counts_messages else None)
         self.latency: float | None = None
         self.pacer: Callable[[Callable[[], None]], bool] | None = None
         self._stats = Stats(reasons=_NO_REASONS)
@@ -176,7 +178,7 @@ class Host:
                 while self.outbox.keeps_waiting and (
                     machine.state == core.CONNECTING
                     or machine.state in _UP
-                    or (machine.state == core.WAITING and machine.retry_at < deadline)
+                    or (machine.state == core.WAITING and machine.retries.due < deadline)
                     or (machine.state == core.IDLE and self.lifetime.loop is not None)
                 ):
                     await self.lifetime.change()
@@ -184,8 +186,9 @@ class Host:
     def _drop(self) -> None:
         """End at once, because the task that closes the connection was cancelled."""
         self.hooks.cancel_all()
-        self._loss = Loss(ConnectionClosed("close was cancelled"))
         current = self.links.current
+        uncertain = self.link.uncertain if self.link is not None else 0
+        self._loss = Loss(ConnectionClosed("close was cancelled"), uncertain_bytes=uncertain)
         if current is not None and current.link is not None:
             self._forget(current).abort()
         now = self._loop.time()
@@ -220,7 +223,7 @@ class Host:
         info = tcp_info(link.socket) if link is not None else None
         return replace(
             self._stats,
-            queued=len(self.outbox.queue),
+            queued=len(self.outbox.queue.entries),
             dropped=self.inbox.dropped,
             reasons=list(self._stats.reasons),
             bytes_received=self._stats.bytes_received + (info.bytes_received if info else 0),
@@ -250,9 +253,11 @@ class Host:
                 action = self._machine.actions.pop(0)
                 self._actions[action.kind](self, action)
         finally:
-            # Also when a hook raised what ends the program: the rest is done by the next call.
+            # Also when a hook raised what ends the program: that still closes what it has, and waits for it.
             self._performing = False
             self._set_alarm()
+            if self._machine.actions:
+                self._loop.call_soon(self._perform)
 
     def _open_link(self, action: core.Action) -> None:
         self._stats.attempts += 1
@@ -309,6 +314,8 @@ class Host:
     def _leave_link(self, action: core.Action) -> None:
         handler = self.links.get(action.link)
         if handler is not None:
+            if handler is self.links.current and handler.link is not None:
+                self._loss = replace(self._loss, uncertain_bytes=handler.link.uncertain)
             self._count_bytes(handler.link)
             self.links.leave(handler, within=self._options.close_timeout)
 
@@ -330,9 +337,11 @@ class Host:
         self._keep_reason(reason)
         level = logging.DEBUG if is_ours else self._outage.level(self._loop.time())
         logger.log(level, "%s: link %d is gone: %s", self.hooks.label, action.link, reason)
-        self.hooks.call_hook(
-            "on_close", CloseEvent(action.link, reason, action.code, self._loss.unsent_bytes)
-        )
+        uncertain = self._loss.uncertain_bytes
+        if uncertain and is_ours and action.cause != core.RENEWED:
+            words = "%s: closed, though %d bytes that were sent may not have arrived: %s"
+            logger.warning(words, self.hooks.label, uncertain, reason)
+        self.hooks.call_hook("on_close", CloseEvent(action.link, reason, action.code, uncertain))
 
     def _notify_retry(self, action: core.Action) -> None:
         self._report_open_timeout(action.cause)
@@ -392,8 +401,7 @@ class Host:
             return  # the outbox wakes those that wait for a link, after the on_open hook
         if action.state in ENDED:
             self.links.end()
-            if self.outbox.queue:
-                self.hooks.report(Undelivered(self.outbox.queue))
+            self.outbox.end()
         self.lifetime.changed.notify()
         self.outbox.wake()
         self.inbox.arrived.notify()
@@ -468,7 +476,7 @@ class Host:
             error: Exception = ConnectionClosed("we closed the connection")
         else:
             error = error_of(closure)
-        self._lost(handler, error, self._verdict(error), closure.code, closure.unsent_bytes)
+        self._lost(handler, error, self._verdict(error), closure.code, closure.uncertain_bytes)
 
     def _lost(
         self,
@@ -476,9 +484,9 @@ class Host:
         error: Exception,
         verdict: Verdict,
         code: int | None = None,
-        unsent_bytes: int = 0,
+        uncertain_bytes: int | None = 0,
     ) -> None:
-        self._loss = Loss(error, unsent_bytes=unsent_bytes)
+        self._loss = Loss(error, uncertain_bytes=uncertain_bytes)
         self._machine.lost(self._loop.time(), handler.number, code, hint=verdict.hint, is_final=verdict.final)
         self._perform()
 
@@ -495,7 +503,7 @@ class Host:
         if isinstance(error, HookFailed):
             self.hooks.report(error)
         verdict = self._verdict(error.__cause__ if isinstance(error.__cause__, Exception) else error)
-        self._loss = Loss(error, unsent_bytes=handler.link.buffered if handler.link is not None else 0)
+        self._loss = Loss(error)
         self._machine.rejected(self._loop.time(), handler.number, hint=verdict.hint, is_final=verdict.final)
         self._perform()
 

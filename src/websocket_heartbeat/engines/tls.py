@@ -23,10 +23,11 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_error",
+        "_end",
         "_incoming",
         "_is_open",
         "_outgoing",
+        "_overhead",
         "_protocol",
         "_tls",
         "_unwritten",
@@ -48,8 +49,10 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side, server_hostname)
         self._is_open = False
+        self._overhead = 0  # bytes that we have written beneath, less those of the protocol above in them
         self._unwritten = b""  # what TLS 1.2 does not take while it negotiates anew
-        self._error: ssl.SSLError | None = None  # why we have dropped the connection
+        # What ends the stream of the peer: SSLZeroReturnError for its close_notify, else what is wrong.
+        self._end: ssl.SSLError | None = None
         self.handshake: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     # Calls from the transport beneath
@@ -81,10 +84,16 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
         """Let the transport beneath close itself: a WebSocket says by its own means when it ends."""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        error = exc or self._error
+        error = exc
+        if error is None and not isinstance(self._end, ssl.SSLZeroReturnError):
+            error = self._end
         if self._is_open:
             protocol, self._protocol = self._protocol, None  # it may hold us: no circle is left
-            protocol.connection_lost(error)
+            try:
+                while self._end is None and self._has_come():  # it is handed up now, or never
+                    self._hand_up(protocol)
+            finally:  # also where a hook ends the program
+                protocol.connection_lost(error)
         elif not self.handshake.done():
             self.handshake.set_exception(
                 error or ConnectionResetError("the connection ended in the TLS handshake")
@@ -127,19 +136,13 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
 
     def _decrypt(self) -> None:
         """Hand up what has come, and answer what TLS itself was asked."""
-        while self._has_come() and not (self._is_paused or self.is_closing()):
-            protocol = self._protocol
-            is_buffered = isinstance(protocol, asyncio.BufferedProtocol)
-            buffer: Any = protocol.get_buffer(-1) if is_buffered else SCRATCH.view
-            count, end = self._decrypt_to(memoryview(buffer))
-            if count and is_buffered:
-                protocol.buffer_updated(count)
-            elif count:
-                protocol.data_received(bytes(buffer[:count]))
-            if isinstance(end, ssl.SSLZeroReturnError):  # the peer's close_notify: we answer it
-                self.close()
-            elif end is not None:
-                self._fail(end)
+        while not (self._is_paused or self.is_closing()):
+            if self._end is not None:  # only now: the protocol above may have put off what came before
+                self._finish(self._end)
+            elif not self._has_come():
+                break
+            else:
+                self._hand_up(self._protocol)
         if self._unwritten:
             self.write(b"")
         self._flush()
@@ -147,8 +150,16 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
     def _has_come(self) -> int:
         return self._incoming.pending or self._tls.pending()
 
-    def _decrypt_to(self, buffer: Any) -> tuple[int, ssl.SSLError | None]:
-        """Fill a buffer, as far as goes; return how much that is, and what has ended the stream behind it.
+    def _hand_up(self, protocol: Any) -> None:
+        if isinstance(protocol, asyncio.BufferedProtocol):
+            count = self._decrypt_to(memoryview(protocol.get_buffer(-1)))
+            if count:
+                protocol.buffer_updated(count)
+        elif count := self._decrypt_to(SCRATCH.view):
+            protocol.data_received(SCRATCH.view[:count].tobytes())
+
+    def _decrypt_to(self, buffer: Any) -> int:
+        """Fill a buffer, as far as goes, and return how much that is; set `_end` where the stream ends.
 
         Many small records come together, so that they cost the protocol above one call.
         """
@@ -157,23 +168,27 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
             while count < len(buffer) and self._has_come():
                 read: Any = self._tls.read(len(buffer) - count, buffer[count:])
                 if not read:
-                    return count, ssl.SSLZeroReturnError()
+                    raise ssl.SSLZeroReturnError
                 count += read
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLError as error:
-            return count, error
-        return count, None
+            self._end = error
+        return count
 
-    def _fail(self, error: ssl.SSLError) -> None:
-        """Drop a connection whose TLS is broken; `connection_lost` tells why."""
-        self._error = error
-        self._flush()  # the alert that tells the peer
-        self._transport.abort()
+    def _finish(self, end: ssl.SSLError) -> None:
+        """Answer a close_notify; drop a connection whose TLS is broken, and tell the peer by an alert."""
+        if isinstance(end, ssl.SSLZeroReturnError):
+            self.close()
+        else:
+            self._flush()
+            self._transport.abort()
 
     def _flush(self) -> None:
         if self._outgoing.pending and not self._transport.is_closing():
-            self._transport.write(self._outgoing.read())
+            data = self._outgoing.read()
+            self._overhead += len(data)
+            self._transport.write(data)
 
     # Calls from the protocol above
 
@@ -192,11 +207,14 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
                 self._unwritten = bytes(view[at:])
                 break
             except ssl.SSLError as error:
-                self._fail(error)
+                self._end = error
+                self._finish(error)
                 return
             written.append(self._outgoing.read())
-        if written:
-            self._transport.write(b"".join(written))
+        encrypted = b"".join(written)
+        if encrypted:
+            self._overhead += len(encrypted) - (len(view) - len(self._unwritten))
+            self._transport.write(encrypted)
 
     def close(self) -> None:
         if not self._transport.is_closing():
@@ -232,7 +250,11 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
         return protocol
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self._tls if name == "ssl_object" else self._transport.get_extra_info(name, default)
+        """As in asyncio, and for "overhead" the bytes that TLS has added to those that were written here."""
+        if name == "ssl_object":
+            return self._tls
+        beneath = self._transport.get_extra_info(name, default)
+        return self._overhead + (beneath or 0) if name == "overhead" else beneath
 
     def get_write_buffer_size(self) -> int:
         return len(self._unwritten) + int(self._transport.get_write_buffer_size())

@@ -263,7 +263,7 @@ class Driver:
         why: why the link is gone, in words, where the core does not know.
         """
         self.state = self.machine.state
-        self.repeat = self.machine.attempt
+        self.repeat = self.machine.retries.attempt
         actions = self.machine.take()
         while len(actions) > 0:
             action: Action = actions.pop(0)

@@ -11,8 +11,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from websocket_heartbeat.errors import HookFailed
-from websocket_heartbeat.system.callbacks import log_failure
+from websocket_heartbeat.system.callbacks import log_raised
 
 _logger = logging.getLogger("websocket_heartbeat.miniprogram")
 _futures: set[asyncio.Future[Any]] = set()
@@ -213,9 +212,9 @@ def _is_unchanged(one: Any, other: Any) -> bool:
 
 def _log(name: str, error: Any) -> None:
     if isinstance(error, BaseException):
-        log_failure(_logger, "a mini program", HookFailed(name, error))
+        log_raised(_logger.error, f"{name} of a mini program", error)
     else:
-        _logger.error("a mini program: %s was rejected", name)
+        _logger.error("%s of a mini program rejected", name)
 
 
 def _settled(
