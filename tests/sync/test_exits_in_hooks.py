@@ -109,7 +109,10 @@ def test_threads_that_wait_for_the_connection_are_told_why_it_was_closed(program
             connection.reconnect_now()
             for thread in threads:
                 thread.join()
-            print(*told, connection.state, sep="\\n")
+            try:
+                connection.wait_closed()
+            except ConnectionFailed:
+                print(*told, connection.state, sep="\\n")
         """)
     assert done.status == 0, done.err
     *told, state = done.out.splitlines()
