@@ -231,8 +231,10 @@ class Connection:
             return self._run(background, self._receive_in_on_open, dialogue, timeout, timeout=timeout)
         while True:
             if self._received:
-                with suppress(IndexError):  # another thread was faster
+                try:
                     return self._received.popleft()
+                except IndexError:  # another thread was faster
+                    pass
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             self._run(background, self._receive, left, timeout=left)
 
