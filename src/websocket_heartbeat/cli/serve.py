@@ -79,5 +79,5 @@ def _gone(peer: Peer, code: int | None, reason: str) -> None:
 
 
 def _tell(text: str) -> None:
-    with contextlib.suppress(BrokenPipeError):  # nobody reads it any more; serving goes on
+    with contextlib.suppress(BrokenPipeError):  # the reader has left; serving goes on
         print(text, file=sys.stderr, flush=True)

@@ -59,7 +59,7 @@ def test_a_unix_socket_carries_a_link_and_the_url_gives_host_and_path(
 @needs_unix_sockets
 def test_a_unix_socket_that_is_not_there_is_an_os_error(engine: Engine, run: Run, tmp_path: Path) -> None:
     async def main() -> None:
-        error = await failure(engine, "ws://inside.example/", unix_path=str(tmp_path / "nobody"))
+        error = await failure(engine, "ws://inside.example/", unix_path=str(tmp_path / "missing"))
         assert isinstance(error, FileNotFoundError)
 
     run(main())
