@@ -11,7 +11,7 @@ from websocket_heartbeat.version import __version__
 
 if TYPE_CHECKING:
     from websocket_heartbeat.client import Connection, connect
-    from websocket_heartbeat.config import Backoff, Heartbeat
+    from websocket_heartbeat.config import Backoff, Dialect, Heartbeat
     from websocket_heartbeat.errors import (
         ConnectionClosed,
         ConnectionFailed,
@@ -38,6 +38,7 @@ __all__ = [
     "Connection",
     "ConnectionClosed",
     "ConnectionFailed",
+    "Dialect",
     "EngineNotInstalled",
     "Fleet",
     "HandshakeError",
@@ -65,7 +66,7 @@ __all__ = [
 if not TYPE_CHECKING:
     _HOMES = {
         "client": ("Connection", "connect"),
-        "config": ("Backoff", "Heartbeat"),
+        "config": ("Backoff", "Dialect", "Heartbeat"),
         "events": ("CloseEvent", "Message", "OpenEvent", "ReconnectEvent", "State", "Stats"),
         "fleet": ("Fleet",),
     }

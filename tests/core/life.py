@@ -111,6 +111,11 @@ class Life:
         return self.hear(ago)
 
     @property
+    def attempt(self) -> int:
+        """The retries since the last stable link."""
+        return self.machine.retries.attempt
+
+    @property
     def left(self) -> float | None:
         """Seconds until the deadline."""
         return None if self.machine.deadline is None else round(self.machine.deadline - self.now, 6)

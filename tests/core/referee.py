@@ -16,6 +16,21 @@ TOLERANCE = 1e-9
 OF_A_MOMENT = ("heard", "sent", "received", "acknowledged")
 """Inputs that tell when something was, which may lie in the past."""
 
+ABOUT_A_LINK: list[tuple[str, tuple[Any, ...]]] = [
+    ("opened", ()),
+    ("ready", ()),
+    ("heard", ()),
+    ("sent", ()),
+    ("received", ()),
+    ("acknowledged", ()),
+    ("unacknowledged", (4, 1.0)),
+    ("lost", (1006, 2.0, True)),
+    ("rejected", (2.0, True)),
+    ("reading_paused", ()),
+    ("reading_resumed", ()),
+]
+"""The inputs about a link, and arguments for them that change much where they are about one that lives."""
+
 UP = (core.OPEN, core.PROBING)
 
 CAUSED_BY = {
@@ -125,6 +140,7 @@ class Referee:
         twin.machine = machine = copy(self.machine)
         machine.liveness = copy(machine.liveness)
         machine.timeout = copy(machine.timeout)
+        machine.retries = copy(machine.retries)
         if machine.watchdog is not None:
             machine.watchdog = copy(machine.watchdog)
         if machine.successor is not None:
@@ -461,7 +477,9 @@ class Referee:
         assert (machine.successor.link if machine.successor is not None else 0) == self.successor
         assert self.successor == 0 or state in UP, "rule 1: a successor leaks"
         assert machine.last_link == self.last
-        assert machine.attempt == self.attempts, "rule 7: attempts count from 0 only after a stable link"
+        assert machine.retries.attempt == self.attempts, (
+            "rule 7: attempts count from 0 only after a stable link"
+        )
         told = (self.current,) if state in (core.CLOSING, *UP) else ()
         assert self.open in (told, (*told, self.successor)), "rule 9: opened or closed was not reported"
         ended = state in (core.IDLE, core.CLOSED, core.FAILED)

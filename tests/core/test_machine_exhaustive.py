@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
-from tests.core.referee import Referee, Wait
+from tests.core.referee import ABOUT_A_LINK, Referee, Wait
 
 from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.core import timeout
@@ -81,26 +81,11 @@ def events(world: Referee, names: list[str]) -> list[Event]:
     return happen
 
 
-ABOUT_OTHERS: list[tuple[str, tuple[Any, ...]]] = [
-    ("opened", ()),
-    ("ready", ()),
-    ("heard", ()),
-    ("sent", ()),
-    ("received", ()),
-    ("acknowledged", ()),
-    ("unacknowledged", (4, 1.0)),
-    ("lost", (1006, 2.0, True)),
-    ("rejected", (2.0, True)),
-    ("reading_paused", ()),
-    ("reading_resumed", ()),
-]
-
-
 def check_other_links(world: Referee) -> None:
     """Rule 1: what happens to a link that is gone, or was never opened, changes nothing."""
     before = world.snapshot()
     for link in {*range(world.last + 2)} - {*links(world)}:
-        for name, arguments in ABOUT_OTHERS:
+        for name, arguments in ABOUT_A_LINK:
             getattr(world.machine, name)(world.now, link, *arguments)
     assert world.snapshot() == before, "rule 1: what happened to another link changed something"
 
@@ -124,18 +109,19 @@ def essence(world: Referee) -> Key:
         machine.offline and ago(machine.offline_at),
         ago(machine.deadline),
     )
+    retries = machine.retries
+    counts = retries.attempt, retries.spent
     match machine.state:
         case core.CONNECTING:
-            return (*around, machine.attempt, machine.spent, left(machine.timeout), left(world.attempt))
+            return (*around, *counts, left(machine.timeout), left(world.attempt))
         case core.WAITING:
-            return (*around, machine.attempt, machine.spent, machine.hinted, ago(machine.retry_at))
+            return (*around, *counts, retries.hinted, ago(retries.due))
         case core.OPEN | core.PROBING:
             liveness, watchdog, successor = machine.liveness, machine.watchdog, machine.successor
             ready = ago(machine.ready_at)
             return (
                 *around,
-                machine.attempt,
-                machine.spent,
+                *counts,
                 ready if ready is None else min(ready, world.settings.stable_after),
                 ago(machine.due),
                 ago(liveness.heard_at),

@@ -7,7 +7,7 @@ from websocket_heartbeat.core.machine import PING_LINK, Action
 
 def test_a_new_machine_waits_for_its_user() -> None:
     machine = Life().machine
-    assert (machine.state, machine.link, machine.attempt, machine.deadline, machine.take()) == (
+    assert (machine.state, machine.link, machine.retries.attempt, machine.deadline, machine.take()) == (
         "idle",
         0,
         0,

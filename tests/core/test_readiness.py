@@ -41,13 +41,13 @@ def test_ready_counts_once() -> None:
     life.tell("ready", 1)
     life.now += 10
     life.lose()
-    assert life.machine.attempt == 1
+    assert life.attempt == 1
     life.wake()
     life.open()
     life.now += 30
     life.tell("ready", 2)
     life.lose()
-    assert life.machine.attempt == 1
+    assert life.attempt == 1
 
 
 def test_one_link_that_was_ready_does_not_make_the_next_one_ready() -> None:
@@ -69,7 +69,7 @@ def test_a_link_may_become_ready_while_it_is_pinged() -> None:
     assert life.machine.state == "probing"
     life.now += 5
     life.lose()
-    assert life.machine.attempt == 1
+    assert life.attempt == 1
 
 
 @pytest.mark.parametrize("state", ["idle", "connecting", "waiting", "closing", "failed"])
@@ -87,7 +87,7 @@ def test_being_ready_before_being_open_counts_for_nothing() -> None:
     life.tell("opened", 2)
     life.now += 3600
     life.lose()
-    assert life.machine.attempt == 2
+    assert life.attempt == 2
 
 
 # A link that the user calls bad
@@ -149,7 +149,7 @@ def test_a_link_may_be_called_bad_long_after_its_login() -> None:
     life.now += 30
     life.wake()
     assert life.tell("rejected", 1)[0] == "1 leave"
-    assert life.machine.attempt == 1
+    assert life.attempt == 1
 
 
 @pytest.mark.parametrize("state", ["idle", "connecting", "waiting", "closing", "failed"])

@@ -24,7 +24,7 @@ def test_reconnecting_replaces_a_probed_link_at_once() -> None:
 def test_reconnecting_skips_a_wait_without_a_new_attempt() -> None:
     life = waiting()
     assert life.tell("reconnect_now") == ["2 open", "2 state connecting"]
-    assert life.machine.attempt == 1
+    assert life.attempt == 1
 
 
 def test_reconnecting_works_offline_for_the_user_may_know_better() -> None:
@@ -43,7 +43,7 @@ def test_reconnecting_after_a_stable_link_begins_a_new_count() -> None:
     life.open()
     life.now += 3600
     life.tell("reconnect_now")
-    assert life.machine.attempt == 1
+    assert life.attempt == 1
     assert "4 state waiting" in life.lose(), "two retries are allowed"
 
 
@@ -51,7 +51,7 @@ def test_reconnecting_again_and_again_is_no_stable_link() -> None:
     life = opened()
     for attempt in range(1, 5):
         life.tell("reconnect_now")
-        assert life.machine.attempt == attempt
+        assert life.attempt == attempt
         life.open()
 
 

@@ -76,7 +76,7 @@ def test_the_link_before_may_have_been_the_stable_one() -> None:
     life.tell("renew")
     life.tell("opened", 3)
     life.tell("ready", 3)
-    assert life.machine.attempt == 0
+    assert life.attempt == 0
 
 
 def test_a_successor_that_took_over_can_be_renewed_in_turn() -> None:
@@ -179,7 +179,7 @@ def test_the_deadline_of_a_successor_does_not_put_off_a_look_at_acknowledgements
 def test_a_successor_that_does_not_open_is_told_and_the_current_link_stays(code: int | None) -> None:
     life = renewing()
     assert life.tell("lost", 2, code, 20.0, True) == ["2 renewal failed: lost"]
-    assert (life.machine.state, life.machine.link, life.machine.attempt) == ("open", 1, 0)
+    assert (life.machine.state, life.machine.link, life.attempt) == ("open", 1, 0)
     assert life.tell("woke") == []
     assert life.wait() == ["1 ping", "1 state probing"]
 
@@ -195,7 +195,7 @@ def test_a_successor_that_does_not_open_in_time_is_abandoned_after_one_grace_per
     assert life.wake() == []
     assert life.left == 0.001
     assert life.wake() == ["2 abandon", "2 renewal failed: open timeout"]
-    assert (life.machine.state, life.machine.link, life.machine.attempt) == ("open", 1, 0)
+    assert (life.machine.state, life.machine.link, life.attempt) == ("open", 1, 0)
     assert life.left == 6.999
 
 
@@ -220,7 +220,7 @@ def test_a_successor_whose_login_failed_is_closed() -> None:
         "2 closed: rejected",
         "2 renewal failed: rejected",
     ]
-    assert (life.machine.state, life.machine.link, life.machine.attempt) == ("open", 1, 0)
+    assert (life.machine.state, life.machine.link, life.attempt) == ("open", 1, 0)
 
 
 def test_a_successor_that_is_not_open_cannot_be_called_bad() -> None:

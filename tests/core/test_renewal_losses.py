@@ -62,7 +62,7 @@ def test_a_successor_that_is_open_takes_over_and_is_no_retry(
     life = almost_renewed(**SETTINGS)
     did = loss(life)
     assert [what for what in did if what != "2 state open"] == [*told, "2 switch"]
-    assert (life.machine.state, life.machine.link, life.machine.attempt) == ("open", 2, 0)
+    assert (life.machine.state, life.machine.link, life.attempt) == ("open", 2, 0)
     assert life.left == 7.75
     assert life.tell("opened", 2) == []
 
@@ -72,17 +72,17 @@ def test_it_is_not_ready_by_taking_over() -> None:
     life.lose()
     life.now += 3600
     life.lose()
-    assert life.machine.attempt == 1
+    assert life.attempt == 1
     life.wake()
     life.tell("opened", 3)
     life.lose()
-    assert life.machine.attempt == 2
+    assert life.attempt == 2
 
 
 def test_once_it_is_ready_it_counts_as_stable_after_a_while() -> None:
     life = renewing()
     life.lose()
-    assert life.machine.attempt == 1
+    assert life.attempt == 1
     life.open()
     life.now += 30
     assert "2 retry 1 in 0.5: lost" in life.lose()

@@ -34,7 +34,7 @@ def test_a_link_that_breaks_during_a_probe_is_lost_like_any_other() -> None:
 def test_a_link_is_lost_once() -> None:
     life = waiting()
     assert life.lose() == []
-    assert life.machine.attempt == 1
+    assert life.attempt == 1
 
 
 def test_retries_back_off() -> None:
@@ -102,7 +102,7 @@ def test_the_time_an_attempt_took_does_not_count_as_stable() -> None:
     life.wake()
     life.now += 5
     life.lose()
-    assert life.machine.attempt == 2
+    assert life.attempt == 2
 
 
 def test_after_as_many_retries_as_allowed_the_connection_fails() -> None:

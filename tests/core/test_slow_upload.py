@@ -107,4 +107,3 @@ def test_acknowledgements_put_off_nothing_but_a_verdict_on_silence(state: str) -
     life.now += 1
     assert acknowledge(life) == []
     assert (life.machine.state, life.machine.deadline) == before
-    assert life.machine.deadline is None or life.wake() is not None

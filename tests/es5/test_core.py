@@ -44,7 +44,7 @@ function run(life) {
         var actions = machine.take().map(function (a) {
             return [a.kind, a.link, a.state, a.cause, a.code, a.attempt, a.delay, a.out_of_retries];
         });
-        return [machine.state, machine.deadline, machine.attempt, machine.link, machine.last_link, actions];
+        return [machine.state, machine.deadline, machine.link, machine.last_link, actions];
     });
 }
 function refused(numbers) {
@@ -105,7 +105,6 @@ def random_life(random: Random, steps: int) -> dict[str, Any]:
             [
                 machine.state,
                 machine.deadline,
-                machine.attempt,
                 machine.link,
                 machine.last_link,
                 [fields(each) for each in machine.take()],

@@ -29,6 +29,7 @@ CORE: Final = (
     "core.settings",
     "core.hint",
     "core.backoff",
+    "core.retries",
     "core.liveness",
     "core.timeout",
     "core.machine",
@@ -68,6 +69,7 @@ _GUIDE: Final = """\
 //   Machine, in core/machine.py              decides everything: its comment has the rules and the table of
 //                                            states; when a silent link is given up is in its method woke
 //   Driver, in miniprogram/driver.py         carries the decisions out and calls the hooks
+//   Connection, in miniprogram/connection.py the methods that users call
 //   at the end                               the entry, and what is written by hand in JavaScript
 """
 """What a reader of the script should know first."""

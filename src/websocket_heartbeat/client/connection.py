@@ -52,7 +52,7 @@ def connect(
     local_addr: tuple[str, int] | None = None,
     server_hostname: str | None = None,
     engine: str | Engine = "auto",
-    shown_path: int | None = None,
+    shown_path: Callable[[str], str] | None = None,
     final_close_codes: Collection[int] = (),
     retry_if: Callable[[Exception], bool | None] | None = None,
 ) -> "Connection":
@@ -91,8 +91,8 @@ def connect(
     server_hostname: for wss, the name to ask for in TLS and to find in the certificate, in place of the host
         of the URL, as long as redirects lead to no other host. Default: the host of the URL.
     engine: "auto" (default), the name of an engine, or an Engine.
-    shown_path: how many characters of the URL's path logs and reprs show, for paths that carry keys; 0 shows
-        none. Default: all of them. The query is never shown.
+    shown_path: called with the path of the URL, and returns what logs and reprs show instead, where paths
+        carry keys. If it raises, they show "(hidden)". None (default): the path. The query is never shown.
     final_close_codes: close codes after which the server is not to be asked again. Default none.
     retry_if: asked about each failure; True retries, False gives up, None leaves it to the table in retry.py.
 
@@ -365,30 +365,48 @@ class Connection:
 
     # Sending
 
-    async def send(self, message: Message | bytearray | memoryview) -> None:
+    async def send(self, message: Message | bytearray | memoryview, *, ttl: float | None = None) -> None:
         """Hand a message to the open link, or let it wait in the send queue for the next one.
 
         A str is sent as text, everything else as binary. Waits only while the queue is full. A message that
         was handed to a link which then dies may or may not have arrived: only the server's answer can tell.
 
+        ttl: seconds that the message may wait; after that it is not sent, but reported to `on_error` as
+            Undelivered, or raised here, where this still waits for room. None (default) is for ever.
+
         Raises:
             TypeError, ValueError: not a message, or above `max_size`.
             NotConnected: no link is open and `send_queue` is 0.
+            Undelivered: `ttl` ran out while the queue was full.
             ConnectionClosed, ConnectionFailed: there will be no further link.
         """
         checked = check_message("message", message, self._max_size)
-        if not self._outbox.offer(checked):
-            await self._outbox.put(checked)
+        if ttl is not None:
+            check_seconds("ttl", ttl)
+        if not self._outbox.offer(checked, ttl):
+            await self._outbox.put(checked, ttl)
 
-    def send_nowait(self, message: Message | bytearray | memoryview) -> None:
+    def send_nowait(self, message: Message | bytearray | memoryview, *, ttl: float | None = None) -> None:
         """Do as `send`, but never wait.
 
         Raises:
             SendQueueFull: the message would have had to wait; it was not taken.
             and as `send`.
         """
-        if not self._outbox.offer(check_message("message", message, self._max_size)):
+        checked = check_message("message", message, self._max_size)
+        if ttl is not None:
+            check_seconds("ttl", ttl)
+        if not self._outbox.offer(checked, ttl):
             self._outbox.refuse()
+
+    @property
+    def queued(self) -> tuple[Message, ...]:
+        """The messages that wait in the send queue, oldest first; after the end, those that were not sent."""
+        return tuple(self._outbox.queue)
+
+    def clear_queue(self) -> tuple[Message, ...]:
+        """Take all messages out of the send queue and return them, oldest first; they will not be sent."""
+        return self._outbox.clear()
 
     async def drain(self) -> None:
         """Wait until every queued message was handed to a link whose write buffer is not full.

@@ -128,8 +128,7 @@ class Inbox:
         """
         self._tell_readers()
         seen, self._seen = self._seen, len(self.waiting)
-        is_left = seen > 0 or len(self.batch) > 0
-        return is_left and not self.paused and self._is_full(seen)
+        return bool(seen or self.batch) and not self.paused and self._is_full(seen)
 
     def _tell_readers(self) -> None:
         self._feed()

@@ -56,17 +56,17 @@ class Lifetime:
 
     def check_place(self) -> None:
         """Raise RuntimeError before the start, and on another event loop or thread, until the end."""
-        if self.has_ended:
+        loop = self.loop
+        if (loop is not None and get_ident() == self.thread and loop.is_running()) or self.has_ended:
             return
-        if self.loop is None:
+        if loop is None:
             raise RuntimeError(
                 "the connection is not started: use it within `async with connect(...) as ...:`"
             )
-        if get_ident() != self.thread or not self.loop.is_running():
-            raise RuntimeError(
-                "the connection was started on another event loop or thread, where alone it can be used; "
-                "from other threads call loop.call_soon_threadsafe, or use websocket_heartbeat.sync"
-            )
+        raise RuntimeError(
+            "the connection was started on another event loop or thread, where alone it can be used; "
+            "from other threads call loop.call_soon_threadsafe, or use websocket_heartbeat.sync"
+        )
 
     async def change(self) -> None:
         """Wait for the next change.

@@ -17,6 +17,7 @@ from websocket_heartbeat.client.lifetime import Lifetime
 from websocket_heartbeat.client.link import LinkHandler
 from websocket_heartbeat.client.options import Options
 from websocket_heartbeat.client.outbox import Outbox
+from websocket_heartbeat.config import Dialect
 from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.engines.base import Link
 from websocket_heartbeat.errors import HookFailed
@@ -26,6 +27,7 @@ from websocket_heartbeat.events import OpenEvent
 class Keeper(Protocol):
     """What the links need of the host of the connection."""
 
+    dialect: Dialect | None
     hooks: Hooks
     inbox: Inbox
     outbox: Outbox
@@ -138,6 +140,8 @@ class Links:
         if current is not None and current.link is not None:
             if self._machine.state == core.CLOSING:
                 current.link.deliver = current.discard
+            elif self._keeper.dialect is not None:
+                current.link.deliver = current.deliver_in_dialect
             elif self._options.message_timeout is not None:
                 current.link.deliver = current.deliver_watched
             elif current.awaits_proof:
@@ -146,7 +150,8 @@ class Links:
                 current.link.deliver = current.inbox.deliver
         successor = self.successor
         if successor is not None and successor.link is not None:
-            successor.link.deliver = successor.inbox.deliver
+            has_dialect = self._keeper.dialect is not None
+            successor.link.deliver = successor.deliver_in_dialect if has_dialect else successor.inbox.deliver
 
     def batch_delivered(self, handler: LinkHandler) -> None:
         """A read has brought its last message: pause reading where too many wait."""

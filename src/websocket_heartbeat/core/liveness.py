@@ -39,3 +39,8 @@ class Liveness:
             self.heard_at = at
         if at >= self.pinged_at:
             self.is_pinged = False
+
+    def sent(self, at: float) -> None:
+        """Note that something was sent at the time `at`; the latest counts."""
+        if at > self.sent_at:
+            self.sent_at = at

@@ -93,8 +93,8 @@ Transitions (docs/state-diagram.md is generated from this table, and a test hold
 
 from typing import Callable, Final
 
-from websocket_heartbeat.core.backoff import delay
 from websocket_heartbeat.core.liveness import Liveness
+from websocket_heartbeat.core.retries import Retries
 from websocket_heartbeat.core.settings import Settings
 from websocket_heartbeat.core.timeout import Timeout
 
@@ -139,7 +139,7 @@ REJECTED: Final = "rejected"
 """The user called the link bad, and the host knows why."""
 RENEWED: Final = "renewed"
 STOPPED: Final = "stopped"
-"""The user closed the connection, or replaced the link, while its successor was opening."""
+"""The user replaced the link, or the connection ended or had to wait, while its successor was opening."""
 
 DEAD_PATH_TIMEOUTS: Final = 4
 """Retransmission timeouts in a row, each twice the one before, that no live path lets pass: 3 s at least."""
@@ -188,46 +188,37 @@ class Successor:
 class Machine:
     """The life of one connection over many links.
 
-    settings: the numbers to decide by.
-    random: returns a number from 0 up to, not including, 1.
+    settings: the numbers to decide by. random: returns a number from 0 up to, not including, 1.
 
-    state, link, attempt: the state, the number of the current link, the retries since the last stable link.
-    last_link, successor: the number of the latest link, and what a renewal opens, if one is under way.
-    deadline: when to call `woke`, or None.
+    state, deadline: the state, and when to call `woke`, or None.
     actions: what the host has yet to carry out, oldest first: `take` takes all, `actions.pop(0)` the next.
+    link, last_link: the numbers of the current link and of the latest.
+    successor: what a renewal opens, if one is under way.
     liveness: of the latest current link that has opened, with the time at which it was last heard.
+    retries: how many there were since the last stable link, and when the next is due.
 
     due: when the state is to be looked at, or None; `deadline` is the earliest of this and the timeouts.
     timeout: while connecting of the attempt, while probing of the ping.
     watchdog: the time that the open link has for a message, or None.
     ready_at: when the user had done what comes first on the open link, or None.
     paused: whether the host does not read the open link.
-    phase, window_factor: this client's place in each window, and what widens the windows: core/backoff.py.
-    retry_at, hinted: when the next attempt is due, and whether the server asked for that wait.
-    spent: the retries in `attempt` that count against max_attempts.
     """
 
     def __init__(self, settings: Settings, random: Callable[[], float]) -> None:
         self.settings = settings
-        self.random = random
         self.state: str = IDLE
+        self.deadline: float | None = None
+        self.actions: list[Action] = []
         self.link = 0
         self.last_link = 0
         self.successor: Successor | None = None
-        self.attempt = 0
-        self.deadline: float | None = None
-        self.actions: list[Action] = []
         self.liveness = Liveness(settings, 0.0)
+        self.retries = Retries(settings, random)
         self.due: float | None = None
         self.timeout = Timeout(0.0, settings.open_timeout)
         self.watchdog: Timeout | None = None
         self.ready_at: float | None = None
         self.paused = False
-        self.phase = 0.0
-        self.window_factor = 1.0
-        self.retry_at = 0.0
-        self.hinted = False
-        self.spent = 0
         self.is_hidden = False
         self.hidden_at = 0.0
         self.offline = False
@@ -281,7 +272,7 @@ class Machine:
             else:
                 self._emit(ABANDON_LINK)
                 self._open_link_ended(now, RECONNECT_REQUESTED)
-                self._count_attempt()
+                self.retries.count_one(not self.is_hidden)
                 self._announce_retry(RECONNECT_REQUESTED, 0.0)
                 self._open_next(now)
 
@@ -297,19 +288,19 @@ class Machine:
 
     def opened(self, now: float, link: int) -> None:
         """The handshake of `link` is complete."""
-        successor = self.successor
+        successor = self._successor(link)
         if link == self.link and self.state == CONNECTING:
             self._begin(now)
             self._emit(NOTIFY_OPENED)
-        elif successor is not None and link == successor.link and not successor.is_open:
+        elif successor is not None and not successor.is_open:
             successor.is_open = True
             successor.timeout.restart(now)
             self._emit(NOTIFY_OPENED, link)
 
     def ready(self, now: float, link: int) -> None:
         """The user has done what comes first on `link`, which is open: a login, say."""
-        successor = self.successor
-        if successor is not None and link == successor.link and successor.is_open:
+        successor = self._successor(link)
+        if successor is not None and successor.is_open:
             self._emit(LEAVE_LINK)
             self._open_link_ended(now, RENEWED)
             self._switch(now, successor)
@@ -318,11 +309,11 @@ class Machine:
 
     def rejected(self, now: float, link: int, hint: float = 0.0, is_final: bool = False) -> None:
         """The user calls `link`, which is open, bad: its login failed, say. hint, is_final: as in `lost`."""
-        successor = self.successor
+        successor = self._successor(link)
         if link == self.link and self._is_up():
             self._emit(LEAVE_LINK)
             self._retry_or_fail(now, REJECTED, hint=hint, is_final=is_final)
-        elif successor is not None and link == successor.link and successor.is_open:
+        elif successor is not None and successor.is_open:
             self._leave_successor(REJECTED)
 
     def heard(self, at: float, link: int) -> None:
@@ -335,8 +326,8 @@ class Machine:
 
     def sent(self, at: float, link: int) -> None:
         """Something was sent on `link` at the time `at`. Told before each `woke`, for `both_directions`."""
-        if link == self.link and at > self.liveness.sent_at:
-            self.liveness.sent_at = at
+        if link == self.link and self._is_up():
+            self.liveness.sent(at)
 
     def received(self, at: float, link: int) -> None:
         """A message arrived on `link` at the time `at`. For `message_timeout`; told before each `woke`."""
@@ -378,31 +369,31 @@ class Machine:
         code: the close code, None if there was none. hint: the least delay before a retry that the server
         asked for, in seconds, 0 for none. is_final: the host knows that no retry can help.
         """
-        successor = self.successor
+        successor = self._successor(link)
         if link == self.link:
             if self.state == CLOSING:
                 self._open_link_ended(now, LOST, code)
                 self._enter(CLOSED)
             elif self.state == CONNECTING or self._is_up():
                 self._retry_or_fail(now, LOST, code, hint=hint, is_final=is_final)
-        elif successor is not None and link == successor.link:
+        elif successor is not None:
             self._renewal_failed(successor, LOST, code)
 
     def reading_paused(self, now: float, link: int) -> None:
         """The host stopped reading `link`, which is open, as the user is slow: silence proves nothing."""
-        successor = self.successor
+        successor = self._successor(link)
         if link == self.link and self._is_up():
             self.paused = True
-        elif successor is not None and link == successor.link:
+        elif successor is not None:
             successor.paused = successor.is_open
 
     def reading_resumed(self, now: float, link: int) -> None:
         """The host reads `link` again; an unanswered ping has its whole timeout again."""
-        successor = self.successor
+        successor = self._successor(link)
         if link == self.link and self._is_up() and self.paused:
             self.paused = False
             self._excuse_silence(now, self.settings.timeout)
-        elif successor is not None and link == successor.link:
+        elif successor is not None:
             successor.paused = False
 
     # Inputs: what happened around
@@ -558,8 +549,7 @@ class Machine:
             # The server has let it in, whatever it asks of further attempts.
             self._switch(now, self.successor)
             return
-        limit = self.settings.max_attempts
-        out_of_retries = limit is not None and not self.is_hidden and self.spent >= limit
+        out_of_retries = self.retries.are_spent() and not self.is_hidden
         if is_final or out_of_retries:
             self._leave_successor(STOPPED)
             self._emit_with_cause(NOTIFY_FAILED, cause, code).out_of_retries = out_of_retries
@@ -567,47 +557,26 @@ class Machine:
             return
         if hint > 0:
             self._leave_successor(STOPPED)
-        self._count_attempt()
+        self.retries.count_one(not self.is_hidden)
         if self.successor is not None:
             # It is the retry, and is under way already.
             self._announce_retry(cause, 0.0)
             self._switch(now, self.successor)
             return
-        if is_overloaded and self.attempt > 1:
-            self.phase = self.random()
-            self.window_factor = self.window_factor * 1.5
-        wait = delay(
-            self.settings,
-            self.attempt,
-            self.phase,
-            hint=hint,
-            window_factor=self.window_factor,
-            is_new_phase=is_overloaded,
-        )
-        self._announce_retry(cause, wait)
-        self.hinted = hint > 0
-        self.retry_at = now + wait
-        self._enter(WAITING, None if self.offline else self.retry_at)
-
-    def _count_attempt(self) -> None:
-        self.attempt = self.attempt + 1
-        if self.attempt == 1:
-            self.phase = self.random()
-            self.window_factor = 1.0
-        if not self.is_hidden:
-            self.spent = self.spent + 1
+        self._announce_retry(cause, self.retries.wait(now, hint, is_overloaded))
+        self._enter(WAITING, None if self.offline else self.retries.due)
 
     def _announce_retry(self, cause: str, wait: float) -> None:
         action = self._emit_with_cause(NOTIFY_RETRY, cause)
-        action.attempt = self.attempt
+        action.attempt = self.retries.attempt
         action.delay = wait
 
     def _retry_early(self, now: float) -> None:
         """Retry at once, but not before the time that the server asked for."""
-        if now >= self.retry_at or not self.hinted:
+        if self.retries.may_be_early(now):
             self._open_next(now)
         elif not self.offline:
-            self._wake_at(self.retry_at)
+            self._wake_at(self.retries.due)
 
     def _open_next(self, now: float) -> None:
         self.last_link = self.last_link + 1
@@ -630,6 +599,11 @@ class Machine:
             self.timeout = successor.timeout
             self._enter(CONNECTING, self.timeout.due)
 
+    def _successor(self, link: int) -> Successor | None:
+        """The successor, if that is `link`."""
+        successor = self.successor
+        return successor if successor is not None and successor.link == link else None
+
     def _leave_successor(self, cause: str) -> None:
         """Give up the renewal, if there is one; the current link stays."""
         successor = self.successor
@@ -650,8 +624,7 @@ class Machine:
         """Tell the user that the open link is gone. After a stable one, attempts count from 0 (rule 7)."""
         self._emit_with_cause(NOTIFY_CLOSED, cause, code)
         if self.ready_at is not None and now - self.ready_at >= self.settings.stable_after:
-            self.attempt = 0
-            self.spent = 0
+            self.retries.begin_again()
 
     def _enter(self, state: str, due: float | None = None) -> None:
         is_new = state != self.state

@@ -92,6 +92,8 @@ class AiohttpLink(TransportLink, asyncio.Protocol):
         self.native = response
         self.response_headers = _pairs(response)
         self._handler = connection.protocol
+        # asyncio's transport for TLS does not say when the one beneath it, which logs, is closing.
+        self._beneath = getattr(getattr(transport, "_ssl_protocol", None), "_transport", transport)
         self._frames = 0
         self._farewell: tuple[int | None, str] | None = None
         self._violation: ProtocolViolation | None = None
@@ -128,11 +130,16 @@ class AiohttpLink(TransportLink, asyncio.Protocol):
     def _write(self, payload: bytes, kind: aiohttp.WSMsgType) -> None:
         if self._sends:
             self._frame(payload, kind)
+        else:
+            self._came_too_late(payload)
 
     def _frame(self, payload: bytes, kind: aiohttp.WSMsgType) -> None:
-        if self._transport.is_closing():  # it would log what is written to it
+        if self._transport.is_closing() or self._beneath.is_closing():  # it would log what is written to it
+            self._came_too_late(payload)
             return
         self._sent_at = self._loop.time()
+        size = len(payload)
+        self._written += size + (6 if size < 126 else 8 if size < 65536 else 14)
         try:
             # Runs to its end: without compression and below its limit there is nothing to wait for.
             self._writer.send_frame(payload, kind).send(None)

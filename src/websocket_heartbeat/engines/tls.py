@@ -27,6 +27,7 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
         "_incoming",
         "_is_open",
         "_outgoing",
+        "_overhead",
         "_protocol",
         "_tls",
         "_unwritten",
@@ -48,6 +49,7 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side, server_hostname)
         self._is_open = False
+        self._overhead = 0  # bytes that we have written beneath, less those of the protocol above in them
         self._unwritten = b""  # what TLS 1.2 does not take while it negotiates anew
         # What ends the stream of the peer: SSLZeroReturnError for its close_notify, else what is wrong.
         self._end: ssl.SSLError | None = None
@@ -87,7 +89,11 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
             error = self._end
         if self._is_open:
             protocol, self._protocol = self._protocol, None  # it may hold us: no circle is left
-            protocol.connection_lost(error)
+            try:
+                while self._end is None and self._has_come():  # it is handed up now, or never
+                    self._hand_up(protocol)
+            finally:  # also where a hook ends the program
+                protocol.connection_lost(error)
         elif not self.handshake.done():
             self.handshake.set_exception(
                 error or ConnectionResetError("the connection ended in the TLS handshake")
@@ -136,7 +142,7 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
             elif not self._has_come():
                 break
             else:
-                self._hand_up()
+                self._hand_up(self._protocol)
         if self._unwritten:
             self.write(b"")
         self._flush()
@@ -144,8 +150,7 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
     def _has_come(self) -> int:
         return self._incoming.pending or self._tls.pending()
 
-    def _hand_up(self) -> None:
-        protocol = self._protocol
+    def _hand_up(self, protocol: Any) -> None:
         if isinstance(protocol, asyncio.BufferedProtocol):
             count = self._decrypt_to(memoryview(protocol.get_buffer(-1)))
             if count:
@@ -181,7 +186,9 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
 
     def _flush(self) -> None:
         if self._outgoing.pending and not self._transport.is_closing():
-            self._transport.write(self._outgoing.read())
+            data = self._outgoing.read()
+            self._overhead += len(data)
+            self._transport.write(data)
 
     # Calls from the protocol above
 
@@ -204,8 +211,10 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
                 self._finish(error)
                 return
             written.append(self._outgoing.read())
-        if written:
-            self._transport.write(b"".join(written))
+        encrypted = b"".join(written)
+        if encrypted:
+            self._overhead += len(encrypted) - (len(view) - len(self._unwritten))
+            self._transport.write(encrypted)
 
     def close(self) -> None:
         if not self._transport.is_closing():
@@ -241,7 +250,11 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
         return protocol
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self._tls if name == "ssl_object" else self._transport.get_extra_info(name, default)
+        """As in asyncio, and for "overhead" the bytes that TLS has added to those that were written here."""
+        if name == "ssl_object":
+            return self._tls
+        beneath = self._transport.get_extra_info(name, default)
+        return self._overhead + (beneath or 0) if name == "overhead" else beneath
 
     def get_write_buffer_size(self) -> int:
         return len(self._unwritten) + int(self._transport.get_write_buffer_size())

@@ -31,7 +31,7 @@ from websocket_heartbeat.miniprogram.alarm import Alarm
 from websocket_heartbeat.miniprogram.clock import Clock
 from websocket_heartbeat.miniprogram.dialogue import Dialogue
 from websocket_heartbeat.miniprogram.heart import Heart
-from websocket_heartbeat.miniprogram.language import describe, is_promise, record, report, when
+from websocket_heartbeat.miniprogram.language import describe, is_promise, read, record, report, when
 from websocket_heartbeat.miniprogram.link import Link
 from websocket_heartbeat.miniprogram.options import CurrentOptions
 from websocket_heartbeat.miniprogram.outbox import Outbox, answer
@@ -174,9 +174,20 @@ class Driver:
             self.advice.answered()
         self.machine.heard(self.now(), self.machine.link)
         self.collect(event, "")
-        self._tell(MESSAGE, event)
+        if not (self.heart.has_dialect() and self._is_heartbeat(read(event, "data"))):
+            self._tell(MESSAGE, event)
         self.carry_out()
         self.outbox.trust()
+
+    def _is_heartbeat(self, data: Any) -> bool:
+        """Whether a message is not for the user: it answers our heartbeat, or is one, which is answered."""
+        if self.heart.is_pong(data):
+            return True
+        reply = self.heart.reply_to(data)
+        if reply is None:
+            return False
+        self.outbox.send_past(reply)
+        return True
 
     def link_erred(self, event: Any) -> None:
         """The host reported an error."""
@@ -252,7 +263,7 @@ class Driver:
         why: why the link is gone, in words, where the core does not know.
         """
         self.state = self.machine.state
-        self.repeat = self.machine.attempt
+        self.repeat = self.machine.retries.attempt
         actions = self.machine.take()
         while len(actions) > 0:
             action: Action = actions.pop(0)
@@ -417,7 +428,7 @@ class Driver:
     # Heartbeats, and doubt
 
     def _ping_or_trust(self) -> None:
-        if self.heart.is_beating:
+        if self._may_beat():
             self.heart.beat(self.link)
         else:
             # Nothing can be asked, so silence proves nothing.
@@ -427,8 +438,12 @@ class Driver:
 
     def ask_for_life(self) -> None:
         """Send a heartbeat, if there are any: whatever is heard shows that the link works."""
-        if self.heart.is_beating and self.machine.state == OPEN:
+        if self._may_beat() and self.machine.state == OPEN:
             self.heart.beat(self.link)
+
+    def _may_beat(self) -> bool:
+        """Whether heartbeats are wanted: in a protocol that has its own, not before onOpen is done."""
+        return self.heart.is_beating and not (self.heart.has_dialect() and self.is_in_dialogue())
 
     def _doubt_if_probing(self) -> None:
         """The core asks whether the link has come through the background or a change of the network."""

@@ -136,7 +136,12 @@ def is_promise(value: Any) -> bool:
 
 def has_entries_of(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether `one` has each entry of `other` with the same value; NaN is itself."""
-    return all(_is_same(one[name], value) for name, value in other.items())
+    return all(_is_unchanged(one[name], value) for name, value in other.items())
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Whether two values are of one type and equal."""
+    return type(one) is type(other) and bool(one == other)
 
 
 def is_text(value: Any) -> bool:
@@ -199,7 +204,7 @@ def close_event(page: Any, code: int, reason: str) -> Any:
     return Record(type="close", code=code, reason=reason, wasClean=False)
 
 
-def _is_same(one: Any, other: Any) -> bool:
+def _is_unchanged(one: Any, other: Any) -> bool:
     return one is other or bool(one == other) or (one != one and other != other)
 
 

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from websocket_heartbeat.core.settings import LONGEST, Settings
-from websocket_heartbeat.miniprogram.language import has_entries_of, is_number, log, record
+from websocket_heartbeat.miniprogram.language import has_entries_of, is_number, is_text, log, record
 
 HOLD: Final = 5
 """So the first six retries have windows of `reconnectTimeout`, and later windows grow."""
@@ -58,6 +58,10 @@ def settings_of(opts: dict[str, Any]) -> Settings:
     if opts["bothDirections"] is None:
         opts["bothDirections"] = False
     both_directions: bool = opts["bothDirections"]
+    if not (opts["pong"] is None or is_text(opts["pong"]) or callable(opts["pong"])):
+        raise ValueError("pong must be a string or a function")
+    if not (opts["reply"] is None or callable(opts["reply"])):
+        raise ValueError("reply must be a function")
     _check(opts, "repeatLimit", None, least=0)
     # 0 means at once, as in the originals; the core needs a window above 0.
     initial = max(0.001, _seconds(opts, "reconnectTimeout", 2000, least=0))

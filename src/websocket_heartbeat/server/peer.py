@@ -8,6 +8,7 @@ from inspect import isawaitable
 from typing import Any, Protocol
 
 from websocket_heartbeat.checks import check_close, check_message
+from websocket_heartbeat.config import Dialect
 from websocket_heartbeat.engines.base import Closure, Link
 from websocket_heartbeat.errors import HookFailed, ProtocolViolation
 from websocket_heartbeat.events import Message
@@ -15,7 +16,7 @@ from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.flow import LOOK, Ping, Progress
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.throttle import Throttle
-from websocket_heartbeat.system.callbacks import call, place_of, settle
+from websocket_heartbeat.system.callbacks import call, log_raised, place_of, settle
 
 _logger = logging.getLogger("websocket_heartbeat.server")
 
@@ -184,8 +185,9 @@ class PeerHandler:
         self.link = link
         number = self._keeper.add(self)
         self.peer = Peer(self, number, self._request)
-        link.deliver = self._deliver
         policy = self._keeper.policy
+        has_dialect = isinstance(policy.heartbeat, Dialect)
+        link.deliver = self._deliver_in_dialect if has_dialect else self._deliver
         if policy.idle_timeout is not None:
             self._keeper.watch(self, asyncio.get_running_loop().time() + policy.idle_timeout / 2)
         if policy.on_open is not None:
@@ -338,6 +340,21 @@ class PeerHandler:
         else:
             self._enqueue(message)
 
+    def _deliver_in_dialect(self, message: Message) -> None:
+        dialect = self._keeper.policy.heartbeat
+        assert isinstance(dialect, Dialect)
+        try:
+            reply = dialect.reply_to(message)
+            if reply is None and dialect.is_pong(message):
+                return
+        except HookFailed as failed:
+            self._report(failed)
+            reply = None
+        if reply is not None:
+            self.send(reply)
+        else:
+            self._deliver(message)
+
     def _enqueue(self, message: Message) -> None:
         """Let a message wait for the hook; where too much waits, pause reading."""
         full = self.waiting >= _BACKLOG_MESSAGES or self._backlog_size >= _BACKLOG_SIZE
@@ -417,10 +434,7 @@ class PeerHandler:
         return result if result is not None and isawaitable(result) else None
 
     def _report(self, failed: HookFailed) -> None:
-        cause = failed.__cause__
-        self._keeper.log.error(
-            "%s for %r raised %s at %s", failed.name, self.peer, type(cause).__name__, place_of(cause)
-        )
+        log_raised(self._keeper.log.error, f"{failed.name} for {self.peer!r}", failed.__cause__)
 
     # The end
 

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from websocket_heartbeat.checks import check_seconds
+from websocket_heartbeat.config import Dialect
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import Refusal, Request
 from websocket_heartbeat.server.gate import Gate
@@ -41,7 +42,7 @@ def serve(
     on_close: CloseHook | None = None,
     on_handshake: HandshakeHook | None = None,
     origins: Collection[Origin] | None = ("self", None),
-    heartbeat: str | None = "heartbeat",
+    heartbeat: str | Dialect | None = "heartbeat",
     idle_timeout: float | None = 60,
     open_timeout: float = 10,
     close_timeout: float = 5,
@@ -78,8 +79,9 @@ def serve(
         the header Host, and None for a request without one, as programs send it. What is not among them gets
         a 403 before on_handshake is asked. None instead: any. Default ("self", None): a browser's cookies
         come along whatever page connects.
-    heartbeat: a text message that is answered with itself and kept from on_message. None: there is none.
-        Default "heartbeat". Pings of the protocol are always answered.
+    heartbeat: a text message that is answered with itself and kept from on_message; or a Dialect, by which
+        heartbeats of clients are answered, at once, whatever hooks are doing. None: there is none. Default
+        "heartbeat". Pings of the protocol are always answered, and what a silent peer is sent is one.
     idle_timeout: seconds after which a silent peer is dropped. At half of them it is sent a ping, which every
         client answers; any byte is life. None: no peer is pinged or held to be silent. Default 60.
     open_timeout: seconds that TLS may take, and the HTTP request and its answer after it. Default 10.

@@ -238,12 +238,19 @@ class Connection:
         except TimeoutError:
             raise TimeoutError("no message came in time") from None
 
-    def send(self, message: Message | bytearray | memoryview, timeout: float | None = None) -> None:
+    def send(
+        self,
+        message: Message | bytearray | memoryview,
+        timeout: float | None = None,
+        *,
+        ttl: float | None = None,
+    ) -> None:
         """Hand a message to the open link, or let it wait in the send queue; block only while that is full.
 
         Within a hook it does not wait and raises SendQueueFull where it would have to.
 
-        timeout: seconds; None (default) waits for ever.
+        timeout: seconds that this may block; None (default) waits for ever. ttl: seconds that the message may
+        wait, as in `websocket_heartbeat.Connection.send`.
 
         Raises:
             TimeoutError: the queue was full for so long, and the message was not taken.
@@ -253,18 +260,36 @@ class Connection:
             check_seconds("timeout", timeout, zero=True)
         background = self._usable()
         if background.is_current:
-            self._connection.send_nowait(message)
-        elif timeout is None:
+            self._connection.send_nowait(message, ttl=ttl)
+        elif timeout is None and ttl is None:
             self._run(background, self._connection.send, message)
         else:
-            self._run(background, self._send, message, timeout, timeout=timeout)
+            self._run(background, self._send, message, timeout, ttl, timeout=timeout)
 
-    async def _send(self, message: Message | bytearray | memoryview, timeout: float) -> None:
+    async def _send(
+        self, message: Message | bytearray | memoryview, timeout: float | None, ttl: float | None
+    ) -> None:
         try:
             async with asyncio.timeout(timeout):
-                await self._connection.send(message)
+                await self._connection.send(message, ttl=ttl)
         except TimeoutError:
             raise TimeoutError("the send queue was full for all the time") from None
+
+    @property
+    def queued(self) -> tuple[Message, ...]:
+        """The messages that wait in the send queue, oldest first; after the end, those that were not sent."""
+        return self._connection.queued
+
+    def clear_queue(self) -> tuple[Message, ...]:
+        """Take all messages out of the send queue and return them, oldest first; they will not be sent."""
+        with suppress(ConnectionClosed, ConnectionFailed):
+            background = self._usable()
+            if not background.is_current:
+                return self._run(background, self._clear_queue)
+        return self._connection.clear_queue()
+
+    async def _clear_queue(self) -> tuple[Message, ...]:
+        return self._connection.clear_queue()
 
     def drain(self) -> None:
         """Wait until every queued message was handed to a link whose write buffer is not full."""
@@ -282,21 +307,19 @@ class Connection:
             with suppress(ConnectionClosed, ConnectionFailed):  # no hook is called any more
                 self._run(self._background, self._on_the_loop, setattr, self._connection, name, hook)
 
-    def _exited(self, name: str, error: BaseException) -> ConnectionFailed:
-        """End the connection, as one of its hooks raised what ends a program; return what it fails with."""
-        return self._end_for(in_words(name, error), last_words(error), error)
+    def _exited(self, name: str, error: BaseException) -> None:
+        """End the connection: a function of its user's raised what ends a program."""
+        self._end_for(in_words(name, error), last_words(error), error)
 
     def _loop_stopped(self, place: str) -> None:
         self._end_for(f"a hook called loop.stop() at {place}")
 
-    def _end_for(self, what: str, text: str = "", cause: BaseException | None = None) -> ConnectionFailed:
-        failure = ConnectionFailed(f"{what}, so the connection was closed")
-        failure.__cause__ = cause
+    def _end_for(self, what: str, text: str = "", cause: BaseException | None = None) -> None:
         if self._failure is None and self._background is not None:
-            self._failure = failure
+            self._failure = ConnectionFailed(f"{what}, so the connection was closed")
+            self._failure.__cause__ = cause
             tell(f"{self!r}: {what}{text}: this connection is closed, others go on")
             self.close()
-        return failure
 
     # The background thread
 
@@ -360,11 +383,11 @@ def _blocking(connect: Callable[P, client.Connection]) -> Callable[P, Connection
         options = bound.arguments
         made: list[ref[Connection]] = []
 
-        def exited(name: str, error: BaseException) -> ConnectionFailed:
+        def exited(name: str, error: BaseException) -> None:
             connection = made[0]()
-            if connection is None:  # it is being closed
-                return ConnectionFailed(in_words(name, error))
-            return connection._exited(name, error)
+            if connection is not None:  # else it is being closed
+                connection._exited(name, error)
+            raise ConnectionFailed(in_words(name, error)) from error  # there is nothing to return
 
         if options["retry_if"] is not None:
             check_function("retry_if", options["retry_if"])

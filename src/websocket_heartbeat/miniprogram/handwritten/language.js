@@ -124,6 +124,11 @@ function has_entries_of(one, other) {
     return true;
 }
 
+/** Whether two values are of one type and equal. */
+function is_same(one, other) {
+    return one === other;
+}
+
 function is_text(value) {
     return typeof value === "string";
 }

@@ -53,6 +53,13 @@ export interface Options {
   maxReconnectTimeout?: number;
   /** What is sent as a heartbeat. Default "heartbeat". */
   pingMsg?: Asked<Data>;
+  /** The answer to a heartbeat, which is kept from the hooks: a text, or a function that returns true for one. */
+  pong?: string | ((data: any) => boolean) | null;
+  /**
+   * Returns what answers a heartbeat of the server, or nothing if the message is none. It is sent at once, and the
+   * hooks do not see the message. Without it `pong` answers a text equal to `pingMsg`.
+   */
+  reply?: ((data: any) => string | ArrayBuffer | ArrayBufferView | null | undefined) | null;
   /** Retries in a row before giving up; null, the default, never gives up; 0 never retries. */
   repeatLimit?: number | null;
   /** For one attempt, with the time that the url takes. Default 10000. */
