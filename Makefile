@@ -1,7 +1,9 @@
-# One command a wish; each sets up what it needs, and a second run of it is quick.
+# What a developer runs. Each command sets up what it needs; a second run of it is quick.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Of `make bench`: names, such as "echo flood"; all by default.
+BENCHMARKS ?=
 # Of `make soak`.
 MINUTES ?= 10
 # Of `make compat`.
@@ -26,7 +28,7 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 bench: $(READY)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(BENCHMARKS)
 
 torture: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group torture
@@ -55,7 +57,7 @@ js: $(READY)
 
 clean:
 	rm -rf $(VENV) dist build .coverage .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
-		mutants js/dist js/miniprogram_dist js/LICENSE js/node_modules tests/miniprogram/real/node_modules
+		mutants js/dist js/browser js/miniprogram_dist js/LICENSE js/node_modules tests/miniprogram/real/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml tools/setup.sh

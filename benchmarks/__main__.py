@@ -4,7 +4,19 @@ import argparse
 import time
 from importlib import import_module
 
-NAMES = ("storm", "throughput", "echo", "heartbeat", "memory", "detection", "reconnect", "imports")
+NAMES = (
+    "storm",
+    "throughput",
+    "echo",
+    "heartbeat",
+    "memory",
+    "flood",
+    "detection",
+    "reconnect",
+    "imports",
+    "agreement",
+    "agreement_js",
+)
 
 
 def main() -> None:

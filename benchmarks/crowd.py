@@ -3,14 +3,18 @@
 import asyncio
 import base64
 import os
+import ssl
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
+
+from benchmarks.tls import client_context
 
 AT_ONCE = 100
 """Connections that open at the same time."""
 
 Keep = list[Any]
+_P = TypeVar("_P", bound="Bare")
 Opener = Callable[[str, int, float], Awaitable[Keep]]
 
 
@@ -35,9 +39,10 @@ async def ours_hook(url: str, count: int, interval: float) -> Keep:
     from websocket_heartbeat import Connection, Heartbeat, connect
 
     heartbeat = Heartbeat(interval=interval)
+    context = client_context(url)
 
     async def open_one() -> Connection:
-        connection = connect(url, heartbeat=heartbeat, proxy=None)
+        connection = connect(url, heartbeat=heartbeat, proxy=None, ssl=context)
         connection.on_message = ignore
         await connection
         await connection.wait_open()
@@ -51,9 +56,10 @@ async def ours_iteration(url: str, count: int, interval: float) -> Keep:
     from websocket_heartbeat import Connection, Heartbeat, connect
 
     heartbeat = Heartbeat(interval=interval)
+    context = client_context(url)
 
     async def open_one() -> tuple[Connection, asyncio.Task[None]]:
-        connection = connect(url, heartbeat=heartbeat, proxy=None)
+        connection = connect(url, heartbeat=heartbeat, proxy=None, ssl=context)
         await connection
         await connection.wait_open()
         return connection, asyncio.create_task(_drain(connection))
@@ -81,7 +87,7 @@ async def aiohttp(url: str, count: int, interval: float) -> Keep:
     """Connections of aiohttp in one session, and a task that iterates over each."""
     from aiohttp import ClientSession, TCPConnector
 
-    session = ClientSession(connector=TCPConnector(limit=0))
+    session = ClientSession(connector=TCPConnector(limit=0, ssl=client_context(url) or True))
 
     async def open_one() -> Any:
         connection = await session.ws_connect(url, heartbeat=interval)
@@ -94,14 +100,18 @@ async def websockets(url: str, count: int, interval: float) -> Keep:
     """Connections of websockets, and a task that iterates over each."""
     from websockets.asyncio.client import connect
 
+    context = client_context(url)
+
     async def open_one() -> Any:
-        connection = await connect(url, ping_interval=interval, proxy=None, compression=None)
+        connection = await connect(url, ping_interval=interval, proxy=None, compression=None, ssl=context)
         return connection, asyncio.create_task(_drain(connection))
 
     return await _each(count, open_one)
 
 
-class _Bare(asyncio.Protocol):
+class Bare(asyncio.Protocol):
+    """A protocol that ignores what it receives. is_open: done when the handshake is."""
+
     def __init__(self) -> None:
         self.is_open = asyncio.get_running_loop().create_future()
         self.transport: Any = None
@@ -117,29 +127,32 @@ class _Bare(asyncio.Protocol):
 _PING = b"\x89\x80" + bytes(4)
 
 
+async def open_bare(url: str, make: Callable[[], _P], context: ssl.SSLContext | None = None) -> _P:
+    """Do the handshake, through the TLS of the loop where the URL has it."""
+    parts = urlsplit(url)
+    _, protocol = await asyncio.get_running_loop().create_connection(
+        make, parts.hostname or "", parts.port or 80, ssl=context or client_context(url)
+    )
+    key = base64.b64encode(os.urandom(16)).decode()
+    protocol.transport.write(
+        (
+            f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade: websocket\r\n"
+            f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
+        ).encode()
+    )
+    await protocol.is_open
+    return protocol
+
+
 async def bare(url: str, count: int, interval: float, steps: int = 100) -> Keep:
     """What asyncio itself costs: a protocol that ignores what it receives, and one timer for all pings.
 
     steps: of the timer in an interval. With 100 a ping may be as late as one of ours. With fewer of them more
     pings share a turn of the loop, and each is cheaper.
     """
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or 80
     loop = asyncio.get_running_loop()
-
-    async def open_one() -> _Bare:
-        _, protocol = await loop.create_connection(_Bare, host, port)
-        key = base64.b64encode(os.urandom(16)).decode()
-        protocol.transport.write(
-            (
-                f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade: websocket\r\n"
-                f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
-            ).encode()
-        )
-        await protocol.is_open
-        return protocol
-
-    protocols = await _each(count, open_one)
+    context = client_context(url)
+    protocols = await _each(count, lambda: open_bare(url, Bare, context))
 
     async def tick() -> None:
         begun = loop.time()

@@ -1,4 +1,4 @@
-"""The memory of an idle connection: the growth of the client's process, divided by their number."""
+"""The memory of an idle connection, without TLS and with it: the growth of the client's process for each."""
 
 import asyncio
 import gc
@@ -37,26 +37,27 @@ CONTENDERS: dict[str, Callable[..., Awaitable[Answer]]] = {
 }
 
 
+_TLS_COUNT = 500
+_WITH_TLS = ("ours, hook", "bare protocol", "aiohttp", "websockets")
+
+
 def run(options: Namespace) -> None:
     """Measure, print, save and draw."""
     rows: list[dict[str, Any]] = []
     for count in _counts(options.long):
-        answers = take_turns(
-            "memory",
-            [(name, "asyncio") for name in CONTENDERS],
-            3 if options.long and count < 5000 else 1,
-            lambda name, count=count: {"count": count},  # type: ignore[misc]
-            fresh=True,
-        )
-        rows += [
-            {"contender": label, "connections": count, "kib": report.spread([each["kib"] for each in rounds])}
-            for label, rounds in answers.items()
-        ]
+        rows += _rows("ws", count, [(name, "asyncio") for name in CONTENDERS], 3 if options.long else 1)
+    with_tls = [(name, loop) for loop in ("asyncio", "uvloop") for name in _WITH_TLS]
+    rows += _rows("wss", _TLS_COUNT, with_tls, 3 if options.long else 1)
     report.table(
         "Memory of an idle connection: growth of the client process",
-        ["contender", "connections", "KiB", "least", "most"],
+        ["", "contender", "connections", "KiB", "least", "most"],
         [
-            [row["contender"], row["connections"], *(row["kib"][name] for name in ("median", "min", "max"))]
+            [
+                row["scheme"],
+                row["contender"],
+                row["connections"],
+                *(row["kib"][name] for name in ("median", "min", "max")),
+            ]
             for row in rows
         ],
     )
@@ -64,6 +65,26 @@ def run(options: Namespace) -> None:
     most = max(row["connections"] for row in rows)
     chart = {row["contender"]: row["kib"]["median"] for row in rows if row["connections"] == most}
     figures.bars("memory", f"KiB per idle connection, of {most:,}", chart)
+
+
+def _rows(scheme: str, count: int, names: list[tuple[str, str]], rounds: int) -> list[dict[str, Any]]:
+    answers = take_turns(
+        "memory",
+        names,
+        rounds if count < 5000 else 1,
+        lambda name: {"count": count},
+        fresh=True,
+        scheme=scheme,
+    )
+    return [
+        {
+            "scheme": scheme,
+            "contender": label,
+            "connections": count,
+            "kib": report.spread([each["kib"] for each in rounds]),
+        }
+        for label, rounds in answers.items()
+    ]
 
 
 def _counts(long: bool) -> list[int]:

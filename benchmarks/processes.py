@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 CLIENT_CORE = 0
@@ -18,7 +18,7 @@ LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 def pin(core: int) -> None:
     """Keep this process on that core, where the system can do so and has it."""
-    if hasattr(os, "sched_setaffinity") and core in os.sched_getaffinity(0):
+    with suppress(AttributeError, OSError):
         os.sched_setaffinity(0, {core})
 
 
@@ -34,11 +34,11 @@ def loop_factory(name: str) -> LoopFactory | None:
 
 
 @contextmanager
-def serving() -> Iterator[str]:
-    """Run the server; the value is its URL."""
-    with _process("benchmarks.server") as process:
+def serving(scheme: str = "ws") -> Iterator[str]:
+    """Run the server; the value is its URL, of scheme ws or wss."""
+    with _process("benchmarks.server", scheme) as process:
         assert process.stdout is not None
-        yield f"ws://127.0.0.1:{int(process.stdout.readline())}"
+        yield f"{scheme}://127.0.0.1:{int(process.stdout.readline())}"
 
 
 class Contender:
@@ -77,19 +77,19 @@ def contender(benchmark: str, name: str, loop: str = "asyncio") -> Iterator[Cont
 @contextmanager
 def _process(module: str, *arguments: str) -> "Iterator[subprocess.Popen[str]]":
     # What a contender prints while it is torn down is ignored; why it died is shown.
-    with tempfile.TemporaryFile("w+") as complaints:
+    with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=complaints,
+            stderr=errors,
             text=True,
         )
         try:
             yield process
         except BaseException:
-            complaints.seek(0)
-            sys.stderr.write(complaints.read()[-4000:])
+            errors.seek(0)
+            sys.stderr.write(errors.read()[-4000:])
             raise
         finally:
             process.kill()
@@ -103,14 +103,15 @@ def take_turns(
     options: Callable[[str], dict[str, Any]] = lambda name: {},
     *,
     fresh: bool = False,
+    scheme: str = "ws",
 ) -> dict[str, list[dict[str, Any]]]:
     """Let the contenders, pairs of name and loop, run one round after the other; return each one's answers.
 
-    fresh: a new process for every round.
+    fresh: a new process for every round. scheme: of the server.
     """
     answers: dict[str, list[dict[str, Any]]] = {}
     missing: set[tuple[str, str]] = set()
-    with serving() as url:
+    with serving(scheme) as url:
         started: dict[tuple[str, str], Any] = {}
         try:
             for _ in range(rounds):

@@ -5,18 +5,20 @@
     /pings     sends the number of pings so far
 
 `/flood/SIZE/N` sends N texts of that size as fast as it can. `/down/S` stops listening and drops every
-connection, and listens again S seconds later.
+connection, and listens again S seconds later. With the argument "wss" all that is over TLS.
 """
 
 import asyncio
 import json
 import socket
+import ssl
 import sys
 import time
 from typing import Any
 
 import picows
 
+from benchmarks import tls
 from benchmarks.processes import SERVER_CORE, loop_factory, pin
 
 TEXT = "0123456789abcdef0123456789abcdef"
@@ -34,7 +36,7 @@ def _frame(payload: bytes) -> bytes:
     return b"\x81\x7f" + size.to_bytes(8) + payload
 
 
-class _Guest(picows.WSListener):
+class _Connection(picows.WSListener):
     def __init__(self, server: "_Server", path: str) -> None:
         self.server = server
         self.path = path
@@ -85,14 +87,15 @@ class _Guest(picows.WSListener):
             transport.send(kind, frame.get_payload_as_bytes())
 
     def on_ws_disconnected(self, transport: picows.WSTransport) -> None:
-        self.server.guests.discard(self)
+        self.server.connections.discard(self)
 
 
 class _Server:
-    def __init__(self) -> None:
+    def __init__(self, context: ssl.SSLContext | None) -> None:
+        self.context = context
         self.pings = 0
         self.arrivals: list[float] = []
-        self.guests: set[_Guest] = set()
+        self.connections: set[_Connection] = set()
         self.listener: asyncio.Server | None = None
         self.port = 0
 
@@ -102,23 +105,24 @@ class _Server:
         sock.bind(("127.0.0.1", self.port))
         self.port = sock.getsockname()[1]
         self.listener = await picows.ws_create_server(
-            lambda request: _Guest(self, request.path.decode()),
+            lambda request: _Connection(self, request.path.decode()),
             sock=sock,
+            ssl=self.context,
             backlog=4096,
             enable_auto_pong=False,
             websocket_handshake_timeout=60,
         )
 
-    def connected(self, guest: _Guest) -> None:
-        self.guests.add(guest)
-        if guest.path == "/idle":
+    def connected(self, connection: _Connection) -> None:
+        self.connections.add(connection)
+        if connection.path == "/idle":
             self.arrivals.append(time.monotonic())
 
     def go_down(self, seconds: float) -> None:
         assert self.listener is not None
         self.listener.close()
-        for guest in list(self.guests):
-            guest.transport.disconnect(False)
+        for connection in list(self.connections):
+            connection.transport.disconnect(False)
         self.arrivals = []
         loop = asyncio.get_running_loop()
         loop.call_later(seconds, lambda: loop.create_task(self.listen()))
@@ -126,7 +130,7 @@ class _Server:
 
 async def main() -> None:
     """Serve until standard input ends."""
-    server = _Server()
+    server = _Server(tls.server_context() if sys.argv[1:] == ["wss"] else None)
     await server.listen()
     print(server.port, flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)

@@ -1,35 +1,62 @@
 """Builds what `websocket-heartbeat js` copies and what the npm package in js/ ships."""
 
+import json
 import shutil
 import sys
 from pathlib import Path
 
 from tools.es5.bundle import write
-from websocket_heartbeat.cli.js import EXPORTS, library, types
+from websocket_heartbeat.cli.js import EXPORTS, Target, library, type_names, types
 
 ROOT = Path(__file__).parents[1]
 
 BOTH = {
     "index.js": """\
 module.exports = require("./miniprogram.js");
-module.exports.default = module.exports;
+module.exports.default = module.exports.WebsocketHeartbeat = module.exports;
 module.exports.WebsocketHeartbeatJs = require("./browser.js");
 """,
     "index.mjs": """\
-export { default } from "./miniprogram.mjs";
-export { default as WebsocketHeartbeatJs } from "./browser.mjs";
-""",
-    "index.d.ts": """\
-export { default } from "./miniprogram.js";
-export * from "./miniprogram.js";
-export { default as WebsocketHeartbeatJs } from "./browser.js";
-""",
-    "index.d.mts": """\
-export { default } from "./miniprogram.mjs";
-export * from "./miniprogram.mjs";
+export { default, WebsocketHeartbeat } from "./miniprogram.mjs";
 export { default as WebsocketHeartbeatJs } from "./browser.mjs";
 """,
 }
+
+BROWSER = {
+    "main": "../dist/browser.js",
+    "module": "../dist/browser.mjs",
+    "types": "../dist/browser.d.ts",
+    "sideEffects": False,
+}
+"""The manifest of the folder browser/."""
+
+
+def types_of_module() -> str:
+    """The types of index.mjs."""
+    names = ", ".join(["default as WebsocketHeartbeatJs", *type_names("browser")])
+    return "\n".join(
+        [
+            'export { default } from "./miniprogram.mjs";',
+            'export * from "./miniprogram.mjs";',
+            f'export {{ {names} }} from "./browser.mjs";',
+            "",
+        ]
+    )
+
+
+def types_of_common_js() -> str:
+    """The types of index.js, which exports one function; all else is in a namespace of its name."""
+    lines = [
+        'import Program = require("./miniprogram.js");',
+        'import Page = require("./browser.js");',
+        "declare function WebsocketHeartbeat(options: Program.Options): Promise<Program.Task>;",
+        "declare namespace WebsocketHeartbeat {",
+        "  export { WebsocketHeartbeat as default, WebsocketHeartbeat, Page as WebsocketHeartbeatJs };",
+    ]
+    sources: dict[str, Target] = {"Program": "miniprogram", "Page": "browser"}
+    for source, target in sources.items():
+        lines += [f"  export import {name} = {source}.{name};" for name in type_names(target)]
+    return "\n".join([*lines, "}", "export = WebsocketHeartbeat;", ""])
 
 
 def main(package: Path) -> None:
@@ -41,11 +68,17 @@ def main(package: Path) -> None:
     for target in EXPORTS:
         (dist / f"{target}.js").write_text(library("cjs", target))
         (dist / f"{target}.mjs").write_text(library("esm", target))
-        for suffix in (".d.ts", ".d.mts"):
-            (dist / f"{target}{suffix}").write_text(types(target))
+        (dist / f"{target}.d.ts").write_text(types("cjs", target))
+        (dist / f"{target}.d.mts").write_text(types("esm", target))
     (dist / "websocket-heartbeat.min.js").write_text(library("iife", "browser", minify=True))
     for name, text in BOTH.items():
         (dist / name).write_text(text)
+    (dist / "index.d.ts").write_text(types_of_common_js())
+    (dist / "index.d.mts").write_text(types_of_module())
+    # For what does not read "exports" in package.json: webpack 4, and moduleResolution node of TypeScript.
+    folder = package / "browser"
+    folder.mkdir(exist_ok=True)
+    (folder / "package.json").write_text(json.dumps(BROWSER, indent=2) + "\n")
     # WeChat's build-npm copies this folder as it is.
     (copied / "index.js").write_text(library("cjs", "miniprogram", minify=True))
     shutil.copyfile(ROOT / "LICENSE", package / "LICENSE")

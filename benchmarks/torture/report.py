@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.torture.patient import NODE_PACKAGES, Client, node
+from benchmarks.torture.clients import NODE_PACKAGES, Client, node
 from benchmarks.torture.traps import Trap
 from benchmarks.torture.verdict import FAILED, HANDLED, NOT_APPLICABLE, PARTLY, UNPROVOKED, Verdict
 
@@ -44,6 +44,15 @@ _JUDGEMENTS = """
 20. Neither Authorization nor Cookie may follow a redirect to another port, nor an X-Api-Key (partly).
 21. Of status, header and body of a 403, how much a program can get: all handled, some partly.
 22. The user is away while the server pours up to 200 MiB: the process may grow by 32 MiB.
+23. A message every 0.1 s, and the server hangs up when it has heard nothing for 2.5 s: 8 s must pass.
+24. One message, through a proxy with small buffers: it must arrive, and the link must live.
+25. The user, who wants the newest messages, awaits something for 6 s while 2 MB come each second; the server
+    pings every second and resets a client whose answer takes 1.5 s: the link must survive.
+26. On each link the user sends a login and waits for the answer. After a reset logins are refused for 2 s: at
+    most 5 attempts in that time handled, at most 20 partly; then the user must be in again.
+27. The handshake takes 0.3 s. All messages must arrive (handled), or the user be told (partly).
+28. A reset after 0.5 s, then 403 for 1.5 s: the client must come back.
+29. RFC 6455, section 4.1, asks for a token in a list: the link must open.
 """
 
 _BY_CHANCE = (2, 6)
@@ -121,7 +130,7 @@ def markdown(table: Table, clients: Sequence[Client], traps: Sequence[Trap], fac
     """Return the page."""
     versions = ", ".join(f"{client.name} {client.version}" for client in clients)
     lines = [
-        "# Twenty-two traps, side by side",
+        "# The traps, side by side",
         "",
         _INTRODUCTION.format(**facts),
         "",

@@ -31,8 +31,9 @@ class Link:
     """The server's end of one connection.
 
     number: 1 for the first, and so on. headers: of its request, names in lower case. pings: when heartbeats
-    came. got: what the application sent. first: the kind of the first frame. ended_at: when the client left.
-    finished: nothing more may be written.
+    came. pongs: when answers to the server's own pings came. got: what the application sent; data_seen: set
+    when there is some. first: the kind of the first frame. ended_at: when the client left. dropped_at: when
+    `keep_alive` gave it up. finished: nothing more may be written.
     mute: reads, but answers nothing and pings nothing. pong_gate: holds back pongs until it is set.
     """
 
@@ -44,13 +45,16 @@ class Link:
     began_at: float = field(default_factory=time.monotonic)
     headers: dict[str, str] = field(default_factory=dict)
     pings: list[float] = field(default_factory=list)
+    pongs: list[float] = field(default_factory=list)
     got: list[str] = field(default_factory=list)
     first: str = ""
     ended_at: float | None = None
+    dropped_at: float | None = None
     mute: bool = False
     finished: bool = False
     pong_gate: asyncio.Event | None = None
     ping_seen: asyncio.Event = field(default_factory=asyncio.Event)
+    data_seen: asyncio.Event = field(default_factory=asyncio.Event)
     ready: asyncio.Event = field(default_factory=asyncio.Event)
 
     # What the server says
@@ -90,15 +94,18 @@ class Link:
             name, _, value = line.partition(":")
             self.headers[name.lower()] = value.strip()
 
-    def answer(self) -> bytes:
+    def answer(self, connection: str = "Upgrade") -> bytes:
         key = self.headers.get("sec-websocket-key", "").encode()
         accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
-        head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        head = f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: {connection}\r\n"
         return f"{head}Sec-WebSocket-Accept: {accept.decode()}\r\n\r\n".encode()
 
-    async def accept(self) -> None:
-        """Answer the handshake, and greet as the protocol of the application has it."""
-        self.write(self.answer())
+    async def accept(self, connection: str = "Upgrade") -> None:
+        """Answer the handshake, and greet as the protocol of the application has it.
+
+        connection: the value of that header.
+        """
+        self.write(self.answer(connection))
         if self.dialect == "socketio":
             milliseconds = int(self.interval * 1000)
             hello = {"sid": str(self.number), "upgrades": [], "maxPayload": 10**6}
@@ -126,11 +133,36 @@ class Link:
             if pinging is not None:
                 pinging.cancel()
 
+    async def refuse(self, status: str) -> None:
+        """Answer the handshake with a status such as "403 Forbidden", and hang up."""
+        self.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+        self.writer.close()
+
+    async def keep_alive(self, interval: float, timeout: float) -> None:
+        """Ping the client and drop it when an answer is late, as the servers of Python do by default."""
+        while True:
+            await asyncio.sleep(interval)
+            pinged_at = time.monotonic()
+            self._say_ping()
+            await asyncio.sleep(timeout)
+            if not self._heard_since(pinged_at):
+                self.dropped_at = time.monotonic()
+                self.reset()
+                return
+
+    def _heard_since(self, at: float) -> bool:
+        answers = self.pongs if self.dialect == "plain" else self.pings
+        return bool(answers) and answers[-1] >= at
+
     async def _ping(self) -> None:
         while True:
             await asyncio.sleep(self.interval)
             if not self.mute and self.ready.is_set():
-                self.write(frame(TEXT, b"2" if self.dialect == "socketio" else b"{}"))
+                self._say_ping()
+
+    def _say_ping(self) -> None:
+        pings = {"socketio": frame(TEXT, b"2"), "centrifuge": frame(TEXT, b"{}"), "plain": frame(PING)}
+        self.write(pings[self.dialect])
 
     async def _frame(self) -> tuple[int, bytes]:
         first, second = await self.reader.readexactly(2)
@@ -156,6 +188,8 @@ class Link:
         if is_beat:
             self.pings.append(time.monotonic())
             self.ping_seen.set()
+        if opcode == PONG:
+            self.pongs.append(time.monotonic())
         if self.mute:
             return
         if is_beat and self.pong_gate is not None:
@@ -194,6 +228,8 @@ class Link:
                     self.write(frame(TEXT, json.dumps({"id": command["id"], "publish": {}}).encode()))
         else:
             self.got.append(payload.decode()[:100])
+        if self.got:
+            self.data_seen.set()
 
 
 Handler = Callable[[Link], Awaitable[None]]

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from benchmarks.torture.clients import Client
 from benchmarks.torture.liveness import (
     blocked_loop,
     data_without_pongs,
@@ -19,16 +20,20 @@ from benchmarks.torture.opening import (
     hanging_opening,
     herd,
     hidden_cause,
+    keep_alive_header,
     leaking_credentials,
     polite_close,
+    refused_later,
     what_is_final,
 )
-from benchmarks.torture.patient import Client
+from benchmarks.torture.traffic import demanding_server, pinging_server, slow_upload
 from benchmarks.torture.using import (
     cancellation,
     failing_hook,
     lasting_hooks,
+    login_dialogue,
     replaced_link,
+    send_and_leave,
     talking_peer,
     unbounded_queue,
 )
@@ -54,6 +59,7 @@ LACKS = {
     "hooks": "has no hooks: messages come to the user's own loop",
     "queue": "has no queue: messages come as calls",
     "headers": "takes no headers",
+    "dialogue": "has no place to wait for an answer before messages flow",
 }
 TRAPS = (
     Trap(1, "a server accepts, then closes at once", hammering, ("reconnect",)),
@@ -78,6 +84,13 @@ TRAPS = (
     Trap(20, "redirect to another origin, with credentials", leaking_credentials, ("headers",)),
     Trap(21, "why the handshake was refused", hidden_cause),
     Trap(22, "receive queue of a user who is away", unbounded_queue, ("queue",), heavy=True),
+    Trap(23, "push feed of a server that demands heartbeats", demanding_server, ("heartbeat", "pings")),
+    Trap(24, "1 MB goes up at 100 kB/s", slow_upload, ("heartbeat",)),
+    Trap(25, "slow consumer for 6 s, the server pings", pinging_server, ("queue",), heavy=True),
+    Trap(26, "login dialogue on each link, refused for 2 s", login_dialogue, ("reconnect", "dialogue")),
+    Trap(27, "connect, send 100 messages, leave", send_and_leave),
+    Trap(28, "403 for 1.5 s after a link that worked", refused_later, ("reconnect",)),
+    Trap(29, "101 with Connection: Upgrade, Keep-Alive", keep_alive_header),
 )
 
 

@@ -42,6 +42,7 @@ class User:
 
     url, headers, interval, timeout, open_timeout, close_timeout: how to connect.
     send, close: what the library has for it, set by the adapter. closing: whether the user has closed.
+    errands: messages that a user who connects, sends and leaves wants to send; none for all other users.
     """
 
     def __init__(self, options: dict[str, Any]) -> None:
@@ -55,6 +56,7 @@ class User:
         self.send: Callable[[str], Any] | None = None
         self.close: Callable[[], Any] | None = None
         self.closing = False
+        self.errands = [f"errand {number}" for number in range(options.get("errands", 0))]
         self.received = 0
         self._away_until = 0.0
         self._links = 0
@@ -71,6 +73,26 @@ class User:
         tell("open", link=self._links)
         if "login" in self.options:
             self._spawn(self._login())
+        if self.errands and self.close is not None:
+            self._spawn(self._send_and_leave())
+
+    async def do_errands(self, send: Callable[[str], Any]) -> None:
+        """Send what the user has come for; the adapter closes then."""
+        for text in self.errands:
+            result = send(text)
+            if isinstance(result, Awaitable):
+                await result
+
+    async def log_in(self, send: Callable[[str], Awaitable[Any]], recv: Callable[[], Awaitable[Any]]) -> None:
+        """Hold a dialogue as the first thing on a link, if the user is one that does.
+
+        Raises:
+            PermissionError: the server does not want us.
+        """
+        if "dialogue" in self.options:
+            await send("login")
+            if await recv() != "welcome":
+                raise PermissionError("the server refused the login")
 
     async def leave(self, close: Callable[[], Awaitable[Any]]) -> bool:
         """Close if the user wants to, in the loop that receives; tell whether."""
@@ -110,6 +132,14 @@ class User:
             raise LookupError("a mistake of the user")
         return None
 
+    async def _send_and_leave(self) -> None:
+        assert self.send is not None
+        try:
+            await self.do_errands(self.send)
+        except Exception as error:
+            self.failed(error)
+        await self._close()
+
     async def _login(self) -> None:
         await asyncio.sleep(self.options["login"])
         await self._say("login")
@@ -125,6 +155,8 @@ class User:
             tell("blocked")
         elif do == "flood":
             self._spawn(self._flood())
+        elif do == "upload":
+            self._spawn(self._say("x" * order["size"]))
         elif do == "send":
             self._spawn(self._say(order["text"]))
         elif do == "close":

@@ -7,9 +7,11 @@ fixtures in `testing`, and asyncio alone takes longer to import than most tests 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from websocket_heartbeat.version import __version__
+
 if TYPE_CHECKING:
     from websocket_heartbeat.client import Connection, connect
-    from websocket_heartbeat.config import Backoff, Heartbeat
+    from websocket_heartbeat.config import Backoff, Dialect, Heartbeat
     from websocket_heartbeat.errors import (
         ConnectionClosed,
         ConnectionFailed,
@@ -36,6 +38,7 @@ __all__ = [
     "Connection",
     "ConnectionClosed",
     "ConnectionFailed",
+    "Dialect",
     "EngineNotInstalled",
     "Fleet",
     "HandshakeError",
@@ -56,13 +59,14 @@ __all__ = [
     "Stats",
     "Undelivered",
     "WebSocketHeartbeatError",
+    "__version__",
     "connect",
 ]
 
 if not TYPE_CHECKING:
     _HOMES = {
         "client": ("Connection", "connect"),
-        "config": ("Backoff", "Heartbeat"),
+        "config": ("Backoff", "Dialect", "Heartbeat"),
         "events": ("CloseEvent", "Message", "OpenEvent", "ReconnectEvent", "State", "Stats"),
         "fleet": ("Fleet",),
     }

@@ -1,8 +1,11 @@
 """The checks of arguments that several places need: an error names the argument as the user wrote it."""
 
 import inspect
+import ipaddress
 import math
+import os
 import re
+import socket
 from collections.abc import Callable, Collection, Iterable, Mapping
 from ssl import SSLContext
 from typing import Any, Final
@@ -115,14 +118,54 @@ def check_url(name: str, url: object, schemes: Collection[str]) -> str:
     return url
 
 
-def check_token(name: str, value: object) -> str:
-    """Return a token of RFC 9110; raise naming the argument otherwise, without what may be secret."""
+def check_host(name: str, host: object) -> str:
+    """Return the name or address of a host; raise naming the argument otherwise."""
+    if not isinstance(host, str):
+        raise TypeError(f"{name} must be a str, not {host!r}")
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        is_wrong = ":" not in host
+    else:
+        is_wrong = not host
+    if is_wrong or any(not c.isprintable() or c in " /@" for c in host):
+        raise ValueError(f"{name} must be the name of a host, not {host!r}")
+    return host
+
+
+def check_address(name: str, address: object) -> tuple[str, int]:
+    """Return an IP address and a port, which may be 0; raise naming the argument otherwise."""
+    if not (isinstance(address, tuple) and len(address) == 2 and isinstance(address[0], str)):
+        raise TypeError(f"{name} must be an IP address and a port as a tuple, not {address!r}")
+    host, port = address
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        raise ValueError(f"{name} must begin with an IP address of this machine, not {host!r}") from None
+    return host, check_count(f"the port in {name}", port, most=65535)
+
+
+def check_unix_path(name: str, path: object) -> None:
+    """Raise unless it is the path of a Unix socket, on a system that has them."""
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"{name} must be a str or a path, not {path!r}")
+    if not os.fspath(path):
+        raise ValueError(f"{name} must not be empty")
+    if not hasattr(socket, "AF_UNIX"):
+        raise ValueError(f"{name} cannot be used on this system, which has no Unix sockets: {path!r}")
+
+
+def check_token(name: str, value: object, *, may_be_secret: bool = False) -> str:
+    """Return a token of RFC 9110; raise naming the argument otherwise, and what of it may be shown."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, not {type(value).__name__}")
     valid = _TOKEN.match(value)
-    if valid is None or valid.end() < len(value):
+    end = valid.end() if valid is not None else 0
+    if may_be_secret and 0 < end < len(value):
+        raise ValueError(f"{name} must be an HTTP token, without {value[end]!r}")
+    if end == 0 or end < len(value):
         # Whoever writes "Authorization: Bearer ..." as a name must not find the rest in a log.
-        raise ValueError(f"{name} must be an HTTP token, not {valid[0] if valid else ''!r} and more")
+        raise ValueError(f"{name} must be an HTTP token, not {value[:end]!r} and more")
     return value
 
 
@@ -150,10 +193,17 @@ def check_headers(name: str, headers: object) -> list[tuple[str, str]]:
         if not (isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(part, str) for part in pair)):
             raise TypeError(f"{name} must hold pairs of strings")
         field_name = check_token(f"a name in {name}", pair[0])
-        value = pair[1]
-        if any(c in "\r\n\0" for c in value) or not value.isascii():
-            raise ValueError(f"{name}[{field_name!r}] must be ASCII without line breaks and NUL")
+        check_header_value(f"{name}[{field_name!r}]", pair[1])
     return pairs
+
+
+def check_header_value(name: str, value: object) -> str:
+    """Return the value of a header field; raise naming the argument, never the value, otherwise."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+    if any(c in "\r\n\0" for c in value) or not value.isascii():
+        raise ValueError(f"{name} must be ASCII without line breaks and NUL")
+    return value
 
 
 def check_request_headers(name: str, headers: object) -> list[tuple[str, str]]:

@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
-from websocket_heartbeat.checks import check_function, check_seconds
+from websocket_heartbeat.checks import check_function, check_message, check_seconds
 from websocket_heartbeat.events import Message
+from websocket_heartbeat.system.callbacks import call
 
 T = TypeVar("T")
 
@@ -17,29 +18,122 @@ Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Heartbeat:
-    """How a silent link is noticed.
+class Dialect:
+    """The heartbeats that a protocol has among its messages, for a client and for a server.
 
-    interval: seconds without any inbound byte until a ping is sent; traffic suppresses pings. Default 15.
-    timeout: seconds in which any byte must then arrive. Default 10. A dead link is noticed within
-        interval + timeout.
+    Its three parts tell them from the messages of the application, which never sees them. Functions are
+    called with each message as it arrives, a str or bytes, so let them look at its beginning before they
+    parse it. What they raise is reported as `HookFailed`, and the message is delivered.
+
+    ping: the heartbeat that a client sends: a message, or a function that makes one.
+    pong: the answer to it: a message, or a function that returns True for one. It is proof of life and
+        measures the latency. Default None: heartbeats are not answered. A ping of the protocol then goes
+        along with each, as something must be heard of a link that lives.
+    reply: a function that returns what answers a heartbeat of the other side, or None if the message is none.
+        It is sent at once, past all queues. Default None: a message equal to `ping` is such a heartbeat,
+        where both `ping` and `pong` are messages, and `pong` answers it; without a `pong`, nothing does.
+
+    A message that is both, as where a heartbeat is answered by itself, is an answer for a client, and for a
+    server a heartbeat to be answered.
+
+    Raises:
+        TypeError, ValueError: a part is no message that can be sent, nor a function; the text names it.
+    """
+
+    ping: Message | Callable[[], Message] = field(repr=False)
+    pong: Message | Callable[[Message], bool] | None = field(default=None, repr=False)
+    reply: Callable[[Message], Message | None] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("ping", "pong", "reply"):
+            part = getattr(self, name)
+            if callable(part):
+                check_function(f"Dialect.{name}", part)
+            elif name == "reply" and part is not None:
+                raise TypeError(f"Dialect.reply must be a function or None, not {type(part).__name__}")
+            elif name == "ping" or part is not None:
+                # Kept as checked: a message that arrives is a plain str or bytes.
+                object.__setattr__(self, name, check_message(f"Dialect.{name}", part))
+
+    @property
+    def is_for_servers(self) -> bool:
+        """Whether it says what is to be done with the heartbeat of a client."""
+        return self.reply is not None or not (callable(self.ping) or callable(self.pong))
+
+    def is_pong(self, message: Message) -> bool:
+        """Whether a message answers a heartbeat of ours, or is one that nobody answers.
+
+        Raises:
+            HookFailed: the user's function has failed.
+        """
+        if callable(self.pong):
+            return call("Dialect.pong", _is_true, self.pong, message)
+        if self.pong is None:
+            return self.reply is None and _is_equal(self.ping, message)
+        return _is_equal(self.pong, message)
+
+    def reply_to(self, message: Message) -> Message | None:
+        """Return what answers a heartbeat of the other side; None if the message is none.
+
+        Raises:
+            HookFailed: the user's function has failed.
+        """
+        if self.reply is not None:
+            return call("Dialect.reply", _message_or_none, self.reply, message)
+        return self.pong if not callable(self.pong) and _is_equal(self.ping, message) else None
+
+
+def _is_equal(part: object, message: Message) -> bool:
+    # The type first: `python -bb` lets nobody compare bytes with a str.
+    return type(part) is type(message) and part == message
+
+
+def _is_true(function: Callable[[Message], bool], message: Message) -> bool:
+    result: object = function(message)
+    if result and result is not True:  # what keeps messages from the user must not do so by mistake
+        raise TypeError(f"Dialect.pong must return True or False, not {type(result).__name__}")
+    return result is True
+
+
+def _message_or_none(function: Callable[[Message], Message | None], message: Message) -> Message | None:
+    reply = function(message)
+    return None if reply is None else check_message("what Dialect.reply returns", reply)
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """How a quiet link is pinged, and a dead one noticed.
+
+    interval: seconds after which a link is quiet, and is pinged: nothing was heard for so long, or nothing
+        was sent. Default 15.
+    timeout: seconds in which any byte must arrive on a link that was silent for `interval`. Default 10. A
+        dead link is noticed within interval + timeout.
     message: None sends RFC 6455 pings (default). A str, bytes or a function returning either is sent instead,
-        for servers with a heartbeat of their own; their answers are delivered to you like any message.
+        for servers with a heartbeat of their own; only messages then count as sent, and answers are delivered
+        to you like any message. With a `Dialect` they are not, and the server's own heartbeats are answered.
+        Until a link is ready, as long as `on_open` runs, pings are sent in any case: what the server wants
+        first comes first.
     """
 
     interval: float = 15
     timeout: float = 10
-    message: Message | Callable[[], Message] | None = field(default=None, repr=False)
+    message: Message | Callable[[], Message] | Dialect | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         check_seconds("Heartbeat.interval", self.interval)
         check_seconds("Heartbeat.timeout", self.timeout)
         if callable(self.message):
             check_function("Heartbeat.message", self.message)
-        elif self.message is not None and not isinstance(self.message, str | bytes):
+        elif self.message is not None and not isinstance(self.message, str | bytes | Dialect):
             raise TypeError(
-                f"Heartbeat.message must be str, bytes, callable or None, not {type(self.message).__name__}"
+                "Heartbeat.message must be str, bytes, callable, a Dialect or None, "
+                f"not {type(self.message).__name__}"
             )
+
+    @property
+    def dialect(self) -> Dialect | None:
+        """`message`, if it is a Dialect."""
+        return self.message if isinstance(self.message, Dialect) else None
 
 
 @dataclass(frozen=True, slots=True)

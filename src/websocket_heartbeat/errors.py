@@ -113,12 +113,23 @@ class HookFailed(WebSocketHeartbeatError):
 
 
 class Undelivered(WebSocketHeartbeatError):
-    """The connection ended while messages still waited to be sent; they are in `messages`, oldest first."""
+    """Messages that waited to be sent will not be; they are in `messages`, oldest first.
 
-    def __init__(self, messages: Sequence[str | bytes]) -> None:
-        plural = "" if len(messages) == 1 else "s"
-        super().__init__(f"the connection ended before {len(messages)} message{plural} could be sent")
+    The connection has ended, or, where `expired` is true, they have waited longer than their `ttl`.
+    """
+
+    def __init__(self, messages: Sequence[str | bytes], *, expired: bool = False) -> None:
+        if len(messages) == 1:
+            what, pronoun = "1 message", "it"
+        else:
+            what, pronoun = f"{len(messages)} messages", "they"
+        super().__init__(
+            f"{what} expired before {pronoun} could be sent"
+            if expired
+            else f"the connection ended before {what} could be sent"
+        )
         self.messages = tuple(messages)
+        self.expired = expired
 
 
 class LinkRejected(WebSocketHeartbeatError):

@@ -8,6 +8,11 @@ Message = str | bytes
 """A text message is a str, a binary message is bytes."""
 
 
+def size_of(message: Message) -> int:
+    """Return the bytes of a message as it is sent, without framing and compression."""
+    return len(message.encode()) if isinstance(message, str) and not message.isascii() else len(message)
+
+
 class State(StrEnum):
     """The state of a connection."""
 
@@ -49,14 +54,15 @@ class CloseEvent:
 
     reason: why, for a person to read.
     code: the close code that the server sent, or None if it sent none (RFC 6455 calls this 1005 or 1006).
-    unsent_bytes: bytes handed to the link that certainly did not leave this machine; what the peer received
-        of the rest is unknown.
+    uncertain_bytes: bytes sent on the link, but for a close frame, that the kernel at its other end had not
+        acknowledged when it ended, those that had not left this machine included; None where the system does
+        not tell. The guide says what that means under "Sending".
     """
 
     link: int
     reason: str
     code: int | None = None
-    unsent_bytes: int = 0
+    uncertain_bytes: int | None = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +85,8 @@ class Stats:
 
     links: links that opened. attempts: links that were tried. pings: heartbeats sent. bytes_received,
     bytes_sent: payload of TCP (of TLS, where it is used) on all links, where the platform can tell.
-    queued: messages that wait in the send queue. reasons: why links and attempts ended, the latest last,
-    ten at most.
+    queued: messages that wait in the send queue. dropped: messages that `receive_policy` has thrown away.
+    reasons: why links and attempts ended, the latest last, ten at most.
     """
 
     links: int = 0
@@ -89,4 +95,5 @@ class Stats:
     bytes_received: int = 0
     bytes_sent: int = 0
     queued: int = 0
+    dropped: int = 0
     reasons: list[str] = field(default_factory=list)

@@ -170,13 +170,15 @@ class Fleet:
         self._timer = None
         now = asyncio.get_running_loop().time()
         self._next_at = max(self._next_at, now - _CAUGHT_UP)
-        while self._queue and self._next_at <= now:
-            connection, go = self._queue.popleft()
-            # It may have been closed, or have opened without us.
-            if connection.state in (State.IDLE, State.WAITING):
-                self._next_at += self._spacing
-                go()
-        self._set_timer()
+        try:
+            while self._queue and self._next_at <= now:
+                connection, go = self._queue.popleft()
+                # It may have been closed, or have opened without us.
+                if connection.state in (State.IDLE, State.WAITING):
+                    self._next_at += self._spacing
+                    go()
+        finally:  # also when a hook raised what ends the program
+            self._set_timer()
 
 
 def _add(total: Stats, stats: Stats) -> None:
@@ -184,5 +186,6 @@ def _add(total: Stats, stats: Stats) -> None:
     total.attempts += stats.attempts
     total.pings += stats.pings
     total.queued += stats.queued
+    total.dropped += stats.dropped
     total.bytes_received += stats.bytes_received
     total.bytes_sent += stats.bytes_sent

@@ -10,8 +10,15 @@ _PORT_TOO_LARGE = re.compile(
 """No at sign may follow the port: what looks like the port would then be part of a password."""
 
 
-def shown_url(url: str) -> str:
-    """Return the URL without user information, query and fragment, which may carry credentials."""
+HIDDEN = "(hidden)"
+"""Stands for what may not be shown."""
+
+
+def shown_url(url: str, path: str | None = None) -> str:
+    """Return the URL without user information, query and fragment, which may carry credentials.
+
+    path: shown in place of that of the URL.
+    """
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -26,7 +33,8 @@ def shown_url(url: str) -> str:
     if port is not None:
         host = f"{host}:{port}"
     hidden = "?..." if parts.query else ""
-    return f"{parts.scheme}://{host}{parts.path}{hidden}"
+    shown = parts.path if path is None else f"/{path.removeprefix('/')}"
+    return printable(f"{parts.scheme}://{host}{shown}{hidden}")
 
 
 def printable(text: str, keep: str = "") -> str:

@@ -7,6 +7,7 @@ from tests.cli.program import finish, start
 from tools.es5 import bundle
 
 from websocket_heartbeat.cli import COMMANDS, main
+from websocket_heartbeat.version import __version__
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -27,6 +28,11 @@ def built() -> None:
         (["serve", "--idle-timeout", "0"], ["--idle-timeout", "'0'"]),
         (["connect"], ["URL"]),
         (["connect", "http://localhost"], ["URL", "ws://", "http://localhost"]),
+        (["connect", "localhost:8765"], ["URL", "ws://", "wss://example.com/feed"]),
+        (["connect", "ws:/localhost"], ["URL", "ws://", "wss://example.com/feed"]),
+        (["probe", "example.com/feed"], ["URL", "ws://", "wss://example.com/feed"]),
+        (["connect", "ws://localhost:99999"], ["URL", "99999", "65535"]),
+        (["connect", "ws://local host"], ["URL", "spaces"]),
         (["connect", "ws://localhost", "--interval", "-1"], ["--interval", "'-1'"]),
         (["connect", "ws://localhost", "--timeout", "inf"], ["--timeout", "'inf'"]),
         (["connect", "ws://localhost", "--linger", "-1"], ["--linger", "at least 0", "'-1'"]),
@@ -51,7 +57,8 @@ def test_a_wrong_argument_is_named_with_its_value(
     assert end.value.code == 2
     shown = capsys.readouterr()
     assert shown.out == ""
-    for part in named:
+    assert len(shown.err.splitlines()) == 1
+    for part in [*named, "--help explains"]:
         assert part in shown.err
 
 
@@ -61,6 +68,7 @@ def test_a_wrong_argument_is_named_with_its_value(
         ["ws://localhost", "--header", "Token: hush\nhush"],
         ["ws://localhost", "--header", "hush"],
         ["http://somebody:hush@localhost/?token=hush"],
+        ["somebody:hush@localhost/?token=hush"],
     ],
 )
 def test_no_error_shows_a_secret(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,3 +138,10 @@ def test_a_closed_standard_error_lets_nothing_into_standard_output() -> None:
     assert done.out.startswith("Not well")
     done = finish(start("js", "--types", before=closed))
     assert (done.status, done.out) == (2, "")
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out.strip() == __version__

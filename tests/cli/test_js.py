@@ -60,9 +60,11 @@ def test_minified_it_is_the_same_each_time_and_smaller() -> None:
 def test_types_lie_beside_the_file_where_typescript_looks_for_them(
     name: str, types: str, target: Target, tmp_path: Path
 ) -> None:
-    done = finish(start("js", "-o", str(tmp_path / name), "--target", target, "--types"))
+    form = "esm" if name.endswith(".mjs") else "cjs"
+    done = finish(start("js", "-o", str(tmp_path / name), "--target", target, "--format", form, "--types"))
     assert (done.status, done.err) == (0, "")
-    assert f"export default {EXPORTS[target]};" in (tmp_path / types).read_text(encoding="utf-8")
+    export = "export default" if form == "esm" else "export ="
+    assert f"{export} {EXPORTS[target]};" in (tmp_path / types).read_text(encoding="utf-8")
 
 
 def test_types_without_a_file_to_lie_beside_are_refused() -> None:

@@ -92,15 +92,17 @@ def test_what_is_typed_while_the_server_is_away_reaches_the_next_one() -> None:
         assert finish(talker, "").status == 0
 
 
-def test_text_heartbeats_keep_a_silent_client_that_is_dropped_without_them() -> None:
+def test_a_silent_client_that_answers_the_server_stays_and_one_that_hangs_is_dropped() -> None:
     with (
-        server("--port", "0", "--heartbeat", "beat", "--idle-timeout", "1.5") as (_, url),
-        client(url, "--message", "beat", "--interval", "0.3") as beating,
+        server("--port", "0", "--heartbeat", "beat", "--idle-timeout", "1.5") as (served, url),
+        client(url, "--message", "beat", "--interval", "0.5") as beating,
         client(url, "--interval", "60") as silent,
     ):
-        assert "link 1 is gone" in read_until(silent, "is gone")
-        for _ in range(5):
+        read_until(silent, "is open")
+        for _ in range(8):  # for longer than the idle timeout
             assert read_line(beating) == "beat"
+        silent.send_signal(signal.SIGSTOP)
+        read_until(served, "silent for 1.5 s")
         assert finish(beating, "").err.count("is gone") == 1  # at the end
 
 

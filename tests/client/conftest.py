@@ -84,6 +84,15 @@ def world() -> World:
     return World()
 
 
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """The environment, without proxies."""
+    for name in ("http", "https", "ws", "wss", "all", "no"):
+        monkeypatch.delenv(f"{name}_proxy", raising=False)
+        monkeypatch.delenv(f"{name.upper()}_PROXY", raising=False)
+    return monkeypatch
+
+
 async def provoke_every_hook(world: World, connection: Connection, times: int) -> None:
     """Let so many links open, bring a message and break, with an attempt that fails before each."""
 

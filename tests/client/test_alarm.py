@@ -116,6 +116,33 @@ def test_an_alarm_that_fails_is_told_and_silences_no_other(simulated_clock: Simu
     simulated_clock.run(main())
 
 
+def test_an_alarm_that_ends_the_program_silences_no_other() -> None:
+    rung: list[str] = []
+
+    async def main() -> None:
+        now = asyncio.get_running_loop().time()
+
+        def leave(was_suspended: bool) -> None:
+            raise SystemExit
+
+        alarms = [
+            Alarm(leave, 0.01),
+            Alarm(lambda was_suspended: rung.append("same time"), 0.01),
+            Alarm(lambda was_suspended: rung.append("later"), 0.01),
+        ]
+        for alarm, when in zip(alarms, (0.01, 0.01, 0.02), strict=True):
+            alarm.ring_by(now + when)
+        time.sleep(0.05)  # noqa: ASYNC251  # all are due at once
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:  # as programs do, which close what they have
+            await until(lambda: len(rung) == 2)
+
+    with pytest.raises(SystemExit):
+        asyncio.run(main())
+    assert rung == ["same time", "later"]
+
+
 def test_alarms_go_on_after_the_loop_was_blocked(run: Run) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()

@@ -6,6 +6,7 @@ import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -107,6 +108,30 @@ def a_generator_function(*_: object) -> Any:
         ({"proxy": "ftp://proxy/"}, ValueError, ["proxy", "ftp://proxy/"]),
         ({"proxy": "proxy:3128"}, ValueError, ["proxy"]),
         ({"proxy": False}, TypeError, ["proxy", "bool"]),
+        ({"user_agent_header": "a\r\nb"}, ValueError, ["user_agent_header"]),
+        ({"user_agent_header": "ä"}, ValueError, ["user_agent_header", "ASCII"]),
+        ({"user_agent_header": 5}, TypeError, ["user_agent_header", "int"]),
+        ({"unix_path": ""}, ValueError, ["unix_path"]),
+        ({"unix_path": 5}, TypeError, ["unix_path", "5"]),
+        ({"unix_path": b"/run/ws"}, TypeError, ["unix_path", "/run/ws"]),
+        ({"unix_path": "/run/ws", "proxy": "http://proxy"}, ValueError, ["unix_path", "proxy", "/run/ws"]),
+        ({"unix_path": "/run/ws", "local_addr": ("::1", 0)}, ValueError, ["unix_path", "local_addr"]),
+        ({"local_addr": "127.0.0.1"}, TypeError, ["local_addr", "'127.0.0.1'"]),
+        ({"local_addr": ("127.0.0.1",)}, TypeError, ["local_addr"]),
+        ({"local_addr": ("127.0.0.1", "80")}, TypeError, ["local_addr", "'80'"]),
+        ({"local_addr": ("127.0.0.1", 65536)}, ValueError, ["local_addr", "65536"]),
+        ({"local_addr": ("localhost", 0)}, ValueError, ["local_addr", "'localhost'"]),
+        ({"server_hostname": ""}, ValueError, ["server_hostname", "''"]),
+        ({"server_hostname": "a..b"}, ValueError, ["server_hostname", "'a..b'"]),
+        ({"server_hostname": "a b"}, ValueError, ["server_hostname", "'a b'"]),
+        ({"server_hostname": 5}, TypeError, ["server_hostname", "5"]),
+        (
+            {"server_hostname": "a.example", "url": "ws://example.com/"},
+            ValueError,
+            ["server_hostname", "'a.example'", "ws"],
+        ),
+        ({"shown_path": 4}, TypeError, ["shown_path", "4"]),
+        ({"shown_path": a_coroutine_function}, TypeError, ["shown_path", "coroutine"]),
         ({"engine": "nonsense"}, ValueError, ["engine", "'nonsense'", "'websockets'"]),
         ({"engine": None}, ValueError, ["engine", "None"]),
         ({"final_close_codes": 4001}, TypeError, ["final_close_codes", "4001"]),
@@ -156,6 +181,10 @@ def test_what_is_allowed_is_allowed() -> None:
         {"proxy": None, "ssl": ssl.create_default_context()},
         {"proxy": "socks5://user:password@[::1]:1080"},
         {"additional_headers": [("Cookie", "a=1"), ("Cookie", "b=2")], "subprotocols": ("v1", "v2")},
+        {"local_addr": ("192.0.2.1", 65535)},
+        {"local_addr": ("fe80::1%eth0", 0), "server_hostname": "::1"},
+        {"unix_path": Path("/run/ws"), "server_hostname": "bücher.example"},
+        {"unix_path": "\0abstract", "proxy": True},
         {"final_close_codes": range(4000, 4999)},
         {"heartbeat": Heartbeat(message=b"")},
     ):

@@ -64,6 +64,34 @@ def test_one_set_of_hooks_serves_all_and_is_told_which_connection_it_is() -> Non
     SimulatedClock().run(main())
 
 
+def test_a_hook_that_ends_the_program_keeps_no_other_connection_from_its_turn() -> None:
+    class Stop(BaseException):
+        pass
+
+    async def main() -> None:
+        raised: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: raised.append(context["exception"])
+        )
+
+        def stop(connection: Connection, state: State) -> None:
+            if connection is connections[1]:
+                fleet.on_state = None
+                raise Stop
+
+        engine = MemoryEngine()
+        async with Fleet(open_rate=10) as fleet:
+            fleet.on_state = stop
+            connections = [connect("ws://example.com/", engine=engine) for _ in range(4)]
+            for connection in connections:
+                fleet.add(connection)
+            for connection in connections:
+                await connection.wait_open(5)
+        assert [type(error) for error in raised] == [Stop]
+
+    SimulatedClock().run(main())
+
+
 def test_close_ends_every_connection_also_those_whose_turn_has_not_come() -> None:
     async def main() -> None:
         engine = MemoryEngine()

@@ -22,6 +22,7 @@ from websocket_heartbeat import (
     connect,
 )
 from websocket_heartbeat.engines.base import OpenRequest
+from websocket_heartbeat.testing import SimulatedClock
 
 HOOKS = ("on_open", "on_message", "on_close", "on_error", "on_reconnect", "on_state")
 
@@ -258,3 +259,30 @@ def test_the_link_of_a_program_that_ends_within_on_open_is_closed_and_not_droppe
     with in_a_thread(well_behaved) as url, pytest.raises(SystemExit):
         asyncio.run(main(url))
     assert ends == [CloseEvent(1, "we closed the connection", 1000)]
+
+
+def test_whoever_waits_for_the_end_is_told_of_it_though_a_hook_ends_the_program(
+    world: World, simulated_clock: SimulatedClock
+) -> None:
+    class Stop(BaseException):
+        pass
+
+    async def main() -> None:
+        raised: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: raised.append(context["exception"])
+        )
+
+        def stop(event: CloseEvent) -> None:
+            raise Stop
+
+        connection = world.connect()
+        connection.on_close = stop
+        async with connection:
+            await world.opened(connection, 1)
+            waiting = asyncio.create_task(connection.wait_closed())
+            await turns()
+        await waiting
+        assert [type(error) for error in raised] == [Stop]
+
+    simulated_clock.run(main())

@@ -26,8 +26,8 @@ def test_what_on_open_sends_goes_before_what_waits(world: World, play: Run) -> N
                 connection.send_nowait("hello 2")
 
             connection.on_open = subscribe if asynchronous else greet
-            connection.send_nowait("queued 1")
             async with connection:
+                connection.send_nowait("queued 1")
                 for number in (1, 2):
                     peer = await world.opened(connection, number)
                     connection.send_nowait("queued 2")
@@ -59,8 +59,8 @@ def test_on_open_may_send_more_than_the_link_takes(world: World, play: Run) -> N
             await connection.drain()
             sent.append("drained")
 
-        connection.send_nowait("queued")
         async with connection:
+            connection.send_nowait("queued")
             await until(lambda: len(sent) == 2)
             await asyncio.sleep(1)
             assert sent == ["0", "1"]
@@ -165,8 +165,8 @@ def test_drain_within_on_open_does_not_wait_for_the_queue_behind_it(world: World
         async def greet(event: OpenEvent) -> None:
             await connection.drain()
 
-        connection.send_nowait("queued")
         async with connection:
+            connection.send_nowait("queued")
             await connection.wait_open(1)
             assert world.peer.received == ["queued"]
 

@@ -108,6 +108,7 @@ SCENES: dict[str, Any] = {
     "no upgrade": rejects("HTTP/1.1 200 OK", f"X-Other: {SECRET}"),
     "redirect to itself": rejects("HTTP/1.1 302 Found", f"Location: /?token={SECRET}"),
     "redirect to nowhere": rejects("HTTP/1.1 302 Found", f"Location: ftp://user:{SECRET}@host/?t={SECRET}"),
+    "redirect to a place with a key": rejects("HTTP/1.1 302 Found", f"Location: ftp://host/{SECRET}/"),
     "redirect to a broken URL": rejects("HTTP/1.1 302 Found", f"Location: ws://user:{SECRET}"),
     "redirect without a host": rejects("HTTP/1.1 302 Found", f"Location: ws:user:{SECRET}@host"),
     "wrong accept": rejects("HTTP/1.1 101 Switching Protocols", f"Sec-WebSocket-Accept: {SECRET}"),
@@ -160,6 +161,52 @@ def test_nothing_secret_is_told_when_a_link_meets(
     check(heard, caplog)
 
 
+@pytest.mark.parametrize("scene", SCENES)
+def test_a_key_in_the_path_is_told_no_further_than_the_user_allows(
+    scene: str, run_asyncio: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    heard: list[str] = []
+
+    async def main() -> None:
+        async with raw_server(SCENES[scene]) as server:
+            connection = connect(
+                f"ws://127.0.0.1:{server.port}/ws/{SECRET}/feed?token={SECRET}",
+                shown_path=lambda path: path[:4] + "...",
+                backoff=Backoff(0.05),
+                max_attempts=1,
+            )
+            ears = Ears(connection)
+            async with connection:
+                if scene == "success":
+                    await until(lambda: connection.stats.links)
+                else:
+                    await ears.to_the_end()
+            heard.extend(ears.heard)
+        assert f"ws://127.0.0.1:{server.port}/ws/...?..." in repr(connection)
+
+    run_asyncio(main())
+    check(heard, caplog)
+
+
+@pytest.mark.parametrize("shown", [lambda path: 1 / 0, lambda path: None, lambda path: 5])
+def test_a_path_of_which_is_not_known_what_may_be_shown_is_hidden(
+    shown: Any, run_asyncio: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        engine = MemoryEngine()
+        url = f"ws://example.com/ws/{SECRET}"
+        async with connect(lambda: url, shown_path=shown, engine=engine) as connection:
+            await connection.wait_open()
+            assert repr(connection).startswith("<Connection ws://example.com/(hidden) open")
+        assert repr(engine.requests[0]) == "OpenRequest(ws://example.com/(hidden))"
+
+    caplog.set_level(logging.DEBUG)
+    run_asyncio(main())
+    check([caplog.text], caplog)
+    assert "shown_path" in caplog.text
+
+
 @pytest.mark.parametrize("kind", ["header value", "header name", "swapped", "url", "url without a host"])
 def test_nothing_secret_is_told_when_a_callable_returns_rubbish(
     kind: str, run_asyncio: Run, caplog: pytest.LogCaptureFixture
@@ -207,6 +254,9 @@ def test_nothing_secret_is_told_when_a_callable_returns_rubbish(
         {"additional_headers": {"Authorization": f"Bearer {SECRET}\r\n"}},
         {"additional_headers": [f"Authorization: {SECRET}"]},
         {"additional_headers": f"Authorization: {SECRET}"},
+        {"subprotocols": [f"bearer.{SECRET}="]},
+        {"subprotocols": [f"{SECRET} {SECRET}"]},
+        {"user_agent_header": f"{SECRET}\n"},
         {"proxy": f"ftp://user:{SECRET}@proxy/"},
         {"proxy": f"user:{SECRET}@proxy:3128"},
         {"heartbeat": Heartbeat(message=f"{SECRET}\ud800")},
@@ -305,6 +355,7 @@ def test_reprs_tell_nothing_secret(run_asyncio: Run) -> None:
         options = Options(
             f"ws://user:{SECRET}@example.com/feed?token={SECRET}",
             additional_headers={"Cookie": SECRET},
+            user_agent_header=None,
             subprotocols=(),
             heartbeat=heartbeat,
             message_timeout=None,
@@ -313,12 +364,19 @@ def test_reprs_tell_nothing_secret(run_asyncio: Run) -> None:
             close_timeout=5,
             max_attempts=None,
             send_queue=256,
+            send_queue_bytes=2**24,
             receive_queue=256,
+            receive_queue_bytes=2**24,
+            receive_policy="pause",
             max_size=2**20,
             compression=False,
             ssl=None,
             proxy=f"http://user:{SECRET}@proxy:1",
+            unix_path=None,
+            local_addr=None,
+            server_hostname=None,
             engine=engine,
+            shown_path=None,
             final_close_codes=(),
             retry_if=None,
         )
@@ -362,3 +420,39 @@ def test_what_a_hook_raises_is_told_to_the_user_and_only_its_place_to_the_log(
     run_asyncio(main())
     check(heard, caplog)
     assert caplog.text.count(f"on_message raised ValueError at {__file__}:") == 2
+
+
+@pytest.mark.parametrize("is_chosen", [False, True])
+def test_the_text_of_what_a_hook_raises_is_logged_by_choice_alone_and_escaped(
+    is_chosen: bool, run_asyncio: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="websocket_heartbeat")
+    if is_chosen:
+        caplog.set_level(logging.DEBUG, logger="websocket_heartbeat.tracebacks")
+
+    def careless(message: object) -> None:
+        raise ValueError(f"cannot read {message}")
+
+    async def main() -> None:
+        engine = MemoryEngine()
+        connection = connect("ws://example.com/", engine=engine)
+        connection.on_message = careless
+        async with connection:
+            await connection.wait_open()
+            engine.peers[0].send(f"{SECRET}\nERROR forged\x1b[2J")
+            await until(lambda: "on_message" in caplog.text)
+
+    run_asyncio(main())
+    told = [record for record in caplog.records if SECRET in record.getMessage()]
+    if not is_chosen:
+        assert told == []
+        return
+    assert [(record.name, record.levelname) for record in told] == [
+        ("websocket_heartbeat.tracebacks", "DEBUG")
+    ]
+    first, *rest = told[0].getMessage().split("\n")
+    assert first == (
+        rf"ws://example.com/: on_message raised ValueError: cannot read {SECRET}\nERROR forged\x1b[2J"
+    )
+    assert "in careless" in rest[-2]

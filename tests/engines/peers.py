@@ -130,7 +130,7 @@ Handler = Callable[[Peer], Awaitable[Any]]
 
 @dataclass
 class RawServer:
-    """A TCP server on loopback that hands each connection to a handler.
+    """A server on loopback, or on a Unix socket, that hands each connection to a handler.
 
     port: where it listens. requests: how many connections came.
     """
@@ -144,7 +144,9 @@ class RawServer:
 
 
 @asynccontextmanager
-async def raw_server(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[RawServer]:
+async def raw_server(
+    handler: Handler, tls: ssl.SSLContext | None = None, unix_path: str | None = None
+) -> AsyncIterator[RawServer]:
     """Run a server whose handler does everything, the handshake included; its errors fail the test."""
     running = RawServer()
     tasks: set[asyncio.Task[None]] = set()
@@ -163,8 +165,12 @@ async def raw_server(handler: Handler, tls: ssl.SSLContext | None = None) -> Asy
         finally:
             writer.transport.abort()
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
-    running.port = server.sockets[0].getsockname()[1]
+    server: asyncio.Server
+    if unix_path is not None:
+        server = await asyncio.start_unix_server(connected, unix_path, ssl=tls)
+    else:
+        server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
+        running.port = server.sockets[0].getsockname()[1]
     try:
         yield running
     finally:
@@ -181,7 +187,11 @@ async def raw_server(handler: Handler, tls: ssl.SSLContext | None = None) -> Asy
 
 @asynccontextmanager
 async def ws_server(
-    handler: Handler, *extra: str, first: bytes = b"", tls: ssl.SSLContext | None = None
+    handler: Handler,
+    *extra: str,
+    first: bytes = b"",
+    tls: ssl.SSLContext | None = None,
+    unix_path: str | None = None,
 ) -> AsyncIterator[RawServer]:
     """Run a server that accepts the handshake with extra header lines and hands over then.
 
@@ -193,7 +203,7 @@ async def ws_server(
         peer.write(peer.response(*extra) + first)
         await handler(peer)
 
-    async with raw_server(accepted, tls) as running:
+    async with raw_server(accepted, tls, unix_path) as running:
         yield running
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from websocket_heartbeat.engines.base import OpenRequest
 from websocket_heartbeat.engines.dial import dial
 from websocket_heartbeat.errors import ProxyFailed
 
@@ -27,7 +28,8 @@ def dialled(
 
         monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
         with socket.create_server(("", 0), family=family) as listener:
-            transport = await dial(asyncio.Protocol(), host, listener.getsockname()[1])
+            url = f"ws://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}/"
+            transport = await dial(asyncio.Protocol(), OpenRequest(url, max_size=1))
             peer = transport.get_extra_info("peername")[0]
             transport.abort()
             await asyncio.sleep(0)
@@ -51,5 +53,6 @@ def test_a_name_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_socks_proxy_without_its_package_names_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "python_socks", None)
+    request = OpenRequest("ws://127.0.0.1:1/", max_size=1, proxy="socks5://127.0.0.1:1")
     with pytest.raises(ProxyFailed, match=r"socks5 .* pip install 'websocket-heartbeat\[socks\]'"):
-        asyncio.run(dial(asyncio.Protocol(), "127.0.0.1", 1, proxy="socks5://127.0.0.1:1"))
+        asyncio.run(dial(asyncio.Protocol(), request))

@@ -6,18 +6,23 @@ import random
 import struct
 import zlib
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiohttp.client_proto import ResponseHandler
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side, State
 
+from websocket_heartbeat.checks import is_close_code
+from websocket_heartbeat.engines.aiohttp import AiohttpLink
 from websocket_heartbeat.engines.base import Closure
+from websocket_heartbeat.engines.long_frame import LongFrame
 from websocket_heartbeat.engines.masks import apply_mask
 from websocket_heartbeat.engines.sansio import SILENT
 from websocket_heartbeat.engines.transport import READ
-from websocket_heartbeat.engines.wire import LongFrame, WireLink
+from websocket_heartbeat.engines.wire import WireLink
 from websocket_heartbeat.engines.wire_client import ClientLink
 from websocket_heartbeat.engines.wire_server import ServerLink
 from websocket_heartbeat.errors import ProtocolViolation
@@ -215,7 +220,7 @@ class Transport:
 async def by_our_link(
     stream: bytes, side: Side, scale: Scale, compressed: bool, choose: random.Random
 ) -> Outcome:
-    """Read the stream with a link, in chunks, as a transport would hand them to it."""
+    """Read the stream with a link of our wire, in chunks, as a transport would hand them to it."""
     outcome = Outcome()
     transport = Transport()
     make: type[WireLink] = ClientLink if side is Side.CLIENT else ServerLink
@@ -232,15 +237,17 @@ async def by_our_link(
     if scale is LARGE:
         for _ in range(50):  # a link leaves some of what it has read to the next turns of the loop
             await asyncio.sleep(0)
-    other = Protocol(
-        Side.SERVER if side is Side.CLIENT else Side.CLIENT, state=State.OPEN, max_size=None, logger=SILENT
-    )
-    other.receive_data(transport.written)
-    assert other.parser_exc is None, "we wrote what is no frame"
-    for event in other.events_received():
-        if getattr(event, "opcode", None) is Opcode.PONG:
-            outcome.pings.append(bytes(event.data))  # type: ignore[union-attr]
+    outcome.pings = pongs_in(transport.written, Side.SERVER if side is Side.CLIENT else Side.CLIENT)
     return outcome
+
+
+def pongs_in(written: bytes, side: Side) -> list[bytes]:
+    """Return the payloads of the pongs among frames that were written for that side."""
+    other = Protocol(side, state=State.OPEN, max_size=None, logger=SILENT)
+    other.receive_data(written)
+    assert other.parser_exc is None, "we wrote what is no frame"
+    events: list[Any] = list(other.events_received())
+    return [bytes(event.data) for event in events if getattr(event, "opcode", None) is Opcode.PONG]
 
 
 @pytest.mark.parametrize("compressed", [False, True], ids=["plain", "deflate"])
@@ -268,5 +275,107 @@ def test_our_links_read_what_the_protocol_of_websockets_reads(
             assert ours == theirs, f"seed {seed}"
             seen.add(ours.ended)
         assert seen >= {"open", "closed 1000", "closed 1005", "1002", "1007", "1009"}
+
+    asyncio.run(main())
+
+
+# The engine over aiohttp
+
+
+def as_aiohttp_takes_them(frames: list[bytes], max_size: int) -> list[bytes]:
+    """Return frames that are right where these are wrong and aiohttp's reader lets it pass.
+
+    - A server may not mask (RFC 6455, section 5.1): it takes off the mask.
+    - Within the fragments of a message no other may come (section 5.4): it only looks whether it has gathered
+      anything. While all fragments so far are empty, it takes the other message, and then goes on with them.
+
+    Of two mistakes it may tell the other one: the size of a frame that is out of place and too large, the
+    code of a close frame whose code and reason are both wrong.
+    """
+    taken: list[bytes] = []
+    parts: list[bytes] = []  # the fragments of the message under way
+    for one in map(unmasked, frames):
+        opcode, is_last, gathered = one[0] & 15, one[0] & 128, b"".join(map(payload_of, parts))
+        if one[0] in (0x89, 0x8A):
+            taken.append(one)
+        elif opcode > 2 or one[0] & 0x70:
+            if one[0] == 0x88 and not is_close_code(int.from_bytes(payload_of(one)[:2])):
+                one = bytes([0x88, min(2, one[1])]) + payload_of(one)[:2]
+            return [*taken, one]
+        elif len(gathered) + len(payload_of(one)) > max_size:
+            return [*taken, bytes([128 | (0 if parts else 2)]) + one[1:]]
+        elif opcode and is_last and parts and not gathered:
+            taken = [*(other for other in taken if all(other is not part for part in parts)), one, *parts]
+        elif bool(opcode) is bool(parts):
+            return [*taken, one]
+        else:
+            taken.append(one)
+            parts = [] if is_last else [*parts, one]
+    return taken
+
+
+def payload_of(frame: bytes) -> bytes:
+    """Return the payload of a frame without a mask."""
+    return frame[head_size(frame) :]
+
+
+def head_size(frame: bytes) -> int:
+    """Return how many bytes of a frame come before its payload."""
+    return {126: 4, 127: 10}.get(frame[1] & 127, 2) + (4 if frame[1] & 128 else 0)
+
+
+def unmasked(frame: bytes) -> bytes:
+    if not frame[1] & 128:
+        return frame
+    start = head_size(frame)
+    head = bytes([frame[0], frame[1] & 127]) + frame[2 : start - 4]
+    return head + apply_mask(frame[start:], frame[start - 4 : start])
+
+
+def aiohttp_link(events: Any, transport: Transport, max_size: int) -> AiohttpLink:
+    """Return a link that aiohttp's reader and writer believe to be over a connection of its own."""
+    connection = SimpleNamespace(transport=transport, protocol=ResponseHandler(asyncio.get_running_loop()))
+    response: Any = SimpleNamespace(connection=connection, raw_headers=(), close=lambda: None)
+    return AiohttpLink(events, max_size, response, None)
+
+
+async def by_aiohttp(stream: bytes, scale: Scale, choose: random.Random) -> Outcome:
+    """Read the stream with a link of the engine over aiohttp."""
+    outcome = Outcome()
+    transport = Transport()
+    link = aiohttp_link(Events(outcome), transport, scale.max_size)
+    link.begin()
+    while stream:
+        count = choose.choice(scale.chunks)
+        link.data_received(stream[:count])
+        stream = stream[count:]
+    outcome.pings = pongs_in(transport.written, Side.SERVER)
+    await asyncio.sleep(0)
+    return outcome
+
+
+@pytest.mark.parametrize("scale", [SMALL, LARGE], ids=["small", "large"])
+def test_the_engine_over_aiohttp_reads_the_same_but_for_what_its_reader_lets_pass(scale: Scale) -> None:
+    async def main() -> None:
+        seen: set[str] = set()
+        differing = 0
+        for seed in range(SEQUENCES if scale is SMALL else SEQUENCES // 5):
+            choose = random.Random(seed)
+            frames = [frame(choose, Side.CLIENT, scale, None) for _ in range(choose.randrange(1, 9))]
+            if scale is LARGE and choose.random() < 0.03:
+                frames.insert(choose.randrange(len(frames)), flood(choose, Side.CLIENT))
+            is_cut = choose.random() < 0.2
+            last = frames.pop() if is_cut else b""
+            taken = as_aiohttp_takes_them(frames, scale.max_size)
+            differing += taken != frames
+            theirs = by_websockets(b"".join(taken), Side.CLIENT, scale, False)
+            stream = b"".join(frames) + last[: choose.randrange(max(1, len(last)))]
+            ours = await by_aiohttp(stream, scale, choose)
+            if is_cut and ours.ended in ("1002", "1009") and theirs.ended == "open":
+                theirs.ended = ours.ended  # it refuses some by their header
+            assert ours == theirs, f"seed {seed}"
+            seen.add(ours.ended)
+        assert seen >= {"open", "closed 1000", "closed 1005", "1002", "1007", "1009"}
+        assert differing
 
     asyncio.run(main())

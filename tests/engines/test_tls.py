@@ -1,8 +1,10 @@
 """TLS between a transport and a protocol: what passes, what waits, and how it ends."""
 
 import asyncio
+import gc
 import os
 import ssl
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -12,13 +14,18 @@ import pytest
 import trustme
 from tests.engines import peers
 from tests.engines.peers import Peer
-from tests.watch import PATIENCE, Run, until
+from tests.watch import PATIENCE, Run, turns, until
 
+from websocket_heartbeat.engines.base import OpenRequest
 from websocket_heartbeat.engines.dial import dial
 from websocket_heartbeat.engines.tls import TlsTransport
 
 BULK = bytes(range(256)) * 4000
 """A megabyte, in many records."""
+
+
+def secure_request(port: int, context: ssl.SSLContext) -> OpenRequest:
+    return OpenRequest(f"wss://127.0.0.1:{port}/", max_size=1, ssl=context)
 
 
 class Plain(asyncio.Protocol):
@@ -93,7 +100,7 @@ async def connected(
     )
     try:
         async with asyncio.timeout(PATIENCE):
-            await dial(protocol, "127.0.0.1", server.sockets[0].getsockname()[1], tls=context)
+            await dial(protocol, secure_request(server.sockets[0].getsockname()[1], context))
             reader, writer = await accepted
         yield reader, writer
     finally:
@@ -140,7 +147,7 @@ def test_what_has_come_before_a_pause_waits_and_comes_after_it(run: Run, make: C
 
 
 @PROTOCOLS
-def test_the_peer_s_goodbye_ends_the_connection(run: Run, make: Callable[[], Plain]) -> None:
+def test_the_peer_s_close_notify_ends_the_connection(run: Run, make: Callable[[], Plain]) -> None:
     async def main() -> None:
         protocol = make()
         async with connected(protocol) as (_, writer):
@@ -153,7 +160,7 @@ def test_the_peer_s_goodbye_ends_the_connection(run: Run, make: Callable[[], Pla
     run(main())
 
 
-def test_our_goodbye_ends_the_connection_of_the_peer_behind_what_was_written(run: Run) -> None:
+def test_our_close_notify_ends_the_connection_of_the_peer_behind_what_was_written(run: Run) -> None:
     async def main() -> None:
         protocol = Plain()
         async with connected(protocol) as (reader, writer), asyncio.timeout(PATIENCE):
@@ -169,14 +176,135 @@ def test_our_goodbye_ends_the_connection_of_the_peer_behind_what_was_written(run
     run(main())
 
 
-def test_bytes_that_are_no_tls_end_the_connection_with_the_error(run: Run) -> None:
+def test_what_comes_behind_our_close_notify_does_not_take_away_what_was_written_before_it(run: Run) -> None:
+    class Answering(Buffered):
+        """Answers the first bytes and leaves."""
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self.transport.write(b"answer")
+            self.transport.close()
+
+    async def main() -> None:
+        protocol = Answering()
+        async with connected(protocol) as (reader, writer), asyncio.timeout(PATIENCE):
+            writer.write(BULK[:5000])
+            writer.write(b"no longer wanted")
+            assert await reader.read() == b"answer"
+            await until(lambda: protocol.log == [None])
+            assert protocol.data == BULK[:1000]
+
+    run(main())
+
+
+def test_what_is_written_behind_our_close_notify_is_dropped(run: Run) -> None:
+    async def main() -> None:
+        protocol = Plain()
+        async with connected(protocol) as (reader, _), asyncio.timeout(PATIENCE):
+            protocol.transport.write(b"last")
+            protocol.transport.close()
+            protocol.transport.write(b"no longer wanted")
+            assert await reader.read() == b"last"
+            await until(lambda: protocol.log == [None])
+
+    run(main())
+
+
+def test_a_peer_whose_record_is_cut_off_is_gone_without_an_error(run: Run) -> None:
     async def main() -> None:
         protocol = Plain()
         async with connected(protocol) as (_, writer):
+            writer.write(b"whole")
+            await until(lambda: protocol.data)
+            # The header of a record of 100 bytes, and ten of them.
+            os.write(writer.get_extra_info("socket").fileno(), b"\x17\x03\x03\x00\x64" + bytes(10))
+            writer.transport.abort()
+            await until(lambda: protocol.log)
+            assert protocol.data == b"whole"
+            assert protocol.log == [None]
+
+    run(main())
+
+
+def test_many_small_records_come_in_few_calls(run: Run) -> None:
+    async def main() -> None:
+        protocol = Calls()
+        async with connected(protocol) as (_, writer):
+            for at in range(1000):
+                writer.write(BULK[at : at + 1])
+            await until(lambda: protocol.data == BULK[:1000])
+            assert protocol.calls < 100
+
+    run(main())
+
+
+class Calls(Buffered):
+    """Counts the calls that data comes in."""
+
+    calls = 0
+
+    def buffer_updated(self, nbytes: int) -> None:
+        super().buffer_updated(nbytes)
+        self.calls += 1
+
+
+def test_nothing_is_lost_of_a_read_in_which_a_program_was_ended() -> None:
+    class Ending(Plain):
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if len(self.data) == len(data):
+                raise SystemExit
+
+    async def burst(writer: asyncio.StreamWriter) -> None:
+        for at in range(0, 30_000, 10_000):  # three records, which one read brings
+            writer.write(BULK[at : at + 10_000])
+        await asyncio.sleep(PATIENCE)
+
+    async def go_on(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"more")
+        await until(lambda: protocol.data == BULK[:30_000] + b"more")
+
+    protocol = Ending()
+    connection = connected(protocol)
+    with asyncio.Runner() as runner:
+        _, writer = runner.run(connection.__aenter__())
+        with pytest.raises(SystemExit):
+            runner.run(burst(writer))
+        runner.run(go_on(writer))
+        runner.run(connection.__aexit__(None, None, None))
+
+
+def test_an_ended_connection_is_no_work_for_the_garbage_collector(run: Run) -> None:
+    async def come_and_go() -> weakref.ref[Plain]:
+        protocol = Plain()
+        async with connected(protocol) as (_, writer):
+            protocol.transport.abort()
+            await until(lambda: protocol.log)
+            writer.transport.abort()
+            await turns()
+        return weakref.ref(protocol)
+
+    async def main() -> None:
+        protocol = await come_and_go()
+        assert protocol() is None
+
+    gc.disable()
+    try:
+        run(main())
+    finally:
+        gc.enable()
+
+
+def test_bytes_that_are_no_tls_end_the_connection_with_the_error(run: Run) -> None:
+    async def main() -> None:
+        protocol = Plain()
+        async with connected(protocol) as (reader, writer), asyncio.timeout(PATIENCE):
             os.write(writer.get_extra_info("socket").fileno(), b"what is this?" * 10)
             await until(lambda: protocol.log)
             assert len(protocol.log) == 1
             assert isinstance(protocol.log[0], ssl.SSLError)
+            with pytest.raises(ssl.SSLError, match=r"(?i)alert"):  # the peer is told
+                await reader.read()
 
     run(main())
 
@@ -255,7 +383,7 @@ def test_a_handshake_that_is_not_answered_leaves_nothing(
         async with peers.raw_server(handler) as server:
             with pytest.raises(error):
                 async with asyncio.timeout(0.3):
-                    await dial(asyncio.Protocol(), "127.0.0.1", server.port, tls=ssl.create_default_context())
+                    await dial(asyncio.Protocol(), secure_request(server.port, ssl.create_default_context()))
 
     run(main())
 

@@ -254,12 +254,21 @@ class Author:
                 f"min({one} * {other}, 1000.0)",
                 f"max({one}, {other}, LIMIT)",
                 f"max(min({one} * LIMIT, 1000), 0 - 1000.0)",
+                f"(0.0 + len({self.expression(TEXT, variables, depth)}))",
+                f"(0.0 + {self.expression(TEXT, variables, depth)}.find({self.constant(TEXT)}))",
             ]
         )
 
     def text(self, variables: Variables, depth: int) -> str:
         one = self.expression(TEXT, variables, depth)
-        return self.random.choice([f"({one} + WORD)", f"('A' + {self.constant(TEXT)})", "'ÄB'.lower()"])
+        return self.random.choice(
+            [
+                f"({one} + WORD)",
+                f"('A' + {self.constant(TEXT)})",
+                "'ÄB'.lower()",
+                f"{one}[{self.random.choice(['', '0', '1', '0 - 2'])}:{self.random.choice(['', '1', '3'])}]",
+            ]
+        )
 
     def truth(self, variables: Variables, depth: int) -> str:
         one, other = self.expression(NUMBER, variables, depth), self.expression(NUMBER, variables, depth)

@@ -66,6 +66,24 @@ function probe(name) {
 }
 """,
     ),
+    "a function of many parameters, one a line": (
+        """
+def measure(
+    the_first_of_many_parameters: float,
+    the_second_of_many_parameters: float,
+    the_third_of_many_parameters: float,
+) -> None:
+    pass
+""",
+        """
+function measure(
+    the_first_of_many_parameters,
+    the_second_of_many_parameters,
+    the_third_of_many_parameters
+) {
+}
+""",
+    ),
     "a call of several lines": (
         """
 def wait(seconds: float, name: str) -> None:
@@ -322,6 +340,21 @@ function probe(words) {
     var word = words.shift();
     found.push(word.toLowerCase());
     return found.length;
+}
+""",
+    ),
+    "strings: where a part begins, parts from here to there, the length": (
+        """
+def probe(text: str, part: str) -> str:
+    at = text.find(part)
+    rest = (text + part)[at + len(part + "x") :]
+    return text[:at] + rest[1:2]
+""",
+        """
+function probe(text, part) {
+    var at = text.indexOf(part);
+    var rest = (text + part).slice(at + (part + "x").length);
+    return text.slice(0, at) + rest.slice(1, 2);
 }
 """,
     ),

@@ -97,7 +97,7 @@ def installed(npm: Npm, directory: Path) -> Path:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give time to tests that may be the first to want packages."""
     for item in items:
-        if {"npm", "packages", "real_hosts"} & set(getattr(item, "fixturenames", ())):
+        if {"npm", "packages", "consumers", "real_hosts"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.timeout(INSTALLING))
 
 

@@ -8,8 +8,10 @@ node/scenarios.js does the same to the built JavaScript. A scenario is a dict:
                 answers: what connectSocket does, attempt by attempt, "task" once used up:
                 task, promise, nothing, error (an object, no task), throw, fail (and a task), ready, dead,
                 late (a promise of a task that is open already)
+    asking      whether the url comes by a promise: ["user", "url", true or false] settles the oldest
+    opening     whether onOpen returns a promise: ["user", "opened", true or false] settles the oldest
     throwing    names of hooks that throw
-    acting      what hooks do with the task, by their names: close, reconnect, destroy, send or forbid
+    acting      what hooks do with the task, by their names: a method, send, forbid or option
     steps       ["advance", ms], ["host", what, link (0 for the latest), event], ["user", what, argument];
                 the host may refuse (link, whether its `send` fails), and resolve or reject a promise
 
@@ -127,14 +129,19 @@ class Promise:
 
 
 class Reports(logging.Handler):
-    """Notes in a play's log that the user was shown an error of the user's own code."""
+    """Notes in a play's log what the user was shown: a hook's own error, which JavaScript throws later."""
 
     def __init__(self, play: "Play") -> None:
         super().__init__()
         self.play = play
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.play.note("reported")
+        if record.levelno == logging.WARNING:
+            self.play.note("warned", record.getMessage())
+        elif record.getMessage() == "a hook raised":
+            self.play.clock.start_timer(lambda: self.play.note("reported"), 0)
+        else:
+            self.play.note("logged")
 
 
 class Play:
@@ -153,6 +160,8 @@ class Play:
         self.host = Emitter()
         self.task: Any = None
         self.rejected = False
+        self.urls: list[Promise] = []
+        self.openings: list[Promise] = []
 
     def note(self, *words: Any) -> None:
         self.log.append([self.clock.time, *(to_wire(word) for word in words)])
@@ -170,11 +179,11 @@ class Play:
         options = from_wire(self.scenario.get("options", {}))
         try:
             if self.scenario.get("target") == "browser":
-                task: Any = BrowserTask(self.clock, self.page(), Record(url=URL, **options))
+                task: Any = BrowserTask(self.clock, self.page(), Record(url=self.url(), **options))
                 self.hook_up(task, str.lower)
                 task.begin(lambda ready: None)
             else:
-                params = {"url": URL}
+                params = {"url": self.url()}
                 given = Record(miniprogram=self.make_host(), connectSocketParams=params, **options)
                 MiniProgramTask(self.clock, given).begin(lambda task: self.hook_up(task, str))
         except ValueError as error:
@@ -183,19 +192,31 @@ class Play:
         for step in self.scenario["steps"]:
             self.step(*step)
 
+    def url(self) -> Any:
+        def asked() -> Promise:
+            self.note("asked")
+            self.urls.append(Promise())
+            return self.urls[-1]
+
+        return asked if self.scenario.get("asking") else URL
+
     def hook_up(self, task: Any, spell: Callable[[str], str]) -> None:
         self.task = task
         for name in HOOKS:
             setattr(task, "on" + spell(name), self.hook(name))
 
-    def hook(self, name: str) -> Callable[[Any], None]:
-        def hook(event: Any) -> None:
+    def hook(self, name: str) -> Callable[[Any], Any]:
+        def hook(event: Any) -> Any:
             self.note("hook", name, event)
             action = self.scenario.get("acting", {}).get(name)
             if action is not None:
                 self.user(action, "from a hook")
             if name in self.scenario.get("throwing", []):
                 raise RuntimeError("the user's own")
+            if name == "Open" and self.scenario.get("opening"):
+                self.openings.append(Promise())
+                return self.openings[-1]
+            return None
 
         return hook
 
@@ -232,6 +253,11 @@ class Play:
             source.emit(what, event)
 
     def user(self, what: str, argument: Any) -> None:
+        if what in ("url", "opened"):
+            promises = self.urls if what == "url" else self.openings
+            if promises:
+                promises.pop(0).settle(URL if argument else Record(errMsg="no token"), bool(argument))
+            return
         if self.task is None:
             return
         if what == "send":
@@ -244,8 +270,9 @@ class Play:
                 "complete": lambda result: self.note("complete", result),
             }
             self.note("sent", self.task.send(message))
-        elif what == "close":
-            self.task.close()
+        elif what == "option":
+            self.task.opts["pingTimeout"] = 4000
+            self.task.opts["repeatLimit"] = 1
         elif what == "forbid":
             self.task.forbidReconnect = True
         else:

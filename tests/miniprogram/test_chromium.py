@@ -10,7 +10,7 @@ import pytest
 from tests.miniprogram.chromium import executable, opened
 
 from websocket_heartbeat.cli.js import Target, library
-from websocket_heartbeat.server import Peer, serve
+from websocket_heartbeat.server import Peer, Request, serve
 from websocket_heartbeat.testing import FaultProxy
 
 pytestmark = pytest.mark.timeout(300)
@@ -71,7 +71,10 @@ async function until(first, ...words) {
 
 
 @contextlib.asynccontextmanager
-async def page_of(kind: str, url: str, bundles: Path, profile: Path) -> AsyncIterator["Program"]:
+async def page_of(
+    kind: str, url: str, bundles: Path, profile: Path, begin: str = ""
+) -> AsyncIterator["Program"]:
+    """Open a page and begin in it: as the kind of page does, or as the code `begin` does with the url."""
     target: Target = "browser" if kind == "page" else "miniprogram"
     scripts = {"library.js": library("iife", target, minify=True)}
     if kind != "page":
@@ -81,7 +84,10 @@ async def page_of(kind: str, url: str, bundles: Path, profile: Path) -> AsyncIte
     files = {**scripts, "program.js": PROGRAM, "index.html": f"{html}<script src=program.js></script>"}
     async with opened(files, profile) as (page, errors):
         program = Program(page)
-        await program.run("([kind, url]) => begin(kind, url)", [kind, url])
+        if begin:
+            await program.run(begin, url)
+        else:
+            await program.run("([kind, url]) => begin(kind, url)", [kind, url])
         yield program
         assert errors == []
 
@@ -203,5 +209,157 @@ def test_the_original_still_waits_for_its_half_open_link_when_ours_has_a_new_one
             assert await program.run("original.ws.readyState") == 2
             assert other.connections_accepted == 1
             assert proxy.connections_accepted > 1
+
+    asyncio.run(main())
+
+
+LATE = """
+(url) => {
+    let asked = 0;
+    const address = async () => {
+        asked += 1;
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        if (asked === 1) throw new Error("no token yet");
+        return new URL(url + "?token=" + asked);
+    };
+    begin("page", address);
+    heartbeat.onerror = (error) => tell("error", error.message);
+    heartbeat.onclose = (event) => tell("close", event instanceof CloseEvent, event.code, event.reason);
+}
+"""
+
+
+def test_a_page_dials_the_address_that_a_promise_brings_and_no_other(
+    real_hosts: Path, tmp_path: Path
+) -> None:
+    paths: list[str] = []
+
+    def note(request: Request) -> None:
+        paths.append(f"{request.path}?{request.query}")
+
+    async def main() -> None:
+        async with (
+            asyncio.timeout(200),
+            serve(on_handshake=note) as server,
+            page_of("page", server.url(), real_hosts, tmp_path, begin=LATE) as program,
+        ):
+            await program.until("error", "no token yet")
+            await program.until("close", True, 1006, "no token yet")
+            await program.until("open")
+            assert paths == ["/?token=2"]
+
+    asyncio.run(main())
+
+
+def test_the_binary_type_of_a_page_holds_after_a_reconnect(real_hosts: Path, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with (
+            asyncio.timeout(200),
+            serve() as server,
+            FaultProxy("127.0.0.1", server.port) as proxy,
+            page_of("page", proxy.url(), real_hosts, tmp_path) as program,
+        ):
+            await program.run("heartbeat.ws.binaryType = 'arraybuffer'")
+            await program.run("void (heartbeat.onmessage = ({ data }) => tell(typeof data, data.byteLength))")
+            await program.until("open")
+            proxy.disconnect()
+            await program.until("close")
+            await program.until("open")
+            await program.run("heartbeat.send(new Uint16Array([1, 2, 3]).subarray(1))")
+            await program.until("object", 4)
+
+    asyncio.run(main())
+
+
+WATCHED = """
+() => {
+    const { ws } = heartbeat;
+    const send = ws.send.bind(ws);
+    ws.send = (data) => {
+        tell("handed over", data, navigator.onLine);
+        send(data);
+    };
+    window.addEventListener("offline", () => tell("offline"));
+}
+"""
+
+
+def test_what_a_page_sends_while_offline_is_handed_over_when_it_is_online_again(
+    real_hosts: Path, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        async with (
+            asyncio.timeout(200),
+            serve() as server,
+            page_of("page", server.url(), real_hosts, tmp_path) as program,
+        ):
+            await program.until("open")
+            await program.run(WATCHED)
+            await program.page.context.set_offline(True)
+            await program.until("offline")
+            await program.send("first")
+            await program.send("second")
+            await program.page.context.set_offline(False)
+            await program.until("message", "first")
+            await program.until("message", "second")
+            handed_over = await program.run("told.filter(([, word]) => word === 'handed over')")
+            messages = [words[2:] for words in handed_over if words[2] != "heartbeat"]
+            # On another link, if Chromium has cut this one.
+            assert messages in ([["first", True], ["second", True]], [])
+
+    asyncio.run(main())
+
+
+def test_what_a_hook_of_a_page_throws_or_rejects_with_reaches_window_onerror(
+    real_hosts: Path, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        async with (
+            asyncio.timeout(200),
+            serve() as server,
+            page_of("page", server.url(), real_hosts, tmp_path) as program,
+        ):
+            await program.run("void (window.onerror = (text) => (tell('onerror', text), true))")
+            await program.run("void (heartbeat.onmessage = async () => { throw new Error('no json'); })")
+            await program.until("open")
+            await program.send("hello")
+            await program.until("onerror", "Uncaught Error: no json")
+            await program.run("void (heartbeat.onmessage = () => { throw new Error('at once'); })")
+            await program.send("hello")
+            await program.until("onerror", "Uncaught Error: at once")
+            assert await program.run("heartbeat.state") == "open"
+
+    asyncio.run(main())
+
+
+def test_an_asynchronous_login_of_a_page_goes_before_what_waits(real_hosts: Path, tmp_path: Path) -> None:
+    login = """
+    async () => {
+        heartbeat.send("waits");
+        heartbeat.onopen = async () => {
+            await new Promise((resolve) => setTimeout(resolve, 50));
+            heartbeat.send("login");
+            const first = told.length;
+            await until(first, "message", "login");
+        };
+    }
+    """
+
+    async def main() -> None:
+        async with (
+            asyncio.timeout(200),
+            serve() as server,
+            FaultProxy("127.0.0.1", server.port) as proxy,
+            page_of("page", proxy.url(), real_hosts, tmp_path) as program,
+        ):
+            await program.until("open")
+            proxy.refuse()
+            proxy.disconnect()
+            await program.until("close")
+            await program.run(login)
+            proxy.accept()
+            first = await program.until("message")
+            second = await program.until("message")
+            assert [first[2], second[2]] == ["login", "waits"]
 
     asyncio.run(main())

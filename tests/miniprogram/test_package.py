@@ -7,13 +7,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.miniprogram.conftest import PACKAGES, Npm
+from tests.miniprogram.conftest import PACKAGES, Npm, installed
 from tests.miniprogram.test_faults import FAULTS
 from tools import build_js
 
 from websocket_heartbeat.cli.js import library
 
 SAMPLES = Path(__file__).parent / "types"
+CONSUMERS = Path(__file__).parent / "consumers"
 
 PLATFORMS = {"strict": True, "noEmit": True, "target": "es2020", "lib": ["es2020", "dom"], "types": []}
 """Compiler options of an app. With several platforms skipLibCheck, too: their types contradict each other."""
@@ -67,6 +68,7 @@ def test_it_ships_what_its_manifest_names_and_nothing_else(package: Path) -> Non
         "README.md",
         "LICENSE",
         "dist",
+        "browser",
         "miniprogram_dist",
     }
 
@@ -76,6 +78,7 @@ def test_require_gives_the_function_and_the_constructor(node: str, project: Path
     const WebsocketHeartbeat = require("websocket-heartbeat");
     const {{ WebsocketHeartbeatJs }} = WebsocketHeartbeat;
     if (WebsocketHeartbeat.default !== WebsocketHeartbeat) throw 1;
+    if (WebsocketHeartbeat.WebsocketHeartbeat !== WebsocketHeartbeat) throw 3;
     if (require("websocket-heartbeat/browser") !== WebsocketHeartbeatJs) throw 2;
     try {{ new WebsocketHeartbeatJs({{}}); }} catch (error) {{ console.log(error.message); }}
     WebsocketHeartbeat({{}}){REJECTS};
@@ -85,9 +88,10 @@ def test_require_gives_the_function_and_the_constructor(node: str, project: Path
 
 def test_import_gives_the_function_and_the_constructor(node: str, project: Path) -> None:
     code = f"""
-    import WebsocketHeartbeat, {{ WebsocketHeartbeatJs }} from "websocket-heartbeat";
+    import WebsocketHeartbeat, * as all from "websocket-heartbeat";
     import Page from "websocket-heartbeat/browser";
-    if (Page !== WebsocketHeartbeatJs) throw 1;
+    if (Page !== all.WebsocketHeartbeatJs) throw 1;
+    if (WebsocketHeartbeat !== all.WebsocketHeartbeat) throw 2;
     WebsocketHeartbeat({{}}){REJECTS};
     """
     assert run(node, project, code, module=True).startswith("miniprogram must be")
@@ -183,20 +187,99 @@ import Page from "websocket-heartbeat/browser";
 """
 
 
+WITHOUT_DOM = {"lib": ["es2020"], "skipLibCheck": False}
+
+
+@pytest.mark.parametrize("more", [{}, WITHOUT_DOM], ids=["with the DOM", "without the DOM"])
 @pytest.mark.parametrize(
-    ("name", "code", "module"),
+    ("name", "module", "resolution"),
     [
-        ("module.mts", ESM + USE, "nodenext"),
-        ("script.cts", ESM + USE, "nodenext"),
-        ("old.ts", ESM.replace("/browser", "/dist/browser") + USE, "commonjs"),
+        ("module.mts", "node16", "node16"),
+        ("script.cts", "node16", "node16"),
+        ("next.mts", "nodenext", "nodenext"),
+        ("bundled.ts", "esnext", "bundler"),
+        ("old.ts", "commonjs", "node10"),
+        ("older.ts", "esnext", "node10"),
     ],
 )
-def test_node_and_older_compilers_find_the_types(
-    name: str, code: str, module: str, node: str, packages: Path, project: Path
+def test_every_way_of_resolving_modules_finds_the_types_and_they_need_no_dom(
+    name: str,
+    module: str,
+    resolution: str,
+    more: dict[str, object],
+    node: str,
+    packages: Path,
+    project: Path,
 ) -> None:
-    (project / name).write_text(code)
-    resolution = "node10" if module == "commonjs" else module
-    assert compiled(node, packages, project, [name], module=module, moduleResolution=resolution) == ""
+    (project / name).write_text(ESM + USE)
+    options = {"module": module, "moduleResolution": resolution, **more}
+    assert compiled(node, packages, project, [name], **options) == ""
+
+
+def test_a_page_without_the_doms_types_still_has_events_with_their_fields(
+    node: str, packages: Path, project: Path
+) -> None:
+    code = """
+    import Page from "websocket-heartbeat/browser";
+    const heartbeat = new Page({ url: async () => "" });
+    heartbeat.onclose = ({ code, reason, wasClean }) => [code + 1, reason.length, wasClean === true];
+    heartbeat.ws.binaryType = "arraybuffer";
+    // @ts-expect-error: no event has this
+    heartbeat.onclose = ({ colour }) => colour;
+    """
+    (project / "bare.mts").write_text(code)
+    options = {"module": "nodenext", "moduleResolution": "nodenext", **WITHOUT_DOM}
+    assert compiled(node, packages, project, ["bare.mts"], **options) == ""
+
+
+@pytest.fixture(scope="module")
+def consumers(npm: Npm) -> Path:
+    """The packages of consumers/, installed the first time."""
+    return installed(npm, CONSUMERS)
+
+
+def checked(node: str, script: Path, *arguments: str) -> str:
+    """Return what a linter says; it must not complain."""
+    done = subprocess.run([node, str(script), *arguments], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_publint_has_nothing_to_say(node: str, consumers: Path, tarball: Path) -> None:
+    said = checked(node, consumers / "publint/src/cli.js", "run", str(tarball), "--strict")
+    assert said.strip().endswith("All good!")
+
+
+def test_arethetypeswrong_finds_nothing(node: str, consumers: Path, tarball: Path) -> None:
+    script = consumers / "@arethetypeswrong/cli/dist/index.js"
+    found = json.loads(checked(node, script, str(tarball), "--format", "json"))
+    assert set(found["analysis"]["entrypoints"]) >= {".", "./browser"}
+    assert found["analysis"]["problems"] == []
+
+
+def test_webpack_4_bundles_both_entries(node: str, consumers: Path, project: Path, tmp_path: Path) -> None:
+    entry = """
+    import WebsocketHeartbeat, { WebsocketHeartbeatJs } from "websocket-heartbeat";
+    import Page from "websocket-heartbeat/browser";
+    const required = require("websocket-heartbeat/browser");
+    const all = [WebsocketHeartbeat, WebsocketHeartbeatJs, Page, required.default];
+    console.log(all.map((each) => typeof each).join());
+    try { new Page({}); } catch (error) { console.log(error.message); }
+    """
+    (project / "entry.js").write_text(entry)
+    script = f"""
+    const options = {{ mode: "production", target: "node", context: {str(project)!r}, entry: "./entry.js",
+        output: {{ path: {str(tmp_path)!r}, filename: "bundle.js" }} }};
+    require({str(consumers / "webpack")!r})(options, (error, stats) => {{
+        if (error || stats.hasErrors()) throw error || new Error(stats.toString());
+    }});
+    """
+    assert run(node, project, script) == ""
+    done = subprocess.run([node, str(tmp_path / "bundle.js")], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "function,function,function,function"
+    assert lines[1].startswith("url must be")
 
 
 README = (PACKAGES / "README.md").read_text()

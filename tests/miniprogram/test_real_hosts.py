@@ -62,7 +62,9 @@ def start(node: str, real_hosts: Path) -> Start:
     file.write_text(library("cjs", "miniprogram", minify=True))
 
     @contextlib.asynccontextmanager
-    async def start(kind: str, url: str, **options: int) -> AsyncIterator[Program]:
+    async def start(
+        kind: str, url: str, is_late: bool = False, has_login: bool = False, **options: int
+    ) -> AsyncIterator[Program]:
         about = {
             "library": str(file),
             "kind": kind,
@@ -70,6 +72,8 @@ def start(node: str, real_hosts: Path) -> Start:
             "modules": str(HOSTS / "node_modules"),
             "url": url,
             "options": {**QUICK, **options},
+            "isLate": is_late,
+            "hasLogin": has_login,
         }
         pipe = asyncio.subprocess.PIPE
         script = Path(__file__).parent / "node" / "real.js"
@@ -207,5 +211,77 @@ def test_a_server_that_is_not_there_is_tried_until_it_is(kind: str, start: Start
                 program.order(close={})
                 await program.ended()
                 assert proxy.connections_accepted == 1
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_address_that_comes_by_a_promise_is_dialled_and_its_rejection_is_a_failed_attempt(
+    kind: str, start: Start
+) -> None:
+    async def main() -> None:
+        async with (
+            serve() as server,
+            FaultProxy("127.0.0.1", server.port) as proxy,
+            start(kind, proxy.url(), is_late=True) as program,
+        ):
+            assert await program.until("error") == ["error", "request:fail"]
+            assert await program.until("close") == ["close", None, "request:fail"]
+            await program.until("reconnect", 1)
+            await program.until("open")
+            program.order(send="hello")
+            assert await program.until("message") == ["message", "hello"]
+            assert proxy.connections_accepted == 1
+            program.order(close={})
+            await program.ended()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_waits_for_a_link_is_sent_after_an_asynchronous_login(kind: str, start: Start) -> None:
+    async def main() -> None:
+        async with serve() as server, FaultProxy("127.0.0.1", server.port) as proxy:
+            proxy.refuse()
+            async with start(kind, proxy.url(), has_login=True) as program:
+                await program.until("reconnect", 1)
+                program.order(send="waits")
+                proxy.accept()
+                await program.until("open")
+                assert await program.until("message") == ["message", "login"]
+                assert await program.until("message") == ["message", "waits"]
+                program.order(close={})
+                await program.ended()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_bytes_of_a_view_arrive_and_no_others(kind: str, start: Start) -> None:
+    async def main() -> None:
+        async with (
+            serve() as server,
+            FaultProxy("127.0.0.1", server.port) as proxy,
+            start(kind, proxy.url()) as program,
+        ):
+            await program.until("open")
+            program.order(words=[0x0102, 0xFFFE])
+            assert await program.until("message") == ["message", [2, 1, 0xFE, 0xFF]]
+            program.order(close={})
+            await program.ended()
+
+    asyncio.run(main())
+
+
+# Taro's h5 hides the server's reason.
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "taro-h5"])
+def test_the_delay_that_a_server_asks_for_in_its_close_reason_is_kept(kind: str, start: Start) -> None:
+    def send_away(peer: Peer) -> None:
+        peer.close(1012, "restart, retry-after=1.5")
+
+    async def main() -> None:
+        async with serve(on_open=send_away) as server, start(kind, server.url()) as program:
+            _, _, delay = await program.until("reconnect", 1)
+            assert delay >= 1500
 
     asyncio.run(main())

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import os
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from tests.watch import PATIENCE
 
 from websocket_heartbeat.server import Peer, Server
+from websocket_heartbeat.system.kernel import end_by_reset
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
@@ -31,6 +33,15 @@ class Raw:
     def frame(self, opcode: int, payload: bytes = b"", *, fin: bool = True, masked: bool = True) -> None:
         """Write one frame."""
         self.writer.write(frame(opcode, payload, fin=fin, masked=masked))
+
+    def leave(self) -> None:
+        """Close the connection in order."""
+        self.writer.close()
+
+    def reset(self) -> None:
+        """Reset the connection."""
+        end_by_reset(self.writer.get_extra_info("socket"))
+        self.writer.transport.abort()
 
     async def read(self) -> tuple[int, bytes]:
         """Read one whole frame."""
@@ -75,6 +86,14 @@ def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, masked: bool =
     return bytes([(128 if fin else 0) | opcode]) + size + mask + payload
 
 
+def _request(target: str, headers: str, host: str = "test") -> bytes:
+    key = base64.b64encode(os.urandom(16)).decode()
+    return (
+        f"GET {target} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n{headers}\r\n"
+    ).encode("latin-1")
+
+
 @asynccontextmanager
 async def connect(server: Server) -> AsyncIterator[Raw]:
     """Open a bare TCP connection to the server."""
@@ -89,17 +108,17 @@ async def connect(server: Server) -> AsyncIterator[Raw]:
 
 @asynccontextmanager
 async def client(
-    server: Server, target: str = "/", headers: str = "", tail: bytes = b"", tls: ssl.SSLContext | None = None
+    server: Server,
+    target: str = "/",
+    headers: str = "",
+    tail: bytes = b"",
+    tls: ssl.SSLContext | None = None,
+    host: str = "test",
 ) -> AsyncIterator[Raw]:
     """Connect and do the handshake; `tail` goes out in the same write."""
     reader, writer = await asyncio.open_connection(server.host, server.port, limit=2**24, ssl=tls)
     try:
-        key = base64.b64encode(os.urandom(16)).decode()
-        writer.write(
-            f"GET {target} HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n{headers}\r\n".encode()
-            + tail
-        )
+        writer.write(_request(target, headers, host) + tail)
         async with asyncio.timeout(PATIENCE):
             head = await reader.readuntil(b"\r\n\r\n")
         yield Raw(reader, writer, head)
@@ -107,6 +126,25 @@ async def client(
         writer.transport.abort()
         with suppress(OSError):
             await writer.wait_closed()
+
+
+@asynccontextmanager
+async def reluctant(server: Server, *, room: int = 4096) -> AsyncIterator[socket.socket]:
+    """Open a connection of which nothing is read but what the test reads, by `loop.sock_recv`.
+
+    room: bytes that its kernel may hold meanwhile, of those that the server sends.
+    """
+    loop = asyncio.get_running_loop()
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+        sock.setblocking(False)
+        await loop.sock_connect(sock, (server.host, server.port))
+        await loop.sock_sendall(sock, _request("/", ""))
+        head = b""
+        async with asyncio.timeout(PATIENCE):
+            while not head.endswith(b"\r\n\r\n"):
+                head += await loop.sock_recv(sock, 1)
+        yield sock
 
 
 class Closes:

@@ -365,56 +365,6 @@ def test_hooks_for_opening_and_closing_that_raise_harm_nothing(
     assert "secret" not in caplog.text
 
 
-def test_a_peer_that_does_not_read_is_dropped_at_the_write_limit(
-    run: Run, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def main() -> None:
-        closes = Closes()
-        limit = 300_000
-        async with serve(on_close=closes, write_limit=limit) as server, client(server):
-            (peer,) = server.connections
-            sent = 0
-            while server.connections and sent < 500_000_000:
-                peer.send(bytes(10_000))
-                sent += 10_000
-                await asyncio.sleep(0)
-                assert peer.buffered <= limit + 20_000
-            await until(lambda: closes.seen)
-        assert closes.seen == [(1, None, f"did not read: its write buffer passed write_limit={limit}")]
-
-    with caplog.at_level(logging.INFO, "websocket_heartbeat.server"):
-        run(main())
-    assert "<Peer 1 '/'> was dropped: did not read" in caplog.text
-
-
-def test_one_message_above_the_write_limit_drops_its_peer_only_if_it_does_not_fit_the_socket(
-    run: Run,
-) -> None:
-    async def main() -> None:
-        async with serve(write_limit=0) as server, websockets.connect(server.url()) as ws:
-            server.connections[0].send("fits")
-            assert await ws.recv() == "fits"
-
-    run(main())
-
-
-def test_pings_of_a_peer_that_does_not_read_fill_no_memory(run: Run) -> None:
-    async def main() -> None:
-        async with serve() as server, client(server) as raw:
-            raw.writer.transport.pause_reading()  # type: ignore[attr-defined]
-            (peer,) = server.connections
-            pings = frame(PING, bytes(125)) * 100
-            while peer.buffered < 64 * 1024:  # above which pings are not answered
-                raw.writer.write(pings)
-                await raw.writer.drain()
-            for _ in range(200):
-                raw.writer.write(pings)
-                await raw.writer.drain()
-            assert peer.buffered < 200_000
-
-    run(main())
-
-
 def test_what_cannot_be_sent_is_refused_where_it_is_written(run: Run) -> None:
     async def main() -> None:
         async with serve() as server, client(server):

@@ -21,6 +21,9 @@ from tests.watch import PATIENCE, Run, until
 from websocket_heartbeat.engines.base import Link
 from websocket_heartbeat.server import Refusal, Request, Server, serve
 from websocket_heartbeat.server.links import listener
+from websocket_heartbeat.server.links.endpoint import Endpoint
+from websocket_heartbeat.server.links.terms import Terms
+from websocket_heartbeat.server.throttle import Throttle
 
 
 @pytest.fixture(scope="module")
@@ -71,16 +74,21 @@ def test_small_messages_leave_at_once(run: Run) -> None:
             link.abort()
 
     async def main() -> None:
-        listening = listener.Listener(
-            lambda request: Events(),
+        endpoint = Endpoint("127.0.0.1", 0, None)
+        terms = Terms(
             open_timeout=10,
             max_size=1000,
             compression=False,
             subprotocols=[],
             ssl=None,
+            max_peers=None,
+            max_handshakes=1,
+            max_peers_per_address=None,
         )
-        port = await listening.listen("127.0.0.1", 0)
-        async with websockets.connect(f"ws://127.0.0.1:{port}/") as ws:
+        log = Throttle(logging.getLogger("websocket_heartbeat.server"))
+        listening = listener.Listener(lambda request: Events(), endpoint, terms, log)
+        await listening.listen()
+        async with websockets.connect(endpoint.url("/", secure=False)) as ws:
             await ws.wait_closed()
         listening.abort()
 

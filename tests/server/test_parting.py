@@ -7,7 +7,7 @@ import time
 
 import pytest
 import websockets
-from tests.server.raw import CLOSE, PING, TEXT, Closes, client, connect
+from tests.server.raw import CLOSE, PING, TEXT, Closes, client, connect, reluctant
 from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat.client.retry import retry_hint
@@ -369,5 +369,34 @@ def test_a_client_that_is_accepted_while_the_server_ends_is_not_served(
                     await asyncio.sleep(0.001)
                 assert server.connections == ()
                 assert len(came) == before
+
+    run(main())
+
+
+@pytest.mark.usefixtures("kernel")
+def test_who_shuts_its_side_of_the_connection_is_gone_though_it_reads_nothing_either(run: Run) -> None:
+    async def main() -> None:
+        closes = Closes()
+        async with serve(on_close=closes, idle_timeout=None) as server, reluctant(server) as sock:
+            (peer,) = server.connections
+            while not peer.buffered:
+                peer.send(bytes(100_000))
+            sock.shutdown(socket.SHUT_WR)
+            await until(lambda: closes.seen)
+            assert server.connections == ()
+        assert closes.seen == [(1, None, "ended without a close code")]
+
+    run(main())
+
+
+def test_who_shuts_its_side_of_the_connection_can_read_what_was_sent_before(run: Run) -> None:
+    async def main() -> None:
+        closes = Closes()
+        async with serve(on_close=closes) as server, client(server) as raw:
+            raw.frame(TEXT, b"question")
+            raw.writer.write_eof()
+            assert await raw.read() == (TEXT, b"question")
+            assert await raw.end() == "end of file"
+            await until(lambda: closes.seen)
 
     run(main())

@@ -21,20 +21,9 @@ from websocket_heartbeat.server import Peer, serve
 from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.roster import Roster
-from websocket_heartbeat.system import kernel as kernel_module
-
-KERNEL = pytest.mark.parametrize("kernel", [True, False], ids=["kernel tells", "kernel does not tell"])
 
 
-@pytest.fixture
-def kernel_evidence(monkeypatch: pytest.MonkeyPatch, kernel: bool) -> None:
-    """Take the evidence of the kernel away, as on systems that have none."""
-    if not kernel:
-        monkeypatch.setattr(kernel_module, "TELLS", False)
-
-
-@KERNEL
-@pytest.mark.usefixtures("kernel_evidence")
+@pytest.mark.usefixtures("kernel")
 def test_a_silent_peer_is_dropped_in_time_though_it_keeps_its_socket_open(run: Run) -> None:
     async def main() -> None:
         closes = Closes()
@@ -48,8 +37,7 @@ def test_a_silent_peer_is_dropped_in_time_though_it_keeps_its_socket_open(run: R
     run(main())
 
 
-@KERNEL
-@pytest.mark.usefixtures("kernel_evidence")
+@pytest.mark.usefixtures("kernel")
 def test_any_byte_is_life_be_it_part_of_a_frame(run: Run) -> None:
     async def main() -> None:
         async with serve(idle_timeout=0.5) as server, client(server) as raw:
@@ -66,8 +54,7 @@ def test_any_byte_is_life_be_it_part_of_a_frame(run: Run) -> None:
     run(main())
 
 
-@KERNEL
-@pytest.mark.usefixtures("kernel_evidence")
+@pytest.mark.usefixtures("kernel")
 def test_a_blocked_loop_drops_nobody_who_spoke_meanwhile(run: Run) -> None:
     async def main() -> None:
         closes = Closes()
@@ -106,8 +93,7 @@ def test_a_loop_that_is_always_slow_still_drops_the_silent(run: Run) -> None:
     run(main())
 
 
-@KERNEL
-@pytest.mark.usefixtures("kernel_evidence")
+@pytest.mark.usefixtures("kernel")
 def test_a_peer_that_we_do_not_read_from_is_not_held_to_be_silent(run: Run) -> None:
     async def main() -> None:
         closes = Closes()
@@ -158,6 +144,19 @@ def test_nobody_is_dropped_when_there_is_no_limit(run: Run) -> None:
             raw.frame(PING)
             assert await raw.read() == (PONG, b"")
             assert timers.count == 0
+
+    run(main())
+
+
+def test_where_there_is_no_limit_the_system_looks_for_peers_whose_machine_is_gone(run: Run) -> None:
+    async def main() -> None:
+        async with serve(idle_timeout=None) as server, client(server):
+            (peer,) = server.connections
+            beneath = peer._handler.link.socket
+            assert beneath is not None
+            assert int.from_bytes(
+                beneath.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 4), sys.byteorder
+            )
 
     run(main())
 

@@ -12,16 +12,17 @@ what is allowed and what is translated cannot differ: these files are the defini
                 a built-in error with one message
     expression  constants, names, attributes, calls by position or keyword, lambdas; + - * / < <= > >= of
                 numbers, + of strings, == of strings, numbers or booleans, `is`; and, or, not, if-else of
-                booleans; [], append, pop(0) and len of lists; entries of dicts; lower of strings; min, max,
-                callable; str in the message of an error
+                booleans; [], append, pop(0) and len of lists; entries of dicts; lower, find, len and slices
+                of strings; min, max, callable; str in the message of an error
 
 Where the meaning depends on a type (an empty list is true in JavaScript), the type must be known from an
 annotation: `width: float = options.width` makes it known. mypy sees to it that annotations are true.
 
 Some differences depend on values, which no rule can see. So portable code computes no integers above 2**53
-and no NaN, takes nothing from an empty list, does not rely on an exception of Python itself, computes no key
-of a dict that every object of JavaScript has (`constructor`), and passes no bool off as a number by way of a
-list or of what a function returns.
+and no NaN, tells nobody a length or a place in a string (JavaScript counts some characters twice), takes
+nothing from an empty list, does not rely on an exception of Python itself, computes no key of a dict that
+every object of JavaScript has (`constructor`), and passes no bool off as a number by way of a list or of what
+a function returns.
 
 A class becomes a constructor and its prototype. Docstrings and comments go along, so that the script can be
 read and debugged without the Python. tests/es5/test_forms.py shows each form and what it becomes.

@@ -27,6 +27,7 @@ BUILT: Final = _ADAPTER / "javascript"
 
 CORE: Final = (
     "core.settings",
+    "core.hint",
     "core.backoff",
     "core.retries",
     "core.liveness",
@@ -44,9 +45,14 @@ EXPORTS: Final[dict[Target, str]] = {
 }
 """The name that each target defines."""
 
+_SHARED: Final = (
+    *("options", "link", "alarm", "advice", "dialogue", "heart"),
+    *("driver", "outbox", "connection"),
+)
+
 _ADAPTERS: Final[dict[Target, tuple[str, ...]]] = {
-    "miniprogram": ("options", "link", "driver", "socket_task", "task"),
-    "browser": ("options", "link", "driver", "web_socket"),
+    "miniprogram": (*_SHARED, "socket_task", "task"),
+    "browser": (*_SHARED, "web_socket"),
 }
 _HANDWRITTEN: Final[dict[Target, tuple[str, ...]]] = {
     "miniprogram": ("clock", "language", "base64", "miniprogram"),
@@ -63,6 +69,7 @@ _GUIDE: Final = """\
 //   Machine, in core/machine.py              decides everything: its comment has the rules and the table of
 //                                            states; when a silent link is given up is in its method woke
 //   Driver, in miniprogram/driver.py         carries the decisions out and calls the hooks
+//   Connection, in miniprogram/connection.py the methods that users call
 //   at the end                               the entry, and what is written by hand in JavaScript
 """
 """What a reader of the script should know first."""

@@ -79,6 +79,8 @@ class Expressions:
                 return Js(name, self._known(node, name))
             case ast.Attribute(value, name):
                 return self._attribute(node, self.translate(value), name)
+            case ast.Subscript(value, ast.Slice(lower, upper, None)):
+                return self._slice(node, self.translate(value), lower, upper)
             case ast.Subscript(value, key):
                 return self._entry(node, self.translate(value), self.translate(key))
             case ast.Call():
@@ -169,6 +171,12 @@ class Expressions:
                 return Js(f"{owner.within('()')}.{name}")
         return Js(f"{owner.within('()')}[{key.text}]")
 
+    def _slice(self, node: ast.Subscript, text: Js, lower: ast.expr | None, upper: ast.expr | None) -> Js:
+        bounds = [self.translate(each) for each in (lower or ast.Constant(0), upper) if each is not None]
+        is_text = text.kind == STR and all(each.kind == NUMBER for each in bounds)
+        require(is_text, node, "only slices of strings, by numbers, are portable")
+        return Js(f"{text.within('()')}.slice({', '.join(each.text for each in bounds)})", STR)
+
     # Operators
 
     def _arithmetic(self, node: ast.BinOp, left: Js, operator: ast.operator, right: Js) -> Js:
@@ -239,6 +247,8 @@ class Expressions:
                 return Js(f"{owner.within('()')}.shift()")
             case "str", "lower", [], []:
                 return Js(f"{owner.within('()')}.toLowerCase()", STR)
+            case "str", "find", [part], [] if (sought := self.translate(part)).kind == STR:
+                return Js(f"{owner.within('()')}.indexOf({sought.text})", NUMBER)
         is_foreign = of == "" and name not in OF_PYTHON
         why = f"`{ast.unparse(node)}` is not known to mean the same in JavaScript"
         require(is_foreign or of in program.classes, node, why)
@@ -255,7 +265,7 @@ class Expressions:
         values = [self.translate(each) for each in node.args]
         if signature is None:
             require(node.keywords == [], node, "keywords need a function whose parameters are known")
-            return _laid_out(node, [value.text for value in values])
+            return laid_out([value.text for value in values], is_long=node.lineno != node.end_lineno)
         parameters = signature.parameters
         require(len(values) <= len(parameters), node, "there are more arguments than parameters")
         texts = [self._argument(node, *pair) for pair in zip(parameters, values, strict=False)]
@@ -272,7 +282,7 @@ class Expressions:
         given = {name for name, text in zip(names, texts, strict=False) if text != "undefined"}
         missing = [each.name for each in parameters if not each.has_default and each.name not in given]
         require(missing == [], node, f"the call gives no {', '.join(missing)}")
-        return _laid_out(node, texts)
+        return laid_out(texts, is_long=node.lineno != node.end_lineno)
 
     def _argument(self, node: ast.AST, parameter: Parameter, value: Js) -> str:
         # A missing entry of a record is undefined in JavaScript, and would be replaced by the default.
@@ -288,19 +298,19 @@ class Expressions:
         match name, kinds, node.keywords:
             case "callable", [_], []:
                 return Js(f'typeof {values[0].within("!")} === "function"', BOOL, "===")
-            case "len", ["list"], []:
-                return Js(f"{given}.length", NUMBER)
+            case "len", ["list" | "str"], []:
+                return Js(f"{values[0].within('()')}.length", NUMBER)
             case (("min" | "max"), ["number", "number", *more], []) if {*more} <= {"number"}:
                 return Js(f"Math.{name}({given})", NUMBER)
         raise Refused(node)
 
 
-def _laid_out(node: ast.Call, arguments: list[str]) -> str:
-    """The arguments in one line, or each in its own: where the Python has several, or one would be long."""
-    line = ", ".join(arguments)
-    if len(line) <= 80 and node.lineno == node.end_lineno:
+def laid_out(texts: list[str], is_long: bool = False) -> str:
+    """Arguments or parameters in one line; or each in its own, where that is wanted or the line too long."""
+    line = ", ".join(texts)
+    if len(line) <= 80 and not is_long:
         return line
-    indented = [argument.replace("\n", "\n    ") for argument in arguments]
+    indented = [text.replace("\n", "\n    ") for text in texts]
     return "\n    " + ",\n    ".join(indented) + "\n"
 
 

@@ -4,7 +4,7 @@ import ast
 import builtins
 from collections.abc import Callable, Iterator, Sequence
 
-from tools.es5.expressions import Expressions, Scope
+from tools.es5.expressions import Expressions, Scope, laid_out
 from tools.es5.kinds import CALLABLE, UNKNOWN, UNSET, Js, Kind, kind_of
 from tools.es5.names import is_variable
 from tools.es5.program import (
@@ -62,7 +62,7 @@ class Statements:
         variables: dict[str, Kind] = {}
         scope.functions.append(variables)
         defaults = self._parameters(node, is_method)
-        write(f"{head}({', '.join(variables)}) {{")
+        write(f"{head}({laid_out(list(variables))}) {{")
         self.writer.depth += 1
         if is_method:
             # A closure has a `this` of its own.

@@ -21,6 +21,7 @@ let links = 0;
 let received = 0;
 const opened = () => {
   tell("open", { link: ++links });
+  if (errands.length && name === "websocket-heartbeat-js") doErrands();
   if (options.login) setTimeout(() => socket.send("login"), options.login * 1000);
 };
 const closed = (event) => tell("lost", { why: `${event && event.code} ${event && event.reason}` });
@@ -62,12 +63,24 @@ const make = () => {
     return socket;
   }
 };
+const errands = Array.from({ length: options.errands || 0 }, (_, number) => `errand ${number}`);
+const doErrands = () => {
+  try {
+    errands.forEach((text) => socket.send(text));
+  } catch (error) {
+    failed(error);
+  }
+  socket.close();
+};
 const sockets = Array.from({ length: options.count || 1 }, make);
 const socket = sockets[0];
+// The two that have a queue take messages before they are open.
+if (errands.length && name !== "websocket-heartbeat-js") doErrands();
 tell("ready");
 
 const orders = {
   block: ({ seconds }) => (tell("blocking"), block(seconds), tell("blocked")),
+  upload: ({ size }) => socket.send("x".repeat(size)),
   flood: () => setInterval(() => socket.send("x".repeat(65536)), 1),
   send: (order) => socket.send(order.text),
   clock: ({ seconds }) => (offset = seconds * 1000),

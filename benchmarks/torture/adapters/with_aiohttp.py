@@ -17,6 +17,9 @@ async def run(user: User) -> None:
                 headers=user.headers,
             ) as websocket:
                 user.opened(websocket.send_str)
+                await user.do_errands(websocket.send_str)
+                if user.errands:
+                    return
                 async for message in websocket:
                     if message.type is aiohttp.WSMsgType.ERROR:
                         break

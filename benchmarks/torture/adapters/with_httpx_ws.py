@@ -19,6 +19,9 @@ async def run(user: User) -> None:
             ) as websocket,
         ):
             user.opened(websocket.send_text)
+            await user.do_errands(websocket.send_text)
+            if user.errands:
+                return
             try:
                 while True:
                     await user.message(await websocket.receive_text())

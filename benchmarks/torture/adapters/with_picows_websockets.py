@@ -23,10 +23,15 @@ async def run(user: User) -> None:
     ):
         user.opened(websocket.send)
         try:
+            await user.do_errands(websocket.send)
+            if user.errands:
+                await websocket.close()
+                return
+            await user.log_in(websocket.send, websocket.recv)
             async for message in websocket:
                 await user.message(message)
                 if await user.leave(websocket.close):
                     return
             user.lost(f"{websocket.close_code} {websocket.close_reason}")
-        except ConnectionClosed as closed:
+        except (ConnectionClosed, PermissionError) as closed:
             user.lost(closed)

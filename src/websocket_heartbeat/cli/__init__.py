@@ -6,12 +6,13 @@ exit status. It imports nothing optional before `run`, so that `--help` and othe
 
 import argparse
 import logging
-import sys
 from collections.abc import Sequence
 from types import ModuleType
+from typing import NoReturn
 
 from websocket_heartbeat.cli import connect, demo, js, probe, serve
-from websocket_heartbeat.cli.output import CannotPrint, have_streams, print_nowhere
+from websocket_heartbeat.cli.output import CannotPrint, have_streams, print_nowhere, tell
+from websocket_heartbeat.version import __version__
 
 COMMANDS: dict[str, ModuleType] = {
     "demo": demo,
@@ -21,6 +22,14 @@ COMMANDS: dict[str, ModuleType] = {
     "js": js,
 }
 
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} ({self.prog} --help explains)\n")
+
+
 _EXTRAS = {"rich": "cli"}
 """Which extra of ours installs a package that a command needs."""
 
@@ -29,12 +38,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that `argv` (default: the program's arguments) names; return the exit status.
 
     1: nobody reads any more, as after `| head`, or standard output takes nothing. 2: an argument is wrong, or
-    a package that the command needs is not installed. Otherwise as the command's help says.
+    a package that the command needs is not installed. 130: Ctrl-C. Otherwise as the command's help says.
     """
     have_streams()
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="websocket-heartbeat", description="A WebSocket connection that outlives its sockets."
     )
+    parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, module in COMMANDS.items():
         command = commands.add_parser(
@@ -55,12 +65,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         if package not in _EXTRAS:
             raise
         install = f"pip install 'websocket-heartbeat[{_EXTRAS[package]}]'"
-        print(f"{parser.prog}: this needs the package {package}: {install}", file=sys.stderr)
+        tell(f"{parser.prog}: this needs the package {package}: {install}")
         return 2
     except BrokenPipeError:
         print_nowhere()
         return 1
     except CannotPrint as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
+        tell(f"{parser.prog}: {error}")
         return 1
+    except KeyboardInterrupt:
+        return 130
     return status

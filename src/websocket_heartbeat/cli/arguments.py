@@ -58,6 +58,10 @@ def port(text: str) -> int:
 
 def url(text: str) -> str:
     """The kind: the URL of a WebSocket server."""
+    if "://" not in text:  # not shown, as it may begin with a password
+        raise argparse.ArgumentTypeError(
+            "the URL must begin with ws:// or wss://, as wss://example.com/feed does"
+        )
     return _checked(check_url, "the URL", text, ("ws", "wss"))
 
 

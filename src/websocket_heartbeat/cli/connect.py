@@ -11,13 +11,13 @@ for good, lines could not be sent or messages could not be printed.
 import argparse
 import asyncio
 import contextlib
-import signal
 import sys
 import threading
 from collections.abc import AsyncIterator
 
 from websocket_heartbeat.cli.arguments import header, message, seconds, url
-from websocket_heartbeat.cli.output import CannotPrint, show
+from websocket_heartbeat.cli.ending import signalled
+from websocket_heartbeat.cli.output import CannotPrint, show, tell
 from websocket_heartbeat.client import connect
 from websocket_heartbeat.config import Heartbeat
 from websocket_heartbeat.errors import ConnectionFailed, HookFailed, Undelivered
@@ -70,20 +70,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Talk until input ends or Ctrl-C; return 0, or 1 if the connection failed for good."""
-    return asyncio.run(_talk(arguments))
+    return asyncio.run(_run(arguments))
 
 
-async def _talk(arguments: argparse.Namespace) -> int:
+async def _run(arguments: argparse.Namespace) -> int:
+    with signalled() as done:
+        return await _talk(arguments, done)
+
+
+async def _talk(arguments: argparse.Namespace, done: asyncio.Event) -> int:
     connection = connect(
         arguments.url,
         additional_headers=arguments.header,
         heartbeat=Heartbeat(arguments.interval, arguments.timeout, arguments.message),
     )
-    done = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, done.set)
-
     incomplete = False
 
     def received(message: Message) -> None:
@@ -108,8 +108,8 @@ async def _talk(arguments: argparse.Namespace) -> int:
         nonlocal incomplete
         async for line in _lines():
             try:
-                await connection.send(line)
-            except ValueError as error:
+                await connection.send(line.decode())
+            except ValueError as error:  # no text, or too long
                 incomplete = True
                 _tell(f"not sent: {error}")
         # Without a line too: that the end comes with status 0 shall mean that the server was reached.
@@ -137,32 +137,37 @@ async def _talk(arguments: argparse.Namespace) -> int:
     return 1 if incomplete else 0
 
 
-async def _lines() -> AsyncIterator[str]:
+async def _lines() -> AsyncIterator[bytes]:
     """Yield the lines of standard input, which a thread reads: terminals, pipes and files alike.
 
     The thread is a daemon, as nothing can wake it; it reads below sys.stdin, whose lock it would keep.
     """
     loop = asyncio.get_running_loop()
-    lines: asyncio.Queue[str | None] = asyncio.Queue()
+    lines: asyncio.Queue[bytes | None] = asyncio.Queue()
     room = threading.Semaphore(1000)
 
-    def put(line: str | None) -> None:
+    def put(line: bytes | None) -> None:
         room.acquire()
         loop.call_soon_threadsafe(lines.put_nowait, line)
 
     def read() -> None:
-        if sys.stdin is None:  # closed, and its number belongs to something else by now
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            if sys.stdin is not None:  # else its number belongs to something else by now
+                with contextlib.suppress(OSError):  # the terminal is gone
+                    read_lines()
             put(None)
-            return
-        with contextlib.suppress(RuntimeError), open(0, "rb", buffering=0, closefd=False) as source:
-            rest = b""
+
+    def read_lines() -> None:
+        with open(0, "rb", buffering=0, closefd=False) as source:
+            rest = bytearray()
             while data := source.read(65536):
-                *whole, rest = (rest + data).split(b"\n")
-                for line in whole:
-                    put(line.decode(errors="replace"))
+                rest += data
+                if b"\n" in data:
+                    *whole, rest = rest.split(b"\n")
+                    for line in whole:
+                        put(bytes(line.removesuffix(b"\r")))
             if rest:
-                put(rest.decode(errors="replace"))
-            put(None)
+                put(bytes(rest))
 
     threading.Thread(target=read, name="input", daemon=True).start()
     while (line := await lines.get()) is not None:
@@ -186,7 +191,7 @@ def _retries(event: ReconnectEvent) -> None:
 
 
 def _tell(text: str) -> None:
-    print(f"-- {printable(text)}", file=sys.stderr, flush=True)
+    tell(f"-- {printable(text)}")
 
 
 def _shown(message: Message) -> str:

@@ -7,6 +7,7 @@ The exit status is 0; 1: it cannot be written; 2: an argument is wrong.
 """
 
 import argparse
+import re
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -30,6 +31,9 @@ _FOOTERS: Final[dict[Format, str]] = {
     "esm": "export default NAME;\nexport { NAME };\n",
     "iife": "",
 }
+
+
+_EXPORTED: Final = re.compile(r"^export ((?:interface|type) (\w+))", re.MULTILINE)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.types:
             # TypeScript looks for lib.d.mts beside lib.mjs, for lib.d.ts beside lib.js.
             suffix = ".d.mts" if arguments.output.suffix == ".mjs" else ".d.ts"
-            arguments.output.with_suffix(suffix).write_text(types(arguments.target), encoding="utf-8")
+            text = types(arguments.format, arguments.target)
+            arguments.output.with_suffix(suffix).write_text(text, encoding="utf-8")
     except OSError as error:
         return _fail(f"{arguments.output} cannot be written: {error.strerror}", 1)
     return 0
@@ -81,9 +86,21 @@ def library(format: Format, target: Target, *, minify: bool = False) -> str:
     )
 
 
-def types(target: Target) -> str:
+def types(format: Format, target: Target) -> str:
     """Return the TypeScript types of a target's file."""
-    return _built(f"{target}.d.ts")
+    text, name = _built(f"{target}.d.ts"), EXPORTS[target]
+    default = f"export default {name};\n"
+    if format != "cjs":
+        return text.replace(default, f"{default}export {{ {name} }};\n")
+    # What a CommonJS module exports is one thing; the types are in a namespace of its name.
+    members = ", ".join([f"{name} as default", *type_names(target)])
+    whole = f"declare namespace {name} {{\n  export {{ {members} }};\n}}\nexport = {name};\n"
+    return _EXPORTED.sub(r"\1", text).replace(default, whole)
+
+
+def type_names(target: Target) -> list[str]:
+    """Return the names of the types that a target exports besides its function or constructor."""
+    return [match[2] for match in _EXPORTED.finditer(_built(f"{target}.d.ts"))]
 
 
 def _built(name: str) -> str:

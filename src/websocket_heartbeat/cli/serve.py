@@ -1,18 +1,19 @@
 """Runs a server that sends every message back, answers heartbeats and drops
 silent clients.
 
-Prints its URL on standard output. Ends on Ctrl-C or SIGTERM: clients are asked
-to go with 1001, and the exit status is 0.
+Prints its URL on standard output. Pages of every origin may connect: it is for
+trying things out, and has nothing to protect. Ends on Ctrl-C or SIGTERM:
+clients are asked to go with 1001, and the exit status is 0.
 """
 
 import argparse
 import asyncio
 import contextlib
-import signal
-import sys
 
 from websocket_heartbeat.cli.arguments import message, port, seconds
-from websocket_heartbeat.cli.output import show
+from websocket_heartbeat.cli.ending import signalled
+from websocket_heartbeat.cli.output import show, tell
+from websocket_heartbeat.client.evidence import in_words
 from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server import Peer, serve
 
@@ -52,16 +53,14 @@ async def _serve(arguments: argparse.Namespace) -> int:
         on_close=_gone,
         heartbeat=arguments.heartbeat,
         idle_timeout=arguments.idle_timeout,
+        origins=None,
     )
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, ended.set)
     async with contextlib.AsyncExitStack() as stack:
+        ended = stack.enter_context(signalled())
         try:
             await stack.enter_async_context(server)
         except OSError as error:
-            print(f"cannot listen on {arguments.host} port {arguments.port}: {error}", file=sys.stderr)
+            tell(f"cannot listen on {arguments.host} port {arguments.port}: {in_words(error)}")
             return 1
         show(server.url())
         await ended.wait()
@@ -69,13 +68,8 @@ async def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _come(peer: Peer) -> None:
-    _tell(f"client {peer.id} has come")
+    tell(f"client {peer.id} has come")
 
 
 def _gone(peer: Peer, code: int | None, reason: str) -> None:
-    _tell(f"client {peer.id} is gone: {' '.join(filter(None, (str(code or ''), printable(reason))))}")
-
-
-def _tell(text: str) -> None:
-    with contextlib.suppress(BrokenPipeError):  # nobody reads it any more; serving goes on
-        print(text, file=sys.stderr, flush=True)
+    tell(f"client {peer.id} is gone: {' '.join(filter(None, (str(code or ''), printable(reason))))}")

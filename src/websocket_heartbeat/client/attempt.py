@@ -1,6 +1,7 @@
 """One attempt: the user's URL, headers and proxy become a request, a redirect or fresh token the next."""
 
 import base64
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from inspect import isawaitable
@@ -9,14 +10,15 @@ from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
 from websocket_heartbeat.checks import check_request_headers, check_url
 from websocket_heartbeat.client.options import Options
+from websocket_heartbeat.client.proxies import environment_proxy
 from websocket_heartbeat.engines.base import LinkEvents, OpenRequest
-from websocket_heartbeat.errors import HandshakeRejected, ProxyFailed, RedirectRefused
+from websocket_heartbeat.errors import HandshakeRejected, RedirectRefused
+from websocket_heartbeat.redaction import HIDDEN, shown_url
 from websocket_heartbeat.system.callbacks import call, settle
 
 MAX_REDIRECTS = 5
 
 _REDIRECTS = (301, 302, 303, 307, 308)
-_PORTS = {"ws": 80, "wss": 443}
 _WS_SCHEMES = {"http": "ws", "https": "wss"}
 
 
@@ -63,15 +65,20 @@ async def prepare(options: Options) -> OpenRequest:
     url, credentials = _without_credentials(url)
     if credentials is not None and not any(name.lower() == "authorization" for name, _ in headers):
         headers = [*headers, ("Authorization", credentials)]
-    return OpenRequest(
+    request = OpenRequest(
         url=url,
         max_size=options.max_size,
         headers=headers,
+        user_agent=options.user_agent_header,
         subprotocols=options.subprotocols,
         ssl=options.ssl,
-        proxy=_proxy(options, url),
+        proxy=None if options.proxy is True else options.proxy,
         compression=options.compression,
+        unix_path=None if options.unix_path is None else os.fspath(options.unix_path),
+        local_addr=options.local_addr,
+        server_hostname=options.server_hostname,
     )
+    return _with_proxy(options, request)
 
 
 def is_redirect(rejected: HandshakeRejected) -> bool:
@@ -82,29 +89,45 @@ def is_redirect(rejected: HandshakeRejected) -> bool:
 def redirected(options: Options, request: OpenRequest, rejected: HandshakeRejected) -> OpenRequest:
     """Return the request that the redirect asks for.
 
-    Another origin gets none of the user's headers, which were meant for the first one.
+    Another origin gets nothing of the user's that may be secret, as that was meant for the first one: no
+    headers, and no subprotocols, which carry tokens where headers cannot be set. A redirect back changes
+    nothing: the other origin chose it.
 
     Raises:
-        RedirectRefused: from wss to ws, or to what is no WebSocket URL.
+        RedirectRefused: from wss to ws, to what is no WebSocket URL, or to where `unix_path` does not lead.
     """
-    problem = ""
-    url = request.url
+    location = rejected.header("Location") or ""
+    url = ""
     try:
-        target = urlsplit(urljoin(request.url, rejected.header("Location")))
+        target = urlsplit(urljoin(request.url, location))
         target = target._replace(scheme=_WS_SCHEMES.get(target.scheme, target.scheme), fragment="")
-        url = check_url("Location", urlunsplit(target), ("ws", "wss"))
-        url, _ = _without_credentials(url)
-    except ValueError as error:
-        # Python's own texts quote the part that they dislike, which may be a password.
-        problem = str(error) if str(error).startswith("Location") else "its Location is not a URL"
-    if problem:  # raised out here, it does not carry along an exception that holds the URL
-        raise RedirectRefused(f"the server redirects to an unusable place: {problem}")
+        url, _ = _without_credentials(check_url("Location", urlunsplit(target), ("ws", "wss")))
+    except ValueError:
+        pass
+    if not url:  # raised out here, it does not carry along an exception that holds the URL
+        raise RedirectRefused(f"the server redirects to no WebSocket URL: {shown_url(location, HIDDEN)}")
     if request.url.startswith("wss:") and url.startswith("ws:"):
         raise RedirectRefused("the server redirects from wss to ws, which would give up encryption")
-    same_origin = _origin(url) == _origin(request.url)
+    next_request = _with_proxy(options, replace(request, url=url))
+    if (next_request.is_secure, next_request.address) == (request.is_secure, request.address):
+        return next_request
+    if request.unix_path is not None:
+        raise RedirectRefused("the server redirects to another origin, where unix_path does not lead")
+    is_same_host = next_request.address[0] == request.address[0]
     return replace(
-        request, url=url, headers=request.headers if same_origin else (), proxy=_proxy(options, url)
+        next_request,
+        headers=(),
+        subprotocols=(),
+        is_foreign=True,
+        server_hostname=request.server_hostname if is_same_host else None,
     )
+
+
+def _with_proxy(options: Options, request: OpenRequest) -> OpenRequest:
+    """Return the request with the proxy of the environment, where that is to be asked."""
+    if options.proxy is not True or options.unix_path is not None:
+        return request
+    return replace(request, proxy=environment_proxy(request))
 
 
 async def _fresh(name: str, provider: Any, check: Callable[[Any], Any]) -> Any:
@@ -128,40 +151,3 @@ def _without_credentials(url: str) -> tuple[str, str | None]:
         return bare, None
     pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
     return bare, "Basic " + base64.b64encode(pair.encode()).decode()
-
-
-def _origin(url: str) -> tuple[str, str | None, int]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme]
-
-
-def _proxy(options: Options, url: str) -> str | None:
-    return _environment_proxy(url) if options.proxy is True else options.proxy
-
-
-def _environment_proxy(url: str) -> str | None:
-    """Find the proxy that HTTPS_PROXY, ALL_PROXY, NO_PROXY and the like, or the system's settings, name.
-
-    Raises:
-        ProxyFailed: what they name is no proxy.
-    """
-    # Brings http.client and email along, a quarter of the time that importing this package took.
-    import urllib.request
-
-    proxies = urllib.request.getproxies()
-    if not proxies:  # as almost everywhere, and asking about exceptions takes as long again
-        return None
-    parts = urlsplit(url)
-    if urllib.request.proxy_bypass(f"{parts.hostname}:{parts.port or _PORTS[parts.scheme]}"):
-        return None
-    # A plain HTTP proxy is no good for ws unless it lets us CONNECT, so the one for https is preferred.
-    for scheme in ("wss", "https", "all") if parts.scheme == "wss" else ("ws", "https", "http", "all"):
-        if proxies.get(scheme):
-            proxy = proxies[scheme].replace("socks5h://", "socks5://", 1).replace("socks://", "socks5://", 1)
-            if "://" not in proxy:  # as curl has it
-                proxy = f"http://{proxy}"
-            try:
-                return check_url("it", proxy, ("http", "https", "socks4", "socks5"))
-            except ValueError as error:
-                raise ProxyFailed(f"the environment's {scheme} proxy cannot be used: {error}") from None
-    return None

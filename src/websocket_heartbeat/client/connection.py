@@ -1,7 +1,9 @@
 """What the user holds: `connect`, and the Connection that it returns."""
 
 import asyncio
+import os
 import ssl as ssl_module
+import warnings
 from collections.abc import AsyncIterator, Callable, Collection, Generator, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -18,7 +20,7 @@ from websocket_heartbeat.client.hooks import (
     StateHook,
 )
 from websocket_heartbeat.client.host import Host
-from websocket_heartbeat.client.options import Options
+from websocket_heartbeat.client.options import USER_AGENT, Options
 from websocket_heartbeat.config import Backoff, Headers, Heartbeat, Provider
 from websocket_heartbeat.engines.base import Engine
 from websocket_heartbeat.errors import ConnectionClosed
@@ -29,6 +31,7 @@ def connect(
     url: Provider[str],
     *,
     additional_headers: Provider[Headers | None] = None,
+    user_agent_header: str | None = USER_AGENT,
     subprotocols: Sequence[str] = (),
     heartbeat: Heartbeat = Heartbeat(),  # noqa: B008  # immutable
     message_timeout: float | None = None,
@@ -37,12 +40,19 @@ def connect(
     close_timeout: float = 5,
     max_attempts: int | None = None,
     send_queue: int = 256,
+    send_queue_bytes: int = 2**24,
     receive_queue: int = 256,
+    receive_queue_bytes: int = 2**24,
+    receive_policy: Literal["pause", "drop_oldest", "latest"] = "pause",
     max_size: int = 2**20,
     compression: bool = False,
     ssl: ssl_module.SSLContext | None = None,
     proxy: str | Literal[True] | None = True,
+    unix_path: str | os.PathLike[str] | None = None,
+    local_addr: tuple[str, int] | None = None,
+    server_hostname: str | None = None,
     engine: str | Engine = "auto",
+    shown_path: Callable[[str], str] | None = None,
     final_close_codes: Collection[int] = (),
     retry_if: Callable[[Exception], bool | None] | None = None,
 ) -> "Connection":
@@ -53,22 +63,36 @@ def connect(
 
     url: of scheme ws or wss; or a function or coroutine function, called on every attempt.
     additional_headers: for the handshake: a mapping or pairs; or a callable as above, for fresh tokens.
+    user_agent_header: by whom servers and proxies are told that they are called, unless additional_headers
+        or a session of aiohttp say so. Default websocket-heartbeat and its version; None tells nothing.
     subprotocols: offered to the server, best first. Default none.
     heartbeat: when a quiet link is pinged and when a silent one is given up. Default after 15 s and 10 s.
     message_timeout: seconds without a message after which an open link is replaced, whatever answers its
         pings: for feeds that are never still. None (default) takes any time.
     backoff: how long to wait before each retry. Default 1 s at first, 60 s at most.
     open_timeout: seconds for one attempt, from name resolution to handshake. Default 10.
-    close_timeout: seconds that closing may take, whatever the server does. Default 5.
+    close_timeout: seconds that closing may take, to send what waits included. Default 5.
     max_attempts: retries in a row before the connection fails; None (default) goes on for ever.
     send_queue: messages that wait while no link is open. Default 256; with 0 sending raises NotConnected.
-    receive_queue: messages that wait for a slow reader before the socket is not read any more. Default 256.
+    send_queue_bytes: how many bytes these may have together; one message may be larger. Default 16 MiB.
+    receive_queue: messages that may wait for a slow reader. Default 256.
+    receive_queue_bytes: how many bytes these may have together, unpacked; one message may be larger. Default
+        16 MiB.
+    receive_policy: what happens when that much waits: "pause" (default) stops reading the socket, so that TCP
+        slows the server down, and its pings wait too; "drop_oldest" reads on and drops the oldest messages;
+        "latest" keeps none but the newest. `stats.dropped` counts those dropped.
     max_size: the largest message in either direction, in bytes, compressed or not. Default 1 MiB.
     compression: True offers permessage-deflate (RFC 7692), which the server may decline. It makes repetitive
         text small, at the price of time for each message and some 200 KiB for each link. Default False.
     ssl: the TLS context for wss. Default: certificates of the system's authorities.
     proxy: a URL of scheme http, https, socks4 or socks5; True (default) asks the environment; None is none.
+    unix_path: the Unix socket of the server; the URL still says which host and path to ask for. Default none.
+    local_addr: the IP address and the port to connect from; port 0 is any. Default: the system chooses.
+    server_hostname: for wss, the name to ask for in TLS and to find in the certificate, in place of the host
+        of the URL, as long as redirects lead to no other host. Default: the host of the URL.
     engine: "auto" (default), the name of an engine, or an Engine.
+    shown_path: called with the path of the URL, and returns what logs and reprs show instead, where paths
+        carry keys. If it raises, they show "(hidden)". None (default): the path. The query is never shown.
     final_close_codes: close codes after which the server is not to be asked again. Default none.
     retry_if: asked about each failure; True retries, False gives up, None leaves it to the table in retry.py.
 
@@ -80,6 +104,7 @@ def connect(
         Options(
             url,
             additional_headers=additional_headers,
+            user_agent_header=user_agent_header,
             subprotocols=subprotocols,
             heartbeat=heartbeat,
             message_timeout=message_timeout,
@@ -88,12 +113,19 @@ def connect(
             close_timeout=close_timeout,
             max_attempts=max_attempts,
             send_queue=send_queue,
+            send_queue_bytes=send_queue_bytes,
             receive_queue=receive_queue,
+            receive_queue_bytes=receive_queue_bytes,
+            receive_policy=receive_policy,
             max_size=max_size,
             compression=compression,
             ssl=ssl,
             proxy=proxy,
+            unix_path=unix_path,
+            local_addr=local_addr,
+            server_hostname=server_hostname,
             engine=engines.load(engine),
+            shown_path=shown_path,
             final_close_codes=final_close_codes,
             retry_if=retry_if,
         )
@@ -106,6 +138,9 @@ class Connection:
     Iterate over it for messages: iteration goes on across reconnects, ends after our own `close()`, and
     raises ConnectionFailed when the connection has failed for good. Hooks tell what happens in between; each
     may be a function or a coroutine function; one that raises is reported to `on_error` and harms nothing.
+
+    It belongs to the event loop on which it was started, and to its thread: sending, receiving and waiting
+    raise RuntimeError before the start, and on any other.
     """
 
     # Slots, here and in its parts: ten thousand idle connections are to fit in one small process.
@@ -162,14 +197,22 @@ class Connection:
     ) -> None:
         await self.close()
 
+    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
+        host = getattr(self, "_host", None)  # not there if __init__ has raised
+        if host is not None and host.is_unattended:
+            warn(f"unclosed connection {self!r}", ResourceWarning, source=self)
+
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close the connection for good, within `close_timeout`, whatever the server does.
 
-        What waits in the send queue is sent first if a link is open; what cannot be is reported to `on_error`
-        as Undelivered. What arrives from now on is thrown away. Hooks under way have the rest of the time,
-        but at least 1 s; they are then cancelled, and have 1 s more to end. Only such hooks can make this
-        return later than `close_timeout`. A second call waits for the same end; one that is cancelled drops
-        the link.
+        What waits in the send queue is sent first: while there is any, this waits for a link to open and for
+        its on_open hook, and nothing more can be sent but by that hook. What cannot be sent in time is
+        reported to `on_error` as Undelivered, and by a warning in the log. What arrives after that is thrown
+        away. Hooks under way have the rest of the time, but at least 1 s; they are then cancelled, and have
+        1 s more to end. Only such hooks can make this return later than `close_timeout`. A second call waits
+        for the same end; one that is cancelled drops the link.
+
+        Within on_open it does not wait for the queue, which that holds back.
 
         code: 1000 (default) or 3000 to 4999 (RFC 6455, section 7.4.2). reason: at most 123 bytes of UTF-8.
         """
@@ -194,9 +237,11 @@ class Connection:
         Raises:
             TimeoutError: no link was ready in time; the text says why. The connection goes on trying.
             ConnectionClosed, ConnectionFailed: there will be none.
+            RuntimeError: it was not started, or on another event loop or thread.
         """
         if timeout is not None:
             check_seconds("timeout", timeout, zero=True)
+        self._lifetime.check_place()
         try:
             async with asyncio.timeout(timeout):
                 while not self._outbox.is_open:
@@ -244,7 +289,7 @@ class Connection:
         if self._host.pacer is not None:
             raise ValueError(f"connection was added to a fleet already: {self!r}")
         self._host.pacer = pacer
-        self._lifetime.starts_later = True
+        self._lifetime.bind()
 
     # Facts
 
@@ -320,30 +365,48 @@ class Connection:
 
     # Sending
 
-    async def send(self, message: Message | bytearray | memoryview) -> None:
+    async def send(self, message: Message | bytearray | memoryview, *, ttl: float | None = None) -> None:
         """Hand a message to the open link, or let it wait in the send queue for the next one.
 
         A str is sent as text, everything else as binary. Waits only while the queue is full. A message that
         was handed to a link which then dies may or may not have arrived: only the server's answer can tell.
 
+        ttl: seconds that the message may wait; after that it is not sent, but reported to `on_error` as
+            Undelivered, or raised here, where this still waits for room. None (default) is for ever.
+
         Raises:
             TypeError, ValueError: not a message, or above `max_size`.
             NotConnected: no link is open and `send_queue` is 0.
+            Undelivered: `ttl` ran out while the queue was full.
             ConnectionClosed, ConnectionFailed: there will be no further link.
         """
         checked = check_message("message", message, self._max_size)
-        if not self._outbox.offer(checked):
-            await self._outbox.put(checked)
+        if ttl is not None:
+            check_seconds("ttl", ttl)
+        if not self._outbox.offer(checked, ttl):
+            await self._outbox.put(checked, ttl)
 
-    def send_nowait(self, message: Message | bytearray | memoryview) -> None:
+    def send_nowait(self, message: Message | bytearray | memoryview, *, ttl: float | None = None) -> None:
         """Do as `send`, but never wait.
 
         Raises:
             SendQueueFull: the message would have had to wait; it was not taken.
             and as `send`.
         """
-        if not self._outbox.offer(check_message("message", message, self._max_size)):
+        checked = check_message("message", message, self._max_size)
+        if ttl is not None:
+            check_seconds("ttl", ttl)
+        if not self._outbox.offer(checked, ttl):
             self._outbox.refuse()
+
+    @property
+    def queued(self) -> tuple[Message, ...]:
+        """The messages that wait in the send queue, oldest first; after the end, those that were not sent."""
+        return tuple(self._outbox.queue)
+
+    def clear_queue(self) -> tuple[Message, ...]:
+        """Take all messages out of the send queue and return them, oldest first; they will not be sent."""
+        return self._outbox.clear()
 
     async def drain(self) -> None:
         """Wait until every queued message was handed to a link whose write buffer is not full.

@@ -12,7 +12,7 @@ from websocket_heartbeat.checks import check_hook
 from websocket_heartbeat.errors import HookFailed
 from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, State
 from websocket_heartbeat.redaction import printable
-from websocket_heartbeat.system.callbacks import call, close_unawaited, place_of, settle
+from websocket_heartbeat.system.callbacks import call, close_unawaited, log_raised, settle
 
 OpenHook = Callable[[OpenEvent], Awaitable[None] | None]
 MessageHook = Callable[[Message], Awaitable[None] | None]
@@ -24,7 +24,6 @@ StateHook = Callable[[State], Awaitable[None] | None]
 F = TypeVar("F", bound=Callable[..., Any])
 
 logger = logging.getLogger("websocket_heartbeat")
-logger.addHandler(logging.NullHandler())  # as the standard library asks of libraries
 
 _LEAST_FOR_HOOKS = 1.0
 """Seconds that hooks have to finish once the connection has ended, and to stop once they are cancelled."""
@@ -127,12 +126,12 @@ class Hooks:
         except HookFailed as failure:
             self.report(failure)
 
-    def report(self, error: Exception, level: int = logging.WARNING) -> None:
-        """Tell the user of an error that has no other way to them; level: of the log."""
+    def report(self, error: Exception) -> None:
+        """Tell the user of an error that has no other way to them."""
         if isinstance(error, HookFailed):
-            logger.error("%s: %s at %s", self.label, error, place_of(error.__cause__))
+            log_raised(logger.error, f"{self.label}: {error.name}", error.__cause__)
         else:
-            logger.log(level, "%s: %s", self.label, printable(str(error)))
+            logger.warning("%s: %s", self.label, printable(str(error)))
         if not (isinstance(error, HookFailed) and error.name == "on_error"):
             self.call_hook("on_error", error)
 

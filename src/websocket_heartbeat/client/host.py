@@ -10,12 +10,14 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import replace
 from functools import partial
 
 from websocket_heartbeat.checks import check_message
 from websocket_heartbeat.client.attempt import open_link
+from websocket_heartbeat.client.dropping import DroppingInbox, LatestInbox
 from websocket_heartbeat.client.evidence import NO_LOSS, Loss, error_of, in_words
 from websocket_heartbeat.client.hooks import Hooks, logger
 from websocket_heartbeat.client.inbox import Inbox
@@ -26,14 +28,16 @@ from websocket_heartbeat.client.options import Options
 from websocket_heartbeat.client.outage import Outage
 from websocket_heartbeat.client.outbox import Outbox
 from websocket_heartbeat.client.retry import Verdict, judge
+from websocket_heartbeat.client.send_queue import SendQueue
+from websocket_heartbeat.config import Dialect
 from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.engines.base import Closure, Link, OpenRequest
-from websocket_heartbeat.errors import ConnectionClosed, HookFailed, LinkRejected, Undelivered
+from websocket_heartbeat.errors import ConnectionClosed, HookFailed, LinkRejected
 from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, State, Stats
-from websocket_heartbeat.redaction import shown_url
 from websocket_heartbeat.system.alarm import Alarm
 from websocket_heartbeat.system.kernel import tcp_info
 
+_INBOXES = {"pause": Inbox, "drop_oldest": DroppingInbox, "latest": LatestInbox}
 _UP = (core.OPEN, core.PROBING)
 _KEPT_REASONS = 10
 _NO_REASONS: list[str] = []  # shared, to save memory: never changed, as `_keep_reason` makes a new list
@@ -43,6 +47,7 @@ class Host:
     """Runs the machine of one connection.
 
     hooks, inbox, outbox, links, lifetime: the other parts of the connection.
+    dialect: in which heartbeats are messages that the user does not see, None for pings and plain messages.
     latency: seconds that the last answered ping took, None before the first.
     pacer: set by a fleet. Called before a retry with a function that starts it; returns True if the retry
     is to start now, else calls the function later.
@@ -60,6 +65,7 @@ class Host:
         "_performing",
         "_renewal",
         "_stats",
+        "dialect",
         "hooks",
         "inbox",
         "latency",
@@ -73,11 +79,15 @@ class Host:
         self._options = options
         self._machine = core.Machine(options.settings(), random.random)
         self.lifetime = Lifetime(self._machine)
-        self.hooks = Hooks("(url callable)" if callable(options.url) else shown_url(options.url))
-        self.links = Links(self, options)
-        self.inbox = Inbox(options.receive_queue, self.lifetime, self.hooks, self.links.made_room)
+        self.hooks = Hooks("(url callable)" if callable(options.url) else options.shown(options.url))
+        self.dialect = options.heartbeat.dialect
+        self.links = Links(self, options, self._machine)
+        bounds = options.receive_queue, options.receive_queue_bytes
+        make_inbox = _INBOXES[options.receive_policy]
+        self.inbox = make_inbox(*bounds, self.lifetime, self.hooks, self.links.made_room)
         counts_messages = options.heartbeat.message is not None
-        self.outbox = Outbox(options.send_queue, self.lifetime, self._time if counts_messages else None)
+        queue = SendQueue(options.send_queue, options.send_queue_bytes)
+        self.outbox = Outbox(queue, self.lifetime, self.hooks, self._time if counts_messages else None)
         self.latency: float | None = None
         self.pacer: Callable[[Callable[[], None]], bool] | None = None
         self._stats = Stats(reasons=_NO_REASONS)
@@ -98,6 +108,7 @@ class Host:
         if self._machine.state != core.IDLE:
             raise RuntimeError("a connection can be started only once; call connect() again for another one")
         self._loop = self.hooks.loop = loop
+        self.lifetime.bind()
         # Links and alarms live in the context of the start, not in that of whoever happened to cause them.
         self._context = copy_context()
         self._alarm = Alarm(self._alarm_rang, self._options.granularity())
@@ -107,11 +118,13 @@ class Host:
     def reconnect_now(self) -> None:
         """Skip a wait, or replace the open link."""
         if self._machine.state != core.IDLE:
+            self.lifetime.check_place()
             self._machine.reconnect_now(self._loop.time())
             self._perform()
 
     def fail_link(self, reason: str) -> None:
         """Call the open link bad."""
+        self.lifetime.check_place()
         current = self.links.current
         if current is not None and current.link is not None:
             self.rejected(current, LinkRejected(reason))
@@ -124,7 +137,7 @@ class Host:
             ConnectionClosed, ConnectionFailed: there will be no further link.
         """
         self.lifetime.check_alive()
-        self.lifetime.check_started()
+        self.lifetime.check_place()
         self._machine.renew(self._loop.time())
         if self._machine.successor is not None:
             if self._renewal is None:
@@ -136,34 +149,51 @@ class Host:
     async def close(self, code: int, reason: str) -> None:
         """Close for good, within `close_timeout`; if cancelled, at once."""
         loop = asyncio.get_running_loop()
-        is_running = self._machine.state != core.IDLE and not self.lifetime.has_ended
-        if is_running and loop is not self._loop:
-            raise RuntimeError("the connection was started on another event loop, which alone can close it")
+        if self.lifetime.loop is not None:
+            self.lifetime.check_place()
         self._loop = self.hooks.loop = loop
-        now = loop.time()  # before the flush, which may copy many megabytes
-        if self._machine.state in _UP:
-            self._close_with = code, reason
-            self.outbox.flush(regardless=True)
-            self.outbox.close()
-        self._machine.stopped(now)
-        self._perform()
+        now = loop.time()
+        deadline = now + self._options.close_timeout
+        self.outbox.close()
         with self.hooks.closing():
             try:
+                await self._send_queue(deadline)
+                if self._machine.state in _UP:
+                    self._close_with = code, reason
+                    self.outbox.link_lost()  # behind a close frame nothing can be sent
+                self._machine.stopped(now)
+                self._perform()
                 while not self.lifetime.has_ended:
                     await self.lifetime.change()
-                await self.hooks.finish(now + self._options.close_timeout)
+                await self.hooks.finish(deadline)
             except asyncio.CancelledError:
                 self._drop()
                 raise
 
+    async def _send_queue(self, deadline: float) -> None:
+        """Wait until what waits for a link was sent, or cannot be by the deadline."""
+        machine = self._machine
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                while self.outbox.keeps_waiting and (
+                    machine.state == core.CONNECTING
+                    or machine.state in _UP
+                    or (machine.state == core.WAITING and machine.retries.due < deadline)
+                    or (machine.state == core.IDLE and self.lifetime.loop is not None)
+                ):
+                    await self.lifetime.change()
+
     def _drop(self) -> None:
         """End at once, because the task that closes the connection was cancelled."""
         self.hooks.cancel_all()
-        self._loss = Loss(ConnectionClosed("close was cancelled"))
         current = self.links.current
+        uncertain = self.link.uncertain if self.link is not None else 0
+        self._loss = Loss(ConnectionClosed("close was cancelled"), uncertain_bytes=uncertain)
         if current is not None and current.link is not None:
             self._forget(current).abort()
-        self._machine.lost(self._loop.time(), self._machine.link)
+        now = self._loop.time()
+        self._machine.stopped(now)
+        self._machine.lost(now, self._machine.link)
         self._perform()
 
     # Facts
@@ -193,7 +223,8 @@ class Host:
         info = tcp_info(link.socket) if link is not None else None
         return replace(
             self._stats,
-            queued=len(self.outbox.queue),
+            queued=len(self.outbox.queue.entries),
+            dropped=self.inbox.dropped,
             reasons=list(self._stats.reasons),
             bytes_received=self._stats.bytes_received + (info.bytes_received if info else 0),
             bytes_sent=self._stats.bytes_sent + (info.bytes_acked if info else 0),
@@ -201,6 +232,11 @@ class Host:
 
     def _time(self) -> float:
         return self._loop.time()
+
+    @property
+    def is_unattended(self) -> bool:
+        """Whether the connection goes on although nobody can close it any more, now that nobody holds it."""
+        return self._machine.state in (core.CONNECTING, core.WAITING, *_UP)
 
     def __repr__(self) -> str:
         return f"{self.hooks.label} {self._machine.state} link={self._machine.link}"
@@ -217,9 +253,11 @@ class Host:
                 action = self._machine.actions.pop(0)
                 self._actions[action.kind](self, action)
         finally:
-            # Also when a hook raised what ends the program: the rest is done by the next call.
+            # Also when a hook raised what ends the program: that still closes what it has, and waits for it.
             self._performing = False
             self._set_alarm()
+            if self._machine.actions:
+                self._loop.call_soon(self._perform)
 
     def _open_link(self, action: core.Action) -> None:
         self._stats.attempts += 1
@@ -229,22 +267,33 @@ class Host:
         handler.task = self.hooks.spawn(self._attempt(handler), self._context.copy())
 
     def _ping_link(self, action: core.Action) -> None:
-        message = self._options.heartbeat.message
-        if callable(message):
-            message = self._heartbeat_message(message)
+        message = self._heartbeat_message()
         current = self.links.current
         if current is not None and current.link is not None:
             self._stats.pings += 1
             current.ping(self._loop.time(), message)
-            self.links.update_deliver()
+            if self._machine.state == core.OPEN:  # else a change of the state follows
+                self.links.update_deliver()
 
-    def _heartbeat_message(self, function: Callable[[], Message]) -> Message | None:
-        """Return the message that the user's function makes; None, which is a ping, if it fails."""
+    def _heartbeat_message(self) -> Message | None:
+        """Return the message that stands for a ping; None, which is a ping, if the user's function fails.
+
+        Servers want a login, say, before all else: a link that is not ready gets pings in any case.
+        """
+        if self._machine.ready_at is None:
+            return None
         name = "Heartbeat.message"
-        made: Message | None = self.hooks.call_function(
-            name, lambda: check_message(name, function(), self._options.max_size)
-        )
-        return made
+        message = self._options.heartbeat.message
+        if isinstance(message, Dialect):
+            name = "Dialect.ping"
+            message = message.ping
+        if callable(message):
+            function = message
+            made: Message | None = self.hooks.call_function(
+                name, lambda: check_message(name, function(), self._options.max_size)
+            )
+            return made
+        return message
 
     def _close_link(self, action: core.Action) -> None:
         if self.link is not None:
@@ -265,6 +314,8 @@ class Host:
     def _leave_link(self, action: core.Action) -> None:
         handler = self.links.get(action.link)
         if handler is not None:
+            if handler is self.links.current and handler.link is not None:
+                self._loss = replace(self._loss, uncertain_bytes=handler.link.uncertain)
             self._count_bytes(handler.link)
             self.links.leave(handler, within=self._options.close_timeout)
 
@@ -286,9 +337,11 @@ class Host:
         self._keep_reason(reason)
         level = logging.DEBUG if is_ours else self._outage.level(self._loop.time())
         logger.log(level, "%s: link %d is gone: %s", self.hooks.label, action.link, reason)
-        self.hooks.call_hook(
-            "on_close", CloseEvent(action.link, reason, action.code, self._loss.unsent_bytes)
-        )
+        uncertain = self._loss.uncertain_bytes
+        if uncertain and is_ours and action.cause != core.RENEWED:
+            words = "%s: closed, though %d bytes that were sent may not have arrived: %s"
+            logger.warning(words, self.hooks.label, uncertain, reason)
+        self.hooks.call_hook("on_close", CloseEvent(action.link, reason, action.code, uncertain))
 
     def _notify_retry(self, action: core.Action) -> None:
         self._report_open_timeout(action.cause)
@@ -332,7 +385,7 @@ class Host:
             error = TimeoutError(f"no link opened within open_timeout={limit:g} s")
             self._loss = Loss(error)
             self._keep_reason(self._loss.in_words(cause))
-            self.hooks.report(error, self._outage.level(self._loop.time()))
+            self._report_attempt(error, self._outage.level(self._loop.time()))
 
     def _notify_state(self, action: core.Action) -> None:
         self.links.update_deliver()
@@ -348,8 +401,7 @@ class Host:
             return  # the outbox wakes those that wait for a link, after the on_open hook
         if action.state in ENDED:
             self.links.end()
-            if self.outbox.queue:
-                self.hooks.report(Undelivered(self.outbox.queue))
+            self.outbox.end()
         self.lifetime.changed.notify()
         self.outbox.wake()
         self.inbox.arrived.notify()
@@ -380,7 +432,7 @@ class Host:
             self._attempt_failed(handler, error.with_traceback(None))
 
     def _set_label(self, request: OpenRequest) -> None:
-        self.hooks.label = shown_url(request.url)
+        self.hooks.label = self._options.shown(request.url)
 
     def _attempt_failed(self, handler: LinkHandler, error: Exception) -> None:
         if self.links.get(handler.number) is not handler or handler.link is not None:
@@ -388,8 +440,17 @@ class Host:
         self.links.drop(handler)
         self._keep_reason(in_words(error))
         verdict = self._verdict(error)
-        self.hooks.report(error, self._outage.level(self._loop.time(), verdict.is_refusal))
+        level = self._outage.level(self._loop.time(), verdict.is_refusal)
+        self._report_attempt(error, logging.DEBUG if verdict.final else level)  # what is final follows itself
         self._lost(handler, error, verdict)
+
+    def _report_attempt(self, error: Exception, level: int) -> None:
+        """Tell the user why an attempt failed."""
+        if isinstance(error, HookFailed):
+            self.hooks.report(error)
+        else:
+            logger.log(level, "%s: cannot connect: %s; trying again", self.hooks.label, in_words(error))
+            self.hooks.call_hook("on_error", error)
 
     def link_opened(self, handler: LinkHandler, link: Link) -> None:
         """The handshake is complete."""
@@ -400,7 +461,7 @@ class Host:
             return
         handler.link = link
         handler.task = None
-        link.deliver = handler.inbox.deliver
+        self.links.update_deliver()
         self._machine.opened(self._loop.time(), handler.number)
         self._perform()
         self.batch_delivered(handler)  # what the link before has left may be too much already
@@ -415,7 +476,7 @@ class Host:
             error: Exception = ConnectionClosed("we closed the connection")
         else:
             error = error_of(closure)
-        self._lost(handler, error, self._verdict(error), closure.code, closure.unsent_bytes)
+        self._lost(handler, error, self._verdict(error), closure.code, closure.uncertain_bytes)
 
     def _lost(
         self,
@@ -423,9 +484,9 @@ class Host:
         error: Exception,
         verdict: Verdict,
         code: int | None = None,
-        unsent_bytes: int = 0,
+        uncertain_bytes: int | None = 0,
     ) -> None:
-        self._loss = Loss(error, unsent_bytes=unsent_bytes)
+        self._loss = Loss(error, uncertain_bytes=uncertain_bytes)
         self._machine.lost(self._loop.time(), handler.number, code, hint=verdict.hint, is_final=verdict.final)
         self._perform()
 
@@ -442,7 +503,7 @@ class Host:
         if isinstance(error, HookFailed):
             self.hooks.report(error)
         verdict = self._verdict(error.__cause__ if isinstance(error.__cause__, Exception) else error)
-        self._loss = Loss(error, unsent_bytes=handler.link.buffered if handler.link is not None else 0)
+        self._loss = Loss(error)
         self._machine.rejected(self._loop.time(), handler.number, hint=verdict.hint, is_final=verdict.final)
         self._perform()
 
@@ -458,20 +519,26 @@ class Host:
         now = self._loop.time()
         handler.awaits_proof = False
         if self._machine.state == core.PROBING:
-            self.latency = handler.end_round_trip(now)
+            round_trip = handler.end_round_trip(now)
+            if not handler.awaits_message:
+                self.latency = round_trip
             if self._alarm is not None:
                 self._alarm.cancel()  # set for much earlier, to look for the answer
-        self._machine.heard(now, handler.number)
-        self.links.update_deliver()
-        self._perform()
+            self._machine.heard(now, handler.number)
+            self._perform()
+        else:
+            self._machine.heard(now, handler.number)
+            self.links.update_deliver()
 
-    def ponged(self, handler: LinkHandler) -> None:
-        """A pong has come."""
-        if handler is self.links.current:
-            self.proof_of_life(handler)
-            round_trip = handler.answered(self._loop.time())
-            if round_trip is not None:
-                self.latency = round_trip
+    def ponged(self, handler: LinkHandler, is_message: bool) -> None:
+        """A pong has come, or a message that the dialect has for one."""
+        if handler is not self.links.current:
+            return
+        if handler.awaits_message if is_message else handler.awaits_pong:
+            handler.awaits_pong = handler.awaits_message = False
+            if self._machine.state != core.PROBING:  # else it is taken for the answer in any case
+                self.latency = handler.end_round_trip(self._loop.time())
+        self.proof_of_life(handler)
 
     def message_came(self, handler: LinkHandler) -> None:
         """A message has come on a link with a watchdog."""

@@ -5,20 +5,23 @@ calls `batch_delivered`, which wakes the readers: `Connection.__anext__` and `re
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableSequence
 from inspect import isawaitable
 from typing import Any
 
 from websocket_heartbeat.checks import is_coroutine_function
 from websocket_heartbeat.client.hooks import Hooks
 from websocket_heartbeat.client.lifetime import Lifetime
-from websocket_heartbeat.events import Message
+from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.system.callbacks import close_unawaited
 from websocket_heartbeat.system.wakeup import Wakeup
 
 
 class Inbox:
-    """What has arrived and was not taken yet.
+    """What has arrived and was not taken yet; beyond a bound in messages or in bytes, the link is to pause.
+
+    Bytes are counted at the end of a read, and only while something of an earlier read is left: a reader that
+    keeps up pays nothing for it.
 
     deliver: what a link is to call with each message: a plain on_message itself, or what keeps the message.
     waiting: messages as they arrived. batch: those that a reader has begun to take, the next one last.
@@ -26,17 +29,21 @@ class Inbox:
     arrived: notified when messages have come for a reader.
     paused: whether the host does not read the link until a reader has made room; for the host to set.
     is_direct: whether whoever asks may take from `batch`: no hook is set, and no on_open hook has a dialogue.
+    dropped: how many messages were thrown away for a slow reader.
     """
 
     __slots__ = (
+        "_batch_bytes",
         "_feeding",
         "_giving",
         "_has_dialogue",
         "_hooks",
         "_lifetime",
         "_limit",
+        "_limit_bytes",
         "_made_room",
-        "_was_full",
+        "_seen",
+        "_waiting_bytes",
         "arrived",
         "batch",
         "deliver",
@@ -46,17 +53,24 @@ class Inbox:
         "waiting",
     )
 
-    def __init__(self, limit: int, lifetime: Lifetime, hooks: Hooks, made_room: Callable[[], None]) -> None:
-        """limit: messages that may wait. made_room: called while `paused`, when there is room again."""
+    dropped = 0
+
+    def __init__(
+        self, limit: int, limit_bytes: int, lifetime: Lifetime, hooks: Hooks, made_room: Callable[[], None]
+    ) -> None:
+        """limit, limit_bytes: what may wait. made_room: called while `paused`, when there is room again."""
         self._limit = limit
+        self._limit_bytes = limit_bytes
         self._lifetime = lifetime
         self._hooks = hooks
         self._made_room = made_room
-        self.waiting: list[Message] = []
+        self.waiting: MutableSequence[Message] = []
         self.batch: list[Message] = []
         self.deliver: Callable[[Message], Any] = self.waiting.append
         self.hook: Callable[[Message], Any] | None = None
-        self._was_full = False  # the last read filled the inbox, and nobody has emptied it since
+        self._seen = 0  # messages in `waiting` when the last read had ended
+        self._waiting_bytes = 0  # of these, or 0 if not counted yet
+        self._batch_bytes = 0  # of the batch when they were counted, or 0
         self._feeding = False  # a task gives what has arrived to on_message
         self._giving = False  # the same, on the spot
         self.arrived = Wakeup()
@@ -74,19 +88,26 @@ class Inbox:
 
         Raises:
             ConnectionClosed, ConnectionFailed: none is left, and there will be no further link.
+            RuntimeError: not here; see `Lifetime.check_place`.
         """
         if self.hook is None and self:
             return False
         self._lifetime.check_alive()
-        self._lifetime.check_started()
+        self._lifetime.check_place()
         return True
 
     def take(self) -> Message:
-        """Take the oldest message; there is one."""
+        """Take the oldest message; there is one.
+
+        Raises:
+            RuntimeError: not here; see `Lifetime.check_place`. A batch begun by a reader is not guarded, as
+            that would weigh on each message.
+        """
         if not self.batch:
+            self._lifetime.check_place()
             self.batch.extend(reversed(self.waiting))
             self.waiting.clear()
-            self._was_full = False
+            self._seen = self._waiting_bytes = self._batch_bytes = 0
             if self.paused:
                 self._made_room()
         return self.batch.pop()
@@ -105,13 +126,28 @@ class Inbox:
 
         One read alone may bring more than may wait: the reader has the next turn of the loop.
         """
-        if not self.waiting:
-            return False
+        self._tell_readers()
+        seen, self._seen = self._seen, len(self.waiting)
+        return bool(seen or self.batch) and not self.paused and self._is_full(seen)
+
+    def _tell_readers(self) -> None:
         self._feed()
         self.arrived.notify()
-        was_full = self._was_full
-        self._was_full = len(self.waiting) >= self._limit
-        return was_full and self._was_full and not self.paused
+
+    def _is_full(self, seen: int) -> bool:
+        """Whether as much waits as may, of which so many messages are of earlier reads."""
+        if len(self) >= self._limit:
+            return True
+        if self._waiting_bytes == 0:
+            seen = 0
+        self._waiting_bytes += sum(map(size_of, self.waiting[seen:]))
+        if self.batch and self._batch_bytes == 0:
+            self._batch_bytes = sum(map(size_of, self.batch))
+        return self._waiting_bytes + (self._batch_bytes if self.batch else 0) >= self._limit_bytes
+
+    def keep(self, message: Message) -> None:
+        """Let a message wait for a reader."""
+        self.waiting.append(message)
 
     def set_dialogue(self, has_dialogue: bool) -> None:
         """Note whether an on_open hook runs, which has an inbox of its own."""
@@ -120,7 +156,8 @@ class Inbox:
 
     def take_over(self, other: "Inbox") -> None:
         """Take what another inbox holds, as if it came just now."""
-        self.waiting += other.take_all()
+        for message in other.take_all():
+            self.keep(message)
         self._give_all()
         self._feed()
         self.arrived.notify()
@@ -133,8 +170,7 @@ class Inbox:
         self.is_direct = hook is None and not self._has_dialogue
         if hook is None or is_coroutine_function(hook):
             self._deliver_to_queue()
-            self._feed()
-            self.arrived.notify()
+            self._tell_readers()
         else:
             self.deliver = hook
             self._give_all()

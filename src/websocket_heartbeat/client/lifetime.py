@@ -1,5 +1,8 @@
 """Whether a connection can be used, which everybody asks before waiting, and what wakes those that wait."""
 
+import asyncio
+from _thread import get_ident
+
 from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.errors import ConnectionClosed, ConnectionFailed
 from websocket_heartbeat.system.wakeup import Wakeup
@@ -11,16 +14,24 @@ class Lifetime:
     """The life of one connection from its start to its end.
 
     changed: notified whenever something has happened that somebody may wait for, other than a message.
-    starts_later: somebody else starts the connection when its turn comes, so that waiting before makes sense.
+    loop, thread: where alone it can be used; None and 0 before it was started or added to a fleet. A thread
+    runs one loop at a time: if it is ours, and our loop runs, it is the one. (asyncio.get_running_loop would
+    tell too, but asks the system for the process first, which takes several times as long.)
     """
 
-    __slots__ = ("_failure", "_machine", "changed", "starts_later")
+    __slots__ = ("_failure", "_machine", "changed", "loop", "thread")
 
     def __init__(self, machine: core.Machine) -> None:
         self._machine = machine
         self._failure: ConnectionFailed | None = None
         self.changed = Wakeup()
-        self.starts_later = False
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.thread = 0
+
+    def bind(self) -> None:
+        """Let the connection be used on the running loop alone."""
+        self.loop = asyncio.get_running_loop()
+        self.thread = get_ident()
 
     @property
     def has_ended(self) -> bool:
@@ -43,18 +54,25 @@ class Lifetime:
         if self._failure is not None:
             raise ConnectionFailed(self._failure.reason, self._failure.code) from self._failure.__cause__
 
-    def check_started(self) -> None:
-        """Raise RuntimeError where waiting would be waiting for ever."""
-        if self._machine.state == core.IDLE and not self.starts_later:
+    def check_place(self) -> None:
+        """Raise RuntimeError before the start, and on another event loop or thread, until the end."""
+        loop = self.loop
+        if (loop is not None and get_ident() == self.thread and loop.is_running()) or self.has_ended:
+            return
+        if loop is None:
             raise RuntimeError(
                 "the connection is not started: use it within `async with connect(...) as ...:`"
             )
+        raise RuntimeError(
+            "the connection was started on another event loop or thread, where alone it can be used; "
+            "from other threads call loop.call_soon_threadsafe, or use websocket_heartbeat.sync"
+        )
 
     async def change(self) -> None:
         """Wait for the next change.
 
         Raises:
-            RuntimeError: there will be none, as nobody has started the connection.
+            RuntimeError: there will be none here; see `check_place`.
         """
-        self.check_started()
+        self.check_place()
         await self.changed.wait()

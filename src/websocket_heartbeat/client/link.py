@@ -8,11 +8,12 @@ from websocket_heartbeat.client.evidence import Loss, of_silence
 from websocket_heartbeat.client.hooks import Hooks
 from websocket_heartbeat.client.inbox import Inbox
 from websocket_heartbeat.client.outbox import Outbox
+from websocket_heartbeat.config import Dialect
 from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.engines.base import Closure, Link, LinkEvents
 from websocket_heartbeat.errors import HookFailed
 from websocket_heartbeat.events import Message
-from websocket_heartbeat.system.kernel import TELLS, tcp_info, unacknowledged_bytes
+from websocket_heartbeat.system.kernel import TELLS, tcp_info
 
 _SLOW_ANSWER = 0.1
 """Seconds of round trip from which it may be our own loop that was slow."""
@@ -24,6 +25,7 @@ _FIRST_LOOK = 1.0
 class Keeper(Protocol):
     """What a link needs of the host that has it."""
 
+    dialect: Dialect | None
     hooks: Hooks
     inbox: Inbox
     outbox: Outbox
@@ -34,8 +36,8 @@ class Keeper(Protocol):
     def proof_of_life(self, handler: "LinkHandler") -> None:
         """Something has come from the peer, which may be the answer to a ping."""
 
-    def ponged(self, handler: "LinkHandler") -> None:
-        """A pong has come."""
+    def ponged(self, handler: "LinkHandler", is_message: bool) -> None:
+        """A pong has come, or a message that the dialect has for one."""
 
     def message_came(self, handler: "LinkHandler") -> None:
         """A message has come, which the watchdog of the connection waits for."""
@@ -55,16 +57,19 @@ class LinkHandler(LinkEvents):
 
     number: of the link. link: None until it is open. task: of the attempt, then of the on_open hook, if it
     needs one. dialogue: that hook, while it runs. inbox: where messages go: the connection's, or the one of
-    the dialogue. awaits_proof: whether nothing has come since the latest ping.
+    the dialogue. awaits_proof: whether nothing has come since the latest ping. awaits_pong, awaits_message:
+    whether a pong, or a message of the dialect, is to answer it and has not come.
     """
 
     __slots__ = (
         "_acknowledged",
-        "_awaits_pong",
         "_blocked_for",
         "_keeper",
+        "_owed",
         "_ping_begins",
         "_pinged_at",
+        "awaits_message",
+        "awaits_pong",
         "awaits_proof",
         "dialogue",
         "inbox",
@@ -81,8 +86,10 @@ class LinkHandler(LinkEvents):
         self.dialogue: Dialogue | None = None
         self.inbox = keeper.inbox
         self.awaits_proof = False
+        self.awaits_message = False
         self._pinged_at = 0.0
-        self._awaits_pong = False
+        self.awaits_pong = False
+        self._owed: Message | None = None  # the answer to the peer's latest heartbeat, while the link is full
         # Of the bytes that we send: where the latest ping begins, and how many were acknowledged when last
         # looked at. Where the kernel does not tell, both are of the write buffer alone.
         self._ping_begins = 0
@@ -111,10 +118,13 @@ class LinkHandler(LinkEvents):
 
     def ponged(self) -> None:
         """As in LinkEvents."""
-        self._keeper.ponged(self)
+        self._keeper.ponged(self, is_message=False)
 
     def writable(self) -> None:
         """As in LinkEvents."""
+        owed, self._owed = self._owed, None
+        if owed is not None:
+            self._reply(owed)
         self._keeper.outbox.flush()
 
     def closed(self, closure: Closure) -> None:
@@ -133,6 +143,35 @@ class LinkHandler(LinkEvents):
         self._keeper.message_came(self)
         return self.inbox.deliver(message)
 
+    def deliver_in_dialect(self, message: Message) -> Any:
+        """Deliver a message, unless it answers our heartbeat or is one of the peer's, to be answered."""
+        dialect = self._keeper.dialect
+        assert dialect is not None
+        try:
+            if dialect.is_pong(message):
+                self._keeper.ponged(self, is_message=True)
+                return None
+            reply = dialect.reply_to(message)
+        except HookFailed as failed:
+            self._keeper.hooks.report(failed)
+            reply = None
+        if reply is None:
+            self._keeper.message_came(self)
+            return self.inbox.deliver(message)
+        self._keeper.proof_of_life(self)
+        self._reply(reply)
+        return None
+
+    def _reply(self, reply: Message) -> None:
+        """Answer a heartbeat of the peer, or the latest once the link takes it: who pings need not read."""
+        if self.link is None:
+            return
+        if self.link.full:
+            self._owed = reply
+        else:
+            self._keeper.outbox.note_sent()
+            self.link.send(reply)
+
     def discard(self, message: Message) -> None:
         """Take what arrives while we close."""
 
@@ -143,13 +182,16 @@ class LinkHandler(LinkEvents):
         assert self.link is not None
         self._pinged_at = now
         self.awaits_proof = True
-        self._acknowledged, waiting = self._progress()
+        self._acknowledged, waiting = self.link.delivery()
         self._ping_begins = self._acknowledged + waiting
-        if message is None:
-            self._awaits_pong = True
-            self.link.ping()
-        else:
+        dialect = self._keeper.dialect
+        self.awaits_message = message is not None and dialect is not None and dialect.pong is not None
+        # What nobody answers needs a ping besides. A plain message has some answer, by which it is not known.
+        self.awaits_pong = message is None or (dialect is not None and dialect.pong is None)
+        if message is not None:
             self.link.send(message)
+        if self.awaits_pong:
+            self.link.ping()
 
     def await_acknowledgement(self, machine: core.Machine, now: float) -> None:
         """Have the core ask for evidence of the ping soon, where the kernel tells."""
@@ -171,27 +213,11 @@ class LinkHandler(LinkEvents):
             info = tcp_info(self.link.socket)
             if self._acknowledged < self._ping_begins:
                 before = self._acknowledged
-                self._acknowledged, _ = self._progress()
+                self._acknowledged, _ = self.link.delivery()
                 if self._acknowledged > before:
                     machine.acknowledged(now - (info.since_ack if info is not None else 0.0), self.number)
             if info is not None and info.unacked:
                 machine.unacknowledged(now, self.number, info.retransmits, info.rto)
-
-    def _progress(self) -> tuple[int, int]:
-        """Return how many bytes the peer has acknowledged, and how many wait for that."""
-        assert self.link is not None
-        buffered = self.link.buffered
-        info = tcp_info(self.link.socket)
-        if info is None:
-            return -buffered, buffered  # the write buffer alone, which shrinks as the kernel takes them
-        return info.bytes_acked, unacknowledged_bytes(self.link.socket) + buffered
-
-    def answered(self, now: float) -> float | None:
-        """Return the seconds that the ping took which a pong has answered; None if none was asked for."""
-        if not self._awaits_pong:
-            return None
-        self._awaits_pong = False
-        return self.end_round_trip(now)
 
     def end_round_trip(self, now: float) -> float:
         """Note that the ping was answered; return the seconds that it took."""
@@ -206,7 +232,7 @@ class LinkHandler(LinkEvents):
         """Return what is known of the open link's silence, now that the core gives it up."""
         assert self.link is not None
         info = tcp_info(self.link.socket)
-        acknowledged, waiting = self._progress()
+        acknowledged, waiting = self.link.delivery()
         silence = of_silence(
             now - heard_at,
             now - self._pinged_at,
@@ -214,4 +240,4 @@ class LinkHandler(LinkEvents):
             self._blocked_for,
             min(waiting, self._ping_begins - acknowledged),
         )
-        return Loss(silence=silence, unsent_bytes=self.link.buffered)
+        return Loss(silence=silence, uncertain_bytes=self.link.uncertain)

@@ -17,6 +17,7 @@ from websocket_heartbeat.client.lifetime import Lifetime
 from websocket_heartbeat.client.link import LinkHandler
 from websocket_heartbeat.client.options import Options
 from websocket_heartbeat.client.outbox import Outbox
+from websocket_heartbeat.config import Dialect
 from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.engines.base import Link
 from websocket_heartbeat.errors import HookFailed
@@ -26,14 +27,11 @@ from websocket_heartbeat.events import OpenEvent
 class Keeper(Protocol):
     """What the links need of the host of the connection."""
 
+    dialect: Dialect | None
     hooks: Hooks
     inbox: Inbox
     outbox: Outbox
     lifetime: Lifetime
-
-    @property
-    def state(self) -> str:
-        """The state of the machine."""
 
     def reading_paused(self, handler: LinkHandler) -> None:
         """The link is not read any more, as its messages are not taken fast enough."""
@@ -55,10 +53,11 @@ class Links:
     replace it.
     """
 
-    __slots__ = ("_hook_receives", "_keeper", "_leaving", "_options", "current", "successor")
+    __slots__ = ("_hook_receives", "_keeper", "_leaving", "_machine", "_options", "current", "successor")
 
-    def __init__(self, keeper: Keeper, options: Options) -> None:
+    def __init__(self, keeper: Keeper, options: Options, machine: core.Machine) -> None:
         self._keeper = keeper
+        self._machine = machine
         self._options = options
         self.current: LinkHandler | None = None
         self.successor: LinkHandler | None = None
@@ -139,8 +138,10 @@ class Links:
         """Let the links deliver to where messages go now; while a ping is unanswered, by way of the core."""
         current = self.current
         if current is not None and current.link is not None:
-            if self._keeper.state == core.CLOSING:
+            if self._machine.state == core.CLOSING:
                 current.link.deliver = current.discard
+            elif self._keeper.dialect is not None:
+                current.link.deliver = current.deliver_in_dialect
             elif self._options.message_timeout is not None:
                 current.link.deliver = current.deliver_watched
             elif current.awaits_proof:
@@ -149,11 +150,12 @@ class Links:
                 current.link.deliver = current.inbox.deliver
         successor = self.successor
         if successor is not None and successor.link is not None:
-            successor.link.deliver = successor.inbox.deliver
+            has_dialect = self._keeper.dialect is not None
+            successor.link.deliver = successor.deliver_in_dialect if has_dialect else successor.inbox.deliver
 
     def batch_delivered(self, handler: LinkHandler) -> None:
         """A read has brought its last message: pause reading where too many wait."""
-        if self._keeper.state == core.CLOSING:
+        if self._machine.state == core.CLOSING:
             return
         if handler.dialogue is not None and handler.inbox is handler.dialogue.inbox:
             handler.dialogue.message_waits()
@@ -195,7 +197,8 @@ class Links:
             return
         keeper = self._keeper
         made_room = partial(self.resume_reading, handler)
-        inbox = Inbox(self._options.receive_queue, keeper.lifetime, keeper.hooks, made_room)
+        bounds = self._options.receive_queue, self._options.receive_queue_bytes
+        inbox = Inbox(*bounds, keeper.lifetime, keeper.hooks, made_room)
         handler.dialogue = Dialogue(self, keeper.hooks, handler.link, inbox)
         holds = self._hook_receives is not False
         copy_context().run(handler.dialogue.run, hook, event, holds, self._options.open_timeout)

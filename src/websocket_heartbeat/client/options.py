@@ -1,25 +1,37 @@
 """All options of one connection, as `connect` was given them, checked."""
 
+import os
 import ssl as ssl_module
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from websocket_heartbeat.checks import (
+    check_address,
     check_collection,
     check_count,
     check_function,
+    check_header_value,
+    check_host,
     check_message,
     check_request_headers,
     check_seconds,
     check_ssl,
     check_token,
+    check_unix_path,
     check_url,
 )
+from websocket_heartbeat.client.hooks import logger
 from websocket_heartbeat.config import Backoff, Headers, Heartbeat, Provider
 from websocket_heartbeat.core.settings import Settings
 from websocket_heartbeat.engines.base import Engine
+from websocket_heartbeat.redaction import shown_url
+from websocket_heartbeat.system.callbacks import path_to_show
+from websocket_heartbeat.version import __version__
+
+USER_AGENT = f"websocket-heartbeat/{__version__}"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -29,6 +41,7 @@ class Options:
     url: Provider[str]
     _: KW_ONLY
     additional_headers: Provider[Headers | None]
+    user_agent_header: str | None
     subprotocols: Sequence[str]
     heartbeat: Heartbeat
     message_timeout: float | None
@@ -37,12 +50,19 @@ class Options:
     close_timeout: float
     max_attempts: int | None
     send_queue: int
+    send_queue_bytes: int
     receive_queue: int
+    receive_queue_bytes: int
+    receive_policy: Literal["pause", "drop_oldest", "latest"]
     max_size: int
     compression: bool
     ssl: ssl_module.SSLContext | None
     proxy: str | Literal[True] | None
+    unix_path: str | os.PathLike[str] | None
+    local_addr: tuple[str, int] | None
+    server_hostname: str | None
     engine: Engine
+    shown_path: Callable[[str], str] | None
     final_close_codes: Collection[int]
     retry_if: Callable[[Exception], bool | None] | None
 
@@ -53,9 +73,13 @@ class Options:
         if self.additional_headers is not None and not callable(self.additional_headers):
             checked = check_request_headers("additional_headers", self.additional_headers)
             self._keep("additional_headers", checked)
+        if self.user_agent_header is not None:
+            check_header_value("user_agent_header", self.user_agent_header)
         self._keep("subprotocols", check_collection("subprotocols", self.subprotocols))
         for index, name in enumerate(self.subprotocols):
-            check_token(f"subprotocols[{index}]", name)
+            check_token(f"subprotocols[{index}]", name, may_be_secret=True)  # as tokens are sent in these
+        if self.shown_path is not None:
+            check_function("shown_path", self.shown_path)
         self._keep("final_close_codes", check_collection("final_close_codes", self.final_close_codes))
         for index, code in enumerate(self.final_close_codes):
             check_count(f"final_close_codes[{index}]", code)
@@ -73,22 +97,59 @@ class Options:
         if self.max_attempts is not None:
             check_count("max_attempts", self.max_attempts)
         check_count("send_queue", self.send_queue)
+        check_count("send_queue_bytes", self.send_queue_bytes, least=1)
         check_count("receive_queue", self.receive_queue, least=1)
+        check_count("receive_queue_bytes", self.receive_queue_bytes, least=1)
+        if self.receive_policy not in ("pause", "drop_oldest", "latest"):
+            raise ValueError(
+                f"receive_policy must be 'pause', 'drop_oldest' or 'latest', not {self.receive_policy!r}"
+            )
         check_count("max_size", self.max_size, least=1)
         if not isinstance(self.compression, bool):
             raise TypeError(f"compression must be True or False, not {self.compression!r}")
-        if self.compression and not self.engine.compresses:
-            raise ValueError(f"compression must be False with engine {self.engine.name!r}, which has none")
         check_ssl("ssl", self.ssl)
         if self.proxy is not None and self.proxy is not True:
             check_url("proxy", self.proxy, ("http", "https", "socks4", "socks5"))
+        self._check_address()
+        for name in ("compression", "unix_path", "local_addr", "server_hostname"):
+            value = getattr(self, name)
+            if value and name not in self.engine.supports:
+                raise ValueError(f"{name} cannot be used with engine {self.engine.name!r}: it is {value!r}")
         if self.retry_if is not None:
             check_function("retry_if", self.retry_if)
-        if self.heartbeat.message is not None and not callable(self.heartbeat.message):
-            check_message("Heartbeat.message", self.heartbeat.message, self.max_size)
+        dialect = self.heartbeat.dialect
+        name = "Heartbeat.message" if dialect is None else "Dialect.ping"
+        message = self.heartbeat.message if dialect is None else dialect.ping
+        if message is not None and not callable(message):
+            check_message(name, message, self.max_size)
+
+    def _check_address(self) -> None:
+        """Check where connections are to lead to and come from."""
+        if self.unix_path is not None:
+            check_unix_path("unix_path", self.unix_path)
+            for name, is_given in (
+                ("proxy", self.proxy is not None and self.proxy is not True),
+                ("local_addr", self.local_addr is not None),
+            ):
+                if is_given:
+                    raise ValueError(f"{name} cannot be used with unix_path={self.unix_path!r}")
+        if self.local_addr is not None:
+            self._keep("local_addr", check_address("local_addr", self.local_addr))
+        if self.server_hostname is not None:
+            check_host("server_hostname", self.server_hostname)
+            if isinstance(self.url, str) and not self.url.lower().startswith("wss:"):
+                raise ValueError(
+                    f"server_hostname={self.server_hostname!r} cannot be used with a url of scheme ws: no TLS"
+                )
 
     def _keep(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
+
+    def shown(self, url: str) -> str:
+        """Return what logs and reprs show of a URL."""
+        if self.shown_path is None:
+            return shown_url(url)
+        return shown_url(url, path_to_show(logger.error, self.shown_path, urlsplit(url).path))
 
     def granularity(self) -> float:
         """Return the seconds by which deadlines may be late: 1 % of the heartbeat, at most 0.1."""

@@ -22,12 +22,12 @@ is retried with delays that grow as for an overloaded server, and told in the lo
 first.
 """
 
-import re
 import ssl
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from websocket_heartbeat.core.hint import hint_of
 from websocket_heartbeat.errors import HandshakeRejected, RedirectRefused, ServerClosed
 
 RETRYABLE_STATUSES = frozenset({408, 421, 425, 429})
@@ -37,8 +37,6 @@ BUSY_STATUSES = frozenset({429, 503})
 
 LATER = 0.001
 """Seconds that a busy server is taken to ask for where it does not say: enough to tell the core of it."""
-
-_HINT_IN_CLOSE_REASON = re.compile(r"retry-after[=: ]+(\d+(?:\.\d+)?)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +95,7 @@ def retry_hint(error: Exception) -> float:
     if isinstance(error, HandshakeRejected):
         return _retry_after(error)
     if isinstance(error, ServerClosed):
-        match = _HINT_IN_CLOSE_REASON.search(error.reason)
-        return float(match[1]) if match else 0.0
+        return hint_of(error.reason)
     return 0.0
 
 

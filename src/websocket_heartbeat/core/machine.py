@@ -232,6 +232,14 @@ class Machine:
 
     # Inputs: what the user wants
 
+    def reconfigured(self, settings: Settings) -> None:
+        """The user has changed the settings: what is decided from now on follows the new ones."""
+        self.settings = settings
+        self.liveness.interval = settings.interval
+        self.liveness.both_directions = settings.both_directions
+        if self.state == OPEN:
+            self._wake_at(self.liveness.ping_due())
+
     def started(self, now: float) -> None:
         """The user wants the connection."""
         if self.state == IDLE:
@@ -310,14 +318,14 @@ class Machine:
 
     def heard(self, at: float, link: int) -> None:
         """Proof of life arrived on `link` at the time `at`, which may lie in the past."""
-        if link == self.link and self._is_up():
+        if link == self.link and (self.state == OPEN or self.state == PROBING):  # as _is_up, sooner
             self.liveness.heard(at)
             if self.state == PROBING and not self.liveness.is_pinged:
                 # As the ping was the last that was sent, the next one may be due already: not before now.
                 self._enter(OPEN, max(self.liveness.ping_due(), at))
 
     def sent(self, at: float, link: int) -> None:
-        """Something was sent on `link` at the time `at`. For `both_directions`; told before each `woke`."""
+        """Something was sent on `link` at the time `at`. Told before each `woke`, for `both_directions`."""
         if link == self.link and self._is_up():
             self.liveness.sent(at)
 
@@ -628,7 +636,8 @@ class Machine:
     def _wake_at(self, due: float | None) -> None:
         """Set when the state is to be looked at, and with it the deadline."""
         self.due = due
-        if due is not None and self._is_up():
+        has_more = self.successor is not None or self.watchdog is not None
+        if due is not None and has_more and self._is_up():
             if self.successor is not None:
                 due = min(due, self.successor.timeout.due)
             if self.watchdog is not None:

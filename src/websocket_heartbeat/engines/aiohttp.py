@@ -8,6 +8,7 @@ import asyncio
 import base64
 import hashlib
 import os
+import random
 import ssl
 import sys
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import aiohttp
 import yarl
 from aiohttp._websocket.reader import WebSocketDataQueue
+from aiohttp.hdrs import USER_AGENT
 from aiohttp.http import WS_KEY, WebSocketReader, WebSocketWriter
 from multidict import CIMultiDict
 
@@ -30,6 +32,7 @@ from websocket_heartbeat.errors import (
     ProxyFailed,
 )
 from websocket_heartbeat.events import Message
+from websocket_heartbeat.redaction import printable
 
 if tuple(int(part) for part in aiohttp.__version__.split(".")[:3] if part.isdigit()) < (3, 14, 1):
     # Before, its reader buffers a frame above the limit whole, and its parser headers without end.
@@ -40,6 +43,11 @@ _BINARY = aiohttp.WSMsgType.BINARY
 _PING = aiohttp.WSMsgType.PING
 _PONG = aiohttp.WSMsgType.PONG
 _CLOSE = aiohttp.WSMsgType.CLOSE
+
+_SUPPORTS = ("unix_path", "local_addr", "server_hostname")
+
+_UNPREDICTABLE = random.SystemRandom()
+"""Makes masks (RFC 6455, section 5.3); aiohttp's own generator is the same in a forked process."""
 
 _LOST = "the connection ended before the server answered the handshake"
 
@@ -84,6 +92,8 @@ class AiohttpLink(TransportLink, asyncio.Protocol):
         self.native = response
         self.response_headers = _pairs(response)
         self._handler = connection.protocol
+        # asyncio's transport for TLS does not say when the one beneath it, which logs, is closing.
+        self._beneath = getattr(getattr(transport, "_ssl_protocol", None), "_transport", transport)
         self._frames = 0
         self._farewell: tuple[int | None, str] | None = None
         self._violation: ProtocolViolation | None = None
@@ -92,7 +102,9 @@ class AiohttpLink(TransportLink, asyncio.Protocol):
         # The limit of aiohttp's reader is the least size that it refuses.
         self._reader = WebSocketReader(inbox, max_size + 1, compress=False, decode_text=True)
         # Its writer awaits room in the transport above its limit: with this one it never does.
-        self._writer = WebSocketWriter(self._handler, transport, use_mask=True, limit=sys.maxsize)
+        self._writer = WebSocketWriter(
+            self._handler, transport, use_mask=True, limit=sys.maxsize, random=_UNPREDICTABLE
+        )
         self._tail = _Tail()
         self._handler.set_parser(self._tail, self._tail)
         self._take_over(transport)
@@ -118,11 +130,16 @@ class AiohttpLink(TransportLink, asyncio.Protocol):
     def _write(self, payload: bytes, kind: aiohttp.WSMsgType) -> None:
         if self._sends:
             self._frame(payload, kind)
+        else:
+            self._came_too_late(payload)
 
     def _frame(self, payload: bytes, kind: aiohttp.WSMsgType) -> None:
-        if self._transport.is_closing():  # it would log what is written to it
+        if self._transport.is_closing() or self._beneath.is_closing():  # it would log what is written to it
+            self._came_too_late(payload)
             return
         self._sent_at = self._loop.time()
+        size = len(payload)
+        self._written += size + (6 if size < 126 else 8 if size < 65536 else 14)
         try:
             # Runs to its end: without compression and below its limit there is nothing to wait for.
             self._writer.send_frame(payload, kind).send(None)
@@ -165,7 +182,7 @@ class AiohttpLink(TransportLink, asyncio.Protocol):
             self._events.ponged()
         elif kind is _PING:
             # A peer that pings and does not read must not fill our memory: RFC 6455 5.5.3 lets us skip some.
-            if not self._full:
+            if not self.full:
                 self._write(bytes(data), _PONG)
         elif kind is _CLOSE:
             self._farewell = (data or None, extra or "")
@@ -173,9 +190,10 @@ class AiohttpLink(TransportLink, asyncio.Protocol):
     def refused(self, problem: BaseException) -> None:
         """Take the news that the reader has stopped at a violation."""
         code = int(problem.code) if isinstance(problem, aiohttp.WebSocketError) else 1002
-        self._violation = (
-            MessageTooBig(self._max_size) if code == 1009 else ProtocolViolation(code, str(problem))
-        )
+        if code == 1009:
+            self._violation = MessageTooBig(self._max_size)
+        else:
+            self._violation = ProtocolViolation(code, printable(str(problem)))
 
     def _end(self) -> None:
         super()._end()
@@ -186,36 +204,43 @@ class AiohttpLink(TransportLink, asyncio.Protocol):
 class AiohttpEngine(Engine):
     """Opens links with aiohttp.
 
-    session: the ClientSession to use, with its cookies, connector and traces; None for one of our own.
+    session: the ClientSession to use, with its cookies, connector and traces; None for one of our own. Where
+    connections lead to and come from is then a matter of its connector, not of the options of `connect`.
     """
 
     name = "aiohttp"
 
     def __init__(self, session: aiohttp.ClientSession | None = None) -> None:
         self._session = session
+        self.supports = ("server_hostname",) if session is not None else _SUPPORTS
 
     async def open(self, request: OpenRequest, events: LinkEvents) -> None:
+        if request.unix_path is not None and request.is_secure:
+            raise ValueError("unix_path cannot be used for wss with engine 'aiohttp': it does no TLS there")
         if request.proxy is not None:
             scheme = request.proxy.partition(":")[0]
             if scheme not in ("http", "https"):
                 raise ProxyFailed(f"this engine cannot use a proxy of scheme {scheme}")
-            if request.url.startswith("ws:"):
+            if not request.is_secure:
                 # aiohttp would send the proxy the request itself, as for a page, and not ask it to CONNECT.
                 raise ProxyFailed("this engine can use a proxy for wss only")
         key = base64.b64encode(os.urandom(16))
-        session = self._session if self._session is not None else _own_session()
+        session = self._session_for(request)
         response: aiohttp.ClientResponse | None = None
         link: AiohttpLink | None = None
         failure: Exception | None = None
         try:
             response = await session.get(
                 yarl.URL(request.url, encoded=True),
-                headers=_handshake_headers(request, key.decode()),
+                headers=_handshake_headers(request, key.decode(), session),
+                skip_auto_headers=(USER_AGENT,),
                 allow_redirects=False,
                 raise_for_status=False,
                 timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
-                ssl=(request.ssl or default_ssl_context()) if request.url.startswith("wss:") else True,
+                ssl=(request.ssl or default_ssl_context()) if request.is_secure else True,
+                server_hostname=request.server_hostname,
                 proxy=request.proxy,
+                proxy_headers={USER_AGENT: request.user_agent} if request.user_agent is not None else None,
                 read_until_eof=False,
                 middlewares=(*session._middlewares, _once),
             )
@@ -231,12 +256,18 @@ class AiohttpEngine(Engine):
         finally:
             if link is None and response is not None:
                 response.close()
-            if self._session is None:
+            if session is not self._session:
                 # Of our own session nothing is needed any more but the connection, which the link holds.
                 session.detach()
         if failure is not None:
             # Raised out here, an exception does not carry along that of aiohttp, which quotes the URL.
             raise failure
+
+    def _session_for(self, request: OpenRequest) -> aiohttp.ClientSession:
+        """Return the user's session, or one of our own, which is to be detached after the request."""
+        if self._session is None:
+            return _own_session(request)
+        return _without_credentials(self._session) if request.is_foreign else self._session
 
 
 class _Lost(Exception):
@@ -256,15 +287,41 @@ async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerTy
         raise _Lost(error) from None
 
 
-def _own_session() -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(
-        limit=0, use_dns_cache=False, resolver=aiohttp.ThreadedResolver(), force_close=True
-    )
+def _own_session(request: OpenRequest) -> aiohttp.ClientSession:
+    connector: aiohttp.BaseConnector
+    if request.unix_path is not None:
+        connector = aiohttp.UnixConnector(request.unix_path, limit=0, force_close=True)
+    else:
+        connector = aiohttp.TCPConnector(
+            limit=0,
+            use_dns_cache=False,
+            resolver=aiohttp.ThreadedResolver(),
+            force_close=True,
+            local_addr=request.local_addr,
+        )
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
 
-def _handshake_headers(request: OpenRequest, key: str) -> CIMultiDict[str]:
+def _without_credentials(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
+    """Return a session over the same connector and cookies, whose jar knows where each belongs to.
+
+    It has neither the default headers of the first nor its auth or middlewares, which add such.
+    """
+    other = aiohttp.ClientSession(
+        connector=session.connector,
+        connector_owner=False,
+        cookie_jar=session.cookie_jar,
+        trace_configs=session.trace_configs,
+    )
+    other._default_proxy = session._default_proxy
+    other._default_proxy_auth = session._default_proxy_auth
+    return other
+
+
+def _handshake_headers(request: OpenRequest, key: str, session: aiohttp.ClientSession) -> CIMultiDict[str]:
     headers = CIMultiDict(request.headers)
+    if request.user_agent is not None and USER_AGENT not in session.headers:
+        headers.setdefault(USER_AGENT, request.user_agent)
     headers["Upgrade"] = "websocket"
     headers["Connection"] = "Upgrade"
     headers["Sec-WebSocket-Version"] = "13"
@@ -302,7 +359,7 @@ def _pairs(response: aiohttp.ClientResponse) -> tuple[tuple[str, str], ...]:
 
 def _translated(error: Exception, request: OpenRequest) -> Exception:
     if isinstance(error, aiohttp.ClientProxyConnectionError):
-        return ProxyFailed(f"the proxy failed: {error.os_error}")
+        return ProxyFailed(f"the proxy failed: {printable(str(error.os_error))}")
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return ProxyFailed(f"the proxy failed: it answered CONNECT with HTTP status {error.status}")
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
@@ -310,6 +367,8 @@ def _translated(error: Exception, request: OpenRequest) -> Exception:
         return certificate_error if isinstance(certificate_error, OSError) else ssl.SSLError(str(error))
     if isinstance(error, aiohttp.ClientConnectorError):
         return error.os_error
+    if isinstance(error.__cause__, ssl.SSLError):  # such as a certificate of ours that the server refuses
+        return error.__cause__
     if request.proxy is not None:
         return ProxyFailed("the proxy failed: the connection ended, or its answer is not HTTP")
     if isinstance(error, aiohttp.ClientConnectionError):

@@ -46,6 +46,9 @@ class HeadReader(asyncio.BufferedProtocol):
     def head_read(self, head: bytes, rest: bytes) -> None:
         """Take the whole head, and what came behind it. Called once, unless `head_too_long` was."""
 
+    def read_behind(self, data: bytes) -> None:
+        """Take what comes after `head_read` while nothing has taken over the transport."""
+
     @abstractmethod
     def head_too_long(self) -> None:
         """Take the news that MAX_HEAD bytes were not the whole head."""
@@ -60,6 +63,8 @@ class HeadReader(asyncio.BufferedProtocol):
         if self._is_read:
             if self.link is not None:
                 self.link.buffer_updated(nbytes)
+            else:
+                self.read_behind(self._scratch[:nbytes].tobytes())
             return
         self._come += self._scratch[:nbytes]
         end = self._come.find(b"\r\n\r\n") + 4

@@ -8,13 +8,14 @@ timeouts and never reconnects.
 
 import ssl as ssl_module
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from websocket_heartbeat.events import Message
-from websocket_heartbeat.redaction import shown_url
-from websocket_heartbeat.system.kernel import Socket
+from websocket_heartbeat.redaction import HIDDEN, shown_url
+from websocket_heartbeat.system.kernel import Socket, delivery
 
 WRITE_LIMIT = 64 * 1024
 """Bytes that may wait in a link's write buffer before the link counts as full."""
@@ -28,7 +29,16 @@ class OpenRequest:
     ssl: for wss and for a proxy of scheme https; None means the default context. proxy: a URL of scheme http,
     https, socks4 or socks5, of which an engine need not know all.
     max_size: the largest message accepted, in bytes, counted over all fragments and after decompression.
-    compression: whether to offer permessage-deflate (RFC 7692); only engines that say so are asked to.
+    compression: whether to offer permessage-deflate (RFC 7692).
+    user_agent: the User-Agent header, unless `headers` or a session of the user's have one; None: none.
+    unix_path: of the Unix socket to connect to, in place of the URL's host. local_addr: IP address and port
+    to connect from; port 0 is any. server_hostname: whom TLS is to ask for, and the certificate must name,
+    in place of the URL's host.
+    is_foreign: whether a redirect has led here from another origin than that of the user's URL. What the
+    engine would add by itself was meant for the first one, such as default headers of a session, and is not
+    to be sent then.
+
+    Only engines that support them are asked for compression, unix_path, local_addr and server_hostname.
     """
 
     url: str
@@ -38,9 +48,25 @@ class OpenRequest:
     ssl: ssl_module.SSLContext | None = None
     proxy: str | None = None
     compression: bool = False
+    user_agent: str | None = None
+    unix_path: str | None = None
+    local_addr: tuple[str, int] | None = None
+    server_hostname: str | None = None
+    is_foreign: bool = False
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether the server is spoken to in TLS."""
+        return self.url.startswith("wss:")
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of the URL."""
+        parts = urlsplit(self.url)
+        return parts.hostname or "", parts.port or (443 if self.is_secure else 80)
 
     def __repr__(self) -> str:
-        return f"OpenRequest({shown_url(self.url)})"
+        return f"OpenRequest({shown_url(self.url, HIDDEN)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +75,14 @@ class Closure:
 
     code, reason: of the peer's close frame; None and "" if there was none.
     error: what broke the link, where something did: an OSError, or a ProtocolViolation that we saw.
-    unsent_bytes: what still lay in the write buffer.
+    uncertain_bytes: as `Link.uncertain`, at the end.
     framed: whether the peer's close frame ended it, which may come without a code.
     """
 
     code: int | None = None
     reason: str = ""
     error: Exception | None = None
-    unsent_bytes: int = 0
+    uncertain_bytes: int | None = 0
     framed: bool = field(default=False, compare=False)
 
 
@@ -97,7 +123,8 @@ class Link(ABC):
     deliver: takes each message, in order; the owner sets it in `LinkEvents.opened` and may change it at any
     time. native: the engine's own object. socket: the TCP socket beneath, for questions only, or None.
     response_headers: those that the server answered with, as pairs, to be read within `LinkEvents.opened`: a
-    link need not keep them, and one of a server has none.
+    link need not keep them, and one of a server has none. full: whether the write buffer went above
+    WRITE_LIMIT and has not been drained since; no property, as it is asked for with each message.
     """
 
     __slots__ = ()
@@ -107,6 +134,7 @@ class Link(ABC):
     subprotocol: str | None = None
     response_headers: Sequence[tuple[str, str]] = ()
     socket: Socket | None = None
+    full: bool = False
 
     @abstractmethod
     def send(self, message: Message) -> None:
@@ -141,10 +169,23 @@ class Link(ABC):
     def buffered(self) -> int:
         """Bytes that wait in the write buffer of this program, not of the kernel."""
 
+    def delivery(self) -> tuple[int, int]:
+        """Return how many bytes the peer has taken, counted from some fixed number, and how many wait for it.
+
+        Their sum is a place in the stream: all that was sent so far has been taken when as much was taken.
+        Linux tells what the peer's kernel has acknowledged; elsewhere only our write buffer shrinks.
+        """
+        buffered = self.buffered
+        known = delivery(self.socket)
+        return (-buffered, buffered) if known is None else (known[0], known[1] + buffered)
+
     @property
     @abstractmethod
-    def full(self) -> bool:
-        """Whether the write buffer went above WRITE_LIMIT and has not been drained since."""
+    def uncertain(self) -> int | None:
+        """Bytes handed over, but for a close frame of ours, that the peer's kernel has not acknowledged.
+
+        Those in our write buffer are among them. None where the system does not tell.
+        """
 
     @property
     @abstractmethod
@@ -160,13 +201,14 @@ class Link(ABC):
 class Engine(ABC):
     """Opens links.
 
-    name: by which users know it. compresses: whether it can offer permessage-deflate.
+    name: by which users know it. supports: which of the options "compression", "unix_path", "local_addr" and
+    "server_hostname" it can follow.
     """
 
     __slots__ = ()
 
     name: str
-    compresses: bool = False
+    supports: Collection[str] = ()
 
     @abstractmethod
     async def open(self, request: OpenRequest, events: LinkEvents) -> None:
@@ -180,4 +222,5 @@ class Engine(ABC):
             HandshakeError: any other answer that is not a WebSocket upgrade.
             ProxyFailed: the proxy is the cause, or the engine cannot use one of this kind.
             OSError: name resolution, TCP and TLS (socket.gaierror and ssl.SSLError are OSErrors).
+            ValueError: the engine cannot follow two of its options together; the text names them.
         """

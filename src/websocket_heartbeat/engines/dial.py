@@ -1,4 +1,4 @@
-"""Transports: to a server by name, address (RFC 8305) or proxy, and from a client, with TLS if asked for."""
+"""Transports: to a server by name, address (RFC 8305), Unix socket or proxy, and from a client; with TLS."""
 
 import asyncio
 import base64
@@ -11,8 +11,11 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import aiohappyeyeballs
 
 from websocket_heartbeat.engines.answer import HeadReader, read_head
+from websocket_heartbeat.engines.base import OpenRequest
 from websocket_heartbeat.engines.tls import TlsTransport
+from websocket_heartbeat.engines.transport import default_ssl_context
 from websocket_heartbeat.errors import ProxyFailed
+from websocket_heartbeat.redaction import printable
 
 _T = TypeVar("_T")
 
@@ -25,34 +28,38 @@ _NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 _PROXY_PORTS = {"http": 80, "https": 443, "socks4": 1080, "socks5": 1080}
 
 
-async def dial(
-    protocol: asyncio.BaseProtocol,
-    host: str,
-    port: int,
-    *,
-    tls: ssl.SSLContext | None = None,
-    proxy: str | None = None,
-    proxy_tls: ssl.SSLContext | None = None,
-) -> Any:
-    """Connect the protocol to the host and return its transport; on a failure nothing stays open.
+async def dial(protocol: asyncio.BaseProtocol, request: OpenRequest, *, with_tls: bool = True) -> Any:
+    """Connect the protocol to the server and return its transport; on a failure nothing stays open.
 
-    tls: for the connection to the host. proxy: a URL of scheme http, https, socks4 or socks5, whose path and
-    query mean nothing. proxy_tls: for the connection to a proxy of scheme https.
+    with_tls: whether to do TLS for wss, which else `go_on` can do.
 
     Raises:
         socket.gaierror: the name does not resolve.
         OSError: no address of the host could be reached, or TLS failed.
         ProxyFailed: the same of the proxy, or it refuses, or it speaks something else.
     """
-    if proxy is None:
-        return await _connect(protocol, await _connected(host, port), tls, host)
-    parts = urlsplit(proxy)
+    tls, name = _tls_of(request) if with_tls else (None, "")
+    if request.unix_path is not None:
+        return await _connect(protocol, await _connected_to_path(request.unix_path), tls, name)
+    if request.proxy is None:
+        return await _connect(protocol, await _connected(*request.address, request.local_addr), tls, name)
+    parts = urlsplit(request.proxy)
     if parts.scheme in ("http", "https"):
-        inner_tls = proxy_tls if parts.scheme == "https" else None
-        transport = await _of_proxy(parts.scheme, _through_http(parts, host, port, inner_tls))
-        return await go_on(protocol, transport, tls, host)
-    sock = await _of_proxy(parts.scheme, _through_socks(parts, host, port))
-    return await _connect(protocol, sock, tls, host)
+        transport = await _of_proxy(parts.scheme, _through_http(parts, request))
+        return await _put_over(protocol, transport, tls, name)
+    sock = await _of_proxy(parts.scheme, _through_socks(parts, request))
+    return await _connect(protocol, sock, tls, name)
+
+
+async def go_on(protocol: Any, transport: Any, request: OpenRequest) -> Any:
+    """Put the protocol over a transport that leads to the server, with TLS for wss; return its transport."""
+    return await _put_over(protocol, transport, *_tls_of(request))
+
+
+def _tls_of(request: OpenRequest) -> tuple[ssl.SSLContext | None, str]:
+    """Return the context for TLS with the server, None for ws, and whom its certificate must name."""
+    context = (request.ssl or default_ssl_context()) if request.is_secure else None
+    return context, request.server_hostname or request.address[0]
 
 
 async def _of_proxy(scheme: str, work: Awaitable[_T]) -> _T:
@@ -65,31 +72,49 @@ async def _of_proxy(scheme: str, work: Awaitable[_T]) -> _T:
             "pip install 'websocket-heartbeat[socks]'"
         )
     except Exception as error:
-        failure = ProxyFailed(f"the proxy failed: {error}")
+        failure = ProxyFailed(f"the proxy failed: {printable(str(error))}")
     # Raised out here, it does not carry along an exception that may quote what the proxy was sent.
     raise failure
 
 
-async def _connected(host: str, port: int) -> socket.socket:
+async def _connected(host: str, port: int, local_addr: tuple[str, int] | None) -> socket.socket:
     try:
         # An address needs no resolver, whose few threads a herd of attempts would queue for.
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=_NUMERIC)
     except socket.gaierror:
         loop = asyncio.get_running_loop()
         addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=_HEAD_START)
+    return await aiohappyeyeballs.start_connection(
+        addresses,
+        local_addr_infos=aiohappyeyeballs.addr_to_addr_infos(local_addr),
+        happy_eyeballs_delay=_HEAD_START,
+    )
+
+
+async def _connected_to_path(path: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, path)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 async def _connect(
-    protocol: asyncio.BaseProtocol, sock: socket.socket, tls: ssl.SSLContext | None, host: str
+    protocol: asyncio.BaseProtocol, sock: socket.socket, tls: ssl.SSLContext | None, name: str
 ) -> Any:
     """Put the protocol over a connected socket."""
     loop = asyncio.get_running_loop()
+    # uvloop knows the kinds of sockets apart.
+    is_unix = sock.family == getattr(socket, "AF_UNIX", None)
+    connect: Any = loop.create_unix_connection if is_unix else loop.create_connection
     if tls is None:
-        transport, _ = await loop.create_connection(lambda: protocol, sock=sock)
+        transport, _ = await connect(lambda: protocol, sock=sock)
         return transport
-    layer = TlsTransport(protocol, tls, server_hostname=host)
-    return await _with_tls(layer, loop.create_connection(lambda: layer, sock=sock))
+    layer = TlsTransport(protocol, tls, server_hostname=name)
+    return await _with_tls(layer, connect(lambda: layer, sock=sock))
 
 
 async def accept(
@@ -157,17 +182,21 @@ class _Tunnel(HeadReader):
             self.done.set_exception(ProxyFailed(reason))
 
 
-async def _through_http(proxy: SplitResult, host: str, port: int, tls: ssl.SSLContext | None) -> Any:
-    """Return a transport to the host through an HTTP proxy, of which nothing is read yet."""
+async def _through_http(proxy: SplitResult, request: OpenRequest) -> Any:
+    """Return a transport to the server through an HTTP proxy, of which nothing is read yet."""
+    host, port = request.address
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
+    if request.user_agent is not None:
+        lines.append(f"User-Agent: {request.user_agent}")
     if proxy.username is not None:
         credentials = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
         lines.append(f"Proxy-Authorization: Basic {base64.b64encode(credentials.encode()).decode()}")
     tunnel = _Tunnel("\r\n".join([*lines, "", ""]).encode())
     proxy_host = proxy.hostname or ""
+    tls = (request.ssl or default_ssl_context()) if proxy.scheme == "https" else None
     try:
-        sock = await _connected(proxy_host, proxy.port or _PROXY_PORTS[proxy.scheme])
+        sock = await _connected(proxy_host, proxy.port or _PROXY_PORTS[proxy.scheme], request.local_addr)
         await _connect(tunnel, sock, tls, proxy_host)
         await tunnel.done
     except BaseException:
@@ -178,21 +207,21 @@ async def _through_http(proxy: SplitResult, host: str, port: int, tls: ssl.SSLCo
     return tunnel.transport
 
 
-async def go_on(protocol: Any, transport: Any, tls: ssl.SSLContext | None, host: str) -> Any:
-    """Put the protocol over a transport that there is, through TLS where asked for; return its transport."""
+async def _put_over(protocol: Any, transport: Any, tls: ssl.SSLContext | None, name: str) -> Any:
+    """Put the protocol over a transport that there is; return its own."""
     if tls is None:
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         transport.resume_reading()
         return transport
-    layer = TlsTransport(protocol, tls, server_hostname=host)
+    layer = TlsTransport(protocol, tls, server_hostname=name)
     transport.set_protocol(layer)
     layer.connection_made(transport)
     transport.resume_reading()
     return await _with_tls(layer)
 
 
-async def _through_socks(proxy: SplitResult, host: str, port: int) -> socket.socket:
+async def _through_socks(proxy: SplitResult, request: OpenRequest) -> socket.socket:
     from python_socks import ProxyType
     from python_socks.async_.asyncio import Proxy
 
@@ -203,4 +232,4 @@ async def _through_socks(proxy: SplitResult, host: str, port: int) -> socket.soc
         unquote(proxy.username) if proxy.username is not None else None,
         unquote(proxy.password) if proxy.password is not None else None,
     )
-    return await connector.connect(host, port)
+    return await connector.connect(*request.address, local_addr=request.local_addr)

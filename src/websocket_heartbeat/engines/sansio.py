@@ -1,9 +1,8 @@
 """What we take from websockets' Sans-I/O half, versions 15 to 17, and what must hold of it.
 
-- `ClientProtocol` and `ServerProtocol` do the handshake: websockets.py beside this, server/links/listener.py.
-- `Protocol(side, state=State.OPEN)` reads the last frame of a link: whatever is neither a data frame in its
-  place nor a ping or a pong. It never raises; `receive_data` leaves the close frame in `close_rcvd`, or what
-  was wrong in `parser_exc`, once it has read enough.
+- `ClientProtocol` and `ServerProtocol` do the handshake: websockets.py beside this, server/links/upgrade.py.
+- `Protocol(side, state=State.OPEN)` reads a close frame. It never raises; `receive_data` leaves the frame in
+  `close_rcvd`, or what was wrong with it in `parser_exc`.
 - An `Extension` has `decode(frame, max_size=...)` and `encode(frame)`; permessage-deflate is the only one. It
   keeps a `decoder`, for a window of 2 to the power of `remote_max_window_bits`.
 - `websockets.speedups.apply_mask`, or the one of `websockets.utils`: masks.py.
@@ -27,7 +26,7 @@ from websockets.protocol import Protocol, Side, State
 from websocket_heartbeat.engines.base import Closure
 from websocket_heartbeat.errors import MessageTooBig, ProtocolViolation
 
-__all__ = ["CLIENT_DEFLATE", "SERVER_DEFLATE", "SILENT", "Deflate", "Extension", "LastFrame", "Side"]
+__all__ = ["CLIENT_DEFLATE", "SERVER_DEFLATE", "SILENT", "Deflate", "Extension", "Side", "closure_of"]
 
 SILENT = logging.Logger("websockets", logging.CRITICAL + 1)
 """A logger that writes nothing: the lines of websockets hold URLs and headers."""
@@ -46,25 +45,14 @@ SERVER_DEFLATE = (
 _NO_STATUS = 1005
 
 
-class LastFrame:
-    """Reads the frame that ends a link: a close frame, or one that breaks RFC 6455."""
-
-    __slots__ = ("_max_size", "_protocol")
-
-    def __init__(self, side: Side, max_size: int) -> None:
-        self._max_size = max_size
-        self._protocol = Protocol(side, state=State.OPEN, max_size=max_size, logger=SILENT)
-
-    def read(self, data: bytes) -> Closure | None:
-        """Read more of it; return how the peer has ended the link, None while the frame is not whole."""
-        protocol = self._protocol
-        protocol.receive_data(data)
-        close = protocol.close_rcvd
-        if close is not None:
-            code = None if close.code == _NO_STATUS else close.code
-            return Closure(code=code, reason=close.reason, framed=True)
-        problem = protocol.parser_exc
-        return None if problem is None else Closure(error=_violation(problem, self._max_size))
+def closure_of(frame: bytes, side: Side) -> Closure:
+    """Return how a close frame ends the link of that side: as its peer wants, or with a violation."""
+    protocol = Protocol(side, state=State.OPEN, logger=SILENT)
+    protocol.receive_data(frame)
+    close = protocol.close_rcvd
+    if close is None:
+        return Closure(error=_violation(protocol.parser_exc, 0))
+    return Closure(code=None if close.code == _NO_STATUS else close.code, reason=close.reason, framed=True)
 
 
 class Deflate:
@@ -111,7 +99,7 @@ class Deflate:
             extension.decoder = zlib.decompressobj(wbits=-extension.remote_max_window_bits)
 
 
-def _violation(problem: Exception, max_size: int) -> ProtocolViolation:
+def _violation(problem: Exception | None, max_size: int) -> ProtocolViolation:
     """Return what websockets found wrong, with its close code, in words that hold nothing of the peer's."""
     if isinstance(problem, PayloadTooBig):
         return MessageTooBig(max_size)

@@ -17,13 +17,17 @@ _RECORD = 16 * 1024
 class TlsTransport(FairReading, asyncio.BufferedProtocol):
     """The transport of the protocol above, and the protocol of the transport beneath.
 
+    The protocol above is told of the transport once the handshake is done, and of nothing before.
+
     handshake: done when the handshake is, or has failed.
     """
 
     __slots__ = (
+        "_end",
         "_incoming",
         "_is_open",
         "_outgoing",
+        "_overhead",
         "_protocol",
         "_tls",
         "_unwritten",
@@ -45,7 +49,10 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side, server_hostname)
         self._is_open = False
+        self._overhead = 0  # bytes that we have written beneath, less those of the protocol above in them
         self._unwritten = b""  # what TLS 1.2 does not take while it negotiates anew
+        # What ends the stream of the peer: SSLZeroReturnError for its close_notify, else what is wrong.
+        self._end: ssl.SSLError | None = None
         self.handshake: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     # Calls from the transport beneath
@@ -59,13 +66,17 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
         return SCRATCH.view
 
     def buffer_updated(self, nbytes: int) -> None:
-        # What is decrypted may go to the beginning of the same buffer, which is read by then.
-        for at in range(0, nbytes, _RECORD):
-            self._incoming.write(SCRATCH.view[at : min(at + _RECORD, nbytes)])
-            if self._is_open:
-                self._decrypt()
-            else:
-                self._go_on_with_handshake()
+        view = SCRATCH.view[:nbytes]
+        # READ is two records. A copy of the second: the protocol above may read to the same buffer.
+        rest = view[_RECORD:].tobytes()
+        self._incoming.write(view[:_RECORD])
+        try:
+            self._go_on()
+        finally:  # also where a hook ends the program
+            if rest:
+                self._incoming.write(rest)
+        if rest:
+            self._go_on()
         if nbytes == READ:
             self._yield_after_read()
 
@@ -73,11 +84,19 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
         """Let the transport beneath close itself: a WebSocket says by its own means when it ends."""
 
     def connection_lost(self, exc: Exception | None) -> None:
+        error = exc
+        if error is None and not isinstance(self._end, ssl.SSLZeroReturnError):
+            error = self._end
         if self._is_open:
-            self._protocol.connection_lost(exc)
+            protocol, self._protocol = self._protocol, None  # it may hold us: no circle is left
+            try:
+                while self._end is None and self._has_come():  # it is handed up now, or never
+                    self._hand_up(protocol)
+            finally:  # also where a hook ends the program
+                protocol.connection_lost(error)
         elif not self.handshake.done():
             self.handshake.set_exception(
-                exc or ConnectionResetError("the connection ended in the TLS handshake")
+                error or ConnectionResetError("the connection ended in the TLS handshake")
             )
 
     def pause_writing(self) -> None:
@@ -90,8 +109,14 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
 
     # Between
 
+    def _go_on(self) -> None:
+        """Take what has come."""
+        if self._is_open:
+            self._decrypt()
+        else:
+            self._go_on_with_handshake()
+
     def _go_on_with_handshake(self) -> None:
-        """Go on with the handshake."""
         if self.handshake.done():  # it has failed
             return
         try:
@@ -111,47 +136,65 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
 
     def _decrypt(self) -> None:
         """Hand up what has come, and answer what TLS itself was asked."""
-        try:
-            while not self._is_paused and (self._incoming.pending or self._tls.pending()):
-                if not self._hand_up():  # the peer has said goodbye
-                    self.close()
-                    break
-        except ssl.SSLWantReadError:
-            pass
-        except ssl.SSLError as error:
-            self._fail(error)
-            return
+        while not (self._is_paused or self.is_closing()):
+            if self._end is not None:  # only now: the protocol above may have put off what came before
+                self._finish(self._end)
+            elif not self._has_come():
+                break
+            else:
+                self._hand_up(self._protocol)
         if self._unwritten:
             self.write(b"")
         self._flush()
 
-    def _hand_up(self) -> int:
-        """Decrypt one record or a part of it, and hand it up; return its size, 0 at the end of the stream."""
-        protocol = self._protocol
-        if not isinstance(protocol, asyncio.BufferedProtocol):
-            data = self._tls.read(_RECORD)
-            if data:
-                protocol.data_received(data)
-            return len(data)
-        buffer: Any = protocol.get_buffer(-1)
-        count: Any = self._tls.read(len(buffer), buffer)
-        if count:
-            protocol.buffer_updated(count)
-        return int(count)
+    def _has_come(self) -> int:
+        return self._incoming.pending or self._tls.pending()
 
-    def _fail(self, error: ssl.SSLError) -> None:
-        """Drop a connection whose TLS is broken, and tell why."""
-        protocol, self._protocol = self._protocol, asyncio.Protocol()
-        self._transport.abort()
-        protocol.connection_lost(error)
+    def _hand_up(self, protocol: Any) -> None:
+        if isinstance(protocol, asyncio.BufferedProtocol):
+            count = self._decrypt_to(memoryview(protocol.get_buffer(-1)))
+            if count:
+                protocol.buffer_updated(count)
+        elif count := self._decrypt_to(SCRATCH.view):
+            protocol.data_received(SCRATCH.view[:count].tobytes())
+
+    def _decrypt_to(self, buffer: Any) -> int:
+        """Fill a buffer, as far as goes, and return how much that is; set `_end` where the stream ends.
+
+        Many small records come together, so that they cost the protocol above one call.
+        """
+        count = 0
+        try:
+            while count < len(buffer) and self._has_come():
+                read: Any = self._tls.read(len(buffer) - count, buffer[count:])
+                if not read:
+                    raise ssl.SSLZeroReturnError
+                count += read
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError as error:
+            self._end = error
+        return count
+
+    def _finish(self, end: ssl.SSLError) -> None:
+        """Answer a close_notify; drop a connection whose TLS is broken, and tell the peer by an alert."""
+        if isinstance(end, ssl.SSLZeroReturnError):
+            self.close()
+        else:
+            self._flush()
+            self._transport.abort()
 
     def _flush(self) -> None:
         if self._outgoing.pending and not self._transport.is_closing():
-            self._transport.write(self._outgoing.read())
+            data = self._outgoing.read()
+            self._overhead += len(data)
+            self._transport.write(data)
 
     # Calls from the protocol above
 
     def write(self, data: Any) -> None:
+        if self.is_closing():  # a transport would log what is written to it
+            return
         if self._unwritten:
             data = self._unwritten + data
             self._unwritten = b""
@@ -164,11 +207,14 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
                 self._unwritten = bytes(view[at:])
                 break
             except ssl.SSLError as error:
-                self._fail(error)
+                self._end = error
+                self._finish(error)
                 return
             written.append(self._outgoing.read())
-        if written:
-            self._transport.write(b"".join(written))
+        encrypted = b"".join(written)
+        if encrypted:
+            self._overhead += len(encrypted) - (len(view) - len(self._unwritten))
+            self._transport.write(encrypted)
 
     def close(self) -> None:
         if not self._transport.is_closing():
@@ -188,8 +234,13 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
         return self._transport is None or bool(self._transport.is_closing())
 
     def resume_reading(self) -> None:
-        super().resume_reading()
-        asyncio.get_running_loop().call_soon(self._decrypt)  # what had come before the pause
+        self._is_paused = False
+        self._put_off()
+
+    def _read_on(self) -> None:
+        self._decrypt()  # what had come before the pause
+        if not self._is_paused:
+            super()._read_on()
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         self._protocol = protocol
@@ -199,7 +250,11 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
         return protocol
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self._tls if name == "ssl_object" else self._transport.get_extra_info(name, default)
+        """As in asyncio, and for "overhead" the bytes that TLS has added to those that were written here."""
+        if name == "ssl_object":
+            return self._tls
+        beneath = self._transport.get_extra_info(name, default)
+        return self._overhead + (beneath or 0) if name == "overhead" else beneath
 
     def get_write_buffer_size(self) -> int:
         return len(self._unwritten) + int(self._transport.get_write_buffer_size())

@@ -16,8 +16,8 @@ from typing import Any
 
 from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure, Link, LinkEvents
 from websocket_heartbeat.errors import ProtocolViolation
-from websocket_heartbeat.events import Message
-from websocket_heartbeat.system.kernel import Socket, since_data, since_sent
+from websocket_heartbeat.events import Message, size_of
+from websocket_heartbeat.system.kernel import Socket, delivery, since_data, since_sent
 
 READ = 32 * 1024
 """Bytes that are read at a time, but for the rest of a long frame: no flood of tiny ones may stall a loop."""
@@ -40,22 +40,23 @@ SCRATCH = _Scratch()
 
 
 class FairReading:
-    """Reads from a transport, and gives the loop a turn after each full read.
+    """Reads from a transport in turns, so that others of the same loop have theirs.
 
-    asyncio's own transports do that themselves; libuv goes on, up to 32 times. A subclass calls
-    `_yield_after_read` after a full read.
+    A subclass calls `_put_off` where it has enough to do for one turn, and `_yield_after_read` after a full
+    read. The transport is paused while the user has paused us, and until the next turn after `_put_off`.
     """
 
-    __slots__ = ("_is_paused", "_must_yield", "_transport")
+    __slots__ = ("_is_paused", "_is_put_off", "_must_yield", "_transport")
 
     def __init__(self) -> None:
         self._transport: Any = None  # an asyncio.Transport, which uvloop's is not by its class
         self._must_yield = False  # the transport reads on and on
         self._is_paused = False  # by the user
+        self._is_put_off = False  # until the next turn of the loop
 
     @staticmethod
     def _reads_on_and_on(transport: Any) -> bool:
-        """Whether a transport reads again within one turn of the loop, as that of uvloop does."""
+        """Whether a transport reads again within one turn of the loop: uvloop's does, up to 32 times."""
         return type(transport).__module__.partition(".")[0] not in ("asyncio", "websocket_heartbeat")
 
     def pause_reading(self) -> None:
@@ -64,7 +65,8 @@ class FairReading:
 
     def resume_reading(self) -> None:
         self._is_paused = False
-        self._read_on()
+        if not self._is_put_off:
+            self._read_on()
 
     def _yield_after_read(self) -> None:
         """Give the loop a turn after a full read, where the transport would not."""
@@ -73,15 +75,23 @@ class FairReading:
 
     def _put_off(self) -> None:
         """Read on in the next turn of the loop."""
-        self._hold()
-        asyncio.get_running_loop().call_soon(self._read_on)
+        if not self._is_put_off:
+            self._is_put_off = True
+            self._hold()
+            asyncio.get_running_loop().call_soon(self._begin_turn)
+
+    def _begin_turn(self) -> None:
+        self._is_put_off = False
+        if not self._is_paused:
+            self._read_on()
 
     def _hold(self) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
 
     def _read_on(self) -> None:
-        if not self._is_paused and self._transport is not None and not self._transport.is_closing():
+        """Read again; a subclass first takes what it has left."""
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
 
@@ -123,13 +133,14 @@ class TransportLink(FairReading, Link):
     __slots__ = (
         "_ended",
         "_events",
-        "_full",
         "_heard_at",
         "_loop",
         "_max_size",
         "_sends",
         "_sent_at",
+        "_written",
         "deliver",
+        "full",
         "native",
         "response_headers",
         "socket",
@@ -151,7 +162,10 @@ class TransportLink(FairReading, Link):
         self._transport: Any = (
             None  # an asyncio.Transport, which uvloop's is not by its class; None at the end
         )
-        self._full = False
+        # Bytes given to the transport, counted from where the kernel counts those acknowledged; once a close
+        # frame of ours is out, where in the stream it begins.
+        self._written = 0
+        self.full = False
         self._sends = True  # until a close frame was sent, or the link has ended
         self._ended = False  # nothing is read or reported any more
 
@@ -162,6 +176,7 @@ class TransportLink(FairReading, Link):
         self.socket = transport.get_extra_info("socket")
         transport.set_write_buffer_limits(high=WRITE_LIMIT)
         transport.set_protocol(self)
+        self._written = sum(delivery(self.socket) or ()) + self.buffered - self._overhead()
 
     @abstractmethod
     def _write_close(self, payload: bytes) -> None:
@@ -182,8 +197,26 @@ class TransportLink(FairReading, Link):
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
 
     @property
-    def full(self) -> bool:
-        return self._full
+    def uncertain(self) -> int | None:
+        return self._uncertain()
+
+    def _uncertain(self, *, is_broken: bool = False) -> int | None:
+        """As `uncertain`; is_broken: the transport has lost its connection, and so what it had buffered."""
+        known = delivery(self.socket)
+        if known is None:
+            return None
+        if self._transport.get_extra_info("ssl_object") is None or self._overhead():
+            return max(0, self._position() - known[0])
+        # Of a TLS that is not ours, nobody knows how many bytes it makes of those that we give it.
+        return None if is_broken else known[1] + self.buffered
+
+    def _position(self) -> int:
+        """Return where in the stream all that was sent ends, but for a close frame."""
+        return self._written + self._overhead() if self._sends else self._written
+
+    def _overhead(self) -> int:
+        """Return how many bytes TLS has added; 0 without, or where it does not tell."""
+        return self._transport.get_extra_info("overhead") or 0
 
     @property
     def heard_at(self) -> float:
@@ -198,18 +231,28 @@ class TransportLink(FairReading, Link):
     # Calls from the transport
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._finish(Closure(error=exc))
+        self._finish(Closure(error=exc, uncertain_bytes=self._uncertain(is_broken=True)))
         self._transport = None
         self.socket = None
 
     def pause_writing(self) -> None:
-        self._full = True
+        self.full = True
 
     def resume_writing(self) -> None:
-        self._full = False
-        self._events.writable()
+        self.full = False
+        # In a turn of its own: asyncio's transport calls this in the middle of a write, and if it is closed
+        # here, or a write fails, it tells of its end twice.
+        self._loop.call_soon(self._tell_writable)
+
+    def _tell_writable(self) -> None:
+        if not self.full:
+            self._events.writable()
 
     # Calls from the subclass
+
+    def _came_too_late(self, message: Message) -> None:
+        """Count a message given to a transport that has ended, of which the owner is about to be told."""
+        self._written += size_of(message)
 
     def _hand_over(self, message: Message) -> None:
         try:
@@ -222,8 +265,10 @@ class TransportLink(FairReading, Link):
 
     def _say_close(self, payload: bytes) -> None:
         if self._sends:
+            position = self._position()
             self._sends = False
             self._write_close(payload)
+            self._written = position
 
     def _peer_closed(self, closure: Closure) -> None:
         """Take the peer's close frame, and answer with its code, or 1000 if it has none."""
@@ -236,7 +281,7 @@ class TransportLink(FairReading, Link):
 
     def _leave(self, closure: Closure, farewell: bytes) -> None:
         """Send a last close frame of that payload, unless one was sent, and end the link."""
-        closure = replace(closure, unsent_bytes=self.buffered)
+        closure = replace(closure, uncertain_bytes=self.uncertain)
         self._say_close(farewell)
         if self._transport is not None:
             self._transport.close()

@@ -1,6 +1,7 @@
 """The default engine: the handshake by websockets' Sans-I/O protocol, and our own wire for what follows."""
 
 import asyncio
+import ssl
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHeader, NegotiationError
@@ -11,7 +12,6 @@ from websocket_heartbeat.engines.answer import BODY_EXCERPT, HeadReader, read_he
 from websocket_heartbeat.engines.base import Engine, LinkEvents, OpenRequest
 from websocket_heartbeat.engines.dial import dial
 from websocket_heartbeat.engines.sansio import CLIENT_DEFLATE, SILENT
-from websocket_heartbeat.engines.transport import default_ssl_context
 from websocket_heartbeat.engines.wire_client import ClientLink
 from websocket_heartbeat.errors import HandshakeError, HandshakeRejected
 
@@ -31,7 +31,12 @@ class _Opening(HeadReader):
         self.transport.write(b"".join(self._protocol.data_to_send()))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._fail(HandshakeError("the connection ended before the server answered the handshake"))
+        # A server that refuses our certificate says so only when TLS 1.3 is done for us.
+        self._fail(
+            exc
+            if isinstance(exc, ssl.SSLError)
+            else HandshakeError("the connection ended before the server answered the handshake")
+        )
 
     def head_too_long(self) -> None:
         self._fail(_not_http())
@@ -58,7 +63,7 @@ class _Opening(HeadReader):
         self.link = link
         link.begin(self.transport, rest)
 
-    def _fail(self, error: HandshakeError) -> None:
+    def _fail(self, error: HandshakeError | ssl.SSLError) -> None:
         if not self.done.done():
             self.done.set_exception(error)
         self.drop()
@@ -86,12 +91,11 @@ class WebsocketsEngine(Engine):
     """Opens links with websockets."""
 
     name = "websockets"
-    compresses = True
+    supports = ("compression", "unix_path", "local_addr", "server_hostname")
 
     async def open(self, request: OpenRequest, events: LinkEvents) -> None:
-        uri = parse_uri(request.url)
         protocol = ClientProtocol(
-            uri,
+            parse_uri(request.url),
             extensions=CLIENT_DEFLATE if request.compression else None,
             subprotocols=[Subprotocol(name) for name in request.subprotocols] or None,
             max_size=request.max_size,
@@ -102,19 +106,13 @@ class WebsocketsEngine(Engine):
             if name.lower() == "host":
                 del handshake.headers["Host"]
             handshake.headers[name] = value
+        if request.user_agent is not None:
+            handshake.headers.setdefault("User-Agent", request.user_agent)
         protocol.send_request(handshake)
 
-        tls = request.ssl or default_ssl_context()
         opening = _Opening(events, request, protocol)
         try:
-            await dial(
-                opening,
-                uri.host,
-                uri.port,
-                tls=tls if uri.secure else None,
-                proxy=request.proxy,
-                proxy_tls=tls,
-            )
+            await dial(opening, request)
             await opening.done
         except BaseException:
             opening.drop()

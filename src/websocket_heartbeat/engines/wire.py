@@ -1,9 +1,9 @@
 """One open WebSocket over an asyncio transport: what the links of a client and of a server have in common.
 
 Of the frames of RFC 6455, section 5, we read and write ourselves what links live of: whole messages and
-fragments, compressed or not, pings and pongs. Every other frame is the last of its link: a close frame, or
-one that breaks the rules. From its first byte on all that comes is given to websockets' protocol, which is
-made only then, and says how the link has ended (`LastFrame` in sansio.py).
+fragments, compressed or not, pings and pongs. A close frame is given to websockets' protocol, which is made
+only then, and says how the link has ended (`closure_of` in sansio.py). A frame that breaks the rules ends it
+by its head: its payload is not waited for.
 
 How bytes become frames:
 - A read brings READ bytes at most. So a flood of tiny frames, however long, gives the loop back soon; and all
@@ -11,15 +11,16 @@ How bytes become frames:
 - `_read` of a side takes apart what was read: texts that are whole at once, each other frame by `_frame`. At
   its end `_rest` holds the beginning of a frame of which too little has come, about two reads at most.
 - A read of compressed messages may bring a thousand times its size. After INFLATED bytes of them what is left
-  of it waits in `_rest` (`_has_more`) until the loop has had a turn, and while reading is paused.
-- A data frame longer than a read is read straight into a buffer of its own (`LongFrame`), and what comes with
-  its end goes to `_read` again. Behind it a read may bring more: other long frames are taken where they lie,
-  and of what is not long `_read` takes READ bytes in each turn of the loop.
+  of it waits in `_rest` (`_has_more`) until the loop has had a turn, and while reading is paused. The end of
+  the connection waits behind it (`_loss`).
+- A data frame longer than a read is read straight into a buffer of its own (long_frame.py), and what comes
+  with its end goes to `_read` again. Behind it a read may bring more: other long frames are taken where they
+  lie, and of what is not long `_read` takes READ bytes in each turn of the loop, twice that in the last.
 - Fragments are gathered in `_fragments`. A message, and what is gathered of one, is never above max_size: it
   is refused by its header or, where it is compressed, at the byte too many.
 
-What holds between two reads: at most one of `_rest`, `_long` and `_last` is set, each begins at a frame, and
-none is set on an idle link. What was sent within the read is written, and `batch_delivered` was called: also
+What holds between two reads: at most one of `_rest` and `_long` is set, each begins at a frame, and none is
+set on an idle link. What was sent within the read is written, and `batch_delivered` was called: also
 where a hook has raised what ends the program, whose last words may still go out. While `_fragments` is set,
 `_longest` lets no text pass beside it.
 """
@@ -30,8 +31,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure, LinkEvents
+from websocket_heartbeat.engines.long_frame import LongFrame
 from websocket_heartbeat.engines.masks import apply_mask
-from websocket_heartbeat.engines.sansio import Deflate, Extension, LastFrame, Side
+from websocket_heartbeat.engines.sansio import Deflate, Extension, Side, closure_of
 from websocket_heartbeat.engines.transport import READ, SCRATCH, TransportLink
 from websocket_heartbeat.errors import MessageTooBig, ProtocolViolation
 from websocket_heartbeat.system.kernel import since_data
@@ -39,7 +41,7 @@ from websocket_heartbeat.system.kernel import since_data
 TEXT, BINARY, CLOSE, PING, PONG = 0x81, 0x82, 0x88, 0x89, 0x8A
 """The first byte of a frame that is whole and not compressed."""
 
-_PLAIN = {TEXT: 127, 0x01: 127, BINARY: 127, 0x02: 127, 0x80: 127, 0x00: 127, PING: 125, PONG: 125}
+_PLAIN = {0x81: 127, 0x01: 127, 0x82: 127, 0x02: 127, 0x80: 127, 0x00: 127, 0x88: 125, 0x89: 125, 0x8A: 125}
 _DEFLATED = {**_PLAIN, 0xC1: 127, 0x41: 127, 0xC2: 127, 0x42: 127}
 _NONE: dict[int, int] = {}
 """First bytes of frames that we read, and how large their second may be: plain, compressed, after the end."""
@@ -57,14 +59,14 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
     __slots__ = (
         "_deflate",
         "_fragments",
-        "_got",
+        "_has_delivered",
         "_has_more",
         "_inflated",
         "_is_text",
         "_known",
-        "_last",
         "_long",
         "_longest",
+        "_loss",
         "_most",
         "_out",
         "_rest",
@@ -96,12 +98,12 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         self._taken = 0  # where in this read the last frame ends that `_frame` has handed over
         self._inflated = 0  # bytes decompressed in this read
         self._has_more = False
+        self._loss: Closure | None = None  # how the transport was lost, to be told when `_rest` is taken
         self._long: LongFrame | None = None
-        self._last: LastFrame | None = None
         self._fragments: bytearray | None = None
         self._is_text = False  # what the fragments are of
         self._longest = max_size  # of the texts that `_read` may take; -1 while there are fragments
-        self._got = False  # this read has brought something that ends in `batch_delivered`
+        self._has_delivered = False  # in the read that is under way
         # What was sent within the read that is under way, and goes out in one write at its end.
         self._out: bytearray | None = None
 
@@ -117,9 +119,9 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
             self._read(b"")
 
     def resume_reading(self) -> None:
-        if self._has_more:
+        if self._has_more:  # which is not delivered within this very call
             self._is_paused = False
-            self._loop.call_soon(self._read_on)
+            self._put_off()
         else:
             super().resume_reading()
 
@@ -131,39 +133,61 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         if self._stamp is not None:
             self._heard_at = self._stamp()
-        long = self._long
         if self._ended:
             return
-        if self._last is not None:
-            self._end_with(self._scratch[:nbytes].tobytes())
-        elif long is None:
+        try:
+            if self._long is not None:
+                if self._long.filled(nbytes):
+                    self._long_is_whole(self._long)
+                return
             if nbytes > READ and not self._rest:
                 self._read_long(self._scratch[:nbytes])
             else:
                 self._read(self._scratch[:nbytes].tobytes())
                 if len(self._scratch) > READ:
                     self._scratch = SCRATCH.view
-            if nbytes >= _HALF and nbytes >= min(READ, len(self._scratch)) and not self._has_more:
-                self._yield_after_read()
-        elif long.filled(nbytes):
-            self._long = None
-            self._rest = long.behind()
-            self._data(long.first, long.payload())
-            SCRATCH.spare = long.buffer
-            self._read(b"")
-            if len(SCRATCH.spare) > LongFrame.KEPT:
-                SCRATCH.spare = bytearray()
-            if self._deflate is None:
-                self._scratch = SCRATCH.large
+        except BaseException:  # of a hook that ends the program
+            self._read_ends()
+            raise
+        if nbytes >= READ or (nbytes >= _HALF and self._deflate is not None):
+            self._yield_after_read()
 
     def eof_received(self) -> None:
-        """Let the transport close itself."""
+        """End the link: nothing more can come, and who does not read either would keep it for ever."""
+        if not (self._ended or self._has_more):
+            self._sends = False  # nobody waits for a close frame
+            self._leave(Closure(), b"")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._ended or not self._has_more:
+            super().connection_lost(exc)
+            return
+        # What has come is delivered first. Until then nothing is taken, which would be lost.
+        self._loss = Closure(error=exc)
+        self._heard_at = self.heard_at
+        self._sent_at = self.sent_at
+        self._sends = False
+        self.full = True
+        self._transport = None
+        self.socket = None
 
     # Reading
 
     def _read(self, data: bytes) -> None:
         """Take apart what was read, which begins at a frame or behind `_rest`."""
         raise NotImplementedError
+
+    def _long_is_whole(self, long: LongFrame) -> None:
+        """Take a long frame, and what was read behind it."""
+        self._long = None
+        self._rest = long.behind()
+        self._data(long.first, long.payload())
+        SCRATCH.spare = long.buffer  # for the next one, if that begins in what is left
+        self._read(b"")
+        if len(SCRATCH.spare) > LongFrame.KEPT:
+            SCRATCH.spare = bytearray()
+        if self._deflate is None:
+            self._scratch = SCRATCH.large
 
     def _read_long(self, view: memoryview) -> None:
         """Take apart what was read behind a long frame: mostly more of them, which are not copied first."""
@@ -185,19 +209,20 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
 
     def _read_on(self) -> None:
         """Take apart what was put off, and then read again."""
-        if self._ended or self._is_paused:
-            return
         if self._has_more:
             self._has_more = False
             self._read(b"")
-        if not self._has_more:
+        if self._has_more:
+            return
+        if self._loss is not None and not self._ended:
+            self._finish(self._loss)
+        elif not self._is_paused:
             super()._read_on()
 
     def _wait_for_a_turn(self) -> int:
         """Leave the rest of what was read to the next turn of the loop; return READ."""
-        if not self._has_more:
-            self._has_more = True
-            self._put_off()
+        self._has_more = True
+        self._put_off()
         return READ
 
     def _frame(self, data: Any, position: int) -> int:
@@ -210,7 +235,8 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         size: int = data[position + 1] ^ self._mark
         longest = self._known.get(first, -1)
         if size > longest:
-            self._end_with(data[position:])
+            if not self._ended:
+                self._give_up(ProtocolViolation(1002, _mistake_of(first, size)))
             return end
         start = position + self._head
         if size > 125:
@@ -225,11 +251,14 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
             if stop > end:
                 return -1
             self._taken = stop
+            if first == CLOSE:
+                self._close_received(bytes(data[position:stop]))
+                return end
             self._control(first, data[start:stop], data[start - 4 : start])
             return stop
         if fragments is None:
             if first & 0x0F == 0:
-                self._end_with(data[position:])
+                self._give_up(ProtocolViolation(1002, "the peer sent a continuation of no message"))
                 return end
             room = self._most if first & 0x40 else self._max_size
         elif first & 0x0F:
@@ -270,7 +299,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
             self._events.ponged()
             return
         # A peer that pings and does not read must not fill our memory: section 5.5.3 lets us skip some.
-        if not self._full:
+        if not self.full:
             if payload and self._mark:
                 payload = apply_mask(payload, mask)
             self._put(self._framed(PONG, payload))
@@ -301,44 +330,32 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
 
     def _message(self, is_text: bool, data: bytes | bytearray | memoryview) -> None:
         """Hand over a whole message."""
-        self._got = True
+        self._has_delivered = True
         try:
             message = str(data, "utf-8") if is_text else bytes(data)
         except UnicodeDecodeError:
             self._not_utf8()
             return
-        try:
-            result = self.deliver(message)
-        except (Exception, asyncio.CancelledError) as error:
-            self._events.deliver_failed(error)
-        else:
-            if result is not None:
-                self._events.deliver_returned(result)
+        self._hand_over(message)
 
     def _not_utf8(self) -> None:
         self._give_up(ProtocolViolation(1007, "the peer sent text that is not UTF-8"))
 
-    def _end_with(self, data: bytes) -> None:
-        """Take what begins with the last frame of the link, or more of it."""
-        if self._ended:
-            return
-        if self._last is None:
-            self._last = LastFrame(self.side, self._max_size)
-        closure = self._last.read(data)
-        if closure is not None:
-            if isinstance(closure.error, ProtocolViolation):
-                self._give_up(closure.error)
-            else:
-                self._peer_closed(closure)
+    def _close_received(self, frame: bytes) -> None:
+        closure = closure_of(frame, self.side)
+        if isinstance(closure.error, ProtocolViolation):
+            self._give_up(closure.error)
+        else:
+            self._peer_closed(closure)
 
     def _read_ends(self) -> None:
         """Write what was sent within this read, and tell of its messages."""
         self._taken = self._inflated = 0
         out, self._out = self._out, None
         if out and not self._ended:
-            self._transport.write(out)
-        if self._got:
-            self._got = False
+            self._write(out)
+        if self._has_delivered:
+            self._has_delivered = False
             self._events.batch_delivered()
 
     # Writing, and the end
@@ -351,16 +368,24 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
     def buffered(self) -> int:
         return super().buffered + len(self._out or b"")
 
+    def _position(self) -> int:
+        return super()._position() + len(self._out or b"")
+
+    def _write(self, data: bytes | bytearray) -> None:
+        self._written += len(data)
+        self._transport.write(data)
+
     def _put(self, frame: bytes) -> None:
         """Write a frame, in the middle of a read together with others."""
         if self._stamp is not None:
             self._sent_at = self._stamp()
         if self._out is None:
+            self._written += len(frame)  # as _write does, without the call
             self._transport.write(frame)
         else:
             self._out += frame
             if len(self._out) > WRITE_LIMIT:
-                self._transport.write(self._out)
+                self._write(self._out)
                 self._out = bytearray()
 
     def _put_message(self, first: int, payload: bytes) -> None:
@@ -381,7 +406,19 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         super()._end()
         self._known = _NONE
         self._rest = b""
-        self._out = self._long = self._last = self._fragments = self._deflate = None
+        self._out = self._long = self._fragments = self._deflate = None
+
+
+def _mistake_of(first: int, size: int) -> str:
+    """Say what is wrong with a frame of that first byte; size: its second, above 127 by a wrong mask."""
+    opcode = first & 0x0F
+    if opcode not in (0, 1, 2, 8, 9, 10):
+        return f"the peer sent a frame of the unknown opcode {opcode}"
+    if first & 0x70:
+        return "the peer sent a frame with reserved bits that were not agreed on"
+    if size > 127:
+        return "the peer masked a frame as a server, or did not as a client"
+    return "the peer sent a control frame in fragments, or one of more than 125 bytes"
 
 
 def frame_head(first: int, size: int, mark: int) -> bytes:
@@ -391,56 +428,3 @@ def frame_head(first: int, size: int, mark: int) -> bytes:
     if size < 65536:
         return struct.pack("!BBH", first, mark | 126, size)
     return struct.pack("!BBQ", first, mark | 127, size)
-
-
-class LongFrame:
-    """A data frame longer than a read, while it arrives.
-
-    It is read into a buffer of its own, which grows with what has come: a header alone reserves FIRST bytes,
-    and a peer that goes on makes us hold at most four times what it sends. A little room behind the frame
-    takes the header of the next one, which is then read along with its payload. Long frames in a row use one
-    buffer; after the last of them a thread keeps one of KEPT bytes at most.
-
-    first: the first byte of the frame. buffer: what it is read into.
-    """
-
-    FIRST = 64 * 1024
-    BEHIND = 4 * 1024
-    KEPT = FIRST + BEHIND
-
-    __slots__ = ("_come", "_mask", "_size", "buffer", "first")
-
-    def __init__(self, first: int, size: int, mask: bytes, begun: memoryview) -> None:
-        """begun: what has come of the payload."""
-        self.first = first
-        self._size = size
-        self._mask = mask
-        self._come = len(begun)  # bytes of the payload, and then of what lies behind it
-        self.buffer, SCRATCH.spare = SCRATCH.spare, bytearray()
-        if len(self.buffer) < self._come + self.BEHIND:
-            self.buffer = bytearray(min(size, max(self.FIRST, 4 * self._come)) + self.BEHIND)
-        self.buffer[: self._come] = begun
-
-    def room(self) -> memoryview:
-        """Return where to read to."""
-        return memoryview(self.buffer)[self._come : self._size + self.BEHIND]
-
-    def filled(self, nbytes: int) -> bool:
-        """Note that so much was read; return whether the frame is whole."""
-        self._come += nbytes
-        if self._come >= self._size:
-            return True
-        if self._come == len(self.buffer):
-            grown = bytearray(min(self._size, 4 * self._come) + self.BEHIND)
-            grown[: self._come] = self.buffer
-            self.buffer = grown
-        return False
-
-    def payload(self) -> bytes | memoryview:
-        """Return the whole payload, without its mask."""
-        data = memoryview(self.buffer)[: self._size]
-        return apply_mask(data, self._mask) if self._mask else data
-
-    def behind(self) -> bytes:
-        """Return what was read behind the frame."""
-        return bytes(memoryview(self.buffer)[self._size : self._come])

@@ -25,6 +25,7 @@ class ClientLink(WireLink):
 
     def send(self, message: Message) -> None:
         if not self._sends or self._transport.is_closing():
+            self._came_too_late(message)
             return
         if type(message) is str:
             payload = message.encode()
@@ -63,7 +64,6 @@ class ClientLink(WireLink):
         start = 2  # of the payload, so that a short text takes one addition
         longest = self._longest
         short = longest if longest < 125 else 125
-        got = False
         try:
             while start <= last:
                 size = data[start - 1]
@@ -85,7 +85,6 @@ class ClientLink(WireLink):
                     start += 2
                     continue
                 else:
-                    self._got = got or self._got
                     stop = self._frame(data, start - 2)
                     if stop < 0:
                         break
@@ -96,11 +95,10 @@ class ClientLink(WireLink):
                 try:
                     message = data[start:stop].decode()
                 except UnicodeDecodeError:
-                    self._got = got or self._got
                     self._not_utf8()
                     return
                 start = stop + 2
-                got = True
+                self._has_delivered = True
                 try:
                     result = self.deliver(message)
                 except (Exception, CancelledError) as error:
@@ -112,6 +110,5 @@ class ClientLink(WireLink):
             start = max(start, self._taken + 2)
             raise
         finally:
-            self._got = got or self._got
             self._rest = b"" if self._ended else data[start - 2 :]
             self._read_ends()

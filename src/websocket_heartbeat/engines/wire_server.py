@@ -27,6 +27,7 @@ class ServerLink(WireLink):
 
     def send(self, message: Message) -> None:
         if not self._sends or self._transport.is_closing():
+            self._came_too_late(message)
             return
         if type(message) is str:
             payload = message.encode()
@@ -64,7 +65,6 @@ class ServerLink(WireLink):
         start = 6  # of the payload, behind the mask
         longest = self._longest
         short = (longest if longest < 125 else 125) | 128
-        got = False
         try:
             while start - 4 <= last:
                 size = data[start - 5]
@@ -85,13 +85,12 @@ class ServerLink(WireLink):
                     size == 128
                     and data[start - 6] == PING
                     and start <= end
-                    and not (self._full or self._ended)
+                    and not (self.full or self._ended)
                 ):
                     self._put(_EMPTY_PONG)  # as `_frame` does, sooner: heartbeats of our client are such
                     start += 6
                     continue
                 else:
-                    self._got = got or self._got
                     stop = self._frame(data, start - 6)
                     if stop < 0:
                         break
@@ -102,11 +101,10 @@ class ServerLink(WireLink):
                 try:
                     message = apply_mask(data[start:stop], data[start - 4 : start]).decode()
                 except UnicodeDecodeError:
-                    self._got = got or self._got
                     self._not_utf8()
                     return
                 start = stop + 6
-                got = True
+                self._has_delivered = True
                 try:
                     result = self.deliver(message)
                 except (Exception, CancelledError) as error:
@@ -118,6 +116,5 @@ class ServerLink(WireLink):
             start = max(start, self._taken + 6)
             raise
         finally:
-            self._got = got or self._got
             self._rest = b"" if self._ended else data[start - 6 :]
             self._read_ends()

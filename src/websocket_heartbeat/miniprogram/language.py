@@ -52,17 +52,63 @@ def attempt(thing: Any, name: str, argument: Any) -> bool:
 
     What it throws is ignored; so is the rejection of a promise that it returns.
     """
-    return _call(thing, name, argument, lambda error: None)
+    method = read(thing, name)
+    if not callable(method):
+        return False
+    try:
+        result = method(argument)
+    except Exception:
+        return False
+    when(result, lambda value: None, lambda error: None)
+    return True
+
+
+def ask(thing: Any, name: str, argument: Any) -> Any:
+    """Invoke the user's own method, if there is one, and return its result; what it throws is reported."""
+    method = read(thing, name)
+    if not callable(method):
+        return None
+    try:
+        return method(argument)
+    except Exception as error:
+        report(error)
+        return None
 
 
 def tell(thing: Any, name: str, argument: Any) -> None:
     """Invoke the user's own method, if there is one; what it throws or rejects with is reported."""
-    _call(thing, name, argument, report)
+    when(ask(thing, name, argument), lambda value: None, report)
+
+
+def when(value: Any, fulfilled: Callable[[Any], None], rejected: Callable[[Any], None]) -> None:
+    """Call back with what a promise becomes; with anything else, at once."""
+    then = read(value, "then")
+    if callable(then):
+        try:
+            then(lambda result: when(result, fulfilled, rejected), rejected)
+        except Exception as error:
+            rejected(error)
+    elif inspect.isawaitable(value):
+        future = asyncio.ensure_future(value)
+        _futures.add(future)
+        future.add_done_callback(lambda done: _settled(done, fulfilled, rejected))
+    else:
+        fulfilled(value)
 
 
 def report(error: Any) -> None:
-    """Show the user an error of the user's own code; never throws."""
-    _logger.error("a hook, or a function among the options, raised", exc_info=error)
+    """Show the user an error of the user's own code: what watches for errors nobody catches sees it, too."""
+    _logger.error("a hook raised", exc_info=error)
+
+
+def log(error: Any) -> None:
+    """Show the user what is wrong with an option, or with the function that it is."""
+    _logger.error("an option is wrong", exc_info=error)
+
+
+def warn(text: str) -> None:
+    """Show a developer what no hook tells."""
+    _logger.warning("%s", text)
 
 
 def describe(thing: Any) -> str:
@@ -83,6 +129,21 @@ def value_of(thing: Any) -> Any:
     return thing() if callable(thing) else thing
 
 
+def is_promise(value: Any) -> bool:
+    """Whether `value` is a promise, or anything else to wait for."""
+    return callable(read(value, "then")) or inspect.isawaitable(value)
+
+
+def has_entries_of(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether `one` has each entry of `other` with the same value; NaN is itself."""
+    return all(_is_unchanged(one[name], value) for name, value in other.items())
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Whether two values are of one type and equal."""
+    return type(one) is type(other) and bool(one == other)
+
+
 def is_text(value: Any) -> bool:
     """Whether `value` is a string."""
     return isinstance(value, str)
@@ -96,6 +157,16 @@ def is_number(value: Any) -> bool:
 def is_bytes(value: Any) -> bool:
     """Whether `value` is an ArrayBuffer, or a view of one."""
     return isinstance(value, bytes | bytearray | memoryview)
+
+
+def is_view(value: Any) -> bool:
+    """Whether `value` is a view of an ArrayBuffer: a typed array, a DataView or a Buffer of Node."""
+    return isinstance(value, bytearray | memoryview)
+
+
+def copied(value: Any) -> Any:
+    """An ArrayBuffer of its own with the bytes of an ArrayBuffer or a view; of anything else, that itself."""
+    return bytes(value) if is_bytes(value) else value
 
 
 def close_code(value: Any) -> int | None:
@@ -128,23 +199,22 @@ def web_socket(page: Any, url: Any, protocols: Any) -> Any:
     return page.WebSocket(url, protocols) if protocols else page.WebSocket(url)
 
 
-def _call(thing: Any, name: str, argument: Any, failed: Callable[[Any], None]) -> bool:
-    method = read(thing, name)
-    if not callable(method):
-        return False
-    try:
-        result = method(argument)
-    except Exception as error:
-        failed(error)
-        return False
-    if inspect.isawaitable(result):
-        future = asyncio.ensure_future(result)
-        _futures.add(future)
-        future.add_done_callback(lambda done: _finish(done, failed))
-    return True
+def close_event(page: Any, code: int, reason: str) -> Any:
+    """A CloseEvent of a page, for an end that the page itself does not tell of."""
+    return Record(type="close", code=code, reason=reason, wasClean=False)
 
 
-def _finish(future: asyncio.Future[Any], failed: Callable[[Any], None]) -> None:
+def _is_unchanged(one: Any, other: Any) -> bool:
+    return one is other or bool(one == other) or (one != one and other != other)
+
+
+def _settled(
+    future: asyncio.Future[Any], fulfilled: Callable[[Any], None], rejected: Callable[[Any], None]
+) -> None:
     _futures.discard(future)
-    if not future.cancelled() and isinstance(error := future.exception(), Exception):
-        failed(error)
+    if future.cancelled():
+        rejected(asyncio.CancelledError())
+    elif (error := future.exception()) is not None:
+        rejected(error)
+    else:
+        when(future.result(), fulfilled, rejected)

@@ -17,6 +17,13 @@ class Link:
     def open(self) -> None:
         """Begin the attempt."""
 
+    def listen(self) -> None:
+        """Add our listeners to the socket that the host has given."""
+
+    def is_closing(self) -> bool:
+        """Whether the socket can take no more, although its end is not reported yet."""
+        return False
+
     def send(self, message: dict[str, Any]) -> bool:
         """Hand a message to the host; return False if the host threw."""
         return False

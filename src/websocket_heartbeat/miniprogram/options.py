@@ -3,13 +3,47 @@
 from typing import Any, Final
 
 from websocket_heartbeat.core.settings import LONGEST, Settings
-from websocket_heartbeat.miniprogram.language import is_number
+from websocket_heartbeat.miniprogram.language import has_entries_of, is_number, is_text, log, record
 
 HOLD: Final = 5
 """So the first six retries have windows of `reconnectTimeout`, and later windows grow."""
 
 CLOSE_TIMEOUT_SECONDS: Final = 5.0
 """How long `close` waits for the host to report that it has closed, which it may never do."""
+
+
+class CurrentOptions:
+    """The options, which the user may change at any time, and the settings that they stand for.
+
+    opts: the options, defaults included. settings: what they stood for when they were last looked at.
+    seen: what they were then. valid: what they were when nothing was wrong with them.
+    had_heartbeats: what `have_changed` was told.
+    """
+
+    def __init__(self, opts: dict[str, Any]) -> None:
+        self.opts = opts
+        self.settings = settings_of(opts)
+        self.seen = record(opts)
+        self.valid = record(opts)
+        self.had_heartbeats = True
+
+    def have_changed(self, has_heartbeats: bool) -> bool:
+        """Return whether the settings are others than the last time; what is wrong is reported and ignored.
+
+        has_heartbeats: whether there are to be heartbeats now.
+        """
+        if has_heartbeats == self.had_heartbeats and has_entries_of(self.opts, self.seen):
+            return False
+        self.had_heartbeats = has_heartbeats
+        try:
+            self.settings = settings_of(self.opts)
+            self.valid = record(self.opts)
+        except Exception as error:
+            log(error)
+            self.settings = settings_of(self.valid)
+        self.seen = record(self.opts)
+        self.settings.interval = self.settings.interval if has_heartbeats else LONGEST
+        return True
 
 
 def settings_of(opts: dict[str, Any]) -> Settings:
@@ -21,13 +55,20 @@ def settings_of(opts: dict[str, Any]) -> Settings:
     _check(opts, "sendQueue", 256, least=0)
     if opts["pingMsg"] is None:
         opts["pingMsg"] = "heartbeat"
+    if opts["bothDirections"] is None:
+        opts["bothDirections"] = False
+    both_directions: bool = opts["bothDirections"]
+    if not (opts["pong"] is None or is_text(opts["pong"]) or callable(opts["pong"])):
+        raise ValueError("pong must be a string or a function")
+    if not (opts["reply"] is None or callable(opts["reply"])):
+        raise ValueError("reply must be a function")
     _check(opts, "repeatLimit", None, least=0)
     # 0 means at once, as in the originals; the core needs a window above 0.
     initial = max(0.001, _seconds(opts, "reconnectTimeout", 2000, least=0))
     return Settings(
         interval=_seconds(opts, "pingTimeout", 15000, least=1),
         timeout=_seconds(opts, "pongTimeout", 10000, least=1),
-        both_directions=False,
+        both_directions=both_directions,
         message_timeout=None,
         initial=initial,
         maximum=max(initial, _seconds(opts, "maxReconnectTimeout", 60000, least=1)),

@@ -1,19 +1,23 @@
 """One link of a mini program: an attempt over connectSocket, and the socket that it becomes."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 from websocket_heartbeat.miniprogram.language import (
     attempt,
     close_code,
+    copied,
     describe,
     from_base64,
     invoke,
     is_bytes,
     is_text,
+    is_view,
     read,
     record,
     tell,
     to_base64,
+    value_of,
+    when,
 )
 from websocket_heartbeat.miniprogram.link import Link
 
@@ -41,14 +45,30 @@ class TaskLink(Link):
         self.on_open = lambda event: self._opened(event)
 
     def open(self) -> None:
-        """Begin the attempt."""
-        host = self.owner.host
+        """Begin the attempt. The parameters, and the url, may be functions, promises, or both."""
+        self._ask(self.owner.opts["connectSocketParams"], lambda params: self._given(record(params)))
+
+    def _given(self, params: dict[str, Any]) -> None:
+        self._ask(params["url"], lambda url: self._connect(params, url))
+
+    def _ask(self, thing: Any, answered: Callable[[Any], None]) -> None:
+        """Go on with what the user gives for this attempt, unless the attempt is over by then."""
+        if self.is_over:
+            return
         try:
-            params = self.owner.params()
-            if self.is_over:
-                # A function that gives the parameters or the url has closed the connection.
-                return
-            given = record(params)
+            when(value_of(thing), answered, lambda error: self._failed(error))
+        except Exception as error:
+            self._failed(error)
+
+    def _connect(self, params: dict[str, Any], url: Any) -> None:
+        if self.is_over:
+            # It took too long; or a function has closed the connection.
+            return
+        host = self.owner.host
+        given = record(params)
+        try:
+            check_url(url)
+            params["url"] = url
             # uni-app returns a task only to those who pass a callback.
             params["fail"] = lambda result: self._refused(given, result)
             if callable(read(host, "offSocketOpen")):
@@ -66,10 +86,13 @@ class TaskLink(Link):
 
     def send(self, message: dict[str, Any]) -> bool:
         """Hand a message to the host."""
-        if self.is_alipay and is_bytes(message["data"]):
+        data = message["data"]
+        if is_bytes(data) and (self.is_alipay or is_view(data)):
+            # Hosts take an ArrayBuffer and no view of one, Alipay neither.
             message = record(message)
-            message["data"] = to_base64(message["data"])
-            message["isBuffer"] = True
+            message["data"] = to_base64(copied(data)) if self.is_alipay else copied(data)
+            if self.is_alipay:
+                message["isBuffer"] = True
         return attempt(self.native, "send", message)
 
     def close(self, params: Any) -> bool:
@@ -110,10 +133,13 @@ class TaskLink(Link):
         self.native = task
         self.is_alipay = self.is_single
         self.owner.adopted(task)
-        self._listen("on")
         if self.is_over:
             # It has closed already, perhaps before all listeners were added.
             self._listen("off")
+
+    def listen(self) -> None:
+        """Add our listeners to the host's task."""
+        self._listen("on")
 
     def _listen(self, prefix: str) -> None:
         """Add our listeners, or remove them and no others; `Open` is last, for a host may open at once."""
@@ -152,26 +178,24 @@ class TaskLink(Link):
             return
         event = self._event(raw)
         event["code"] = close_code(read(raw, "code"))
-        if not is_text(event["reason"]):
-            event["reason"] = describe(raw)
+        reason = event["reason"] if is_text(event["reason"]) else describe(raw)
         self._end()
-        self._lost(event, event["reason"], not self.is_open)
+        self._lost(event, reason, None if self.is_open else record(event))
 
     def _failed(self, raw: Any) -> None:
         """The host reports an error, refuses, rejects, throws, or returns what is no socket."""
         if self.is_over:
             return
-        event = self._event(raw)
         if self.is_open or not self.is_single or self.owner.pending_closes > 0:
             self.drop()
         else:
             # Other code uses the host's single socket.
             self._end()
-        self._lost(event, describe(raw), True)
+        self._lost(record(None), describe(raw), self._event(raw))
 
-    def _lost(self, event: dict[str, Any], reason: str, is_error: bool) -> None:
+    def _lost(self, closed: dict[str, Any], reason: str, failed: dict[str, Any] | None) -> None:
         self.owner.interrupted()
-        self.owner.link_lost(event, reason, is_error)
+        self.owner.link_lost(closed, reason, failed)
 
     def _event(self, raw: Any) -> dict[str, Any]:
         """The host's event in the shape that is the same for all hosts; `native` is the event itself."""
@@ -210,3 +234,9 @@ def single_socket(host: Any) -> dict[str, Any]:
     wire("send", "sendSocketMessage")
     wire("close", "closeSocket")
     return task
+
+
+def check_url(url: Any) -> None:
+    """Raise ValueError if there is no usable url."""
+    if not is_text(url) or url == "":
+        raise ValueError("connectSocketParams.url must be a string, or a function or a promise of one")

@@ -3,16 +3,17 @@
 from typing import Any, Final
 
 from websocket_heartbeat.miniprogram.clock import Clock
-from websocket_heartbeat.miniprogram.driver import Driver, ignore
-from websocket_heartbeat.miniprogram.language import attempt, is_text, read, record, tell, value_of
+from websocket_heartbeat.miniprogram.connection import Connection
+from websocket_heartbeat.miniprogram.driver import no_hook
+from websocket_heartbeat.miniprogram.language import ask, attempt, is_bytes, is_promise, is_text, read, record
 from websocket_heartbeat.miniprogram.link import Link
-from websocket_heartbeat.miniprogram.socket_task import TaskLink
+from websocket_heartbeat.miniprogram.socket_task import TaskLink, check_url
 
 LATEST_CLOSE: Final = 5.0
 """Seconds in which a host with a single socket may still report that the socket before has closed."""
 
 
-class MiniProgramTask(Driver):
+class MiniProgramTask(Connection):
     """A mini program's connection.
 
     onOpen, onMessage, onClose, onError, onReconnect, onState, onGiveUp: assign functions; they hold for every
@@ -28,42 +29,44 @@ class MiniProgramTask(Driver):
         if not callable(read(self.host, "connectSocket")):
             raise ValueError("miniprogram must be the host, like wx")
         params = opts["connectSocketParams"]
-        if not (callable(params) or callable(read(params, "url"))):
-            check_url(read(params, "url"))
+        url = read(params, "url")
+        if not (callable(params) or is_promise(params) or callable(url) or is_promise(url)):
+            check_url(url)
         super().__init__(clock, opts)
         self.socketTask: Any = None
         self.pending_closes = 0
         self.pending_until = 0.0
-        self.onOpen: Any = ignore
-        self.onMessage: Any = ignore
-        self.onClose: Any = ignore
-        self.onError: Any = ignore
-        self.onReconnect: Any = ignore
-        self.onState: Any = ignore
-        self.onGiveUp: Any = ignore
+        self.onOpen: Any = no_hook
+        self.onMessage: Any = no_hook
+        self.onClose: Any = no_hook
+        self.onError: Any = no_hook
+        self.onReconnect: Any = no_hook
+        self.onState: Any = no_hook
+        self.onGiveUp: Any = no_hook
         self.on_shown = lambda event: self.shown()
-        self.on_hidden = lambda event: self.hidden()
+        self.on_hidden = lambda event: self._went_to_background()
         self.on_network = lambda event: self._network(event)
 
     def send(self, message: Any) -> bool:
-        """Send {data, success, fail, complete}, or queue it while no link is open; False if refused."""
-        return self.hand_over(record(message))
+        """Send {data, success, fail, complete}, text or bytes, or let it wait; return False if refused."""
+        given = record(None if is_bytes(message) else message)
+        if is_text(message) or is_bytes(message):
+            given["data"] = message
+        return self.outbox.hand_over(given)
 
     def close(self, params: Any = None) -> None:
         """Close for good; `params` go to the host's own close."""
         self.stop(params)
 
-    def params(self) -> dict[str, Any]:
-        """What to connect with now: functions are asked again for every attempt."""
-        params = record(value_of(self.opts["connectSocketParams"]))
-        params["url"] = value_of(params["url"])
-        check_url(params["url"])
-        return params
-
     def adopted(self, task: Any) -> None:
         """The host has given a socket task."""
         self.socketTask = task
         self.be_ready()
+        self.registerHeartBeatEvent()
+
+    def registerHeartBeatEvent(self) -> None:
+        """Listen to the host's task of the current link. The library calls it for each."""
+        self.link.listen()
 
     def expect_close(self) -> None:
         """The host's single socket was dropped, and the host has not reported its close yet."""
@@ -84,9 +87,9 @@ class MiniProgramTask(Driver):
         """Make the next link."""
         return TaskLink(self)
 
-    def hook(self, name: str, event: Any) -> None:
-        """Call the user's hook."""
-        tell(self, "on" + name, event)
+    def hook(self, name: str, event: Any) -> Any:
+        """Call the user's hook, and return what it returns."""
+        return ask(self, "on" + name, event)
 
     def watch(self) -> None:
         """Add our listeners to the host, where it has such events."""
@@ -95,6 +98,11 @@ class MiniProgramTask(Driver):
     def unwatch(self) -> None:
         """Remove our listeners and no others, where the host can."""
         self._listen("off")
+
+    def _went_to_background(self) -> None:
+        self.hidden()
+        # Hosts take messages for some seconds yet, and say that they are sent, whether they are or not.
+        self.outbox.doubt()
 
     def _network(self, event: Any) -> None:
         is_connected = read(event, "isConnected")
@@ -105,9 +113,3 @@ class MiniProgramTask(Driver):
         attempt(self.host, prefix + "AppShow", self.on_shown)
         attempt(self.host, prefix + "AppHide", self.on_hidden)
         attempt(self.host, prefix + "NetworkStatusChange", self.on_network)
-
-
-def check_url(url: Any) -> None:
-    """Raise ValueError if there is no usable url."""
-    if not is_text(url) or url == "":
-        raise ValueError("connectSocketParams.url must be a string or a function")

@@ -1,22 +1,29 @@
 """The browser: links over WebSocket, and the API of websocket-heartbeat-js, and more."""
 
-from typing import Any
+from typing import Any, Callable, Final
 
 from websocket_heartbeat.miniprogram.clock import Clock
-from websocket_heartbeat.miniprogram.driver import Driver, ignore
+from websocket_heartbeat.miniprogram.connection import Connection
+from websocket_heartbeat.miniprogram.driver import no_hook
 from websocket_heartbeat.miniprogram.language import (
+    ask,
     attempt,
+    close_event,
     describe,
-    is_number,
+    is_promise,
+    is_text,
     listen,
     read,
     record,
     report,
-    tell,
     value_of,
     web_socket,
+    when,
 )
 from websocket_heartbeat.miniprogram.link import Link
+
+ABNORMAL_CLOSURE: Final = 1006
+"""The close code of an end without a close frame: RFC 6455, section 7.4.1."""
 
 
 class WebSocketLink(Link):
@@ -33,24 +40,45 @@ class WebSocketLink(Link):
         self.has_erred = False
 
     def open(self) -> None:
-        """Begin the attempt."""
-        owner = self.owner
-        try:
-            url = value_of(owner.opts["url"])
-            if self.is_over:
-                # The function that gives the url has closed the connection.
-                return
-            raw = web_socket(owner.page, url, owner.opts["protocols"])
-        except Exception as error:
-            self._lost(error, describe(error))
+        """Begin the attempt. The url, and the protocols, may be functions, promises, or both."""
+        self._ask(self.owner.opts["url"], lambda url: self._given(url))
+
+    def _given(self, url: Any) -> None:
+        self._ask(self.owner.opts["protocols"], lambda protocols: self._connect(url, protocols))
+
+    def _ask(self, thing: Any, answered: Callable[[Any], None]) -> None:
+        """Go on with what the user gives for this attempt, unless the attempt is over by then."""
+        if self.is_over:
             return
-        self.native = raw
-        owner.ws = raw
-        owner.be_ready()
-        raw.onopen = lambda event: self._opened(event)
-        raw.onmessage = lambda event: self._heard(event)
-        raw.onerror = lambda event: self._erred(event)
-        raw.onclose = lambda event: self._lost(event, event.reason)
+        try:
+            when(value_of(thing), answered, lambda error: self._failed(error))
+        except Exception as error:
+            self._failed(error)
+
+    def _connect(self, url: Any, protocols: Any) -> None:
+        if self.is_over:
+            # It took too long; or a function has closed the connection.
+            return
+        try:
+            check_url(url)
+            self.native = web_socket(self.owner.page, url, protocols)
+            self.owner.adopted(self.native)
+        except Exception as error:
+            self._failed(error)
+
+    def listen(self) -> None:
+        """Add our listeners to the WebSocket."""
+        raw = self.native
+        if raw is not None and not self.is_over:
+            raw.onopen = lambda event: self._opened(event)
+            raw.onmessage = lambda event: self._heard(event)
+            raw.onerror = lambda event: self._erred(event)
+            raw.onclose = lambda event: self._closed(event)
+
+    def is_closing(self) -> bool:
+        """Whether the WebSocket would drop what it is given without a word."""
+        state: int | None = read(self.native, "readyState")
+        return state == 2 or state == 3
 
     def send(self, message: dict[str, Any]) -> bool:
         """Send; return False if the WebSocket threw."""
@@ -81,6 +109,8 @@ class WebSocketLink(Link):
             self.native.onerror = None
             self.native.onclose = None
 
+    # What the page reports. Users of the original call these handlers by hand, too, and without an event.
+
     def _opened(self, raw: Any) -> None:
         self.is_open = True
         self.owner.link_opened(raw)
@@ -94,17 +124,28 @@ class WebSocketLink(Link):
         self.has_erred = True
         self.owner.link_erred(raw)
 
-    def _lost(self, raw: Any, reason: str) -> None:
+    def _closed(self, raw: Any) -> None:
         if self.is_over:
             return
-        self._end()
-        event = record(None)
-        event["native"] = raw
-        event["code"] = read(raw, "code")
-        self.owner.link_lost(event, reason, not (self.is_open or self.has_erred))
+        # Called by hand, the WebSocket is still there.
+        self.drop()
+        closed = record(None)
+        closed["native"] = raw
+        closed["code"] = read(raw, "code")
+        reason = read(raw, "reason")
+        is_silent = self.is_open or self.has_erred
+        self.owner.link_lost(closed, reason if is_text(reason) else "", None if is_silent else record(closed))
+
+    def _failed(self, error: Any) -> None:
+        """There is no WebSocket: the page refuses the url, or the user's functions throw or reject."""
+        if not self.is_over:
+            self._end()
+            failed = record(None)
+            failed["native"] = error
+            self.owner.link_lost(record(None), describe(error), failed)
 
 
-class BrowserTask(Driver):
+class BrowserTask(Connection):
     """A page's connection.
 
     onopen, onmessage, onclose, onerror, onreconnect, onstate, ongiveup: assign functions; they hold for every
@@ -114,19 +155,21 @@ class BrowserTask(Driver):
     def __init__(self, clock: Clock, page: Any, given: Any) -> None:
         opts = record(given)
         url = opts["url"]
-        # Other objects, such as a URL, are for the WebSocket to convert or to refuse.
-        if url is None or url == "" or is_number(url):
-            raise ValueError("url must be a string, a URL or a function")
+        if not (callable(url) or is_promise(url)):
+            check_url(url)
+        if not callable(read(page, "WebSocket")):
+            hint = "; a mini program needs the other file, and Node before version 22 a global WebSocket"
+            raise ValueError("there is no WebSocket here" + hint)
         super().__init__(clock, opts)
         self.page: Any = page
         self.ws: Any = None
-        self.onopen: Any = ignore
-        self.onmessage: Any = ignore
-        self.onclose: Any = ignore
-        self.onerror: Any = ignore
-        self.onreconnect: Any = ignore
-        self.onstate: Any = ignore
-        self.ongiveup: Any = ignore
+        self.onopen: Any = no_hook
+        self.onmessage: Any = no_hook
+        self.onclose: Any = no_hook
+        self.onerror: Any = no_hook
+        self.onreconnect: Any = no_hook
+        self.onstate: Any = no_hook
+        self.ongiveup: Any = no_hook
         self.on_shown = lambda event: self._page_shown(event)
         self.on_hidden = lambda event: self.hidden()
         self.on_online = lambda event: self.network(True)
@@ -137,7 +180,7 @@ class BrowserTask(Driver):
         """Send, or queue while no link is open; return False if refused."""
         message = record(None)
         message["data"] = data
-        return self.hand_over(message)
+        return self.outbox.hand_over(message)
 
     def close(self, code: Any = None, reason: str = "") -> None:
         """Close for good."""
@@ -146,14 +189,31 @@ class BrowserTask(Driver):
         params["reason"] = reason
         self.stop(params)
 
+    def adopted(self, raw: Any) -> None:
+        """The page has made a WebSocket. What the user has set on the one before holds for it, too."""
+        kind = read(self.ws, "binaryType")
+        if is_text(kind):
+            raw.binaryType = kind
+        self.ws = raw
+        self.be_ready()
+        self.initEventHandle()
+
+    def initEventHandle(self) -> None:
+        """Listen to the WebSocket of the current link. The library calls it for each."""
+        self.link.listen()
+
     def dial(self) -> Link:
         """Make the next link."""
         return WebSocketLink(self)
 
-    def hook(self, name: str, event: Any) -> None:
-        """Call the user's hook, with the page's own event where there is one."""
+    def hook(self, name: str, event: Any) -> Any:
+        """Call the user's hook with the page's own event, and return what it returns."""
         raw = read(event, "native")
-        tell(self, "on" + name.lower(), event if raw is None else raw)
+        if raw is None and name == "Close":
+            given: dict[str, Any] = event
+            code: int = ABNORMAL_CLOSURE if given["code"] is None else given["code"]
+            raw = close_event(self.page, code, given["reason"])
+        return ask(self, "on" + name.lower(), event if raw is None else raw)
 
     def watch(self) -> None:
         """Add our listeners to the page, where there is one."""
@@ -184,3 +244,9 @@ class BrowserTask(Driver):
         listen(page, "pageshow", self.on_shown, is_on)
         listen(page, "online", self.on_online, is_on)
         listen(page, "offline", self.on_offline, is_on)
+
+
+def check_url(url: Any) -> None:
+    """Raise ValueError if there is no usable url: a page would take other things for relative addresses."""
+    if not (is_text(url) and url != "") and not is_text(read(url, "href")):
+        raise ValueError("url must be a string or a URL, or a function or a promise of one")

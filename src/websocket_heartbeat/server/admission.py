@@ -1,23 +1,34 @@
-"""What a client asks for when it connects, and how it is refused."""
+"""What a client asks for when it connects, how it is refused, and what is decided about it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from websocket_heartbeat.checks import check_count, check_headers
 from websocket_heartbeat.config import Headers
+from websocket_heartbeat.engines.base import LinkEvents
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Request:
     """The opening handshake of a client.
 
     path: without the query. query: what follows the question mark, or "". headers: pairs of name and value,
-    as received. Query and headers may carry credentials, so they are not part of the repr.
+    as received. Query and headers may carry credentials, so they are not part of the repr. shown_path: what
+    reprs and logs show instead of the path, by the function that `serve` was given; None: the path.
     """
 
     path: str
-    query: str = field(default="", repr=False)
-    headers: Sequence[tuple[str, str]] = field(default=(), repr=False)
+    query: str = ""
+    headers: Sequence[tuple[str, str]] = ()
+    shown_path: str | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        return f"Request(path={self.shown!r})"
+
+    @property
+    def shown(self) -> str:
+        """The path as logs may show it."""
+        return self.path if self.shown_path is None else self.shown_path
 
     def header(self, name: str) -> str | None:
         """Return the value of the first header called `name`, in any case, or None."""
@@ -25,6 +36,12 @@ class Request:
             if key.lower() == name.lower():
                 return value
         return None
+
+
+BODILESS = (204, 304)
+"""Statuses of answers that have no body: RFC 9110, section 6.4.1."""
+
+_WRITTEN_HERE = ("connection", "content-length", "transfer-encoding")
 
 
 class Refusal:
@@ -45,6 +62,15 @@ class Refusal:
         self.status = check_count("status", status, least=200, most=599)
         self.headers = check_headers("headers", headers)
         self.body = body
+        for name, _ in self.headers:
+            if name.lower() in _WRITTEN_HERE:
+                raise ValueError(f"headers[{name!r}] is written by the server: leave it out")
+        if body and status in BODILESS:
+            raise ValueError(f"an answer of status {status} has no body")
 
     def __repr__(self) -> str:
         return f"Refusal({self.status})"
+
+
+Admitted = LinkEvents | Refusal
+"""What is decided about a request: how it is refused, or what takes the events of its link."""

@@ -8,12 +8,15 @@ from inspect import isawaitable
 from typing import Any, Protocol
 
 from websocket_heartbeat.checks import check_close, check_message
+from websocket_heartbeat.config import Dialect
 from websocket_heartbeat.engines.base import Closure, Link
 from websocket_heartbeat.errors import HookFailed, ProtocolViolation
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import Request
+from websocket_heartbeat.server.flow import LOOK, Ping, Progress
 from websocket_heartbeat.server.policy import Policy
-from websocket_heartbeat.system.callbacks import call, place_of, settle
+from websocket_heartbeat.server.throttle import Throttle
+from websocket_heartbeat.system.callbacks import call, log_raised, place_of, settle
 
 _logger = logging.getLogger("websocket_heartbeat.server")
 
@@ -29,13 +32,17 @@ class Keeper(Protocol):
     def policy(self) -> Policy:
         """What holds for all peers."""
 
+    @property
+    def log(self) -> Throttle:
+        """Where what hooks raise is logged: messages of strangers may cause it as often as they like."""
+
     def add(self, handler: "PeerHandler") -> int:
         """Keep a client whose link has opened; return its number."""
 
-    def watch(self, number: int, due: float) -> None:
-        """Call `PeerHandler.check_deadlines` at that time of the loop's clock, or soon after."""
+    def watch(self, handler: "PeerHandler", due: float) -> None:
+        """Call its `check_deadlines` by that time of the loop's clock, or soon after."""
 
-    def spawn(self, work: Coroutine[Any, Any, None], pending: Awaitable[Any]) -> asyncio.Task[None]:
+    def spawn(self, work: Coroutine[Any, Any, None], pending: Awaitable[object] | None) -> asyncio.Task[None]:
         """Run a coroutine that awaits what a hook has returned, and hold it until it is done."""
 
     def link_ended(self, number: int) -> None:
@@ -61,13 +68,14 @@ class Peer:
         self.subprotocol = handler.link.subprotocol
 
     def __repr__(self) -> str:
-        return f"<Peer {self.id} {self.request.path!r}>"
+        return f"<Peer {self.id} {self.request.shown!r}>"
 
     def send(self, message: Message) -> None:
         """Send a text message (str) or a binary one (bytes); never waits.
 
-        Does nothing once the peer is gone or was asked to go. What the peer does not read is buffered, and a
-        peer whose buffer passes `write_limit` bytes is dropped.
+        Does nothing once the peer is gone or was asked to go. What the peer does not take yet is buffered:
+        `drain` waits for it, `buffered` tells how much it is. A peer that goes on reading may be sent as much
+        as memory holds; one that does not is dropped when more than `write_limit` bytes wait for it.
 
         Raises:
             TypeError: the message is neither str nor bytes-like.
@@ -75,10 +83,23 @@ class Peer:
         """
         self._handler.send(check_message("message", message))
 
+    async def drain(self) -> None:
+        """Wait until the peer has taken most of what was sent to it; gives other tasks a turn in any case.
+
+        It has when at most 16 KiB are buffered, where they were more than 64 KiB, as with `asyncio`. To send
+        much, or to who may be slow: `peer.send(part)`, `await peer.drain()`, and so on.
+
+        Raises:
+            ConnectionResetError: the peer is gone, or is asked to go, and has gone now. A hook does not see
+                this, as it is cancelled when its peer goes.
+        """
+        await self._handler.drain()
+
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Ask the peer to go; returns at once, and `on_close` follows.
 
-        A peer that has not answered after `close_timeout` seconds is dropped. Does nothing the second time.
+        A peer that has not answered after `close_timeout` seconds is dropped, also if it is still taking what
+        was sent before: where that may be much, `drain` first. Does nothing the second time.
 
         Raises:
             TypeError: the code is no whole number, or the reason no str.
@@ -93,7 +114,7 @@ class Peer:
 
     @property
     def buffered(self) -> int:
-        """Bytes sent that the socket has not taken yet, as the peer does not read fast enough."""
+        """Bytes sent that the socket has not taken yet, as the peer does not read so fast."""
         return self._handler.link.buffered
 
     @property
@@ -112,18 +133,23 @@ class PeerHandler:
 
     peer: what users hold; link: its link; both from `opened` on.
     paused: whether reading pauses, as more messages wait than may.
+    due: when the keeper will next call `check_deadlines`, None for never; the keeper's own.
     """
 
     __slots__ = (
         "_backlog",
         "_backlog_size",
         "_close_by",
+        "_drained",
         "_ended",
         "_gone",
         "_keeper",
         "_listening_since",
+        "_ping",
+        "_progress",
         "_request",
         "_worker",
+        "due",
         "link",
         "paused",
         "peer",
@@ -137,6 +163,7 @@ class PeerHandler:
         self._request = request
         self._ended = False
         self._gone: asyncio.Future[None] | None = None
+        self.due: float | None = None
         self._close_by: float | None = None  # when a peer that was asked to go must have answered
         # What waits while an asynchronous hook runs. The worker awaits it and then takes these, in order.
         # There is no backlog while nothing waits: an empty one takes 0.6 KiB.
@@ -146,6 +173,10 @@ class PeerHandler:
         self.paused = False
         # When reading was last resumed: nothing was heard before that, as the kernel's buffer was full too.
         self._listening_since = 0.0
+        self._ping: Ping | None = None  # one that is unanswered
+        # While the link is full.
+        self._progress: Progress | None = None
+        self._drained: asyncio.Future[None] | None = None
 
     # Calls from the link
 
@@ -154,10 +185,11 @@ class PeerHandler:
         self.link = link
         number = self._keeper.add(self)
         self.peer = Peer(self, number, self._request)
-        link.deliver = self._deliver
         policy = self._keeper.policy
+        has_dialect = isinstance(policy.heartbeat, Dialect)
+        link.deliver = self._deliver_in_dialect if has_dialect else self._deliver
         if policy.idle_timeout is not None:
-            self._keeper.watch(number, asyncio.get_running_loop().time() + policy.idle_timeout)
+            self._keeper.watch(self, asyncio.get_running_loop().time() + policy.idle_timeout / 2)
         if policy.on_open is not None:
             self._begin("on_open", policy.on_open, self.peer)
 
@@ -186,10 +218,13 @@ class PeerHandler:
         )
 
     def ponged(self) -> None:
-        """Nothing to do: we do not ping, and any byte counts as life."""
+        """Take the answer to a ping; that it is a sign of life is seen where it is asked for."""
+        self._ping = None
 
     def writable(self) -> None:
-        """Nothing to do: what waits is bounded by `write_limit`."""
+        """Take the news that the link is not full any more."""
+        self._progress = None
+        self._wake_drains()
 
     # Calls from the peer and the keeper
 
@@ -199,8 +234,25 @@ class PeerHandler:
             return
         link = self.link
         link.send(message)
-        if link.full and link.buffered > self._keeper.policy.write_limit:
-            self.drop(f"did not read: its write buffer passed write_limit={self._keeper.policy.write_limit}")
+        if link.full and self._progress is None:
+            now = asyncio.get_running_loop().time()
+            self._progress = Progress(link, now)
+            self._keeper.watch(self, now + LOOK)
+
+    async def drain(self) -> None:
+        """Do as `Peer.drain`."""
+        await asyncio.sleep(0)
+        while not self._ended and (self.link.full or self._close_by is not None):
+            if self._drained is None:
+                self._drained = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._drained])
+        if self._ended:
+            raise ConnectionResetError("the peer is gone")
+
+    def _wake_drains(self) -> None:
+        if self._drained is not None:
+            self._drained.set_result(None)
+            self._drained = None
 
     def close(self, code: int, reason: str) -> None:
         """Do as `Peer.close`, with a code and a reason that were checked."""
@@ -209,7 +261,7 @@ class PeerHandler:
         self.link.close(code, reason)
         self._close_by = asyncio.get_running_loop().time() + self._keeper.policy.close_timeout
         self._resume()  # its answer is still to be read
-        self._keeper.watch(self.peer.id, self._close_by)
+        self._keeper.watch(self, self._close_by)
 
     def drop(self, reason: str) -> None:
         """Reset the connection at once, and tell the hooks the reason."""
@@ -220,21 +272,51 @@ class PeerHandler:
         self._end(None, reason)
 
     def check_deadlines(self, now: float) -> float | None:
-        """Drop the peer if its time is up; return when to check again, None if it is gone."""
+        """Ping the peer, or drop it, if it is time to; return when to check again, None for never."""
         if self._close_by is not None:
             if now < self._close_by:
                 return self._close_by
             self.drop("did not answer the close frame in time")
             return None
-        idle_timeout = self._keeper.policy.idle_timeout
-        assert idle_timeout is not None
+        policy = self._keeper.policy
+        dues = []
+        if self._progress is not None:
+            problem = self._progress.problem(self.link, now, policy.write_limit)
+            if problem is not None:
+                self.drop(problem)
+                return None
+            dues.append(now + LOOK)
+        if policy.idle_timeout is not None:
+            due = self._silence_due(now, policy.idle_timeout)
+            if due is None:
+                self.drop(f"silent for {policy.idle_timeout:g} s")
+                return None
+            dues.append(due)
+        return min(dues, default=None)
+
+    def _silence_due(self, now: float, idle_timeout: float) -> float | None:
+        """Ping a peer that was silent for half of idle_timeout; return when to look again, None to drop it.
+
+        The ping has the other half to be answered, also where it left late as our loop was blocked.
+        """
+        half = idle_timeout / 2
         if self.paused:  # by us: that it is silent is not its fault
-            return now + idle_timeout
-        due = max(self.link.heard_at, self._listening_since) + idle_timeout
-        if now < due:
-            return due
-        self.drop(f"silent for {idle_timeout:g} s")
-        return None
+            return now + half
+        heard = max(self.link.heard_at, self._listening_since)
+        ping = self._ping
+        # The kernel's times are rough. But what was heard before the ping is older than it by a half.
+        if ping is not None and heard > ping.since - half / 2:
+            ping = self._ping = None
+        if ping is None:
+            if now < heard + half:
+                return heard + half
+            ping = self._ping = Ping(self.link, now)
+        else:
+            ping.look(self.link, now)
+        due = max(heard + idle_timeout, ping.since + half)
+        if now >= due:
+            return None
+        return min(due, now + half / 4) if ping.is_behind else due
 
     def gone(self) -> asyncio.Future[None]:
         """Return a future that is done when `on_close` has been called."""
@@ -257,6 +339,21 @@ class PeerHandler:
             self._begin("on_message", self._keeper.policy.on_message, self.peer, message)
         else:
             self._enqueue(message)
+
+    def _deliver_in_dialect(self, message: Message) -> None:
+        dialect = self._keeper.policy.heartbeat
+        assert isinstance(dialect, Dialect)
+        try:
+            reply = dialect.reply_to(message)
+            if reply is None and dialect.is_pong(message):
+                return
+        except HookFailed as failed:
+            self._report(failed)
+            reply = None
+        if reply is not None:
+            self.send(reply)
+        else:
+            self._deliver(message)
 
     def _enqueue(self, message: Message) -> None:
         """Let a message wait for the hook; where too much waits, pause reading."""
@@ -294,11 +391,15 @@ class PeerHandler:
         """Call a hook; if it is asynchronous, what comes meanwhile waits for it."""
         pending = self._call(name, hook, *arguments)
         if pending is not None:
-            worker = self._keeper.spawn(self._work(name, pending), pending)
-            if not worker.done():  # as it can be under an eager task factory
-                self._worker = worker
-            if self._ended:  # by the hook, before it returned
-                worker.cancel()
+            self._employ(name, pending)
+
+    def _employ(self, name: str, pending: Awaitable[object] | None) -> None:
+        """Have a task of its own do `_work`."""
+        worker = self._keeper.spawn(self._work(name, pending), pending)
+        if not worker.done():  # as it can be under an eager task factory
+            self._worker = worker
+        if self._ended:  # by the hook, before it returned
+            worker.cancel()
 
     async def _work(self, name: str, pending: Awaitable[object] | None) -> None:
         """Await what a hook has returned, and then give on_message what came meanwhile."""
@@ -314,8 +415,14 @@ class PeerHandler:
                     return
                 name = "on_message"
                 pending = self._call(name, self._keeper.policy.on_message, self.peer, message)
+        except asyncio.CancelledError as error:
+            if self._ended:
+                raise
+            self._report(HookFailed(name, error))  # it has cancelled its own task
         finally:
             self._worker = None
+            if self._backlog and not self._ended:
+                self._employ("on_message", None)
 
     def _call(self, name: str, hook: Callable[..., Any], *arguments: Any) -> Awaitable[object] | None:
         """Call a hook; return what is to be waited for."""
@@ -327,16 +434,14 @@ class PeerHandler:
         return result if result is not None and isawaitable(result) else None
 
     def _report(self, failed: HookFailed) -> None:
-        cause = failed.__cause__
-        _logger.error(
-            "%s for %r raised %s at %s", failed.name, self.peer, type(cause).__name__, place_of(cause)
-        )
+        log_raised(self._keeper.log.error, f"{failed.name} for {self.peer!r}", failed.__cause__)
 
     # The end
 
     def _end(self, code: int | None, reason: str) -> None:
         self._ended = True
         self._backlog = None
+        self._wake_drains()
         self._keeper.link_ended(self.peer.id)
         if self._worker is not None:
             self._worker.cancel()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from websocket_heartbeat.checks import check_count, check_hook, check_seconds
+from websocket_heartbeat.config import Dialect
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,7 @@ class Policy:
     on_message: Callable[..., Any]
     on_open: Callable[..., Any] | None
     on_close: Callable[..., Any] | None
-    heartbeat: str | None
+    heartbeat: str | Dialect | None
     idle_timeout: float | None
     close_timeout: float
     write_limit: int
@@ -27,8 +28,12 @@ class Policy:
         ):
             if hook is not None:
                 check_hook(name, hook)
-        if self.heartbeat is not None and not isinstance(self.heartbeat, str):
-            raise TypeError(f"heartbeat must be a str or None, not {type(self.heartbeat).__name__}")
+        if self.heartbeat is not None and not isinstance(self.heartbeat, str | Dialect):
+            raise TypeError(
+                f"heartbeat must be a str, a Dialect or None, not {type(self.heartbeat).__name__}"
+            )
+        if isinstance(self.heartbeat, Dialect) and not self.heartbeat.is_for_servers:
+            raise ValueError("heartbeat must say how clients are answered: give its Dialect a reply")
         if self.idle_timeout is not None:
             check_seconds("idle_timeout", self.idle_timeout)
         check_seconds("close_timeout", self.close_timeout, zero=True)

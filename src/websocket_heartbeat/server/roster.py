@@ -5,8 +5,9 @@ Knows links only by engines/base.py, so that any transport can be put beneath it
 
 import asyncio
 import heapq
+import logging
 from collections.abc import Awaitable, Collection, Coroutine, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from websocket_heartbeat.checks import check_close
 from websocket_heartbeat.engines.base import LinkEvents
@@ -14,7 +15,12 @@ from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.farewell import spread, with_hint
 from websocket_heartbeat.server.peer import Peer, PeerHandler
 from websocket_heartbeat.server.policy import Policy
+from websocket_heartbeat.server.throttle import Throttle
 from websocket_heartbeat.system.callbacks import close_unawaited
+
+_logger = logging.getLogger("websocket_heartbeat.server")
+
+T = TypeVar("T")
 
 _GRACE = 0.1
 """Seconds: a timer this late means that our own loop was blocked, and for so long nobody is dropped."""
@@ -23,10 +29,10 @@ _ANSWER_SHARE = 0.8
 """The part of `close_timeout` that peers have to answer in `close`; hooks have the rest."""
 
 _AT_ONCE = 100
-"""Close frames that are written before the loop has a turn for others."""
+"""Peers that are looked at, or sent a close frame, before the loop has a turn for others."""
 
 _SPARE = 1000
-"""Entries of peers that are gone that may wait for their time, beyond as many as there are peers."""
+"""Stale entries that may wait for their time, beyond as many as there are peers."""
 
 
 class Roster:
@@ -34,14 +40,15 @@ class Roster:
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
+        self.log = Throttle(_logger)
         # By number: those whose link is open, and those whose link has ended and who have still to be told.
         self._here: dict[int, PeerHandler] = {}
         self._leaving: dict[int, PeerHandler] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._last_number = 0
-        # When to check which peer next, earliest first. A peer is checked once per idle_timeout at most, and
-        # its messages touch nothing here. An entry of a peer that is gone is dropped when its time comes, or
-        # when there are more of them than of others.
+        # When to check which peer next, earliest first. A peer is checked twice in each idle_timeout, more
+        # often while much waits for it, and its messages touch nothing here. An entry is stale if its peer is
+        # gone or is due at another time: it is dropped when its time comes, or when most are.
         self._due: list[tuple[float, int]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._wakes_at = 0.0  # kept here, as the timers of uvloop round it
@@ -66,15 +73,13 @@ class Roster:
     def link_ended(self, number: int) -> None:
         """Count a client as connected no more; `remove` follows when on_close was called."""
         self._leaving[number] = self._here.pop(number)
-        if len(self._due) > 2 * len(self._here) + _SPARE:
-            self._due = [entry for entry in self._due if entry[1] in self._here]
-            heapq.heapify(self._due)
+        self._forget_stale()
 
     def remove(self, number: int) -> None:
         """Forget the client."""
         del self._leaving[number]
 
-    def spawn(self, work: Coroutine[Any, Any, None], pending: Awaitable[object]) -> asyncio.Task[None]:
+    def spawn(self, work: Coroutine[Any, Any, T], pending: Awaitable[object] | None) -> asyncio.Task[T]:
         """Run a coroutine that awaits what a hook has returned, and hold it until it is done."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
@@ -82,11 +87,12 @@ class Roster:
         close_unawaited(task, pending)
         return task
 
-    def watch(self, number: int, due: float) -> None:
-        """Call `PeerHandler.check_deadlines` at that time of the loop's clock, or soon after."""
-        heapq.heappush(self._due, (due, number))
-        if self._timer is None or due < self._wakes_at:
-            self._arm(due)
+    def watch(self, handler: PeerHandler, due: float) -> None:
+        """Call its `check_deadlines` by that time of the loop's clock, or soon after."""
+        if handler.due is None or due < handler.due:
+            self._put(handler, due)
+            if self._timer is None or due < self._wakes_at:
+                self._arm(due)
 
     # Time
 
@@ -103,14 +109,33 @@ class Roster:
             # Read first: where the kernel does not tell, what waits unread looks like silence.
             self._arm(now + _GRACE, after_grace=True)
             return
-        while self._due and self._due[0][0] <= now:
-            _, number = heapq.heappop(self._due)
-            handler = self._here.get(number)
-            due = None if handler is None else handler.check_deadlines(now)
-            if due is not None:
-                heapq.heappush(self._due, (due, number))
+        for _ in range(_AT_ONCE):
+            if not self._due or self._due[0][0] > now:
+                break
+            due, number = heapq.heappop(self._due)
+            handler = self._expected(due, number)
+            if handler is not None:
+                handler.due = None
+                next_due = handler.check_deadlines(now)
+                if next_due is not None:
+                    self._put(handler, next_due)
         if self._due:
-            self._arm(self._due[0][0])
+            self._arm(max(now, self._due[0][0]))
+
+    def _put(self, handler: PeerHandler, due: float) -> None:
+        handler.due = due
+        heapq.heappush(self._due, (due, handler.peer.id))
+        self._forget_stale()
+
+    def _forget_stale(self) -> None:
+        if len(self._due) > 2 * len(self._here) + _SPARE:
+            self._due = [(due, number) for due, number in self._due if self._expected(due, number)]
+            heapq.heapify(self._due)
+
+    def _expected(self, due: float, number: int) -> PeerHandler | None:
+        """Return the peer of an entry, None if the entry is stale."""
+        handler = self._here.get(number)
+        return handler if handler is not None and handler.due == due else None
 
     # Parting
 

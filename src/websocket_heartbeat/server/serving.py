@@ -1,38 +1,30 @@
 """`serve` and its Server: our own listener with a roster of peers above it."""
 
 import asyncio
-import logging
+import os
 import ssl as ssl_module
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from types import TracebackType
 from typing import Any
 
-from websocket_heartbeat.checks import (
-    check_collection,
-    check_count,
-    check_function,
-    check_seconds,
-    check_ssl,
-    check_token,
-)
-from websocket_heartbeat.engines.base import LinkEvents
-from websocket_heartbeat.errors import HookFailed
+from websocket_heartbeat.checks import check_seconds
+from websocket_heartbeat.config import Dialect
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import Refusal, Request
+from websocket_heartbeat.server.gate import Gate
+from websocket_heartbeat.server.links.endpoint import HOST, PORT, Endpoint
 from websocket_heartbeat.server.links.listener import Listener
+from websocket_heartbeat.server.links.terms import Terms
+from websocket_heartbeat.server.origins import Origin, Origins
 from websocket_heartbeat.server.peer import Peer
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.roster import Roster
-from websocket_heartbeat.system.callbacks import call, place_of
-
-_logger = logging.getLogger("websocket_heartbeat.server")
 
 # A hook may be a function or a coroutine function: what it returns is awaited where it can be.
 OpenHook = Callable[[Peer], Any]
 MessageHook = Callable[[Peer, Message], Any]
 CloseHook = Callable[[Peer, int | None, str], Any]
-HandshakeHook = Callable[[Request], Refusal | None]
-"""A function only: what has to wait belongs in on_open."""
+HandshakeHook = Callable[[Request], Refusal | Awaitable[Refusal | None] | None]
 
 
 def echo(peer: Peer, message: Message) -> None:
@@ -42,13 +34,15 @@ def echo(peer: Peer, message: Message) -> None:
 
 def serve(
     on_message: MessageHook | None = None,
-    host: str = "127.0.0.1",
-    port: int = 0,
+    host: str = HOST,
+    port: int = PORT,
     *,
+    unix_path: str | os.PathLike[str] | None = None,
     on_open: OpenHook | None = None,
     on_close: CloseHook | None = None,
     on_handshake: HandshakeHook | None = None,
-    heartbeat: str | None = "heartbeat",
+    origins: Collection[Origin] | None = ("self", None),
+    heartbeat: str | Dialect | None = "heartbeat",
     idle_timeout: float | None = 60,
     open_timeout: float = 10,
     close_timeout: float = 5,
@@ -57,6 +51,10 @@ def serve(
     compression: bool = False,
     subprotocols: Sequence[str] = (),
     ssl: ssl_module.SSLContext | None = None,
+    max_peers: int | None = None,
+    max_handshakes: int = 1000,
+    max_peers_per_address: int | None = None,
+    shown_path: Callable[[str], str] | None = None,
 ) -> "Server":
     """Serve WebSockets within `async with`; leaving it closes the server.
 
@@ -68,25 +66,44 @@ def serve(
     on_message: called with (peer, message), a str or bytes. Default: sends the message back.
     host: the address to listen on; a name stands for all of its addresses, and "" for all of this machine.
         Default 127.0.0.1. port: 0 (default) takes a free one, `Server.port`.
+    unix_path: a Unix socket to listen on instead of host and port. The file must not be there, or be what a
+        server has left that is dead; it is removed when this one closes. Who may write to it may connect.
     on_open: called with (peer) before its first message.
     on_close: called with (peer, code, reason) once for each peer that opened. The code is that of the
         client's close frame, None if it sent none; the reason is the client's, or says why the peer is gone.
-    on_handshake: called with (request), a function only, for every well-formed HTTP request; returns None to
-        let the client in or a Refusal. If it raises, the client gets a 500 with no body.
-    heartbeat: a text message that is answered with itself and kept from on_message. None: there is none.
-        Default "heartbeat". Pings of the protocol are always answered.
-    idle_timeout: seconds after which a silent peer is dropped; any byte is life. Must be larger than the
-        interval + timeout of clients, whose heartbeats are all that an idle peer says. None: never.
-        Default 60.
+    on_handshake: called with (request) for every well-formed HTTP request; returns None to let the client in
+        or a Refusal. If it raises, the client gets a 500 with no body; if it takes longer than open_timeout,
+        a 503. An asynchronous one is cancelled then, and when the client leaves.
+    origins: the pages that may connect, by the header Origin that a browser sends: strings such as
+        "https://example.com" and "null", compiled patterns that match the whole of it, "self" for the host of
+        the header Host, and None for a request without one, as programs send it. What is not among them gets
+        a 403 before on_handshake is asked. None instead: any. Default ("self", None): a browser's cookies
+        come along whatever page connects.
+    heartbeat: a text message that is answered with itself and kept from on_message; or a Dialect, by which
+        heartbeats of clients are answered, at once, whatever hooks are doing. None: there is none. Default
+        "heartbeat". Pings of the protocol are always answered, and what a silent peer is sent is one.
+    idle_timeout: seconds after which a silent peer is dropped. At half of them it is sent a ping, which every
+        client answers; any byte is life. None: no peer is pinged or held to be silent. Default 60.
     open_timeout: seconds that TLS may take, and the HTTP request and its answer after it. Default 10.
     close_timeout: seconds in which a closed peer must answer before it is dropped, and in which
         `Server.close` returns. Default 5.
     max_size: the largest message accepted, in bytes; a larger one closes its peer with 1009. Default 1 MiB.
-    write_limit: bytes that may wait for a peer that does not read; above them it is dropped. Default 4 MiB.
+    write_limit: bytes that may wait for a peer that does not read, or reads too slowly; above them it is
+        dropped. Who reads may be sent more, in a burst or in one message. Default 4 MiB.
     compression: True agrees on permessage-deflate (RFC 7692) with clients that offer it. It makes repetitive
         text small, at the price of time for each message and some 60 KiB for each peer. Default False.
     subprotocols: those spoken here, best first; the first that the client offers too is agreed on.
     ssl: for wss.
+    max_peers: clients that may be connected. Another one gets a 503 with a Retry-After before on_handshake is
+        asked; requests that ask for no WebSocket do not count. None (default): any number.
+    max_handshakes: connections that may be in the middle of TLS or of their handshake, and of what
+        on_handshake has to decide. While there are as many, the kernel keeps the next ones waiting, and those
+        that are silent are dropped after open_timeout. Default 1000.
+    max_peers_per_address: clients that may be connected from one address, of IPv6 from one /64. Another one
+        gets a 429 with a Retry-After. All clients behind one proxy have its address. None (default): any
+        number.
+    shown_path: called with the path of a request, and returns what logs and reprs show instead, where paths
+        carry keys. If it raises, they show "(hidden)". None (default): the path. Queries are never shown.
 
     Raises:
         TypeError, ValueError: an argument is wrong; the text names it.
@@ -95,55 +112,45 @@ def serve(
     policy = Policy(
         on_message or echo, on_open, on_close, heartbeat, idle_timeout, close_timeout, write_limit
     )
-    return Server(policy, host, port, on_handshake, open_timeout, max_size, compression, subprotocols, ssl)
+    terms = Terms(
+        open_timeout,
+        max_size,
+        compression,
+        subprotocols,
+        ssl,
+        max_peers,
+        max_handshakes,
+        max_peers_per_address,
+    )
+    return Server(policy, Endpoint(host, port, unix_path), Origins(origins), on_handshake, shown_path, terms)
 
 
 class Server:
-    """A listening server; `serve` makes it, and says what each argument means.
-
-    host, port: where it listens. The port is known within `async with`, and stays known after it.
-    """
+    """A listening server; `serve` makes it, and says what each argument means."""
 
     def __init__(
         self,
         policy: Policy,
-        host: str,
-        port: int,
+        endpoint: Endpoint,
+        origins: Origins,
         on_handshake: HandshakeHook | None,
-        open_timeout: float,
-        max_size: int,
-        compression: bool,
-        subprotocols: Sequence[str],
-        ssl: ssl_module.SSLContext | None,
+        shown_path: Callable[[str], str] | None,
+        terms: Terms,
     ) -> None:
-        if not isinstance(host, str):
-            raise TypeError(f"host must be a str, not {host!r}")
-        if on_handshake is not None:
-            check_function("on_handshake", on_handshake)
-        names = check_collection("subprotocols", subprotocols)
-        for index, name in enumerate(names):
-            check_token(f"subprotocols[{index}]", name)
-        if not isinstance(compression, bool):
-            raise TypeError(f"compression must be True or False, not {compression!r}")
-        self.host = host
-        self.port = check_count("port", port, most=65535)
-        self._on_handshake = on_handshake
-        self._is_secure = ssl is not None
+        if endpoint.unix_path is not None and terms.max_peers_per_address is not None:
+            raise ValueError("max_peers_per_address and unix_path exclude each other")
+        self._endpoint = endpoint
+        self._is_secure = terms.ssl is not None
         self._roster = Roster(policy)
-        self._listener = Listener(
-            self._admit,
-            open_timeout=check_seconds("open_timeout", open_timeout),
-            max_size=check_count("max_size", max_size, least=1),
-            compression=compression,
-            subprotocols=names,
-            ssl=check_ssl("ssl", ssl),
-        )
+        gate = Gate(self._roster, origins, on_handshake, shown_path)
+        self._listener = Listener(gate.admit, endpoint, terms, self._roster.log)
 
     def __repr__(self) -> str:
-        return f"<Server {self.url()} with {len(self._roster.peers)} connections>"
+        where = self.url() if self.unix_path is None else f"unix:{self.unix_path}"
+        return f"<Server {where} with {len(self._roster.peers)} connections>"
 
     async def __aenter__(self) -> "Server":
-        self.port = await self._listener.listen(self.host, self.port)
+        await self._listener.listen()
         return self
 
     async def __aexit__(
@@ -156,12 +163,27 @@ class Server:
         """The peers that are connected now."""
         return self._roster.peers
 
+    @property
+    def host(self) -> str:
+        """The host that the server listens at; "localhost" with a `unix_path`."""
+        return self._endpoint.host
+
+    @property
+    def port(self) -> int:
+        """Its port, known within `async with` and after it; 0 with a `unix_path`."""
+        return self._endpoint.port
+
+    @property
+    def unix_path(self) -> str | None:
+        """The path of the Unix socket that the server listens on, None if it listens at a host and port."""
+        return self._endpoint.unix_path
+
     def url(self, path: str = "/") -> str:
-        """Return the URL by which a client on this machine reaches the path."""
-        host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
-        if ":" in host:
-            host = f"[{host}]"
-        return f"{'wss' if self._is_secure else 'ws'}://{host}:{self.port}{path}"
+        """Return the URL by which a client on this machine reaches the path.
+
+        With a `unix_path` it is ws://localhost and the path, for a client that is told the socket besides.
+        """
+        return self._endpoint.url(path, secure=self._is_secure)
 
     async def send_away(self, over: float, code: int = 1012, reason: str = "restarting") -> None:
         """Ask every client that is connected to go and to come back spread evenly over so many seconds.
@@ -193,18 +215,3 @@ class Server:
         """Stop listening and reset every connection at once, as if the process had been killed."""
         self._listener.abort()
         self._roster.abort()
-
-    def _admit(self, request: Request) -> LinkEvents | Refusal:
-        """Decide about a handshake: return how it is refused, or what takes the events of its link."""
-        if self._on_handshake is not None:
-            try:
-                refusal: object = call("on_handshake", self._on_handshake, request)
-            except HookFailed as failed:
-                _logger.error("%s at %s", failed, place_of(failed.__cause__))
-                return Refusal(500)
-            if isinstance(refusal, Refusal):
-                return refusal
-            if refusal is not None:
-                _logger.error("on_handshake must return None or a Refusal, not %s", type(refusal).__name__)
-                return Refusal(500)
-        return self._roster.admit(request)

@@ -11,6 +11,7 @@ only one timer, it can check for a suspend every few seconds, and then rings all
 import asyncio
 import heapq
 import math
+from collections import deque
 from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
@@ -66,8 +67,12 @@ class Alarm:
             self._clock.remove(self, self._at)
             self._at = None
 
+    def is_set_for(self, at: float) -> bool:
+        """Whether it is to ring then, and was not cancelled or set again in the meantime."""
+        return self._at == at
+
     def ring(self, at: float, was_suspended: bool) -> None:
-        """Called by the clock; does nothing if the alarm was cancelled or set again in the meantime."""
+        """Called by the clock; does nothing if it is not set for that time."""
         if self._at == at:
             self._at = None
             self._callback(was_suspended)
@@ -144,16 +149,22 @@ class _AlarmClock:
         total = kernel.suspended_for()
         was_suspended = total - self._suspended_for > _SHORTEST_SUSPEND
         self._suspended_for = total
-        due = []
+        due: deque[tuple[Alarm, float]] = deque()
         while self._times and (self._times[0] <= now or was_suspended):
             at = heapq.heappop(self._times)
             due += [(alarm, at) for alarm in self._alarms.pop(at, ())]
         # An alarm set from here on rings in a later turn of the loop, after it has read, even if it is due.
-        for alarm, at in due:
-            try:
-                alarm.ring(at, was_suspended)
-            except Exception as error:  # the alarms of other connections must still ring
-                loop.call_exception_handler({"message": "error in an alarm", "exception": error})
+        try:
+            while due:
+                alarm, at = due.popleft()
+                try:
+                    alarm.ring(at, was_suspended)
+                except Exception as error:  # the alarms of other connections must still ring
+                    loop.call_exception_handler({"message": "error in an alarm", "exception": error})
+        finally:  # a hook ends the program, which still closes what it has
+            for alarm, at in due:
+                if alarm.is_set_for(at):
+                    self.add(alarm, at)
 
 
 _clocks: WeakKeyDictionary[asyncio.AbstractEventLoop, _AlarmClock] = WeakKeyDictionary()

@@ -7,12 +7,19 @@ function when something it awaits was cancelled.
 """
 
 import asyncio
+import logging
+import traceback
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from websocket_heartbeat.errors import HookFailed
+from websocket_heartbeat.redaction import HIDDEN, printable
 
 T = TypeVar("T")
+
+_tracebacks = logging.getLogger("websocket_heartbeat.tracebacks")
+# Its own, so that no DEBUG of the loggers above turns it on: that is for the user to choose.
+_tracebacks.setLevel(logging.INFO)
 
 
 def call(name: str, callback: Callable[..., T], *args: Any) -> T:
@@ -47,13 +54,42 @@ async def settle(name: str, awaitable: Awaitable[T]) -> T:
         raise HookFailed(name, error) from error
 
 
-def close_unawaited(task: asyncio.Task[Any], awaitable: Awaitable[Any]) -> None:
+def close_unawaited(task: asyncio.Task[Any], awaitable: Awaitable[Any] | None) -> None:
     """Close a coroutine when the task that was to await it is done.
 
     A task that is cancelled before its first step never awaits it, of which Python would warn.
     """
     if isinstance(awaitable, Coroutine):
         task.add_done_callback(lambda _: awaitable.close())
+
+
+Log = Callable[..., object]
+"""Writes a line to a log at some level, as Logger.error does."""
+
+
+def log_raised(log: Log, what: str, error: BaseException | None) -> None:
+    """Log what has raised, and where, without the text.
+
+    For those who have set the level of `websocket_heartbeat.tracebacks` to DEBUG, text and traceback follow.
+    """
+    log("%s raised %s at %s", what, type(error).__name__, place_of(error))
+    if error is not None and _tracebacks.isEnabledFor(logging.DEBUG):
+        stack = "".join(traceback.format_tb(error.__traceback__)).rstrip()
+        text = printable(str(error))
+        _tracebacks.debug("%s raised %s: %s\n%s", what, type(error).__name__, text, stack)
+
+
+def path_to_show(log: Log, shown_path: Callable[[str], object], path: str) -> str:
+    """Ask the user's function what may be shown of a path; where that is not known, nothing of it."""
+    try:
+        shown = call("shown_path", shown_path, path)
+    except HookFailed as failure:
+        log_raised(log, failure.name, failure.__cause__)
+        return HIDDEN
+    if not isinstance(shown, str):
+        log("shown_path must return a str, not %s", type(shown).__name__)
+        return HIDDEN
+    return shown
 
 
 def place_of(error: BaseException | None) -> str:

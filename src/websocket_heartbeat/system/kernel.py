@@ -8,13 +8,12 @@ import socket
 import struct
 import sys
 import time
-from array import array
 from dataclasses import dataclass
 from typing import Protocol
 
 if sys.platform == "linux":
-    from fcntl import ioctl
-    from termios import TIOCOUTQ
+    import fcntl
+    import termios
 
 TELLS = sys.platform == "linux" and hasattr(socket, "TCP_INFO")
 """Whether this system has TCP_INFO."""
@@ -30,7 +29,8 @@ _SIZE = 192
 _LAYOUT = struct.Struct("=8B24I4Q")
 _LAST_DATA_RECV = struct.Struct("=52xI")
 _LAST_DATA_SENT = struct.Struct("=44xI")
-
+_BYTES_ACKED = struct.Struct("=120xQ")
+_INT = struct.Struct("=i")
 
 _NO_LINGER = struct.pack("ii", 1, 0)
 """On, for 0 seconds: socket(7)."""
@@ -112,16 +112,21 @@ def _seconds(sock: Socket | None, field: struct.Struct) -> float | None:
     return milliseconds / 1e3 + _JIFFY
 
 
-def unacknowledged_bytes(sock: Socket | None) -> int:
-    """Return the bytes given to a TCP socket that the peer's kernel has not acknowledged; 0 where unknown."""
-    if not TELLS or sock is None:
-        return 0
-    count = array("i", [0])
+def delivery(sock: Socket | None) -> tuple[int, int] | None:
+    """Return how many bytes the peer's kernel has acknowledged so far, and how many more ours holds for it.
+
+    Their sum is how many were written to the socket, as the first counts from some fixed number. None where
+    that is unknown.
+    """
+    if sys.platform != "linux" or not TELLS or sock is None:
+        return None
     try:
-        ioctl(sock.fileno(), TIOCOUTQ, count)  # SIOCOUTQ of tcp(7)
-    except (OSError, ValueError):  # not TCP, or closed
-        return 0
-    return count[0]
+        held: int = _INT.unpack(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(_INT.size)))[0]
+        raw = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _BYTES_ACKED.size)
+        acknowledged: int = _BYTES_ACKED.unpack(raw)[0]
+    except (OSError, ValueError, struct.error):  # not TCP, or closed, or an old kernel
+        return None
+    return acknowledged, held
 
 
 def end_by_reset(sock: Socket | None) -> None:

@@ -30,7 +30,14 @@ def test_a_link_that_nobody_cuts_is_proved_alive_after_the_wait() -> None:
 
 def test_a_server_that_drops_silent_clients_is_timed_and_the_interval_kept_below() -> None:
     async def main() -> None:
-        async with serve(idle_timeout=1.5) as server:
+        async def demanding(peer: Peer) -> None:
+            try:
+                async with asyncio.timeout(1.5):
+                    await well_behaved(peer)
+            except TimeoutError:
+                peer.reset()
+
+        async with ws_server(demanding) as server:
             report = await probed(server.url(), "--idle", "30")
         assert only_problem(report).startswith("idle: cut after ")
         assert report.idle is not None

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.cli.probe.running import probed, run
 from tests.cli.program import finish, start
+from tests.engines.peers import Peer, raw_server
 
 from websocket_heartbeat.cli import main as command_line
 from websocket_heartbeat.cli import probe
@@ -34,6 +35,31 @@ def test_the_program_prints_one_json_object_or_text_and_tells_by_its_status() ->
         assert (gone.status, gone.err) == (1, "")
         assert json.loads(gone.out)["problems"][0].startswith("TCP: refused")
         assert "hush" not in fine.out + text.out + gone.out
+
+    run(main())
+
+
+def test_both_forms_escape_what_a_server_says() -> None:
+    said = "\x1b[2J\x7f\x9b1A\u202e"
+    as_latin_1 = said.encode().decode("latin-1")  # as header fields are read
+
+    async def refuses(peer: Peer) -> None:
+        await peer.read_request()
+        lines = ["HTTP/1.1 403 No", f"Server: {said}", f"{said}: 1", "Content-Length: 0", "", ""]
+        peer.write("\r\n".join(lines).encode())
+        await peer.gone()
+
+    async def main() -> None:
+        async with raw_server(refuses) as server:
+            as_json, text = await asyncio.gather(
+                asyncio.to_thread(finish, start("probe", server.url(), "--json")),
+                asyncio.to_thread(finish, start("probe", server.url())),
+            )
+        for done in (as_json, text):
+            assert done.status == 1
+            assert all(c.isprintable() for c in done.out.replace("\n", ""))
+        assert ["Server", as_latin_1] in json.loads(as_json.out)["opening"]["headers"]
+        assert r"Server: \x1b[2J\x7f" in text.out
 
     run(main())
 

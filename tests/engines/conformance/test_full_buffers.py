@@ -1,13 +1,15 @@
 """A link whose write buffer is full says so, ends as fast as any other, and grows no further."""
 
 import asyncio
+import ssl
 import time
 
 import pytest
 from tests.engines import peers
+from tests.engines.blocking import BlockingServer
 from tests.engines.peers import Peer, close_frame, frame, ws_server
 from tests.engines.recorder import NOW, opened
-from tests.watch import PATIENCE, Run, until
+from tests.watch import PATIENCE, Run, turns, until
 
 from websocket_heartbeat.engines.base import WRITE_LIMIT, Engine, Link
 
@@ -100,7 +102,7 @@ def test_a_link_ends_at_once_even_when_its_write_buffer_is_full(
             start = time.monotonic()
             closure = await recorder.closure()
             assert time.monotonic() - start < NOW
-            assert closure.unsent_bytes > WRITE_LIMIT
+            assert (closure.uncertain_bytes or 0) > WRITE_LIMIT
             for _ in range(20):
                 await asyncio.sleep(0)
             assert link.buffered == 0
@@ -129,5 +131,53 @@ def test_pings_of_a_server_that_does_not_read_do_not_fill_our_memory(engine: Eng
             await recorder.until(lambda: recorder.messages)
             assert link.buffered - before < 4 * WRITE_LIMIT
             link.abort()
+
+    run(main())
+
+
+@pytest.mark.parametrize("then", ["abort", "send to nobody"])
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+def test_a_link_ends_once_when_it_ends_as_it_is_not_full_any_more(
+    engine: Engine,
+    run: Run,
+    scheme: str,
+    then: str,
+    server_tls: ssl.SSLContext,
+    client_tls: ssl.SSLContext,
+) -> None:
+    async def main() -> None:
+        with BlockingServer(lambda client: None, server_tls if scheme == "wss" else None) as server:
+            link, recorder = await opened(engine, f"{scheme}://127.0.0.1:{server.port}/", ssl=client_tls)
+            writables = 0
+
+            def end() -> None:
+                nonlocal writables
+                writables += 1
+                if then == "abort":
+                    link.abort()
+                else:
+                    server.reset()
+                    for _ in range(10):
+                        link.send(b"x" * 65536)
+
+            recorder.writable = end  # type: ignore[method-assign]
+            size = await fill(link) * 65536
+            await until(lambda: server.is_done)
+            client = server.client
+            assert client is not None
+            client.settimeout(0)
+            async with asyncio.timeout(PATIENCE):
+                while size > 0 and not writables:
+                    try:
+                        size -= len(client.recv(1 << 20))
+                    except (BlockingIOError, ssl.SSLWantReadError):
+                        await asyncio.sleep(0)
+            await until(lambda: writables)
+            if then == "send to nobody":
+                closure = await recorder.closure()
+                assert isinstance(closure.error, ConnectionError)
+            await turns()
+            assert writables == 1
+            assert len(recorder.closures) == (1 if then == "send to nobody" else 0)
 
     run(main())

@@ -10,6 +10,7 @@ from tests.engines.recorder import failure, opened
 from tests.watch import Run
 
 from websocket_heartbeat.engines.base import Closure, Engine
+from websocket_heartbeat.server import serve
 
 
 def test_tls_with_a_private_authority_works(
@@ -67,6 +68,25 @@ def test_a_server_without_tls_is_an_ssl_error(engine: Engine, run: Run, client_t
     async def main() -> None:
         async with raw_server(handler) as server:
             error = await failure(engine, server.url(scheme="wss"), ssl=client_tls)
+            assert isinstance(error, ssl.SSLError)
+            assert not isinstance(error, ssl.SSLCertVerificationError)
+
+    run(main())
+
+
+def test_a_server_that_refuses_our_certificate_is_an_ssl_error(
+    engine: Engine, run: Run, client_tls: ssl.SSLContext
+) -> None:
+    demanding = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority = trustme.CA()
+    authority.issue_cert("127.0.0.1").configure_cert(demanding)
+    demanding.verify_mode = ssl.CERT_REQUIRED
+    authority.configure_trust(client_tls)
+
+    async def main() -> None:
+        async with serve(ssl=demanding) as server:  # unlike asyncio's, it tells the client why
+            # With TLS 1.3 the client learns of it only after its own part of the handshake.
+            error = await failure(engine, f"wss://{server.host}:{server.port}/", ssl=client_tls)
             assert isinstance(error, ssl.SSLError)
             assert not isinstance(error, ssl.SSLCertVerificationError)
 

@@ -74,3 +74,46 @@ def test_a_violation_ends_the_link_and_names_its_code(engine: Engine, run: Run, 
             assert len(recorder.closures) == 1
 
     run(main())
+
+
+HEADS: dict[str, tuple[bytes, int]] = {
+    "reserved bit 1": (b"\xc1\x7f", 1002),
+    "reserved bit 2": (b"\xa2\x7f", 1002),
+    "reserved bit 3 of a ping": (b"\x99\x7d", 1002),
+    "an unknown data frame": (b"\x83\x7f", 1002),
+    "an unknown control frame": (b"\x8b\x7d", 1002),
+    "a fragmented ping": (b"\x09\x7d", 1002),
+    "a ping of 126 bytes": (b"\x89\x7e", 1002),
+    "a close frame of 126 bytes": (b"\x88\x7e", 1002),
+    "a fragmented close frame": (b"\x08\x7d", 1002),
+    "a masked frame": (b"\x82\xff", 1002),
+    "a continuation of nothing": (b"\x80\x7d", 1002),
+}
+"""What is wrong already in the first two bytes of a frame; a length of 127 stands for a longer one."""
+
+WAITS_FOR_ALL = {("aiohttp", "a masked frame"), ("aiohttp", "a continuation of nothing")}
+
+
+@pytest.mark.parametrize("what", HEADS)
+def test_a_violation_that_the_head_of_a_frame_shows_does_not_wait_for_its_payload(
+    engine: Engine, run: Run, what: str
+) -> None:
+    if (engine.name, what) in WAITS_FOR_ALL:
+        pytest.skip("this engine lets it pass, or looks at it only when it is whole")
+    head, code = HEADS[what]
+
+    async def handler(peer: Peer) -> None:
+        await peers.warm_up(peer)
+        # Half a megabyte is within max_size; and nothing of it comes.
+        peer.write(head + (500_000).to_bytes(8) if head[1] & 127 == 127 else head)
+        await peer.gone()
+
+    async def main() -> None:
+        async with ws_server(handler) as server:
+            link, recorder = await opened(engine, server.url())
+            await warmed_up(link, recorder)
+            closure = await recorder.closure()
+            assert isinstance(closure.error, ProtocolViolation)
+            assert closure.error.code == code
+
+    run(main())

@@ -306,7 +306,7 @@ const faults = {
         t.task.close();
         await t.world.advance(10);
         assert.strictEqual(t.task.state, "closed");
-        t.task.reconnect();
+        t.task.createWebSocket();
         assert.strictEqual(t.task.forbidReconnect, false);
         t.host.last.open();
         await t.world.advance(1);

@@ -1,6 +1,8 @@
 // Runs the built library on a real host over real sockets, and is led by lines.
-// Arguments: a JSON object: library, kind (of host), bundles (a directory), modules (with ws), url, options.
-// Reads lines of JSON: {send: text} or {close: params}. Prints what the user is told, one JSON array a line.
+// Arguments: a JSON object: library, kind (of host), bundles (a directory), modules (with ws), url, options; isLate:
+// the url comes by a promise that is rejected the first time; hasLogin: onOpen logs in, and waits for the answer.
+// Reads lines of JSON: {send: text}, {words: numbers of 16 bits} or {close: params}. Prints what the user is told, one
+// JSON array a line.
 // It ends by itself when the library has let go of everything.
 "use strict";
 const fs = require("fs");
@@ -8,7 +10,7 @@ const path = require("path");
 const vm = require("vm");
 const readline = require("readline");
 
-const { library, kind, bundles, modules, url, options } = JSON.parse(process.argv[2]);
+const { library, kind, bundles, modules, url, options, isLate, hasLogin } = JSON.parse(process.argv[2]);
 const { WebSocket } = require(path.join(modules, "ws"));
 const wx = require("./wx.js")(WebSocket);
 const nothing = () => {};
@@ -49,16 +51,35 @@ const hosts = {
 
 const say = (...words) => console.log(JSON.stringify(words));
 
-require(library)({ miniprogram: hosts[kind](), connectSocketParams: { url }, ...options }).then((task) => {
-    task.onOpen = () => say("open");
-    task.onMessage = ({ data }) => say("message", data);
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+const addresses = [() => Promise.reject({ errMsg: "request:fail" })];
+const connectSocketParams = isLate
+    ? async () => ({ url: () => pause(50).then(addresses.shift() || (() => url)) })
+    : { url };
+const show = (data) => (typeof data === "string" ? data : [...new Uint8Array(data)]);
+
+require(library)({ miniprogram: hosts[kind](), connectSocketParams, ...options }).then((task) => {
+    let answered = () => {};
+    task.onOpen = async () => {
+        say("open");
+        if (!hasLogin) return;
+        await pause(50);
+        task.send("login");
+        await new Promise((resolve) => (answered = resolve));
+    };
+    task.onMessage = ({ data }) => {
+        say("message", show(data));
+        answered();
+    };
     task.onClose = ({ code, reason }) => say("close", code === undefined ? null : code, reason);
-    task.onReconnect = ({ attempt }) => say("reconnect", attempt);
+    task.onError = ({ errMsg }) => say("error", errMsg);
+    task.onReconnect = ({ attempt, delay }) => say("reconnect", attempt, delay);
     task.onState = (state) => say("state", state);
     const lines = readline.createInterface({ input: process.stdin });
     lines.on("line", (line) => {
         const order = JSON.parse(line);
         if (order.send !== undefined) task.send({ data: order.send });
+        if (order.words) task.send({ data: new Uint16Array([0, ...order.words, 0]).subarray(1, -1) });
         if (order.close) {
             task.close(order.close);
             lines.close();

@@ -5,6 +5,7 @@ const fs = require("fs");
 const { World } = require("./world.js");
 
 const HOOKS = ["Open", "Message", "Close", "Error", "Reconnect", "State", "GiveUp"];
+const ADDRESS = "wss://example.com/";
 const SIGNALS = ["AppShow", "AppHide", "NetworkStatusChange"];
 
 function toWire(value) {
@@ -60,7 +61,11 @@ class Play {
         this.answers = (this.config.answers || []).slice();
         this.world = new World();
         this.log = [];
-        this.world.reported = { push: () => this.note("reported") };
+        this.world.reported = { push: () => this.note("logged") };
+        this.world.warnings = { push: (text) => this.note("warned", text.replace("websocket-heartbeat: ", "")) };
+        this.world.uncaught = { push: () => this.note("reported") };
+        this.urls = [];
+        this.openings = [];
         this.sockets = [];
         this.tasks = [];
         this.params = [];
@@ -74,7 +79,7 @@ class Play {
 
     async run() {
         const options = fromWire(this.scenario.options || {});
-        const url = "wss://example.com/";
+        const url = this.scenario.asking ? () => (this.note("asked"), this.promise(this.urls)) : ADDRESS;
         if (this.scenario.target === "browser") {
             const page = this.makePage();
             const Make = this.world.load(this.paths.browser, { self: page });
@@ -98,8 +103,16 @@ class Play {
             await this.step(...step);
             await this.world.settle();
         }
-        for (const error of this.world.uncaught) this.note("uncaught", String(error));
         return this.log;
+    }
+
+    // A promise that a step settles.
+    promise(list) {
+        return {
+            then(resolve, reject) {
+                list.push({ resolve, reject });
+            },
+        };
     }
 
     hookUp(task, spell) {
@@ -110,6 +123,7 @@ class Play {
                 const action = (this.scenario.acting || {})[name];
                 if (action) this.user(action, "from a hook");
                 if ((this.scenario.throwing || []).includes(name)) throw new Error("the user's own");
+                return name === "Open" && this.scenario.opening ? this.promise(this.openings) : undefined;
             };
         }
     }
@@ -143,6 +157,11 @@ class Play {
     }
 
     user(what, argument) {
+        if (what === "url" || what === "opened") {
+            const promise = (what === "url" ? this.urls : this.openings).shift();
+            if (promise) promise[argument ? "resolve" : "reject"](argument ? ADDRESS : { errMsg: "no token" });
+            return;
+        }
         if (!this.task) return;
         if (what === "send") {
             if (this.scenario.target === "browser") {
@@ -155,6 +174,9 @@ class Play {
                 complete: (result) => this.note("complete", result),
             };
             this.note("sent", this.task.send(message));
+        } else if (what === "option") {
+            this.task.opts.pingTimeout = 4000;
+            this.task.opts.repeatLimit = 1;
         } else if (what === "forbid") {
             this.task.forbidReconnect = true;
         } else {

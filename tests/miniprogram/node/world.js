@@ -18,6 +18,7 @@ class World {
         this.random = 0.5;
         this.uncaught = [];
         this.reported = [];
+        this.warnings = [];
     }
 
     // Load a file as a mini program does, which has no window, global or process. With `globals`, as a page does.
@@ -33,7 +34,10 @@ class World {
             exports: module.exports,
             Math: math,
             Date: { now: () => world.time },
-            console: { error: (error) => world.reported.push(error) },
+            console: {
+                error: (error) => world.reported.push(error),
+                warn: (text) => world.warnings.push(text),
+            },
             setTimeout(callback, wait) {
                 const timer = { id: ++world.count, at: world.time + Math.max(wait || 0, 0), callback };
                 if (wait > 2147483647) timer.at = world.time + 1; // As browsers do.

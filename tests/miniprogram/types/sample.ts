@@ -3,7 +3,9 @@
 /// <reference types="@mini-types/my" />
 /// <reference types="@douyin-microapp/typings" />
 import Taro from "@tarojs/taro";
-import WebsocketHeartbeat, { CloseEvent, Options, ReconnectEvent, State, Task, WebsocketHeartbeatJs } from "websocket-heartbeat";
+import WebsocketHeartbeat, {
+    CloseEvent as Closed, Options, ReconnectEvent, State, Task, WebsocketHeartbeatJs,
+} from "websocket-heartbeat";
 import Page from "websocket-heartbeat/browser";
 
 declare const uni: { connectSocket(options: { url: string; complete: () => void }): unknown };
@@ -19,28 +21,52 @@ export async function programs(token: () => string): Promise<Task[]> {
         await WebsocketHeartbeat({
             miniprogram: wx,
             connectSocketParams: () => ({ url: () => "wss://example.com/?" + token() }),
+            bothDirections: true,
             pingTimeout: 15000,
             pongTimeout: 10000,
             reconnectTimeout: 2000,
             maxReconnectTimeout: 60000,
             pingMsg: () => new ArrayBuffer(1),
+            pong: (data) => data === "pong",
+            reply: (data) => (data === "ping" ? "pong" : null),
             repeatLimit: null,
             openTimeout: 10000,
             stableAfter: 30000,
             sendQueue: 0,
+        }),
+        await WebsocketHeartbeat({ miniprogram: wx, connectSocketParams: { url: async () => token() } }),
+        await WebsocketHeartbeat({ miniprogram: wx, connectSocketParams: { url: Promise.resolve(token()) } }),
+        await WebsocketHeartbeat({ miniprogram: wx, connectSocketParams: async () => ({ url: token() }) }),
+        await WebsocketHeartbeat({
+            miniprogram: wx,
+            connectSocketParams: Promise.resolve(connectSocketParams),
+            pingMsg: async () => new Uint8Array([9]),
         }),
     ];
 }
 
 export function task(task: Task): string {
     task.onOpen = () => undefined;
+    task.onOpen = async ({ native }) => {
+        task.send("login" + native);
+        await Promise.resolve();
+    };
     task.onMessage = ({ data, native }) => console.log(data, native);
-    task.onClose = (event: CloseEvent) => console.log(event.code, event.reason);
+    task.onClose = (event: Closed) => console.log(event.code, event.reason);
     task.onError = ({ errMsg }) => console.log(errMsg.length);
     task.onReconnect = ({ attempt, delay, reason }: ReconnectEvent) => console.log(attempt + delay, reason);
     task.onState = (state: State) => console.log(state === "waiting");
     task.onGiveUp = null;
     const isAccepted: boolean = task.send({ data: "text", success: () => undefined, fail: (error) => error });
+    task.send("text");
+    task.send(new Uint8Array(1));
+    task.send({ data: new DataView(new ArrayBuffer(1)) });
+    task.createWebSocket();
+    task.registerHeartBeatEvent();
+    task.heartCheck();
+    task.heartStart();
+    task.heartReset();
+    task.opts.pingTimeout = 5000;
     task.close();
     task.close({ code: 3000, reason: "leaving" });
     task.reconnect();
@@ -51,16 +77,26 @@ export function task(task: Task): string {
 
 export function page(): boolean {
     const same: WebsocketHeartbeatJs = new Page({ url: "wss://example.com/" });
-    const heartbeat = new WebsocketHeartbeatJs({ url: () => "wss://example.com/", protocols: ["v1"], pingMsg: "p" });
+    const heartbeat = new WebsocketHeartbeatJs({ url: () => "wss://example.com/", protocols: ["v1"], pingMsg: "p", pong: "q" });
     new Page({ url: "wss://example.com/", pingMsg: () => new Uint8Array([9]) }).destroy();
     heartbeat.onopen = (event: Event) => console.log(event.type, same.state);
     heartbeat.onmessage = (event: MessageEvent) => console.log(event.data);
     heartbeat.onclose = ({ code, reason }) => console.log(code, reason);
+    heartbeat.onclose = (event: CloseEvent) => console.log(event.wasClean, event.code);
+    heartbeat.onerror = (event: Event) => console.log(event.type);
+    heartbeat.onopen = async () => void heartbeat.send("login");
+    new Page({ url: async () => new URL("wss://example.com/"), protocols: async () => ["v1"] }).createWebSocket();
+    new Page({ url: Promise.resolve("wss://example.com/") }).initEventHandle();
+    heartbeat.heartCheck();
+    heartbeat.heartStart();
+    heartbeat.heartReset();
+    heartbeat.opts.repeatLimit = null;
     heartbeat.onreconnect = ({ attempt }) => console.log(attempt);
     heartbeat.onstate = (state) => console.log(state === "open");
     heartbeat.close(1000, "leaving");
-    const native: WebSocket | null = heartbeat.ws;
-    return heartbeat.send(new Uint8Array(1)) && heartbeat.send(new Blob([])) && native !== null;
+    const native: WebSocket = heartbeat.ws;
+    native.binaryType = "arraybuffer";
+    return heartbeat.send(new Uint8Array(1)) && heartbeat.send(new Blob([])) && native.readyState === 1;
 }
 
 export async function mistakes(): Promise<void> {
@@ -77,8 +113,10 @@ export async function mistakes(): Promise<void> {
     await WebsocketHeartbeat({ miniprogram: wx, connectSocketParams, pingTimeOut: 15000 });
     // @ts-expect-error: it is a promise
     WebsocketHeartbeat({ miniprogram: wx, connectSocketParams }).onOpen = null;
-    // @ts-expect-error: send takes an object, as the host's own
-    task.send("text");
+    // @ts-expect-error: what is sent is a text or bytes
+    task.send(3);
+    // @ts-expect-error: a promise of an address, not of a number
+    await WebsocketHeartbeat({ miniprogram: wx, connectSocketParams: { url: async () => 3 } });
     // @ts-expect-error: only the library counts
     task.repeat = 0;
     // @ts-expect-error: no state is called that

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from tests.testing.phone.scene import NAMES, Scene, play
+from tests.testing.phone.scene import NAMES, URL, Scene, play
 
 from websocket_heartbeat.engines.memory import MemoryEngine, MemoryPeer
 from websocket_heartbeat.miniprogram import WebsocketHeartbeat
@@ -182,3 +182,77 @@ def test_a_real_server_is_met_over_a_real_engine(name: str) -> None:
             await asyncio.sleep(0)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_coroutine_gives_the_url_and_another_logs_in_before_what_waits(name: str) -> None:
+    async def main() -> None:
+        scene = Scene(name)
+        welcome = asyncio.Event()
+
+        async def url() -> str:
+            await asyncio.sleep(1)
+            return URL
+
+        async def log_in(event: Any) -> None:
+            await asyncio.sleep(1)
+            task.send({"data": "login"})
+            await welcome.wait()
+
+        task = await scene.connect(connectSocketParams={"url": url})
+        task.onOpen = log_in
+        task.onMessage = lambda event: welcome.set()
+        task.send({"data": "waits"})
+        await asyncio.sleep(3)
+        assert scene.peer.received == ["login"]
+        scene.peer.send("welcome")
+        await asyncio.sleep(0.1)
+        assert scene.peer.received == ["login", "waits"]
+        task.destroy()
+
+    play(main)
+
+
+@pytest.mark.parametrize("seconds", [3, 8])
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_sent_in_the_background_arrives_once_and_no_success_is_claimed_before(
+    name: str, seconds: float
+) -> None:
+    async def main() -> None:
+        scene = Scene(name)
+        told: list[str] = []
+        task = await scene.connect()
+        await asyncio.sleep(0.1)
+        scene.phone.hide()
+        kept = {"success": lambda result: told.append("success"), "fail": lambda result: told.append("fail")}
+        assert task.send({"data": "position", **kept})
+        await asyncio.sleep(seconds)
+        assert told == []
+        scene.phone.show()
+        await asyncio.sleep(0.1)
+        scene.peer.send("answer")
+        await asyncio.sleep(3)
+        received = [message for peer in scene.engine.peers for message in peer.received]
+        assert [message for message in received if message != "heartbeat"] == ["position"]
+        assert "fail" not in told
+        task.destroy()
+
+    play(main)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_sent_without_a_network_arrives_when_there_is_one_again(name: str) -> None:
+    async def main() -> None:
+        scene = Scene(name)
+        task = await scene.connect()
+        await asyncio.sleep(0.1)
+        scene.phone.go_offline()
+        task.send({"data": "position"})
+        await asyncio.sleep(60)
+        scene.phone.go_online()
+        await asyncio.sleep(3)
+        received = [message for peer in scene.engine.peers for message in peer.received]
+        assert received == ["position"]
+        task.destroy()
+
+    play(main)

@@ -65,12 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the demo; return 0 if all is well, 1 if not, 130 if interrupted."""
+    """Run the demo; return 0 if all is well, 1 if not."""
     seed: int = random.randrange(10_000) if arguments.seed is None else arguments.seed
-    try:
-        return asyncio.run(_show(arguments.seconds, seed, as_json=arguments.json))
-    except KeyboardInterrupt:
-        return 130
+    return asyncio.run(_show(arguments.seconds, seed, as_json=arguments.json))
 
 
 async def _show(length: float, seed: int, *, as_json: bool) -> int:

@@ -46,7 +46,7 @@ from websocket_heartbeat.cli.output import show
 from websocket_heartbeat.cli.probe import text
 from websocket_heartbeat.cli.probe.measure import examine
 from websocket_heartbeat.cli.probe.report import Report
-from websocket_heartbeat.client.options import Options
+from websocket_heartbeat.client.options import USER_AGENT, Options
 from websocket_heartbeat.config import Backoff, Heartbeat
 from websocket_heartbeat.redaction import shown_url
 
@@ -110,10 +110,15 @@ async def _probe(arguments: argparse.Namespace) -> int:
     report = await report_on(arguments)
     text.progress("")
     # Printed before the loop ends: that waits for a resolver that hangs.
-    show(json.dumps(report.document(), indent=2) if arguments.json else text.render(report))
+    show(_as_json(report) if arguments.json else text.render(report))
     if report.interrupted:
         return 130
     return 0 if report.ok else 1
+
+
+def _as_json(report: Report) -> str:
+    # json escapes every control character but this one.
+    return json.dumps(report.document(), indent=2).replace("\x7f", r"\u007f")
 
 
 async def report_on(arguments: argparse.Namespace, context: ssl.SSLContext | None = None) -> Report:
@@ -139,6 +144,7 @@ def _options(arguments: argparse.Namespace, context: ssl.SSLContext | None) -> O
     return Options(
         arguments.url,
         additional_headers=arguments.header,
+        user_agent_header=USER_AGENT,
         subprotocols=arguments.subprotocol,
         heartbeat=Heartbeat(),
         message_timeout=None,
@@ -147,12 +153,19 @@ def _options(arguments: argparse.Namespace, context: ssl.SSLContext | None) -> O
         close_timeout=arguments.timeout,
         max_attempts=None,
         send_queue=0,
+        send_queue_bytes=2**24,
         receive_queue=1,
+        receive_queue_bytes=2**24,
+        receive_policy="pause",
         max_size=2**20,
         compression=False,
         ssl=context,
         proxy=arguments.proxy or True,
+        unix_path=None,
+        local_addr=None,
+        server_hostname=None,
         engine=engines.load("auto"),
+        shown_path=None,
         final_close_codes=(),
         retry_if=None,
     )

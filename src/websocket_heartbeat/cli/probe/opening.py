@@ -18,7 +18,6 @@ from websocket_heartbeat.cli.probe.report import Opening, Tls, shown_headers
 from websocket_heartbeat.engines.answer import MAX_HEAD, read_head
 from websocket_heartbeat.engines.base import OpenRequest
 from websocket_heartbeat.engines.dial import dial, go_on
-from websocket_heartbeat.engines.transport import default_ssl_context
 from websocket_heartbeat.errors import HandshakeError, HandshakeRejected
 
 STAGES = {"proxy": "proxy", "dns": "DNS", "tcp": "TCP", "tls": "TLS", "handshake": "handshake"}
@@ -45,18 +44,14 @@ async def open_by_stages(
     opening.tls = opening.status = opening.body_bytes = opening.connected_to = None
     opening.headers = []
     addresses.clear()
-    parts = urlsplit(request.url)
-    host = parts.hostname or ""
-    secure = parts.scheme == "wss"
-    port = parts.port or (443 if secure else 80)
-
-    tls = request.ssl or default_ssl_context()
+    host, port = request.address
+    secure = request.is_secure
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(MAX_HEAD)
     protocol = asyncio.StreamReaderProtocol(reader)
     if request.proxy is not None:
         with _timed(opening, "proxy"):
-            transport = await dial(asyncio.Protocol(), host, port, proxy=request.proxy, proxy_tls=tls)
+            transport = await dial(asyncio.Protocol(), request, with_tls=False)
     else:
         with _timed(opening, "dns"):
             addresses.extend(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
@@ -65,7 +60,7 @@ async def open_by_stages(
         opening.connected_to = sock.getpeername()[0]
         transport, _ = await loop.create_connection(asyncio.Protocol, sock=sock)
     with _timed(opening, "tls") if secure else nullcontext():
-        transport = await go_on(protocol, transport, tls if secure else None, host)
+        transport = await go_on(protocol, transport, request)
     writer = asyncio.StreamWriter(transport, protocol, reader, loop)
     try:
         if secure:
@@ -106,6 +101,8 @@ def _handshake(request: OpenRequest) -> bytes:
         ("Sec-WebSocket-Version", "13"),
         ("Sec-WebSocket-Key", base64.b64encode(os.urandom(16)).decode()),
     ]
+    if request.user_agent is not None:
+        fields.append(("User-Agent", request.user_agent))
     if request.subprotocols:
         fields.append(("Sec-WebSocket-Protocol", ", ".join(request.subprotocols)))
     given = {name.lower() for name, _ in request.headers}

@@ -10,3 +10,13 @@ function listen(target, name, listener, is_on) {
 function web_socket(page, url, protocols) {
     return protocols ? new page.WebSocket(url, protocols) : new page.WebSocket(url);
 }
+
+/** A CloseEvent of a page, for an end that the page itself does not tell of. */
+function close_event(page, code, reason) {
+    var about = { code: code, reason: reason, wasClean: false };
+    if (typeof page.CloseEvent === "function") {
+        return new page.CloseEvent("close", about);
+    }
+    about.type = "close";
+    return about;
+}

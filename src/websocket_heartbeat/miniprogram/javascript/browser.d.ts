@@ -1,30 +1,59 @@
-// Types of WebsocketHeartbeatJs, for pages.
+// Types of WebsocketHeartbeatJs, for pages and workers. They need no types of the DOM: where those are loaded, what a
+// page has is of the page's own types.
+
+/** A value, a promise of one, or a function of either, which is called for every attempt. */
+export type BrowserAsked<T> = T | PromiseLike<T> | (() => T | PromiseLike<T>);
+
+/** An object of a global class; where the class is not known, what is used of it. */
+type Global<Name extends string, Otherwise> = typeof globalThis extends { [Each in Name]: { prototype: infer T } }
+  ? T
+  : Otherwise;
+
+type PageEvent = Global<"Event", { readonly type: string }>;
+type PageMessageEvent = Global<"MessageEvent", { readonly type: string; readonly data: any }>;
+type PageCloseEvent = Global<
+  "CloseEvent",
+  { readonly type: string; readonly code: number; readonly reason: string; readonly wasClean: boolean }
+>;
+type PageSocket = Global<
+  "WebSocket",
+  { binaryType: string; readonly readyState: number; send(data: any): void; close(code?: number, reason?: string): void }
+>;
 
 /** What a WebSocket of a page takes. */
-export type BrowserData = string | ArrayBuffer | ArrayBufferView | Blob;
+export type BrowserData = string | ArrayBuffer | ArrayBufferView | Global<"Blob", never>;
 
 /** Times are milliseconds. */
 export interface BrowserOptions {
-  /** ws:// or wss://; a function is called for every attempt. */
-  url: string | URL | (() => string | URL);
-  protocols?: string | string[];
+  /** ws:// or wss://. */
+  url: BrowserAsked<string | Global<"URL", never>>;
+  protocols?: BrowserAsked<string | string[]>;
   /** Silence until a heartbeat is sent. Default 15000. */
   pingTimeout?: number;
   /** Silence after a heartbeat until the link is abandoned. Default 10000. */
   pongTimeout?: number;
+  /** Whether a heartbeat is sent, too, when nothing was sent for pingTimeout, whatever is heard. Default false. */
+  bothDirections?: boolean;
   /** The window of the first six retries. Default 2000. */
   reconnectTimeout?: number;
   /** The widest window, reached only after the sixth retry. Default 60000. */
   maxReconnectTimeout?: number;
   /** What is sent as a heartbeat. Default "heartbeat". */
-  pingMsg?: BrowserData | (() => BrowserData);
+  pingMsg?: BrowserAsked<BrowserData>;
+  /** The answer to a heartbeat, which is kept from the hooks: a text, or a function that returns true for one. */
+  pong?: string | ((data: any) => boolean) | null;
+  /**
+   * Returns what answers a heartbeat of the server, or nothing if the message is none. It is sent at once, and the
+   * hooks do not see the message. Without it `pong` answers a text equal to `pingMsg`.
+   */
+  reply?: ((data: any) => string | ArrayBuffer | ArrayBufferView | null | undefined) | null;
   /** Retries in a row before giving up; null, the default, never gives up; 0 never retries. */
   repeatLimit?: number | null;
-  /** For one attempt. Default 10000. */
+  /** For one attempt, with the time that the url takes. Default 10000. */
   openTimeout?: number;
   /** A link that was open for so long ends an outage: retries count from 0 again. Default 30000. */
   stableAfter?: number;
-  /** Messages that wait while no link is open; 0 fails at once. Default 256. */
+  /** Messages that wait while no link can take them; 0 fails at once. Default 256. */
   sendQueue?: number;
 }
 
@@ -34,25 +63,36 @@ export type BrowserState =
 /** One connection over many links. Assign hooks; they hold for every link. */
 declare class WebsocketHeartbeatJs {
   constructor(options: BrowserOptions);
-  onopen: ((event: Event) => void) | null;
-  onmessage: ((event: MessageEvent) => void) | null;
-  /** The page's CloseEvent where it sent one; otherwise only a reason, and no code. */
-  onclose: ((event: { code?: number | null; reason: string }) => void) | null;
-  onerror: ((event: any) => void) | null;
-  onreconnect: ((event: { attempt: number; delay: number; reason: string }) => void) | null;
-  onstate: ((state: BrowserState) => void) | null;
-  ongiveup: ((event: { code?: number | null; reason: string }) => void) | null;
-  /** Sends, or queues while no link is open; false if refused. */
+  /** While a promise that it returns is pending, what waits goes on waiting. If it rejects, the link is replaced. */
+  onopen: ((event: PageEvent) => unknown) | null;
+  onmessage: ((event: PageMessageEvent) => unknown) | null;
+  /** For every link and every attempt that ends; code 1006 where no close frame came. */
+  onclose: ((event: PageCloseEvent) => unknown) | null;
+  onerror: ((event: any) => unknown) | null;
+  onreconnect: ((event: { attempt: number; delay: number; reason: string }) => unknown) | null;
+  onstate: ((state: BrowserState) => unknown) | null;
+  ongiveup: ((event: { code?: number | null; reason: string }) => unknown) | null;
+  /** Sends, or lets it wait for a link that can take it; false if refused. */
   send(data: BrowserData): boolean;
-  /** Closes for good. */
+  /** Closes for good; onclose is called. */
   close(code?: number, reason?: string): void;
-  /** Opens a new link now, also after closing or giving up. */
+  /** Opens a new link now, also after giving up, but not after close(). */
   reconnect(): void;
+  /** Connects now, also after close(). The library calls it for every attempt. */
+  createWebSocket(): void;
+  /** Adds the library's handlers to `ws`. The library calls it for every WebSocket. */
+  initEventHandle(): void;
+  /** heartReset() and heartStart(). The library calls it after every open and every message. */
+  heartCheck(): void;
+  /** Sends heartbeats, the first one after pingTimeout. */
+  heartStart(): void;
+  /** Stops heartbeats until heartStart(), the next message or the next link. */
+  heartReset(): void;
   /** Closes at once and removes all listeners from the page. */
   destroy(): void;
-  /** The WebSocket of the current link. */
-  readonly ws: WebSocket | null;
-  /** The options, defaults included. */
+  /** The WebSocket of the current link. Its binaryType holds for the next ones, too. */
+  readonly ws: PageSocket;
+  /** The options, defaults included. A change holds from the next event on. */
   readonly opts: Required<BrowserOptions>;
   /** Retries since the connection was last stable. */
   readonly repeat: number;

@@ -1,9 +1,15 @@
 // Types of WebsocketHeartbeat, for mini programs. They describe what is used of a host, so that wx, my, swan, tt,
 // qq, ks, jd, Taro and uni all fit without their own types.
 
+/** A value, a promise of one, or a function of either, which is called for every attempt. */
+export type Asked<T> = T | PromiseLike<T> | (() => T | PromiseLike<T>);
+
+/** What can be sent. Hosts take an ArrayBuffer; of a view they get the bytes as one. */
+export type Data = string | ArrayBuffer | ArrayBufferView;
+
 /** What `send` of the host takes, and `success`, `fail`, `complete` as everywhere in mini programs. */
 export interface SendParams {
-  data: string | ArrayBuffer;
+  data: Data;
   success?: (result?: any) => void;
   fail?: (error?: any) => void;
   complete?: (result?: any) => void;
@@ -18,9 +24,9 @@ export interface CloseParams {
   complete?: (result?: any) => void;
 }
 
-/** Passed on to the host's connectSocket; `url` may be a function, called for every attempt. */
+/** Passed on to the host's connectSocket. */
 export interface ConnectSocketParams {
-  url: string | (() => string);
+  url: Asked<string>;
   header?: Record<string, unknown>;
   protocols?: string[];
   [option: string]: unknown;
@@ -34,24 +40,33 @@ export interface MiniProgramHost {
 /** Times are milliseconds. */
 export interface Options {
   miniprogram: MiniProgramHost;
-  connectSocketParams: ConnectSocketParams | (() => ConnectSocketParams);
+  connectSocketParams: Asked<ConnectSocketParams>;
   /** Silence until a heartbeat is sent. Default 15000. */
   pingTimeout?: number;
   /** Silence after a heartbeat until the link is abandoned. Default 10000. */
   pongTimeout?: number;
+  /** Whether a heartbeat is sent, too, when nothing was sent for pingTimeout, whatever is heard. Default false. */
+  bothDirections?: boolean;
   /** The window of the first six retries. Default 2000. */
   reconnectTimeout?: number;
   /** The widest window, reached only after the sixth retry. Default 60000. */
   maxReconnectTimeout?: number;
   /** What is sent as a heartbeat. Default "heartbeat". */
-  pingMsg?: string | ArrayBuffer | (() => string | ArrayBuffer);
+  pingMsg?: Asked<Data>;
+  /** The answer to a heartbeat, which is kept from the hooks: a text, or a function that returns true for one. */
+  pong?: string | ((data: any) => boolean) | null;
+  /**
+   * Returns what answers a heartbeat of the server, or nothing if the message is none. It is sent at once, and the
+   * hooks do not see the message. Without it `pong` answers a text equal to `pingMsg`.
+   */
+  reply?: ((data: any) => string | ArrayBuffer | ArrayBufferView | null | undefined) | null;
   /** Retries in a row before giving up; null, the default, never gives up; 0 never retries. */
   repeatLimit?: number | null;
-  /** For one attempt. Default 10000. */
+  /** For one attempt, with the time that the url takes. Default 10000. */
   openTimeout?: number;
   /** A link that was open for so long ends an outage: retries count from 0 again. Default 30000. */
   stableAfter?: number;
-  /** Messages that wait while no link is open; 0 fails at once. Default 256. */
+  /** Messages that wait while no link can take them; 0 fails at once. Default 256. */
   sendQueue?: number;
 }
 
@@ -88,24 +103,36 @@ export interface GiveUpEvent {
 
 /** One connection over many links. Assign hooks; they hold for every link. */
 export interface Task {
-  onOpen: ((event: HostEvent) => void) | null;
-  onMessage: ((event: MessageEvent) => void) | null;
-  onClose: ((event: CloseEvent) => void) | null;
-  onError: ((event: ErrorEvent) => void) | null;
-  onReconnect: ((event: ReconnectEvent) => void) | null;
-  onState: ((state: State) => void) | null;
-  onGiveUp: ((event: GiveUpEvent) => void) | null;
-  /** Sends, or queues while no link is open; false if refused. */
-  send(params: SendParams): boolean;
-  /** Closes for good. */
+  /** While a promise that it returns is pending, what waits goes on waiting. If it rejects, the link is replaced. */
+  onOpen: ((event: HostEvent) => unknown) | null;
+  onMessage: ((event: MessageEvent) => unknown) | null;
+  /** For every link and every attempt that ends. */
+  onClose: ((event: CloseEvent) => unknown) | null;
+  onError: ((event: ErrorEvent) => unknown) | null;
+  onReconnect: ((event: ReconnectEvent) => unknown) | null;
+  onState: ((state: State) => unknown) | null;
+  onGiveUp: ((event: GiveUpEvent) => unknown) | null;
+  /** Sends, or lets it wait for a link that can take it; false if refused. */
+  send(params: SendParams | Data): boolean;
+  /** Closes for good; onClose is called. */
   close(params?: CloseParams): void;
-  /** Opens a new link now, also after closing or giving up. */
+  /** Opens a new link now, also after giving up, but not after close(). */
   reconnect(): void;
+  /** Connects now, also after close(). The library calls it for every attempt. */
+  createWebSocket(): void;
+  /** Adds the library's listeners to `socketTask`. The library calls it for every socket task. */
+  registerHeartBeatEvent(): void;
+  /** heartReset() and heartStart(). The library calls it after every open and every message. */
+  heartCheck(): void;
+  /** Sends heartbeats, the first one after pingTimeout. */
+  heartStart(): void;
+  /** Stops heartbeats until heartStart(), the next message or the next link. */
+  heartReset(): void;
   /** Closes at once and removes all listeners from the host. */
   destroy(): void;
   /** The host's own task of the current link. */
   readonly socketTask: any;
-  /** The options, defaults included. */
+  /** The options, defaults included. A change holds from the next event on. */
   readonly opts: Required<Options>;
   /** Retries since the connection was last stable. */
   readonly repeat: number;

@@ -33,7 +33,8 @@ class Client:
 
     name: as the table has it. adapter: its module, or "peers.mjs". package: what to install.
     dialect: what its server speaks above WebSocket: plain, socketio or centrifuge. can: what it has at all:
-    reconnect, heartbeat, pings (which it sends itself), tasks, hooks (for messages), queue, headers.
+    reconnect, heartbeat, pings (which it sends itself), tasks, hooks (for messages), queue, headers, dialogue
+    (to send and to wait for the answer, before messages go to the user).
     """
 
     name: str
@@ -71,13 +72,13 @@ CLIENTS = (
         "websocket-heartbeat",
         "ours",
         "websocket-heartbeat",
-        _can("reconnect", "heartbeat", "pings", "tasks", "hooks", "queue", "headers"),
+        _can("reconnect", "heartbeat", "pings", "tasks", "hooks", "queue", "headers", "dialogue"),
     ),
     Client(
         "websockets",
         "with_websockets",
         "websockets",
-        _can("reconnect", "heartbeat", "pings", "tasks", "queue", "headers"),
+        _can("reconnect", "heartbeat", "pings", "tasks", "queue", "headers", "dialogue"),
     ),
     Client("aiohttp", "with_aiohttp", "aiohttp", _can("heartbeat", "pings", "tasks", "queue", "headers")),
     Client("picows", "with_picows", "picows", _can("heartbeat", "pings", "tasks", "hooks", "headers")),
@@ -85,7 +86,7 @@ CLIENTS = (
         "picows.websockets",
         "with_picows_websockets",
         "picows",
-        _can("reconnect", "heartbeat", "pings", "tasks", "queue", "headers"),
+        _can("reconnect", "heartbeat", "pings", "tasks", "queue", "headers", "dialogue"),
     ),
     Client(
         "websocket-client",
@@ -147,7 +148,7 @@ def install_node_peers() -> str | None:
 Event = dict[str, Any]
 
 
-class Patient:
+class ClientProcess:
     """One process of a client.
 
     events: what it told, as dicts with the kind as "event" and the time as "at" (time.monotonic()).
@@ -159,7 +160,7 @@ class Patient:
         self._options = {"url": url, **defaults, **options}
         self._changed = asyncio.Event()
         self.events: list[Event] = []
-        self.complaints = ""
+        self.stderr = ""
 
     async def __aenter__(self) -> Self:
         pipe = asyncio.subprocess.PIPE
@@ -172,7 +173,7 @@ class Patient:
             cwd=HERE.parents[1],
             env={name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")},
         )
-        self._readers = [asyncio.create_task(self._listen()), asyncio.create_task(self._hear_complaints())]
+        self._readers = [asyncio.create_task(self._listen()), asyncio.create_task(self._read_errors())]
         return self
 
     async def __aexit__(
@@ -225,7 +226,7 @@ class Patient:
         self.events.append({"event": "exited", "at": time.monotonic()})
         self._changed.set()
 
-    async def _hear_complaints(self) -> None:
+    async def _read_errors(self) -> None:
         assert self._process.stderr is not None
         while text := await self._process.stderr.read(4096):
-            self.complaints = (self.complaints + text.decode(errors="replace"))[-20_000:]
+            self.stderr = (self.stderr + text.decode(errors="replace"))[-20_000:]

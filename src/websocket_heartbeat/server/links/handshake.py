@@ -1,0 +1,231 @@
+"""One accepted connection, until it is a link or has ended: TLS, the request and its answer."""
+
+import asyncio
+import logging
+import socket
+from contextlib import suppress
+from typing import Protocol
+
+from websocket_heartbeat.engines.answer import MAX_HEAD, HeadReader
+from websocket_heartbeat.engines.dial import accept
+from websocket_heartbeat.engines.wire_server import ServerLink
+from websocket_heartbeat.server.admission import Admitted, Refusal, Request
+from websocket_heartbeat.server.links.http import read_request, write_refusal
+from websocket_heartbeat.server.links.places import Places
+from websocket_heartbeat.server.links.terms import Terms
+from websocket_heartbeat.server.links.upgrade import Upgrade, upgrade
+from websocket_heartbeat.system.kernel import end_by_reset
+
+_logger = logging.getLogger("websocket_heartbeat.server")
+
+
+class Keeper(Protocol):
+    """What a handshake needs of the listener that has accepted it: listener.py."""
+
+    @property
+    def terms(self) -> Terms:
+        """What holds for all handshakes."""
+
+    @property
+    def places(self) -> Places:
+        """Where those that may become a link take a place."""
+
+    def begun(self, handshake: "Handshake") -> None:
+        """Keep a handshake."""
+
+    def ended(self, handshake: "Handshake") -> None:
+        """Forget it, if that has not been done."""
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether clients are let in."""
+
+    def admit(self, request: Request) -> Admitted | asyncio.Task[Admitted]:
+        """Decide about a request."""
+
+
+class Handshake(HeadReader):
+    """One accepted connection, until it is a link or has ended."""
+
+    def __init__(self, keeper: Keeper, sock: socket.socket, source: str) -> None:
+        """source: what counts as the address of the client."""
+        super().__init__()
+        sock.setblocking(False)
+        with suppress(OSError):  # some systems refuse options on a socket whose peer is gone already
+            # For a peer whose machine is gone, where nobody pings it: the system notices in some hours.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        keeper.begun(self)
+        self._keeper = keeper
+        self._sock = sock
+        self._source = source
+        self._has_place = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._has_begun = False
+        self._wants_body = True  # it does not ask by HEAD
+        self._upgraded: Upgrade | Refusal = Refusal(400)
+        self._rest = b""  # what was read behind the request
+        self._deciding: asyncio.Task[Admitted] | None = None
+        self._opening = asyncio.get_running_loop().create_task(self._open())
+
+    async def _open(self) -> None:
+        """Put a transport on the socket, with TLS where it is asked for."""
+        if self._sock.fileno() < 0:  # aborted before this began
+            return
+        self._has_begun = True
+        terms = self._keeper.terms
+        try:
+            await accept(self, self._sock, terms.ssl, terms.open_timeout)
+        except OSError as error:  # such as ssl.SSLError: the client may have left, or speak no TLS
+            _logger.debug("an accepted connection ended before its handshake: %s", type(error).__name__)
+        finally:
+            if self.transport is None:
+                self._done()
+
+    # Calls from the transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for the request."""
+        super().connection_made(transport)
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take the news that the connection has ended."""
+        self._done()
+
+    def head_too_long(self) -> None:
+        """Refuse a request that does not end."""
+        self._refuse(Refusal(431))
+
+    def head_read(self, head: bytes, rest: bytes) -> None:
+        """Have a request decided about."""
+        asked = read_request(head)
+        if asked is None:
+            self._refuse(Refusal(400))
+            return
+        self._rest = rest
+        self._wants_body = asked.method != "HEAD"
+        if not self._keeper.is_listening:
+            self._refuse(Refusal(503))
+            return
+        self._upgraded = upgrade(asked, self._keeper.terms)
+        if isinstance(self._upgraded, Upgrade):
+            no_place = self._keeper.places.take(self._source)
+            if no_place is not None:
+                self._refuse(no_place)
+                return
+            self._has_place = True
+        admitted = self._keeper.admit(asked.request())
+        if isinstance(admitted, asyncio.Task):
+            self._deciding = admitted
+            admitted.add_done_callback(self._decided_later)
+        else:
+            self._decided(admitted)
+
+    def read_behind(self, data: bytes) -> None:
+        """Keep what comes while the request is decided about: RFC 6455 has the client wait for the answer."""
+        if self._deciding is not None:
+            self._rest += data
+            if len(self._rest) > MAX_HEAD:
+                self._refuse(Refusal(400))
+
+    def eof_received(self) -> bool:
+        """Stay open for the answer to a check that has nothing more to say, as that of nc in containers."""
+        return self._deciding is not None and isinstance(self._upgraded, Refusal)
+
+    # Calls from the listener
+
+    def listener_stopped(self) -> None:
+        """Do not wait for a decision any more."""
+        if self._deciding is not None:
+            self._refuse(Refusal(503))
+
+    def abort(self) -> None:
+        """Reset the connection, however far it has come."""
+        end_by_reset(self._sock)
+        if self.transport is not None:
+            self.transport.abort()
+        elif self._has_begun:
+            self._opening.cancel()  # which aborts its transport
+        else:
+            self._sock.close()
+            self._done()
+
+    # The decision and the answer
+
+    def _time_is_up(self) -> None:
+        if self._deciding is None:
+            self.abort()
+            return
+        timeout = self._keeper.terms.open_timeout
+        _logger.warning("on_handshake took longer than open_timeout=%g s: its client was refused", timeout)
+        self._refuse(Refusal(503))
+        self._wait()  # until the client has read that
+
+    def _decided_later(self, deciding: asyncio.Task[Admitted]) -> None:
+        failed = not deciding.cancelled() and deciding.exception() is not None
+        if self._deciding is None:  # it comes too late
+            return
+        self._deciding = None
+        if deciding.cancelled():
+            _logger.error("on_handshake has cancelled its own task: its client was refused")
+            self._decided(Refusal(500))
+        elif failed:  # by what ends the program
+            self.abort()
+        else:
+            self._decided(deciding.result())
+
+    def _decided(self, admitted: Admitted) -> None:
+        if self.transport.is_closing():  # the hook has aborted the server
+            return
+        upgraded = self._upgraded
+        if isinstance(admitted, Refusal):
+            self._refuse(admitted)
+            return
+        if isinstance(upgraded, Refusal):
+            self._refuse(upgraded)
+            return
+        self._has_place = False  # the link's from now on
+        self._done()
+        self.transport.write(upgraded.answer)
+        link = _Link(admitted, self._keeper.terms.max_size, upgraded.subprotocol, upgraded.extensions)
+        link.places = self._keeper.places
+        link.source = self._source
+        self.link = link
+        link.begin(self.transport, self._rest)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._decide_no_more()
+        self.transport.write(write_refusal(refusal, with_body=self._wants_body))
+        self.transport.close()  # the timer goes on: the client may never read this
+
+    def _decide_no_more(self) -> None:
+        if self._deciding is not None:
+            deciding, self._deciding = self._deciding, None
+            deciding.cancel()
+
+    def _wait(self) -> None:
+        """Give the client time for its next step."""
+        self._timer = asyncio.get_running_loop().call_later(self._keeper.terms.open_timeout, self._time_is_up)
+
+    def _done(self) -> None:
+        self._decide_no_more()
+        if self._has_place:
+            self._has_place = False
+            self._keeper.places.give_back(self._source)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._keeper.ended(self)
+
+
+class _Link(ServerLink):
+    """A link that gives its place back when its connection has ended."""
+
+    __slots__ = ("places", "source")
+
+    places: Places
+    source: str
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.places.give_back(self.source)

@@ -1,0 +1,70 @@
+"""Requests and answers of HTTP/1.1 (RFC 9112), as handshakes and the checks of load balancers need them."""
+
+import re
+from dataclasses import dataclass
+from email.utils import formatdate
+from http import HTTPStatus
+
+from websocket_heartbeat.server.admission import BODILESS, Refusal, Request
+
+_TOKEN = re.compile(rb"[0-9A-Za-z!#$%&'*+.^_`|~-]+")
+_VALUE = re.compile(rb"[\t -~\x80-\xff]*")
+_REQUEST_LINE = re.compile(rb"(%b) ([!-~]+) (HTTP/1\.[01])" % _TOKEN.pattern)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Head:
+    """The first line and the header fields of a request; the fields in their order, as received."""
+
+    method: str
+    target: str
+    version: str
+    headers: list[tuple[str, str]]
+
+    def request(self) -> Request:
+        """Return what is asked for."""
+        path, _, query = self.target.partition("?")
+        if not path.startswith("/"):  # the absolute form: RFC 9112, section 3.2.2
+            path = "/" + path.partition("://")[2].partition("/")[2]
+        return Request(path, query, tuple(self.headers))
+
+
+def read_request(head: bytes) -> Head | None:
+    """Return the head of a request, given with the empty line at its end; None if it is malformed.
+
+    That is also one of HTTP/1.1 without a Host, and any with two of them: section 3.2. The parser of
+    websockets refuses what can be no handshake, such as the check of a load balancer by HEAD.
+    """
+    first, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
+    request_line = _REQUEST_LINE.fullmatch(first)
+    if request_line is None:
+        return None
+    method, target, version = (part.decode("ascii") for part in request_line.groups())
+    headers: list[tuple[str, str]] = []
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        if not (colon and _TOKEN.fullmatch(name) and _VALUE.fullmatch(value)):
+            return None
+        headers.append((name.decode("ascii"), value.strip(b" \t").decode("latin-1")))
+    hosts = sum(name.lower() == "host" for name, _ in headers)
+    if hosts > 1 or (hosts == 0 and version == "HTTP/1.1"):
+        return None
+    return Head(method, target, version, headers)
+
+
+def write_refusal(refusal: Refusal, *, with_body: bool) -> bytes:
+    """Return the answer that refuses a request; without its body, it is the answer to HEAD."""
+    try:
+        phrase = HTTPStatus(refusal.status).phrase
+    except ValueError:
+        phrase = "Refused"
+    fields = list(refusal.headers)
+    names = {name.lower() for name, _ in fields}
+    # RFC 9110, sections 6.6.1, 7.8 and 8.6.
+    if "date" not in names:
+        fields.append(("Date", formatdate(usegmt=True)))
+    if refusal.status not in BODILESS:
+        fields.append(("Content-Length", str(len(refusal.body))))
+    fields.append(("Connection", "close, Upgrade" if "upgrade" in names else "close"))
+    lines = [f"HTTP/1.1 {refusal.status} {phrase}", *(f"{name}: {value}" for name, value in fields), "", ""]
+    return "\r\n".join(lines).encode("ascii") + (refusal.body if with_body else b"")

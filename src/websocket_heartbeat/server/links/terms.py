@@ -1,0 +1,45 @@
+"""The options of a server that hold for every handshake of its listener."""
+
+import ssl as ssl_module
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from websocket_heartbeat.checks import (
+    check_collection,
+    check_count,
+    check_seconds,
+    check_ssl,
+    check_token,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Those options, checked; `serve` documents each."""
+
+    open_timeout: float
+    max_size: int
+    compression: bool
+    subprotocols: Sequence[str]
+    ssl: ssl_module.SSLContext | None
+    max_peers: int | None
+    max_handshakes: int
+    max_peers_per_address: int | None
+
+    def __post_init__(self) -> None:
+        check_seconds("open_timeout", self.open_timeout)
+        check_count("max_size", self.max_size, least=1)
+        if not isinstance(self.compression, bool):
+            raise TypeError(f"compression must be True or False, not {self.compression!r}")
+        names = check_collection("subprotocols", self.subprotocols)
+        for index, name in enumerate(names):
+            check_token(f"subprotocols[{index}]", name)
+        object.__setattr__(self, "subprotocols", names)  # what it gave may be given once only
+        check_ssl("ssl", self.ssl)
+        check_count("max_handshakes", self.max_handshakes, least=1)
+        for name, most in (
+            ("max_peers", self.max_peers),
+            ("max_peers_per_address", self.max_peers_per_address),
+        ):
+            if most is not None:
+                check_count(name, most, least=1)

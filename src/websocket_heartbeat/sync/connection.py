@@ -1,0 +1,408 @@
+"""What the user of blocking code holds: `connect`, and the Connection that it returns."""
+
+import asyncio
+import inspect
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial, update_wrapper
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypeVar
+from weakref import WeakMethod, ref
+
+from websocket_heartbeat import client
+from websocket_heartbeat.checks import check_close, check_function, check_seconds
+from websocket_heartbeat.client.hooks import (
+    CloseHook,
+    ErrorHook,
+    Hook,
+    MessageHook,
+    OpenHook,
+    ReconnectHook,
+    StateHook,
+)
+from websocket_heartbeat.config import Heartbeat
+from websocket_heartbeat.errors import ConnectionClosed, ConnectionFailed
+from websocket_heartbeat.events import Message, State, Stats
+from websocket_heartbeat.sync.background import (
+    AFTER_CLOSE_TIMEOUT,
+    MADE_BEFORE_A_FORK,
+    Background,
+    Owner,
+    is_background_thread,
+    shared,
+)
+from websocket_heartbeat.sync.call import Refused
+from websocket_heartbeat.sync.exits import guarded, in_words, last_words, tell
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_IN_A_HOOK = "a hook cannot {}, as it runs on the background thread that it would wait for: {}"
+
+_NOTICED_WITHIN = 0.2
+"""Seconds in which a loop that no hook blocks tells that a timeout has run out."""
+
+
+class Connection:
+    """One connection over many links, for blocking code; made by `connect`.
+
+    Safe to use from several threads and from signal handlers. Everything means what it means in
+    `websocket_heartbeat.Connection`. Hooks are called on the background thread, which all connections share,
+    so they must not block; what waits raises RuntimeError there, but `send` and `close` do not wait. A hook
+    that raises what ends a program, as sys.exit() does, ends this connection.
+    """
+
+    on_open = Hook[OpenHook]("Called with an OpenEvent whenever a link has opened; its sends go first.")
+    on_message = Hook[MessageHook]("Called with each message, in order; iteration then yields nothing.")
+    on_close = Hook[CloseHook]("Called with a CloseEvent whenever an open link is gone.")
+    on_error = Hook[ErrorHook]("Called with an exception that has no other way to you.")
+    on_reconnect = Hook[ReconnectHook]("Called with a ReconnectEvent when a retry is scheduled.")
+    on_state = Hook[StateHook]("Called with each State entered.")
+
+    def __init__(self, connection: client.Connection, close_timeout: float) -> None:
+        """close_timeout: as the connection was given it."""
+        self._connection = connection
+        self._close_timeout = close_timeout
+        self._background: Background | None = None  # none before the start
+        self._received: deque[Message] = deque()  # taken from the connection, all that wait in one call
+        self._turn = asyncio.Lock()  # of the calls that take messages from it
+        self._failure: ConnectionFailed | None = None  # a hook has ended it
+        self._owner: Owner = WeakMethod(self._loop_stopped)
+
+    # Life
+
+    def __enter__(self) -> Self:
+        if is_background_thread():
+            raise RuntimeError(_IN_A_HOOK.format("start a connection", "start it in a thread of your own"))
+        if self._background is not None:
+            raise RuntimeError("a connection can be started only once; call connect() again for another one")
+        while True:
+            background = self._background = shared()
+            try:
+                background.run(partial(background.start, self._connection, self._close_timeout), self._owner)
+            except Refused:
+                continue
+            except RuntimeError:
+                background.wait_for_end()
+                raise
+            except BaseException:  # a signal handler has raised, and nobody will close it
+                background.submit(partial(background.close, self._connection))
+                raise
+            return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        background = self._background
+        if background is None or background.is_of_parent or self._connection not in background.users:
+            return
+        background.submit(partial(background.close, self._connection))
+        if not self.closed:
+            warnings.warn(
+                f"closed, as nobody had closed it: {self!r}", ResourceWarning, stacklevel=2, source=self
+            )
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close the connection for good; return within `close_timeout`. Does nothing the second time.
+
+        Within a hook it does not wait for the end. Arguments are those of
+        `websocket_heartbeat.Connection.close`.
+
+        Raises:
+            TimeoutError: a hook blocks the background thread. The connection is closed when it returns.
+        """
+        check_close(code, reason, by_client=True)
+        background = self._background or shared()
+        if background.is_of_parent:
+            return
+        while not self._close_on(background, code, reason):
+            background = shared()  # that one has ended before this connection was started there
+
+    def _close_on(self, background: Background, code: int, reason: str) -> bool:
+        call = background.submit(partial(background.close, self._connection, code, reason), self._owner)
+        if is_background_thread():
+            return True
+        try:
+            has_ended = call.wait(self._close_timeout + AFTER_CLOSE_TIMEOUT)
+        except BaseException:  # a signal handler has raised
+            background.cancel(call)
+            raise
+        if not has_ended:
+            raise TimeoutError(
+                "the connection is not closed yet: a hook blocks the background thread, "
+                "which all connections share"
+            )
+        with suppress(Refused):
+            call.result()
+        background.wait_for_end()
+        return self.closed
+
+    def wait_closed(self) -> None:
+        """Wait for the end of the connection; raise ConnectionFailed if it has failed for good."""
+        background = self._usable("wait for the end", "set on_state")
+        try:
+            self._run(background, self._connection.wait_closed)
+        except ConnectionClosed:
+            # It has ended, so wait_closed returns without a loop.
+            with suppress(StopIteration):
+                self._connection.wait_closed().send(None)
+        if self._failure is not None:
+            raise self._ended()
+
+    def wait_open(self, timeout: float | None = None) -> None:
+        """Wait until a link is open; raise TimeoutError after `timeout` seconds, None (default) for never."""
+        background = self._usable("wait for a link", "set on_open")
+        self._run(background, self._connection.wait_open, timeout, timeout=timeout)
+
+    def reconnect_now(self) -> None:
+        """Skip the wait before the next attempt, or replace the open link by a new one at once."""
+        with suppress(ConnectionClosed, ConnectionFailed):
+            background = self._usable()
+            if background.is_current:
+                self._connection.reconnect_now()
+            else:
+                self._run(background, self._on_the_loop, self._connection.reconnect_now)
+
+    # Facts
+
+    @property
+    def state(self) -> State:
+        """Where the connection stands."""
+        return self._connection.state
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection has ended for good."""
+        return self._connection.closed
+
+    @property
+    def latency(self) -> float | None:
+        """Seconds from the last answered heartbeat to its answer; None before the first."""
+        return self._connection.latency
+
+    @property
+    def stats(self) -> Stats:
+        """What the connection has done so far: a snapshot."""
+        return self._connection.stats
+
+    def __repr__(self) -> str:
+        return repr(self._connection)
+
+    # Messages
+
+    def __iter__(self) -> Iterator[Message]:
+        return self
+
+    def __next__(self) -> Message:
+        try:
+            return self.recv()
+        except ConnectionClosed:
+            raise StopIteration from None
+
+    def recv(self, timeout: float | None = None) -> Message:
+        """Return the next message, waiting for it across reconnects.
+
+        timeout: seconds; None (default) waits for ever.
+
+        Raises:
+            TimeoutError: none came in time; none is lost.
+            ConnectionClosed: our own side closed the connection.
+            ConnectionFailed: it has failed for good, or one of its hooks has ended it.
+        """
+        background = self._usable("wait for a message", "set on_message, or receive in a thread of your own")
+        deadline = None
+        if timeout is not None:
+            deadline = time.monotonic() + check_seconds("timeout", timeout, zero=True)
+        while True:
+            if self._received:
+                with suppress(IndexError):  # another thread was faster
+                    return self._received.popleft()
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            self._run(background, self._receive, left, timeout=left)
+
+    async def _receive(self, timeout: float | None) -> None:
+        try:
+            async with asyncio.timeout(timeout), self._turn:
+                if not self._received:
+                    self._received.extend(await self._connection.recv_waiting())
+        except TimeoutError:
+            raise TimeoutError("no message came in time") from None
+
+    def send(
+        self,
+        message: Message | bytearray | memoryview,
+        timeout: float | None = None,
+        *,
+        ttl: float | None = None,
+    ) -> None:
+        """Hand a message to the open link, or let it wait in the send queue; block only while that is full.
+
+        Within a hook it does not wait and raises SendQueueFull where it would have to.
+
+        timeout: seconds that this may block; None (default) waits for ever. ttl: seconds that the message may
+        wait, as in `websocket_heartbeat.Connection.send`.
+
+        Raises:
+            TimeoutError: the queue was full for so long, and the message was not taken.
+            and as `websocket_heartbeat.Connection.send`.
+        """
+        if timeout is not None:
+            check_seconds("timeout", timeout, zero=True)
+        background = self._usable()
+        if background.is_current:
+            self._connection.send_nowait(message, ttl=ttl)
+        elif timeout is None and ttl is None:
+            self._run(background, self._connection.send, message)
+        else:
+            self._run(background, self._send, message, timeout, ttl, timeout=timeout)
+
+    async def _send(
+        self, message: Message | bytearray | memoryview, timeout: float | None, ttl: float | None
+    ) -> None:
+        try:
+            async with asyncio.timeout(timeout):
+                await self._connection.send(message, ttl=ttl)
+        except TimeoutError:
+            raise TimeoutError("the send queue was full for all the time") from None
+
+    @property
+    def queued(self) -> tuple[Message, ...]:
+        """The messages that wait in the send queue, oldest first; after the end, those that were not sent."""
+        return self._connection.queued
+
+    def clear_queue(self) -> tuple[Message, ...]:
+        """Take all messages out of the send queue and return them, oldest first; they will not be sent."""
+        with suppress(ConnectionClosed, ConnectionFailed):
+            background = self._usable()
+            if not background.is_current:
+                return self._run(background, self._clear_queue)
+        return self._connection.clear_queue()
+
+    async def _clear_queue(self) -> tuple[Message, ...]:
+        return self._connection.clear_queue()
+
+    def drain(self) -> None:
+        """Wait until every queued message was handed to a link whose write buffer is not full."""
+        background = self._usable("wait for the queue", "drain it in a thread of your own")
+        self._run(background, self._connection.drain)
+
+    # Hooks
+
+    def _set_hook(self, name: str, hook: Callable[..., Any] | None) -> None:
+        if hook is not None:
+            hook = guarded(name, hook, self._exited)
+        if self._background is None or self._usable().is_current:
+            setattr(self._connection, name, hook)
+        else:
+            with suppress(ConnectionClosed, ConnectionFailed):  # no hook is called any more
+                self._run(self._background, self._on_the_loop, setattr, self._connection, name, hook)
+
+    def _exited(self, name: str, error: BaseException) -> None:
+        """End the connection: a function of its user's raised what ends a program."""
+        self._end_for(in_words(name, error), last_words(error), error)
+
+    def _loop_stopped(self, place: str) -> None:
+        self._end_for(f"a hook called loop.stop() at {place}")
+
+    def _end_for(self, what: str, text: str = "", cause: BaseException | None = None) -> None:
+        if self._failure is None and self._background is not None:
+            self._failure = ConnectionFailed(f"{what}, so the connection was closed")
+            self._failure.__cause__ = cause
+            tell(f"{self!r}: {what}{text}: this connection is closed, others go on")
+            self.close()
+
+    # The background thread
+
+    def _usable(self, what: str = "", instead: str = "") -> Background:
+        """Return the background thread to call; to wait for it would be a deadlock in a hook, which it runs.
+
+        what: would be waited for. instead: what a hook is to do.
+        """
+        background = self._background
+        if background is None:
+            if self.closed:
+                raise self._ended()
+            raise RuntimeError("the connection is not started: use it within `with connect(...) as ...:`")
+        if background.is_of_parent:
+            raise RuntimeError(MADE_BEFORE_A_FORK)
+        if what and background.is_current:
+            raise RuntimeError(_IN_A_HOOK.format(what, instead))
+        return background
+
+    def _run(
+        self,
+        background: Background,
+        function: Callable[..., Coroutine[Any, Any, R]],
+        *args: Any,
+        timeout: float | None = None,
+    ) -> R:
+        """Call a coroutine function on the loop and wait for it; a timeout is its own to keep, as a rule."""
+        limit = None if timeout is None else timeout + _NOTICED_WITHIN
+        try:
+            return background.run(partial(function, *args), self._owner, limit)
+        except (Refused, ConnectionClosed):
+            error = self._ended()
+        raise error
+
+    @staticmethod
+    async def _on_the_loop(function: Callable[..., object], *args: Any) -> None:
+        function(*args)
+
+    def _ended(self) -> ConnectionClosed | ConnectionFailed:
+        """Return the error that says how the connection has ended."""
+        if self._failure is None:
+            return ConnectionClosed("the connection is closed")
+        failure = ConnectionFailed(self._failure.reason)  # a new one, as each gathers its traceback
+        failure.__cause__ = self._failure.__cause__
+        return failure
+
+
+def _blocking(connect: Callable[P, client.Connection]) -> Callable[P, Connection]:
+    """Give a function the signature of `connect`, which is written once."""
+    signature = inspect.signature(connect)
+
+    def blocking_connect(*args: P.args, **kwargs: P.kwargs) -> Connection:
+        """Return a connection for blocking code that outlives its sockets.
+
+        Use it as `with connect(...) as connection:`; entering starts it and waits for nothing, leaving closes
+        it. Arguments, defaults and errors are those of `websocket_heartbeat.connect`. What is callable among
+        the arguments is called on the background thread and must not block.
+        """
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        options = bound.arguments
+        made: list[ref[Connection]] = []
+
+        def exited(name: str, error: BaseException) -> None:
+            connection = made[0]()
+            if connection is not None:  # else it is being closed
+                connection._exited(name, error)
+            raise ConnectionFailed(in_words(name, error)) from error  # there is nothing to return
+
+        if options["retry_if"] is not None:
+            check_function("retry_if", options["retry_if"])
+        for name in ("url", "additional_headers", "retry_if"):
+            if callable(options[name]):
+                options[name] = guarded(name, options[name], exited)
+        heartbeat = options["heartbeat"]
+        if isinstance(heartbeat, Heartbeat) and callable(heartbeat.message):
+            message = guarded("Heartbeat.message", heartbeat.message, exited)
+            options["heartbeat"] = replace(heartbeat, message=message)
+        connection = Connection(connect(*bound.args, **bound.kwargs), options["close_timeout"])
+        made.append(ref(connection))
+        return connection
+
+    return update_wrapper(blocking_connect, connect, assigned=("__name__", "__qualname__", "__annotations__"))
+
+
+connect = _blocking(client.connect)
