@@ -126,6 +126,23 @@ def test_during_on_open_the_peer_is_answered_and_no_heartbeat_comes_before_what_
     play(main())
 
 
+def test_a_plain_message_is_sent_during_on_open_too(world: World, play: Run) -> None:
+    async def never_done(event: OpenEvent) -> None:
+        await asyncio.sleep(100)
+
+    connection = world.connect(heartbeat=Heartbeat(10, 5, message="ping"))
+    connection.on_open = never_done
+
+    async def main() -> None:
+        async with connection:
+            await until(lambda: connection.stats.links == 1)
+            await until(lambda: world.peer.received)
+            assert world.peer.received == ["ping"]
+            connection.on_open = None
+
+    play(main())
+
+
 def test_a_link_that_dies_during_on_open_is_noticed(world: World, play: Run) -> None:
     async def log_in(event: OpenEvent) -> None:
         await connection.recv()
