@@ -229,6 +229,23 @@ def test_without_a_pong_a_reply_answers_what_is_like_our_own_heartbeat(world: Wo
     play(main())
 
 
+def test_answers_to_the_peer_count_as_sent_and_pongs_of_the_protocol_do_not(world: World, play: Run) -> None:
+    async def main() -> None:
+        async with world.connect(heartbeat=spoken(TEXTS)) as connection:
+            peer = await world.opened(connection, 1)
+            for _ in range(50):
+                await asyncio.sleep(1)
+                peer.send("ping")
+            assert set(peer.received) == {"pong"}
+            for _ in range(50):
+                await asyncio.sleep(1)
+                peer.send("news")
+                peer.link.ping()
+            assert peer.received.count("ping") >= 4
+
+    play(main())
+
+
 def test_binary_and_text_are_not_the_same(world: World, play: Run) -> None:
     async def main() -> None:
         async with world.connect(heartbeat=spoken(Dialect(b"ping", b"pong"))) as connection:
