@@ -52,7 +52,7 @@ def connect(
     local_addr: tuple[str, int] | None = None,
     server_hostname: str | None = None,
     engine: str | Engine = "auto",
-    shown_path: int | None = None,
+    shown_path: Callable[[str], str] | None = None,
     final_close_codes: Collection[int] = (),
     retry_if: Callable[[Exception], bool | None] | None = None,
 ) -> "Connection":
@@ -91,8 +91,8 @@ def connect(
     server_hostname: for wss, the name to ask for in TLS and to find in the certificate, in place of the host
         of the URL, as long as redirects lead to no other host. Default: the host of the URL.
     engine: "auto" (default), the name of an engine, or an Engine.
-    shown_path: how many characters of the URL's path logs and reprs show, for paths that carry keys; 0 shows
-        none. Default: all of them. The query is never shown.
+    shown_path: called with the path of the URL, and returns what logs and reprs show instead, where paths
+        carry keys. If it raises, they show "(hidden)". None (default): the path. The query is never shown.
     final_close_codes: close codes after which the server is not to be asked again. Default none.
     retry_if: asked about each failure; True retries, False gives up, None leaves it to the table in retry.py.
 

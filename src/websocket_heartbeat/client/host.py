@@ -186,8 +186,9 @@ class Host:
     def _drop(self) -> None:
         """End at once, because the task that closes the connection was cancelled."""
         self.hooks.cancel_all()
-        self._loss = Loss(ConnectionClosed("close was cancelled"))
         current = self.links.current
+        uncertain = self.link.uncertain if self.link is not None else 0
+        self._loss = Loss(ConnectionClosed("close was cancelled"), uncertain_bytes=uncertain)
         if current is not None and current.link is not None:
             self._forget(current).abort()
         now = self._loop.time()
@@ -313,6 +314,8 @@ class Host:
     def _leave_link(self, action: core.Action) -> None:
         handler = self.links.get(action.link)
         if handler is not None:
+            if handler is self.links.current and handler.link is not None:
+                self._loss = replace(self._loss, uncertain_bytes=handler.link.uncertain)
             self._count_bytes(handler.link)
             self.links.leave(handler, within=self._options.close_timeout)
 
@@ -334,9 +337,11 @@ class Host:
         self._keep_reason(reason)
         level = logging.DEBUG if is_ours else self._outage.level(self._loop.time())
         logger.log(level, "%s: link %d is gone: %s", self.hooks.label, action.link, reason)
-        self.hooks.call_hook(
-            "on_close", CloseEvent(action.link, reason, action.code, self._loss.unsent_bytes)
-        )
+        uncertain = self._loss.uncertain_bytes
+        if uncertain and is_ours and action.cause != core.RENEWED:
+            words = "%s: closed, though %d bytes that were sent may not have arrived: %s"
+            logger.warning(words, self.hooks.label, uncertain, reason)
+        self.hooks.call_hook("on_close", CloseEvent(action.link, reason, action.code, uncertain))
 
     def _notify_retry(self, action: core.Action) -> None:
         self._report_open_timeout(action.cause)
@@ -471,7 +476,7 @@ class Host:
             error: Exception = ConnectionClosed("we closed the connection")
         else:
             error = error_of(closure)
-        self._lost(handler, error, self._verdict(error), closure.code, closure.unsent_bytes)
+        self._lost(handler, error, self._verdict(error), closure.code, closure.uncertain_bytes)
 
     def _lost(
         self,
@@ -479,9 +484,9 @@ class Host:
         error: Exception,
         verdict: Verdict,
         code: int | None = None,
-        unsent_bytes: int = 0,
+        uncertain_bytes: int | None = 0,
     ) -> None:
-        self._loss = Loss(error, unsent_bytes=unsent_bytes)
+        self._loss = Loss(error, uncertain_bytes=uncertain_bytes)
         self._machine.lost(self._loop.time(), handler.number, code, hint=verdict.hint, is_final=verdict.final)
         self._perform()
 
@@ -498,7 +503,7 @@ class Host:
         if isinstance(error, HookFailed):
             self.hooks.report(error)
         verdict = self._verdict(error.__cause__ if isinstance(error.__cause__, Exception) else error)
-        self._loss = Loss(error, unsent_bytes=handler.link.buffered if handler.link is not None else 0)
+        self._loss = Loss(error)
         self._machine.rejected(self._loop.time(), handler.number, hint=verdict.hint, is_final=verdict.final)
         self._perform()
 

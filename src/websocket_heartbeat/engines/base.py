@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from websocket_heartbeat.events import Message
-from websocket_heartbeat.redaction import shown_url
+from websocket_heartbeat.redaction import HIDDEN, shown_url
 from websocket_heartbeat.system.kernel import Socket, delivery
 
 WRITE_LIMIT = 64 * 1024
@@ -66,7 +66,7 @@ class OpenRequest:
         return parts.hostname or "", parts.port or (443 if self.is_secure else 80)
 
     def __repr__(self) -> str:
-        return f"OpenRequest({shown_url(self.url, 0)})"
+        return f"OpenRequest({shown_url(self.url, HIDDEN)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +75,14 @@ class Closure:
 
     code, reason: of the peer's close frame; None and "" if there was none.
     error: what broke the link, where something did: an OSError, or a ProtocolViolation that we saw.
-    unsent_bytes: what still lay in the write buffer.
+    uncertain_bytes: as `Link.uncertain`, at the end.
     framed: whether the peer's close frame ended it, which may come without a code.
     """
 
     code: int | None = None
     reason: str = ""
     error: Exception | None = None
-    unsent_bytes: int = 0
+    uncertain_bytes: int | None = 0
     framed: bool = field(default=False, compare=False)
 
 
@@ -178,6 +178,14 @@ class Link(ABC):
         buffered = self.buffered
         known = delivery(self.socket)
         return (-buffered, buffered) if known is None else (known[0], known[1] + buffered)
+
+    @property
+    @abstractmethod
+    def uncertain(self) -> int | None:
+        """Bytes handed over, but for a close frame of ours, that the peer's kernel has not acknowledged.
+
+        Those in our write buffer are among them. None where the system does not tell.
+        """
 
     @property
     @abstractmethod

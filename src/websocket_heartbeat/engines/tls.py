@@ -27,6 +27,7 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
         "_incoming",
         "_is_open",
         "_outgoing",
+        "_overhead",
         "_protocol",
         "_tls",
         "_unwritten",
@@ -48,6 +49,7 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side, server_hostname)
         self._is_open = False
+        self._overhead = 0  # bytes that we have written beneath, less those of the protocol above in them
         self._unwritten = b""  # what TLS 1.2 does not take while it negotiates anew
         # What ends the stream of the peer: SSLZeroReturnError for its close_notify, else what is wrong.
         self._end: ssl.SSLError | None = None
@@ -184,7 +186,9 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
 
     def _flush(self) -> None:
         if self._outgoing.pending and not self._transport.is_closing():
-            self._transport.write(self._outgoing.read())
+            data = self._outgoing.read()
+            self._overhead += len(data)
+            self._transport.write(data)
 
     # Calls from the protocol above
 
@@ -207,8 +211,10 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
                 self._finish(error)
                 return
             written.append(self._outgoing.read())
-        if written:
-            self._transport.write(b"".join(written))
+        encrypted = b"".join(written)
+        if encrypted:
+            self._overhead += len(encrypted) - (len(view) - len(self._unwritten))
+            self._transport.write(encrypted)
 
     def close(self) -> None:
         if not self._transport.is_closing():
@@ -244,7 +250,11 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
         return protocol
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self._tls if name == "ssl_object" else self._transport.get_extra_info(name, default)
+        """As in asyncio, and for "overhead" the bytes that TLS has added to those that were written here."""
+        if name == "ssl_object":
+            return self._tls
+        beneath = self._transport.get_extra_info(name, default)
+        return self._overhead + (beneath or 0) if name == "overhead" else beneath
 
     def get_write_buffer_size(self) -> int:
         return len(self._unwritten) + int(self._transport.get_write_buffer_size())

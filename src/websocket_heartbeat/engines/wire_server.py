@@ -27,6 +27,7 @@ class ServerLink(WireLink):
 
     def send(self, message: Message) -> None:
         if not self._sends or self._transport.is_closing():
+            self._came_too_late(message)
             return
         if type(message) is str:
             payload = message.encode()

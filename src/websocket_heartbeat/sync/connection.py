@@ -307,21 +307,19 @@ class Connection:
             with suppress(ConnectionClosed, ConnectionFailed):  # no hook is called any more
                 self._run(self._background, self._on_the_loop, setattr, self._connection, name, hook)
 
-    def _exited(self, name: str, error: BaseException) -> ConnectionFailed:
-        """End the connection, as one of its hooks raised what ends a program; return what it fails with."""
-        return self._end_for(in_words(name, error), last_words(error), error)
+    def _exited(self, name: str, error: BaseException) -> None:
+        """End the connection: a function of its user's raised what ends a program."""
+        self._end_for(in_words(name, error), last_words(error), error)
 
     def _loop_stopped(self, place: str) -> None:
         self._end_for(f"a hook called loop.stop() at {place}")
 
-    def _end_for(self, what: str, text: str = "", cause: BaseException | None = None) -> ConnectionFailed:
-        failure = ConnectionFailed(f"{what}, so the connection was closed")
-        failure.__cause__ = cause
+    def _end_for(self, what: str, text: str = "", cause: BaseException | None = None) -> None:
         if self._failure is None and self._background is not None:
-            self._failure = failure
+            self._failure = ConnectionFailed(f"{what}, so the connection was closed")
+            self._failure.__cause__ = cause
             tell(f"{self!r}: {what}{text}: this connection is closed, others go on")
             self.close()
-        return failure
 
     # The background thread
 
@@ -385,11 +383,11 @@ def _blocking(connect: Callable[P, client.Connection]) -> Callable[P, Connection
         options = bound.arguments
         made: list[ref[Connection]] = []
 
-        def exited(name: str, error: BaseException) -> ConnectionFailed:
+        def exited(name: str, error: BaseException) -> None:
             connection = made[0]()
-            if connection is None:  # it is being closed
-                return ConnectionFailed(in_words(name, error))
-            return connection._exited(name, error)
+            if connection is not None:  # else it is being closed
+                connection._exited(name, error)
+            raise ConnectionFailed(in_words(name, error)) from error  # there is nothing to return
 
         if options["retry_if"] is not None:
             check_function("retry_if", options["retry_if"])

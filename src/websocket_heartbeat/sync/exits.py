@@ -12,19 +12,18 @@ from inspect import isawaitable
 from typing import Any
 
 from websocket_heartbeat.checks import is_coroutine_function
-from websocket_heartbeat.errors import ConnectionFailed
 from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.system.callbacks import place_of
 
-Exited = Callable[[str, BaseException], ConnectionFailed]
-"""Told of the name of a function and what it raised; returns what is raised instead."""
+Exited = Callable[[str, BaseException], Any]
+"""Told of the name of a function and what it raised; the function returns or raises what this does."""
 
 _FAILURES = Exception, asyncio.CancelledError, GeneratorExit
 """What may get further: failures of a hook, and the end of a coroutine."""
 
 
 def guarded(name: str, function: Callable[..., Any], exited: Exited) -> Callable[..., Any]:
-    """Return a function of the user's, or a coroutine function, that raises ConnectionFailed for an exit."""
+    """Return a function of the user's, or a coroutine function, that tells of an exit instead."""
     if is_coroutine_function(function):
 
         async def coroutine(*args: Any) -> Any:
@@ -38,7 +37,7 @@ def guarded(name: str, function: Callable[..., Any], exited: Exited) -> Callable
         except _FAILURES:
             raise
         except BaseException as error:
-            raise exited(name, error) from error
+            return exited(name, error)
         if result is not None and isawaitable(result):
             return _settled(name, result, exited)
         return result
@@ -52,7 +51,7 @@ async def _settled(name: str, awaitable: Awaitable[Any], exited: Exited) -> Any:
     except _FAILURES:
         raise
     except BaseException as error:
-        raise exited(name, error) from error
+        return exited(name, error)
 
 
 def in_words(name: str, error: BaseException) -> str:
