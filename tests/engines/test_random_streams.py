@@ -122,7 +122,7 @@ def test_all_arrives_in_its_order_whatever_the_pauses(run: Run, scheme: str, def
             link.deliver = take
             link.ping()
             closure = await recorder.closure()
-            assert (closure.code, closure.reason) == (1000, "bye"), f"seed {seed}"
+            assert (closure.code, closure.reason, closure.error) == (1000, "bye", None), f"seed {seed}"
             assert received == messages, f"seed {seed}"
             for timer in timers:
                 if timer is not None:

@@ -163,7 +163,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
             super().connection_lost(exc)
             return
         # What has come is delivered first. Until then nothing is taken, which would be lost.
-        self._loss = Closure(error=exc)
+        self._loss = Closure(error=exc, uncertain_bytes=self._uncertain(is_broken=True))
         self._heard_at = self.heard_at
         self._sent_at = self.sent_at
         self._sends = False
