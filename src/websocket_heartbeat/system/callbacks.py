@@ -18,7 +18,7 @@ from websocket_heartbeat.redaction import HIDDEN, printable
 
 T = TypeVar("T")
 
-_PACKAGE = str(Path(__file__).parents[1])
+_CALLERS = str(Path(__file__).parents[1]), str(Path(asyncio.__file__).parent)
 
 _tracebacks = logging.getLogger("websocket_heartbeat.tracebacks")
 # Its own, so that no DEBUG of the loggers above turns it on: that is for the user to choose.
@@ -108,9 +108,9 @@ def place_of(error: BaseException | None) -> str:
     if not places:
         return "?"
     raised_in, line = places[-1]
-    # Where we called it, our own calls come first, and then the hook.
-    hook_in = next((file for file, _ in places if not file.startswith(_PACKAGE)), raised_in)
-    if hook_in in (raised_in, places[0][0]):
+    # What calls hooks comes first, and then the hook.
+    hook_in = next((file for file, _ in places if not file.startswith(_CALLERS)), raised_in)
+    if hook_in == raised_in:
         return f"{raised_in}:{line}"
     called_at = [at for file, at in places if file == hook_in][-1]
     return f"{raised_in}:{line}, called at {hook_in}:{called_at}"
