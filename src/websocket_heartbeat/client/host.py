@@ -338,7 +338,8 @@ class Host:
         level = logging.DEBUG if is_ours else self._outage.level(self._loop.time())
         logger.log(level, "%s: link %d is gone: %s", self.hooks.label, action.link, reason)
         uncertain = self._loss.uncertain_bytes
-        if uncertain and is_ours and action.cause != core.RENEWED:
+        # A server that has answered our close frame has read what came before it.
+        if uncertain and is_ours and action.code is None and action.cause != core.RENEWED:
             words = "%s: closed, though %d bytes that were sent may not have arrived: %s"
             logger.warning(words, self.hooks.label, uncertain, reason)
         self.hooks.call_hook("on_close", CloseEvent(action.link, reason, action.code, uncertain))
