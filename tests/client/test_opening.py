@@ -10,9 +10,17 @@ from tests.client.servers import well_behaved
 from tests.engines.peers import Peer, http_proxy, raw_server, ws_server
 from tests.watch import PATIENCE, Run
 
-from websocket_heartbeat import Connection, ConnectionFailed, HandshakeRejected, RedirectRefused, connect
+from websocket_heartbeat import (
+    Backoff,
+    Connection,
+    ConnectionFailed,
+    HandshakeRejected,
+    RedirectRefused,
+    connect,
+)
 from websocket_heartbeat.client.attempt import MAX_REDIRECTS
 from websocket_heartbeat.engines.base import OpenRequest
+from websocket_heartbeat.server import serve
 
 
 class Redirects:
@@ -391,3 +399,16 @@ def test_an_engines_own_words_are_told_once_and_as_they_are(words: str, world: W
             assert connection.stats.reasons == [words]
 
     play(main())
+
+
+def test_wss_to_a_server_without_tls_is_told_as_what_it_is(run_asyncio: Run) -> None:
+    async def main() -> None:
+        async with serve() as server:
+            url = server.url().replace("ws:", "wss:")
+            async with connect(url, max_attempts=1, backoff=Backoff(0.05, 0.1)) as connection:
+                with pytest.raises(ConnectionFailed) as caught:
+                    await connection.wait_open(PATIENCE)
+        words = "the server does not speak TLS on this port: is it ws:// in place of wss://?"
+        assert caught.value.reason == f"gave up after 1 retry: {words}"
+
+    run_asyncio(main())
