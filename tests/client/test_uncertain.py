@@ -312,6 +312,29 @@ def test_through_tls_the_encrypted_bytes_are_counted(how: str, run: Run) -> None
     run(main())
 
 
+@pytest.mark.parametrize("how", ["reset", "close frame"])
+def test_with_a_tls_that_does_not_tell_a_reset_leaves_it_unknown(how: str, run: Run) -> None:
+    authority = trustme.CA()
+
+    async def main() -> None:
+        async with served(tls(authority)) as server:
+            connection = connect(server.url, engine="aiohttp", ssl=trusting(authority), backoff=LATE)
+            closes = recorded(connection)
+            async with connection:
+                await connection.wait_open(PATIENCE)
+                cut(server.peer)
+                await connection.send("x" * 1000)
+                if how == "reset":
+                    server.peer.reset()
+                else:
+                    server.peer.write(close_frame(1000))
+                await until(lambda: closes)
+                uncertain = closes[0].uncertain_bytes
+                assert uncertain is None if how == "reset" else 1000 < (uncertain or 0) < 1100
+
+    run(main())
+
+
 def test_where_the_kernel_does_not_tell_it_is_unknown(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel, "TELLS", False)
 
