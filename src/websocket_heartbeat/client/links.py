@@ -75,6 +75,12 @@ class Links:
                 return handler
         return None
 
+    def of_task(self) -> LinkHandler | None:
+        """Return what handles the link of the on_open hook that the current task is of, or the current one."""
+        dialogue = dialogue_of_task()
+        handler = self._with(dialogue) if dialogue is not None else None
+        return self.current if handler is None else handler
+
     def add(self, handler: LinkHandler) -> None:
         """Keep a link that is about to open: beside a current one it is the successor."""
         if self.current is None:
