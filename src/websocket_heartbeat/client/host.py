@@ -394,7 +394,7 @@ class Host:
         current = self.links.current
         if action.state == core.PROBING and current is not None:
             current.await_acknowledgement(self._machine, self._loop.time())
-        if action.state == core.CLOSING and current is not None and current.inbox.paused:
+        if action.state == core.CLOSING and current is not None:
             # Behind what nobody reads, the server's close frame would never be seen.
             self.links.resume_reading(current)
         if "on_state" in self.hooks:
