@@ -217,5 +217,6 @@ class Inbox:
 
     def _feeder_done(self, feeder: asyncio.Task[None]) -> None:
         self._feeding = False
-        if not feeder.cancelled():
+        # Cancelled by the user's code, such as that of the next message, it goes on with the next one.
+        if not (feeder.cancelled() and self._lifetime.has_ended):
             self._feed()

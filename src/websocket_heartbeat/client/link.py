@@ -57,8 +57,9 @@ class LinkHandler(LinkEvents):
 
     number: of the link. link: None until it is open. task: of the attempt, then of the on_open hook, if it
     needs one. dialogue: that hook, while it runs. inbox: where messages go: the connection's, or the one of
-    the dialogue. paused: whether the link is not read until there is room in that. awaits_proof: whether nothing has come since the latest ping. awaits_pong, awaits_message:
-    whether a pong, or a message of the dialect, is to answer it and has not come.
+    the dialogue. paused: whether the link is not read until there is room in that. awaits_proof: whether
+    nothing has come since the latest ping. awaits_pong, awaits_message: whether a pong, or a message of the
+    dialect, is to answer it and has not come.
     """
 
     __slots__ = (

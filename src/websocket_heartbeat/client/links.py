@@ -163,7 +163,7 @@ class Links:
         """A read has brought its last message: pause reading where too many wait."""
         if self._machine.state == core.CLOSING:
             return
-        if handler.dialogue is not None and handler.inbox is handler.dialogue.inbox:
+        if handler.dialogue is not None and handler.inbox is handler.dialogue.inbox and len(handler.inbox):
             handler.dialogue.message_waits()
         if handler.inbox.batch_delivered() and handler.link is not None and not handler.paused:
             handler.paused = handler.inbox.paused = True
