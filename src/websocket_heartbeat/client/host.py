@@ -334,8 +334,8 @@ class Host:
         self.links.begin(handler, self.hooks.get("on_open"), event)
 
     def _notify_closed(self, action: core.Action) -> None:
-        # Of a link that was left or given up before it was ready, no loss was noted.
-        loss = NO_LOSS if action.cause in (core.RENEWED, core.STOPPED, core.OPEN_TIMEOUT) else self._loss
+        # Of a link that was given up before it was ready, no loss was noted.
+        loss = NO_LOSS if action.cause in (core.STOPPED, core.OPEN_TIMEOUT) else self._loss
         reason = loss.in_words(action.cause)
         self._keep_reason(reason)
         current = self.links.current
