@@ -278,13 +278,13 @@ class Host:
     def _heartbeat_message(self) -> Message | None:
         """Return the message that stands for a ping; None, which is a ping, if the user's function fails.
 
-        Servers want a login, say, before all else: a link that is not ready gets pings in any case.
+        What has a dialect wants a login, say, before all else: a link that is not ready gets a ping.
         """
-        if self._machine.ready_at is None:
-            return None
         name = "Heartbeat.message"
         message = self._options.heartbeat.message
         if isinstance(message, Dialect):
+            if self._machine.ready_at is None:
+                return None
             name = "Dialect.ping"
             message = message.ping
         if callable(message):

@@ -82,7 +82,7 @@ class Closure:
     code: int | None = None
     reason: str = ""
     error: Exception | None = None
-    uncertain_bytes: int | None = 0
+    uncertain_bytes: int | None = field(default=0, compare=False)
     framed: bool = field(default=False, compare=False)
 
 
