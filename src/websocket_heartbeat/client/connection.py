@@ -52,7 +52,7 @@ def connect(
     local_addr: tuple[str, int] | None = None,
     server_hostname: str | None = None,
     engine: str | Engine = "auto",
-    shown_path: int | None = None,
+    shown_path: Callable[[str], str] | None = None,
     final_close_codes: Collection[int] = (),
     retry_if: Callable[[Exception], bool | None] | None = None,
 ) -> "Connection":
@@ -63,8 +63,8 @@ def connect(
 
     url: of scheme ws or wss; or a function or coroutine function, called on every attempt.
     additional_headers: for the handshake: a mapping or pairs; or a callable as above, for fresh tokens.
-    user_agent_header: by whom servers and proxies are told that they are called, unless additional_headers
-        or a session of aiohttp say so. Default websocket-heartbeat and its version; None tells nothing.
+    user_agent_header: the User-Agent header for servers and proxies, unless additional_headers or a session
+        of aiohttp have one. Default websocket-heartbeat and its version; None sends none.
     subprotocols: offered to the server, best first. Default none.
     heartbeat: when a quiet link is pinged and when a silent one is given up. Default after 15 s and 10 s.
     message_timeout: seconds without a message after which an open link is replaced, whatever answers its
@@ -91,8 +91,8 @@ def connect(
     server_hostname: for wss, the name to ask for in TLS and to find in the certificate, in place of the host
         of the URL, as long as redirects lead to no other host. Default: the host of the URL.
     engine: "auto" (default), the name of an engine, or an Engine.
-    shown_path: how many characters of the URL's path logs and reprs show, for paths that carry keys; 0 shows
-        none. Default: all of them. The query is never shown.
+    shown_path: called with the path of the URL, and returns what logs and reprs show instead, where paths
+        carry keys. If it raises, they show "(hidden)". None (default): the path. The query is never shown.
     final_close_codes: close codes after which the server is not to be asked again. Default none.
     retry_if: asked about each failure; True retries, False gives up, None leaves it to the table in retry.py.
 
@@ -259,7 +259,7 @@ class Connection:
 
         For what only your program can tell: the server has ended the login, or sends nonsense. An on_open
         hook that raises does the same. Delays grow if that happens again and again; `retry_if` is asked, with
-        LinkRejected. Does nothing while no link is open.
+        LinkRejected. Within on_open it means the link that has opened. Does nothing while no link is open.
 
         reason: for the log and for hooks.
         """
@@ -271,7 +271,8 @@ class Connection:
         The new link opens first, and on_open runs on it; meanwhile the old one goes on. Then sending and
         receiving change over, and the old link is closed with 1000. For servers that end links after a
         time, or say that they are about to. What a server sends on both links in between may come twice.
-        While no link is ready, this waits for one, as `wait_open`.
+        While no link is ready, this waits for one, as `wait_open`; also if another link comes in between, as
+        the old one was lost and the server asks to wait, or after `reconnect_now`.
 
         Raises:
             Exception: why the new link did not open or was not ready in time; the old one goes on.
