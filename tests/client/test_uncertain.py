@@ -168,15 +168,24 @@ def test_a_close_frame_that_crosses_messages_leaves_them_uncertain(engine: str, 
 
 
 @ENGINES
-def test_after_a_closing_handshake_nothing_is_uncertain(engine: str, run: Run) -> None:
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+def test_after_a_closing_handshake_nothing_is_uncertain(
+    scheme: str, engine: str, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    authority = trustme.CA()
+
     async def main() -> None:
-        async with ws_server(well_behaved) as server:
-            connection = connect(server.url(), engine=engine)
+        async with ws_server(well_behaved, tls=tls(authority) if scheme == "wss" else None) as server:
+            connection = connect(server.url(scheme=scheme), engine=engine, ssl=trusting(authority))
             closes = recorded(connection)
             async with connection:
                 await connection.wait_open(PATIENCE)
+                for _ in range(10):
+                    await connection.send(bytes(100_000))
+                    assert len(await connection.recv()) == 100_000
                 await connection.send(bytes(1_000_000))
             assert closes == [CloseEvent(1, "we closed the connection", 1000, 0)]
+            assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
     run(main())
 
