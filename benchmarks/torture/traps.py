@@ -42,7 +42,11 @@ from benchmarks.torture.verdict import NOT_APPLICABLE, UNPROVOKED, NotProvoked, 
 
 @dataclass(frozen=True)
 class Trap:
-    """One row. needs: what a client must have for it to mean anything. heavy: not beside another such."""
+    """One row.
+
+    needs: what a client must have for it to mean anything. heavy: needs much of the machine, so no two of
+    these run side by side.
+    """
 
     number: int
     title: str

@@ -321,3 +321,23 @@ def test_a_peer_that_floods_a_login_is_not_read_without_bound(world: World, play
             assert received == [str(number) for number in range(100)]
 
     play(main())
+
+
+def test_messages_wait_for_a_login_from_when_they_come_however_long_it_took_before(
+    world: World, play: Run
+) -> None:
+    async def main() -> None:
+        async with answering(world), world.connect() as connection:
+            reading = asyncio.create_task(receive(connection, []))
+
+            @connection.on_open
+            async def log_in(event: OpenEvent) -> None:
+                await asyncio.sleep(3)  # for a token
+                await connection.send("login")
+                await asyncio.sleep(1)  # to write it down
+                assert await connection.recv() == "welcome"
+
+            await connection.wait_open(10)
+        await reading
+
+    play(main())

@@ -1,4 +1,4 @@
-"""Watches a machine from outside and stops the game at the first broken rule: tests tell it what happens.
+"""Checks the rules of a machine from outside, and fails at the first broken one: tests report what happens.
 
 It knows the rules of the header of machine.py, and nothing of how the machine keeps them. Everything that it
 remembers is a plain value, so that a search may copy it.

@@ -13,18 +13,18 @@ from ocpp.routing import on
 from ocpp.v16 import ChargePoint, call_result
 from ocpp.v16.enums import Action, RegistrationStatus
 from tests.dialects.conftest import StartServer, examples
-from tests.watch import Run
+from tests.watch import Run, until
 from websockets.asyncio.server import ServerConnection, serve
 
 from websocket_heartbeat import Connection, Message
 
 Example = Callable[..., Connection]
 
-DEMANDED = 0.7
+DEMANDED = 1.5
 """Seconds without a heartbeat of the client after which a demanding server hangs up."""
 
-LONG_ENOUGH = 3.5
-"""Seconds in which a client without heartbeats would be parted from several times."""
+ENOUGH = 12
+"""Heartbeats, one each 0.2 s or later: in that time a client without them would be parted from."""
 
 
 @asynccontextmanager
@@ -36,15 +36,20 @@ async def serving(
         yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
 
 
-async def listen(connection: Connection, seconds: float) -> list[Message]:
-    """Return what the user gets in that time."""
+async def listen(connection: Connection, is_enough: Callable[[], object]) -> list[Message]:
+    """Return what the user gets until then."""
     got: list[Message] = []
+
+    async def read() -> None:
+        async for message in connection:
+            got.append(message)
+
+    reading = asyncio.create_task(read())
     try:
-        async with asyncio.timeout(seconds):
-            async for message in connection:
-                got.append(message)
-    except TimeoutError:
-        pass
+        await until(is_enough)
+    finally:
+        reading.cancel()
+        await asyncio.wait([reading])
     return got
 
 
@@ -89,10 +94,10 @@ class Demanding:
             await socket.send(self.news)
             await asyncio.sleep(0.05)
             count += 1
-            if count % 5 == 0:
+            if count % 5 == 0:  # each of them is to be answered before the next
                 before = self.pongs
                 await socket.send(self.ping)
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(1)
                 if self.pongs == before:
                     self.faults.append("no answer in time")
 
@@ -114,19 +119,20 @@ def test_heartbeats_of_one_message(name: str, user: str, example: Example, run_a
         got.append(message)
         await forever.wait()
 
+    def is_enough() -> bool:
+        return server.pings >= ENOUGH and server.pongs >= 2
+
     async def main() -> None:
         async with serving(server) as url, example(name, url) as connection:
             if user == "is busy":
                 connection.on_message = busy
-                await asyncio.sleep(LONG_ENOUGH)
+                await until(is_enough)
                 forever.set()
             else:
-                got.extend(await listen(connection, LONG_ENOUGH))
+                got.extend(await listen(connection, is_enough))
             assert server.faults == []
             assert connection.stats.links == 1
             assert connection.latency is not None
-        assert server.pings >= LONG_ENOUGH / DEMANDED
-        assert server.pongs >= 5
         assert set(got) == {server.news}
 
     run_asyncio(main())
@@ -135,7 +141,8 @@ def test_heartbeats_of_one_message(name: str, user: str, example: Example, run_a
 def test_graphql_transport_ws(example: Example, start: StartServer, run_asyncio: Run) -> None:
     async def main() -> None:
         async with start("graphql.mjs") as server, example("GraphQL", server.url) as connection:
-            got = [json.loads(message) for message in await listen(connection, LONG_ENOUGH)]
+            messages = await listen(connection, lambda: sum('"ping"' in line for line in server.told) >= 3)
+            got = [json.loads(message) for message in messages]
             assert connection.stats.links == 1
             assert connection.latency is not None
             assert {message["type"] for message in got} == {"next"}
@@ -144,8 +151,6 @@ def test_graphql_transport_ws(example: Example, start: StartServer, run_asyncio:
         # What the server sends before it lets us in is answered, but nothing is asked.
         first = kinds.index("subscribe")
         assert set(kinds[:first]) == {"connection_init", "pong"}
-        assert kinds.count("ping") >= 3
-        assert kinds.count("pong") >= 10
         assert "closed" not in kinds
 
     run_asyncio(main())
@@ -203,10 +208,9 @@ def test_phoenix(example: Example, run_asyncio: Run) -> None:
             serving(server) as url,
             example("Phoenix", url + "socket/websocket?vsn=2.0.0") as connection,
         ):
-            got = await listen(connection, LONG_ENOUGH)
+            got = await listen(connection, lambda: len(server.beats) >= ENOUGH)
             assert connection.stats.links == 1
             assert connection.latency is not None
-        assert len(server.beats) >= LONG_ENOUGH / DEMANDED
         assert len(set(server.refs)) == len(server.refs)
         texts = [json.loads(message) for message in got if isinstance(message, str)]
         assert {(topic, event) for _, _, topic, event, _ in texts} == {
@@ -226,14 +230,14 @@ def test_stomp(broker: str, example: Example, start: StartServer, run_asyncio: R
             beats = {"demands": "250,0", "sends": "0,250"}[broker]
             async with example("STOMP", server.url + "stomp", **{"10000,10000": beats}) as connection:
                 await connection.wait_open(20)
-                frames = await listen(connection, LONG_ENOUGH)
+                beat = json.dumps(["message", "\n"], separators=(",", ":"))
+                frames = await listen(connection, lambda: server.told.count(beat) >= ENOUGH)
                 assert connection.stats.links == 1
                 assert connection.latency is not None
                 told = [json.loads(line) for line in server.told]
                 assert ["closed"] not in told
             sent = [event[1].partition("\n")[0] for event in told]
             assert sent[:2] == ["CONNECT", "SUBSCRIBE"]
-            assert sent.count("") >= LONG_ENOUGH / DEMANDED
             assert {frame[:8] for frame in frames} <= {"MESSAGE\n", b"MESSAGE\n"}
             assert len(frames) > 10
 
@@ -276,11 +280,10 @@ def test_ocpp(example: Example, run_asyncio: Run) -> None:
             example("OCPP", url + "ocpp/CP001") as connection,
         ):
             await connection.wait_open(10)
-            assert await listen(connection, 2) == []
+            assert await listen(connection, lambda: len(beats) >= 4) == []
             assert connection.stats.links == 1
             assert connection.latency is not None
         assert booted == ["Example"]
-        assert len(beats) >= 4
         assert len(set(ids)) == len(ids)
 
     run_asyncio(main())

@@ -259,7 +259,7 @@ class Connection:
 
         For what only your program can tell: the server has ended the login, or sends nonsense. An on_open
         hook that raises does the same. Delays grow if that happens again and again; `retry_if` is asked, with
-        LinkRejected. Does nothing while no link is open.
+        LinkRejected. Within on_open it means the link that has opened. Does nothing while no link is open.
 
         reason: for the log and for hooks.
         """
@@ -271,7 +271,8 @@ class Connection:
         The new link opens first, and on_open runs on it; meanwhile the old one goes on. Then sending and
         receiving change over, and the old link is closed with 1000. For servers that end links after a
         time, or say that they are about to. What a server sends on both links in between may come twice.
-        While no link is ready, this waits for one, as `wait_open`.
+        While no link is ready, this waits for one, as `wait_open`; also if another link comes in between, as
+        the old one was lost and the server asks to wait, or after `reconnect_now`.
 
         Raises:
             Exception: why the new link did not open or was not ready in time; the old one goes on.

@@ -57,8 +57,9 @@ class LinkHandler(LinkEvents):
 
     number: of the link. link: None until it is open. task: of the attempt, then of the on_open hook, if it
     needs one. dialogue: that hook, while it runs. inbox: where messages go: the connection's, or the one of
-    the dialogue. awaits_proof: whether nothing has come since the latest ping. awaits_pong, awaits_message:
-    whether a pong, or a message of the dialect, is to answer it and has not come.
+    the dialogue. paused: whether the link is not read until there is room in that. awaits_proof: whether
+    nothing has come since the latest ping. awaits_pong, awaits_message: whether a pong, or a message of the
+    dialect, is to answer it and has not come.
     """
 
     __slots__ = (
@@ -75,6 +76,7 @@ class LinkHandler(LinkEvents):
         "inbox",
         "link",
         "number",
+        "paused",
         "task",
     )
 
@@ -85,6 +87,7 @@ class LinkHandler(LinkEvents):
         self.task: asyncio.Task[None] | None = None
         self.dialogue: Dialogue | None = None
         self.inbox = keeper.inbox
+        self.paused = False
         self.awaits_proof = False
         self.awaits_message = False
         self._pinged_at = 0.0

@@ -75,6 +75,12 @@ class Links:
                 return handler
         return None
 
+    def of_task(self) -> LinkHandler | None:
+        """Return what handles the link for which the current task's on_open hook runs, or the current one."""
+        dialogue = dialogue_of_task()
+        handler = self._with(dialogue) if dialogue is not None else None
+        return self.current if handler is None else handler
+
     def add(self, handler: LinkHandler) -> None:
         """Keep a link that is about to open: beside a current one it is the successor."""
         if self.current is None:
@@ -130,7 +136,7 @@ class Links:
     def opened(self, handler: LinkHandler) -> None:
         """The link is open; if it is the current one, messages go over it from now on."""
         if handler is self.current and handler.link is not None:
-            self._keeper.inbox.paused = False
+            self._keeper.inbox.paused = handler.paused
             self._keeper.outbox.link_opened(handler.link)
         self.update_deliver()
 
@@ -157,23 +163,24 @@ class Links:
         """A read has brought its last message: pause reading where too many wait."""
         if self._machine.state == core.CLOSING:
             return
-        if handler.dialogue is not None and handler.inbox is handler.dialogue.inbox:
+        if handler.dialogue is not None and handler.inbox is handler.dialogue.inbox and len(handler.inbox):
             handler.dialogue.message_waits()
-        if handler.inbox.batch_delivered() and handler.link is not None:
-            handler.inbox.paused = True
+        if handler.inbox.batch_delivered() and handler.link is not None and not handler.paused:
+            handler.paused = handler.inbox.paused = True
             handler.link.pause_reading()
             self._keeper.reading_paused(handler)
 
     def made_room(self) -> None:
         """There is room in the inbox of the connection again."""
         self._keeper.inbox.paused = False
-        if self.current is not None:
-            self.resume_reading(self.current)
+        for handler in (self.current, self.successor):
+            if handler is not None and handler.inbox is self._keeper.inbox:
+                self.resume_reading(handler)
 
     def resume_reading(self, handler: LinkHandler) -> None:
-        """Read the link again."""
-        handler.inbox.paused = False
-        if handler.link is not None:
+        """Read the link again, if it is not read."""
+        if handler.paused and handler.link is not None:
+            handler.paused = handler.inbox.paused = False
             handler.link.resume_reading()
             self._keeper.reading_resumed(handler)
 
@@ -218,7 +225,9 @@ class Links:
         if handler is not None:
             handler.inbox = dialogue.inbox if holds else self._keeper.inbox
             self.update_deliver()
-            if not holds:
+            if holds:
+                self.resume_reading(handler)
+            else:
                 self._take_over(handler, dialogue.inbox)
 
     def dialogue_ended(self, dialogue: Dialogue, failed: HookFailed | None) -> None:
@@ -248,7 +257,6 @@ class Links:
 
     def _take_over(self, handler: LinkHandler, inbox: Inbox) -> None:
         """Give everybody what the hook did not take."""
+        inbox.paused = False
         self._keeper.inbox.take_over(inbox)
-        if inbox.paused:
-            inbox.paused = False
-            self.resume_reading(handler)
+        self.resume_reading(handler)

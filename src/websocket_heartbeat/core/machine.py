@@ -235,6 +235,7 @@ class Machine:
     def reconfigured(self, settings: Settings) -> None:
         """The user has changed the settings: what is decided from now on follows the new ones."""
         self.settings = settings
+        self.retries.settings = settings
         self.liveness.interval = settings.interval
         self.liveness.both_directions = settings.both_directions
         if self.state == OPEN:

@@ -1,4 +1,4 @@
-"""The engine over aiohttp, for those who live in its sessions: cookies, connectors, traces.
+"""The engine over aiohttp, for programs that use its sessions: cookies, connectors, traces.
 
 The session makes the request; frames are read and written by the reader and writer that lie beneath aiohttp's
 `ws_connect`. That itself follows redirects, needs a task for every link and waits up to 10 s to close it.

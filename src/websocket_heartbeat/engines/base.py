@@ -32,7 +32,7 @@ class OpenRequest:
     compression: whether to offer permessage-deflate (RFC 7692).
     user_agent: the User-Agent header, unless `headers` or a session of the user's have one; None: none.
     unix_path: of the Unix socket to connect to, in place of the URL's host. local_addr: IP address and port
-    to connect from; port 0 is any. server_hostname: whom TLS is to ask for, and the certificate must name,
+    to connect from; port 0 is any. server_hostname: the name that TLS asks for and the certificate must have,
     in place of the URL's host.
     is_foreign: whether a redirect has led here from another origin than that of the user's URL. What the
     engine would add by itself was meant for the first one, such as default headers of a session, and is not
@@ -82,7 +82,7 @@ class Closure:
     code: int | None = None
     reason: str = ""
     error: Exception | None = None
-    uncertain_bytes: int | None = 0
+    uncertain_bytes: int | None = field(default=0, compare=False)
     framed: bool = field(default=False, compare=False)
 
 

@@ -42,7 +42,7 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
         server_hostname: str | None = None,
         server_side: bool = False,
     ) -> None:
-        """protocol: that above, buffered or not. server_hostname: whom the certificate must name."""
+        """protocol: that above, buffered or not. server_hostname: the name that the certificate must have."""
         super().__init__()
         self._protocol = protocol
         self._incoming = ssl.MemoryBIO()
@@ -220,7 +220,7 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
         if not self._transport.is_closing():
             try:
                 self._tls.unwrap()
-            except ssl.SSLError:  # we wait for no answer to our goodbye
+            except ssl.SSLError:  # we wait for no answer to our close_notify
                 pass
             self._flush()
             self._transport.close()

@@ -155,7 +155,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
     def eof_received(self) -> None:
         """End the link: nothing more can come, and who does not read either would keep it for ever."""
         if not (self._ended or self._has_more):
-            self._sends = False  # nobody waits for a close frame
+            self._sends = False  # no close frame is waited for
             self._leave(Closure(), b"")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -163,7 +163,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
             super().connection_lost(exc)
             return
         # What has come is delivered first. Until then nothing is taken, which would be lost.
-        self._loss = Closure(error=exc)
+        self._loss = Closure(error=exc, uncertain_bytes=self._uncertain(is_broken=True))
         self._heard_at = self.heard_at
         self._sent_at = self.sent_at
         self._sends = False

@@ -49,7 +49,7 @@ class ServerLink(WireLink):
             self._put(_PING_FRAME)
 
     def abort(self) -> None:
-        end_by_reset(self.socket)  # nobody will read what the kernel holds
+        end_by_reset(self.socket)  # what the kernel holds will not be read
         super().abort()
 
     def _framed(self, first: int, payload: bytes) -> bytes:

@@ -7,7 +7,7 @@ const StompServer = require("stomp-broker-js");
 // Milliseconds that the broker sends and wants heartbeats by.
 const heartbeat = { demands: [0, 300], sends: [300, 0] }[process.argv[2]];
 const server = http.createServer();
-const broker = new StompServer({ server, path: "/stomp", heartbeat, heartbeatErrorMargin: 300 });
+const broker = new StompServer({ server, path: "/stomp", heartbeat, heartbeatErrorMargin: 1200 });
 const tell = (...event) => console.log(JSON.stringify(event));
 broker.socket.on("connection", (socket) => {
     socket.on("message", (data) => tell("message", String(data)));

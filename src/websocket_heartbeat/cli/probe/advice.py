@@ -59,7 +59,7 @@ _HANGS = {
     "dns": "this machine's resolver does not answer",
     "tcp": "the machine is off, or a firewall swallows what it is sent",
     "tls": "does the server speak TLS on this port?",
-    "handshake": "the connection was accepted, but nobody speaks; does the server want TLS on this port?",
+    "handshake": "the connection was accepted, but no answer came; does the server want TLS on this port?",
 }
 
 
@@ -202,8 +202,8 @@ def interval_for(idle: Idle | None) -> tuple[float, str]:
     if idle.how == "silence":
         least = min(usual, _rounded(idle.seconds / 4))
         return least, (
-            f"a quarter of {idle.seconds:g} s, and at most the default: in silence nobody sees when a link "
-            "is cut, a shorter --idle tells more"
+            f"a quarter of {idle.seconds:g} s, and at most the default: in silence it cannot be seen "
+            "when a link is cut, a shorter --idle tells more"
         )
     if idle.borne < SHORTEST_IDLE_TIMEOUT:
         return usual, "the default; no heartbeat helps against a cut so soon, the server wants something else"
