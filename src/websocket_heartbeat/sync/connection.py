@@ -150,10 +150,10 @@ class Connection:
 
     def wait_closed(self) -> None:
         """Wait for the end of the connection; raise ConnectionFailed if it has failed for good."""
-        background = self._usable("wait for the end", "set on_state")
         try:
-            self._run(background, self._connection.wait_closed)
-        except ConnectionClosed:
+            background = self._usable("wait for the end", "set on_state")
+            background.run(self._connection.wait_closed, self._owner)
+        except (Refused, ConnectionClosed):
             # It has ended, so wait_closed returns without a loop.
             with suppress(StopIteration):
                 self._connection.wait_closed().send(None)
@@ -370,6 +370,8 @@ class Connection:
         timeout: float | None = None,
     ) -> R:
         """Call a coroutine function on the loop and wait for it; a timeout is its own to keep, as a rule."""
+        if self._failure is not None:  # though closing may take its time
+            raise self._ended()
         limit = None if timeout is None else timeout + _NOTICED_WITHIN
         try:
             return background.run(partial(function, *args), self._owner, limit)
