@@ -28,6 +28,7 @@ from websocket_heartbeat.errors import ConnectionClosed, ConnectionFailed, NotCo
 from websocket_heartbeat.events import Message, State, Stats
 from websocket_heartbeat.sync.background import (
     AFTER_CLOSE_TIMEOUT,
+    BLOCKED,
     MADE_BEFORE_A_FORK,
     Background,
     Owner,
@@ -139,10 +140,7 @@ class Connection:
             background.cancel(call)
             raise
         if not has_ended:
-            raise TimeoutError(
-                "the connection is not closed yet: a hook blocks the background thread, "
-                "which all connections share"
-            )
+            raise TimeoutError(f"the connection is not closed yet: {BLOCKED}")
         with suppress(Refused):
             call.result()
         background.wait_for_end()
