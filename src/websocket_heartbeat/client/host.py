@@ -315,7 +315,8 @@ class Host:
         handler = self.links.get(action.link)
         if handler is not None:
             self._count_bytes(handler.link)
-            self.links.leave(handler, within=self._options.close_timeout)
+            is_read_on = action.cause == core.RENEWED
+            self.links.leave(handler, within=self._options.close_timeout, is_read_on=is_read_on)
 
     def _switch_link(self, action: core.Action) -> None:
         self.links.switch()

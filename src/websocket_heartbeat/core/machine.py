@@ -114,7 +114,9 @@ PING_LINK: Final = "ping_link"
 CLOSE_LINK: Final = "close_link"
 ABANDON_LINK: Final = "abandon_link"
 LEAVE_LINK: Final = "leave_link"
-"""Close the link by a close frame, and be done with it: it delivers nothing more, and nobody waits for it."""
+"""Close the link by a close frame, and be done with it: it delivers nothing more, and is not waited for; but
+what the peer of one that was renewed has sent until then may come first, before what its successor delivers.
+"""
 SWITCH_LINK: Final = "switch_link"
 """The successor is the current link from now on."""
 
@@ -154,7 +156,8 @@ class Action:
     kind: one of the constants above; fields that a kind does not use stay empty.
     link: the link that it is about.
     state: NOTIFY_STATE: the state entered.
-    cause: NOTIFY_CLOSED, NOTIFY_RETRY, NOTIFY_FAILED, NOTIFY_RENEWAL_FAILED: one of the causes above.
+    cause: NOTIFY_CLOSED, NOTIFY_RETRY, NOTIFY_FAILED, NOTIFY_RENEWAL_FAILED: one of the causes above;
+        LEAVE_LINK: RENEWED where it is that.
     code: NOTIFY_CLOSED, NOTIFY_FAILED: the close code, None if there was none.
     attempt, delay: NOTIFY_RETRY: which retry it will be, and the seconds until then.
     out_of_retries: NOTIFY_FAILED: whether max_attempts retries have failed; if not, the loss was final.
@@ -301,7 +304,7 @@ class Machine:
         """The user has done what comes first on `link`, which is open: a login, say."""
         successor = self._successor(link)
         if successor is not None and successor.is_open:
-            self._emit(LEAVE_LINK)
+            self._emit_with_cause(LEAVE_LINK, RENEWED)
             self._open_link_ended(now, RENEWED)
             self._switch(now, successor)
         if link == self.link and self._is_up() and self.ready_at is None:
