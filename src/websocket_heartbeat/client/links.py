@@ -13,7 +13,7 @@ from functools import partial
 from typing import Protocol
 
 from websocket_heartbeat.client.dialogue import Dialogue, dialogue_of_task
-from websocket_heartbeat.client.hooks import Hooks, OpenHook
+from websocket_heartbeat.client.hooks import Hooks, OpenHook, logger
 from websocket_heartbeat.client.inbox import Inbox
 from websocket_heartbeat.client.lifetime import Lifetime
 from websocket_heartbeat.client.link import LinkHandler
@@ -183,8 +183,19 @@ class Links:
         """Let a link deliver to the inbox of the connection, and move what waits in its own there."""
         inbox, handler.inbox = handler.inbox, self._keeper.inbox
         self.update_deliver()
-        if inbox is not handler.inbox:
-            self._take_over(handler, inbox)
+        if inbox is handler.inbox:
+            return
+        if handler.link is None and len(inbox) and not handler.inbox.has_room():
+            # Each of many links in a row that are lost in their on_open could leave as much again.
+            logger.warning(
+                "%s: %d messages of link %d, which was lost before it was ready, were thrown away: "
+                "as many wait already as may",
+                self._keeper.hooks.label,
+                len(inbox),
+                handler.number,
+            )
+            return
+        self._take_over(handler, inbox)
 
     # Messages
 
