@@ -336,11 +336,10 @@ class Host:
         loss = NO_LOSS if action.cause in (core.RENEWED, core.STOPPED, core.OPEN_TIMEOUT) else self._loss
         reason = loss.in_words(action.cause)
         self._keep_reason(reason)
-        current = self.links.current
         is_outage = (
             action.cause != core.RENEWED
             and self._machine.state not in (core.CLOSING, core.CLOSED)
-            and (current is None or current.number == action.link)  # else the successor of one that goes on
+            and not self.links.has_open(action.link)
         )
         level = self._outage.level(self._loop.time()) if is_outage else logging.DEBUG
         logger.log(level, "%s: link %d is gone: %s", self.hooks.label, action.link, reason)

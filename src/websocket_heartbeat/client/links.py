@@ -91,6 +91,10 @@ class Links:
                 return handler
         return None
 
+    def has_open(self, but: int) -> bool:
+        """Whether another link is open than the one of that number."""
+        return self._find(lambda handler: handler.link is not None and handler.number != but) is not None
+
     def of_task(self) -> LinkHandler | None:
         """Return what handles the link for which the current task's on_open hook runs, or the current one."""
         dialogue = dialogue_of_task()

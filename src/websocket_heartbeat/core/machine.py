@@ -11,7 +11,8 @@ successor while a renewal opens it, changes nothing. No input raises.
 Rules
     1  Never two links that deliver. Two live at once during a renewal only: the successor opens while the
        current link goes on, and takes over once it is ready; then the other is closed. Should the current
-       link be lost before, the successor takes over at once, if it is open, or is the next attempt.
+       link be lost before, the successor takes over at once, if it is open, however final that loss would
+       be without it; or it is the next attempt.
     2  After `stopped` no link is ever opened again.
     3  In every state but idle, closed, failed, and waiting while offline, `deadline` is set: the host calls
        `woke` then. An early or a spurious `woke` is harmless.
@@ -548,8 +549,9 @@ class Machine:
         is_overloaded = cause == OPEN_TIMEOUT or (self.state == CONNECTING and hint > 0)
         if self.state != CONNECTING:
             self._open_link_ended(now, cause, code)
-        if self.successor is not None and self.successor.is_open and not is_final:
-            # The server has let it in, whatever it asks of further attempts.
+        if self.successor is not None and self.successor.is_open and (cause == LOST or not is_final):
+            # The server has let it in, whatever it asks of further attempts. That it ends the link before for
+            # good may mean just that: one that lets in one link of each user does.
             self._switch(now, self.successor)
             return
         out_of_retries = self.retries.are_spent() and not self.is_hidden
