@@ -63,8 +63,8 @@ def connect(
 
     url: of scheme ws or wss; or a function or coroutine function, called on every attempt.
     additional_headers: for the handshake: a mapping or pairs; or a callable as above, for fresh tokens.
-    user_agent_header: by whom servers and proxies are told that they are called, unless additional_headers
-        or a session of aiohttp say so. Default websocket-heartbeat and its version; None tells nothing.
+    user_agent_header: the User-Agent header for servers and proxies, unless additional_headers or a session
+        of aiohttp have one. Default websocket-heartbeat and its version; None sends none.
     subprotocols: offered to the server, best first. Default none.
     heartbeat: when a quiet link is pinged and when a silent one is given up. Default after 15 s and 10 s.
     message_timeout: seconds without a message after which an open link is replaced, whatever answers its
