@@ -54,6 +54,7 @@ ACTS = [
     "heartReset",
     "heartCheck",
     "option",
+    "renew",
 ]
 OPTIONS: list[dict[str, Any]] = [
     {},
@@ -93,7 +94,11 @@ def random_scenario(random: Random) -> dict[str, Any]:
                 signals: list[list[Any]] = [["AppShow"], ["AppHide"], network]
                 steps.append(["host", *random.choice(signals)])
         else:
-            actions = [["send", "data"]] * 4 + [[act] for act in [*ACTS, "reconnect"] if act != "send"]
+            actions = (
+                [["send", "data"]] * 4
+                + [["reconnect"], ["renew"], ["renew"]]
+                + [[act] for act in [*ACTS, "reconnect", "renew", "renew"] if act != "send"]
+            )
             steps.append(["user", *random.choice(actions)])
     hooks = ["Open", "Message", "Close", "Error", "Reconnect", "State", "GiveUp"]
     return {

@@ -374,7 +374,7 @@ class Driver(Abstract):
         # Stopped: another link comes in its place, or none any more.
         if step.action.cause != STOPPED:
             event = record(step.event)
-            event["errMsg"] = "renewal failed: " + step.reason
+            event["errMsg"] = "renewal failed" + (": " + step.reason if step.reason != "" else "")
             self._call_hook("Error", event)
 
     def _announce(self, number: int, event: Any) -> None:
