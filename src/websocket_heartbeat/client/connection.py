@@ -269,8 +269,9 @@ class Connection:
         """Replace the open link by a new one without a gap; return when that is done.
 
         The new link opens first, and on_open runs on it; meanwhile the old one goes on. Then sending and
-        receiving change over, and the old link is closed with 1000. For servers that end links after a
-        time, or say that they are about to. What a server sends on both links in between may come twice.
+        receiving change over, and the old link is closed with 1000; what the server had sent on it still
+        comes, before what comes on the new one, which waits up to 1 s for that. For servers that end links
+        after a time, or say that they are about to. What a server sends on both links may come twice.
         While no link is ready, this waits for one, as `wait_open`; also if another link comes in between, as
         the old one was lost and the server asks to wait, or after `reconnect_now`.
 
