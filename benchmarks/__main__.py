@@ -15,6 +15,7 @@ NAMES = (
     "reconnect",
     "imports",
     "agreement",
+    "agreement_js",
 )
 
 

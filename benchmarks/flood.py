@@ -123,7 +123,7 @@ async def _measure(serving: Serving, url: str, kind: str) -> Answer:
 
 
 async def _longest_stall(flooding: "asyncio.Task[bytes]") -> float:
-    """Return for how long the loop gave nobody else a turn at most, while the flood lasts.
+    """Return the longest time between two turns of the loop while the flood lasts.
 
     In CPU time of its thread: what other programs take of this machine does not count.
     """

@@ -77,19 +77,19 @@ def contender(benchmark: str, name: str, loop: str = "asyncio") -> Iterator[Cont
 @contextmanager
 def _process(module: str, *arguments: str) -> "Iterator[subprocess.Popen[str]]":
     # What a contender prints while it is torn down is ignored; why it died is shown.
-    with tempfile.TemporaryFile("w+") as complaints:
+    with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=complaints,
+            stderr=errors,
             text=True,
         )
         try:
             yield process
         except BaseException:
-            complaints.seek(0)
-            sys.stderr.write(complaints.read()[-4000:])
+            errors.seek(0)
+            sys.stderr.write(errors.read()[-4000:])
             raise
         finally:
             process.kill()

@@ -36,7 +36,7 @@ def _frame(payload: bytes) -> bytes:
     return b"\x81\x7f" + size.to_bytes(8) + payload
 
 
-class _Guest(picows.WSListener):
+class _Connection(picows.WSListener):
     def __init__(self, server: "_Server", path: str) -> None:
         self.server = server
         self.path = path
@@ -87,7 +87,7 @@ class _Guest(picows.WSListener):
             transport.send(kind, frame.get_payload_as_bytes())
 
     def on_ws_disconnected(self, transport: picows.WSTransport) -> None:
-        self.server.guests.discard(self)
+        self.server.connections.discard(self)
 
 
 class _Server:
@@ -95,7 +95,7 @@ class _Server:
         self.context = context
         self.pings = 0
         self.arrivals: list[float] = []
-        self.guests: set[_Guest] = set()
+        self.connections: set[_Connection] = set()
         self.listener: asyncio.Server | None = None
         self.port = 0
 
@@ -105,7 +105,7 @@ class _Server:
         sock.bind(("127.0.0.1", self.port))
         self.port = sock.getsockname()[1]
         self.listener = await picows.ws_create_server(
-            lambda request: _Guest(self, request.path.decode()),
+            lambda request: _Connection(self, request.path.decode()),
             sock=sock,
             ssl=self.context,
             backlog=4096,
@@ -113,16 +113,16 @@ class _Server:
             websocket_handshake_timeout=60,
         )
 
-    def connected(self, guest: _Guest) -> None:
-        self.guests.add(guest)
-        if guest.path == "/idle":
+    def connected(self, connection: _Connection) -> None:
+        self.connections.add(connection)
+        if connection.path == "/idle":
             self.arrivals.append(time.monotonic())
 
     def go_down(self, seconds: float) -> None:
         assert self.listener is not None
         self.listener.close()
-        for guest in list(self.guests):
-            guest.transport.disconnect(False)
+        for connection in list(self.connections):
+            connection.transport.disconnect(False)
         self.arrivals = []
         loop = asyncio.get_running_loop()
         loop.call_later(seconds, lambda: loop.create_task(self.listen()))

@@ -56,7 +56,7 @@ EVENNESS_SEEDS = 9
 
 
 @dataclass(frozen=True)
-class Weather:
+class ServerModel:
     """What the server does; `capacity` in clients per second."""
 
     outage: float
@@ -88,8 +88,8 @@ class Recovery:
 class _Server:
     """The model above, from the time at which it is back."""
 
-    def __init__(self, weather: Weather, herd: Herd) -> None:
-        self._weather = weather
+    def __init__(self, model: ServerModel, herd: Herd) -> None:
+        self._model = model
         self._herd = herd
         self._queue: deque[tuple[Ints, Ints]] = deque()
         self._queued = 0
@@ -97,20 +97,20 @@ class _Server:
 
     def step(self, clients: Ints, at: Floats) -> Ints:
         """Take the attempts of one step; return who got in."""
-        weather = self._weather
-        if weather.capacity == math.inf:
+        model = self._model
+        if model.capacity == math.inf:
             return clients
         # What is served within this step makes room for what arrives in it.
-        room = math.ceil(weather.capacity * (weather.backlog + STEP)) - self._queued
+        room = math.ceil(model.capacity * (model.backlog + STEP)) - self._queued
         taken = max(0, min(len(clients), room))
         if taken:
             self._queue.append((clients[:taken], self._herd.attempts[clients[:taken]]))
             self._queued += taken
         turned_away = clients[taken:]
-        if len(turned_away) and not weather.silent:
-            self._herd.refused(turned_away, at[taken:], weather.refusal_cost > 0)
-        earned = weather.capacity * STEP - weather.refusal_cost * len(turned_away)
-        self._credit = max(min(self._credit, 1.0) + earned, -weather.capacity * weather.backlog)
+        if len(turned_away) and not model.silent:
+            self._herd.refused(turned_away, at[taken:], model.refusal_cost > 0)
+        earned = model.capacity * STEP - model.refusal_cost * len(turned_away)
+        self._credit = max(min(self._credit, 1.0) + earned, -model.capacity * model.backlog)
         return self._serve()
 
     def _serve(self) -> Ints:
@@ -127,43 +127,43 @@ class _Server:
         return np.concatenate(served)
 
 
-def simulate(herd: Herd, weather: Weather) -> Recovery:
+def simulate(herd: Herd, model: ServerModel) -> Recovery:
     """Let the herd come back."""
-    server = _Server(weather, herd)
+    server = _Server(model, herd)
     count = len(herd.attempts)
     back_at = np.full(count, np.inf)
     missing = count
     histogram: list[int] = []
-    while missing and len(histogram) * STEP < weather.outage + weather.patience:
+    while missing and len(histogram) * STEP < model.outage + model.patience:
         end = (len(histogram) + 1) * STEP
         clients, at = herd.due(end)
         histogram.append(len(clients))
-        early = at < weather.outage
+        early = at < model.outage
         if early.any():
             herd.refused(clients[early], at[early], False)
             clients, at = clients[~early], at[~early]
-        if end > weather.outage:
+        if end > model.outage:
             # A server without limits answers at once, another at the end of the step.
             back_at[clients] = at
             accepted = server.step(clients, at)
             herd.accepted(accepted)
-            if weather.capacity < math.inf:
+            if model.capacity < math.inf:
                 back_at[clients] = np.inf
                 back_at[accepted] = end
             missing -= len(accepted)
-    return _summary(herd, weather, back_at, histogram)
+    return _summary(herd, model, back_at, histogram)
 
 
-def _summary(herd: Herd, weather: Weather, back_at: Floats, histogram: list[int]) -> Recovery:
+def _summary(herd: Herd, model: ServerModel, back_at: Floats, histogram: list[int]) -> Recovery:
     count = len(back_at)
-    came = np.sort(back_at - weather.outage)
+    came = np.sort(back_at - model.outage)
     back = int(np.isfinite(came).sum())
     # The most that came in any 100 ms, wherever they begin; steps of the server hide nothing from it.
     ends = np.searchsorted(came[:back], came[:back] + 0.1 - 1e-9)
     peak = int((ends - np.arange(back)).max()) if back else 0
     last = float(came[-1])
     second = np.ones(round(1 / STEP), np.int64)
-    up = histogram[round(weather.outage / STEP) :]
+    up = histogram[round(model.outage / STEP) :]
     return Recovery(
         clients=count,
         back=back,
@@ -191,7 +191,7 @@ def herd_of(
 
 
 def recoveries(count: int, wholes: Sequence[float], machines: bool) -> Iterator[dict[str, Any]]:
-    """Let the herd come back under every policy, in mild weather and in harsh."""
+    """Let the herd come back under every policy, to a mild server and to a harsh one."""
     policies = [policy for policy in (fixed(), websockets(), ours()) if policy is not None]
     for whole in wholes:
         for outage in OUTAGES:
@@ -202,7 +202,7 @@ def recoveries(count: int, wholes: Sequence[float], machines: bool) -> Iterator[
                         ("silent", 0.0, True),
                         ("harsh", 0.1, False),
                     ):
-                        weather = Weather(
+                        model = ServerModel(
                             outage, count / whole, refusal_cost=cost, silent=silent, patience=5 * whole
                         )
                         herd = herd_of(count, policy, 1, advice, machines and policy.heeds)
@@ -211,7 +211,7 @@ def recoveries(count: int, wholes: Sequence[float], machines: bool) -> Iterator[
                             "outage": outage,
                             "whole": whole,
                             "server": kind,
-                            **asdict(simulate(herd, weather)),
+                            **asdict(simulate(herd, model)),
                         }
 
 
@@ -222,7 +222,7 @@ def evenness() -> list[dict[str, Any]]:
         for outage in EVENNESS_OUTAGES if policy is not None else ():
             assert policy is not None
             runs = [
-                simulate(herd_of(EVENNESS_CLIENTS, policy, seed), Weather(outage))
+                simulate(herd_of(EVENNESS_CLIENTS, policy, seed), ServerModel(outage))
                 for seed in range(EVENNESS_SEEDS)
             ]
             rows.append(

@@ -38,7 +38,7 @@ def _levels() -> dict[str, int]:
 
 @pytest.fixture(autouse=True)
 def _logging_is_left_as_it_was() -> Iterator[None]:
-    """A level left behind makes a later test deaf."""
+    """A level left behind would hide the log lines of later tests."""
     before = _levels()
     disabled = logging.root.manager.disable
     yield

@@ -1,4 +1,4 @@
-"""Builds the JavaScript that the package ships, so that nobody who installs it needs a compiler."""
+"""Builds the JavaScript that the package ships, so that installing it needs no compiler."""
 
 import sys
 from typing import Any

@@ -1,1 +1,1 @@
-"""Hundreds of connections through random faults, for as long as wished."""
+"""Hundreds of connections through random faults, for as long as you like."""

@@ -1,9 +1,9 @@
 """Hundreds of connections through random faults: `make soak`, or `python -m benchmarks.soak`.
 
-The weather, which is servers behind fault-injecting proxies, has a process of its own, so that it goes on
-while this one blocks its event loop on purpose. It reports each fault; a link that is lost without one was
-healthy. The run fails, with a status other than 0, if that happens, if a message is lost without a report,
-delivered twice or out of order, if memory grows, or if anything is left after the end.
+The servers, behind proxies that inject the faults, have a process of their own, which goes on while this one
+blocks its event loop on purpose. It reports each fault; a link that is lost without one was healthy. The run
+fails, with a status other than 0, if that happens, if a message is lost without a report, delivered twice or
+out of order, if memory grows, or if anything is left after the end.
 """
 
 import argparse
@@ -16,8 +16,8 @@ import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from benchmarks.soak.faulty_servers import run_faulty_servers
 from benchmarks.soak.run import Soak
-from benchmarks.soak.weather import weather
 
 
 @contextmanager
@@ -39,18 +39,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--connections", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=None, help="of the weather; printed, random by default")
     parser.add_argument(
-        "--healthy", type=float, default=0.4, help="share of the towns with mild weather only; 0.4 by default"
+        "--seed", type=int, default=None, help="of all that is random; printed, random by default"
+    )
+    parser.add_argument(
+        "--healthy",
+        type=float,
+        default=0.4,
+        help="share of the servers with mild faults only; 0.4 by default",
     )
     parser.add_argument("--no-blocks", action="store_true", help="do not block our own event loop")
     parser.add_argument("--busy", type=int, default=0, help="processes that loop for nothing meanwhile; 0")
-    parser.add_argument("--weather", nargs=2, type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--faulty-servers", nargs=2, type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    who = "weather" if options.weather else "connections"
+    who = "faulty servers" if options.faulty_servers else "connections"
     logging.basicConfig(format=f"({who}, %(name)s: %(message)s)", level=logging.ERROR)
-    if options.weather:
-        asyncio.run(weather(*options.weather))
+    if options.faulty_servers:
+        asyncio.run(run_faulty_servers(*options.faulty_servers))
         return
     seed = random.randrange(2**31) if options.seed is None else options.seed
     print(f"seed {seed}", flush=True)

@@ -11,8 +11,8 @@ import time
 import tracemalloc
 from typing import Any
 
-from benchmarks.soak.line import AFTERMATH, Ledger, Line
-from benchmarks.soak.setting import BOUND, TOWNS
+from benchmarks.soak.clients import AFTERMATH, Client, Ledger
+from benchmarks.soak.constants import BOUND, SITES
 from websocket_heartbeat import Connection
 
 SAMPLED_EVERY = 5
@@ -26,24 +26,24 @@ class Soak:
         self.seconds = minutes * 60
         self.count = connections
         self.seed = seed
-        self.healthy = round(TOWNS * healthy)
+        self.healthy = round(SITES * healthy)
         self.blocks = blocks
         self.random = random.Random(seed)
         self.ledger = Ledger()
         self.samples: list[dict[str, float]] = []
         self.seconds_watched = 0
-        self.lines: list[Line] = []
+        self.clients: list[Client] = []
         self.leaving: asyncio.Task[None] | None = None
         self.made = 0
         self.ports: list[int] = []
         self.ready = asyncio.Event()
-        self.is_calm = asyncio.Event()
+        self.faults_are_over = asyncio.Event()
 
     async def run(self) -> bool:
         """Return whether nothing was violated."""
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "benchmarks.soak", "--weather", str(self.seed), str(self.healthy),
+            sys.executable, "-m", "benchmarks.soak", "--faulty-servers", str(self.seed), str(self.healthy),
             stdin=pipe, stdout=pipe,
         )  # fmt: skip
         assert process.stdin is not None
@@ -66,15 +66,15 @@ class Soak:
             await self.leaving
 
         if not listening.done():
-            process.stdin.write(b"calm\n")
-        await self.is_calm.wait()
+            process.stdin.write(b"stop faults\n")
+        await self.faults_are_over.wait()
         await self.settle()
         lasted = time.monotonic() - begun
-        await asyncio.gather(*(line.close() for line in self.lines))
+        await asyncio.gather(*(client.close() for client in self.clients))
         await asyncio.sleep(2.5)
         self.ledger.judge(time.monotonic())
-        self.lines.clear()
-        self.look_for_remains(before, {listening, asyncio.current_task()})
+        self.clients.clear()
+        self.check_nothing_left(before, {listening, asyncio.current_task()})
         process.stdin.write(b"end\n")
         await listening
         await process.wait()
@@ -88,25 +88,25 @@ class Soak:
             if "ports" in news:
                 self.ports = news["ports"]
                 self.ready.set()
-            elif "harm" in news:
-                self.ledger.harms[news["harm"], news["since"]] = news["until"]
+            elif "fault" in news:
+                self.ledger.faults[news["fault"], news["since"]] = news["until"]
             elif "late" in news:
                 self.ledger.late.append((news["late"], news["until"]))
-                self.ledger.counts["times the weather's loop was late"] += 1
-            elif "calm" in news:
-                self.is_calm.set()
-        if not self.is_calm.is_set():
-            self.ledger.violate("the process of the weather died")
+                self.ledger.counts["times the loop of the servers was late"] += 1
+            elif "faults_are_over" in news:
+                self.faults_are_over.set()
+        if not self.faults_are_over.is_set():
+            self.ledger.violate("the process of the servers died")
             self.ready.set()
-            self.is_calm.set()
+            self.faults_are_over.set()
 
     def add(self) -> None:
-        town = self.made % TOWNS
+        site = self.made % SITES
         self.made += 1
         chance = random.Random(self.seed * 1_000_003 + self.made)
-        line = Line(f"ws://127.0.0.1:{self.ports[town]}/", town, self.made, self.ledger, chance)
-        self.lines.append(line)
-        line.start()
+        client = Client(f"ws://127.0.0.1:{self.ports[site]}/", site, self.made, self.ledger, chance)
+        self.clients.append(client)
+        client.start()
 
     async def watch(self) -> None:
         """Take samples, judge losses, and count the time of links without a fault."""
@@ -116,13 +116,13 @@ class Soak:
             await asyncio.sleep(1)
             now = time.monotonic()
             self.ledger.judge(now)
-            harmed = {
+            had_fault = {
                 number
-                for (number, _), until in self.ledger.harms.items()
+                for (number, _), until in self.ledger.faults.items()
                 if until is None or until > now - BOUND - AFTERMATH
             }
-            up = [line for line in self.lines if line.connection.state in ("open", "probing")]
-            self.ledger.healthy_seconds += sum(line.town not in harmed for line in up) * (now - last)
+            up = [client for client in self.clients if client.connection.state in ("open", "probing")]
+            self.ledger.healthy_seconds += sum(client.site not in had_fault for client in up) * (now - last)
             last = now
             self.seconds_watched += 1
             if self.seconds_watched % SAMPLED_EVERY:
@@ -142,7 +142,7 @@ class Soak:
             )
             if self.seconds_watched % 30 == 0:
                 print(
-                    f"{self.seconds_watched:5} s: {len(up)} of {len(self.lines)} open, "
+                    f"{self.seconds_watched:5} s: {len(up)} of {len(self.clients)} open, "
                     f"{self.ledger.counts['links lost']} links lost, "
                     f"{self.ledger.counts['delivered']} of {self.ledger.counts['sent']} delivered, "
                     f"{self.samples[-1]['resident'] / 2**20:.0f} MiB",
@@ -153,9 +153,9 @@ class Soak:
         """Close a connection in the middle of things, and take another."""
         while True:
             await asyncio.sleep(self.random.uniform(0.5, 5))
-            line = self.lines.pop(self.random.randrange(len(self.lines)))
+            client = self.clients.pop(self.random.randrange(len(self.clients)))
             self.add()
-            self.leaving = asyncio.create_task(line.close())
+            self.leaving = asyncio.create_task(client.close())
             await asyncio.shield(self.leaving)  # at the end of the run it goes on, and is awaited
             self.ledger.counts["connections replaced"] += 1
 
@@ -169,21 +169,23 @@ class Soak:
             self.ledger.counts["times our loop was blocked"] += 1
 
     async def settle(self) -> None:
-        """In good weather again, wait until everything has been delivered that can be."""
-        for line in self.lines:
-            line.stopped = True
+        """Without faults, wait until everything has been delivered that can be."""
+        for client in self.clients:
+            client.stopped = True
         for _ in range(450):
-            if not any(line.pending for line in self.lines):
+            if not any(client.pending for client in self.clients):
                 break
             await asyncio.sleep(0.1)
         now = time.monotonic()
-        for line in self.lines:
-            if line.connection.state not in ("open", "probing"):
-                self.ledger.violate(f"line {line.number} is {line.connection.state} 45 s after the storm")
-            for number in list(line.pending):
-                line.account(number, now)
+        for client in self.clients:
+            if client.connection.state not in ("open", "probing"):
+                self.ledger.violate(
+                    f"client {client.number} is {client.connection.state} 45 s after the last fault"
+                )
+            for number in list(client.pending):
+                client.account(number, now)
 
-    def look_for_remains(self, before: set[str], ours: set[asyncio.Task[Any] | None]) -> None:
+    def check_nothing_left(self, before: set[str], ours: set[asyncio.Task[Any] | None]) -> None:
         loop: Any = asyncio.get_running_loop()
         gc.collect()
         tasks = asyncio.all_tasks() - ours
@@ -207,7 +209,7 @@ class Soak:
         if accounted != counts["sent"]:
             self.ledger.violate(f"{counts['sent']} messages sent, {accounted} accounted for")
         print(
-            f"{lasted / 60:.1f} minutes, seed {self.seed}, {self.count} connections in {TOWNS} towns, "
+            f"{lasted / 60:.1f} minutes, seed {self.seed}, {self.count} connections in {SITES} sites, "
             f"load {os.getloadavg()[0]:.1f}"
         )
         for name, number in sorted(counts.items()):

@@ -1,1 +1,1 @@
-"""The 22 traps of docs/torture.md, set for this client and its peers: `python -m benchmarks.torture`."""
+"""The traps of docs/torture.md, set for this client and its peers: `python -m benchmarks.torture`."""

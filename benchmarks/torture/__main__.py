@@ -5,7 +5,7 @@ import asyncio
 import logging
 import time
 
-from benchmarks.torture.patient import CLIENTS, Client, install_node_peers
+from benchmarks.torture.clients import CLIENTS, Client, install_node_peers
 from benchmarks.torture.report import Table, show, write
 from benchmarks.torture.traps import TRAPS, Trap, judge
 

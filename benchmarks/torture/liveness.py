@@ -5,7 +5,7 @@ import contextlib
 import signal
 import time
 
-from benchmarks.torture.patient import Client
+from benchmarks.torture.clients import Client
 from benchmarks.torture.server import Link
 from benchmarks.torture.stage import BOUND, SLACK, STALL, behaving, stage
 from benchmarks.torture.verdict import FAILED, HANDLED, PARTLY, PATIENCE, NotProvoked, Verdict, by_time
@@ -14,7 +14,7 @@ from benchmarks.torture.verdict import FAILED, HANDLED, PARTLY, PATIENCE, NotPro
 async def full_buffer(client: Client) -> Verdict:
     async with stage(client) as scene:
         await scene.opened()
-        scene.patient.order("flood")
+        scene.process.order("flood")
         await asyncio.sleep(1)
         since = time.monotonic()
         scene.proxy.freeze()
@@ -27,15 +27,15 @@ async def blocked_loop(client: Client) -> Verdict:
             link = await scene.opened()
             if "pings" in client.can:
                 link.pong_gate = asyncio.Event()
-            if not await scene.patient.until(link.ping_seen.is_set, 5):
+            if not await scene.process.until(link.ping_seen.is_set, 5):
                 raise NotProvoked("no heartbeat came")
-            scene.patient.order("block", seconds=3)
-            if not await scene.patient.until(lambda: scene.patient.told("blocking"), 5):
+            scene.process.order("block", seconds=3)
+            if not await scene.process.until(lambda: scene.process.told("blocking"), 5):
                 raise NotProvoked("its loop could not be blocked")
             since = time.monotonic()
             if link.pong_gate is not None:
                 link.pong_gate.set()
-            await scene.patient.until(lambda: scene.patient.told("blocked"), 8)
+            await scene.process.until(lambda: scene.process.told("blocked"), 8)
             return await scene.seconds_to_notice(since, 2.5) is not None
 
     killed = sum(await asyncio.gather(*(once() for _ in range(3))))
@@ -55,13 +55,13 @@ async def slow_consumer(client: Client) -> Verdict:
 
     async with stage(client, pour) as scene:
         await scene.opened()
-        if not await scene.patient.until(lambda: scene.patient.told("stalled"), 10):
+        if not await scene.process.until(lambda: scene.process.told("stalled"), 10):
             raise NotProvoked("its user did not stall")
         since = time.monotonic()
         seconds = await scene.seconds_to_notice(since, STALL + 2)
-        scene.patient.order("count")
-        await scene.patient.until(lambda: scene.patient.told("count"), 3)
-        counts = scene.patient.told("count")
+        scene.process.order("count")
+        await scene.process.until(lambda: scene.process.told("count"), 3)
+        counts = scene.process.told("count")
         if seconds is not None:
             return Verdict(FAILED, "killed", f"{seconds:.1f} s after the stall began")
         goes_on = bool(counts) and counts[0]["received"] > 100
@@ -98,7 +98,7 @@ async def wall_clock(client: Client) -> Verdict:
             await scene.opened()
             since = time.monotonic()
             for jump in jumps:
-                scene.patient.order("clock", seconds=jump)
+                scene.process.order("clock", seconds=jump)
                 if await scene.seconds_to_notice(since, 3.5) is not None:
                     return False, None
             since = time.monotonic()
@@ -123,7 +123,7 @@ async def suspended(client: Client) -> Verdict:
             await scene.opened()
             await asyncio.sleep(0.3)
             since = time.monotonic()
-            scene.patient.order("clock", seconds=3600)
+            scene.process.order("clock", seconds=3600)
             scene.proxy.freeze()
             return await scene.seconds_to_notice(since, PATIENCE + 1)
 
@@ -132,9 +132,9 @@ async def suspended(client: Client) -> Verdict:
         async with stage(client) as scene:
             await scene.opened()
             since = time.monotonic()
-            scene.patient.signal(signal.SIGSTOP)
+            scene.process.signal(signal.SIGSTOP)
             await asyncio.sleep(5)
-            scene.patient.signal(signal.SIGCONT)
+            scene.process.signal(signal.SIGCONT)
             return await scene.seconds_to_notice(since, 3) is None
 
     seconds, kept = await asyncio.gather(to_notice(), was_kept())
@@ -147,7 +147,7 @@ async def suspended(client: Client) -> Verdict:
 async def first_frame(client: Client) -> Verdict:
     async with stage(client, login=0.5) as scene:
         link = await scene.opened()
-        if not await scene.patient.until(lambda: link.got and link.pings, 6):
+        if not await scene.process.until(lambda: link.got and link.pings, 6):
             raise NotProvoked("no login or no heartbeat came")
         return Verdict(HANDLED, "login first") if link.first == "data" else Verdict(FAILED, "ping first")
 
@@ -170,12 +170,12 @@ async def leaking_state(client: Client) -> Verdict:
 
     async with stage(client, owe_a_pong) as scene:
         await scene.opened()
-        if not await scene.patient.until(
+        if not await scene.process.until(
             lambda: len(scene.server.links) >= 2 and scene.server.links[1].ready.is_set(), PATIENCE
         ):
             raise NotProvoked("it made no second link")
         since = time.monotonic()
-        ended = await scene.patient.until(lambda: scene.server.links[1].ended_at is not None, 4)
+        ended = await scene.process.until(lambda: scene.server.links[1].ended_at is not None, 4)
         if ended:
             at = scene.server.links[1].ended_at or since
             return Verdict(FAILED, "healthy link killed", f"after {at - since:.1f} s")

@@ -7,7 +7,7 @@ import time
 
 import trustme
 
-from benchmarks.torture.patient import Client, Patient
+from benchmarks.torture.clients import Client, ClientProcess
 from benchmarks.torture.server import Link, Server, well_behaved
 from benchmarks.torture.stage import SLACK, STARTING, stage, url
 from benchmarks.torture.verdict import FAILED, HANDLED, PARTLY, PATIENCE, NotProvoked, Verdict, by_time
@@ -22,12 +22,12 @@ async def hammering(client: Client) -> Verdict:
         await link.behave()
 
     async with stage(client, reject) as scene:
-        if not await scene.patient.until(lambda: scene.server.arrivals, STARTING):
+        if not await scene.process.until(lambda: scene.server.arrivals, STARTING):
             raise NotProvoked("it did not connect")
         await asyncio.sleep(2)
         first = scene.server.arrivals[0]
         attempts = len([at for at in scene.server.arrivals if at <= first + 2])
-        gave_up = bool(scene.patient.told("ended")) and attempts == 1
+        gave_up = bool(scene.process.told("ended")) and attempts == 1
         word = HANDLED if attempts <= 5 else PARTLY if attempts <= 20 else FAILED
         return Verdict(word, f"{attempts} in 2 s", "gave up" if gave_up else "", attempts)
 
@@ -35,9 +35,9 @@ async def hammering(client: Client) -> Verdict:
 async def herd(client: Client) -> Verdict:
     count = 40
     async with stage(client, count=count) as scene:
-        if not await scene.patient.until(
+        if not await scene.process.until(
             lambda: (
-                len(scene.patient.told("open")) >= count
+                len(scene.process.told("open")) >= count
                 and all(link.ready.is_set() for link in scene.server.links)
             ),
             STARTING,
@@ -47,7 +47,7 @@ async def herd(client: Client) -> Verdict:
         before = len(scene.server.arrivals)
         for link in scene.server.open_links():
             link.reset()
-        await scene.patient.until(lambda: len(scene.server.arrivals) >= before + count, 8)
+        await scene.process.until(lambda: len(scene.server.arrivals) >= before + count, 8)
         back = scene.server.arrivals[before : before + count]
         if len(back) < count:
             raise NotProvoked(f"only {len(back)} came back")
@@ -73,18 +73,18 @@ async def what_is_final(client: Client) -> Verdict:
         async with (
             Server(well_behaved, client.dialect, 1, tls) as server,
             FaultProxy("127.0.0.1", server.port) as proxy,
-            Patient(client, url(client, proxy.port, "wss")) as patient,
+            ClientProcess(client, url(client, proxy.port, "wss")) as process,
         ):
-            if not await patient.until(lambda: proxy.connections_accepted, STARTING):
+            if not await process.until(lambda: proxy.connections_accepted, STARTING):
                 raise NotProvoked("it did not connect")
             await asyncio.sleep(6)
             return proxy.connections_accepted
 
     async def busy() -> bool:
         async with stage(client, busy_twice) as scene:
-            if not await scene.patient.until(lambda: scene.server.arrivals, STARTING):
+            if not await scene.process.until(lambda: scene.server.arrivals, STARTING):
                 raise NotProvoked("it did not connect")
-            return await scene.patient.until(lambda: scene.patient.told("open"), PATIENCE)
+            return await scene.process.until(lambda: scene.process.told("open"), PATIENCE)
 
     attempts, came_back = await asyncio.gather(certificate(), busy())
     rights = (attempts == 1) + came_back
@@ -96,11 +96,11 @@ async def polite_close(client: Client) -> Verdict:
     async with stage(client) as scene:
         for code in (1000, 1001):
             link = await scene.opened()
-            number = len(scene.patient.told("open"))
+            number = len(scene.process.told("open"))
             await asyncio.sleep(0.2)
             link.close(code, "see you")
-            if not await scene.patient.until(
-                lambda number=number: len(scene.patient.told("open")) > number,  # type: ignore[misc]
+            if not await scene.process.until(
+                lambda number=number: len(scene.process.told("open")) > number,  # type: ignore[misc]
                 8,
             ):
                 return Verdict(FAILED, f"gone after {code}")
@@ -116,10 +116,10 @@ async def hanging_opening(client: Client) -> Verdict:
             await asyncio.sleep(0.2)
 
     async with stage(client, drip) as scene:
-        if not await scene.patient.until(lambda: scene.server.arrivals, STARTING):
+        if not await scene.process.until(lambda: scene.server.arrivals, STARTING):
             raise NotProvoked("it did not connect")
         since = scene.server.arrivals[0] + 0.001
-        await scene.patient.until(lambda: scene.noticed(since) is not None, PATIENCE)
+        await scene.process.until(lambda: scene.noticed(since) is not None, PATIENCE)
         seconds = await scene.seconds_to_notice(since, 0)
         return by_time(seconds, 2 + SLACK, 6)
 
@@ -135,9 +135,9 @@ async def leaking_credentials(client: Client) -> Verdict:
 
         headers = {"Authorization": "Bearer secret", "Cookie": "session=secret", "X-Api-Key": "secret"}
         async with stage(client, redirect, headers=headers) as scene:
-            if not await scene.patient.until(lambda: scene.server.arrivals, STARTING):
+            if not await scene.process.until(lambda: scene.server.arrivals, STARTING):
                 raise NotProvoked("it did not connect")
-            await scene.patient.until(lambda: other.links, 3)
+            await scene.process.until(lambda: other.links, 3)
             await asyncio.sleep(0.2)
             sent = scene.server.links[0].headers
             if "secret" not in str(sent):
@@ -160,11 +160,11 @@ async def hidden_cause(client: Client) -> Verdict:
         await link.reader.read()
 
     async with stage(client, forbid) as scene:
-        if not await scene.patient.until(lambda: scene.server.arrivals, STARTING):
+        if not await scene.process.until(lambda: scene.server.arrivals, STARTING):
             raise NotProvoked("it did not connect")
-        await scene.patient.until(lambda: scene.patient.told("failed", "ended"), 3)
+        await scene.process.until(lambda: scene.process.told("failed", "ended"), 3)
         await asyncio.sleep(0.5)
-        words = " ".join(str(event) for event in scene.patient.told("failed", "lost", "log", "ended"))
+        words = " ".join(str(event) for event in scene.process.told("failed", "lost", "log", "ended"))
         found = [
             name
             for name, pattern in (("status", r"\b403\b"), ("header", "plan-77"), ("body", "plan has expired"))
@@ -196,8 +196,8 @@ async def refused_later(client: Client) -> Verdict:
 
     async with stage(client, forbid_for_a_while) as scene:
         await scene.opened()
-        came_back = await scene.patient.until(lambda: len(scene.patient.told("open")) > 1, PATIENCE)
-        if not scene.patient.told("failed", "log", "lost"):
+        came_back = await scene.process.until(lambda: len(scene.process.told("open")) > 1, PATIENCE)
+        if not scene.process.told("failed", "log", "lost"):
             raise NotProvoked("the link was not lost")
         return Verdict(HANDLED, "came back") if came_back else Verdict(FAILED, "gave up")
 
@@ -209,7 +209,7 @@ async def keep_alive_header(client: Client) -> Verdict:
         await link.behave()
 
     async with stage(client, answer) as scene:
-        if not await scene.patient.until(lambda: scene.server.arrivals, STARTING):
+        if not await scene.process.until(lambda: scene.server.arrivals, STARTING):
             raise NotProvoked("it did not connect")
-        opened = await scene.patient.until(lambda: scene.patient.told("open"), 3)
+        opened = await scene.process.until(lambda: scene.process.told("open"), 3)
         return Verdict(HANDLED, "opens") if opened else Verdict(FAILED, "refused")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.torture.patient import NODE_PACKAGES, Client, node
+from benchmarks.torture.clients import NODE_PACKAGES, Client, node
 from benchmarks.torture.traps import Trap
 from benchmarks.torture.verdict import FAILED, HANDLED, NOT_APPLICABLE, PARTLY, UNPROVOKED, Verdict
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from benchmarks.torture.patient import Client, Patient
+from benchmarks.torture.clients import Client, ClientProcess
 from benchmarks.torture.server import Handler, Link, Server, well_behaved
 from benchmarks.torture.verdict import PATIENCE, NotProvoked
 from websocket_heartbeat.testing import FaultProxy
@@ -22,30 +22,30 @@ MIB = 2**20
 class Stage:
     """A client, its server, and the proxy between them."""
 
-    def __init__(self, patient: Patient, server: Server, proxy: FaultProxy) -> None:
-        self.patient = patient
+    def __init__(self, process: ClientProcess, server: Server, proxy: FaultProxy) -> None:
+        self.process = process
         self.server = server
         self.proxy = proxy
 
     async def opened(self) -> Link:
         """Wait until the first link is open and its user knows."""
-        if not await self.patient.until(
-            lambda: self.patient.told("open") and any(link.ready.is_set() for link in self.server.links),
+        if not await self.process.until(
+            lambda: self.process.told("open") and any(link.ready.is_set() for link in self.server.links),
             STARTING,
         ):
-            last = self.patient.events[-1:] or self.patient.complaints[-300:]
+            last = self.process.events[-1:] or self.process.stderr[-300:]
             raise NotProvoked(f"it did not open: {last}")
         return self.server.links[-1]
 
     def noticed(self, since: float) -> float | None:
         """When the user was told of a loss, or a new link was tried: what came first."""
-        times = [event["at"] for event in self.patient.told("lost", "failed", "ended", "exited", since=since)]
+        times = [event["at"] for event in self.process.told("lost", "failed", "ended", "exited", since=since)]
         times += [at for at in self.server.arrivals if at >= since]
         times += [entry.at for entry in self.proxy.log if entry.event == "accepted" and entry.at >= since]
         return min(times, default=None)
 
     async def seconds_to_notice(self, since: float, patience: float = PATIENCE) -> float | None:
-        await self.patient.until(lambda: self.noticed(since) is not None, patience)
+        await self.process.until(lambda: self.noticed(since) is not None, patience)
         at = self.noticed(since)
         return None if at is None else at - since
 
@@ -57,9 +57,9 @@ async def stage(client: Client, handler: Handler = well_behaved, **options: Any)
     async with (
         Server(handler, client.dialect, interval) as server,
         FaultProxy("127.0.0.1", server.port) as proxy,
-        Patient(client, url(client, proxy.port), **options) as patient,
+        ClientProcess(client, url(client, proxy.port), **options) as process,
     ):
-        yield Stage(patient, server, proxy)
+        yield Stage(process, server, proxy)
 
 
 def url(client: Client, port: int, scheme: str = "ws") -> str:

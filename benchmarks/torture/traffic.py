@@ -4,7 +4,7 @@ import asyncio
 import socket
 import time
 
-from benchmarks.torture.patient import Client
+from benchmarks.torture.clients import Client
 from benchmarks.torture.server import Link
 from benchmarks.torture.stage import BOUND, SLACK, STALL, behaving, stage
 from benchmarks.torture.verdict import FAILED, HANDLED, PATIENCE, NotProvoked, Verdict
@@ -38,8 +38,8 @@ async def slow_upload(client: Client) -> Verdict:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
         scene.proxy.throttle(rate, "to_server")
         since = time.monotonic()
-        scene.patient.order("upload", size=size)
-        await scene.patient.until(lambda: link.got or scene.noticed(since), size / rate + PATIENCE)
+        scene.process.order("upload", size=size)
+        await scene.process.until(lambda: link.got or scene.noticed(since), size / rate + PATIENCE)
         await asyncio.sleep(BOUND + SLACK)  # some give up only behind what they had to say
         lost_at = scene.noticed(since)
         if lost_at is not None:
@@ -63,10 +63,10 @@ async def pinging_server(client: Client) -> Verdict:
 
     async with stage(client, pour_and_ping, newest=True) as scene:
         link = await scene.opened()
-        if not await scene.patient.until(lambda: scene.patient.told("stalled"), 10):
+        if not await scene.process.until(lambda: scene.process.told("stalled"), 10):
             raise NotProvoked("its user did not stall")
         since = time.monotonic()
-        if await scene.patient.until(lambda: link.dropped_at is not None, STALL + 2):
+        if await scene.process.until(lambda: link.dropped_at is not None, STALL + 2):
             seconds = (link.dropped_at or since) - since
             return Verdict(FAILED, "dropped by the server", f"{seconds:.1f} s after the stall began")
         if scene.noticed(since) is not None:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from benchmarks.torture.clients import Client
 from benchmarks.torture.liveness import (
     blocked_loop,
     data_without_pongs,
@@ -25,7 +26,6 @@ from benchmarks.torture.opening import (
     refused_later,
     what_is_final,
 )
-from benchmarks.torture.patient import Client
 from benchmarks.torture.traffic import demanding_server, pinging_server, slow_upload
 from benchmarks.torture.using import (
     cancellation,
@@ -42,7 +42,11 @@ from benchmarks.torture.verdict import NOT_APPLICABLE, UNPROVOKED, NotProvoked, 
 
 @dataclass(frozen=True)
 class Trap:
-    """One row. needs: what a client must have for it to mean anything. heavy: not beside another such."""
+    """One row.
+
+    needs: what a client must have for it to mean anything. heavy: needs much of the machine, so no two of
+    these run side by side.
+    """
 
     number: int
     title: str

@@ -4,7 +4,7 @@ import asyncio
 import time
 from itertools import pairwise
 
-from benchmarks.torture.patient import Client
+from benchmarks.torture.clients import Client
 from benchmarks.torture.server import Link
 from benchmarks.torture.stage import MIB, SLACK, STALL, STARTING, behaving, stage
 from benchmarks.torture.verdict import FAILED, HANDLED, PARTLY, PATIENCE, NotProvoked, Verdict, by_time
@@ -23,9 +23,9 @@ async def talking_peer(client: Client) -> Verdict:
         await scene.opened()
         await asyncio.sleep(0.2)
         since = time.monotonic()
-        scene.patient.order("close")
-        await scene.patient.until(lambda: scene.patient.told("closed", since=since), PATIENCE)
-        closed = scene.patient.told("closed", since=since)
+        scene.process.order("close")
+        await scene.process.until(lambda: scene.process.told("closed", since=since), PATIENCE)
+        closed = scene.process.told("closed", since=since)
         return by_time(closed[0]["took"] if closed else None, 1 + SLACK, 5)
 
 
@@ -42,16 +42,16 @@ async def replaced_link(client: Client) -> Verdict:
         link = await scene.opened()
         since = time.monotonic()
         link.mute = True
-        if not await scene.patient.until(lambda: len(scene.server.links) >= 2, PATIENCE):
+        if not await scene.process.until(lambda: len(scene.server.links) >= 2, PATIENCE):
             raise NotProvoked(f"it made no second link within {PATIENCE:.0f} s")
-        if not await scene.patient.until(lambda: len(scene.patient.told("open")) >= 2, 5):
+        if not await scene.process.until(lambda: len(scene.process.told("open")) >= 2, 5):
             raise NotProvoked("the second link did not open")
-        second_open = scene.patient.told("open")[1]["at"]
+        second_open = scene.process.told("open")[1]["at"]
         link.say("stale")
         link.close(4000, "late")
         await asyncio.sleep(2.5)
-        late = [event for event in scene.patient.told("message", since=since) if event["text"] == "stale"]
-        late += scene.patient.told("lost", "failed", since=second_open + 0.001)
+        late = [event for event in scene.process.told("message", since=since) if event["text"] == "stale"]
+        late += scene.process.told("lost", "failed", since=second_open + 0.001)
         stays = len([other for other in scene.server.open_links() if other is not link])
         first_left = link.ended_at is not None
         figure = f"{len(late)} late events, {stays + (not first_left)} sockets"
@@ -68,9 +68,9 @@ async def cancellation(client: Client) -> Verdict:
 
     steps = 20
     async with stage(client, slow, cancel=steps) as scene:
-        if not await scene.patient.until(lambda: scene.patient.told("cancelled"), 2 * STARTING):
+        if not await scene.process.until(lambda: scene.process.told("cancelled"), 2 * STARTING):
             return Verdict(FAILED, "it went on for ever", "the task could not be cancelled")
-        told = scene.patient.told("cancelled")[0]
+        told = scene.process.told("cancelled")[0]
         await asyncio.sleep(0.7)
         sockets = len(scene.server.open_links())
         bad = told["ignored"] or told["left"] or sockets
@@ -88,10 +88,10 @@ async def failing_hook(client: Client) -> Verdict:
         await asyncio.sleep(0.5)
         link.say("after")
         await asyncio.sleep(2.5)
-        words = " ".join(str(event) for event in scene.patient.told("failed", "lost", "log", since=since))
-        is_told = "LookupError" in words + scene.patient.complaints
-        goes_on = any(event["text"] == "after" for event in scene.patient.told("message", since=since))
-        crashed = any(event["level"] == "CRASH" for event in scene.patient.told("log", since=since))
+        words = " ".join(str(event) for event in scene.process.told("failed", "lost", "log", since=since))
+        is_told = "LookupError" in words + scene.process.stderr
+        goes_on = any(event["text"] == "after" for event in scene.process.told("message", since=since))
+        crashed = any(event["level"] == "CRASH" for event in scene.process.told("log", since=since))
         if is_told and goes_on and not crashed:
             return Verdict(HANDLED, "told")
         if crashed:
@@ -111,16 +111,16 @@ async def lasting_hooks(client: Client) -> Verdict:
 
     async with stage(client, greet) as scene:
         await scene.opened()
-        await scene.patient.until(
-            lambda: any(event["text"] == "hello 3" for event in scene.patient.told("message")), PATIENCE
+        await scene.process.until(
+            lambda: any(event["text"] == "hello 3" for event in scene.process.told("message")), PATIENCE
         )
-        hellos = {event["text"] for event in scene.patient.told("message")} & {
+        hellos = {event["text"] for event in scene.process.told("message")} & {
             "hello 1",
             "hello 2",
             "hello 3",
         }
-        opened_at = [event["at"] for event in scene.patient.told("open")]
-        told = [event["at"] for event in scene.patient.told("lost", "failed")]
+        opened_at = [event["at"] for event in scene.process.told("open")]
+        told = [event["at"] for event in scene.process.told("lost", "failed")]
         gaps = pairwise(opened_at)
         losses = sum(any(begin <= at <= end for at in told) for begin, end in gaps)
         opens = len(opened_at)
@@ -149,15 +149,15 @@ async def unbounded_queue(client: Client) -> Verdict:
     start = asyncio.Event()
     async with stage(client, pour) as scene:
         await scene.opened()
-        scene.patient.order("count")
-        await scene.patient.until(lambda: scene.patient.told("count"), 5)
+        scene.process.order("count")
+        await scene.process.until(lambda: scene.process.told("count"), 5)
         start.set()
-        if not await scene.patient.until(lambda: scene.patient.told("stalled"), 10):
+        if not await scene.process.until(lambda: scene.process.told("stalled"), 10):
             raise NotProvoked("its user did not stall")
         await asyncio.sleep(STALL)
-        scene.patient.order("count")
-        await scene.patient.until(lambda: len(scene.patient.told("count")) == 2, 20)
-        counts = scene.patient.told("count")
+        scene.process.order("count")
+        await scene.process.until(lambda: len(scene.process.told("count")) == 2, 20)
+        counts = scene.process.told("count")
         if len(counts) < 2:
             raise NotProvoked("it did not answer any more")
         grown = (counts[1]["resident"] - counts[0]["resident"]) / MIB
@@ -188,8 +188,8 @@ async def login_dialogue(client: Client) -> Verdict:
 
     async with stage(client, ask, dialogue=True) as scene:
         await scene.opened()
-        heard = await scene.patient.until(
-            lambda: any(event["text"] == "hello" for event in scene.patient.told("message")), PATIENCE
+        heard = await scene.process.until(
+            lambda: any(event["text"] == "hello" for event in scene.process.told("message")), PATIENCE
         )
         attempts = len([at for at in scene.server.arrivals if denied_from <= at <= denied_from + 2])
         if not denied_from:
@@ -209,15 +209,15 @@ async def send_and_leave(client: Client) -> Verdict:
 
     count = 100
     async with stage(client, open_slowly, errands=count) as scene:
-        if not await scene.patient.until(lambda: scene.patient.told("ready"), STARTING):
+        if not await scene.process.until(lambda: scene.process.told("ready"), STARTING):
             raise NotProvoked("it did not start")
 
         def arrived() -> int:
             return sum("errand" in text for link in scene.server.links for text in link.got)
 
-        await scene.patient.until(lambda: arrived() == count, 5)
+        await scene.process.until(lambda: arrived() == count, 5)
         figure = f"{arrived()} of {count} arrived"
         if arrived() == count:
             return Verdict(HANDLED, figure)
-        is_told = scene.patient.told("failed", "log", "exited") or scene.patient.complaints
+        is_told = scene.process.told("failed", "log", "exited") or scene.process.stderr
         return Verdict(PARTLY if is_told else FAILED, figure, "told" if is_told else "not a word of it")

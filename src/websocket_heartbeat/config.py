@@ -110,9 +110,9 @@ class Heartbeat:
         dead link is noticed within interval + timeout.
     message: None sends RFC 6455 pings (default). A str, bytes or a function returning either is sent instead,
         for servers with a heartbeat of their own; only messages then count as sent, and answers are delivered
-        to you like any message. With a `Dialect` they are not, and the server's own heartbeats are answered.
-        Until a link is ready, as long as `on_open` runs, pings are sent in any case: what the server wants
-        first comes first.
+        to you like any message. With a `Dialect` they are not, and the server's own heartbeats are answered;
+        until a link is ready, while `on_open` runs, it is sent RFC 6455 pings: what the server wants first
+        comes first.
     """
 
     interval: float = 15

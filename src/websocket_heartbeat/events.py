@@ -54,14 +54,15 @@ class CloseEvent:
 
     reason: why, for a person to read.
     code: the close code that the server sent, or None if it sent none (RFC 6455 calls this 1005 or 1006).
-    unsent_bytes: bytes handed to the link that certainly did not leave this machine; what the peer received
-        of the rest is unknown.
+    uncertain_bytes: bytes sent on the link, but for a close frame, that the kernel at its other end had not
+        acknowledged when it ended, those that had not left this machine included; None where the system does
+        not tell. The guide says what that means under "Sending".
     """
 
     link: int
     reason: str
     code: int | None = None
-    unsent_bytes: int = 0
+    uncertain_bytes: int | None = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,14 @@ _PORT_TOO_LARGE = re.compile(
 """No at sign may follow the port: what looks like the port would then be part of a password."""
 
 
-def shown_url(url: str, path_limit: int | None = None) -> str:
+HIDDEN = "(hidden)"
+"""Stands for what may not be shown."""
+
+
+def shown_url(url: str, path: str | None = None) -> str:
     """Return the URL without user information, query and fragment, which may carry credentials.
 
-    path_limit: characters of the path that are shown; None shows all.
+    path: shown in place of that of the URL.
     """
     try:
         parts = urlsplit(url)
@@ -29,12 +33,8 @@ def shown_url(url: str, path_limit: int | None = None) -> str:
     if port is not None:
         host = f"{host}:{port}"
     hidden = "?..." if parts.query else ""
-    return printable(f"{parts.scheme}://{host}{shown_path(parts.path, path_limit)}{hidden}")
-
-
-def shown_path(path: str, limit: int | None) -> str:
-    """Return so many characters of a path, which may carry a key too; None returns all of it."""
-    return path if limit is None or len(path) <= limit else f"{path[:limit]}..."
+    shown = parts.path if path is None else f"/{path.removeprefix('/')}"
+    return printable(f"{parts.scheme}://{host}{shown}{hidden}")
 
 
 def printable(text: str, keep: str = "") -> str:

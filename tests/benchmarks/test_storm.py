@@ -7,17 +7,17 @@ import pytest
 pytest.importorskip("numpy")
 
 from benchmarks.herd import Policy, ours, settings, websockets
-from benchmarks.storm import Recovery, Weather, herd_of, simulate
+from benchmarks.storm import Recovery, ServerModel, herd_of, simulate
 
 from websocket_heartbeat.core.backoff import delay
 
-WEATHERS = {
-    "no limits": (Weather(20), None),
-    "back at once": (Weather(0, 4), None),
-    "costly refusals": (Weather(0, 4, refusal_cost=0.1), None),
-    "costly and silent": (Weather(20, 4, refusal_cost=0.1, silent=True), None),
-    "silent": (Weather(20, 4, silent=True), None),
-    "advice": (Weather(20, 4), 50.0),
+MODELS = {
+    "no limits": (ServerModel(20), None),
+    "back at once": (ServerModel(0, 4), None),
+    "costly refusals": (ServerModel(0, 4, refusal_cost=0.1), None),
+    "costly and silent": (ServerModel(20, 4, refusal_cost=0.1, silent=True), None),
+    "silent": (ServerModel(20, 4, silent=True), None),
+    "advice": (ServerModel(20, 4), 50.0),
 }
 
 
@@ -25,9 +25,9 @@ def numbers_of(recovery: Recovery) -> dict[str, float]:
     return {name: value for name, value in asdict(recovery).items() if name != "attempts_per_second"}
 
 
-@pytest.mark.parametrize("weather", WEATHERS)
-def test_the_table_of_waits_and_real_machines_recover_alike(weather: str) -> None:
-    conditions, advice = WEATHERS[weather]
+@pytest.mark.parametrize("model", MODELS)
+def test_the_table_of_waits_and_real_machines_recover_alike(model: str) -> None:
+    conditions, advice = MODELS[model]
     table = simulate(herd_of(200, ours(), 1, advice), conditions)
     machines = simulate(herd_of(200, ours(), 1, advice, machines=True), conditions)
     assert table.back == 200
@@ -49,7 +49,7 @@ def test_a_wait_lies_on_the_line_between_the_ends_of_its_window() -> None:
 
 
 def after(outage: float, policy: Policy) -> Recovery:
-    runs = [simulate(herd_of(2000, policy, seed), Weather(outage)) for seed in range(3)]
+    runs = [simulate(herd_of(2000, policy, seed), ServerModel(outage)) for seed in range(3)]
     return sorted(runs, key=lambda run: run.evenness)[1]
 
 
@@ -76,12 +76,12 @@ def test_after_long_outages_all_are_back_much_sooner_than_with_websockets_and_at
 def test_a_herd_without_advice_does_not_keep_its_server_down(
     outage: float, silent: bool, whole: int, cost: float
 ) -> None:
-    weather = Weather(outage, 5_000 / whole, refusal_cost=cost, silent=silent)
-    assert simulate(herd_of(5_000, ours(), 1), weather).t100 <= 4 * whole
+    model = ServerModel(outage, 5_000 / whole, refusal_cost=cost, silent=silent)
+    assert simulate(herd_of(5_000, ours(), 1), model).t100 <= 4 * whole
 
 
 def test_a_herd_with_advice_comes_as_the_server_asked() -> None:
-    recovery = simulate(herd_of(5_000, ours(), 1, 50), Weather(0, 5_000 / 50))
+    recovery = simulate(herd_of(5_000, ours(), 1, 50), ServerModel(0, 5_000 / 50))
     assert recovery.t99 <= 1.5 * 50
     assert recovery.peak_attempts_per_second <= 5_000 / 4
     assert recovery.attempts_per_client == pytest.approx(1, abs=0.05)

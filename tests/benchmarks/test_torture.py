@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from benchmarks.torture.patient import CLIENTS
+from benchmarks.torture.clients import CLIENTS
 from benchmarks.torture.report import markdown
 from benchmarks.torture.traps import TRAPS, judge
 from benchmarks.torture.verdict import FAILED, HANDLED, NOT_APPLICABLE, Verdict, by_time

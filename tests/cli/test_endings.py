@@ -1,7 +1,6 @@
 """The commands that run until a signal comes end by it on every loop, and however input and output end."""
 
 import os
-import pty
 import signal
 import subprocess
 
@@ -64,6 +63,7 @@ def test_ctrl_c_before_a_command_has_begun_is_no_traceback_either(command: str) 
 
 
 def test_a_terminal_that_is_gone_is_the_end_of_input() -> None:
+    pty = pytest.importorskip("pty")
     with server("--port", "0") as (_, url):
         terminal, its_end = pty.openpty()
         program = start("connect", url, stdin=its_end)

@@ -23,6 +23,7 @@ from websocket_heartbeat import (
 from websocket_heartbeat.engines.aiohttp import AiohttpEngine
 from websocket_heartbeat.engines.base import Engine, LinkEvents, OpenRequest
 from websocket_heartbeat.engines.memory import MemoryEngine
+from websocket_heartbeat.server import serve
 
 
 @pytest.mark.parametrize("engine", engines.NAMES)
@@ -45,6 +46,27 @@ def test_a_connection_lives_on_a_unix_socket_across_links_whatever_proxies_there
                 connection.reconnect_now()
 
     run_asyncio(main())
+
+
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+def test_our_client_and_our_server_meet_on_a_unix_socket(scheme: str, run: Run, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    server_tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(server_tls)
+    client_tls = ssl.create_default_context()
+    authority.configure_trust(client_tls)
+    path = tmp_path / "ws"
+
+    async def main() -> None:
+        async with (
+            serve(unix_path=path, ssl=server_tls if scheme == "wss" else None) as server,
+            connect(server.url("/feed"), unix_path=path, ssl=client_tls, compression=True) as connection,
+        ):
+            await connection.send("there and back" * 1000)
+            assert await asyncio.wait_for(connection.recv(), PATIENCE) == "there and back" * 1000
+            assert server.connections[0].request.path == "/feed"
+
+    run(main())
 
 
 @pytest.mark.parametrize("engine", engines.NAMES)

@@ -130,6 +130,8 @@ def a_generator_function(*_: object) -> Any:
             ValueError,
             ["server_hostname", "'a.example'", "ws"],
         ),
+        ({"shown_path": 4}, TypeError, ["shown_path", "4"]),
+        ({"shown_path": a_coroutine_function}, TypeError, ["shown_path", "coroutine"]),
         ({"engine": "nonsense"}, ValueError, ["engine", "'nonsense'", "'websockets'"]),
         ({"engine": None}, ValueError, ["engine", "None"]),
         ({"final_close_codes": 4001}, TypeError, ["final_close_codes", "4001"]),

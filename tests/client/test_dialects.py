@@ -126,6 +126,23 @@ def test_during_on_open_the_peer_is_answered_and_no_heartbeat_comes_before_what_
     play(main())
 
 
+def test_a_plain_message_is_sent_during_on_open_too(world: World, play: Run) -> None:
+    async def never_done(event: OpenEvent) -> None:
+        await asyncio.sleep(100)
+
+    connection = world.connect(heartbeat=Heartbeat(10, 5, message="ping"))
+    connection.on_open = never_done
+
+    async def main() -> None:
+        async with connection:
+            await until(lambda: connection.stats.links == 1)
+            await until(lambda: world.peer.received)
+            assert world.peer.received == ["ping"]
+            connection.on_open = None
+
+    play(main())
+
+
 def test_a_link_that_dies_during_on_open_is_noticed(world: World, play: Run) -> None:
     async def log_in(event: OpenEvent) -> None:
         await connection.recv()
@@ -208,6 +225,23 @@ def test_without_a_pong_a_reply_answers_what_is_like_our_own_heartbeat(world: Wo
             peer = await world.opened(connection, 1)
             peer.send("ping")
             assert peer.received == ["pong"]
+
+    play(main())
+
+
+def test_answers_to_the_peer_count_as_sent_and_pongs_of_the_protocol_do_not(world: World, play: Run) -> None:
+    async def main() -> None:
+        async with world.connect(heartbeat=spoken(TEXTS)) as connection:
+            peer = await world.opened(connection, 1)
+            for _ in range(50):
+                await asyncio.sleep(1)
+                peer.send("ping")
+            assert set(peer.received) == {"pong"}
+            for _ in range(50):
+                await asyncio.sleep(1)
+                peer.send("news")
+                peer.link.ping()
+            assert peer.received.count("ping") >= 4
 
     play(main())
 

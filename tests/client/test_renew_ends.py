@@ -158,9 +158,9 @@ def test_a_link_that_was_renewed_is_not_told_to_have_lost_what_an_earlier_one_ha
             await world.opened(connection, 2)
             await turns()
             await connection.renew()
-            unsent = {event.link: event.unsent_bytes for event in world.seen(CloseEvent)}
-            assert unsent[1] > 0
-            assert unsent[2] == 0
+            uncertain = {event.link: event.uncertain_bytes for event in world.seen(CloseEvent)}
+            assert uncertain[1] > 0
+            assert uncertain[2] == 0
 
     play(main())
 

@@ -172,7 +172,7 @@ def test_a_key_in_the_path_is_told_no_further_than_the_user_allows(
         async with raw_server(SCENES[scene]) as server:
             connection = connect(
                 f"ws://127.0.0.1:{server.port}/ws/{SECRET}/feed?token={SECRET}",
-                shown_path=4,
+                shown_path=lambda path: path[:4] + "...",
                 backoff=Backoff(0.05),
                 max_attempts=1,
             )
@@ -187,6 +187,24 @@ def test_a_key_in_the_path_is_told_no_further_than_the_user_allows(
 
     run_asyncio(main())
     check(heard, caplog)
+
+
+@pytest.mark.parametrize("shown", [lambda path: 1 / 0, lambda path: None, lambda path: 5])
+def test_a_path_of_which_is_not_known_what_may_be_shown_is_hidden(
+    shown: Any, run_asyncio: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        engine = MemoryEngine()
+        url = f"ws://example.com/ws/{SECRET}"
+        async with connect(lambda: url, shown_path=shown, engine=engine) as connection:
+            await connection.wait_open()
+            assert repr(connection).startswith("<Connection ws://example.com/(hidden) open")
+        assert repr(engine.requests[0]) == "OpenRequest(ws://example.com/(hidden))"
+
+    caplog.set_level(logging.DEBUG)
+    run_asyncio(main())
+    check([caplog.text], caplog)
+    assert "shown_path" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["header value", "header name", "swapped", "url", "url without a host"])

@@ -155,7 +155,7 @@ def test_what_a_dead_link_did_not_take_goes_to_the_next_one(world: World, play: 
             await connection.send("kept")
             await until(lambda: connection.stats.links == 2)
             assert world.peer.received == ["kept"]
-            assert world.seen(CloseEvent)[0].unsent_bytes == len(lost)
+            assert world.seen(CloseEvent)[0].uncertain_bytes == len(lost)
 
     play(main())
 

@@ -8,6 +8,7 @@ from websocket_heartbeat import (
     CloseEvent,
     Connection,
     ConnectionFailed,
+    Dialect,
     HandshakeRejected,
     Heartbeat,
     HookFailed,
@@ -65,6 +66,10 @@ def options() -> None:
         return None if isinstance(error, HandshakeRejected) else False
 
     connect(url, additional_headers=headers, heartbeat=Heartbeat(message=lambda: "ping"))
+    texts = Dialect("ping", "pong", lambda message: "pong" if message == "ping" else None)
+    own = Dialect(lambda: b"\x09", pong=lambda message: message == b"\x0a")
+    connect(url, heartbeat=Heartbeat(5, 5, message=texts))
+    connect(url, heartbeat=Heartbeat(message=own))
     connect(lambda: "ws://example.com/", additional_headers=pairs, backoff=Backoff(0.5, maximum=30))
     connect("ws://example.com/", additional_headers=[("A", "b")], proxy=None, retry_if=retry_if)
     connect("ws://example.com/", final_close_codes={4001}, subprotocols=("v1",), proxy=True, max_attempts=3)

@@ -36,6 +36,10 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
+def settings(**changes: Any) -> Settings:
+    return Settings(*(DEFAULTS | changes).values())
+
+
 def in_words(action: Action) -> str:
     code = "" if action.code is None else f" {action.code}"
     unused = Action(action.kind, action.link)
@@ -71,7 +75,7 @@ class Life:
     """A machine, the clock of its host, and what it did, in words: first the number of the link."""
 
     def __init__(self, random: Callable[[], float] = lambda: 0.5, **changes: Any) -> None:
-        self.machine = Machine(Settings(*(DEFAULTS | changes).values()), random)
+        self.machine = Machine(settings(**changes), random)
         self.now = 1000.0
 
     def did(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Watches a machine from outside and stops the game at the first broken rule: tests tell it what happens.
+"""Checks the rules of a machine from outside, and fails at the first broken one: tests report what happens.
 
 It knows the rules of the header of machine.py, and nothing of how the machine keeps them. Everything that it
 remembers is a plain value, so that a search may copy it.
@@ -262,7 +262,7 @@ class Referee:
         if self.state == core.CONNECTING:
             self.attempt = self.attempt.noticed(now)
         if self.state == core.OPEN:
-            assert now < self.heard_at + interval, "rule 4: silence is to be doubted"
+            assert now < self.heard_at + interval, "rule 4: silence is to be probed"
             assert self.pinged_at is not None or now < self._quiet_since() + interval, "rule 6: no ping"
         if self.state in UP and self._is_excused():
             self.message = Wait(now, self.message.seconds)

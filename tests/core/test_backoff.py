@@ -64,7 +64,7 @@ def test_a_maximum_below_eight_times_the_first_window_is_the_last_window() -> No
     assert widths(settings(initial=2.0, maximum=2.0), 4) == pytest.approx([2, 2, 2, 2])
 
 
-def test_the_first_window_is_held_for_as_many_retries_as_wished() -> None:
+def test_the_first_window_is_held_for_the_number_of_retries_of_hold() -> None:
     assert widths(settings(hold=2), 5) == pytest.approx([1, 1, 1, 1.5, 2.25])
 
 
@@ -126,7 +126,7 @@ def test_a_very_long_outage_costs_no_more_than_a_long_one() -> None:
     assert delay(settings(), 10**15, 0.5, 0.0) == 60.0
 
 
-def test_for_a_server_that_drowns_all_windows_are_wider_up_to_the_maximum() -> None:
+def test_for_an_overloaded_server_all_windows_are_wider_up_to_the_maximum() -> None:
     assert delay(settings(), 1, 0.5, 0.0, 4.0) == 2.0
     assert delay(settings(), 2, 0.5, 0.0, 4.0) == 0.5 * 4 + 0.5 * 6
     assert delay(settings(maximum=5.0), 2, 0.5, 0.0, 4.0) == 0.5 * 4 + 0.5 * 5
@@ -140,5 +140,5 @@ def test_a_new_place_is_one_in_a_window_that_begins_now() -> None:
     assert delay(settings(), 2, 0.5, 30.0, 4.0, True) == 33.0
 
 
-def test_however_long_a_server_drowns_windows_do_not_exceed_the_maximum() -> None:
+def test_however_long_a_server_is_overloaded_windows_do_not_exceed_the_maximum() -> None:
     assert delay(settings(), 2000, 0.5, 0.0, 1e308 * 10) == 60.0

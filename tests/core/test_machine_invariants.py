@@ -156,9 +156,10 @@ class LivingPeer(RuleBasedStateMachine):
         """Take from the kernel what has arrived."""
         now = self.referee.now
         while self.renewal and self.renewal[0][0] <= now:
-            self.tell(self.renewal.pop(0)[1], self.referee.successor)
-            if self.paused:
-                self.tell("reading_paused", self.link)
+            link, happened = self.referee.successor, self.renewal.pop(0)[1]
+            self.tell(happened, link)
+            if happened == "opened" and self.paused:
+                self.tell("reading_paused", link)
         if self.paused:
             return
         if now >= self.next_message:
@@ -253,13 +254,15 @@ class LivingPeer(RuleBasedStateMachine):
     @precondition(lambda self: not self.paused)
     @rule()
     def the_user_is_slow(self) -> None:
-        self.tell("reading_paused", self.link)
+        for link in self.referee.open:
+            self.tell("reading_paused", link)
         self.paused = True
 
     @precondition(lambda self: self.paused)
     @rule()
     def the_user_is_back(self) -> None:
-        self.tell("reading_resumed", self.link)
+        for link in self.referee.open:
+            self.tell("reading_resumed", link)
         self.paused = False
         self.read()
 

@@ -25,7 +25,7 @@ def refuse(life: Life, hint: float = 0.0) -> float:
     return life.left
 
 
-def test_each_attempt_that_times_out_makes_windows_half_as_wide_again_and_draws_a_new_place() -> None:
+def test_each_attempt_that_times_out_multiplies_windows_by_one_and_a_half_and_draws_a_new_place() -> None:
     life = started(random=draws(0.5, 0.25, 0.75))
     assert time_out(life) == 0.5
     life.wake()

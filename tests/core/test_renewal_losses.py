@@ -164,12 +164,13 @@ def test_a_pause_of_the_link_before_does_not_excuse_it() -> None:
 # What the server and the settings say of further attempts
 
 
-def test_an_attempt_under_way_ends_when_the_server_asks_to_wait() -> None:
-    assert renewing().lose(1012, hint=20.0) == [
+@pytest.mark.parametrize("hint", [0.25, 20.0])
+def test_an_attempt_under_way_ends_when_the_server_asks_to_wait(hint: float) -> None:
+    assert renewing().lose(1012, hint=hint) == [
         "1 closed: lost 1012",
         "2 abandon",
         "2 renewal failed: stopped",
-        "1 retry 1 in 20.5: lost",
+        f"1 retry 1 in {hint + 0.5}: lost",
         "1 state waiting",
     ]
 

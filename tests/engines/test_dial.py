@@ -15,7 +15,7 @@ from websocket_heartbeat.errors import ProxyFailed
 def dialled(
     host: str, family: socket.AddressFamily, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Any, list[str]]:
-    """Dial a listener on this machine by `host`; return whom the socket reached, and the names looked up."""
+    """Dial a listener on this machine by `host`; return its address, and the names looked up."""
 
     async def main() -> tuple[Any, list[str]]:
         loop = asyncio.get_running_loop()

@@ -18,6 +18,7 @@ from websocket_heartbeat.engines.base import Link, OpenRequest
 from websocket_heartbeat.engines.transport import READ
 from websocket_heartbeat.engines.websockets import WebsocketsEngine
 from websocket_heartbeat.events import Message
+from websocket_heartbeat.system.kernel import TELLS
 
 
 @dataclass
@@ -89,6 +90,8 @@ def test_a_reset_loses_nothing_of_what_was_read(
             closure = await recorder.closure()
             assert recorder.messages == script.messages
             assert isinstance(closure.error, ConnectionError)
+            if TELLS:
+                assert closure.uncertain_bytes, "what was sent to nobody"
             await turns()
             assert len(recorder.closures) == 1
 

@@ -1,4 +1,4 @@
-"""Writes random programs in portable Python: every form, in combinations that nobody would think of.
+"""Writes random programs in portable Python: every form, in combinations that a person would not think of.
 
 A program defines `probe(entries)`, which returns a list of numbers, texts, booleans and None. Numbers are
 floats that stay small, loops end, and what is raised is caught, so that nothing but the meaning of a form can

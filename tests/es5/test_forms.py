@@ -507,7 +507,7 @@ function probe() {
 }
 """,
     ),
-    "an error that nobody names": (
+    "an error without a name": (
         """
 def probe(action: Callable[[], None]) -> None:
     try:

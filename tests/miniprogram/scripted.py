@@ -138,7 +138,7 @@ class Reports(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno == logging.WARNING:
             self.play.note("warned", record.getMessage())
-        elif record.getMessage() == "a hook raised":
+        elif record.getMessage().startswith("a hook of a mini program "):
             self.play.clock.start_timer(lambda: self.play.note("reported"), 0)
         else:
             self.play.note("logged")

@@ -20,7 +20,7 @@ def tell(event: str, reason: str = "") -> None:
 
 
 async def run_server() -> None:
-    # At the end nobody waits for peers whose address is gone.
+    # At the end peers whose address is gone are not waited for.
     async with serve(host=ADDRESS, port=PORT, close_timeout=0.5):
         tell("serving")
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)

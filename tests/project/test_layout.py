@@ -1,4 +1,4 @@
-"""The promises that the repository makes about itself: who imports whom, and what it must not contain."""
+"""The promises that the repository makes about itself: which layers import which, and what is not in it."""
 
 import subprocess
 import sys

@@ -100,8 +100,9 @@ def test_a_client_is_answered_while_a_hook_of_the_server_is_busy(run: Run) -> No
     run(main())
 
 
+@pytest.mark.parametrize("engine", ["websockets", "aiohttp"])
 def test_a_server_that_sends_heartbeats_of_its_own_is_answered_while_a_hook_of_the_client_works(
-    run: Run,
+    engine: str, run_asyncio: Run
 ) -> None:
     async def main() -> None:
         release = asyncio.Event()
@@ -114,7 +115,7 @@ def test_a_server_that_sends_heartbeats_of_its_own_is_answered_while_a_hook_of_t
         # To this server a pong is a message like any other.
         async with (
             serve(lambda _, message: seen.append(message), heartbeat=None) as server,
-            connect(server.url(), heartbeat=Heartbeat(30, 5, message=dialect)) as connection,
+            connect(server.url(), heartbeat=Heartbeat(30, 5, message=dialect), engine=engine) as connection,
         ):
             connection.on_message = slow
             await connection.wait_open()
@@ -126,7 +127,7 @@ def test_a_server_that_sends_heartbeats_of_its_own_is_answered_while_a_hook_of_t
                 assert seen.pop() == "pong"
             release.set()
 
-    run(main())
+    run_asyncio(main())
 
 
 def test_a_bare_client_is_answered_and_what_is_not_of_the_dialect_is_delivered(run: Run) -> None:

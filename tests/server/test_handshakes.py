@@ -307,7 +307,7 @@ def test_neither_query_nor_headers_nor_messages_are_in_logs_or_reprs(
         ({"port": "80"}, TypeError, "port must be a whole number, not '80'"),
         ({"port": -1}, ValueError, "port must be from 0 to 65535, not -1"),
         ({"port": 65536}, ValueError, "port must be from 0 to 65535, not 65536"),
-        ({"heartbeat": b"x"}, TypeError, "heartbeat must be a str or None, not bytes"),
+        ({"heartbeat": b"x"}, TypeError, "heartbeat must be a str, a Dialect or None, not bytes"),
         ({"idle_timeout": 0}, ValueError, "idle_timeout must be above 0 and .* not 0"),
         ({"idle_timeout": float("inf")}, ValueError, "idle_timeout must be above 0 and .* not inf"),
         ({"idle_timeout": "60"}, TypeError, "idle_timeout must be a number of seconds, not '60'"),

@@ -12,6 +12,9 @@ import pytest
 
 from websocket_heartbeat.server import serve
 
+WITHOUT_LOG = 'import logging; logging.getLogger("websocket_heartbeat").addHandler(logging.NullHandler())'
+"""Keeps warnings of the log from standard error."""
+
 PATIENCE = 40.0
 """Seconds that a program may take before it is taken to hang."""
 
@@ -32,7 +35,7 @@ Program = Callable[..., Result]
 @pytest.fixture
 def program(server: "EchoServer") -> Program:
     def run(code: str, *options: str) -> Result:
-        code = f"URL = {server.url!r}\n" + textwrap.dedent(code)
+        code = f"URL = {server.url!r}; {WITHOUT_LOG}\n" + textwrap.dedent(code)
         done = subprocess.run(
             [sys.executable, *options, "-c", code], capture_output=True, text=True, timeout=PATIENCE
         )

@@ -9,6 +9,7 @@ stack is printed, and the exit status is 1. The tests do a few runs of the same.
 import argparse
 import contextlib
 import faulthandler
+import logging
 import random
 import signal
 import subprocess
@@ -88,6 +89,7 @@ ACTIVITIES: dict[str, Callable[[Connection], None]] = {
 def interrupt(activity: str, url: str, runs: int, seed: int) -> None:
     """Do it so many times; print a dot for each."""
     faulthandler.enable()
+    logging.getLogger("websocket_heartbeat").addHandler(logging.NullHandler())
     chance = random.Random(seed)
     left = 0
     connection: Connection

@@ -109,7 +109,10 @@ def test_threads_that_wait_for_the_connection_are_told_why_it_was_closed(program
             connection.reconnect_now()
             for thread in threads:
                 thread.join()
-            print(*told, connection.state, sep="\\n")
+            try:
+                connection.wait_closed()
+            except ConnectionFailed:
+                print(*told, connection.state, sep="\\n")
         """)
     assert done.status == 0, done.err
     *told, state = done.out.splitlines()
@@ -172,3 +175,34 @@ def test_what_a_hook_raises_otherwise_ends_nothing(program: Program) -> None:
         print(*errors)
         """)
     assert (done.status, done.out) == (0, "CancelledError LookupError\n")
+
+
+def test_an_exit_in_a_function_of_a_dialect_ends_the_connection_too(program: Program) -> None:
+    done = program("""
+        import sys
+        from websocket_heartbeat import ConnectionFailed, Dialect, Heartbeat
+        from websocket_heartbeat.sync import connect
+
+        parts = {
+            "ping": Dialect(lambda: sys.exit("ping")),
+            "pong": Dialect("x", pong=lambda message: sys.exit("pong")),
+            "reply": Dialect("x", reply=lambda message: sys.exit("reply")),
+        }
+        with connect(URL) as innocent:
+            for part, dialect in parts.items():
+                with connect(URL, heartbeat=Heartbeat(0.05, 5, dialect)) as connection:
+                    connection.send("something")
+                    try:
+                        while True:
+                            connection.recv(10)
+                    except ConnectionFailed as failure:
+                        print(failure)
+                innocent.send(part)
+                assert innocent.recv(10) == part
+        """)
+    assert done.status == 0, done.err
+    for part, failure, told in zip(
+        ("ping", "pong", "reply"), done.out.splitlines(), done.err.splitlines(), strict=True
+    ):
+        assert failure.startswith(f"Dialect.{part} raised SystemExit at ")
+        assert f"({part})" in told

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.sync.conftest import EchoServer, background_threads
 
-from websocket_heartbeat import Backoff, ConnectionClosed, ConnectionFailed, State
+from websocket_heartbeat import Backoff, ConnectionClosed, ConnectionFailed, Dialect, Heartbeat, State
 from websocket_heartbeat.sync import Connection, connect
 
 QUICK = Backoff(initial=0.05, maximum=0.2)
@@ -46,6 +46,17 @@ def test_a_receive_that_times_out_loses_nothing(server: EchoServer) -> None:
             connection.recv(timeout=0.05)
         connection.send("late")
         assert connection.recv(timeout=10) == "late"
+
+
+def test_heartbeats_of_a_dialect_pass_while_the_program_does_something_else(server: EchoServer) -> None:
+    # What the server sends back is answered first, and then is an answer.
+    with connect(server.url, heartbeat=Heartbeat(0.05, 5, message=Dialect("ping", "pong"))) as connection:
+        connection.wait_open(timeout=10)
+        time.sleep(0.5)
+        assert connection.stats.pings >= 3
+        connection.send("news")
+        assert connection.recv(timeout=10) == "news"
+        assert connection.latency is not None
 
 
 def test_several_threads_share_one_connection(server: EchoServer) -> None:

@@ -19,10 +19,10 @@ Where the meaning depends on a type (an empty list is true in JavaScript), the t
 annotation: `width: float = options.width` makes it known. mypy sees to it that annotations are true.
 
 Some differences depend on values, which no rule can see. So portable code computes no integers above 2**53
-and no NaN, tells nobody a length or a place in a string (JavaScript counts some characters twice), takes
-nothing from an empty list, does not rely on an exception of Python itself, computes no key of a dict that
-every object of JavaScript has (`constructor`), and passes no bool off as a number by way of a list or of what
-a function returns.
+and no NaN, passes on no length of a string and no place in one (JavaScript counts some characters twice),
+takes nothing from an empty list, does not rely on an exception of Python itself, computes no key of a dict
+that every object of JavaScript has (`constructor`), and passes no bool off as a number by way of a list or of
+what a function returns.
 
 A class becomes a constructor and its prototype. Docstrings and comments go along, so that the script can be
 read and debugged without the Python. tests/es5/test_forms.py shows each form and what it becomes.

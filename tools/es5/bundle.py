@@ -181,7 +181,7 @@ def _minified(script: str) -> str:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write a file whole: whoever reads it meanwhile sees the old one or the new one."""
+    """Replace a file at once: a reader sees the old one or the new one, never a part."""
     new = path.with_name(f"{path.name}.{os.getpid()}")
     new.write_text(text, encoding="utf-8")
     new.replace(path)

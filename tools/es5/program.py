@@ -94,7 +94,7 @@ class Class:
 class Program:
     """What has been learned of the modules and translated so far.
 
-    short: other names for members of portable classes, for a script that nobody reads.
+    short: other names for members of portable classes, for a minified script.
     """
 
     short: Mapping[str, str]

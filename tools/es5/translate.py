@@ -27,7 +27,7 @@ def translate(modules: Sequence[Module], short: Mapping[str, str] | None = None)
     """Translate modules; str() of the result is the script. The same modules give the same text.
 
     modules: base classes before the classes that inherit from them.
-    short: other names for members of portable classes, for a script that nobody reads.
+    short: other names for members of portable classes, for a minified script.
 
     Raises:
         NotPortable: with every line that has no translation.

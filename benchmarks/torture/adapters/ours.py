@@ -9,7 +9,7 @@ from websocket_heartbeat import ConnectionFailed, Heartbeat, OpenEvent, connect
 
 async def run(user: User) -> None:
     # Who wants the newest of a feed says so: the link is then read however slow its user is.
-    wishes: dict[str, Any] = {"receive_policy": "drop_oldest"} if user.options.get("newest") else {}
+    options: dict[str, Any] = {"receive_policy": "drop_oldest"} if user.options.get("newest") else {}
     connection = connect(
         user.url,
         heartbeat=Heartbeat(user.interval, user.timeout),
@@ -18,7 +18,7 @@ async def run(user: User) -> None:
         additional_headers=user.headers,
         ssl=ssl.create_default_context() if user.url.startswith("wss") else None,
         proxy=None,
-        **wishes,
+        **options,
     )
 
     async def log_in(event: OpenEvent) -> None:

@@ -37,7 +37,7 @@ _EXTRAS = {"rich": "cli"}
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that `argv` (default: the program's arguments) names; return the exit status.
 
-    1: nobody reads any more, as after `| head`, or standard output takes nothing. 2: an argument is wrong, or
+    1: the reader has left, as after `| head`, or standard output takes nothing. 2: an argument is wrong, or
     a package that the command needs is not installed. 130: Ctrl-C. Otherwise as the command's help says.
     """
     have_streams()

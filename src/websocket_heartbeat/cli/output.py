@@ -28,7 +28,7 @@ def show(text: object, end: str = "\n") -> None:
     """Print and flush.
 
     Raises:
-        BrokenPipeError: nobody reads any more, as after `| head`, which is no mistake.
+        BrokenPipeError: the reader has left, as after `| head`, which is no mistake.
         CannotPrint: it fails for another reason. After either, what is printed goes nowhere.
     """
     try:

@@ -13,7 +13,7 @@ from websocket_heartbeat.client.options import Options
 from websocket_heartbeat.client.proxies import environment_proxy
 from websocket_heartbeat.engines.base import LinkEvents, OpenRequest
 from websocket_heartbeat.errors import HandshakeRejected, RedirectRefused
-from websocket_heartbeat.redaction import shown_url
+from websocket_heartbeat.redaction import HIDDEN, shown_url
 from websocket_heartbeat.system.callbacks import call, settle
 
 MAX_REDIRECTS = 5
@@ -105,7 +105,7 @@ def redirected(options: Options, request: OpenRequest, rejected: HandshakeReject
     except ValueError:
         pass
     if not url:  # raised out here, it does not carry along an exception that holds the URL
-        raise RedirectRefused(f"the server redirects to what is no WebSocket URL: {shown_url(location, 0)}")
+        raise RedirectRefused(f"the server redirects to no WebSocket URL: {shown_url(location, HIDDEN)}")
     if request.url.startswith("wss:") and url.startswith("ws:"):
         raise RedirectRefused("the server redirects from wss to ws, which would give up encryption")
     next_request = _with_proxy(options, replace(request, url=url))

@@ -52,7 +52,7 @@ def connect(
     local_addr: tuple[str, int] | None = None,
     server_hostname: str | None = None,
     engine: str | Engine = "auto",
-    shown_path: int | None = None,
+    shown_path: Callable[[str], str] | None = None,
     final_close_codes: Collection[int] = (),
     retry_if: Callable[[Exception], bool | None] | None = None,
 ) -> "Connection":
@@ -63,8 +63,8 @@ def connect(
 
     url: of scheme ws or wss; or a function or coroutine function, called on every attempt.
     additional_headers: for the handshake: a mapping or pairs; or a callable as above, for fresh tokens.
-    user_agent_header: by whom servers and proxies are told that they are called, unless additional_headers
-        or a session of aiohttp say so. Default websocket-heartbeat and its version; None tells nothing.
+    user_agent_header: the User-Agent header for servers and proxies, unless additional_headers or a session
+        of aiohttp have one. Default websocket-heartbeat and its version; None sends none.
     subprotocols: offered to the server, best first. Default none.
     heartbeat: when a quiet link is pinged and when a silent one is given up. Default after 15 s and 10 s.
     message_timeout: seconds without a message after which an open link is replaced, whatever answers its
@@ -91,8 +91,8 @@ def connect(
     server_hostname: for wss, the name to ask for in TLS and to find in the certificate, in place of the host
         of the URL, as long as redirects lead to no other host. Default: the host of the URL.
     engine: "auto" (default), the name of an engine, or an Engine.
-    shown_path: how many characters of the URL's path logs and reprs show, for paths that carry keys; 0 shows
-        none. Default: all of them. The query is never shown.
+    shown_path: called with the path of the URL, and returns what logs and reprs show instead, where paths
+        carry keys. If it raises, they show "(hidden)". None (default): the path. The query is never shown.
     final_close_codes: close codes after which the server is not to be asked again. Default none.
     retry_if: asked about each failure; True retries, False gives up, None leaves it to the table in retry.py.
 

@@ -20,12 +20,12 @@ class Loss:
     """How a link or an attempt ended.
 
     error: what ended it; None for an open link that the core gave up. silence: the evidence of that link.
-    unsent_bytes: what the link still had to send.
+    uncertain_bytes: as `Link.uncertain`, at the end of an open link.
     """
 
     error: Exception | None = None
     silence: str = ""
-    unsent_bytes: int = 0
+    uncertain_bytes: int | None = 0
 
     def in_words(self, cause: str) -> str:
         """Say why, for one of the causes of core/machine.py."""

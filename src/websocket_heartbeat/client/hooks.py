@@ -12,7 +12,7 @@ from websocket_heartbeat.checks import check_hook
 from websocket_heartbeat.errors import HookFailed
 from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, State
 from websocket_heartbeat.redaction import printable
-from websocket_heartbeat.system.callbacks import call, close_unawaited, log_failure, settle
+from websocket_heartbeat.system.callbacks import call, close_unawaited, log_raised, settle
 
 OpenHook = Callable[[OpenEvent], Awaitable[None] | None]
 MessageHook = Callable[[Message], Awaitable[None] | None]
@@ -129,7 +129,7 @@ class Hooks:
     def report(self, error: Exception) -> None:
         """Tell the user of an error that has no other way to them."""
         if isinstance(error, HookFailed):
-            log_failure(logger, self.label, error)
+            log_raised(logger.error, f"{self.label}: {error.name}", error.__cause__)
         else:
             logger.warning("%s: %s", self.label, printable(str(error)))
         if not (isinstance(error, HookFailed) and error.name == "on_error"):

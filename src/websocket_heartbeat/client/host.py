@@ -187,8 +187,9 @@ class Host:
     def _drop(self) -> None:
         """End at once, because the task that closes the connection was cancelled."""
         self.hooks.cancel_all()
-        self._loss = Loss(ConnectionClosed("close was cancelled"))
         current = self.links.current
+        uncertain = self.link.uncertain if self.link is not None else 0
+        self._loss = Loss(ConnectionClosed("close was cancelled"), uncertain_bytes=uncertain)
         if current is not None and current.link is not None:
             self._forget(current).abort()
         now = self._loop.time()
@@ -278,13 +279,13 @@ class Host:
     def _heartbeat_message(self) -> Message | None:
         """Return the message that stands for a ping; None, which is a ping, if the user's function fails.
 
-        Servers want a login, say, before all else: a link that is not ready gets pings in any case.
+        What has a dialect wants a login, say, before all else: a link that is not ready gets a ping.
         """
-        if self._machine.ready_at is None:
-            return None
         name = "Heartbeat.message"
         message = self._options.heartbeat.message
         if isinstance(message, Dialect):
+            if self._machine.ready_at is None:
+                return None
             name = "Dialect.ping"
             message = message.ping
         if callable(message):
@@ -314,6 +315,8 @@ class Host:
     def _leave_link(self, action: core.Action) -> None:
         handler = self.links.get(action.link)
         if handler is not None:
+            if handler is self.links.current and handler.link is not None:
+                self._loss = replace(self._loss, uncertain_bytes=handler.link.uncertain)
             self._count_bytes(handler.link)
             is_read_on = action.cause == core.RENEWED
             self.links.leave(handler, within=self._options.close_timeout, is_read_on=is_read_on)
@@ -332,18 +335,18 @@ class Host:
         self.links.begin(handler, self.hooks.get("on_open"), event)
 
     def _notify_closed(self, action: core.Action) -> None:
-        # Of a link that was left or given up before it was ready, no loss was noted.
-        loss = NO_LOSS if action.cause in (core.RENEWED, core.STOPPED, core.OPEN_TIMEOUT) else self._loss
+        # Of a link that was given up before it was ready, no loss was noted.
+        loss = NO_LOSS if action.cause in (core.STOPPED, core.OPEN_TIMEOUT) else self._loss
         reason = loss.in_words(action.cause)
         self._keep_reason(reason)
-        is_outage = (
-            action.cause != core.RENEWED
-            and self._machine.state not in (core.CLOSING, core.CLOSED)
-            and not self.links.has_open(action.link)
-        )
+        is_ours = self._machine.state in (core.CLOSING, core.CLOSED)
+        is_outage = action.cause != core.RENEWED and not is_ours and not self.links.has_open(action.link)
         level = self._outage.level(self._loop.time()) if is_outage else logging.DEBUG
         logger.log(level, "%s: link %d is gone: %s", self.hooks.label, action.link, reason)
-        self.hooks.call_hook("on_close", CloseEvent(action.link, reason, action.code, loss.unsent_bytes))
+        if loss.uncertain_bytes and is_ours:
+            words = "%s: closed, though %d bytes that were sent may not have arrived: %s"
+            logger.warning(words, self.hooks.label, loss.uncertain_bytes, reason)
+        self.hooks.call_hook("on_close", CloseEvent(action.link, reason, action.code, loss.uncertain_bytes))
 
     def _notify_retry(self, action: core.Action) -> None:
         self._report_open_timeout(action.cause)
@@ -481,7 +484,7 @@ class Host:
             error: Exception = ConnectionClosed("we closed the connection")
         else:
             error = error_of(closure)
-        self._lost(handler, error, self._verdict(error), closure.code, closure.unsent_bytes)
+        self._lost(handler, error, self._verdict(error), closure.code, closure.uncertain_bytes)
 
     def _lost(
         self,
@@ -489,9 +492,9 @@ class Host:
         error: Exception,
         verdict: Verdict,
         code: int | None = None,
-        unsent_bytes: int = 0,
+        uncertain_bytes: int | None = 0,
     ) -> None:
-        self._loss = Loss(error, unsent_bytes=unsent_bytes)
+        self._loss = Loss(error, uncertain_bytes=uncertain_bytes)
         self._machine.lost(self._loop.time(), handler.number, code, hint=verdict.hint, is_final=verdict.final)
         self._perform()
 
@@ -509,7 +512,7 @@ class Host:
         if isinstance(error, HookFailed):
             self.hooks.report(error)
         verdict = self._verdict(error.__cause__ if isinstance(error.__cause__, Exception) else error)
-        self._loss = Loss(error, unsent_bytes=handler.link.buffered if handler.link is not None else 0)
+        self._loss = Loss(error)
         self._machine.rejected(self._loop.time(), handler.number, hint=verdict.hint, is_final=verdict.final)
         self._perform()
 

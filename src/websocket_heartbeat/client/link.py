@@ -249,4 +249,4 @@ class LinkHandler(LinkEvents):
             self._blocked_for,
             min(waiting, self._ping_begins - acknowledged),
         )
-        return Loss(silence=silence, unsent_bytes=self.link.buffered)
+        return Loss(silence=silence, uncertain_bytes=self.link.uncertain)

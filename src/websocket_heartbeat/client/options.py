@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from websocket_heartbeat.checks import (
     check_address,
@@ -22,10 +23,12 @@ from websocket_heartbeat.checks import (
     check_unix_path,
     check_url,
 )
+from websocket_heartbeat.client.hooks import logger
 from websocket_heartbeat.config import Backoff, Headers, Heartbeat, Provider
 from websocket_heartbeat.core.settings import Settings
 from websocket_heartbeat.engines.base import Engine
 from websocket_heartbeat.redaction import shown_url
+from websocket_heartbeat.system.callbacks import path_to_show
 from websocket_heartbeat.version import __version__
 
 USER_AGENT = f"websocket-heartbeat/{__version__}"
@@ -59,7 +62,7 @@ class Options:
     local_addr: tuple[str, int] | None
     server_hostname: str | None
     engine: Engine
-    shown_path: int | None
+    shown_path: Callable[[str], str] | None
     final_close_codes: Collection[int]
     retry_if: Callable[[Exception], bool | None] | None
 
@@ -76,7 +79,7 @@ class Options:
         for index, name in enumerate(self.subprotocols):
             check_token(f"subprotocols[{index}]", name, may_be_secret=True)  # as tokens are sent in these
         if self.shown_path is not None:
-            check_count("shown_path", self.shown_path)
+            check_function("shown_path", self.shown_path)
         self._keep("final_close_codes", check_collection("final_close_codes", self.final_close_codes))
         for index, code in enumerate(self.final_close_codes):
             check_count(f"final_close_codes[{index}]", code)
@@ -144,7 +147,9 @@ class Options:
 
     def shown(self, url: str) -> str:
         """Return what logs and reprs show of a URL."""
-        return shown_url(url, self.shown_path)
+        if self.shown_path is None:
+            return shown_url(url)
+        return shown_url(url, path_to_show(logger.error, self.shown_path, urlsplit(url).path))
 
     def granularity(self) -> float:
         """Return the seconds by which deadlines may be late: 1 % of the heartbeat, at most 0.1."""

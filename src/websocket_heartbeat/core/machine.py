@@ -237,8 +237,12 @@ class Machine:
     # Inputs: what the user wants
 
     def reconfigured(self, settings: Settings) -> None:
-        """The user has changed the settings: what is decided from now on follows the new ones."""
+        """The user has changed the settings: what is decided from now on follows the new ones.
+
+        Limits of time that run already, of an attempt, a ping or the next message, stay as they are.
+        """
         self.settings = settings
+        self.retries.settings = settings
         self.liveness.interval = settings.interval
         self.liveness.both_directions = settings.both_directions
         if self.state == OPEN:

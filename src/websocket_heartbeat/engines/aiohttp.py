@@ -1,4 +1,4 @@
-"""The engine over aiohttp, for those who live in its sessions: cookies, connectors, traces.
+"""The engine over aiohttp, for programs that use its sessions: cookies, connectors, traces.
 
 The session makes the request; frames are read and written by the reader and writer that lie beneath aiohttp's
 `ws_connect`. That itself follows redirects, needs a task for every link and waits up to 10 s to close it.
@@ -130,11 +130,16 @@ class AiohttpLink(TransportLink, asyncio.Protocol):
     def _write(self, payload: bytes, kind: aiohttp.WSMsgType) -> None:
         if self._sends:
             self._frame(payload, kind)
+        else:
+            self._came_too_late(payload)
 
     def _frame(self, payload: bytes, kind: aiohttp.WSMsgType) -> None:
         if self._transport.is_closing() or self._beneath.is_closing():  # it would log what is written to it
+            self._came_too_late(payload)
             return
         self._sent_at = self._loop.time()
+        size = len(payload)
+        self._written += size + (6 if size < 126 else 8 if size < 65536 else 14)
         try:
             # Runs to its end: without compression and below its limit there is nothing to wait for.
             self._writer.send_frame(payload, kind).send(None)

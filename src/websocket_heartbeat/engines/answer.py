@@ -51,7 +51,7 @@ class HeadReader(asyncio.BufferedProtocol):
 
     @abstractmethod
     def head_too_long(self) -> None:
-        """Take the news that MAX_HEAD bytes were not the whole head."""
+        """Called when MAX_HEAD bytes were not the whole head."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from websocket_heartbeat.events import Message
-from websocket_heartbeat.redaction import shown_url
+from websocket_heartbeat.redaction import HIDDEN, shown_url
 from websocket_heartbeat.system.kernel import Socket, delivery
 
 WRITE_LIMIT = 64 * 1024
@@ -32,7 +32,7 @@ class OpenRequest:
     compression: whether to offer permessage-deflate (RFC 7692).
     user_agent: the User-Agent header, unless `headers` or a session of the user's have one; None: none.
     unix_path: of the Unix socket to connect to, in place of the URL's host. local_addr: IP address and port
-    to connect from; port 0 is any. server_hostname: whom TLS is to ask for, and the certificate must name,
+    to connect from; port 0 is any. server_hostname: the name that TLS asks for and the certificate must have,
     in place of the URL's host.
     is_foreign: whether a redirect has led here from another origin than that of the user's URL. What the
     engine would add by itself was meant for the first one, such as default headers of a session, and is not
@@ -66,7 +66,7 @@ class OpenRequest:
         return parts.hostname or "", parts.port or (443 if self.is_secure else 80)
 
     def __repr__(self) -> str:
-        return f"OpenRequest({shown_url(self.url, 0)})"
+        return f"OpenRequest({shown_url(self.url, HIDDEN)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +75,14 @@ class Closure:
 
     code, reason: of the peer's close frame; None and "" if there was none.
     error: what broke the link, where something did: an OSError, or a ProtocolViolation that we saw.
-    unsent_bytes: what still lay in the write buffer.
+    uncertain_bytes: as `Link.uncertain`, at the end.
     framed: whether the peer's close frame ended it, which may come without a code.
     """
 
     code: int | None = None
     reason: str = ""
     error: Exception | None = None
-    unsent_bytes: int = 0
+    uncertain_bytes: int | None = field(default=0, compare=False)
     framed: bool = field(default=False, compare=False)
 
 
@@ -178,6 +178,14 @@ class Link(ABC):
         buffered = self.buffered
         known = delivery(self.socket)
         return (-buffered, buffered) if known is None else (known[0], known[1] + buffered)
+
+    @property
+    @abstractmethod
+    def uncertain(self) -> int | None:
+        """Bytes handed over, but for a close frame of ours, that the peer's kernel has not acknowledged.
+
+        Those in our write buffer are among them. None where the system does not tell.
+        """
 
     @property
     @abstractmethod

@@ -57,7 +57,7 @@ async def go_on(protocol: Any, transport: Any, request: OpenRequest) -> Any:
 
 
 def _tls_of(request: OpenRequest) -> tuple[ssl.SSLContext | None, str]:
-    """Return the context for TLS with the server, None for ws, and whom its certificate must name."""
+    """Return the context for TLS with the server, None for ws, and the name to verify."""
     context = (request.ssl or default_ssl_context()) if request.is_secure else None
     return context, request.server_hostname or request.address[0]
 
@@ -170,7 +170,7 @@ class _Tunnel(HeadReader):
         elif rest:
             self._fail("it sent more than the answer to CONNECT")
         elif not self.done.done():
-            # Whoever goes on reads on: the proxy may pass on what the server says at once.
+            # What goes on with the transport reads on: the proxy may pass on what the server says at once.
             self.transport.pause_reading()
             self.done.set_result(None)
 

@@ -38,7 +38,7 @@ class LongFrame:
         return memoryview(self.buffer)[self._come : self._size + self.BEHIND]
 
     def filled(self, nbytes: int) -> bool:
-        """Note that so much was read; return whether the frame is whole."""
+        """Count bytes that were read; return whether the frame is whole."""
         self._come += nbytes
         if self._come >= self._size:
             return True

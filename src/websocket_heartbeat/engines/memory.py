@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure, Engine, Link, LinkEvents, OpenRequest
-from websocket_heartbeat.events import Message
+from websocket_heartbeat.events import Message, size_of
 
 
 class MemoryPeer:
@@ -72,6 +72,7 @@ class MemoryLink(Link):
         self._heard_at = self._sent_at = self._loop.time()
         self._paused = False
         self._unsent: list[Message] = []
+        self._vanished = 0  # bytes sent while the peer was frozen
         self.native = peer
         self.ended = False
 
@@ -96,7 +97,10 @@ class MemoryLink(Link):
                 self._events.deliver_returned(result)
 
     def send(self, message: Message) -> None:
-        if self.ended or self._peer.frozen:
+        if self.ended:
+            return
+        if self._peer.frozen:
+            self._vanished += size_of(message)
             return
         self._sent_at = self._loop.time()
         if self._peer.reads:
@@ -150,7 +154,11 @@ class MemoryLink(Link):
 
     @property
     def buffered(self) -> int:
-        return sum(len(message) for message in self._unsent)
+        return sum(map(size_of, self._unsent))
+
+    @property
+    def uncertain(self) -> int:
+        return self.buffered + self._vanished
 
     @property
     def full(self) -> bool:  # type: ignore[override]

@@ -6,12 +6,22 @@ faster (docs/engines.md). This one reads as little at a time as a link, and keep
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from typing import Any
 
 from websocket_heartbeat.engines.transport import READ, SCRATCH, FairReading
 
 _RECORD = 16 * 1024
 """Bytes of a TLS record at most. What goes through OpenSSL goes in such pieces: its buffers never shrink."""
+
+_FACTS: dict[str, Callable[[ssl.SSLObject], Any]] = {
+    "ssl_object": lambda tls: tls,
+    "sslcontext": lambda tls: tls.context,
+    "peercert": lambda tls: tls.getpeercert(),
+    "cipher": lambda tls: tls.cipher(),
+    "compression": lambda tls: tls.compression(),
+}
+"""What the TLS transports of asyncio tell by `get_extra_info`, and so does this one."""
 
 
 class TlsTransport(FairReading, asyncio.BufferedProtocol):
@@ -27,6 +37,7 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
         "_incoming",
         "_is_open",
         "_outgoing",
+        "_overhead",
         "_protocol",
         "_tls",
         "_unwritten",
@@ -41,13 +52,14 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
         server_hostname: str | None = None,
         server_side: bool = False,
     ) -> None:
-        """protocol: that above, buffered or not. server_hostname: whom the certificate must name."""
+        """protocol: that above, buffered or not. server_hostname: the name that the certificate must have."""
         super().__init__()
         self._protocol = protocol
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side, server_hostname)
         self._is_open = False
+        self._overhead = 0  # bytes that we have written beneath, less those of the protocol above in them
         self._unwritten = b""  # what TLS 1.2 does not take while it negotiates anew
         # What ends the stream of the peer: SSLZeroReturnError for its close_notify, else what is wrong.
         self._end: ssl.SSLError | None = None
@@ -184,7 +196,9 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
 
     def _flush(self) -> None:
         if self._outgoing.pending and not self._transport.is_closing():
-            self._transport.write(self._outgoing.read())
+            data = self._outgoing.read()
+            self._overhead += len(data)
+            self._transport.write(data)
 
     # Calls from the protocol above
 
@@ -207,14 +221,16 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
                 self._finish(error)
                 return
             written.append(self._outgoing.read())
-        if written:
-            self._transport.write(b"".join(written))
+        encrypted = b"".join(written)
+        if encrypted:
+            self._overhead += len(encrypted) - (len(view) - len(self._unwritten))
+            self._transport.write(encrypted)
 
     def close(self) -> None:
         if not self._transport.is_closing():
             try:
                 self._tls.unwrap()
-            except ssl.SSLError:  # we wait for no answer to our goodbye
+            except ssl.SSLError:  # we wait for no answer to our close_notify
                 pass
             self._flush()
             self._transport.close()
@@ -244,7 +260,11 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
         return protocol
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self._tls if name == "ssl_object" else self._transport.get_extra_info(name, default)
+        """As in asyncio, and for "overhead" the bytes that TLS has added to those that were written here."""
+        if (fact := _FACTS.get(name)) is not None:
+            return fact(self._tls)
+        beneath = self._transport.get_extra_info(name, default)
+        return self._overhead + (beneath or 0) if name == "overhead" else beneath
 
     def get_write_buffer_size(self) -> int:
         return len(self._unwritten) + int(self._transport.get_write_buffer_size())

@@ -16,8 +16,8 @@ from typing import Any
 
 from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure, Link, LinkEvents
 from websocket_heartbeat.errors import ProtocolViolation
-from websocket_heartbeat.events import Message
-from websocket_heartbeat.system.kernel import Socket, since_data, since_sent
+from websocket_heartbeat.events import Message, size_of
+from websocket_heartbeat.system.kernel import Socket, delivery, since_data, since_sent
 
 READ = 32 * 1024
 """Bytes that are read at a time, but for the rest of a long frame: no flood of tiny ones may stall a loop."""
@@ -138,6 +138,7 @@ class TransportLink(FairReading, Link):
         "_max_size",
         "_sends",
         "_sent_at",
+        "_written",
         "deliver",
         "full",
         "native",
@@ -161,6 +162,9 @@ class TransportLink(FairReading, Link):
         self._transport: Any = (
             None  # an asyncio.Transport, which uvloop's is not by its class; None at the end
         )
+        # Bytes given to the transport, counted from where the kernel counts those acknowledged; once a close
+        # frame of ours is out, where in the stream it begins.
+        self._written = 0
         self.full = False
         self._sends = True  # until a close frame was sent, or the link has ended
         self._ended = False  # nothing is read or reported any more
@@ -172,6 +176,7 @@ class TransportLink(FairReading, Link):
         self.socket = transport.get_extra_info("socket")
         transport.set_write_buffer_limits(high=WRITE_LIMIT)
         transport.set_protocol(self)
+        self._written = sum(delivery(self.socket) or ()) + self.buffered - self._overhead()
 
     @abstractmethod
     def _write_close(self, payload: bytes) -> None:
@@ -192,6 +197,28 @@ class TransportLink(FairReading, Link):
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
 
     @property
+    def uncertain(self) -> int | None:
+        return self._uncertain()
+
+    def _uncertain(self, *, is_broken: bool = False) -> int | None:
+        """As `uncertain`; is_broken: the transport has lost its connection, and so what it had buffered."""
+        known = delivery(self.socket)
+        if known is None:
+            return None
+        if self._transport.get_extra_info("ssl_object") is None or self._overhead():
+            return max(0, self._position() - known[0])
+        # Of a TLS that is not ours, nobody knows how many bytes it makes of those that we give it.
+        return None if is_broken else known[1] + self.buffered
+
+    def _position(self) -> int:
+        """Return where in the stream all that was sent ends, but for a close frame."""
+        return self._written + self._overhead() if self._sends else self._written
+
+    def _overhead(self) -> int:
+        """Return how many bytes TLS has added; 0 without, or where it does not tell."""
+        return self._transport.get_extra_info("overhead") or 0
+
+    @property
     def heard_at(self) -> float:
         seconds = since_data(self.socket)
         return self._heard_at if seconds is None else self._loop.time() - seconds
@@ -204,7 +231,7 @@ class TransportLink(FairReading, Link):
     # Calls from the transport
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._finish(Closure(error=exc))
+        self._finish(Closure(error=exc, uncertain_bytes=self._uncertain(is_broken=True)))
         self._transport = None
         self.socket = None
 
@@ -223,6 +250,10 @@ class TransportLink(FairReading, Link):
 
     # Calls from the subclass
 
+    def _came_too_late(self, message: Message) -> None:
+        """Count a message given to a transport that has ended, of which the owner is about to be told."""
+        self._written += size_of(message)
+
     def _hand_over(self, message: Message) -> None:
         try:
             result = self.deliver(message)
@@ -234,8 +265,10 @@ class TransportLink(FairReading, Link):
 
     def _say_close(self, payload: bytes) -> None:
         if self._sends:
+            position = self._position()
             self._sends = False
             self._write_close(payload)
+            self._written = position
 
     def _peer_closed(self, closure: Closure) -> None:
         """Take the peer's close frame, and answer with its code, or 1000 if it has none."""
@@ -248,7 +281,7 @@ class TransportLink(FairReading, Link):
 
     def _leave(self, closure: Closure, farewell: bytes) -> None:
         """Send a last close frame of that payload, unless one was sent, and end the link."""
-        closure = replace(closure, unsent_bytes=self.buffered)
+        closure = replace(closure, uncertain_bytes=self.uncertain)
         self._say_close(farewell)
         if self._transport is not None:
             self._transport.close()

@@ -155,7 +155,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
     def eof_received(self) -> None:
         """End the link: nothing more can come, and who does not read either would keep it for ever."""
         if not (self._ended or self._has_more):
-            self._sends = False  # nobody waits for a close frame
+            self._sends = False  # no close frame is waited for
             self._leave(Closure(), b"")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -163,7 +163,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
             super().connection_lost(exc)
             return
         # What has come is delivered first. Until then nothing is taken, which would be lost.
-        self._loss = Closure(error=exc)
+        self._loss = Closure(error=exc, uncertain_bytes=self._uncertain(is_broken=True))
         self._heard_at = self.heard_at
         self._sent_at = self.sent_at
         self._sends = False
@@ -353,7 +353,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         self._taken = self._inflated = 0
         out, self._out = self._out, None
         if out and not self._ended:
-            self._transport.write(out)
+            self._write(out)
         if self._has_delivered:
             self._has_delivered = False
             self._events.batch_delivered()
@@ -368,16 +368,24 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
     def buffered(self) -> int:
         return super().buffered + len(self._out or b"")
 
+    def _position(self) -> int:
+        return super()._position() + len(self._out or b"")
+
+    def _write(self, data: bytes | bytearray) -> None:
+        self._written += len(data)
+        self._transport.write(data)
+
     def _put(self, frame: bytes) -> None:
         """Write a frame, in the middle of a read together with others."""
         if self._stamp is not None:
             self._sent_at = self._stamp()
         if self._out is None:
+            self._written += len(frame)  # as _write does, without the call
             self._transport.write(frame)
         else:
             self._out += frame
             if len(self._out) > WRITE_LIMIT:
-                self._transport.write(self._out)
+                self._write(self._out)
                 self._out = bytearray()
 
     def _put_message(self, first: int, payload: bytes) -> None:

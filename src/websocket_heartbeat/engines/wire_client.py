@@ -25,6 +25,7 @@ class ClientLink(WireLink):
 
     def send(self, message: Message) -> None:
         if not self._sends or self._transport.is_closing():
+            self._came_too_late(message)
             return
         if type(message) is str:
             payload = message.encode()

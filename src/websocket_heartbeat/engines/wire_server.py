@@ -27,6 +27,7 @@ class ServerLink(WireLink):
 
     def send(self, message: Message) -> None:
         if not self._sends or self._transport.is_closing():
+            self._came_too_late(message)
             return
         if type(message) is str:
             payload = message.encode()
@@ -48,7 +49,7 @@ class ServerLink(WireLink):
             self._put(_PING_FRAME)
 
     def abort(self) -> None:
-        end_by_reset(self.socket)  # nobody will read what the kernel holds
+        end_by_reset(self.socket)  # what the kernel holds will not be read
         super().abort()
 
     def _framed(self, first: int, payload: bytes) -> bytes:

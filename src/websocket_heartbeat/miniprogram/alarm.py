@@ -28,7 +28,8 @@ class Alarm:
         self.timer = None
         if deadline is not None:
             self.fires_at = deadline
-            wait = min((deadline - self.clock.now()) * 1000, LONGEST_TIMER)
+            # A busy program comes late, and Node warns of timers in the past.
+            wait = max(0.0, min((deadline - self.clock.now()) * 1000, LONGEST_TIMER))
             self.timer = self.clock.start_timer(lambda: self._fired(), wait)
 
     def _fired(self) -> None:

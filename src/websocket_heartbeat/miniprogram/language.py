@@ -11,6 +11,8 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from websocket_heartbeat.system.callbacks import log_raised
+
 _logger = logging.getLogger("websocket_heartbeat.miniprogram")
 _futures: set[asyncio.Future[Any]] = set()
 
@@ -98,12 +100,12 @@ def when(value: Any, fulfilled: Callable[[Any], None], rejected: Callable[[Any],
 
 def report(error: Any) -> None:
     """Show the user an error of the user's own code: what watches for errors nobody catches sees it, too."""
-    _logger.error("a hook raised", exc_info=error)
+    _log("a hook", error)
 
 
 def log(error: Any) -> None:
     """Show the user what is wrong with an option, or with the function that it is."""
-    _logger.error("an option is wrong", exc_info=error)
+    _log("an option", error)
 
 
 def warn(text: str) -> None:
@@ -206,6 +208,13 @@ def close_event(page: Any, code: int, reason: str) -> Any:
 
 def _is_unchanged(one: Any, other: Any) -> bool:
     return one is other or bool(one == other) or (one != one and other != other)
+
+
+def _log(name: str, error: Any) -> None:
+    if isinstance(error, BaseException):
+        log_raised(_logger.error, f"{name} of a mini program", error)
+    else:
+        _logger.error("%s of a mini program rejected", name)
 
 
 def _settled(

@@ -11,7 +11,7 @@ from websocket_heartbeat.errors import HookFailed
 from websocket_heartbeat.server.admission import Admitted, Refusal, Request
 from websocket_heartbeat.server.origins import Origins
 from websocket_heartbeat.server.roster import Roster
-from websocket_heartbeat.system.callbacks import call, place_of, settle
+from websocket_heartbeat.system.callbacks import call, log_raised, path_to_show, settle
 
 
 class Gate:
@@ -44,7 +44,9 @@ class Gate:
             )
             return Refusal(403)
         if self._shown_path is not None:
-            request = replace(request, shown_path=self._shown(self._shown_path, request.path))
+            request = replace(
+                request, shown_path=path_to_show(self._log.error, self._shown_path, request.path)
+            )
         if self._on_handshake is None:
             return self._roster.admit(request)
         try:
@@ -54,18 +56,6 @@ class Gate:
         if isawaitable(answer):
             return self._roster.spawn(self._admit_later(request, answer), answer)
         return self._answered(request, answer)
-
-    def _shown(self, shown_path: Callable[[str], object], path: str) -> str:
-        """Return what logs may show of a path; where that is not known, nothing of it."""
-        try:
-            shown = call("shown_path", shown_path, path)
-        except HookFailed as failed:
-            self._log.error("%s at %s", failed, place_of(failed.__cause__))
-            return "(hidden)"
-        if not isinstance(shown, str):
-            self._log.error("shown_path must return a str, not %s", type(shown).__name__)
-            return "(hidden)"
-        return shown
 
     async def _admit_later(self, request: Request, pending: Awaitable[object]) -> Admitted:
         try:
@@ -83,5 +73,5 @@ class Gate:
         return Refusal(500)
 
     def _failed(self, failed: HookFailed) -> Refusal:
-        self._log.error("%s at %s", failed, place_of(failed.__cause__))
+        log_raised(self._log.error, failed.name, failed.__cause__)
         return Refusal(500)

@@ -16,7 +16,7 @@ from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.flow import LOOK, Ping, Progress
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.throttle import Throttle
-from websocket_heartbeat.system.callbacks import call, place_of, settle
+from websocket_heartbeat.system.callbacks import call, log_raised, place_of, settle
 
 _logger = logging.getLogger("websocket_heartbeat.server")
 
@@ -434,10 +434,7 @@ class PeerHandler:
         return result if result is not None and isawaitable(result) else None
 
     def _report(self, failed: HookFailed) -> None:
-        cause = failed.__cause__
-        self._keeper.log.error(
-            "%s for %r raised %s at %s", failed.name, self.peer, type(cause).__name__, place_of(cause)
-        )
+        log_raised(self._keeper.log.error, f"{failed.name} for {self.peer!r}", failed.__cause__)
 
     # The end
 

@@ -7,14 +7,14 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial, update_wrapper
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 from weakref import WeakMethod, ref
 
 from websocket_heartbeat import client
-from websocket_heartbeat.checks import check_close, check_function, check_seconds
+from websocket_heartbeat.checks import check_close, check_seconds
+from websocket_heartbeat.client.dialogue import Dialogue, dialogue_of_task
 from websocket_heartbeat.client.hooks import (
     CloseHook,
     ErrorHook,
@@ -24,11 +24,11 @@ from websocket_heartbeat.client.hooks import (
     ReconnectHook,
     StateHook,
 )
-from websocket_heartbeat.config import Heartbeat
-from websocket_heartbeat.errors import ConnectionClosed, ConnectionFailed
+from websocket_heartbeat.errors import ConnectionClosed, ConnectionFailed, NotConnected
 from websocket_heartbeat.events import Message, State, Stats
 from websocket_heartbeat.sync.background import (
     AFTER_CLOSE_TIMEOUT,
+    BLOCKED,
     MADE_BEFORE_A_FORK,
     Background,
     Owner,
@@ -36,12 +36,14 @@ from websocket_heartbeat.sync.background import (
     shared,
 )
 from websocket_heartbeat.sync.call import Refused
-from websocket_heartbeat.sync.exits import guarded, in_words, last_words, tell
+from websocket_heartbeat.sync.exits import guarded, guarded_options, in_words, last_words, tell
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _IN_A_HOOK = "a hook cannot {}, as it runs on the background thread that it would wait for: {}"
+
+_NO_MESSAGE = "no message came in time"
 
 _NOTICED_WITHIN = 0.2
 """Seconds in which a loop that no hook blocks tells that a timeout has run out."""
@@ -138,10 +140,7 @@ class Connection:
             background.cancel(call)
             raise
         if not has_ended:
-            raise TimeoutError(
-                "the connection is not closed yet: a hook blocks the background thread, "
-                "which all connections share"
-            )
+            raise TimeoutError(f"the connection is not closed yet: {BLOCKED}")
         with suppress(Refused):
             call.result()
         background.wait_for_end()
@@ -149,10 +148,10 @@ class Connection:
 
     def wait_closed(self) -> None:
         """Wait for the end of the connection; raise ConnectionFailed if it has failed for good."""
-        background = self._usable("wait for the end", "set on_state")
         try:
-            self._run(background, self._connection.wait_closed)
-        except ConnectionClosed:
+            background = self._usable("wait for the end", "set on_state")
+            background.run(self._connection.wait_closed, self._owner)
+        except (Refused, ConnectionClosed):
             # It has ended, so wait_closed returns without a loop.
             with suppress(StopIteration):
                 self._connection.wait_closed().send(None)
@@ -219,14 +218,21 @@ class Connection:
             ConnectionClosed: our own side closed the connection.
             ConnectionFailed: it has failed for good, or one of its hooks has ended it.
         """
-        background = self._usable("wait for a message", "set on_message, or receive in a thread of your own")
+        background = self._usable(
+            "wait for a message", "set on_message, or receive in a thread, as by asyncio.to_thread"
+        )
         deadline = None
         if timeout is not None:
             deadline = time.monotonic() + check_seconds("timeout", timeout, zero=True)
+        dialogue = dialogue_of_task()
+        if dialogue is not None:
+            return self._run(background, self._receive_in_on_open, dialogue, timeout, timeout=timeout)
         while True:
             if self._received:
-                with suppress(IndexError):  # another thread was faster
+                try:
                     return self._received.popleft()
+                except IndexError:  # another thread was faster
+                    pass
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             self._run(background, self._receive, left, timeout=left)
 
@@ -236,7 +242,22 @@ class Connection:
                 if not self._received:
                     self._received.extend(await self._connection.recv_waiting())
         except TimeoutError:
-            raise TimeoutError("no message came in time") from None
+            raise TimeoutError(_NO_MESSAGE) from None
+
+    async def _receive_in_on_open(self, dialogue: Dialogue, timeout: float | None) -> Message:
+        """Receive for a thread that an on_open hook has started: what arrives is for it first."""
+        dialogue.use()
+        try:
+            async with asyncio.timeout(timeout):
+                while dialogue.is_over or dialogue.inbox.must_wait():
+                    if dialogue.is_over:
+                        raise NotConnected(
+                            "on_open has ended, or its link is lost, and with it what it started"
+                        )
+                    await dialogue.inbox.arrived.wait()
+        except TimeoutError:
+            raise TimeoutError(_NO_MESSAGE) from None
+        return dialogue.inbox.take()
 
     def send(
         self,
@@ -307,21 +328,19 @@ class Connection:
             with suppress(ConnectionClosed, ConnectionFailed):  # no hook is called any more
                 self._run(self._background, self._on_the_loop, setattr, self._connection, name, hook)
 
-    def _exited(self, name: str, error: BaseException) -> ConnectionFailed:
-        """End the connection, as one of its hooks raised what ends a program; return what it fails with."""
-        return self._end_for(in_words(name, error), last_words(error), error)
+    def _exited(self, name: str, error: BaseException) -> None:
+        """End the connection: a function of its user's raised what ends a program."""
+        self._end_for(in_words(name, error), last_words(error), error)
 
     def _loop_stopped(self, place: str) -> None:
         self._end_for(f"a hook called loop.stop() at {place}")
 
-    def _end_for(self, what: str, text: str = "", cause: BaseException | None = None) -> ConnectionFailed:
-        failure = ConnectionFailed(f"{what}, so the connection was closed")
-        failure.__cause__ = cause
+    def _end_for(self, what: str, text: str = "", cause: BaseException | None = None) -> None:
         if self._failure is None and self._background is not None:
-            self._failure = failure
+            self._failure = ConnectionFailed(f"{what}, so the connection was closed")
+            self._failure.__cause__ = cause
             tell(f"{self!r}: {what}{text}: this connection is closed, others go on")
             self.close()
-        return failure
 
     # The background thread
 
@@ -349,6 +368,8 @@ class Connection:
         timeout: float | None = None,
     ) -> R:
         """Call a coroutine function on the loop and wait for it; a timeout is its own to keep, as a rule."""
+        if self._failure is not None:  # though closing may take its time
+            raise self._ended()
         limit = None if timeout is None else timeout + _NOTICED_WITHIN
         try:
             return background.run(partial(function, *args), self._owner, limit)
@@ -382,25 +403,17 @@ def _blocking(connect: Callable[P, client.Connection]) -> Callable[P, Connection
         """
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        options = bound.arguments
         made: list[ref[Connection]] = []
 
-        def exited(name: str, error: BaseException) -> ConnectionFailed:
+        def exited(name: str, error: BaseException) -> None:
             connection = made[0]()
-            if connection is None:  # it is being closed
-                return ConnectionFailed(in_words(name, error))
-            return connection._exited(name, error)
+            if connection is not None:  # else it is being closed
+                connection._exited(name, error)
+            raise ConnectionFailed(in_words(name, error)) from error  # there is nothing to return
 
-        if options["retry_if"] is not None:
-            check_function("retry_if", options["retry_if"])
-        for name in ("url", "additional_headers", "retry_if"):
-            if callable(options[name]):
-                options[name] = guarded(name, options[name], exited)
-        heartbeat = options["heartbeat"]
-        if isinstance(heartbeat, Heartbeat) and callable(heartbeat.message):
-            message = guarded("Heartbeat.message", heartbeat.message, exited)
-            options["heartbeat"] = replace(heartbeat, message=message)
-        connection = Connection(connect(*bound.args, **bound.kwargs), options["close_timeout"])
+        bound.arguments.update(guarded_options(bound.arguments, exited))
+        close_timeout = bound.arguments["close_timeout"]
+        connection = Connection(connect(*bound.args, **bound.kwargs), close_timeout)
         made.append(ref(connection))
         return connection
 

@@ -21,7 +21,7 @@ _CHECK_INTERVAL = 2.0
 """Seconds after which the timer checks whether the computer was suspended, though nothing is due."""
 
 _SHORTEST_SUSPEND = 1.0
-"""Seconds; a shorter suspend is ignored, as it does no harm to a link."""
+"""Seconds; a shorter suspend is ignored, as a link survives it."""
 
 
 class Alarm:

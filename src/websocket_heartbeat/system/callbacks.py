@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from websocket_heartbeat.errors import HookFailed
-from websocket_heartbeat.redaction import printable
+from websocket_heartbeat.redaction import HIDDEN, printable
 
 T = TypeVar("T")
 
@@ -63,16 +63,33 @@ def close_unawaited(task: asyncio.Task[Any], awaitable: Awaitable[Any] | None) -
         task.add_done_callback(lambda _: awaitable.close())
 
 
-def log_failure(logger: logging.Logger, who: str, failure: HookFailed) -> None:
-    """Log that a hook of `who` has raised: what and where, without the text.
+Log = Callable[..., object]
+"""Writes a line to a log at some level, as Logger.error does."""
+
+
+def log_raised(log: Log, what: str, error: BaseException | None) -> None:
+    """Log what has raised, and where, without the text.
 
     For those who have set the level of `websocket_heartbeat.tracebacks` to DEBUG, text and traceback follow.
     """
-    cause = failure.__cause__
-    logger.error("%s: %s at %s", who, failure, place_of(cause))
-    if cause is not None and _tracebacks.isEnabledFor(logging.DEBUG):
-        stack = "".join(traceback.format_tb(cause.__traceback__)).rstrip()
-        _tracebacks.debug("%s: %s: %s\n%s", who, failure, printable(str(cause)), stack)
+    log("%s raised %s at %s", what, type(error).__name__, place_of(error))
+    if error is not None and _tracebacks.isEnabledFor(logging.DEBUG):
+        stack = "".join(traceback.format_tb(error.__traceback__)).rstrip()
+        text = printable(str(error))
+        _tracebacks.debug("%s raised %s: %s\n%s", what, type(error).__name__, text, stack)
+
+
+def path_to_show(log: Log, shown_path: Callable[[str], object], path: str) -> str:
+    """Ask the user's function what may be shown of a path; where that is not known, nothing of it."""
+    try:
+        shown = call("shown_path", shown_path, path)
+    except HookFailed as failure:
+        log_raised(log, failure.name, failure.__cause__)
+        return HIDDEN
+    if not isinstance(shown, str):
+        log("shown_path must return a str, not %s", type(shown).__name__)
+        return HIDDEN
+    return shown
 
 
 def place_of(error: BaseException | None) -> str:

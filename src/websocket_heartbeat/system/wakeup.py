@@ -9,7 +9,7 @@ class Wakeup:
     __slots__ = ("_waiters",)
 
     def __init__(self) -> None:
-        # None while nobody waits, to save memory: there are thousands of these, and few have waiters.
+        # None while no task waits, to save memory: there are thousands of these, and few have waiters.
         self._waiters: list[asyncio.Future[None]] | None = None
 
     @property

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from tests.cli.probe.running import SLOW, only_problem, probed, run
 from tests.client.servers import well_behaved
-from tests.engines.peers import CLOSE, Peer, close_frame, frame, ws_server
+from tests.engines.peers import CLOSE, PONG, Peer, close_frame, frame, hang, ws_server
 from tests.watch import until
 
 from websocket_heartbeat.cli.probe.advice import known_cut, recommend
@@ -29,15 +29,16 @@ def test_a_link_that_nobody_cuts_is_proved_alive_after_the_wait() -> None:
 
 
 def test_a_server_that_drops_silent_clients_is_timed_and_the_interval_kept_below() -> None:
-    async def main() -> None:
-        async def demanding(peer: Peer) -> None:
-            try:
-                async with asyncio.timeout(1.5):
-                    await well_behaved(peer)
-            except TimeoutError:
-                peer.reset()
+    async def drops_the_silent(peer: Peer) -> None:
+        try:
+            while (got := await peer.read_frame(patience=1.5)).opcode != CLOSE:
+                peer.write(frame(PONG, got.payload))
+            peer.write(frame(CLOSE, got.payload))
+        except TimeoutError:
+            peer.reset()
 
-        async with ws_server(demanding) as server:
+    async def main() -> None:
+        async with ws_server(drops_the_silent) as server:
             report = await probed(server.url(), "--idle", "30")
         assert only_problem(report).startswith("idle: cut after ")
         assert report.idle is not None
@@ -89,22 +90,21 @@ def test_who_cut_a_link_is_told_by_how_it_ended() -> None:
 
 
 def test_a_link_that_is_forgotten_in_silence_is_found_dead_after_the_wait() -> None:
+    peers: list[Peer] = []
+
+    async def forgets_the_idle_one(peer: Peer) -> None:
+        peers.append(peer)
+        await (hang if len(peers) == 4 else well_behaved)(peer)
+
     async def main() -> None:
-        opened: list[object] = []
-        async with (
-            serve(on_open=opened.append) as server,
-            FaultProxy("127.0.0.1", server.port) as road,
-        ):
-            probing = asyncio.create_task(probed(road.url(), "--idle", "1.5", "--timeout", "2"))
-            await until(lambda: len(opened) == 4)
-            await asyncio.sleep(0.5)
-            road.freeze()
-            report = await probing
+        async with ws_server(forgets_the_idle_one) as server:
+            report = await probed(server.url(), "--idle", "1.5", "--timeout", "2")
         assert only_problem(report).startswith("idle: cut in silence within")
         assert report.idle is not None
         assert (report.idle.how, report.idle.checked) == ("silence", True)
         assert report.recommended is not None
         assert 0.37 <= report.recommended.interval <= 0.8  # a quarter
+        assert [(trial.heartbeat, trial.cut) for trial in report.trials] == [("ping", False)]
 
     run(main())
 

@@ -1,4 +1,4 @@
-"""Messages and heartbeats are delivered whole, in order, in batches, and to whoever is to have them."""
+"""Messages and heartbeats are delivered whole, in order, in batches, and to the function set for them."""
 
 import asyncio
 import os

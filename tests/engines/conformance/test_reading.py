@@ -147,7 +147,7 @@ def test_a_part_of_a_frame_counts_as_heard(engine: Engine, run: Run) -> None:
 
 @needs_kernel
 @pytest.mark.parametrize("paused", [False, True], ids=["blocked", "paused"])
-def test_heard_at_knows_of_bytes_that_nobody_has_read(engine: Engine, run: Run, paused: bool) -> None:
+def test_heard_at_counts_bytes_that_were_not_read_yet(engine: Engine, run: Run, paused: bool) -> None:
     server_side: list[Peer] = []
     written: list[float] = []
 

@@ -27,6 +27,8 @@ export async function programs(token: () => string): Promise<Task[]> {
             reconnectTimeout: 2000,
             maxReconnectTimeout: 60000,
             pingMsg: () => new ArrayBuffer(1),
+            pong: (data) => data === "pong",
+            reply: (data) => (data === "ping" ? "pong" : null),
             repeatLimit: null,
             openTimeout: 10000,
             stableAfter: 30000,
@@ -75,7 +77,7 @@ export function task(task: Task): string {
 
 export function page(): boolean {
     const same: WebsocketHeartbeatJs = new Page({ url: "wss://example.com/" });
-    const heartbeat = new WebsocketHeartbeatJs({ url: () => "wss://example.com/", protocols: ["v1"], pingMsg: "p" });
+    const heartbeat = new WebsocketHeartbeatJs({ url: () => "wss://example.com/", protocols: ["v1"], pingMsg: "p", pong: "q" });
     new Page({ url: "wss://example.com/", pingMsg: () => new Uint8Array([9]) }).destroy();
     heartbeat.onopen = (event: Event) => console.log(event.type, same.state);
     heartbeat.onmessage = (event: MessageEvent) => console.log(event.data);

@@ -29,7 +29,7 @@ def test_a_refusing_proxy_refuses_new_connections_and_keeps_the_others(run: Run)
     run(main())
 
 
-def test_nobody_can_take_the_port_of_a_refusing_proxy(run: Run) -> None:
+def test_a_refusing_proxy_keeps_its_port_from_others(run: Run) -> None:
     async def main() -> None:
         async with stage() as on:
             on.proxy.refuse()

@@ -90,9 +90,9 @@ def test_a_reset_by_the_client_reaches_the_server_as_a_reset(run: Run) -> None:
 
 def test_a_client_is_reset_while_the_server_cannot_be_reached(run: Run) -> None:
     async def main() -> None:
-        with socket.socket() as nobody:
-            nobody.bind(("127.0.0.1", 0))
-            async with FaultProxy("127.0.0.1", nobody.getsockname()[1]) as proxy:
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            async with FaultProxy("127.0.0.1", unused.getsockname()[1]) as proxy:
                 client = End(*await asyncio.open_connection(proxy.host, proxy.port))
                 await client.is_reset()
                 client.writer.close()
@@ -117,9 +117,9 @@ def test_a_client_is_reset_if_the_name_of_the_server_cannot_be_looked_up(run: Ru
 def test_every_address_of_the_server_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         async with server() as behind:
-            with socket.socket() as nobody:
-                nobody.bind(("127.0.0.1", 0))
-                addresses = [nobody.getsockname(), ("127.0.0.1", behind.port)]
+            with socket.socket() as unused:
+                unused.bind(("127.0.0.1", 0))
+                addresses = [unused.getsockname(), ("127.0.0.1", behind.port)]
 
                 async def getaddrinfo(*_: object, **__: object) -> list[Any]:
                     return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", address) for address in addresses]

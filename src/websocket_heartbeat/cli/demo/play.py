@@ -122,7 +122,7 @@ class Play:
     def _scenes(self) -> list[tuple[str, str, Callable[[], Awaitable[Outcome]]]]:
         return [
             ("traffic", "messages flow, so no heartbeat is needed", self._traffic),
-            ("idleness", "nobody says anything: heartbeats only", self._idleness),
+            ("idleness", "no messages: heartbeats only", self._idleness),
             ("frozen link", "both sockets stay open, nothing passes", self._frozen_link),
             ("reset", "the connection is reset, as by a NAT that forgot it", self._reset),
             ("server killed", "and started again a little later", self._server_killed),
@@ -131,7 +131,7 @@ class Play:
                 "the server accepts each link and closes it at once",
                 self._accept_and_close,
             ),
-            ("hanging handshake", "connections are accepted, nobody answers", self._hanging_handshake),
+            ("hanging handshake", "connections are accepted and never answered", self._hanging_handshake),
             ("own loop stalls", "the client itself does not run for a while", self._own_loop_stalls),
         ]
 

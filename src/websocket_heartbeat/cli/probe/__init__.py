@@ -1,9 +1,10 @@
 """Finds out why a connection fails, and which settings it needs.
 
 Opens three connections to the server, one after the other, and a fourth with
---idle. Shows no query, no password, no message and no value of a header that
-may be secret. The exit status is 0 if the server is fine, 1 if a problem was
-found, which is told first, 2 if an argument is wrong, 130 after Ctrl-C. A
+--idle; if that is cut, others tell which heartbeats keep one for longer. Shows
+no query, no password, no message and no value of a header that may be secret.
+The exit status is 0 if the server is fine, 1 if a problem was found, which is
+told first, 2 if an argument is wrong, 130 after Ctrl-C. A
 problem is whatever keeps a connection from opening, a heartbeat from being
 answered or a silent link from living as long as --idle says, and that all
 subprotocols are declined.
@@ -30,7 +31,10 @@ null stands for what was not tried or did not happen.
   idle          cut, seconds (until then, or waited), how (close frame, reset,
                 end of file, silence, or another error), code, reason,
                 silent_for (since the server was last heard), spoke (how often
-                it was), checked (whether a heartbeat after the wait could tell)
+                it was), one_sided (it kept speaking, so only we were silent),
+                checked (whether a heartbeat after the wait could tell)
+  trials        of heartbeats, on a link that is cut without: heartbeat (ping
+                or message), interval, seconds, cut, how, code, reason
   recommended   interval, timeout, message (whether to heartbeat by --message),
                 open_timeout, line (of Python), why (sentences)
 """

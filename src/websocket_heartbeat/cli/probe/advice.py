@@ -49,7 +49,7 @@ _KNOWN_CUTS = {
 _LEAST_TIMEOUT = 5
 """Seconds in which TCP sends a lost packet again four times: after 0.2, 0.6, 1.4 and 3 s."""
 
-_SHORTEST_IDLE_TIMEOUT = 0.5
+SHORTEST_IDLE_TIMEOUT = 0.5
 """Seconds; a cut after less is for another reason than silence."""
 
 _USUAL_OPEN_TIMEOUT = 10
@@ -59,7 +59,7 @@ _HANGS = {
     "dns": "this machine's resolver does not answer",
     "tcp": "the machine is off, or a firewall swallows what it is sent",
     "tls": "does the server speak TLS on this port?",
-    "handshake": "the connection was accepted, but nobody speaks; does the server want TLS on this port?",
+    "handshake": "the connection was accepted, but no answer came; does the server want TLS on this port?",
 }
 
 
@@ -121,8 +121,23 @@ def cut_in_words(idle: Idle) -> str:
             f"cut in silence within {idle.seconds:.1f} s: no word of it came, and nothing answers any more, "
             "as when a firewall or NAT on the way forgets the connection"
         )
+    end = end_in_words(idle.how or "", idle.code, idle.reason)
+    if idle.one_sided:
+        return (
+            f"cut after {idle.seconds:.1f} s {end}, though the server kept sending: it wants to hear from us"
+        )
     heard = f" ({idle.silent_for:.1f} s after the server last spoke)" if idle.spoke else ""
-    return f"cut after {idle.seconds:.1f} s{heard} {end_in_words(idle.how or '', idle.code, idle.reason)}"
+    return f"cut after {idle.seconds:.1f} s{heard} {end}"
+
+
+def trials_in_words(report: Report) -> str | None:
+    """Say what is wrong if no heartbeat that was tried has kept the link."""
+    if not report.trials or any(not trial.cut for trial in report.trials):
+        return None
+    after = " and ".join(f"{trial.seconds:.1f} s with {trial.heartbeat}s" for trial in report.trials)
+    if report.message is None:
+        return f"cut after {after}, too (does it want a text? --message TEXT tries)"
+    return f"cut after {after}, too: no heartbeat that was tried helps; how long may a connection last there?"
 
 
 def known_cut(idle: Idle) -> str | None:
@@ -138,8 +153,9 @@ def recommend(report: Report) -> Recommended | None:
     by_ping = report.pings is not None and report.pings.answered == report.pings.sent
     if not (by_ping or by_message):
         return None
-    by_message = by_message and not by_ping
-    interval, why_interval = _interval(report.idle)
+    kept_by = next((trial.heartbeat for trial in report.trials if not trial.cut), None)
+    by_message = by_message and (kept_by == "message" or not by_ping)
+    interval, why_interval = interval_for(report.idle)
     worst = max(
         (report.pings and report.pings.max) or 0.0, (report.message and report.message.seconds) or 0.0
     )
@@ -159,16 +175,25 @@ def recommend(report: Report) -> Recommended | None:
         f"interval: {why_interval}.",
         f"timeout: ten times the longest round trip ({worst * 1000:.1f} ms), and at least "
         f"{_LEAST_TIMEOUT} s, in which TCP repeats a lost packet four times.",
-        "heartbeat: by the text message, as pings are not answered."
-        if by_message
-        else "heartbeat: by pings of the protocol, which are answered.",
+        f"heartbeat: {_why_heartbeat(by_ping, by_message, kept_by)}.",
     ]
     if open_timeout is not None:
         why.append(f"open_timeout: four times what opening took ({opening:.1f} s).")
     return Recommended(interval, timeout, by_message, open_timeout, f"connect({', '.join(arguments)})", why)
 
 
-def _interval(idle: Idle | None) -> tuple[float, str]:
+def _why_heartbeat(by_ping: bool, by_message: bool, kept_by: str | None) -> str:
+    if by_message and not by_ping:
+        why = "by the text message, as pings are not answered"
+    elif by_message:
+        return "by the text message: the link was not cut with messages, but was with pings"
+    else:
+        why = "by pings of the protocol, which are answered"
+    return why + (f"; the link was not cut with {kept_by}s" if kept_by is not None else "")
+
+
+def interval_for(idle: Idle | None) -> tuple[float, str]:
+    """Return the seconds between heartbeats that suit how a link was cut, and why."""
     usual = Heartbeat().interval
     if idle is None:
         return usual, "the default; --idle SECONDS would tell whether it must be shorter"
@@ -177,14 +202,14 @@ def _interval(idle: Idle | None) -> tuple[float, str]:
     if idle.how == "silence":
         least = min(usual, _rounded(idle.seconds / 4))
         return least, (
-            f"a quarter of {idle.seconds:g} s, and at most the default: in silence nobody sees when a link "
-            "is cut, a shorter --idle tells more"
+            f"a quarter of {idle.seconds:g} s, and at most the default: in silence it cannot be seen "
+            "when a link is cut, a shorter --idle tells more"
         )
-    if idle.silent_for < _SHORTEST_IDLE_TIMEOUT:
+    if idle.borne < SHORTEST_IDLE_TIMEOUT:
         return usual, "the default; no heartbeat helps against a cut so soon, the server wants something else"
-    shortest = min(usual, _rounded(idle.silent_for / 2))
+    shortest = min(usual, _rounded(idle.borne / 2))
     return shortest, (
-        f"half of the {idle.silent_for:.1f} s after which a silent link is cut, and at most the default, "
+        f"half of the {idle.borne:.1f} s after which a silent link is cut, and at most the default, "
         "so that one heartbeat may be lost or late"
     )
 

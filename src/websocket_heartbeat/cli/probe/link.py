@@ -9,7 +9,10 @@ from websocket_heartbeat.events import Message
 
 
 class ProbedLink(LinkEvents):
-    """Takes the events of one link; remembers what came and when, never the content of messages."""
+    """Takes the events of one link; remembers what came and when, never the content of messages.
+
+    heard_at: when the latest message or pong came, on the loop's clock.
+    """
 
     link: Link
     response_headers: Sequence[tuple[str, str]]

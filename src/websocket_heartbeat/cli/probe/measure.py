@@ -12,12 +12,15 @@ from itertools import pairwise
 from typing import Any
 
 from websocket_heartbeat.cli.probe.advice import (
+    SHORTEST_IDLE_TIMEOUT,
     close_in_words,
     cut_in_words,
     end_in_words,
     in_words,
+    interval_for,
     known_cut,
     recommend,
+    trials_in_words,
 )
 from websocket_heartbeat.cli.probe.link import ProbedLink
 from websocket_heartbeat.cli.probe.opening import PATIENCE_PER_ADDRESS, STAGES, header, open_by_stages, reach
@@ -29,6 +32,7 @@ from websocket_heartbeat.cli.probe.report import (
     Pings,
     Redirect,
     Report,
+    Trial,
     Verdict,
 )
 from websocket_heartbeat.client.attempt import MAX_REDIRECTS, is_redirect, prepare, redirected
@@ -48,6 +52,9 @@ Progress = Callable[[str], None]
 
 _PATIENCE_AT_CLOSE = 2.0
 _BETWEEN_PINGS = 0.1
+_LOOK_EVERY = 0.25
+"""Seconds after which it is looked again whether a server has spoken on a link that idles."""
+
 _LEAST_DAYS_LEFT = 14
 """Days that a certificate should still be valid for."""
 
@@ -248,7 +255,7 @@ class _Probe:
                     if left <= 0:
                         break
                     self._progress(f"idle: {left:.0f} s left")
-                    if await probed.ended(min(left, 0.25)):
+                    if await probed.ended(min(left, _LOOK_EVERY)):
                         break
                     if probed.link.heard_at > last + 0.05:  # the kernel tells it to a few milliseconds
                         last = probed.link.heard_at
@@ -257,11 +264,15 @@ class _Probe:
                 ended_at = probed.ended_at if probed.closure is not None else self._loop.time()
                 # Bytes that came together with the end were the end itself.
                 heard = [at for at in heard if at < ended_at - 0.2]
+                silent_for = ended_at - max(opened_at, probed.heard_at, *heard)
+                # Whoever cuts idle links would have cut this one in the longest silence that it has survived.
+                lull = max((after - before for before, after in pairwise([opened_at, *heard])), default=0.0)
                 idle = Idle(
                     seconds=ended_at - opened_at,
                     cut=probed.closure is not None,
-                    silent_for=ended_at - (heard[-1] if heard else opened_at),
+                    silent_for=silent_for,
                     spoke=len(heard),
+                    one_sided=silent_for < min(lull + 2 * _LOOK_EVERY, (ended_at - opened_at) / 2),
                 )
                 self._report.idle = idle
             if probed.closure is None:
@@ -271,11 +282,48 @@ class _Probe:
                     probed.drop()
             else:
                 idle.how, idle.code, idle.reason = _how(probed.closure, self._timeout)
-        if idle.cut:
-            self._report.problems.append(f"idle: {cut_in_words(idle)}")
-            known = known_cut(idle)
-            if known is not None:
-                self._report.notes.append(known)
+        if not idle.cut:
+            return
+        self._report.problems.append(f"idle: {cut_in_words(idle)}")
+        known = None if idle.one_sided else known_cut(idle)
+        if known is not None:
+            self._report.notes.append(known)
+        if idle.borne >= SHORTEST_IDLE_TIMEOUT:
+            await self._try_heartbeats(request, idle, message)
+
+    async def _try_heartbeats(self, request: OpenRequest, idle: Idle, message: str | None) -> None:
+        """Look for a heartbeat that keeps the link for longer than it lasted without."""
+        report = self._report
+        interval, _ = interval_for(idle)
+        for text in (None,) if message is None else (None, message):
+            trial = await self._try(request, interval, 1.5 * idle.seconds, text)
+            report.trials.append(trial)
+            if not trial.cut:
+                return
+        problem = trials_in_words(report)
+        if problem is not None:
+            report.problems.append(f"heartbeats: {problem}")
+
+    async def _try(self, request: OpenRequest, interval: float, seconds: float, text: str | None) -> Trial:
+        """Heartbeat by pings, or by the text; see whether the link is there at the end."""
+        heartbeat = "ping" if text is None else "message"
+        async with self._link(request) as probed:
+            opened_at = self._loop.time()
+            while (left := opened_at + seconds - self._loop.time()) > 0:
+                self._progress(f"heartbeats by {heartbeat}s: {left:.0f} s left")
+                if await probed.ended(min(left, interval)):
+                    break
+                if text is None:
+                    probed.link.ping()
+                else:
+                    probed.link.send(text)
+            lasted = self._loop.time() - opened_at
+            if probed.closure is None:
+                _, is_cut = await self._is_cut_in_silence(probed, text)
+                if is_cut:
+                    probed.drop()
+                return Trial(heartbeat, interval, lasted, is_cut, "silence" if is_cut else None)
+            return Trial(heartbeat, interval, lasted, True, *_how(probed.closure, self._timeout))
 
     async def _is_cut_in_silence(self, probed: ProbedLink, message: str | None) -> tuple[bool, bool]:
         """Use a link that looks open, by what was answered before.

@@ -137,7 +137,8 @@ class Idle:
     seconds: from its opening to the cut, or to the end of the wait. how: "close frame", "reset",
     "end of file", "silence" (open to all appearance, but a heartbeat after the wait went unanswered) or an
     error in words; None: not cut. silent_for: since the server was last heard. spoke: how often it was.
-    checked: whether a heartbeat after the wait could tell.
+    one_sided: whether it kept speaking, so that only we were silent. checked: whether a heartbeat after the
+    wait could tell.
     """
 
     seconds: float
@@ -147,7 +148,29 @@ class Idle:
     how: str | None = None
     code: int | None = None
     reason: str = ""
+    one_sided: bool = False
     checked: bool = False
+
+    @property
+    def borne(self) -> float:
+        """The seconds of silence after which the link was cut."""
+        return self.seconds if self.one_sided else self.silent_for
+
+
+@dataclass(slots=True)
+class Trial:
+    """Whether a link that is cut without heartbeats lives with them, for longer than without.
+
+    heartbeat: "ping" or "message". interval: seconds from one to the next. The rest is as in Idle.
+    """
+
+    heartbeat: str
+    interval: float
+    seconds: float
+    cut: bool
+    how: str | None = None
+    code: int | None = None
+    reason: str = ""
 
 
 @dataclass(slots=True)
@@ -182,6 +205,7 @@ class Report:
     close: Close | None = None
     compression: bool | None = None
     idle: Idle | None = None
+    trials: list[Trial] = field(default_factory=list)
     recommended: Recommended | None = None
 
     @property

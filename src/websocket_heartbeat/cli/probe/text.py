@@ -4,9 +4,9 @@ import sys
 import textwrap
 from collections.abc import Iterator
 
-from websocket_heartbeat.cli.probe.advice import close_in_words, cut_in_words, status_name
+from websocket_heartbeat.cli.probe.advice import close_in_words, cut_in_words, end_in_words, status_name
 from websocket_heartbeat.cli.probe.opening import STAGES
-from websocket_heartbeat.cli.probe.report import Answer, Idle, Opening, Pings, Report
+from websocket_heartbeat.cli.probe.report import Answer, Idle, Opening, Pings, Report, Trial
 from websocket_heartbeat.redaction import printable
 
 _WIDTH = 80
@@ -71,6 +71,8 @@ def _rows(report: Report) -> Iterator[tuple[str, str]]:
         how = "accepted: connect(..., compression=True) uses it" if report.compression else "declined"
         yield "compression", f"permessage-deflate is {how}"
     yield "idle", "not tried (--idle SECONDS)" if report.idle is None else _idle(report.idle)
+    for trial in report.trials:
+        yield f"by {trial.heartbeat}s", _trial(trial)
 
 
 def _opening_rows(opening: Opening) -> Iterator[tuple[str, str]]:
@@ -143,6 +145,14 @@ def _idle(idle: Idle) -> str:
     if idle.spoke:
         told += f", in which the server spoke {idle.spoke} times by itself"
     return told if idle.checked else f"{told}, as far as can be seen without a heartbeat that is answered"
+
+
+def _trial(trial: Trial) -> str:
+    told = f"one every {trial.interval:g} s: "
+    if not trial.cut:
+        return told + f"not cut within {trial.seconds:.1f} s"
+    end = "in silence" if trial.how == "silence" else end_in_words(trial.how or "", trial.code, trial.reason)
+    return told + f"cut after {trial.seconds:.1f} s {end}"
 
 
 def _ms(seconds: float | None) -> str:

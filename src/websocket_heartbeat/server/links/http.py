@@ -11,6 +11,22 @@ _TOKEN = re.compile(rb"[0-9A-Za-z!#$%&'*+.^_`|~-]+")
 _VALUE = re.compile(rb"[\t -~\x80-\xff]*")
 _REQUEST_LINE = re.compile(rb"(%b) ([!-~]+) (HTTP/1\.[01])" % _TOKEN.pattern)
 
+_NAMES = {
+    name.encode(): name
+    for name in (
+        "Host",
+        "User-Agent",
+        "Origin",
+        "Upgrade",
+        "Connection",
+        "Sec-WebSocket-Key",
+        "Sec-WebSocket-Version",
+        "Sec-WebSocket-Extensions",
+        "Sec-WebSocket-Protocol",
+    )
+}
+"""The names that most requests have: their peers share one copy, which saves half a KiB for each."""
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Head:
@@ -45,7 +61,7 @@ def read_request(head: bytes) -> Head | None:
         name, colon, value = line.partition(b":")
         if not (colon and _TOKEN.fullmatch(name) and _VALUE.fullmatch(value)):
             return None
-        headers.append((name.decode("ascii"), value.strip(b" \t").decode("latin-1")))
+        headers.append((_NAMES.get(name) or name.decode("ascii"), value.strip(b" \t").decode("latin-1")))
     hosts = sum(name.lower() == "host" for name, _ in headers)
     if hosts > 1 or (hosts == 0 and version == "HTTP/1.1"):
         return None

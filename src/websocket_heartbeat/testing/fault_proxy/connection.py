@@ -229,7 +229,7 @@ class _Endpoint(asyncio.Protocol):
         assert self.transport is not None
         try:
             self.transport.write_eof()
-        except OSError:  # this end has been reset meanwhile, and will hear of it
+        except OSError:  # this end has been reset meanwhile, and will be told
             pass
 
     def abort(self, reset: bool) -> None:

@@ -32,7 +32,7 @@ class Listener:
         """Refuse connections from now on."""
         port = self.port
         self.close()
-        # Bound but not listening: connections are refused, and nobody else can take the port.
+        # Bound but not listening: connections are refused, and no other program can take the port.
         self._socket = self._bind(port)
 
     def take_all(self) -> None:

@@ -31,7 +31,7 @@ class Listeners:
             self.call(listener, event)
 
     def call(self, function: Any, argument: Any) -> None:
-        """Call one function of the program, if it is one; what it throws is reported and harms no other."""
+        """Call one function of the program, if it is one; what it throws is reported, no more."""
         self._deliver(lambda: _call(function, argument))
 
 

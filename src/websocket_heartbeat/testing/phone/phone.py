@@ -83,7 +83,7 @@ class Phone:
     def go_offline(self, is_noticed: bool = True) -> None:
         """Lose the network. is_noticed: the phone sees it, tells the program and breaks its sockets.
 
-        Otherwise nothing passes any more, and nobody is told: the half-open sockets of a tunnel.
+        Otherwise nothing passes any more, and neither end is told: the half-open sockets of a tunnel.
         """
         self.is_online = False
         for socket in self.sockets:

@@ -5,11 +5,11 @@ import random
 import time
 from collections import Counter
 
-from benchmarks.soak.setting import BOUND, CLOSE_TIMEOUT, HEARTBEAT
+from benchmarks.soak.constants import BOUND, CLOSE_TIMEOUT, HEARTBEAT
 from websocket_heartbeat import Backoff, CloseEvent, ConnectionClosed, ConnectionFailed, Undelivered, connect
 
 AFTERMATH = 3.0
-"""Seconds after the bound within which harm may still cost a link: a slow heal, a busy machine."""
+"""Seconds after the bound within which a fault may still cost a link: a slow heal, a busy machine."""
 
 
 class Ledger:
@@ -19,7 +19,7 @@ class Ledger:
         self.counts: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.violations: list[str] = []
-        self.harms: dict[tuple[int, float], float | None] = {}
+        self.faults: dict[tuple[int, float], float | None] = {}
         self.late: list[tuple[float, float]] = []
         self.losses: list[tuple[float, int, str]] = []
         self.healthy_seconds = 0.0
@@ -30,37 +30,37 @@ class Ledger:
         self.violations.append(text)
         print(f"VIOLATION: {text}", flush=True)
 
-    def lost(self, town: int, reason: str) -> None:
-        self.losses.append((time.monotonic(), town, reason))
+    def lost(self, site: int, reason: str) -> None:
+        self.losses.append((time.monotonic(), site, reason))
         self.reasons[reason.partition(":")[0]] += 1
 
     def judge(self, now: float) -> None:
         """Look for the cause of each loss, once the news of it must have come."""
         due = [loss for loss in self.losses if loss[0] < now - 2]
         self.losses = [loss for loss in self.losses if loss[0] >= now - 2]
-        for at, town, reason in due:
-            harmed = any(
-                number == town and since <= at + 0.1 and (until is None or at <= until + BOUND + AFTERMATH)
-                for (number, since), until in self.harms.items()
+        for at, site, reason in due:
+            had_fault = any(
+                number == site and since <= at + 0.1 and (until is None or at <= until + BOUND + AFTERMATH)
+                for (number, since), until in self.faults.items()
             )
-            if not harmed:
+            if not had_fault:
                 late = max((late for late, until in self.late if at - BOUND <= until <= at + 2), default=0.0)
                 self.healthy_lost += 1
                 self.violate(
-                    f"a healthy link of town {town} was lost: {reason}"
-                    + (f" (the weather's own loop was {late:.1f} s late)" if late else "")
+                    f"a healthy link of site {site} was lost: {reason}"
+                    + (f" (the loop of the servers was {late:.1f} s late)" if late else "")
                 )
-        self.harms = {
-            key: until for key, until in self.harms.items() if until is None or until > now - 4 * BOUND
+        self.faults = {
+            key: until for key, until in self.faults.items() if until is None or until > now - 4 * BOUND
         }
         self.late = [entry for entry in self.late if entry[1] > now - 4 * BOUND]
 
 
-class Line:
+class Client:
     """One connection: sends numbers, gets them back, and accounts for each."""
 
-    def __init__(self, url: str, town: int, number: int, ledger: Ledger, chance: random.Random) -> None:
-        self.town = town
+    def __init__(self, url: str, site: int, number: int, ledger: Ledger, chance: random.Random) -> None:
+        self.site = site
         self.number = number
         self.ledger = ledger
         self.random = chance
@@ -86,14 +86,14 @@ class Line:
             return
         self.losses.append(time.monotonic())
         self.ledger.counts["links lost"] += 1
-        self.ledger.lost(self.town, event.reason)
+        self.ledger.lost(self.site, event.reason)
 
     def failed(self, error: Exception) -> None:
         if isinstance(error, Undelivered):
             for message in error.messages:
                 number = int(str(message).partition(" ")[0])
                 if self.pending.pop(number, None) is None:
-                    self.ledger.violate(f"line {self.number}: {number} undeliverable, but was not pending")
+                    self.ledger.violate(f"client {self.number}: {number} undeliverable, but was not pending")
                 self.ledger.counts["undeliverable"] += 1
 
     async def send(self) -> None:
@@ -128,12 +128,12 @@ class Line:
                 if self.random.random() < 0.01 and not self.stopped:
                     await asyncio.sleep(self.random.uniform(1, 10))
         except ConnectionFailed as failed:
-            self.ledger.violate(f"line {self.number} failed for good: {failed}")
+            self.ledger.violate(f"client {self.number} failed for good: {failed}")
 
     def echoed(self, number: int) -> None:
         now = time.monotonic()
         if self.pending.pop(number, None) is None:
-            self.ledger.violate(f"line {self.number}: {number} came twice, or was never sent")
+            self.ledger.violate(f"client {self.number}: {number} came twice, or was never sent")
             return
         self.ledger.counts["delivered"] += 1
         # Older ones cannot come any more, as each link keeps the order: a loss must have taken them.
@@ -147,7 +147,7 @@ class Line:
         if any(sent_at <= at <= now for at in self.losses):
             self.ledger.counts["uncertain at a loss"] += 1
         else:
-            self.ledger.violate(f"line {self.number}: {number} was lost without a word")
+            self.ledger.violate(f"client {self.number}: {number} was lost without a word")
 
     def account_at_close(self, had_link: bool) -> None:
         """What was handed to a link is uncertain; what never was must have been reported by now."""
@@ -156,7 +156,7 @@ class Line:
             if had_link or sent_at < lost:
                 self.ledger.counts["uncertain at our own close"] += 1
             else:
-                self.ledger.violate(f"line {self.number}: {number} waited at close and was not reported")
+                self.ledger.violate(f"client {self.number}: {number} waited at close and was not reported")
 
     def start(self) -> None:
         self.connection.start()
@@ -171,7 +171,7 @@ class Line:
         await self.connection.close()
         took = time.monotonic() - begun - (self.ledger.blocked - blocked)
         if took > CLOSE_TIMEOUT + 2:
-            self.ledger.violate(f"line {self.number}: close() took {took:.1f} s")
+            self.ledger.violate(f"client {self.number}: close() took {took:.1f} s")
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)

@@ -148,7 +148,7 @@ def install_node_peers() -> str | None:
 Event = dict[str, Any]
 
 
-class Patient:
+class ClientProcess:
     """One process of a client.
 
     events: what it told, as dicts with the kind as "event" and the time as "at" (time.monotonic()).
@@ -160,7 +160,7 @@ class Patient:
         self._options = {"url": url, **defaults, **options}
         self._changed = asyncio.Event()
         self.events: list[Event] = []
-        self.complaints = ""
+        self.stderr = ""
 
     async def __aenter__(self) -> Self:
         pipe = asyncio.subprocess.PIPE
@@ -173,7 +173,7 @@ class Patient:
             cwd=HERE.parents[1],
             env={name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")},
         )
-        self._readers = [asyncio.create_task(self._listen()), asyncio.create_task(self._hear_complaints())]
+        self._readers = [asyncio.create_task(self._listen()), asyncio.create_task(self._read_errors())]
         return self
 
     async def __aexit__(
@@ -226,7 +226,7 @@ class Patient:
         self.events.append({"event": "exited", "at": time.monotonic()})
         self._changed.set()
 
-    async def _hear_complaints(self) -> None:
+    async def _read_errors(self) -> None:
         assert self._process.stderr is not None
         while text := await self._process.stderr.read(4096):
-            self.complaints = (self.complaints + text.decode(errors="replace"))[-20_000:]
+            self.stderr = (self.stderr + text.decode(errors="replace"))[-20_000:]

@@ -10,15 +10,15 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any, cast
 
-from benchmarks.soak.setting import TOWNS
+from benchmarks.soak.constants import SITES
 from websocket_heartbeat.server import Server, serve
 from websocket_heartbeat.testing import FaultProxy
 
 CODES = (1000, 1001, 1011, 1012, 1013, 4000)
 
 
-class Town:
-    """A server, the proxy before it, and their faults. A healthy town has only mild ones."""
+class Site:
+    """A server, the proxy before it, and their faults. A healthy site has only mild ones."""
 
     def __init__(self, number: int, healthy: bool, seed: int) -> None:
         self.number = number
@@ -86,7 +86,7 @@ class Town:
             self.restart,
         ]
         since = time.monotonic()
-        tell(harm=self.number, since=since, until=None)
+        tell(fault=self.number, since=since, until=None)
         try:
             result = self.random.choice(faults)()
             if asyncio.iscoroutine(result):
@@ -95,7 +95,7 @@ class Town:
                 await asyncio.sleep(self.random.uniform(0.1, 12))
         finally:
             self.proxy.heal()
-            tell(harm=self.number, since=since, until=time.monotonic())
+            tell(fault=self.number, since=since, until=time.monotonic())
 
     def refuse(self) -> None:
         self.proxy.reset()
@@ -129,38 +129,40 @@ def tell(**facts: Any) -> None:
     sys.stdout.flush()
 
 
-async def weather(seed: int, healthy: int) -> None:
-    """Be the weather: tell the ports, then every harm and how late this loop is, until told to be calm."""
-    calm = asyncio.Event()
+async def run_faulty_servers(seed: int, healthy: int) -> None:
+    """Report the ports, then each fault and how late this loop is, until told to stop the faults."""
+    is_over = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def become_calm() -> None:
+    def stop_faults() -> None:
         loop.remove_reader(0)
         os.read(0, 100)
-        calm.set()
+        is_over.set()
 
-    loop.add_reader(0, become_calm)
+    loop.add_reader(0, stop_faults)
     ports: dict[int, int] = {}
     async with AsyncExitStack() as stack:
-        towns = [Town(number, number < healthy, seed) for number in range(TOWNS)]
+        sites = [Site(number, number < healthy, seed) for number in range(SITES)]
 
         def ready(number: int) -> Callable[[int], None]:
             def note(port: int) -> None:
                 ports[number] = port
-                if len(ports) == TOWNS:
-                    tell(ports=[ports[number] for number in range(TOWNS)])
+                if len(ports) == SITES:
+                    tell(ports=[ports[number] for number in range(SITES)])
 
             return note
 
-        living = [asyncio.create_task(town.live(stack, ready(town.number))) for town in towns]
+        living = [asyncio.create_task(site.live(stack, ready(site.number))) for site in sites]
         late = asyncio.create_task(_lateness())
-        await asyncio.wait([*living, asyncio.create_task(calm.wait())], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(
+            [*living, asyncio.create_task(is_over.wait())], return_when=asyncio.FIRST_COMPLETED
+        )
         for task in [*living, late]:
             task.cancel()
         for result in await asyncio.gather(*living, return_exceptions=True):
             if isinstance(result, Exception):
                 raise result
-        tell(calm=True)
+        tell(faults_are_over=True)
         end = asyncio.Event()
         loop.add_reader(0, end.set)
         await end.wait()

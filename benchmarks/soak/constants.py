@@ -5,5 +5,5 @@ from websocket_heartbeat import Heartbeat
 HEARTBEAT = Heartbeat(2, 3)
 BOUND = HEARTBEAT.interval + HEARTBEAT.timeout
 CLOSE_TIMEOUT = 2.0
-TOWNS = 20
-"""Proxies, each with a server behind it: the connections of a town meet the same faults."""
+SITES = 20
+"""Proxies, each with a server behind it: the connections of a site meet the same faults."""
