@@ -139,6 +139,9 @@ class Host:
         """
         self.lifetime.check_alive()
         self.lifetime.check_place()
+        successor = self.links.successor
+        if successor is not None and self.links.of_task() is successor:
+            return  # its on_open hook, for which the renewal waits
         self._machine.renew(self._loop.time())
         if self._machine.successor is not None:
             if self._renewal is None:
