@@ -318,7 +318,8 @@ class Host:
             if handler is self.links.current and handler.link is not None:
                 self._loss = replace(self._loss, uncertain_bytes=handler.link.uncertain)
             self._count_bytes(handler.link)
-            self.links.leave(handler, within=self._options.close_timeout)
+            is_read_on = action.cause == core.RENEWED
+            self.links.leave(handler, within=self._options.close_timeout, is_read_on=is_read_on)
 
     def _switch_link(self, action: core.Action) -> None:
         self.links.switch()
@@ -338,13 +339,8 @@ class Host:
         loss = NO_LOSS if action.cause in (core.STOPPED, core.OPEN_TIMEOUT) else self._loss
         reason = loss.in_words(action.cause)
         self._keep_reason(reason)
-        current = self.links.current
         is_ours = self._machine.state in (core.CLOSING, core.CLOSED)
-        is_outage = (
-            action.cause != core.RENEWED
-            and not is_ours
-            and (current is None or current.number == action.link)  # else the successor of one that goes on
-        )
+        is_outage = action.cause != core.RENEWED and not is_ours and not self.links.has_open(action.link)
         level = self._outage.level(self._loop.time()) if is_outage else logging.DEBUG
         logger.log(level, "%s: link %d is gone: %s", self.hooks.label, action.link, reason)
         if loss.uncertain_bytes and is_ours:
