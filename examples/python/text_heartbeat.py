@@ -3,16 +3,15 @@
 import asyncio
 import sys
 
-from websocket_heartbeat import Heartbeat, connect
+from websocket_heartbeat import Dialect, Heartbeat, connect
 
 
 async def main(url: str) -> None:
-    heartbeat = Heartbeat(interval=15, timeout=10, message="heartbeat")
+    heartbeat = Heartbeat(interval=15, timeout=10, message=Dialect("heartbeat", "heartbeat"))
     async with connect(url, heartbeat=heartbeat) as connection:
         await connection.send("hello")
         async for message in connection:
-            if message != "heartbeat":  # the answers to ours are messages like any other
-                print(message)
+            print(message)  # no answer to a heartbeat comes here
 
 
 asyncio.run(main(sys.argv[1]))

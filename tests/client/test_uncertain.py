@@ -168,15 +168,24 @@ def test_a_close_frame_that_crosses_messages_leaves_them_uncertain(engine: str, 
 
 
 @ENGINES
-def test_after_a_closing_handshake_nothing_is_uncertain(engine: str, run: Run) -> None:
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+def test_after_a_closing_handshake_nothing_is_uncertain(
+    scheme: str, engine: str, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    authority = trustme.CA()
+
     async def main() -> None:
-        async with ws_server(well_behaved) as server:
-            connection = connect(server.url(), engine=engine)
+        async with ws_server(well_behaved, tls=tls(authority) if scheme == "wss" else None) as server:
+            connection = connect(server.url(scheme=scheme), engine=engine, ssl=trusting(authority))
             closes = recorded(connection)
             async with connection:
                 await connection.wait_open(PATIENCE)
+                for _ in range(10):
+                    await connection.send(bytes(100_000))
+                    assert len(await connection.recv()) == 100_000
                 await connection.send(bytes(1_000_000))
             assert closes == [CloseEvent(1, "we closed the connection", 1000, 0)]
+            assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
     run(main())
 
@@ -325,6 +334,29 @@ def test_through_tls_the_encrypted_bytes_are_counted(how: str, run: Run) -> None
                 # asyncio's own TLS, on the server's side, may have taken some from the kernel.
                 encrypted = framed(12) + framed(sent) + (sent / 16384 + 3) * 22
                 assert encrypted - taken - 1_000_000 < uncertain <= encrypted - taken
+
+    run(main())
+
+
+@pytest.mark.parametrize("how", ["reset", "close frame"])
+def test_with_a_tls_that_does_not_tell_a_reset_leaves_it_unknown(how: str, run: Run) -> None:
+    authority = trustme.CA()
+
+    async def main() -> None:
+        async with served(tls(authority)) as server:
+            connection = connect(server.url, engine="aiohttp", ssl=trusting(authority), backoff=LATE)
+            closes = recorded(connection)
+            async with connection:
+                await connection.wait_open(PATIENCE)
+                cut(server.peer)
+                await connection.send("x" * 1000)
+                if how == "reset":
+                    server.peer.reset()
+                else:
+                    server.peer.write(close_frame(1000))
+                await until(lambda: closes)
+                uncertain = closes[0].uncertain_bytes
+                assert uncertain is None if how == "reset" else 1000 < (uncertain or 0) < 1100
 
     run(main())
 

@@ -36,6 +36,10 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
+def settings(**changes: Any) -> Settings:
+    return Settings(*(DEFAULTS | changes).values())
+
+
 def in_words(action: Action) -> str:
     code = "" if action.code is None else f" {action.code}"
     unused = Action(action.kind, action.link)
@@ -49,6 +53,8 @@ def in_words(action: Action) -> str:
         unused.cause, unused.code = action.cause, action.code
     elif action.kind == NOTIFY_RENEWAL_FAILED:
         text, unused.cause = f"renewal failed: {action.cause}", action.cause
+    elif action.kind == LEAVE_LINK:
+        text, unused.cause = f"leave: {action.cause}" if action.cause else "leave", action.cause
     elif action.kind == NOTIFY_FAILED:
         text = f"failed{', out of retries' if action.out_of_retries else ''}: {action.cause}{code}"
         unused.cause, unused.code, unused.out_of_retries = action.cause, action.code, action.out_of_retries
@@ -58,7 +64,6 @@ def in_words(action: Action) -> str:
             PING_LINK: "ping",
             CLOSE_LINK: "close",
             ABANDON_LINK: "abandon",
-            LEAVE_LINK: "leave",
             SWITCH_LINK: "switch",
             NOTIFY_OPENED: "opened",
         }[action.kind]
@@ -70,7 +75,7 @@ class Life:
     """A machine, the clock of its host, and what it did, in words: first the number of the link."""
 
     def __init__(self, random: Callable[[], float] = lambda: 0.5, **changes: Any) -> None:
-        self.machine = Machine(Settings(*(DEFAULTS | changes).values()), random)
+        self.machine = Machine(settings(**changes), random)
         self.now = 1000.0
 
     def did(self) -> list[str]:

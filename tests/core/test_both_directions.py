@@ -1,4 +1,4 @@
-"""A link on which nothing is sent is pinged too, so that the peer hears of us; it is not doubted for that."""
+"""A link on which nothing is sent is pinged too, for a peer that waits for our pings; it stays open."""
 
 from typing import Any
 
@@ -62,7 +62,7 @@ def test_what_is_sent_on_another_link_does_not_put_off_the_ping() -> None:
     assert life.tell("woke") == ["1 ping"]
 
 
-def test_a_link_that_sends_but_hears_nothing_is_doubted_all_the_same() -> None:
+def test_a_link_that_sends_but_hears_nothing_is_probed_all_the_same() -> None:
     life = opened(both_directions=True)
     life.now += 15
     life.tell("sent", 1)

@@ -16,6 +16,8 @@ from websocket_heartbeat.core.hint import hint_of
         ("retry-after=1e3", 1),
         ("retry-after=0.001", 0.001),
         ("retry-after=0", 0),
+        ("retry-after=3, not retry-after=5", 3),
+        ("retry-after what? retry-after=3, not retry-after=5", 3),
     ],
 )
 def test_the_seconds_of_a_hint_are_read_wherever_it_stands(reason: str, seconds: float) -> None:

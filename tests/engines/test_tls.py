@@ -125,6 +125,22 @@ def test_bytes_pass_both_ways(run: Run, make: Callable[[], Plain], version: ssl.
     run(main())
 
 
+def test_the_facts_of_tls_are_told_as_by_the_transports_of_asyncio(run: Run) -> None:
+    async def main() -> None:
+        protocol = Plain()
+        async with connected(protocol) as (_, writer):
+            facts = protocol.transport.get_extra_info
+            assert facts("ssl_object") is not None
+            assert facts("sslcontext").verify_mode is ssl.CERT_REQUIRED
+            assert ("IP Address", "127.0.0.1") in facts("peercert")["subjectAltName"]
+            assert facts("cipher") == writer.get_extra_info("cipher")
+            assert facts("compression") is None
+            assert facts("peername") == writer.get_extra_info("sockname")
+            assert facts("unknown", "default") == "default"
+
+    run(main())
+
+
 @PROTOCOLS
 def test_what_has_come_before_a_pause_waits_and_comes_after_it(run: Run, make: Callable[[], Plain]) -> None:
     async def main() -> None:
@@ -374,15 +390,17 @@ def test_what_is_written_within_a_renegotiation_goes_out_after_it_in_order(run: 
 
 
 @pytest.mark.parametrize(
-    ("handler", "error"), [(peers.hang, TimeoutError), (leave, ConnectionResetError)], ids=["silent", "gone"]
+    ("handler", "patience", "error"),
+    [(peers.hang, 0.3, TimeoutError), (leave, PATIENCE, ConnectionResetError)],
+    ids=["silent", "gone"],
 )
 def test_a_handshake_that_is_not_answered_leaves_nothing(
-    run: Run, handler: peers.Handler, error: type[OSError]
+    run: Run, handler: peers.Handler, patience: float, error: type[OSError]
 ) -> None:
     async def main() -> None:
         async with peers.raw_server(handler) as server:
             with pytest.raises(error):
-                async with asyncio.timeout(0.3):
+                async with asyncio.timeout(patience):
                     await dial(asyncio.Protocol(), secure_request(server.port, ssl.create_default_context()))
 
     run(main())

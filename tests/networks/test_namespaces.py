@@ -136,7 +136,7 @@ def test_a_cable_pulled_for_less_than_the_timeout_costs_nothing() -> None:
 
 
 @pytest.mark.skipif(not TELLS, reason="this kernel does not tell of acknowledgements")
-def test_a_cut_path_is_doubted_before_the_timeout_and_the_reason_says_that_it_is_cut() -> None:
+def test_a_cut_path_is_found_before_the_timeout_and_the_reason_says_that_it_is_cut() -> None:
     with network() as (server, client):
         client.start("connect", "6", "40")
         client.next("open")

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 from tests.client.servers import in_a_thread
-from tests.engines.peers import Peer
+from tests.engines.peers import CLOSE, Peer, frame
 from tests.sync.conftest import EchoServer, Program, background_threads
 
 from websocket_heartbeat.sync import connect
@@ -99,3 +99,24 @@ def test_a_connection_with_hooks_lives_without_being_referred_to(program: Progra
         done.wait(10)
         """)
     assert (done.status, done.out, done.err) == (0, "x\n", "")
+
+
+def test_what_was_sent_just_before_the_end_arrives() -> None:
+    arrived: list[bytes] = []
+    program = """
+import sys
+from websocket_heartbeat.sync import connect
+connection = connect(sys.argv[1]).__enter__()
+connection.send("send and end")
+"""
+
+    async def note(peer: Peer) -> None:
+        while (got := await peer.read_frame()).opcode != CLOSE:
+            arrived.append(got.payload)
+        peer.write(frame(CLOSE, got.payload))
+
+    with in_a_thread(note) as url:
+        with connect(url) as connection:
+            connection.send("send and leave")
+        subprocess.run([sys.executable, "-c", program, url], check=True, timeout=50)
+    assert arrived == [b"send and leave", b"send and end"]

@@ -128,6 +128,8 @@ def test_a_connection_closed_before_its_start_says_so(server: EchoServer) -> Non
     assert connection.state is State.CLOSED
     with pytest.raises(ConnectionClosed):
         connection.recv()
+    connection.wait_closed()
+    connection.reconnect_now()
     with pytest.raises(RuntimeError, match="only once"):
         connection.__enter__()
     assert background_threads() == []

@@ -21,8 +21,10 @@ def test_a_signal_handler_closes_the_connection_whatever_it_interrupts(
 
 
 FORK = """
-import os, sys, threading, time
+import os, sys, threading, time, warnings
 from websocket_heartbeat.sync import connect
+
+warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of every fork beside a thread
 
 def child(work):
     pid = os.fork()

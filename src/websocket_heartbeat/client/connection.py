@@ -64,8 +64,8 @@ def connect(
 
     url: of scheme ws or wss; or a function or coroutine function, called on every attempt.
     additional_headers: for the handshake: a mapping or pairs; or a callable as above, for fresh tokens.
-    user_agent_header: by whom servers and proxies are told that they are called, unless additional_headers
-        or a session of aiohttp say so. Default websocket-heartbeat and its version; None tells nothing.
+    user_agent_header: the User-Agent header for servers and proxies, unless additional_headers or a session
+        of aiohttp have one. Default websocket-heartbeat and its version; None sends none.
     subprotocols: offered to the server, best first. Default none.
     heartbeat: when a quiet link is pinged and when a silent one is given up. Default after 15 s and 10 s.
     message_timeout: seconds without a message after which an open link is replaced, whatever answers its
@@ -264,7 +264,7 @@ class Connection:
 
         For what only your program can tell: the server has ended the login, or sends nonsense. An on_open
         hook that raises does the same. Delays grow if that happens again and again; `retry_if` is asked, with
-        LinkRejected. Does nothing while no link is open.
+        LinkRejected. Within on_open it means the link that has opened. Does nothing while no link is open.
 
         reason: for the log and for hooks.
         """
@@ -274,9 +274,12 @@ class Connection:
         """Replace the open link by a new one without a gap; return when that is done.
 
         The new link opens first, and on_open runs on it; meanwhile the old one goes on. Then sending and
-        receiving change over, and the old link is closed with 1000. For servers that end links after a
-        time, or say that they are about to. What a server sends on both links in between may come twice.
-        While no link is ready, this waits for one, as `wait_open`.
+        receiving change over, and the old link is closed with 1000; what the server had sent on it still
+        comes, before what comes on the new one, which waits up to 1 s for that. For servers that end links
+        after a time, or say that they are about to. What a server sends on both links may come twice.
+        While no link is ready, this waits for one, as `wait_open`; also if another link comes in between, as
+        the old one was lost and the server asks to wait, or after `reconnect_now`. Within on_open it does
+        nothing: that link is new.
 
         Raises:
             Exception: why the new link did not open or was not ready in time; the old one goes on.

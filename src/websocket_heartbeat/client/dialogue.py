@@ -104,6 +104,10 @@ class Dialogue:
             await settle("on_open", pending)
         except HookFailed as failure:
             failed = failure
+        except asyncio.CancelledError as error:
+            if not self.is_over:  # cancelled by the user's code: the hook has not done its work
+                self._keeper.dialogue_ended(self, HookFailed("on_open", error))
+            raise
         if not self.is_over:
             self._keeper.dialogue_ended(self, failed)
 

@@ -94,7 +94,8 @@ class Host:
         self._loop: asyncio.AbstractEventLoop
         self._context: Context
         self._alarm: Alarm | None = None  # none before the start
-        self._renewal: asyncio.Future[None] | None = None  # what `renew` waits for
+        # What `renew` waits for: done when the machine has no successor any more.
+        self._renewal: asyncio.Future[None] | None = None
         self._outage = Outage()
         self._performing = False
         self._close_with = 1000, ""  # the code and reason to close the link with
@@ -123,11 +124,11 @@ class Host:
             self._perform()
 
     def fail_link(self, reason: str) -> None:
-        """Call the open link bad."""
+        """Call the open link bad; within on_open, the link for which that runs."""
         self.lifetime.check_place()
-        current = self.links.current
-        if current is not None and current.link is not None:
-            self.rejected(current, LinkRejected(reason))
+        handler = self.links.of_task()
+        if handler is not None and handler.link is not None:
+            self.rejected(handler, LinkRejected(reason))
 
     async def renew(self) -> None:
         """Open another link, which takes the place of the open one; wait for that.
@@ -138,6 +139,9 @@ class Host:
         """
         self.lifetime.check_alive()
         self.lifetime.check_place()
+        successor = self.links.successor
+        if successor is not None and self.links.of_task() is successor:
+            return  # its on_open hook, for which the renewal waits
         self._machine.renew(self._loop.time())
         if self._machine.successor is not None:
             if self._renewal is None:
@@ -317,10 +321,12 @@ class Host:
             if handler is self.links.current and handler.link is not None:
                 self._loss = replace(self._loss, uncertain_bytes=handler.link.uncertain)
             self._count_bytes(handler.link)
-            self.links.leave(handler, within=self._options.close_timeout)
+            is_read_on = action.cause == core.RENEWED
+            self.links.leave(handler, within=self._options.close_timeout, is_read_on=is_read_on)
 
     def _switch_link(self, action: core.Action) -> None:
         self.links.switch()
+        self._renewal_ended(None)
 
     def _notify_opened(self, action: core.Action) -> None:
         handler = self.links.get(action.link)
@@ -332,17 +338,19 @@ class Host:
         self.links.begin(handler, self.hooks.get("on_open"), event)
 
     def _notify_closed(self, action: core.Action) -> None:
-        is_ours = action.cause == core.RENEWED or self._machine.state in (core.CLOSING, core.CLOSED)
-        reason = action.cause if action.cause == core.RENEWED else self._loss.in_words(action.cause)
+        # Of a link that was given up before it was ready, no loss was noted.
+        loss = NO_LOSS if action.cause in (core.STOPPED, core.OPEN_TIMEOUT) else self._loss
+        reason = loss.in_words(action.cause)
         self._keep_reason(reason)
-        level = logging.DEBUG if is_ours else self._outage.level(self._loop.time())
+        is_ours = self._machine.state in (core.CLOSING, core.CLOSED)
+        is_outage = action.cause != core.RENEWED and not is_ours and not self.links.has_open(action.link)
+        level = self._outage.level(self._loop.time()) if is_outage else logging.DEBUG
         logger.log(level, "%s: link %d is gone: %s", self.hooks.label, action.link, reason)
-        uncertain = self._loss.uncertain_bytes
         # A server that has answered our close frame has read what came before it.
-        if uncertain and is_ours and action.code is None and action.cause != core.RENEWED:
+        if loss.uncertain_bytes and is_ours and action.code is None:
             words = "%s: closed, though %d bytes that were sent may not have arrived: %s"
-            logger.warning(words, self.hooks.label, uncertain, reason)
-        self.hooks.call_hook("on_close", CloseEvent(action.link, reason, action.code, uncertain))
+            logger.warning(words, self.hooks.label, loss.uncertain_bytes, reason)
+        self.hooks.call_hook("on_close", CloseEvent(action.link, reason, action.code, loss.uncertain_bytes))
 
     def _notify_retry(self, action: core.Action) -> None:
         self._report_open_timeout(action.cause)
@@ -361,13 +369,13 @@ class Host:
         self.lifetime.fail(reason, action.code, error)
 
     def _notify_renewal_failed(self, action: core.Action) -> None:
+        if action.cause == core.STOPPED:
+            self._renewal_ended(None)  # another link comes in its place, or none any more
+            return
         error = self._loss.error
-        if action.cause == core.OPEN_TIMEOUT:
+        if action.cause == core.OPEN_TIMEOUT or error is None:
             error = TimeoutError(f"no link was ready within open_timeout={self._options.open_timeout:g} s")
-        elif action.cause == core.STOPPED or error is None:
-            error = ConnectionClosed("the renewal was given up, as the connection was closed or replaced")
-        if action.cause != core.STOPPED:
-            logger.warning("%s: the renewal failed: %s", self.hooks.label, in_words(error))
+        logger.warning("%s: the renewal failed: %s", self.hooks.label, in_words(error))
         self._renewal_ended(error)
 
     def _renewal_ended(self, error: Exception | None) -> None:
@@ -394,7 +402,7 @@ class Host:
         current = self.links.current
         if action.state == core.PROBING and current is not None:
             current.await_acknowledgement(self._machine, self._loop.time())
-        if action.state == core.CLOSING and current is not None and current.inbox.paused:
+        if action.state == core.CLOSING and current is not None:
             # Behind what nobody reads, the server's close frame would never be seen.
             self.links.resume_reading(current)
         if "on_state" in self.hooks:
@@ -439,11 +447,14 @@ class Host:
     def _attempt_failed(self, handler: LinkHandler, error: Exception) -> None:
         if self.links.get(handler.number) is not handler or handler.link is not None:
             return
+        is_renewal = handler is self.links.successor
         self.links.drop(handler)
         self._keep_reason(in_words(error))
         verdict = self._verdict(error)
-        level = self._outage.level(self._loop.time(), verdict.is_refusal)
-        self._report_attempt(error, logging.DEBUG if verdict.final else level)  # what is final follows itself
+        level = logging.DEBUG  # where what is final, or that a renewal has failed, follows itself
+        if not is_renewal:
+            level = self._outage.level(self._loop.time(), verdict.is_refusal)
+        self._report_attempt(error, logging.DEBUG if verdict.final else level)
         self._lost(handler, error, verdict)
 
     def _report_attempt(self, error: Exception, level: int) -> None:
@@ -495,10 +506,11 @@ class Host:
     def ready(self, handler: LinkHandler) -> None:
         """The link is there for all messages: its on_open hook is done."""
         now = self._loop.time()
-        self._outage.ended(self.hooks.label, handler.number, now)
         self._machine.ready(now, handler.number)
+        if handler.number == self._machine.link and self._machine.ready_at is not None:
+            # Else a plain hook has called it bad before it returned.
+            self._outage.ended(self.hooks.label, handler.number, now)
         self._perform()
-        self._renewal_ended(None)
 
     def rejected(self, handler: LinkHandler, error: Exception) -> None:
         """The program calls an open link bad: by `fail_link`, or as its on_open hook has raised."""

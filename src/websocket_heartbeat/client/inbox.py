@@ -27,7 +27,7 @@ class Inbox:
     waiting: messages as they arrived. batch: those that a reader has begun to take, the next one last.
     hook: on_message, or None. While it is set every message is for it.
     arrived: notified when messages have come for a reader.
-    paused: whether the host does not read the link until a reader has made room; for the host to set.
+    paused: whether a link is not read until a reader has made room here; for the owner of the links to set.
     is_direct: whether whoever asks may take from `batch`: no hook is set, and no on_open hook has a dialogue.
     dropped: how many messages were thrown away for a slow reader.
     """
@@ -122,13 +122,13 @@ class Inbox:
     # For the link
 
     def batch_delivered(self) -> bool:
-        """Let readers know that a read has brought its last message; tell whether to pause the link now.
+        """Let readers know that a read has brought its last message; tell whether to pause the link.
 
         One read alone may bring more than may wait: the reader has the next turn of the loop.
         """
         self._tell_readers()
         seen, self._seen = self._seen, len(self.waiting)
-        return bool(seen or self.batch) and not self.paused and self._is_full(seen)
+        return bool(seen or self.batch) and self._is_full(seen)
 
     def _tell_readers(self) -> None:
         self._feed()
@@ -153,6 +153,12 @@ class Inbox:
         """Note whether an on_open hook runs, which has an inbox of its own."""
         self._has_dialogue = has_dialogue
         self.is_direct = self.hook is None and not has_dialogue
+
+    def has_room(self) -> bool:
+        """Whether less waits than may."""
+        if len(self) >= self._limit:
+            return False
+        return sum(map(size_of, (*self.batch, *self.waiting))) < self._limit_bytes
 
     def take_over(self, other: "Inbox") -> None:
         """Take what another inbox holds, as if it came just now."""
@@ -217,5 +223,6 @@ class Inbox:
 
     def _feeder_done(self, feeder: asyncio.Task[None]) -> None:
         self._feeding = False
-        if not feeder.cancelled():
+        # Cancelled by the user's code, such as that of the next message, it goes on with the next one.
+        if not (feeder.cancelled() and self._lifetime.has_ended):
             self._feed()

@@ -21,6 +21,9 @@ _SLOW_ANSWER = 0.1
 _FIRST_LOOK = 1.0
 """Seconds after a ping until the kernel is first asked whether it was acknowledged."""
 
+_MOMENT = 0.01
+"""Seconds after a ping within which what was sent is taken for the ping itself."""
+
 
 class Keeper(Protocol):
     """What a link needs of the host that has it."""
@@ -57,8 +60,9 @@ class LinkHandler(LinkEvents):
 
     number: of the link. link: None until it is open. task: of the attempt, then of the on_open hook, if it
     needs one. dialogue: that hook, while it runs. inbox: where messages go: the connection's, or the one of
-    the dialogue. awaits_proof: whether nothing has come since the latest ping. awaits_pong, awaits_message:
-    whether a pong, or a message of the dialect, is to answer it and has not come.
+    the dialogue. paused: whether the link is not read until there is room in that. awaits_proof: whether
+    nothing has come since the latest ping. awaits_pong, awaits_message: whether a pong, or a message of the
+    dialect, is to answer it and has not come.
     """
 
     __slots__ = (
@@ -75,6 +79,7 @@ class LinkHandler(LinkEvents):
         "inbox",
         "link",
         "number",
+        "paused",
         "task",
     )
 
@@ -85,6 +90,7 @@ class LinkHandler(LinkEvents):
         self.task: asyncio.Task[None] | None = None
         self.dialogue: Dialogue | None = None
         self.inbox = keeper.inbox
+        self.paused = False
         self.awaits_proof = False
         self.awaits_message = False
         self._pinged_at = 0.0
@@ -142,6 +148,12 @@ class LinkHandler(LinkEvents):
         """Deliver a message that the watchdog waits for."""
         self._keeper.message_came(self)
         return self.inbox.deliver(message)
+
+    def deliver_late(self, message: Message) -> Any:
+        """Deliver what has come on a link that was renewed."""
+        if self._keeper.dialect is not None:
+            return self.deliver_in_dialect(message)
+        return self._keeper.inbox.deliver(message)
 
     def deliver_in_dialect(self, message: Message) -> Any:
         """Deliver a message, unless it answers our heartbeat or is one of the peer's, to be answered."""
@@ -208,7 +220,12 @@ class LinkHandler(LinkEvents):
             return
         self._blocked_for = max(late, self._blocked_for)
         machine.heard(self.link.heard_at, self.number)
-        machine.sent(self.link.sent_at if sent_at is None else sent_at, self.number)
+        if sent_at is None:
+            sent_at = self.link.sent_at
+        if sent_at > self._pinged_at + _MOMENT:
+            # Else it was the ping, which for the machine left when it was due. Told that this was a little
+            # later, it would have the alarm ring twice for each heartbeat.
+            machine.sent(sent_at, self.number)
         if machine.state == core.PROBING:
             info = tcp_info(self.link.socket)
             if self._acknowledged < self._ping_begins:

@@ -68,7 +68,7 @@ class Outbox:
         self._dialogue: Dialogue | None = None  # of the link, or of the one that is to replace it
         # The link, where nothing is to be considered before a message is sent.
         self._direct: Link | None = None
-        self._senders: list[_Turn] = []  # the next one first
+        self._senders: list[_Turn] | tuple[()] = ()  # the next one first; as in SendQueue, a tuple if empty
         # When a message of the queue expires, which may have left by then, and what then drops it.
         self._timer: tuple[float, asyncio.TimerHandle] | None = None
         self._is_closing = False
@@ -151,7 +151,10 @@ class Outbox:
         """
         turn = _Turn(self._dialogue if self._is_in_open_hook() else None)
         due = _due(ttl)
-        self._senders.insert(self._ahead(), turn)
+        if isinstance(self._senders, tuple):
+            self._senders = [turn]
+        else:
+            self._senders.insert(self._ahead(), turn)
         try:
             async with asyncio.timeout(ttl):
                 while True:
@@ -166,8 +169,15 @@ class Outbox:
         except TimeoutError:
             raise Undelivered([message], expired=True) from None
         finally:
+            self._left(turn)
+
+    def _left(self, turn: _Turn) -> None:
+        """Let the next task have its turn."""
+        if isinstance(self._senders, list):
             self._senders.remove(turn)
-            self._wake_next()
+        if not self._senders:
+            self._senders = ()
+        self._wake_next()
 
     def refuse(self) -> None:
         """Raise for a message that was not taken and must not wait.

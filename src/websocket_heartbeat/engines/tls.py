@@ -6,12 +6,22 @@ faster (docs/engines.md). This one reads as little at a time as a link, and keep
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from typing import Any
 
 from websocket_heartbeat.engines.transport import READ, SCRATCH, FairReading
 
 _RECORD = 16 * 1024
 """Bytes of a TLS record at most. What goes through OpenSSL goes in such pieces: its buffers never shrink."""
+
+_FACTS: dict[str, Callable[[ssl.SSLObject], Any]] = {
+    "ssl_object": lambda tls: tls,
+    "sslcontext": lambda tls: tls.context,
+    "peercert": lambda tls: tls.getpeercert(),
+    "cipher": lambda tls: tls.cipher(),
+    "compression": lambda tls: tls.compression(),
+}
+"""What the TLS transports of asyncio tell by `get_extra_info`, and so does this one."""
 
 
 class TlsTransport(FairReading, asyncio.BufferedProtocol):
@@ -251,8 +261,8 @@ class TlsTransport(FairReading, asyncio.BufferedProtocol):
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """As in asyncio, and for "overhead" the bytes that TLS has added to those that were written here."""
-        if name == "ssl_object":
-            return self._tls
+        if (fact := _FACTS.get(name)) is not None:
+            return fact(self._tls)
         beneath = self._transport.get_extra_info(name, default)
         return self._overhead + (beneath or 0) if name == "overhead" else beneath
 

@@ -33,6 +33,8 @@ MADE_BEFORE_A_FORK = (
     "the connection was made before a fork, and belongs to the parent process: make another one in the child"
 )
 
+BLOCKED = "the background thread, which all connections share, is busy, as when a hook blocks it"
+
 _ENDS_NOTHING = "ends nothing on the background thread, and all connections go on"
 
 _LAST_TASKS = 1.0
@@ -118,10 +120,7 @@ class Background:
             call.withdraw(self._loop)
             raise
         if not is_done and not call.withdraw(self._loop):
-            raise TimeoutError(
-                f"no answer within {timeout:g} s: a hook blocks the background thread, "
-                "which all connections share"
-            )
+            raise TimeoutError(f"no answer in time: {BLOCKED}")
         return call.result()
 
     def cancel(self, call: Call[Any]) -> None:

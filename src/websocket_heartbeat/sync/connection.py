@@ -28,6 +28,7 @@ from websocket_heartbeat.errors import ConnectionClosed, ConnectionFailed, NotCo
 from websocket_heartbeat.events import Message, State, Stats
 from websocket_heartbeat.sync.background import (
     AFTER_CLOSE_TIMEOUT,
+    BLOCKED,
     MADE_BEFORE_A_FORK,
     Background,
     Owner,
@@ -139,10 +140,7 @@ class Connection:
             background.cancel(call)
             raise
         if not has_ended:
-            raise TimeoutError(
-                "the connection is not closed yet: a hook blocks the background thread, "
-                "which all connections share"
-            )
+            raise TimeoutError(f"the connection is not closed yet: {BLOCKED}")
         with suppress(Refused):
             call.result()
         background.wait_for_end()
@@ -150,10 +148,10 @@ class Connection:
 
     def wait_closed(self) -> None:
         """Wait for the end of the connection; raise ConnectionFailed if it has failed for good."""
-        background = self._usable("wait for the end", "set on_state")
         try:
-            self._run(background, self._connection.wait_closed)
-        except ConnectionClosed:
+            background = self._usable("wait for the end", "set on_state")
+            background.run(self._connection.wait_closed, self._owner)
+        except (Refused, ConnectionClosed):
             # It has ended, so wait_closed returns without a loop.
             with suppress(StopIteration):
                 self._connection.wait_closed().send(None)
@@ -370,6 +368,8 @@ class Connection:
         timeout: float | None = None,
     ) -> R:
         """Call a coroutine function on the loop and wait for it; a timeout is its own to keep, as a rule."""
+        if self._failure is not None:  # though closing may take its time
+            raise self._ended()
         limit = None if timeout is None else timeout + _NOTICED_WITHIN
         try:
             return background.run(partial(function, *args), self._owner, limit)

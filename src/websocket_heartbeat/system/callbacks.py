@@ -48,11 +48,11 @@ async def settle(name: str, awaitable: Awaitable[T]) -> T:
     """
     try:
         return await awaitable
-    except Exception as error:
-        raise HookFailed(name, error) from error
-    except asyncio.CancelledError as error:
+    except (SystemExit, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:  # of any kind: in a task nothing else ends the program, but it is lost
         task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
             raise
         raise HookFailed(name, error) from error
 
