@@ -20,7 +20,6 @@ from websocket_heartbeat import (
 )
 from websocket_heartbeat.client.attempt import MAX_REDIRECTS
 from websocket_heartbeat.engines.base import OpenRequest
-from websocket_heartbeat.server import serve
 
 
 class Redirects:
@@ -402,9 +401,13 @@ def test_an_engines_own_words_are_told_once_and_as_they_are(words: str, world: W
 
 
 def test_wss_to_a_server_without_tls_is_told_as_what_it_is(run_asyncio: Run) -> None:
+    async def plain(peer: Peer) -> None:
+        await peer.reader.read(1)
+        peer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
     async def main() -> None:
-        async with serve() as server:
-            url = server.url().replace("ws:", "wss:")
+        async with raw_server(plain) as server:
+            url = server.url(scheme="wss")
             async with connect(url, max_attempts=1, backoff=Backoff(0.05, 0.1)) as connection:
                 with pytest.raises(ConnectionFailed) as caught:
                     await connection.wait_open(PATIENCE)
