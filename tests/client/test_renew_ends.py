@@ -189,3 +189,18 @@ def test_a_server_that_lets_in_one_link_of_each_user_is_renewed_without_a_warnin
                 await connection.wait_closed()
 
     play(main())
+
+
+def test_within_on_open_there_is_nothing_to_renew(world: World, play: Run) -> None:
+    async def main() -> None:
+        async with world.connect() as connection:
+
+            @connection.on_open
+            async def renew(event: OpenEvent) -> None:
+                await connection.renew()
+
+            await connection.wait_open(1)
+            await asyncio.wait_for(connection.renew(), 1)
+            assert connection.stats.links == 2
+
+    play(main())

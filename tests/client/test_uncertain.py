@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trustme
 from tests.client.servers import tls, trusting, well_behaved
-from tests.engines.peers import Peer, close_frame, raw_server, ws_server
+from tests.engines.peers import Peer, close_frame, frame, raw_server, ws_server
 from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import Backoff, CloseEvent, Connection, Heartbeat, OpenEvent, connect
@@ -211,6 +211,23 @@ def test_what_our_own_close_could_not_bring_over_is_counted_without_the_close_fr
                 assert all(f" {count * framed(4)} bytes" in warning for warning in warnings)
 
     run(main())
+
+
+def test_a_close_that_was_answered_is_not_warned_of(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with served() as server:
+            connection = connect(server.url)
+            async with connection:
+                await connection.wait_open(PATIENCE)
+                closing = asyncio.create_task(connection.close())
+                await until(lambda: waiting(server.peer) == framed(2))
+                cut(server.peer)
+                # What we answer to the ping is not acknowledged before the link ends.
+                server.peer.write(frame(9, b"late") + close_frame(1000))
+                await closing
+
+    run(main())
+    assert [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING] == []
 
 
 def test_a_large_message_that_a_slow_peer_had_no_time_to_take_is_warned_of(

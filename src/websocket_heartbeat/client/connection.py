@@ -273,7 +273,8 @@ class Connection:
         comes, before what comes on the new one, which waits up to 1 s for that. For servers that end links
         after a time, or say that they are about to. What a server sends on both links may come twice.
         While no link is ready, this waits for one, as `wait_open`; also if another link comes in between, as
-        the old one was lost and the server asks to wait, or after `reconnect_now`.
+        the old one was lost and the server asks to wait, or after `reconnect_now`. Within on_open it does
+        nothing: that link is new.
 
         Raises:
             Exception: why the new link did not open or was not ready in time; the old one goes on.

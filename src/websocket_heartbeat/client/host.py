@@ -139,6 +139,9 @@ class Host:
         """
         self.lifetime.check_alive()
         self.lifetime.check_place()
+        successor = self.links.successor
+        if successor is not None and self.links.of_task() is successor:
+            return  # its on_open hook, for which the renewal waits
         self._machine.renew(self._loop.time())
         if self._machine.successor is not None:
             if self._renewal is None:
@@ -343,7 +346,8 @@ class Host:
         is_outage = action.cause != core.RENEWED and not is_ours and not self.links.has_open(action.link)
         level = self._outage.level(self._loop.time()) if is_outage else logging.DEBUG
         logger.log(level, "%s: link %d is gone: %s", self.hooks.label, action.link, reason)
-        if loss.uncertain_bytes and is_ours:
+        # A server that has answered our close frame has read what came before it.
+        if loss.uncertain_bytes and is_ours and action.code is None:
             words = "%s: closed, though %d bytes that were sent may not have arrived: %s"
             logger.warning(words, self.hooks.label, loss.uncertain_bytes, reason)
         self.hooks.call_hook("on_close", CloseEvent(action.link, reason, action.code, loss.uncertain_bytes))

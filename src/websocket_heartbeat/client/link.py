@@ -21,6 +21,9 @@ _SLOW_ANSWER = 0.1
 _FIRST_LOOK = 1.0
 """Seconds after a ping until the kernel is first asked whether it was acknowledged."""
 
+_MOMENT = 0.01
+"""Seconds after a ping within which what was sent is taken for the ping itself."""
+
 
 class Keeper(Protocol):
     """What a link needs of the host that has it."""
@@ -217,7 +220,12 @@ class LinkHandler(LinkEvents):
             return
         self._blocked_for = max(late, self._blocked_for)
         machine.heard(self.link.heard_at, self.number)
-        machine.sent(self.link.sent_at if sent_at is None else sent_at, self.number)
+        if sent_at is None:
+            sent_at = self.link.sent_at
+        if sent_at > self._pinged_at + _MOMENT:
+            # Else it was the ping, which for the machine left when it was due. Told that this was a little
+            # later, it would have the alarm ring twice for each heartbeat.
+            machine.sent(sent_at, self.number)
         if machine.state == core.PROBING:
             info = tcp_info(self.link.socket)
             if self._acknowledged < self._ping_begins:
