@@ -18,6 +18,7 @@ from websocket_heartbeat.client.hooks import (
     OpenHook,
     ReconnectHook,
     StateHook,
+    logger,
 )
 from websocket_heartbeat.client.host import Host
 from websocket_heartbeat.client.options import USER_AGENT, Options
@@ -202,6 +203,10 @@ class Connection:
         host = getattr(self, "_host", None)  # not there if __init__ has raised
         if host is not None and host.is_unattended:
             warn(f"unclosed connection {self!r}", ResourceWarning, source=self)
+            count = len(self.queued)
+            if count:  # as Python shows no ResourceWarning by default
+                what = "1 message was" if count == 1 else f"{count} messages were"
+                logger.warning("%s: never closed; %s still to be sent", host.hooks.label, what)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close the connection for good, within `close_timeout`, whatever the server does.

@@ -363,7 +363,8 @@ class Host:
         reason = self._loss.in_words(action.cause)
         error = self._loss.error or TimeoutError(reason)
         if action.out_of_retries:
-            reason = f"gave up after {self._options.max_attempts} retries: {reason}"
+            retries = self._options.max_attempts
+            reason = f"gave up after {retries} {'retry' if retries == 1 else 'retries'}: {reason}"
         logger.warning("%s: failed for good: %s", self.hooks.label, reason)
         self.lifetime.fail(reason, action.code, error)
 
