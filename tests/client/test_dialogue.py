@@ -270,6 +270,30 @@ def test_a_login_that_does_not_end_is_told_of(
     play(main())
 
 
+def test_a_plain_hook_whose_link_ends_before_it_returns_an_awaitable_is_not_waited_for(
+    world: World, play: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with world.connect(open_timeout=3) as connection:
+            begun: list[int] = []
+
+            async def log_in(link: int) -> None:
+                begun.append(link)
+
+            @connection.on_open
+            def begin(event: OpenEvent) -> Awaitable[None]:
+                if event.link == 1:
+                    world.engine.peers[-1].reset()
+                return log_in(event.link)
+
+            await connection.wait_open(10)
+            await asyncio.sleep(5)
+            assert begun == [2]
+            assert "has not ended" not in caplog.text
+
+    play(main())
+
+
 def test_a_login_that_is_overtaken_by_the_end_of_its_link_leaves_nothing_behind(
     world: World, play: Run
 ) -> None:

@@ -34,8 +34,6 @@ def test_what_on_open_sends_goes_before_what_waits(world: World, play: Run) -> N
                     await connection.wait_open()
                     await connection.send("direct")
                     queued = ["queued 1", "queued 2"] if number == 1 else ["queued 2"]
-                    if not asynchronous:
-                        queued = ["queued 1", "queued 2"] if number == 1 else ["queued 2"]
                     assert peer.received == ["hello 1", "hello 2", *queued, "direct"]
                     peer.reset()
 

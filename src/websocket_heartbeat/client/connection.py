@@ -138,7 +138,8 @@ class Connection:
 
     Iterate over it for messages: iteration goes on across reconnects, ends after our own `close()`, and
     raises ConnectionFailed when the connection has failed for good. Hooks tell what happens in between; each
-    may be a function or a coroutine function; one that raises is reported to `on_error` and harms nothing.
+    may be a function or a coroutine function. One that raises is reported to `on_error`, and the connection
+    goes on; where that is on_open, over another link.
 
     It belongs to the event loop on which it was started, and to its thread: sending, receiving and waiting
     raise RuntimeError before the start, and on any other.
@@ -377,7 +378,8 @@ class Connection:
         """Hand a message to the open link, or let it wait in the send queue for the next one.
 
         A str is sent as text, everything else as binary. Waits only while the queue is full. A message that
-        was handed to a link which then dies may or may not have arrived: only the server's answer can tell.
+        was handed to a link which then dies may or may not have arrived: `CloseEvent.uncertain_bytes` tells
+        how much may be missing, and only the server's answer which.
 
         ttl: seconds that the message may wait; after that it is not sent, but reported to `on_error` as
             Undelivered, or raised here, where this still waits for room. None (default) is for ever.

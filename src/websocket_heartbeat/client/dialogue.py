@@ -91,12 +91,16 @@ class Dialogue:
         if not isawaitable(pending):
             self._keeper.dialogue_ended(self, None)
             return
-        if holds and not self.is_over:
-            self._keeper.dialogue_holds(self, True)
-        loop = asyncio.get_running_loop()
-        self._warn_at = loop.call_later(warn_after, self._warn, event.link, warn_after)
+        is_overtaken = self.is_over
+        if not is_overtaken:
+            if holds:
+                self._keeper.dialogue_holds(self, True)
+            loop = asyncio.get_running_loop()
+            self._warn_at = loop.call_later(warn_after, self._warn, event.link, warn_after)
         self.task = self._hooks.spawn(self._wait_for(pending))
         close_unawaited(self.task, pending)
+        if is_overtaken:
+            self._hooks.cancel(self.task)
 
     async def _wait_for(self, pending: Awaitable[None]) -> None:
         failed = None

@@ -32,7 +32,9 @@ async function assertFailed(t, errMsg, name) {
     assert.deepStrictEqual([t.old.sent.pop(), data(t).pop()], ["on", "news"], name);
     t.old.lose();
     await t.world.advance(2001);
-    assert.strictEqual(t.host.attempts, 3, name + ": a loss is followed by an ordinary retry");
+    t.host.last.open();
+    const now = [t.host.attempts, t.task.state, t.task.socketTask];
+    assert.deepStrictEqual(now, [3, "open", t.host.last.task], name + ": a loss is followed by an ordinary retry");
 }
 
 const checks = {
@@ -236,6 +238,29 @@ const checks = {
         }
     },
 
+    async "a renewal that waits for its turn is forgotten when the connection ends"() {
+        const t = await opened();
+        for (let i = 0; i < 3; i += 1) {
+            t.task.renew();
+            t.host.last.open();
+        }
+        t.task.renew();
+        assert.strictEqual(t.host.attempts, 4);
+        t.task.destroy();
+        assert.deepStrictEqual(t.world.timers, []);
+    },
+
+    async "what a login sends on the new link is nothing sent on the old one"() {
+        const t = await renewing({ openTimeout: 60000, bothDirections: true });
+        t.task.onOpen = () => new Promise(() => {});
+        t.next.open();
+        await t.world.advance(10000);
+        t.old.message("news");
+        t.task.send("login");
+        await t.world.advance(5001);
+        assert.deepStrictEqual([t.old.sent, t.next.sent], [["heartbeat"], ["login"]]);
+    },
+
     async "each link has its heartbeats"() {
         const t = await renewing({ openTimeout: 60000 });
         await t.world.advance(15001);
@@ -307,8 +332,10 @@ const checks = {
         t.task.createWebSocket = () => void t.world.context.setTimeout(create, 1000);
         t.task.renew();
         t.host.sockets[0].lose();
+        assert.strictEqual(t.task.socketTask, t.host.sockets[0].task);
         await t.world.advance(1001);
         assert.deepStrictEqual([t.host.attempts, t.task.state], [2, "connecting"]);
+        assert.strictEqual(t.task.socketTask, t.host.last.task);
         t.host.last.open();
         t.task.send("hello");
         assert.deepStrictEqual(t.host.last.sent, ["hello"]);
@@ -323,6 +350,24 @@ const checks = {
         t.task.send("goes");
         assert.deepStrictEqual(t.next.sent, ["waits", "goes"]);
         assert.ok(!t.old.sent.includes("waits"));
+    },
+
+    async "what the new link brings during its login says nothing about the old one"() {
+        const t = await renewing({ openTimeout: 60000, pong: "pong" });
+        let reject;
+        t.task.onOpen = () => new Promise((_, fail) => (reject = fail));
+        t.next.open();
+        await t.world.advance(15001);
+        assert.deepStrictEqual([t.old.sent, t.task.state], [["heartbeat"], "probing"], "its heartbeats go on");
+        t.host.emit("NetworkStatusChange", { isConnected: false });
+        t.host.emit("NetworkStatusChange", { isConnected: true });
+        t.next.message("hello");
+        reject(new Error("wrong password"));
+        await t.world.advance(1);
+        t.task.send("waits");
+        assert.deepStrictEqual([t.task.state, t.old.sent], ["probing", ["heartbeat"]], "it is doubted as before");
+        await t.world.advance(10000);
+        assert.ok(t.world.warnings.some((text) => /no heartbeat was answered/.test(text)));
     },
 };
 
