@@ -49,8 +49,11 @@ def check_count(name: str, value: object, *, least: int = 0, most: int | None = 
     return value
 
 
-def check_hook(name: str, hook: object) -> Callable[..., Any]:
-    """Return a hook, which must be callable; raise naming the argument otherwise."""
+def check_hook(name: str, hook: object, arguments: int | None = None) -> Callable[..., Any]:
+    """Return a hook, which must be callable; raise naming the argument otherwise.
+
+    arguments: with how many it will be called; None where that is checked elsewhere.
+    """
     if not callable(hook):
         raise TypeError(f"{name} must be callable or None, not {hook!r}")
     called = type(hook).__call__
@@ -58,12 +61,29 @@ def check_hook(name: str, hook: object) -> Callable[..., Any]:
         if is_generator(hook) or is_generator(called):
             # Called, it would only make a generator, and run nothing of its body.
             raise TypeError(f"{name} must be a function or coroutine function without yield, not {hook!r}")
+    if arguments is not None:
+        _check_arguments(name, hook, arguments)
     return hook
 
 
-def check_function(name: str, function: object) -> Callable[..., Any]:
-    """Return a function whose answer is needed at once; raise naming the argument otherwise."""
-    function = check_hook(name, function)
+def _check_arguments(name: str, hook: Callable[..., Any], arguments: int) -> None:
+    try:
+        signature = inspect.signature(hook)
+    except (TypeError, ValueError):  # some that are written in C do not tell
+        return
+    try:
+        signature.bind(*range(arguments))
+    except TypeError as error:
+        called = f"{arguments} argument{'' if arguments == 1 else 's'}"
+        raise TypeError(f"{name} is called with {called}, which {hook!r} does not take: {error}") from None
+
+
+def check_function(name: str, function: object, arguments: int) -> Callable[..., Any]:
+    """Return a function whose answer is needed at once; raise naming the argument otherwise.
+
+    arguments: with how many it will be called.
+    """
+    function = check_hook(name, function, arguments)
     if is_coroutine_function(function):
         raise TypeError(f"{name} must be a function, not the coroutine function {function!r}")
     return function
@@ -94,9 +114,9 @@ def check_url(name: str, url: object, schemes: Collection[str]) -> str:
     if parts is None:  # raised out here, it does not carry along an exception that may quote a password
         raise ValueError(f"{name} cannot be read as a URL: {shown_url(url)}")
     if parts.scheme not in schemes:
-        raise ValueError(
-            f"{name} must begin with {' or '.join(f'{s}://' for s in schemes)}, not {shown_url(url)!r}"
-        )
+        # Of one without a host nothing can be shown, such as one whose scheme was forgotten.
+        shown = f", not {shown_url(url)!r}" if parts.hostname else ""
+        raise ValueError(f"{name} must begin with {' or '.join(f'{s}://' for s in schemes)}{shown}")
     if not parts.hostname:
         raise ValueError(f"{name} must name a host, not {shown_url(url)!r}")
     if port == 0:

@@ -48,7 +48,7 @@ class Dialect:
         for name in ("ping", "pong", "reply"):
             part = getattr(self, name)
             if callable(part):
-                check_function(f"Dialect.{name}", part)
+                check_function(f"Dialect.{name}", part, 0 if name == "ping" else 1)
             elif name == "reply" and part is not None:
                 raise TypeError(f"Dialect.reply must be a function or None, not {type(part).__name__}")
             elif name == "ping" or part is not None:
@@ -123,7 +123,7 @@ class Heartbeat:
         check_seconds("Heartbeat.interval", self.interval)
         check_seconds("Heartbeat.timeout", self.timeout)
         if callable(self.message):
-            check_function("Heartbeat.message", self.message)
+            check_function("Heartbeat.message", self.message, 0)
         elif self.message is not None and not isinstance(self.message, str | bytes | Dialect):
             raise TypeError(
                 "Heartbeat.message must be str, bytes, callable, a Dialect or None, "

@@ -43,12 +43,12 @@ class Fleet:
     each connection that is added, for those that are set.
     """
 
-    on_open = Hook[FleetOpenHook]("Called with the connection and an OpenEvent.")
-    on_message = Hook[FleetMessageHook]("Called with the connection and each of its messages, in order.")
-    on_close = Hook[FleetCloseHook]("Called with the connection and a CloseEvent.")
-    on_error = Hook[FleetErrorHook]("Called with the connection and an exception.")
-    on_reconnect = Hook[FleetReconnectHook]("Called with the connection and a ReconnectEvent.")
-    on_state = Hook[FleetStateHook]("Called with the connection and each State that it enters.")
+    on_open = Hook[FleetOpenHook]("Called with the connection and an OpenEvent.", 2)
+    on_message = Hook[FleetMessageHook]("Called with the connection and each of its messages, in order.", 2)
+    on_close = Hook[FleetCloseHook]("Called with the connection and a CloseEvent.", 2)
+    on_error = Hook[FleetErrorHook]("Called with the connection and an exception.", 2)
+    on_reconnect = Hook[FleetReconnectHook]("Called with the connection and a ReconnectEvent.", 2)
+    on_state = Hook[FleetStateHook]("Called with the connection and each State that it enters.", 2)
 
     def __init__(self, *, open_rate: float = 500) -> None:
         self._spacing = 1 / check_rate("open_rate", open_rate)
@@ -92,7 +92,7 @@ class Fleet:
             self._sweep_at = max(_SWEPT_FROM, 2 * len(self._members))
         self._members.add(connection)
         for name, hook in self._hooks.items():
-            setattr(connection, name, partial(hook, connection))
+            connection._set_hook(name, partial(hook, connection))
         # Whatever calls back when its turn comes, a connection runs in the context of the code that added it.
         if self._may_open(connection, partial(copy_context().run, connection.start)):
             connection.start()
@@ -140,7 +140,7 @@ class Fleet:
         else:
             self._hooks[name] = hook
         for connection in self._members:
-            setattr(connection, name, None if hook is None else partial(hook, connection))
+            connection._set_hook(name, None if hook is None else partial(hook, connection))
 
     def _sweep(self) -> None:
         """Forget the connections that have ended, but keep their state and stats."""

@@ -2,8 +2,10 @@
 
 import asyncio
 import math
+import re
 import ssl
 import sys
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -18,6 +20,7 @@ from tests.watch import PATIENCE, Run, turns, until
 from websocket_heartbeat import (
     Backoff,
     ConnectionFailed,
+    Dialect,
     EngineNotInstalled,
     Fleet,
     Heartbeat,
@@ -25,6 +28,7 @@ from websocket_heartbeat import (
     MessageTooBig,
     ProxyFailed,
     connect,
+    sync,
 )
 from websocket_heartbeat.engines.base import OpenRequest
 from websocket_heartbeat.engines.memory import MemoryEngine
@@ -430,3 +434,50 @@ def test_an_unusable_proxy_of_the_environment_is_reported_and_retried(
             await turns()
 
     play(main())
+
+
+def of_nothing() -> None: ...
+
+
+def of_two(first: object, second: object) -> None: ...
+
+
+nothing: Any = of_nothing
+two: Any = of_two
+
+
+@pytest.mark.parametrize(
+    ("attach", "text"),
+    [
+        (
+            lambda: setattr(connect(URL), "on_open", nothing),
+            "on_open is called with 1 argument, which <function",
+        ),
+        (lambda: setattr(connect(URL), "on_message", two), "missing a required argument: 'second'"),
+        (lambda: setattr(sync.connect(URL), "on_close", nothing), "on_close is called with 1 argument"),
+        (lambda: setattr(Fleet(), "on_message", nothing), "on_message is called with 2 arguments"),
+        (lambda: connect(URL, retry_if=nothing), "retry_if is called with 1 argument"),
+        (lambda: connect(URL, shown_path=two), "shown_path is called with 1 argument"),
+        (lambda: Heartbeat(message=two), "Heartbeat.message is called with 0 arguments"),
+        (lambda: Dialect("ping", pong=nothing), "Dialect.pong is called with 1 argument"),
+        (lambda: serve(nothing), "on_message is called with 2 arguments"),
+        (lambda: serve(on_open=two), "on_open is called with 1 argument"),
+        (lambda: serve(on_close=two), "on_close is called with 3 arguments"),
+        (lambda: serve(on_handshake=nothing), "on_handshake is called with 1 argument"),
+    ],
+)
+def test_a_hook_that_does_not_take_what_it_is_called_with_is_refused_where_it_is_set(
+    attach: Callable[[], object], text: str
+) -> None:
+    with pytest.raises(TypeError, match=re.escape(text)):
+        attach()
+
+
+def test_hooks_that_take_more_than_they_get_by_default_or_do_not_tell_are_taken() -> None:
+    connection = connect(URL)
+    hooks: list[Any] = [two_or_one, partial(two, 1), [].append, print, deque[object]().append, dict]
+    for hook in hooks:
+        connection.on_message = hook
+
+
+def two_or_one(first: object, second: object = None) -> None: ...

@@ -365,3 +365,24 @@ def test_messages_wait_for_a_login_from_when_they_come_however_long_it_took_befo
         await reading
 
     play(main())
+
+
+def test_a_login_that_an_extension_of_python_panics_in_does_not_hold_its_link_for_ever(
+    world: World, play: Run
+) -> None:
+    class Panic(BaseException):
+        pass
+
+    async def main() -> None:
+        async with world.connect() as connection:
+
+            @connection.on_open
+            async def log_in(event: OpenEvent) -> None:
+                await asyncio.sleep(0.1)
+                if event.link == 1:
+                    raise Panic
+
+            await connection.wait_open(60)
+            assert connection.stats.links == 2
+
+    play(main())

@@ -185,7 +185,7 @@ def test_stats_give_the_reason_of_a_failed_attempt_in_the_words_of_the_event(wor
     async def main() -> None:
         world.engine.answer = refuse
         async with world.recorded(max_attempts=1) as connection:
-            with pytest.raises(ConnectionFailed, match=r"gave up after 1 retries: TimeoutError$"):
+            with pytest.raises(ConnectionFailed, match=r"gave up after 1 retry: TimeoutError$"):
                 await connection.wait_closed()
         assert [event.reason for event in world.seen(ReconnectEvent)] == ["connection refused"]
         assert connection.stats.reasons == ["connection refused", "TimeoutError"]

@@ -10,7 +10,14 @@ from tests.client.servers import well_behaved
 from tests.engines.peers import Peer, http_proxy, raw_server, ws_server
 from tests.watch import PATIENCE, Run
 
-from websocket_heartbeat import Connection, ConnectionFailed, HandshakeRejected, RedirectRefused, connect
+from websocket_heartbeat import (
+    Backoff,
+    Connection,
+    ConnectionFailed,
+    HandshakeRejected,
+    RedirectRefused,
+    connect,
+)
 from websocket_heartbeat.client.attempt import MAX_REDIRECTS
 from websocket_heartbeat.engines.base import OpenRequest
 
@@ -391,3 +398,20 @@ def test_an_engines_own_words_are_told_once_and_as_they_are(words: str, world: W
             assert connection.stats.reasons == [words]
 
     play(main())
+
+
+def test_wss_to_a_server_without_tls_is_told_as_what_it_is(run_asyncio: Run) -> None:
+    async def plain(peer: Peer) -> None:
+        await peer.reader.read(1)
+        peer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    async def main() -> None:
+        async with raw_server(plain) as server:
+            url = server.url(scheme="wss")
+            async with connect(url, max_attempts=1, backoff=Backoff(0.05, 0.1)) as connection:
+                with pytest.raises(ConnectionFailed) as caught:
+                    await connection.wait_open(PATIENCE)
+        words = "the server does not speak TLS on this port: is it ws:// in place of wss://?"
+        assert caught.value.reason == f"gave up after 1 retry: {words}"
+
+    run_asyncio(main())

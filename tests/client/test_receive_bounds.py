@@ -10,7 +10,7 @@ from tests.client.conftest import World, receive
 from tests.engines.peers import port_of
 from tests.watch import PATIENCE, Run, until
 
-from websocket_heartbeat import Message, connect
+from websocket_heartbeat import Message, OpenEvent, connect
 
 MIB = 2**20
 
@@ -155,3 +155,27 @@ def test_over_a_real_socket_memory_stays_within_the_bound_however_small_it_was_p
 def test_a_bound_in_bytes_must_be_a_whole_number_above_0(name: str, value: object, world: World) -> None:
     with pytest.raises((TypeError, ValueError), match=name):
         world.connect(**{name: value})
+
+
+def test_logins_that_fail_again_and_again_leave_no_more_than_may_wait(
+    world: World, play: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with world.connect(receive_queue=10) as connection:
+
+            @connection.on_open
+            async def log_in(event: OpenEvent) -> None:
+                for number in range(8):
+                    world.peer.send(f"{event.link} {number}")
+                await connection.recv()
+                raise PermissionError
+
+            await until(lambda: connection.stats.links == 12)
+            connection.on_open = None
+            await connection.wait_open(1000)
+            messages = await connection.recv_waiting()
+            assert messages == [f"{link} {number}" for link in (1, 2) for number in range(1, 8)]
+            told = [record for record in caplog.records if "were thrown away" in record.message]
+            assert len(told) >= 9
+
+    play(main())

@@ -8,7 +8,7 @@ import pytest
 from tests.client.conftest import World
 from tests.watch import Run, turns, until
 
-from websocket_heartbeat import CloseEvent, ConnectionClosed, OpenEvent
+from websocket_heartbeat import CloseEvent, ConnectionClosed, ConnectionFailed, OpenEvent
 from websocket_heartbeat.engines.base import OpenRequest
 
 
@@ -158,8 +158,49 @@ def test_a_link_that_was_renewed_is_not_told_to_have_lost_what_an_earlier_one_ha
             await world.opened(connection, 2)
             await turns()
             await connection.renew()
-            unsent = {event.link: event.unsent_bytes for event in world.seen(CloseEvent)}
-            assert unsent[1] > 0
-            assert unsent[2] == 0
+            uncertain = {event.link: event.uncertain_bytes for event in world.seen(CloseEvent)}
+            assert uncertain[1] > 0
+            assert uncertain[2] == 0
+
+    play(main())
+
+
+def test_a_server_that_lets_in_one_link_of_each_user_is_renewed_without_a_warning(
+    world: World, play: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It ends the old link when it sees the new one, by a code which is not to be fought as a rule."""
+
+    async def main() -> None:
+        async with world.connect(final_close_codes=[4000]) as connection:
+            old = await world.opened(connection, 1)
+
+            @connection.on_open
+            async def log_in(event: OpenEvent) -> None:
+                old.close(4000, "another login")
+                await asyncio.sleep(0.1)
+
+            await connection.renew()
+            await connection.send("renewed")
+            assert world.peer.received == ["renewed"]
+            assert connection.stats.links == 2
+            assert [record.message for record in caplog.records if record.levelname == "WARNING"] == []
+            world.peer.close(4000, "another login")
+            with pytest.raises(ConnectionFailed):
+                await connection.wait_closed()
+
+    play(main())
+
+
+def test_within_on_open_there_is_nothing_to_renew(world: World, play: Run) -> None:
+    async def main() -> None:
+        async with world.connect() as connection:
+
+            @connection.on_open
+            async def renew(event: OpenEvent) -> None:
+                await connection.renew()
+
+            await connection.wait_open(1)
+            await asyncio.wait_for(connection.renew(), 1)
+            assert connection.stats.links == 2
 
     play(main())

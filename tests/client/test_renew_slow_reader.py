@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from tests.client.conftest import World
 from tests.watch import Run, turns, until
 
@@ -75,5 +76,70 @@ def test_a_login_is_read_though_its_link_was_paused_before_it_received(world: Wo
                 assert await asyncio.wait_for(connection.recv(), 5)
 
             await connection.renew()
+
+    play(main())
+
+
+@pytest.mark.parametrize("hook", ["none", "plain", "coroutine"])
+@pytest.mark.parametrize("policy", ["pause", "drop_oldest"])
+def test_what_the_old_link_has_not_brought_yet_comes_before_what_the_new_one_brings(
+    hook: str, policy: str, world: World, play: Run
+) -> None:
+    async def main() -> None:
+        async with world.connect(receive_queue=4 if policy == "pause" else 100) as connection:
+            old = await world.opened(connection, 1)
+            world.engine.on_peer = lambda peer: peer.send("from the new link")
+
+            async def coroutine(event: OpenEvent) -> None:
+                await asyncio.sleep(1)
+
+            if hook != "none":
+                connection.on_open = coroutine if hook == "coroutine" else lambda event: None
+            numbers = [str(number) for number in range(50)]
+            for number in numbers:
+                old.send(number)
+            assert bool(old.unread) == (policy == "pause")
+            await connection.renew()
+            world.peer.send("and more")
+            received = [await asyncio.wait_for(connection.recv(), 5) for _ in range(52)]
+            assert received == [*numbers, "from the new link", "and more"]
+
+    play(main())
+
+
+def test_a_server_that_never_ends_the_old_link_holds_the_new_one_for_a_moment_only(
+    world: World, play: Run
+) -> None:
+    async def main() -> None:
+        async with world.connect() as connection:
+            old = await world.opened(connection, 1)
+            old.answers_close = False
+            await connection.renew()
+            world.peer.send("new")
+            old.send("old")
+            assert await connection.recv() == "old"
+            assert await asyncio.wait_for(connection.recv(), 2) == "new"
+            old.send("much later")
+            world.peer.send("new again")
+            assert await connection.recv() == "new again"
+            world.peer.send("held")
+            await connection.renew()
+            world.peer.send("behind it")
+            assert [await connection.recv(), await connection.recv()] == ["held", "behind it"]
+
+    play(main())
+
+
+def test_what_waits_for_the_end_of_the_old_link_survives_the_loss_of_the_new_one(
+    world: World, play: Run
+) -> None:
+    async def main() -> None:
+        async with world.connect() as connection:
+            old = await world.opened(connection, 1)
+            old.answers_close = False
+            await connection.renew()
+            world.peer.send("new")
+            world.peer.reset()
+            assert await asyncio.wait_for(connection.recv(), 0.5) == "new"
 
     play(main())

@@ -397,3 +397,16 @@ asyncio.run(main())
     assert "the connection ended before 2 messages could be sent" in result.stderr
     assert "password" not in result.stderr
     assert "secret" not in result.stderr
+
+
+def test_a_program_that_sends_and_never_closes_is_told_on_standard_error() -> None:
+    code = f"""
+import asyncio, websocket_heartbeat
+async def main():
+    connection = await websocket_heartbeat.connect("ws://127.0.0.1:{free_port()}/?token=secret")
+    await connection.send("password")
+asyncio.run(main())
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
+    assert result.returncode == 0
+    assert result.stderr.rstrip().endswith("/?...: never closed; 1 message was still to be sent")

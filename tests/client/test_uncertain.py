@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trustme
 from tests.client.servers import tls, trusting, well_behaved
-from tests.engines.peers import Peer, close_frame, raw_server, ws_server
+from tests.engines.peers import Peer, close_frame, frame, raw_server, ws_server
 from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import Backoff, CloseEvent, Connection, Heartbeat, OpenEvent, connect
@@ -168,15 +168,24 @@ def test_a_close_frame_that_crosses_messages_leaves_them_uncertain(engine: str, 
 
 
 @ENGINES
-def test_after_a_closing_handshake_nothing_is_uncertain(engine: str, run: Run) -> None:
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+def test_after_a_closing_handshake_nothing_is_uncertain(
+    scheme: str, engine: str, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    authority = trustme.CA()
+
     async def main() -> None:
-        async with ws_server(well_behaved) as server:
-            connection = connect(server.url(), engine=engine)
+        async with ws_server(well_behaved, tls=tls(authority) if scheme == "wss" else None) as server:
+            connection = connect(server.url(scheme=scheme), engine=engine, ssl=trusting(authority))
             closes = recorded(connection)
             async with connection:
                 await connection.wait_open(PATIENCE)
+                for _ in range(10):
+                    await connection.send(bytes(100_000))
+                    assert len(await connection.recv()) == 100_000
                 await connection.send(bytes(1_000_000))
             assert closes == [CloseEvent(1, "we closed the connection", 1000, 0)]
+            assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
     run(main())
 
@@ -202,6 +211,23 @@ def test_what_our_own_close_could_not_bring_over_is_counted_without_the_close_fr
                 assert all(f" {count * framed(4)} bytes" in warning for warning in warnings)
 
     run(main())
+
+
+def test_a_close_that_was_answered_is_not_warned_of(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with served() as server:
+            connection = connect(server.url)
+            async with connection:
+                await connection.wait_open(PATIENCE)
+                closing = asyncio.create_task(connection.close())
+                await until(lambda: waiting(server.peer) == framed(2))
+                cut(server.peer)
+                # What we answer to the ping is not acknowledged before the link ends.
+                server.peer.write(frame(9, b"late") + close_frame(1000))
+                await closing
+
+    run(main())
+    assert [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING] == []
 
 
 def test_a_large_message_that_a_slow_peer_had_no_time_to_take_is_warned_of(
@@ -308,6 +334,29 @@ def test_through_tls_the_encrypted_bytes_are_counted(how: str, run: Run) -> None
                 # asyncio's own TLS, on the server's side, may have taken some from the kernel.
                 encrypted = framed(12) + framed(sent) + (sent / 16384 + 3) * 22
                 assert encrypted - taken - 1_000_000 < uncertain <= encrypted - taken
+
+    run(main())
+
+
+@pytest.mark.parametrize("how", ["reset", "close frame"])
+def test_with_a_tls_that_does_not_tell_a_reset_leaves_it_unknown(how: str, run: Run) -> None:
+    authority = trustme.CA()
+
+    async def main() -> None:
+        async with served(tls(authority)) as server:
+            connection = connect(server.url, engine="aiohttp", ssl=trusting(authority), backoff=LATE)
+            closes = recorded(connection)
+            async with connection:
+                await connection.wait_open(PATIENCE)
+                cut(server.peer)
+                await connection.send("x" * 1000)
+                if how == "reset":
+                    server.peer.reset()
+                else:
+                    server.peer.write(close_frame(1000))
+                await until(lambda: closes)
+                uncertain = closes[0].uncertain_bytes
+                assert uncertain is None if how == "reset" else 1000 < (uncertain or 0) < 1100
 
     run(main())
 

@@ -53,6 +53,8 @@ def in_words(action: Action) -> str:
         unused.cause, unused.code = action.cause, action.code
     elif action.kind == NOTIFY_RENEWAL_FAILED:
         text, unused.cause = f"renewal failed: {action.cause}", action.cause
+    elif action.kind == LEAVE_LINK:
+        text, unused.cause = f"leave: {action.cause}" if action.cause else "leave", action.cause
     elif action.kind == NOTIFY_FAILED:
         text = f"failed{', out of retries' if action.out_of_retries else ''}: {action.cause}{code}"
         unused.cause, unused.code, unused.out_of_retries = action.cause, action.code, action.out_of_retries
@@ -62,7 +64,6 @@ def in_words(action: Action) -> str:
             PING_LINK: "ping",
             CLOSE_LINK: "close",
             ABANDON_LINK: "abandon",
-            LEAVE_LINK: "leave",
             SWITCH_LINK: "switch",
             NOTIFY_OPENED: "opened",
         }[action.kind]

@@ -30,7 +30,7 @@ def test_a_successor_opens_once() -> None:
 def test_a_successor_that_is_ready_takes_over_and_the_link_before_it_is_closed() -> None:
     life = almost_renewed()
     life.now += 1
-    assert life.tell("ready", 2) == ["1 leave", "1 closed: renewed", "2 switch"]
+    assert life.tell("ready", 2) == ["1 leave: renewed", "1 closed: renewed", "2 switch"]
     assert (life.machine.state, life.machine.link, life.left) == ("open", 2, 15)
 
 
@@ -44,7 +44,7 @@ def test_a_probe_of_the_link_before_ends_when_the_successor_takes_over() -> None
     life = probing()
     life.tell("renew")
     life.tell("opened", 2)
-    assert life.tell("ready", 2) == ["1 leave", "1 closed: renewed", "2 switch", "2 state open"]
+    assert life.tell("ready", 2) == ["1 leave: renewed", "1 closed: renewed", "2 switch", "2 state open"]
     assert life.left == 15
 
 
@@ -84,7 +84,7 @@ def test_a_successor_that_took_over_can_be_renewed_in_turn() -> None:
     life.tell("ready", 2)
     assert life.tell("renew") == ["3 open"]
     life.tell("opened", 3)
-    assert life.tell("ready", 3) == ["2 leave", "2 closed: renewed", "3 switch"]
+    assert life.tell("ready", 3) == ["2 leave: renewed", "2 closed: renewed", "3 switch"]
 
 
 def test_renewing_twice_is_renewing_once() -> None:

@@ -183,18 +183,31 @@ def test_a_successor_that_is_open_has_been_let_in_and_need_not_wait() -> None:
     assert almost_renewed().lose(1012, hint=20.0) == ["1 closed: lost 1012", "2 switch"]
 
 
-@pytest.mark.parametrize("is_rejected", [False, True])
-def test_what_no_retry_can_help_ends_the_renewal_too(is_rejected: bool) -> None:
+def test_a_link_that_the_program_rejects_for_good_ends_the_renewal_too() -> None:
     life = almost_renewed()
-    did = life.tell("rejected", 1, 0.0, True) if is_rejected else life.lose(4403, final=True)
-    assert did[-5:] == [
+    assert life.tell("rejected", 1, 0.0, True)[-5:] == [
         "2 leave",
         "2 closed: stopped",
         "2 renewal failed: stopped",
-        "1 failed: rejected" if is_rejected else "1 failed: lost 4403",
+        "1 failed: rejected",
         "1 state failed",
     ]
     assert life.machine.deadline is None
+
+
+def test_what_no_retry_can_help_ends_an_attempt_under_way_too() -> None:
+    life = renewing()
+    assert life.lose(4403, final=True)[-4:] == [
+        "2 abandon",
+        "2 renewal failed: stopped",
+        "1 failed: lost 4403",
+        "1 state failed",
+    ]
+    assert life.machine.deadline is None
+
+
+def test_a_successor_that_is_open_has_been_let_in_though_its_predecessor_is_sent_away_for_good() -> None:
+    assert almost_renewed().lose(4403, final=True) == ["1 closed: lost 4403", "2 switch"]
 
 
 def test_without_a_retry_left_an_attempt_under_way_ends() -> None:

@@ -22,6 +22,13 @@ def quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
+def without_renewals(random: Random) -> dict[str, Any]:
+    scenario = random_scenario(random)
+    scenario["steps"] = [step for step in scenario["steps"] if step[1] != "renew"]
+    scenario["acting"] = {name: act for name, act in scenario["acting"].items() if act != "renew"}
+    return scenario
+
+
 class Watched(Play):
     """A play that counts live sockets whenever the adapter asks for another."""
 
@@ -42,9 +49,42 @@ class Watched(Play):
 @MANY
 @given(st.randoms(use_true_random=False))
 def test_there_are_never_two_live_sockets(random: Random) -> None:
-    play = Watched(random_scenario(random))
+    play = Watched(without_renewals(random))
     play.run()
     assert play.most <= 1
+
+
+@MANY
+@given(st.randoms(use_true_random=False))
+def test_a_renewal_adds_one_live_socket_at_most(random: Random) -> None:
+    play = Watched(random_scenario(random))
+    play.run()
+    assert play.most <= 2
+
+
+class Told(Play):
+    """A play whose messages say on which link they come."""
+
+    def socket_event(self, what: str, link: int, event: Any) -> None:
+        if what == "Message":
+            event = {"type": "message", "data": str(link or len(self.sockets))}
+        super().socket_event(what, link, event)
+
+
+@MANY
+@given(st.randoms(use_true_random=False))
+def test_once_a_link_has_taken_over_no_message_of_the_one_before_is_told(random: Random) -> None:
+    scenario = random_scenario(random)
+    # On a single socket all messages come by one way.
+    scenario["host"]["single"] = False
+    ended, closed = 0, []
+    for _, *words in Told(scenario).run():
+        if words[0] == "close":
+            closed.append(words[1])
+        elif words[:2] == ["hook", "Message"]:
+            assert int(words[2]["data"]) > ended
+        elif words[:2] == ["hook", "Close"] and words[2].get("reason") == "renewed":
+            ended, closed = min(closed), []
 
 
 @MANY
@@ -52,7 +92,7 @@ def test_there_are_never_two_live_sockets(random: Random) -> None:
 def test_every_open_is_followed_by_a_close_before_the_next_open_and_every_close_had_an_attempt(
     random: Random,
 ) -> None:
-    log = Play(random_scenario(random)).run()
+    log = Play(without_renewals(random)).run()
     words = [line[2] for line in log if line[1] == "hook" and line[2] in ("Open", "Close")]
     assert ("Open", "Open") not in itertools.pairwise(words)
     attempts = [line[1] for line in log if line[1] in ("connectSocket", "WebSocket", "asked")]
@@ -63,7 +103,7 @@ def test_every_open_is_followed_by_a_close_before_the_next_open_and_every_close_
 @MANY
 @given(st.randoms(use_true_random=False))
 def test_messages_and_sends_belong_to_an_open_link(random: Random) -> None:
-    log = Play(random_scenario(random)).run()
+    log = Play(without_renewals(random)).run()
     is_open = False
     for line in log:
         if line[1] == "hook" and line[2] in ("Open", "Close"):

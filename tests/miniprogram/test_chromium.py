@@ -363,3 +363,39 @@ def test_an_asynchronous_login_of_a_page_goes_before_what_waits(real_hosts: Path
             assert [first[2], second[2]] == ["login", "waits"]
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_page_renews_its_link_without_missing_an_event(kind: str, real_hosts: Path, tmp_path: Path) -> None:
+    codes: asyncio.Queue[int | None] = asyncio.Queue()
+
+    def gone(peer: Peer, code: int | None, reason: str) -> None:
+        codes.put_nowait(code)
+
+    async def main() -> None:
+        async with (
+            asyncio.timeout(200),
+            serve(on_close=gone) as server,
+            page_of(kind, server.url(), real_hosts, tmp_path) as program,
+        ):
+            await program.until("open")
+            reached: list[int] = []
+            for number in range(60):
+                if number == 20:
+                    await program.run("heartbeat.renew()")
+                reached.append(len(server.connections))
+                for peer in server.connections:
+                    peer.send(f"event {number}")
+                await asyncio.sleep(0.02)
+            await program.until("open")
+            await program.until("close", 1000)
+            # Taro's h5 lets the browser close without a code.
+            assert await codes.get() == (None if kind == "taro-h5" else 1000)
+            assert min(reached) == 1
+            await program.send("the end")
+            await program.until("message", "the end")
+            told = await program.run("told.map(([, ...words]) => words)")
+            assert {f"event {number}" for number in range(60)} <= {w[1] for w in told if w[0] == "message"}
+            assert not [words for words in told if words[0] in ("reconnect", "onerror")]
+
+    asyncio.run(main())

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-SUBJECTS = ["promises", "attempts", "dialogue", "dialects", "sending", "telling", "names"]
+SUBJECTS = ["promises", "attempts", "dialogue", "dialects", "sending", "telling", "names", "renewing"]
 """Scripts in node/, each of which says in its first line what it is about."""
 
 

@@ -54,6 +54,7 @@ ACTS = [
     "heartReset",
     "heartCheck",
     "option",
+    "renew",
 ]
 OPTIONS: list[dict[str, Any]] = [
     {},
@@ -70,11 +71,13 @@ def random_scenario(random: Random) -> dict[str, Any]:
     """Anything that a host and a user may do, in any order; mostly about the latest links."""
     is_page = random.random() < 0.25
     events = PAGE_EVENTS if is_page else EVENTS
-    is_asking, is_opening = random.random() < 0.3, random.random() < 0.3
+    is_asking, is_opening, is_renewing = [random.random() < 0.3 for _ in range(3)]
     steps: list[list[Any]] = []
     for _ in range(random.randint(5, 40)):
         choice = random.random()
-        if is_asking and random.random() < 0.3:
+        if is_renewing and random.random() < 0.2:
+            steps += [["host", "Open", 0, events["Open"][0]], ["user", "renew"]]
+        elif is_asking and random.random() < 0.3:
             steps.append(["user", "url", random.random() < 0.8])
         elif is_opening and random.random() < 0.2:
             steps.append(["user", "opened", random.random() < 0.7])

@@ -11,6 +11,7 @@ import pytest
 from tests.miniprogram.real_hosts import HOSTS
 
 from websocket_heartbeat.cli.js import library
+from websocket_heartbeat.events import Message
 from websocket_heartbeat.server import Peer, serve
 from websocket_heartbeat.testing import FaultProxy
 
@@ -283,5 +284,78 @@ def test_the_delay_that_a_server_asks_for_in_its_close_reason_is_kept(kind: str,
         async with serve(on_open=send_away) as server, start(kind, server.url()) as program:
             _, _, delay = await program.until("reconnect", 1)
             assert delay >= 1500
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_renewal_opens_the_next_link_before_the_old_one_is_closed_and_no_event_is_missed(
+    kind: str, start: Start
+) -> None:
+    codes: asyncio.Queue[int | None] = asyncio.Queue()
+
+    def gone(peer: Peer, code: int | None, reason: str) -> None:
+        codes.put_nowait(code)
+
+    async def main() -> None:
+        async with serve(on_close=gone) as server, start(kind, server.url()) as program:
+            await program.until("open")
+            reached: list[int] = []
+            for number in range(120):
+                if number % 40 == 20:
+                    program.order(renew=True)
+                reached.append(len(server.connections))
+                for peer in server.connections:
+                    peer.send(f"event {number}")
+                await asyncio.sleep(0.01)
+            program.order(send="the end")
+            await program.until("message", "the end")
+            assert min(reached) == 1
+            heard = [words[1] for words in program.told if words[0] == "message"]
+            assert set(heard) >= {f"event {number}" for number in range(120)}
+            said = [words for words in program.told if words[0] in ("open", "close", "reconnect", "error")]
+            assert said == [["open"], *[["open"], ["close", 1000, "renewed"]] * 3]
+            # Taro's h5 lets the browser close without a code.
+            assert [await codes.get() for _ in range(3)] == [None if kind == "taro-h5" else 1000] * 3
+            program.order(close={})
+            await program.ended()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_link_whose_login_is_rejected_is_closed_by_a_close_frame_and_a_renewal_leaves_the_old_one(
+    kind: str, start: Start
+) -> None:
+    codes: asyncio.Queue[int | None] = asyncio.Queue()
+    logins: list[Peer] = []
+
+    def answer(peer: Peer, message: Message) -> None:
+        if message == "login":
+            logins.append(peer)
+        # The first login on a connection, and that of the renewal.
+        peer.send("wrong" if message == "login" and len(logins) in (1, 3) else message)
+
+    def gone(peer: Peer, code: int | None, reason: str) -> None:
+        codes.put_nowait(code)
+
+    async def main() -> None:
+        async with (
+            serve(answer, on_close=gone) as server,
+            start(kind, server.url(), has_login=True) as program,
+        ):
+            assert await program.until("close") == ["close", None, "onOpen failed"]
+            await program.until("reconnect", 1)
+            await program.until("message", "login")
+            program.order(renew=True)
+            assert await program.until("close") == ["close", None, "onOpen failed"]
+            assert await program.until("error") == ["error", "renewal failed: onOpen failed"]
+            # Taro's h5 lets the browser close without a code.
+            assert [await codes.get() for _ in range(2)] == [None if kind == "taro-h5" else 1000] * 2
+            program.order(send="goes on")
+            await program.until("message", "goes on")
+            assert server.connections == (logins[1],)
+            program.order(close={})
+            await program.ended()
 
     asyncio.run(main())

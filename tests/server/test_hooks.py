@@ -488,3 +488,57 @@ def test_who_is_asked_to_come_in_when_on_handshake_aborts_the_server_does_not(ru
         assert opened == []
 
     run(main())
+
+
+def test_messages_that_wait_for_an_on_open_without_end_are_told_of_once(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def push(peer: Peer) -> None:
+        while True:
+            peer.send("tick")
+            await asyncio.sleep(0.01)
+
+    async def main() -> None:
+        async with serve(on_open=push, open_timeout=0.2) as server, client(server) as raw:
+            await raw.read()
+            assert "wait" not in caplog.text  # nobody is kept waiting yet
+            raw.frame(TEXT, b"secret")
+            await until(lambda: "on_open" in caplog.text)
+            raw.frame(TEXT, b"secret")
+            await asyncio.sleep(0.5)
+
+    run(main())
+    [line] = [record for record in caplog.records if "on_open" in record.getMessage()]
+    assert line.levelno == logging.WARNING
+    assert line.getMessage().startswith(
+        "<Peer 1 '/'>: 1 message waits for on_open, which has not ended after"
+    )
+    assert "secret" not in line.getMessage()
+
+
+def test_messages_that_wait_for_an_on_message_without_end_are_told_of_and_slow_hooks_are_not(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        endless = asyncio.Event()
+        done = 0
+
+        async def hook(peer: Peer, message: Message) -> None:
+            nonlocal done
+            if message == "subscribe":
+                await endless.wait()
+            await asyncio.sleep(0.1)
+            done += 1
+
+        async with serve(hook, open_timeout=1) as server, client(server) as raw:
+            for _ in range(12):
+                raw.frame(TEXT, b"quick")
+            await until(
+                lambda: done == 12
+            )  # for longer than open_timeout messages waited, but for many hooks
+            assert "not ended" not in caplog.text
+            raw.frame(TEXT, b"subscribe")
+            raw.frame(TEXT, b"unsubscribe")
+            await until(lambda: "for on_message, which has not ended" in caplog.text)
+
+    run(main())

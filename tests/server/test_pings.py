@@ -183,7 +183,11 @@ def test_a_peer_whose_kernel_takes_a_feed_while_it_answers_nothing_is_dropped(ru
 
 def test_a_herd_of_silent_peers_is_pinged_in_several_turns_of_the_loop(run_asyncio: Run) -> None:
     async def main() -> None:
-        roster = Roster(Policy(print, None, None, None, idle_timeout=0.5, close_timeout=5, write_limit=2**20))
+        roster = Roster(
+            Policy(
+                print, None, None, None, idle_timeout=0.5, close_timeout=5, write_limit=2**20, open_timeout=10
+            )
+        )
         peers = []
         for _ in range(1000):
             events = roster.admit(Request("/"))

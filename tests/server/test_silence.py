@@ -197,7 +197,16 @@ def test_the_kernel_is_asked_beneath_tls_too(run: Run) -> None:
 def test_peers_that_have_gone_are_not_remembered_until_they_would_have_been_judged(run_asyncio: Run) -> None:
     async def main() -> None:
         roster = Roster(
-            Policy(print, None, None, None, idle_timeout=3600, close_timeout=5, write_limit=2**20)
+            Policy(
+                print,
+                None,
+                None,
+                None,
+                idle_timeout=3600,
+                close_timeout=5,
+                write_limit=2**20,
+                open_timeout=10,
+            )
         )
 
         async def come_and_go(count: int) -> None:

@@ -35,7 +35,11 @@ def test_what_a_function_raises_is_told_by_its_name_and_kept_as_the_cause(error:
     assert failed.value.__cause__ is error
 
 
-@pytest.mark.parametrize("error", [ValueError("x"), asyncio.CancelledError(), TimeoutError()])
+class Panic(BaseException):
+    """As extensions written in Rust raise."""
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), asyncio.CancelledError(), TimeoutError(), Panic()])
 def test_what_a_coroutine_function_raises_is_told_by_its_name_and_kept_as_the_cause(
     error: BaseException,
 ) -> None:

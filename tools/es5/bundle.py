@@ -46,8 +46,8 @@ EXPORTS: Final[dict[Target, str]] = {
 """The name that each target defines."""
 
 _SHARED: Final = (
-    *("options", "link", "alarm", "advice", "dialogue", "heart"),
-    *("driver", "outbox", "connection"),
+    *("options", "link", "links", "alarm", "advice", "step", "dialogue", "heart"),
+    *("abstract", "driver", "outbox", "connection"),
 )
 
 _ADAPTERS: Final[dict[Target, tuple[str, ...]]] = {

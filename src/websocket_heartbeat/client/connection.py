@@ -18,6 +18,7 @@ from websocket_heartbeat.client.hooks import (
     OpenHook,
     ReconnectHook,
     StateHook,
+    logger,
 )
 from websocket_heartbeat.client.host import Host
 from websocket_heartbeat.client.options import USER_AGENT, Options
@@ -202,6 +203,10 @@ class Connection:
         host = getattr(self, "_host", None)  # not there if __init__ has raised
         if host is not None and host.is_unattended:
             warn(f"unclosed connection {self!r}", ResourceWarning, source=self)
+            count = len(self.queued)
+            if count:  # as Python shows no ResourceWarning by default
+                what = "1 message was" if count == 1 else f"{count} messages were"
+                logger.warning("%s: never closed; %s still to be sent", host.hooks.label, what)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close the connection for good, within `close_timeout`, whatever the server does.
@@ -270,10 +275,12 @@ class Connection:
         """Replace the open link by a new one without a gap; return when that is done.
 
         The new link opens first, and on_open runs on it; meanwhile the old one goes on. Then sending and
-        receiving change over, and the old link is closed with 1000. For servers that end links after a
-        time, or say that they are about to. What a server sends on both links in between may come twice.
+        receiving change over, and the old link is closed with 1000; what the server had sent on it still
+        comes, before what comes on the new one, which waits up to 1 s for that. For servers that end links
+        after a time, or say that they are about to. What a server sends on both links may come twice.
         While no link is ready, this waits for one, as `wait_open`; also if another link comes in between, as
-        the old one was lost and the server asks to wait, or after `reconnect_now`.
+        the old one was lost and the server asks to wait, or after `reconnect_now`. Within on_open it does
+        nothing: that link is new.
 
         Raises:
             Exception: why the new link did not open or was not ready in time; the old one goes on.

@@ -83,6 +83,8 @@ def in_words(error: Exception) -> str:
     """Put an error into words fit to print: of an OSError the system's, without number and address."""
     if isinstance(error, socket.gaierror):
         return f"the name does not resolve: {error.strerror}"
+    if isinstance(error, ssl.SSLError) and getattr(error, "reason", None) == "WRONG_VERSION_NUMBER":
+        return "the server does not speak TLS on this port: is it ws:// in place of wss://?"
     if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno:
         return os.strerror(error.errno).lower()
     return printable(str(error)) or type(error).__name__

@@ -33,7 +33,7 @@ class HasHooks(Protocol):
     """An object whose class has `Hook` attributes."""
 
     def _set_hook(self, name: str, hook: Callable[..., Any] | None) -> None:
-        """Set or remove the hook called `name`, which has been checked. For `Hook` alone."""
+        """Set or remove the hook called `name`, which has been checked. For `Hook` and Fleet."""
 
 
 class Hook(Generic[F]):
@@ -41,10 +41,13 @@ class Hook(Generic[F]):
 
     A later function takes the place of an earlier one, None removes it. Read from an object it is a decorator
     that sets the hook and returns the function unchanged.
+
+    arguments: with how many it is called.
     """
 
-    def __init__(self, doc: str) -> None:
+    def __init__(self, doc: str, arguments: int = 1) -> None:
         self.__doc__ = doc
+        self.arguments = arguments
         self.name = ""
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -67,7 +70,9 @@ class Hook(Generic[F]):
         return decorator
 
     def __set__(self, instance: HasHooks, function: F | None) -> None:
-        instance._set_hook(self.name, None if function is None else check_hook(self.name, function))
+        if function is not None:
+            check_hook(self.name, function, self.arguments)
+        instance._set_hook(self.name, function)
 
 
 class Hooks:

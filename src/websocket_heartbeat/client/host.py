@@ -139,6 +139,9 @@ class Host:
         """
         self.lifetime.check_alive()
         self.lifetime.check_place()
+        successor = self.links.successor
+        if successor is not None and self.links.of_task() is successor:
+            return  # its on_open hook, for which the renewal waits
         self._machine.renew(self._loop.time())
         if self._machine.successor is not None:
             if self._renewal is None:
@@ -318,7 +321,8 @@ class Host:
             if handler is self.links.current and handler.link is not None:
                 self._loss = replace(self._loss, uncertain_bytes=handler.link.uncertain)
             self._count_bytes(handler.link)
-            self.links.leave(handler, within=self._options.close_timeout)
+            is_read_on = action.cause == core.RENEWED
+            self.links.leave(handler, within=self._options.close_timeout, is_read_on=is_read_on)
 
     def _switch_link(self, action: core.Action) -> None:
         self.links.switch()
@@ -338,16 +342,12 @@ class Host:
         loss = NO_LOSS if action.cause in (core.STOPPED, core.OPEN_TIMEOUT) else self._loss
         reason = loss.in_words(action.cause)
         self._keep_reason(reason)
-        current = self.links.current
         is_ours = self._machine.state in (core.CLOSING, core.CLOSED)
-        is_outage = (
-            action.cause != core.RENEWED
-            and not is_ours
-            and (current is None or current.number == action.link)  # else the successor of one that goes on
-        )
+        is_outage = action.cause != core.RENEWED and not is_ours and not self.links.has_open(action.link)
         level = self._outage.level(self._loop.time()) if is_outage else logging.DEBUG
         logger.log(level, "%s: link %d is gone: %s", self.hooks.label, action.link, reason)
-        if loss.uncertain_bytes and is_ours:
+        # A server that has answered our close frame has read what came before it.
+        if loss.uncertain_bytes and is_ours and action.code is None:
             words = "%s: closed, though %d bytes that were sent may not have arrived: %s"
             logger.warning(words, self.hooks.label, loss.uncertain_bytes, reason)
         self.hooks.call_hook("on_close", CloseEvent(action.link, reason, action.code, loss.uncertain_bytes))
@@ -363,7 +363,8 @@ class Host:
         reason = self._loss.in_words(action.cause)
         error = self._loss.error or TimeoutError(reason)
         if action.out_of_retries:
-            reason = f"gave up after {self._options.max_attempts} retries: {reason}"
+            retries = self._options.max_attempts
+            reason = f"gave up after {retries} {'retry' if retries == 1 else 'retries'}: {reason}"
         logger.warning("%s: failed for good: %s", self.hooks.label, reason)
         self.lifetime.fail(reason, action.code, error)
 

@@ -154,6 +154,12 @@ class Inbox:
         self._has_dialogue = has_dialogue
         self.is_direct = self.hook is None and not has_dialogue
 
+    def has_room(self) -> bool:
+        """Whether less waits than may."""
+        if len(self) >= self._limit:
+            return False
+        return sum(map(size_of, (*self.batch, *self.waiting))) < self._limit_bytes
+
     def take_over(self, other: "Inbox") -> None:
         """Take what another inbox holds, as if it came just now."""
         for message in other.take_all():

@@ -150,6 +150,12 @@ class LinkHandler(LinkEvents):
         self._keeper.message_came(self)
         return self.inbox.deliver(message)
 
+    def deliver_late(self, message: Message) -> Any:
+        """Deliver what has come on a link that was renewed."""
+        if self._keeper.dialect is not None:
+            return self.deliver_in_dialect(message)
+        return self._keeper.inbox.deliver(message)
+
     def deliver_in_dialect(self, message: Message) -> Any:
         """Deliver a message, unless it answers our heartbeat or is one of the peer's, to be answered."""
         dialect = self._keeper.dialect

@@ -1,7 +1,9 @@
 """The links of one connection, and where their messages go.
 
 There is the current link, the successor that a renewal opens, and those that were left politely and may still
-answer. Messages go to the inbox of the connection; while an on_open hook runs for a link, to its own.
+answer. Messages go to the inbox of the connection; while an on_open hook runs for a link, to its own. After a
+renewal what the server had sent on the old link comes first: until that has ended, or LAST_WORDS are over,
+the messages of the new link wait in an inbox of its own, too.
 """
 
 import asyncio
@@ -11,7 +13,7 @@ from functools import partial
 from typing import Protocol
 
 from websocket_heartbeat.client.dialogue import Dialogue, dialogue_of_task
-from websocket_heartbeat.client.hooks import Hooks, OpenHook
+from websocket_heartbeat.client.hooks import Hooks, OpenHook, logger
 from websocket_heartbeat.client.inbox import Inbox
 from websocket_heartbeat.client.lifetime import Lifetime
 from websocket_heartbeat.client.link import LinkHandler
@@ -22,6 +24,9 @@ from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.engines.base import Link
 from websocket_heartbeat.errors import HookFailed
 from websocket_heartbeat.events import OpenEvent
+
+LAST_WORDS = 1.0
+"""Seconds that a link which was renewed is read on, for a server that does not answer its close frame."""
 
 
 class Keeper(Protocol):
@@ -53,7 +58,16 @@ class Links:
     replace it.
     """
 
-    __slots__ = ("_hook_receives", "_keeper", "_leaving", "_machine", "_options", "current", "successor")
+    __slots__ = (
+        "_hook_receives",
+        "_keeper",
+        "_leaving",
+        "_machine",
+        "_options",
+        "_renewed",
+        "current",
+        "successor",
+    )
 
     def __init__(self, keeper: Keeper, options: Options, machine: core.Machine) -> None:
         self._keeper = keeper
@@ -63,6 +77,8 @@ class Links:
         self.successor: LinkHandler | None = None
         # Those that were left, each with what drops it if its peer does not answer.
         self._leaving: tuple[tuple[LinkHandler, Link, asyncio.TimerHandle], ...] = ()
+        # The link before the current one, while what comes on it goes first, and what ends that.
+        self._renewed: tuple[LinkHandler, Link, asyncio.TimerHandle] | None = None
         self._hook_receives: bool | None = None  # whether the latest on_open hook has called `recv`
 
     def get(self, number: int) -> LinkHandler | None:
@@ -74,6 +90,10 @@ class Links:
             if handler is not None and condition(handler):
                 return handler
         return None
+
+    def has_open(self, but: int) -> bool:
+        """Whether another link is open than the one of that number."""
+        return self._find(lambda handler: handler.link is not None and handler.number != but) is not None
 
     def of_task(self) -> LinkHandler | None:
         """Return what handles the link for which the current task's on_open hook runs, or the current one."""
@@ -92,6 +112,7 @@ class Links:
         """Forget a link that is gone."""
         is_current = handler is self.current
         if is_current:
+            self._end_renewed()
             self.current = None
         elif handler is self.successor:
             self.successor = None
@@ -102,18 +123,29 @@ class Links:
         if handler.dialogue is not None:
             self._end_dialogue(handler, is_current)
 
-    def leave(self, handler: LinkHandler, within: float) -> None:
-        """Close a link politely and forget it; after so many seconds it is dropped."""
+    def leave(self, handler: LinkHandler, within: float, is_read_on: bool) -> None:
+        """Close a link politely and forget it; after so many seconds it is dropped.
+
+        is_read_on: whether it still delivers what the server has sent.
+        """
         link = handler.link
         if link is not None:
             self.drop(handler)
+            loop = asyncio.get_running_loop()
             link.deliver = handler.discard
+            if is_read_on:
+                link.deliver = handler.deliver_late
+                if handler.paused:
+                    link.resume_reading()
+                last_words = loop.call_later(min(within, LAST_WORDS), self._end_renewed)
+                self._renewed = handler, link, last_words
             link.close(1000, "")
-            timer = asyncio.get_running_loop().call_later(within, self.left, handler)
-            self._leaving += ((handler, link, timer),)
+            self._leaving += ((handler, link, loop.call_later(within, self.left, handler)),)
 
     def left(self, handler: LinkHandler) -> None:
         """Be done with a link that was left."""
+        if self._renewed is not None and self._renewed[0] is handler:
+            self._end_renewed()
         for entry in self._leaving:
             if entry[0] is handler:
                 entry[1].abort()
@@ -129,7 +161,45 @@ class Links:
         """Let the successor be the current link."""
         self.current, self.successor = self.successor, None
         if self.current is not None and self.current.link is not None:
+            if self._renewed is not None and self.current.dialogue is None:
+                self.current.inbox = self._inbox_of(self.current)
             self.opened(self.current)
+
+    def _end_renewed(self) -> None:
+        """Let the current link deliver, now that the one before it has brought its last message."""
+        renewed, self._renewed = self._renewed, None
+        if renewed is None:
+            return
+        handler, link, timer = renewed
+        timer.cancel()
+        link.deliver = handler.discard
+        current = self.current
+        if current is not None and current.dialogue is None:
+            self._deliver_to_all(current)
+
+    def _inbox_of(self, handler: LinkHandler) -> Inbox:
+        """Return an inbox for what one link brings."""
+        bounds = self._options.receive_queue, self._options.receive_queue_bytes
+        made_room = partial(self.resume_reading, handler)
+        return Inbox(*bounds, self._keeper.lifetime, self._keeper.hooks, made_room)
+
+    def _deliver_to_all(self, handler: LinkHandler) -> None:
+        """Let a link deliver to the inbox of the connection, and move what waits in its own there."""
+        inbox, handler.inbox = handler.inbox, self._keeper.inbox
+        self.update_deliver()
+        if inbox is handler.inbox:
+            return
+        if handler.link is None and len(inbox) and not handler.inbox.has_room():
+            # Each of many links in a row that are lost in their on_open could leave as much again.
+            logger.warning(
+                "%s: %d messages of link %d, which was lost before it was ready, were thrown away: "
+                "as many wait already as may",
+                self._keeper.hooks.label,
+                len(inbox),
+                handler.number,
+            )
+            return
+        self._take_over(handler, inbox)
 
     # Messages
 
@@ -143,6 +213,8 @@ class Links:
     def update_deliver(self) -> None:
         """Let the links deliver to where messages go now; while a ping is unanswered, by way of the core."""
         current = self.current
+        if self._machine.state == core.CLOSING:
+            self._end_renewed()
         if current is not None and current.link is not None:
             if self._machine.state == core.CLOSING:
                 current.link.deliver = current.discard
@@ -202,11 +274,7 @@ class Links:
             self._keeper.ready(handler)
             self._keeper.outbox.flush()
             return
-        keeper = self._keeper
-        made_room = partial(self.resume_reading, handler)
-        bounds = self._options.receive_queue, self._options.receive_queue_bytes
-        inbox = Inbox(*bounds, keeper.lifetime, keeper.hooks, made_room)
-        handler.dialogue = Dialogue(self, keeper.hooks, handler.link, inbox)
+        handler.dialogue = Dialogue(self, self._keeper.hooks, handler.link, self._inbox_of(handler))
         holds = self._hook_receives is not False
         copy_context().run(handler.dialogue.run, hook, event, holds, self._options.open_timeout)
 
@@ -247,13 +315,15 @@ class Links:
     def _end_dialogue(self, handler: LinkHandler, is_current: bool) -> None:
         dialogue, handler.dialogue = handler.dialogue, None
         assert dialogue is not None
-        handler.inbox = self._keeper.inbox
+        handler.inbox = dialogue.inbox if is_current else self._keeper.inbox
         dialogue.end()
         self._keeper.inbox.set_dialogue(False)
         self._keeper.outbox.dialogue_ended(dialogue)
-        self.update_deliver()
-        if is_current:
-            self._take_over(handler, dialogue.inbox)
+        if is_current and self._renewed is None:
+            self._deliver_to_all(handler)
+        else:
+            self.update_deliver()
+            self.resume_reading(handler)
 
     def _take_over(self, handler: LinkHandler, inbox: Inbox) -> None:
         """Give everybody what the hook did not take."""

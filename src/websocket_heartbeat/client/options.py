@@ -79,7 +79,7 @@ class Options:
         for index, name in enumerate(self.subprotocols):
             check_token(f"subprotocols[{index}]", name, may_be_secret=True)  # as tokens are sent in these
         if self.shown_path is not None:
-            check_function("shown_path", self.shown_path)
+            check_function("shown_path", self.shown_path, 1)
         self._keep("final_close_codes", check_collection("final_close_codes", self.final_close_codes))
         for index, code in enumerate(self.final_close_codes):
             check_count(f"final_close_codes[{index}]", code)
@@ -116,7 +116,7 @@ class Options:
             if value and name not in self.engine.supports:
                 raise ValueError(f"{name} cannot be used with engine {self.engine.name!r}: it is {value!r}")
         if self.retry_if is not None:
-            check_function("retry_if", self.retry_if)
+            check_function("retry_if", self.retry_if, 1)
         dialect = self.heartbeat.dialect
         name = "Heartbeat.message" if dialect is None else "Dialect.ping"
         message = self.heartbeat.message if dialect is None else dialect.ping

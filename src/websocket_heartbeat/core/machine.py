@@ -11,7 +11,8 @@ successor while a renewal opens it, changes nothing. No input raises.
 Rules
     1  Never two links that deliver. Two live at once during a renewal only: the successor opens while the
        current link goes on, and takes over once it is ready; then the other is closed. Should the current
-       link be lost before, the successor takes over at once, if it is open, or is the next attempt.
+       link be lost before, the successor takes over at once, if it is open, however final that loss would
+       be without it; or it is the next attempt.
     2  After `stopped` no link is ever opened again.
     3  In every state but idle, closed, failed, and waiting while offline, `deadline` is set: the host calls
        `woke` then. An early or a spurious `woke` is harmless.
@@ -114,7 +115,9 @@ PING_LINK: Final = "ping_link"
 CLOSE_LINK: Final = "close_link"
 ABANDON_LINK: Final = "abandon_link"
 LEAVE_LINK: Final = "leave_link"
-"""Close the link by a close frame, and be done with it: it delivers nothing more, and nobody waits for it."""
+"""Close the link by a close frame, and be done with it: it delivers nothing more, and is not waited for; but
+what the peer of one that was renewed has sent until then may come first, before what its successor delivers.
+"""
 SWITCH_LINK: Final = "switch_link"
 """The successor is the current link from now on."""
 
@@ -154,7 +157,8 @@ class Action:
     kind: one of the constants above; fields that a kind does not use stay empty.
     link: the link that it is about.
     state: NOTIFY_STATE: the state entered.
-    cause: NOTIFY_CLOSED, NOTIFY_RETRY, NOTIFY_FAILED, NOTIFY_RENEWAL_FAILED: one of the causes above.
+    cause: NOTIFY_CLOSED, NOTIFY_RETRY, NOTIFY_FAILED, NOTIFY_RENEWAL_FAILED: one of the causes above;
+        LEAVE_LINK: RENEWED where it is that.
     code: NOTIFY_CLOSED, NOTIFY_FAILED: the close code, None if there was none.
     attempt, delay: NOTIFY_RETRY: which retry it will be, and the seconds until then.
     out_of_retries: NOTIFY_FAILED: whether max_attempts retries have failed; if not, the loss was final.
@@ -305,7 +309,7 @@ class Machine:
         """The user has done what comes first on `link`, which is open: a login, say."""
         successor = self._successor(link)
         if successor is not None and successor.is_open:
-            self._emit(LEAVE_LINK)
+            self._emit_with_cause(LEAVE_LINK, RENEWED)
             self._open_link_ended(now, RENEWED)
             self._switch(now, successor)
         if link == self.link and self._is_up() and self.ready_at is None:
@@ -549,8 +553,9 @@ class Machine:
         is_overloaded = cause == OPEN_TIMEOUT or (self.state == CONNECTING and hint > 0)
         if self.state != CONNECTING:
             self._open_link_ended(now, cause, code)
-        if self.successor is not None and self.successor.is_open and not is_final:
-            # The server has let it in, whatever it asks of further attempts.
+        if self.successor is not None and self.successor.is_open and (cause == LOST or not is_final):
+            # The server has let it in, whatever it asks of further attempts. That it ends the link before for
+            # good may mean just that: one that lets in one link of each user does.
             self._switch(now, self.successor)
             return
         out_of_retries = self.retries.are_spent() and not self.is_hidden

@@ -45,6 +45,10 @@ class Advice:
         """No retry is left."""
         warn("gave up, as repeatLimit allows no more retries; the hook for giving up is told why")
 
+    def renewal_failed(self) -> None:
+        """The link that a renewal opened is gone before it could take over."""
+        warn("a renewal has failed, and the link before goes on; the hook for errors is told why")
+
     def opening_lasts(self) -> None:
         """The promise of the hook onOpen is still pending after openTimeout."""
         warn("the promise of onOpen is pending for longer than openTimeout; what waits is sent after it")

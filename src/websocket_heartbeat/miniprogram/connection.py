@@ -27,23 +27,26 @@ class Connection(Driver):
     when the link is lost. state: a state of the core.
 
     granted_until: until when new links were granted, of which each takes one reconnectTimeout, in seconds of
-    the clock. reopening: the timer of one that has to wait after the end of the connection.
+    the clock. reopening: the timer of one that has to wait after the end of the connection. renewing: the
+    timer of a renewal that has to wait.
     """
 
     def __init__(self, clock: Clock, opts: dict[str, Any]) -> None:
         super().__init__(clock, opts)
         self.granted_until = 0.0
         self.reopening: Any = None
+        self.renewing: Any = None
         self.is_destroyed = False
 
     # With the names of the originals: users call these, and may put their own in their place
 
     def createWebSocket(self) -> None:
         """Connect now, also after closing. The library calls it for each attempt, which it then begins."""
-        if self.machine.state == CONNECTING and self.dialled != self.machine.link:
-            self.dialled = self.machine.link
-            self.link = self.dial()
-            self.link.open()
+        if self.is_attempt_due():
+            self.dialled = self.machine.last_link
+            link = self.dial(self.dialled)
+            self.links.add(link, self.machine.successor is not None)
+            link.open()
         elif not self.is_destroyed:
             self.forbidReconnect = False
             self.reconnect()
@@ -57,16 +60,16 @@ class Connection(Driver):
         if self.is_destroyed or self.forbidReconnect:
             return
         now = self.now()
-        window = self.current.settings.initial
-        is_hasty = self.is_busy or self.granted_until > now + (MOST_AT_ONCE - 1) * window
+        is_hasty = self.is_busy or self._wait_for_grant(now) > 0
         if not is_hasty:
-            self.granted_until = max(self.granted_until, now) + window
+            self._grant(now)
         self._end_closing()
         if self.is_over():
             if not is_hasty:
                 self._reopen()
             elif self.reopening is None:
-                self.reopening = self.clock.start_timer(lambda: self._reopen(), window * 1000)
+                wait = self.current.settings.initial * 1000
+                self.reopening = self.clock.start_timer(lambda: self._reopen(), wait)
         elif not is_hasty:
             self.machine.reconnect_now(now)
             self.settle(None)
@@ -74,6 +77,24 @@ class Connection(Driver):
             self.machine.rejected(now, self.machine.link)
             self.collect(None, RECONNECT_REQUESTED)
             self.carry_out()
+
+    def renew(self) -> None:
+        """Replace the open link without a gap: the next one opens first, and takes over when onOpen is done.
+
+        Then the old one is closed with 1000. If the next one fails, onError is told, and the old one goes on.
+        Nothing happens while no link is open and ready, or another renewal is under way. Where the host has
+        a single socket this is `reconnect`. More than three in reconnectTimeout wait for their turn.
+        """
+        if self.forbidReconnect or not self.is_open() or self.machine.successor is not None:
+            return
+        if self.links.current.is_alone():
+            self.reconnect()
+        elif self.renewing is None:
+            wait = self._wait_for_grant(self.now())
+            if wait > 0:
+                self.renewing = self.clock.start_timer(lambda: self._renew(), wait * 1000)
+            else:
+                self._renew()
 
     def heartCheck(self) -> None:
         """Count the silence until the next heartbeat from now on. Called after onOpen and onMessage."""
@@ -103,7 +124,7 @@ class Connection(Driver):
         was_open = self.is_open()
         state = self.machine.state
         self.forbidReconnect = True
-        self._forget_reopening()
+        self._forget_waiting()
         if self.is_over():
             self.outbox.refuse_all()
         is_under_way = state == CONNECTING and self.dialled == self.machine.link
@@ -123,12 +144,12 @@ class Connection(Driver):
     def _end_closing(self) -> None:
         """Do not wait for the host to report that the link has closed."""
         if self.machine.state == CLOSING:
-            self.link.drop()
-            self.link_lost(record(None), STOPPED, None)
+            self.links.current.drop()
+            self.link_lost(self.links.current, record(None), STOPPED, None)
 
     def _reopen(self) -> None:
         """Begin anew after the end of the connection."""
-        self._forget_reopening()
+        self._forget_waiting()
         if self.is_over():
             number = self.machine.last_link
             self.machine = Machine(self.current.settings, lambda: self.clock.random())
@@ -139,9 +160,27 @@ class Connection(Driver):
             self.unwatch()
             self.start()
 
-    def _forget_reopening(self) -> None:
+    def _forget_waiting(self) -> None:
         self.clock.stop_timer(self.reopening)
         self.reopening = None
+        self.clock.stop_timer(self.renewing)
+        self.renewing = None
+
+    def _renew(self) -> None:
+        self.renewing = None
+        now = self.now()
+        self.machine.renew(now)
+        if self.machine.successor is not None:
+            self._grant(now)
+            self.settle(None)
+
+    def _wait_for_grant(self, now: float) -> float:
+        """Seconds until the user may have another new link; 0 if at once."""
+        return max(0.0, self.granted_until - now - (MOST_AT_ONCE - 1) * self.current.settings.initial)
+
+    def _grant(self, now: float) -> None:
+        """The user gets a new link now."""
+        self.granted_until = max(self.granted_until, now) + self.current.settings.initial
 
     def _count_from_now(self) -> None:
         self.machine.heard(self.clock.now(), self.machine.link)

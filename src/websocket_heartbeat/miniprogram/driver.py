@@ -15,6 +15,7 @@ from websocket_heartbeat.core.machine import (
     NOTIFY_CLOSED,
     NOTIFY_FAILED,
     NOTIFY_OPENED,
+    NOTIFY_RENEWAL_FAILED,
     NOTIFY_RETRY,
     NOTIFY_STATE,
     OPEN,
@@ -23,9 +24,13 @@ from websocket_heartbeat.core.machine import (
     PING_LINK,
     PROBING,
     REJECTED,
+    RENEWED,
+    STOPPED,
+    SWITCH_LINK,
     Action,
     Machine,
 )
+from websocket_heartbeat.miniprogram.abstract import Abstract
 from websocket_heartbeat.miniprogram.advice import Advice
 from websocket_heartbeat.miniprogram.alarm import Alarm
 from websocket_heartbeat.miniprogram.clock import Clock
@@ -33,50 +38,35 @@ from websocket_heartbeat.miniprogram.dialogue import Dialogue
 from websocket_heartbeat.miniprogram.heart import Heart
 from websocket_heartbeat.miniprogram.language import describe, is_promise, read, record, report, when
 from websocket_heartbeat.miniprogram.link import Link
+from websocket_heartbeat.miniprogram.links import Links
 from websocket_heartbeat.miniprogram.options import CurrentOptions
 from websocket_heartbeat.miniprogram.outbox import Outbox, answer
+from websocket_heartbeat.miniprogram.step import ERROR, MESSAGE, Step
 
-# Kinds of steps that the core does not know: each is also the name of its hook.
-ERROR: Final = "Error"
-MESSAGE: Final = "Message"
+NORMAL_CLOSURE: Final = 1000
+"""The close code of a link that a renewal has replaced, as a host would say: RFC 6455, section 7.4.1."""
 
 
 def no_hook(event: Any = None) -> None:
     """The hook until the user sets one: it can be called, and does nothing."""
 
 
-class Step:
-    """One action to carry out or one hook to call, in order.
-
-    action: what the core decided; or of kind ERROR or MESSAGE. event: what the host reported, if anything.
-    reason: why the link is gone, in words.
-    """
-
-    def __init__(self, action: Action, event: Any, reason: str) -> None:
-        self.action = action
-        self.event = event
-        self.reason = reason
-
-
-class Driver:
+class Driver(Abstract):
     """Runs the core for one connection: tells it what happens, and carries out what it decides, in order.
 
     What users see is described in connection.py.
     """
 
     def __init__(self, clock: Clock, opts: dict[str, Any]) -> None:
-        self.clock = clock
-        self.opts = opts
+        super().__init__(clock, opts)
         self.repeat = 0
         self.forbidReconnect = False
         self.current = CurrentOptions(opts)
         self.machine = Machine(self.current.settings, lambda: self.clock.random())
         self.state = self.machine.state
-        self.link = Link()
+        self.links = Links()
         self.dialled = 0
         """The number of the latest attempt that was begun."""
-        self.announced = 0
-        """The number of the latest link for which onOpen was called: what is sent before that waits."""
         self.advice = Advice()
         self.dialogue = Dialogue(clock, opts, self.advice)
         self.outbox = Outbox(self)
@@ -121,79 +111,63 @@ class Driver:
         self.steps = self.held
         self.settle(None)
 
-    # Written by a subclass: connection.py for what the user may ask, task.py or web_socket.py for the host
-
-    def createWebSocket(self) -> None:
-        """Begin the attempt that is due."""
-        raise NotImplementedError("createWebSocket")
-
-    def heartCheck(self) -> None:
-        """Count the silence until the next heartbeat from now on."""
-        raise NotImplementedError("heartCheck")
-
-    def stop(self, params: Any) -> None:
-        """Close for good."""
-        raise NotImplementedError("stop")
-
-    def has_ended(self) -> bool:
-        """Whether the connection has ended, and the user has not asked for another."""
-        raise NotImplementedError("has_ended")
-
-    def dial(self) -> Link:
-        """Make the next link."""
-        raise NotImplementedError("dial")
-
-    def hook(self, name: str, event: Any) -> Any:
-        """Call the user's hook, and return what it returns."""
-        raise NotImplementedError("hook")
-
-    def watch(self) -> None:
-        """Listen to the host: foreground, background, network."""
-        raise NotImplementedError("watch")
-
-    def unwatch(self) -> None:
-        """Stop listening to the host."""
-        raise NotImplementedError("unwatch")
-
     # What the link and the host report
 
-    def link_opened(self, event: Any) -> None:
+    def adopted(self, link: Link) -> None:
+        """The host has given a socket."""
+        self.expose(link.native)
+        self.be_ready()
+        self.listen()
+        if link is not self.links.current:
+            # Until it takes over, the user has the socket of the link before.
+            self.expose(self.links.current.native)
+
+    def link_opened(self, link: Link, event: Any) -> None:
         """The link is open, so there is a network, whatever the host has said."""
-        if self.machine.state == CONNECTING:
-            self.heart.is_beating = False
-            self.outbox.is_in_doubt = False
-            self.advice.connected()
-            now = self.now()
+        if link is not self.links.successor:
+            if self.machine.state != CONNECTING:
+                return
+            self._begin_link()
+        now = self.now()
+        if self.machine.offline:
             self.machine.came_online(now)
-            self.machine.opened(now, self.machine.link)
-            self.settle(event)
+        self.machine.opened(now, link.number)
+        self.settle(event)
 
-    def link_heard(self, event: Any) -> None:
+    def _begin_link(self) -> None:
+        """Another link is the current one, and open."""
+        self.heart.is_beating = False
+        self.outbox.is_in_doubt = False
+        self.advice.connected()
+
+    def link_heard(self, link: Link, event: Any) -> None:
         """A message came."""
-        if self.machine.state == PROBING:
+        if link is self.links.current and self.machine.state == PROBING:
             self.advice.answered()
-        self.machine.heard(self.now(), self.machine.link)
+        self.machine.heard(self.now(), link.number)
         self.collect(event, "")
-        if not (self.heart.has_dialect() and self._is_heartbeat(read(event, "data"))):
-            self._tell(MESSAGE, event)
+        if not (self.heart.has_dialect() and self._is_heartbeat(link, read(event, "data"))):
+            self.steps.append(Step(Action(MESSAGE, link.number), event, ""))
         self.carry_out()
-        self.outbox.trust()
+        if link is self.links.current:
+            self.outbox.trust()
 
-    def _is_heartbeat(self, data: Any) -> bool:
+    def _is_heartbeat(self, link: Link, data: Any) -> bool:
         """Whether a message is not for the user: it answers our heartbeat, or is one, which is answered."""
         if self.heart.is_pong(data):
             return True
         reply = self.heart.reply_to(data)
         if reply is None:
             return False
-        self.outbox.send_past(reply)
+        self.outbox.send_past(reply, link)
         return True
 
-    def link_erred(self, event: Any) -> None:
-        """The host reported an error."""
-        self.be_ready()
-        self._tell(ERROR, event)
-        self.carry_out()
+    def link_erred(self, link: Link, event: Any) -> None:
+        """The host reported an error. That of a successor is told when the host reports that it is gone."""
+        if link is not self.links.successor:
+            self.be_ready()
+            self._tell_error(event)
+            self.carry_out()
 
     def be_ready(self) -> None:
         """Give the user this object: there is a socket, or the first attempt has failed."""
@@ -203,19 +177,24 @@ class Driver:
             ready(self)
             self.clock.start_timer(lambda: self._wait_once_more(), 0)
 
-    def link_lost(self, closed: dict[str, Any], reason: str, failed: dict[str, Any] | None) -> None:
+    def link_lost(
+        self, link: Link, closed: dict[str, Any], reason: str, failed: dict[str, Any] | None
+    ) -> None:
         """The link, or the attempt, is gone.
 
         closed: the host's own event of that, as far as there is one. reason: why, in words; the server's may
         ask for a delay. failed: for onError, which is called before onClose; None if the host has told of no
         error, or it was passed on already.
         """
-        if failed is not None:
-            failed["errMsg"] = reason
-            self._tell(ERROR, failed)
-        if self.machine.state == CONNECTING:
-            self._attempt_failed(closed, reason)
-        self.machine.lost(self.now(), self.machine.link, closed["code"], hint=hint_of(reason))
+        if link is self.links.successor:
+            self.links.forget(link.number)
+        else:
+            if failed is not None:
+                failed["errMsg"] = reason
+                self._tell_error(failed)
+            if self.machine.state == CONNECTING:
+                self._attempt_failed(closed, reason)
+        self.machine.lost(self.now(), link.number, closed["code"], hint=hint_of(reason))
         self.collect(closed, reason)
         self.carry_out()
 
@@ -232,7 +211,7 @@ class Driver:
     def shown(self) -> None:
         """The program is in the foreground again."""
         if self.machine.state == PROBING and self.heart.was_refused:
-            self.heart.beat(self.link)
+            self.heart.beat(self.links.current)
         if self.is_interrupted:
             self.is_interrupted = False
             self.machine.came_online(self.now())
@@ -269,8 +248,7 @@ class Driver:
             action: Action = actions.pop(0)
             if action.kind == ABANDON_LINK or action.kind == LEAVE_LINK:
                 # At once: its later events would be taken for those of the next link.
-                if not self.link.is_over:
-                    self.link.drop()
+                self.links.drop(action.link)
                 # It may have been the first attempt, and have taken too long.
                 self.be_ready()
             else:
@@ -279,15 +257,24 @@ class Driver:
                 self.steps.append(Step(action, event, action.cause if is_known else why))
 
     def _note(self, action: Action) -> None:
-        if action.kind == NOTIFY_CLOSED:
-            self.dialogue.end()
+        if action.kind == SWITCH_LINK:
+            self.links.switch(action.link)
+            if self.links.current.native is not None:
+                self.expose(self.links.current.native)
+            if self.is_open():
+                self._begin_link()
+        elif action.kind == NOTIFY_CLOSED:
+            if action.link == self.dialogue.link:
+                self._end_dialogue()
             if action.cause == HEARTBEAT_TIMEOUT:
                 self.advice.unanswered()
         elif action.kind == NOTIFY_FAILED:
             self.advice.gave_up()
+        elif action.kind == NOTIFY_RENEWAL_FAILED and action.cause != STOPPED:
+            self.advice.renewal_failed()
 
-    def _tell(self, kind: str, event: Any) -> None:
-        self.steps.append(Step(Action(kind, self.machine.link), event, ""))
+    def _tell_error(self, event: Any) -> None:
+        self.steps.append(Step(Action(ERROR, self.machine.link), event, ""))
 
     def tell_closed(self, event: dict[str, Any], reason: str) -> None:
         """Call onClose for what was no open link."""
@@ -318,15 +305,17 @@ class Driver:
         kind = action.kind
         if kind == OPEN_LINK:
             # Unless a hook has closed the connection since, or has even opened it again.
-            if action.link == self.machine.link and self.machine.state == CONNECTING:
+            if action.link == self.machine.last_link and self.is_attempt_due():
                 self._guarded(lambda: self.createWebSocket())
         elif kind == PING_LINK:
             self._ping_or_trust()
         elif kind == CLOSE_LINK:
-            if not self.link.close(step.event):
+            if not self.links.current.close(step.event):
                 answer(step.event, "fail", "close:fail")
         elif self.is_held:
             self.held.append(step)
+        elif self.dialogue.is_elsewhere(step):
+            self.dialogue.aside.append(step)
         else:
             self._notify(step)
         # Unless a hook has opened the connection again, or a callback does so.
@@ -353,10 +342,14 @@ class Driver:
             self._call_hook(kind, step.event)
         elif kind == NOTIFY_STATE:
             self._call_hook("State", action.state)
+        elif kind == SWITCH_LINK:
+            self._check_heart(action.link)
+        elif kind == NOTIFY_RENEWAL_FAILED:
+            self._renewal_failed(step)
         else:
             event = record(step.event if kind == NOTIFY_CLOSED else None)
             event["reason"] = step.reason
-            event["code"] = action.code
+            event["code"] = NORMAL_CLOSURE if action.cause == RENEWED else action.code
             if kind == NOTIFY_CLOSED:
                 self._call_hook("Close", event)
             elif kind == NOTIFY_RETRY:
@@ -377,28 +370,48 @@ class Driver:
         if link == self.machine.link and self.is_open():
             self._guarded(lambda: self.heartCheck())
 
-    def _announce(self, link: int, event: Any) -> None:
-        """Call onOpen. The link is ready, and takes what waits, once that is done."""
-        self.announced = link
-        if link == self.machine.link and self.is_open():
-            self.dialogue.begin(link)
+    def _renewal_failed(self, step: Step) -> None:
+        # Stopped: another link comes in its place, or none any more.
+        if step.action.cause != STOPPED:
+            event = record(step.event)
+            event["errMsg"] = "renewal failed" + (": " + step.reason if step.reason != "" else "")
+            self._call_hook("Error", event)
+
+    def _announce(self, number: int, event: Any) -> None:
+        """Call onOpen. The link is ready, and takes what waits or takes over, once that is done."""
+        link = self.links.of_number(number)
+        if link is not None and self.is_open():
+            link.is_announced = True
+            self.dialogue.begin(number)
         promise = self.hook("Open", event)
-        self._check_heart(link)
-        if self.is_in_dialogue() and is_promise(promise):
+        self._check_heart(number)
+        if self.dialogue.link == number and is_promise(promise):
             self.dialogue.lasts()
-        when(promise, lambda value: self._opening_done(link), lambda error: self._opening_failed(link, error))
+        when(
+            promise,
+            lambda value: self._opening_done(number),
+            lambda error: self._opening_failed(number, error),
+        )
+
+    def _end_dialogue(self) -> None:
+        """Go on with what has waited for the end of onOpen, before all that has come after it."""
+        steps = self.dialogue.end()
+        while len(self.steps) > 0:
+            steps.append(self.steps.pop(0))
+        self.steps = steps
 
     def _opening_done(self, link: int) -> None:
         if self.dialogue.link == link:
-            self.dialogue.end()
+            self._end_dialogue()
             self.machine.ready(self.now(), link)
+            self.collect(None, "")
             self.outbox.flush()
-            self.settle(None)
+            self.carry_out()
 
     def _opening_failed(self, link: int, error: Any) -> None:
         report(error)
         if self.dialogue.link == link:
-            self.dialogue.end()
+            self._end_dialogue()
             self.machine.rejected(self.now(), link, hint=hint_of(describe(error)))
             self.collect(None, "onOpen failed")
             self.carry_out()
@@ -412,7 +425,7 @@ class Driver:
             # Hosts tell of an error for every other attempt that fails.
             event = record(None)
             event["errMsg"] = OPEN_TIMEOUT
-            self._tell(ERROR, event)
+            self._tell_error(event)
             self._attempt_failed(record(None), OPEN_TIMEOUT)
         self.settle(None)
 
@@ -429,7 +442,7 @@ class Driver:
 
     def _ping_or_trust(self) -> None:
         if self._may_beat():
-            self.heart.beat(self.link)
+            self.heart.beat(self.links.current)
         else:
             # Nothing can be asked, so silence proves nothing.
             self.machine.heard(self.clock.now(), self.machine.link)
@@ -439,11 +452,12 @@ class Driver:
     def ask_for_life(self) -> None:
         """Send a heartbeat, if there are any: whatever is heard shows that the link works."""
         if self._may_beat() and self.machine.state == OPEN:
-            self.heart.beat(self.link)
+            self.heart.beat(self.links.current)
 
     def _may_beat(self) -> bool:
         """Whether heartbeats are wanted: in a protocol that has its own, not before onOpen is done."""
-        return self.heart.is_beating and not (self.heart.has_dialect() and self.is_in_dialogue())
+        is_ready = self.dialogue.link != self.machine.link
+        return self.heart.is_beating and (is_ready or not self.heart.has_dialect())
 
     def _doubt_if_probing(self) -> None:
         """The core asks whether the link has come through the background or a change of the network."""
@@ -461,10 +475,20 @@ class Driver:
         return self.machine.state == CLOSED or self.machine.state == FAILED
 
     def is_in_dialogue(self) -> bool:
-        """Whether onOpen is not done on the open link."""
+        """Whether onOpen is not done on an open link."""
         return self.dialogue.link != 0
 
+    def is_attempt_due(self) -> bool:
+        """Whether an attempt is to be begun: the next one, or that of a renewal."""
+        is_wanted = self.machine.state == CONNECTING or self.machine.successor is not None
+        return is_wanted and self.dialled != self.machine.last_link
+
+    def sending_link(self) -> Link:
+        """The link that takes what is sent: the one for which onOpen runs, or else the current one."""
+        link = self.links.of_number(self.dialogue.link)
+        return self.links.current if link is None else link
+
     def can_send(self) -> bool:
-        """Whether the user knows of the open link, and it takes messages."""
-        is_usable = not (self.link.is_over or self.link.is_closing())
-        return self.announced == self.machine.link and self.is_open() and is_usable
+        """Whether the user knows of the link that takes what is sent, and it does take messages."""
+        link = self.sending_link()
+        return link.is_announced and self.is_open() and not (link.is_over or link.is_closing())

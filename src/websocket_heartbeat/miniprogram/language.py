@@ -203,7 +203,7 @@ def web_socket(page: Any, url: Any, protocols: Any) -> Any:
 
 def close_event(page: Any, code: int, reason: str) -> Any:
     """A CloseEvent of a page, for an end that the page itself does not tell of."""
-    return Record(type="close", code=code, reason=reason, wasClean=False)
+    return Record(type="close", code=code, reason=reason, wasClean=code != 1006)
 
 
 def _is_unchanged(one: Any, other: Any) -> bool:

@@ -8,10 +8,15 @@ class Link:
 
     Once dropped or lost, a link tells its owner nothing more.
 
+    number: of the link, as the core counts; 0 for "no link yet". native: the host's own socket, once there is
+    one. is_announced: whether onOpen was called for it: what is sent before that waits.
     is_over: whether it was dropped or lost; what the host still reports about it is ignored.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.native: Any = None
+        self.is_announced = False
         self.is_over = False
 
     def open(self) -> None:
@@ -22,6 +27,10 @@ class Link:
 
     def is_closing(self) -> bool:
         """Whether the socket can take no more, although its end is not reported yet."""
+        return False
+
+    def is_alone(self) -> bool:
+        """Whether it is open over the host's only socket, so that no other can open beside it."""
         return False
 
     def send(self, message: dict[str, Any]) -> bool:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from websocket_heartbeat.core.machine import CLOSING
 from websocket_heartbeat.miniprogram.language import copied, read, record, tell
+from websocket_heartbeat.miniprogram.link import Link
 
 if TYPE_CHECKING:
     from websocket_heartbeat.miniprogram.driver import Driver
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 class Outbox:
     """Messages that wait, oldest first, and whether the open link may take them.
 
-    sent_at: when the user last sent something on a link, in seconds of the clock.
+    sent_at: when the user last sent something on the current link, in seconds of the clock.
     is_in_doubt: whether the host has said that the network is gone or the program in the background, or the
     core asks whether the link has come through that, and nothing was heard on the link since. What a host
     takes then may be lost, although it says `success`.
@@ -32,7 +33,7 @@ class Outbox:
         # Nobody can tell what onOpen sends from what others send meanwhile.
         is_first = owner.is_in_dialogue() or (len(self.waiting) == 0 and not self.is_in_doubt)
         if is_first and owner.can_send():
-            return self._send(message)
+            return self._send(message, owner.sending_link())
         limit: float = owner.opts["sendQueue"]
         state = owner.machine.state
         if owner.has_ended() or state == CLOSING or len(self.waiting) >= limit:
@@ -47,11 +48,11 @@ class Outbox:
             owner.ask_for_life()
         return True
 
-    def send_past(self, data: Any) -> None:
+    def send_past(self, data: Any, link: Link) -> None:
         """Send an answer to a heartbeat of the other side, past all that waits."""
         message = record(None)
         message["data"] = data
-        self._send(message)
+        self._send(message, link)
 
     def flush(self) -> None:
         """Send what waits, as far as the link may take it."""
@@ -60,7 +61,7 @@ class Outbox:
             len(self.waiting) > 0 and not self.is_in_doubt and not owner.is_in_dialogue() and owner.can_send()
         ):
             message: dict[str, Any] = self.waiting.pop(0)
-            if not self._send(message):
+            if not self._send(message, owner.sending_link()):
                 self._warn(message)
 
     def doubt(self) -> None:
@@ -82,9 +83,10 @@ class Outbox:
             answer(message, "fail", "send:fail " + self.owner.machine.state)
             self._warn(message)
 
-    def _send(self, message: dict[str, Any]) -> bool:
-        self.sent_at = self.owner.clock.now()
-        is_sent = self.owner.link.send(message)
+    def _send(self, message: dict[str, Any], link: Link) -> bool:
+        if link is self.owner.links.current:
+            self.sent_at = self.owner.clock.now()
+        is_sent = link.send(message)
         if not is_sent:
             answer(message, "fail", "send:fail")
         return is_sent

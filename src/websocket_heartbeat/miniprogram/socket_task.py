@@ -28,14 +28,13 @@ if TYPE_CHECKING:
 class TaskLink(Link):
     """One link over a socket task, a promise of one, or the functions of a host with a single socket.
 
-    native: the socket task, once there is one. is_single: whether it stands for the host's only socket.
+    is_single: whether `native` stands for the host's only socket.
     is_alipay: whether bytes are base64 in a message marked `isBuffer`, as in Alipay.
     """
 
-    def __init__(self, owner: "MiniProgramTask") -> None:
-        super().__init__()
+    def __init__(self, owner: "MiniProgramTask", number: int) -> None:
+        super().__init__(number)
         self.owner = owner
-        self.native: Any = None
         self.is_open = False
         self.is_single = False
         self.is_alipay = False
@@ -95,6 +94,10 @@ class TaskLink(Link):
                 message["isBuffer"] = True
         return attempt(self.native, "send", message)
 
+    def is_alone(self) -> bool:
+        """Whether it is open over the host's only socket, so that no other can open beside it."""
+        return self.is_single
+
     def close(self, params: Any) -> bool:
         """Begin to close."""
         return attempt(self.native, "close", record(params))
@@ -132,7 +135,7 @@ class TaskLink(Link):
     def _adopt(self, task: Any) -> None:
         self.native = task
         self.is_alipay = self.is_single
-        self.owner.adopted(task)
+        self.owner.adopted(self)
         if self.is_over:
             # It has closed already, perhaps before all listeners were added.
             self._listen("off")
@@ -157,7 +160,7 @@ class TaskLink(Link):
     def _opened(self, raw: Any) -> None:
         if not (self.is_over or self.is_open):
             self.is_open = True
-            self.owner.link_opened(self._event(raw))
+            self.owner.link_opened(self, self._event(raw))
 
     def _heard(self, raw: Any) -> None:
         if not self.is_over:
@@ -168,7 +171,7 @@ class TaskLink(Link):
             # What a single socket reports before it is open comes from the socket before.
             # And a hook may have dropped the link meanwhile.
             if self.is_open and not self.is_over:
-                self.owner.link_heard(event)
+                self.owner.link_heard(self, event)
 
     def _closed(self, raw: Any) -> None:
         if self.is_over:
@@ -195,7 +198,7 @@ class TaskLink(Link):
 
     def _lost(self, closed: dict[str, Any], reason: str, failed: dict[str, Any] | None) -> None:
         self.owner.interrupted()
-        self.owner.link_lost(closed, reason, failed)
+        self.owner.link_lost(self, closed, reason, failed)
 
     def _event(self, raw: Any) -> dict[str, Any]:
         """The host's event in the shape that is the same for all hosts; `native` is the event itself."""

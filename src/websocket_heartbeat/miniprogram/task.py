@@ -58,15 +58,17 @@ class MiniProgramTask(Connection):
         """Close for good; `params` go to the host's own close."""
         self.stop(params)
 
-    def adopted(self, task: Any) -> None:
-        """The host has given a socket task."""
-        self.socketTask = task
-        self.be_ready()
+    def expose(self, socket: Any) -> None:
+        """Let the user have the host's own task of a link."""
+        self.socketTask = socket
+
+    def listen(self) -> None:
+        """Listen to the host's task of the latest link, by the method that the user may have replaced."""
         self.registerHeartBeatEvent()
 
     def registerHeartBeatEvent(self) -> None:
-        """Listen to the host's task of the current link. The library calls it for each."""
-        self.link.listen()
+        """Listen to the host's task of the latest link. The library calls it for each."""
+        self.links.latest().listen()
 
     def expect_close(self) -> None:
         """The host's single socket was dropped, and the host has not reported its close yet."""
@@ -83,9 +85,9 @@ class MiniProgramTask(Connection):
             return True
         return False
 
-    def dial(self) -> Link:
-        """Make the next link."""
-        return TaskLink(self)
+    def dial(self, number: int) -> Link:
+        """Make the link of that number."""
+        return TaskLink(self, number)
 
     def hook(self, name: str, event: Any) -> Any:
         """Call the user's hook, and return what it returns."""

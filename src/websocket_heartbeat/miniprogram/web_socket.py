@@ -27,15 +27,14 @@ ABNORMAL_CLOSURE: Final = 1006
 
 
 class WebSocketLink(Link):
-    """One link over a WebSocket of the page: `native`.
+    """One link over a WebSocket of the page.
 
     has_erred: whether the page has told of an error, so that its close needs no other.
     """
 
-    def __init__(self, owner: "BrowserTask") -> None:
-        super().__init__()
+    def __init__(self, owner: "BrowserTask", number: int) -> None:
+        super().__init__(number)
         self.owner = owner
-        self.native: Any = None
         self.is_open = False
         self.has_erred = False
 
@@ -62,7 +61,7 @@ class WebSocketLink(Link):
         try:
             check_url(url)
             self.native = web_socket(self.owner.page, url, protocols)
-            self.owner.adopted(self.native)
+            self.owner.adopted(self)
         except Exception as error:
             self._failed(error)
 
@@ -113,16 +112,16 @@ class WebSocketLink(Link):
 
     def _opened(self, raw: Any) -> None:
         self.is_open = True
-        self.owner.link_opened(raw)
+        self.owner.link_opened(self, raw)
 
     def _heard(self, raw: Any) -> None:
         if self.is_open:
-            self.owner.link_heard(raw)
+            self.owner.link_heard(self, raw)
 
     def _erred(self, raw: Any) -> None:
         """Call onerror; a browser closes the link right after."""
         self.has_erred = True
-        self.owner.link_erred(raw)
+        self.owner.link_erred(self, raw)
 
     def _closed(self, raw: Any) -> None:
         if self.is_over:
@@ -134,7 +133,8 @@ class WebSocketLink(Link):
         closed["code"] = read(raw, "code")
         reason = read(raw, "reason")
         is_silent = self.is_open or self.has_erred
-        self.owner.link_lost(closed, reason if is_text(reason) else "", None if is_silent else record(closed))
+        failed = None if is_silent else record(closed)
+        self.owner.link_lost(self, closed, reason if is_text(reason) else "", failed)
 
     def _failed(self, error: Any) -> None:
         """There is no WebSocket: the page refuses the url, or the user's functions throw or reject."""
@@ -142,7 +142,7 @@ class WebSocketLink(Link):
             self._end()
             failed = record(None)
             failed["native"] = error
-            self.owner.link_lost(record(None), describe(error), failed)
+            self.owner.link_lost(self, record(None), describe(error), failed)
 
 
 class BrowserTask(Connection):
@@ -189,22 +189,24 @@ class BrowserTask(Connection):
         params["reason"] = reason
         self.stop(params)
 
-    def adopted(self, raw: Any) -> None:
-        """The page has made a WebSocket. What the user has set on the one before holds for it, too."""
+    def expose(self, socket: Any) -> None:
+        """Let the user have the WebSocket of a link. What was set on the one before holds for it, too."""
         kind = read(self.ws, "binaryType")
         if is_text(kind):
-            raw.binaryType = kind
-        self.ws = raw
-        self.be_ready()
+            socket.binaryType = kind
+        self.ws = socket
+
+    def listen(self) -> None:
+        """Listen to the WebSocket of the latest link, by the method that the user may have replaced."""
         self.initEventHandle()
 
     def initEventHandle(self) -> None:
-        """Listen to the WebSocket of the current link. The library calls it for each."""
-        self.link.listen()
+        """Listen to the WebSocket of the latest link. The library calls it for each."""
+        self.links.latest().listen()
 
-    def dial(self) -> Link:
-        """Make the next link."""
-        return WebSocketLink(self)
+    def dial(self, number: int) -> Link:
+        """Make the link of that number."""
+        return WebSocketLink(self, number)
 
     def hook(self, name: str, event: Any) -> Any:
         """Call the user's hook with the page's own event, and return what it returns."""

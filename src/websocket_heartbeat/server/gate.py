@@ -25,9 +25,9 @@ class Gate:
         shown_path: Callable[[str], str] | None,
     ) -> None:
         if on_handshake is not None:
-            check_hook("on_handshake", on_handshake)
+            check_hook("on_handshake", on_handshake, 1)
         if shown_path is not None:
-            check_function("shown_path", shown_path)
+            check_function("shown_path", shown_path, 1)
         self._roster = roster
         self._origins = origins
         self._on_handshake = on_handshake

@@ -5,7 +5,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from inspect import isawaitable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from websocket_heartbeat.checks import check_close, check_message
 from websocket_heartbeat.config import Dialect
@@ -128,6 +128,20 @@ class Peer:
         return self._handler.paused
 
 
+class _RunningHook(NamedTuple):
+    """An asynchronous hook that was called: its name and what it has returned."""
+
+    name: str
+    pending: Awaitable[object]
+
+
+class _Behind(NamedTuple):
+    """Messages wait for a hook; if it still runs at `warn_at`, on the loop's clock, a warning says so."""
+
+    hook: _RunningHook
+    warn_at: float
+
+
 class PeerHandler:
     """The inside of a peer: what its link calls (LinkEvents of engines/base.py), its keeper, and the peer.
 
@@ -139,6 +153,7 @@ class PeerHandler:
     __slots__ = (
         "_backlog",
         "_backlog_size",
+        "_behind",
         "_close_by",
         "_drained",
         "_ended",
@@ -148,6 +163,7 @@ class PeerHandler:
         "_ping",
         "_progress",
         "_request",
+        "_running",
         "_worker",
         "due",
         "link",
@@ -170,6 +186,8 @@ class PeerHandler:
         self._worker: asyncio.Task[None] | None = None
         self._backlog: deque[Message] | None = None
         self._backlog_size = 0
+        self._running: _RunningHook | None = None
+        self._behind: _Behind | None = None
         self.paused = False
         # When reading was last resumed: nothing was heard before that, as the kernel's buffer was full too.
         self._listening_since = 0.0
@@ -286,6 +304,10 @@ class PeerHandler:
                 self.drop(problem)
                 return None
             dues.append(now + LOOK)
+        if self._behind is not None:
+            due = self._look_at_hook(now, self._behind)
+            if due is not None:
+                dues.append(due)
         if policy.idle_timeout is not None:
             due = self._silence_due(now, policy.idle_timeout)
             if due is None:
@@ -293,6 +315,30 @@ class PeerHandler:
                 return None
             dues.append(due)
         return min(dues, default=None)
+
+    def _look_at_hook(self, now: float, behind: _Behind) -> float | None:
+        """Warn of a hook that messages wait for too long; return when to look again, None for never."""
+        if now < behind.warn_at:
+            return behind.warn_at
+        self._behind = None
+        if not self._backlog or self._running is None:
+            return None
+        if behind.hook is not self._running:  # that one has ended, and another one runs
+            return self._wait_behind(self._running, now)
+        self._keeper.log.warning(
+            "%r: %s for %s, which has not ended after %g s: what takes long or never ends belongs in a task",
+            self.peer,
+            "1 message waits" if self.waiting == 1 else f"{self.waiting} messages wait",
+            behind.hook.name,
+            self._keeper.policy.open_timeout,
+        )
+        return None
+
+    def _wait_behind(self, hook: _RunningHook, now: float) -> float:
+        """Note that messages wait from now on for the hook that runs; return when to warn of it."""
+        warn_at = now + self._keeper.policy.open_timeout
+        self._behind = _Behind(hook, warn_at)
+        return warn_at
 
     def _silence_due(self, now: float, idle_timeout: float) -> float | None:
         """Ping a peer that was silent for half of idle_timeout; return when to look again, None to drop it.
@@ -362,6 +408,9 @@ class PeerHandler:
             return  # it was asked to go and talks on
         if self._backlog is None:
             self._backlog = deque()
+            if self._running is not None:
+                now = asyncio.get_running_loop().time()
+                self._keeper.watch(self, self._wait_behind(self._running, now))
         self._backlog.append(message)
         self._backlog_size += len(message)
         if full and not self.paused:
@@ -395,6 +444,7 @@ class PeerHandler:
 
     def _employ(self, name: str, pending: Awaitable[object] | None) -> None:
         """Have a task of its own do `_work`."""
+        self._running = None if pending is None else _RunningHook(name, pending)
         worker = self._keeper.spawn(self._work(name, pending), pending)
         if not worker.done():  # as it can be under an eager task factory
             self._worker = worker
@@ -415,12 +465,14 @@ class PeerHandler:
                     return
                 name = "on_message"
                 pending = self._call(name, self._keeper.policy.on_message, self.peer, message)
+                self._running = None if pending is None else _RunningHook(name, pending)
         except asyncio.CancelledError as error:
             if self._ended:
                 raise
             self._report(HookFailed(name, error))  # it has cancelled its own task
         finally:
             self._worker = None
+            self._running = None
             if self._backlog and not self._ended:
                 self._employ("on_message", None)
 

@@ -19,15 +19,16 @@ class Policy:
     idle_timeout: float | None
     close_timeout: float
     write_limit: int
+    open_timeout: float
 
     def __post_init__(self) -> None:
-        for name, hook in (
-            ("on_message", self.on_message),
-            ("on_open", self.on_open),
-            ("on_close", self.on_close),
+        for name, hook, arguments in (
+            ("on_message", self.on_message, 2),
+            ("on_open", self.on_open, 1),
+            ("on_close", self.on_close, 3),
         ):
             if hook is not None:
-                check_hook(name, hook)
+                check_hook(name, hook, arguments)
         if self.heartbeat is not None and not isinstance(self.heartbeat, str | Dialect):
             raise TypeError(
                 f"heartbeat must be a str, a Dialect or None, not {type(self.heartbeat).__name__}"

@@ -84,7 +84,8 @@ def serve(
         "heartbeat". Pings of the protocol are always answered, and what a silent peer is sent is one.
     idle_timeout: seconds after which a silent peer is dropped. At half of them it is sent a ping, which every
         client answers; any byte is life. None: no peer is pinged or held to be silent. Default 60.
-    open_timeout: seconds that TLS may take, and the HTTP request and its answer after it. Default 10.
+    open_timeout: seconds that TLS may take, and the HTTP request and its answer after it. Default 10. Also
+        the time for which messages may wait for one call of a hook before a warning is logged.
     close_timeout: seconds in which a closed peer must answer before it is dropped, and in which
         `Server.close` returns. Default 5.
     max_size: the largest message accepted, in bytes; a larger one closes its peer with 1009. Default 1 MiB.
@@ -110,7 +111,14 @@ def serve(
         OSError: from `async with`: the address cannot be listened on.
     """
     policy = Policy(
-        on_message or echo, on_open, on_close, heartbeat, idle_timeout, close_timeout, write_limit
+        on_message or echo,
+        on_open,
+        on_close,
+        heartbeat,
+        idle_timeout,
+        close_timeout,
+        write_limit,
+        open_timeout,
     )
     terms = Terms(
         open_timeout,

@@ -10,12 +10,15 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
 from typing import Any, TypeVar
 
 from websocket_heartbeat.errors import HookFailed
 from websocket_heartbeat.redaction import HIDDEN, printable
 
 T = TypeVar("T")
+
+_CALLERS = str(Path(__file__).parents[1]), str(Path(asyncio.__file__).parent)
 
 _tracebacks = logging.getLogger("websocket_heartbeat.tracebacks")
 # Its own, so that no DEBUG of the loggers above turns it on: that is for the user to choose.
@@ -45,11 +48,11 @@ async def settle(name: str, awaitable: Awaitable[T]) -> T:
     """
     try:
         return await awaitable
-    except Exception as error:
-        raise HookFailed(name, error) from error
-    except asyncio.CancelledError as error:
+    except (SystemExit, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:  # of any kind: in a task nothing else ends the program, but it is lost
         task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
             raise
         raise HookFailed(name, error) from error
 
@@ -93,11 +96,21 @@ def path_to_show(log: Log, shown_path: Callable[[str], object], path: str) -> st
 
 
 def place_of(error: BaseException | None) -> str:
-    """Return the file and line that raised an error, for logs.
+    """Return the file and line that raised an error, for logs; and where the hook's own file led there.
 
     The text of the error must not be logged: it may quote a message or a token.
     """
+    places = []
     place = error.__traceback__ if error is not None else None
-    while place is not None and place.tb_next is not None:
+    while place is not None:
+        places.append((place.tb_frame.f_code.co_filename, place.tb_lineno))
         place = place.tb_next
-    return "?" if place is None else f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}"
+    if not places:
+        return "?"
+    raised_in, line = places[-1]
+    # What calls hooks comes first, and then the hook.
+    hook_in = next((file for file, _ in places if not file.startswith(_CALLERS)), raised_in)
+    if hook_in == raised_in:
+        return f"{raised_in}:{line}"
+    called_at = [at for file, at in places if file == hook_in][-1]
+    return f"{raised_in}:{line}, called at {hook_in}:{called_at}"

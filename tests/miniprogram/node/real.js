@@ -1,7 +1,8 @@
 // Runs the built library on a real host over real sockets, and is led by lines.
 // Arguments: a JSON object: library, kind (of host), bundles (a directory), modules (with ws), url, options; isLate:
-// the url comes by a promise that is rejected the first time; hasLogin: onOpen logs in, and waits for the answer.
-// Reads lines of JSON: {send: text}, {words: numbers of 16 bits} or {close: params}. Prints what the user is told, one
+// the url comes by a promise that is rejected the first time; hasLogin: onOpen logs in, and waits for the answer, and
+// fails if that is "wrong".
+// Reads lines of JSON: {send: text}, {words: numbers of 16 bits}, {renew: true} or {close: params}. Prints what the user is told, one
 // JSON array a line.
 // It ends by itself when the library has let go of everything.
 "use strict";
@@ -50,6 +51,8 @@ const hosts = {
 };
 
 const say = (...words) => console.log(JSON.stringify(words));
+// A login that fails is thrown again where error monitors see it.
+if (hasLogin) process.on("uncaughtException", (error) => say("uncaught", String(error)));
 
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 const addresses = [() => Promise.reject({ errMsg: "request:fail" })];
@@ -65,11 +68,11 @@ require(library)({ miniprogram: hosts[kind](), connectSocketParams, ...options }
         if (!hasLogin) return;
         await pause(50);
         task.send("login");
-        await new Promise((resolve) => (answered = resolve));
+        if ((await new Promise((resolve) => (answered = resolve))) === "wrong") await Promise.reject("wrong password");
     };
     task.onMessage = ({ data }) => {
         say("message", show(data));
-        answered();
+        answered(data);
     };
     task.onClose = ({ code, reason }) => say("close", code === undefined ? null : code, reason);
     task.onError = ({ errMsg }) => say("error", errMsg);
@@ -79,6 +82,7 @@ require(library)({ miniprogram: hosts[kind](), connectSocketParams, ...options }
     lines.on("line", (line) => {
         const order = JSON.parse(line);
         if (order.send !== undefined) task.send({ data: order.send });
+        if (order.renew) task.renew();
         if (order.words) task.send({ data: new Uint16Array([0, ...order.words, 0]).subarray(1, -1) });
         if (order.close) {
             task.close(order.close);

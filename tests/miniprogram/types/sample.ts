@@ -70,6 +70,7 @@ export function task(task: Task): string {
     task.close();
     task.close({ code: 3000, reason: "leaving" });
     task.reconnect();
+    task.renew();
     task.destroy();
     const limit: number | null = task.opts.repeatLimit;
     return `${task.state} ${task.repeat + 1} ${task.forbidReconnect === isAccepted} ${limit}`;
@@ -87,6 +88,7 @@ export function page(): boolean {
     heartbeat.onopen = async () => void heartbeat.send("login");
     new Page({ url: async () => new URL("wss://example.com/"), protocols: async () => ["v1"] }).createWebSocket();
     new Page({ url: Promise.resolve("wss://example.com/") }).initEventHandle();
+    heartbeat.renew();
     heartbeat.heartCheck();
     heartbeat.heartStart();
     heartbeat.heartReset();

@@ -256,3 +256,56 @@ def test_what_is_sent_without_a_network_arrives_when_there_is_one_again(name: st
         task.destroy()
 
     play(main)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_renewal_has_no_gap_on_every_platform_with_room_for_a_second_socket(name: str) -> None:
+    async def main() -> None:
+        scene = Scene(name)
+        task = await scene.connect()
+        await asyncio.sleep(0.1)
+        old = scene.peer
+        task.renew()
+        await asyncio.sleep(0.1)
+        assert scene.live == 1
+        assert len(scene.engine.peers) == 2
+        scene.peer.send("news")
+        task.send({"data": "hello"})
+        await asyncio.sleep(0.1)
+        assert scene.peer.received == ["hello"]
+        # Alipay has one socket for all, unless told otherwise.
+        gap = ["Close", "Reconnect", "Open"] if name == "my" else ["Open", "Close"]
+        assert scene.names == ["Open", *gap, "Message"]
+        assert old.close_code == 1000
+        assert len(scene.phone.sockets) == 1
+
+    play(main)
+
+
+def test_a_renewal_on_alipay_with_several_sockets_has_no_gap() -> None:
+    async def main() -> None:
+        scene = Scene("my")
+        task = await scene.connect(connectSocketParams={"multiple": True})
+        await asyncio.sleep(0.1)
+        task.renew()
+        await asyncio.sleep(0.1)
+        assert scene.names == ["Open", "Open", "Close"]
+        assert scene.live == 1
+
+    play(main)
+
+
+def test_a_renewal_for_which_there_is_no_socket_left_fails_and_the_link_goes_on() -> None:
+    async def main() -> None:
+        scene = Scene("wx")
+        tasks = [await scene.connect() for _ in range(scene.host.max_sockets)]
+        await asyncio.sleep(0.1)
+        scene.heard.clear()
+        tasks[0].renew()
+        await asyncio.sleep(0.1)
+        assert [word for word, _ in scene.heard] == ["Error"]
+        assert scene.heard[0][1].errMsg == "renewal failed: " + scene.host.limit_text()
+        assert scene.live == scene.host.max_sockets
+        assert tasks[0].state == "open"
+
+    play(main)

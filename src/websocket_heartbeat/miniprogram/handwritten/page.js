@@ -13,7 +13,7 @@ function web_socket(page, url, protocols) {
 
 /** A CloseEvent of a page, for an end that the page itself does not tell of. */
 function close_event(page, code, reason) {
-    var about = { code: code, reason: reason, wasClean: false };
+    var about = { code: code, reason: reason, wasClean: code !== 1006 };
     if (typeof page.CloseEvent === "function") {
         return new page.CloseEvent("close", about);
     }

@@ -78,6 +78,11 @@ declare class WebsocketHeartbeatJs {
   close(code?: number, reason?: string): void;
   /** Opens a new link now, also after giving up, but not after close(). */
   reconnect(): void;
+  /**
+   * Replaces the open link without a gap: the next one opens, takes over once onopen is done, and then the old one is
+   * closed with 1000. If that fails, onerror is told, and the old one goes on.
+   */
+  renew(): void;
   /** Connects now, also after close(). The library calls it for every attempt. */
   createWebSocket(): void;
   /** Adds the library's handlers to `ws`. The library calls it for every WebSocket. */

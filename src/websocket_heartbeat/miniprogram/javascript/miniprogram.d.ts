@@ -118,6 +118,11 @@ export interface Task {
   close(params?: CloseParams): void;
   /** Opens a new link now, also after giving up, but not after close(). */
   reconnect(): void;
+  /**
+   * Replaces the open link without a gap: the next one opens, takes over once onOpen is done, and then the old one is
+   * closed with 1000. If that fails, onError is told, and the old one goes on. On a single socket as reconnect().
+   */
+  renew(): void;
   /** Connects now, also after close(). The library calls it for every attempt. */
   createWebSocket(): void;
   /** Adds the library's listeners to `socketTask`. The library calls it for every socket task. */

@@ -1,0 +1,131 @@
+"""What the guide and the page on the server show works as it stands there, over real sockets."""
+
+import ast
+import asyncio
+import inspect
+import itertools
+import json
+import re
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import pytest
+import websockets
+from tests.watch import PATIENCE, Run, until
+
+from websocket_heartbeat import Backoff, Connection, Undelivered, connect
+from websocket_heartbeat.server import Peer, serve
+
+DOCS = Path(__file__).parents[2] / "docs"
+SOON = Backoff(initial=0.05, maximum=0.1)
+
+
+def section(page: str, title: str) -> str:
+    """Return the text of a section."""
+    found = re.search(rf"^## {title}\n(.*?)(^## |\Z)", (DOCS / page).read_text(encoding="utf-8"), re.M | re.S)
+    assert found is not None
+    return found[1]
+
+
+async def example(page: str, title: str, names: dict[str, Any]) -> None:
+    """Run the first Python code of a section in these names, to which it adds its own."""
+    found = re.search(r"^```python\n(.*?)^```", section(page, title), re.M | re.S)
+    assert found is not None
+    code: CodeType = compile(found[1], title, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    result = eval(code, names)
+    if inspect.isawaitable(result):
+        await result
+
+
+def test_every_option_of_connect_is_in_the_table() -> None:
+    table = re.findall(r"^\| `(\w+)` \|", section("guide.md", "Options of `connect`"), re.M)
+    assert sorted(table) == sorted(inspect.signature(connect).parameters)
+
+
+def test_logging_in(run_asyncio: Run) -> None:
+    tokens = itertools.chain(["wrong"], itertools.repeat("right"))
+    heard: list[dict[str, Any]] = []
+
+    def exchange(peer: Peer, message: Any) -> None:
+        heard.append(json.loads(message))
+        if heard[-1]["op"] == "login":
+            peer.send('{"op": "announcement"}')
+            peer.send(json.dumps({"op": "login", "ok": heard[-1]["token"] == "right"}))
+
+    async def main() -> None:
+        async with serve(exchange) as server, connect(server.url(), backoff=SOON) as connection:
+            names = {
+                "asyncio": asyncio,
+                "json": json,
+                "connection": connection,
+                "token": lambda: next(tokens),
+            }
+            await example("guide.md", "Logging in", names)
+            await connection.send('{"op": "order"}')
+            await connection.wait_open(PATIENCE)
+            await until(lambda: len(heard) == 4)
+
+    run_asyncio(main())
+    assert [(each["op"], each.get("token")) for each in heard] == [
+        ("login", "wrong"),
+        ("login", "right"),
+        ("subscribe", None),
+        ("order", None),
+    ]
+
+
+def test_replacing_a_link_on_purpose(run_asyncio: Run) -> None:
+    async def main() -> None:
+        ends: list[int | None] = []
+        async with (
+            serve(on_close=lambda peer, code, reason: ends.append(code)) as server,
+            connect(server.url(), backoff=SOON) as connection,
+        ):
+            names = {"asyncio": asyncio, "json": json, "connection": connection}
+            reading = asyncio.create_task(example("guide.md", "Replacing a link on purpose", names))
+            await connection.wait_open(PATIENCE)
+            server.connections[0].send('{"op": "closing soon"}')
+            await until(lambda: ends == [1000])
+            assert connection.stats.links == 2
+            reading.cancel()
+
+    run_asyncio(main())
+
+
+def test_messages_that_are_not_to_be_sent_late(run_asyncio: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    async def main() -> None:
+        async with serve() as server:
+            connection: Connection = connect(server.url(), backoff=Backoff(initial=60))
+            async with connection:
+                await connection.wait_open(PATIENCE)
+                names = {"connection": connection, "order": "first", "Undelivered": Undelivered}
+                await example("guide.md", "Sending", names)
+                assert await connection.recv() == "first"
+                server.connections[0].abort()
+                await until(lambda: connection.state == "waiting")
+                await connection.send("late", ttl=0.01)
+                await until(lambda: "not sent" in capsys.readouterr().out)
+                assert connection.queued == ()
+
+    run_asyncio(main())
+
+
+def test_pushing(run: Run) -> None:
+    async def main() -> None:
+        ticks: asyncio.Queue[str] = asyncio.Queue()
+        names: dict[str, Any] = {"asyncio": asyncio, "next_tick": ticks.get}
+        await example("server.md", "Pushing", names)
+        async with serve(on_open=names["on_open"], on_close=names["on_close"]) as server:
+            async with websockets.connect(server.url()) as ws:
+                for tick in "abc":
+                    ticks.put_nowait(tick)
+                    assert await ws.recv() == tick
+                await ws.send("echo")  # messages are taken meanwhile
+                assert await ws.recv() == "echo"
+                (task,) = names["tasks"].values()
+            await until(lambda: not names["tasks"])
+            await until(task.done)
+            assert task.cancelled()
+
+    run(main())
