@@ -65,6 +65,25 @@ def test_the_reason_tells_of_our_own_loop_only_where_it_was_blocked_since_the_la
     play(main())
 
 
+def test_the_reason_does_not_tell_of_a_blocked_loop_of_long_ago_on_a_link_that_receives_all_the_time(
+    world: World, play: Run, simulated_clock: SimulatedClock
+) -> None:
+    async def main() -> None:
+        async with world.recorded(heartbeat=Heartbeat(message="beat")) as connection:
+            peer = await world.opened(connection, 1)
+            simulated_clock.advance(30)
+            for _ in range(100):
+                peer.send("news")
+                await asyncio.sleep(1)
+            peer.frozen = True
+            await until(lambda: world.seen(CloseEvent))
+        reason = world.seen(CloseEvent)[0].reason
+        assert reason.startswith("heartbeat timeout")
+        assert "blocked" not in reason
+
+    play(main())
+
+
 def test_an_hour_of_idleness_is_an_hour_of_answered_pings(world: World, play: Run) -> None:
     async def main() -> None:
         async with world.connect() as connection:

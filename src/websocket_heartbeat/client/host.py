@@ -533,7 +533,7 @@ class Host:
         now = self._loop.time()
         handler.awaits_proof = False
         if self._machine.state == core.PROBING:
-            round_trip = handler.end_round_trip(now)
+            round_trip = handler.round_trip(now)
             if not handler.awaits_message:
                 self.latency = round_trip
             if self._alarm is not None:
@@ -551,7 +551,7 @@ class Host:
         if handler.awaits_message if is_message else handler.awaits_pong:
             handler.awaits_pong = handler.awaits_message = False
             if self._machine.state != core.PROBING:  # else it is taken for the answer in any case
-                self.latency = handler.end_round_trip(self._loop.time())
+                self.latency = handler.round_trip(self._loop.time())
         self.proof_of_life(handler)
 
     def message_came(self, handler: LinkHandler) -> None:

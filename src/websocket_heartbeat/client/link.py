@@ -100,7 +100,8 @@ class LinkHandler(LinkEvents):
         # looked at. Where the kernel does not tell, both are of the write buffer alone.
         self._ping_begins = 0
         self._acknowledged = 0
-        self._blocked_for = 0.0  # by how much our own loop missed a deadline since the last proof of life
+        # By how much our own loop missed the deadline of the latest ping, or one of its answer since.
+        self._blocked_for = 0.0
 
     # What the engine says
 
@@ -218,7 +219,7 @@ class LinkHandler(LinkEvents):
         """
         if self.link is None:
             return
-        self._blocked_for = max(late, self._blocked_for)
+        self._blocked_for = max(late, self._blocked_for if machine.state == core.PROBING else 0.0)
         machine.heard(self.link.heard_at, self.number)
         if sent_at is None:
             sent_at = self.link.sent_at
@@ -236,9 +237,8 @@ class LinkHandler(LinkEvents):
             if info is not None and info.unacked:
                 machine.unacknowledged(now, self.number, info.retransmits, info.rto)
 
-    def end_round_trip(self, now: float) -> float:
-        """Note that the ping was answered; return the seconds that it took."""
-        self._blocked_for = 0.0
+    def round_trip(self, now: float) -> float:
+        """Return the seconds that the ping took to be answered."""
         round_trip = now - self._pinged_at
         if round_trip < _SLOW_ANSWER or self.link is None:
             return round_trip
