@@ -320,8 +320,11 @@ class Referee:
         assert state != self.state, "a state is reported when it changes"
         self.state = state
         if state == core.PROBING:
-            patience = self.settings.timeout if happened == "woke" else self._foreground_timeout()
-            self.answer = Wait(self.now, patience)
+            if happened == "woke":  # perhaps a little before the link was silent for all of the interval
+                since = max(self.now, self.heard_at + self.settings.interval)
+                self.answer = Wait(since, self.settings.timeout)
+            else:
+                self.answer = Wait(self.now, self._foreground_timeout())
         elif state == core.CLOSING:
             self.closing_until = self.now + self.settings.close_timeout
 

@@ -114,8 +114,7 @@ def test_whatever_comes_after_the_ping_answers_it() -> None:
     life.tell("woke")
     life.now += 1
     assert life.hear() == []
-    assert life.wait() == ["1 ping"]
-    assert life.wait() == ["1 state probing"]
+    assert life.wait() == ["1 ping", "1 state probing"], "but for the answer it is idle"
 
 
 def test_what_came_before_the_ping_does_not_answer_it() -> None:
@@ -150,3 +149,12 @@ def test_a_late_host_pings_once() -> None:
     life.hear()
     assert life.tell("woke") == ["1 ping"]
     assert life.left == 15
+
+
+def test_a_link_that_was_all_but_silent_when_it_was_pinged_has_its_whole_time() -> None:
+    life = opened(both_directions=True)
+    life.now += 1
+    life.hear()
+    life.now += 14
+    assert life.tell("woke") == ["1 ping", "1 state probing"]
+    assert life.left == 11, "silent for interval and timeout, then"

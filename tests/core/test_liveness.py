@@ -39,11 +39,11 @@ def test_a_link_is_quiet_in_both_directions_when_one_of_them_is() -> None:
     assert link.ping_due() == 124.0
 
 
-def test_a_link_is_silent_when_nothing_was_heard_whatever_was_sent() -> None:
+def test_a_link_is_idle_when_nothing_was_heard_whatever_was_sent() -> None:
     link = liveness(both_directions=True)
     link.sent(110.0)
-    assert not link.is_silent(114.9)
-    assert link.is_silent(115.0)
+    assert not link.is_idle(113.4)
+    assert link.is_idle(113.5)
 
 
 def test_a_ping_is_answered_by_what_comes_from_then_on() -> None:

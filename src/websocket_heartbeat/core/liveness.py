@@ -1,6 +1,11 @@
 """One link's liveness: when it was last heard, sent to and pinged, and so when a ping is due."""
 
+from typing import Final
+
 from websocket_heartbeat.core.settings import Settings
+
+IDLE_SHARE: Final = 0.9
+"""The share of the interval after which a link of which a ping is due counts as silent, and not as heard."""
 
 
 class Liveness:
@@ -18,9 +23,9 @@ class Liveness:
         self.is_pinged = False
         """Whether a ping is unanswered."""
 
-    def is_silent(self, now: float) -> bool:
-        """Whether nothing was heard for the interval."""
-        return now >= self.heard_at + self.interval
+    def is_idle(self, now: float) -> bool:
+        """Whether nothing was heard for the interval, but for the answer to the ping at its beginning."""
+        return now >= self.heard_at + IDLE_SHARE * self.interval
 
     def ping_due(self) -> float:
         """When the link will have been quiet long enough for a ping."""

@@ -492,14 +492,18 @@ class Machine:
         self._enter(OPEN, self.liveness.ping_due())
 
     def _look_after_open_link(self, now: float) -> None:
-        if self.liveness.is_silent(now):
-            self._probe(now, self.settings.timeout)
+        liveness = self.liveness
+        if now < liveness.ping_due():
+            # There was traffic, which stores a time and leaves the deadline as it was.
+            self._wake_at(liveness.ping_due())
+        elif liveness.is_idle(now):
+            self._ping(now)
+            # Rule 4: an idle link is pinged up to a tenth of the interval before it was silent for all of it.
+            self._await_answer(max(now, liveness.heard_at + liveness.interval), self.settings.timeout)
         else:
-            if now >= self.liveness.ping_due():
-                # Heard all the time: this only lets the peer hear of us.
-                self._ping(now)
-            # Otherwise there was traffic, which stores a time and leaves the deadline as it was.
-            self._wake_at(self.liveness.ping_due())
+            # Heard all the time: this only lets the peer hear of us.
+            self._ping(now)
+            self._wake_at(liveness.ping_due())
 
     def _ping(self, now: float) -> None:
         """Send a ping, unless one is unanswered: TCP still carries it."""
