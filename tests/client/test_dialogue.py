@@ -169,7 +169,7 @@ def test_an_on_open_that_raises_has_called_the_link_bad(kind: str, world: World,
         async with world.recorded() as connection:
             connection.on_open = hooks[kind]
             await connection.send("for those who are logged in")
-            with pytest.raises(TimeoutError, match="on_open raised"):
+            with pytest.raises(TimeoutError, match="on_open"):
                 await connection.wait_open(60)
             closes = world.seen(CloseEvent)
             assert 3 <= len(closes) <= 12, "retried with growing delays"

@@ -182,7 +182,6 @@ class LinkHandler(LinkEvents):
         if self.link.full:
             self._owed = reply
         else:
-            self._keeper.outbox.note_sent()
             self.link.send(reply)
 
     def discard(self, message: Message) -> None:

@@ -37,8 +37,8 @@ class Outbox:
     reported as Undelivered.
 
     queue: what waits for a link.
-    sent_at: the time of `clock` at which a message was last given to a link; answers to the peer's heartbeats
-    are given past the queue.
+    sent_at: the time of `clock` at which a message was last given to a link. Answers to the peer's heartbeats
+    go past this: like pongs, they do not count.
     """
 
     __slots__ = (
@@ -123,13 +123,9 @@ class Outbox:
         return True
 
     def _give(self, link: Link, message: Message) -> None:
-        self.note_sent()
-        link.send(message)
-
-    def note_sent(self) -> None:
-        """A message is given to a link."""
         if self._clock is not None:
             self.sent_at = self._clock()
+        link.send(message)
 
     def _link_for_me(self) -> Link | None:
         """Return the link that takes what the current task sends, unless its buffer is full."""
