@@ -17,9 +17,9 @@ READY := $(VENV)/.ready
 demo: $(INSTALLED)
 	$(BIN)/websocket-heartbeat demo
 
-# Four at a time, on two cores as well: most tests wait for a network more than they compute.
+# Three at a time, on two cores as well: most tests wait for a network more than they compute.
 test: lint
-	$(BIN)/python -m pytest -n 4
+	$(BIN)/python -m pytest -n 3
 
 lint: $(READY)
 	$(BIN)/ruff check .
