@@ -6,16 +6,20 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
 from tests.watch import PATIENCE
 
+from websocket_heartbeat.system.kernel import delivery
+
 
 class BlockingServer:
     """Accepts one client in a thread of its own, does the handshake, and then what it is told to.
 
-    port: where it listens. client: the socket, once `is_done`.
+    port: where it listens. client: the socket of the client. is_done: whether it has done what it was told,
+    and the client's kernel has all that was sent, as far as this system tells.
     """
 
     def __init__(self, then: Callable[[socket.socket], object], tls: ssl.SSLContext | None = None) -> None:
@@ -48,6 +52,9 @@ class BlockingServer:
             request += client.recv(65536)
         client.sendall(_answer(request))
         self._then(client)
+        end = time.monotonic() + PATIENCE
+        while (known := delivery(client)) is not None and known[1] > 0 and time.monotonic() < end:
+            time.sleep(0.001)
         self.is_done = True
 
     def reset(self) -> None:
