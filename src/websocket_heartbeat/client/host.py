@@ -555,7 +555,7 @@ class Host:
         self.proof_of_life(handler)
 
     def message_came(self, handler: LinkHandler) -> None:
-        """A message has come on a link with a watchdog."""
+        """A message has come on a link with a watchdog or a dialect."""
         if handler is self.links.current:
             self._machine.received(self._loop.time(), handler.number)
             self.proof_of_life(handler)

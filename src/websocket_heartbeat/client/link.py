@@ -43,7 +43,7 @@ class Keeper(Protocol):
         """A pong has come, or a message that the dialect has for one."""
 
     def message_came(self, handler: "LinkHandler") -> None:
-        """A message has come, which the watchdog of the connection waits for."""
+        """A message has come, which is no heartbeat: the watchdog of the connection may wait for it."""
 
     def batch_delivered(self, handler: "LinkHandler") -> None:
         """A read has brought its last message, and not all were taken by a hook."""
@@ -213,8 +213,8 @@ class LinkHandler(LinkEvents):
     def report_evidence(self, machine: core.Machine, now: float, late: float, sent_at: float | None) -> None:
         """Tell the machine what it cannot see: bytes not read yet, and pings not acknowledged.
 
-        late: seconds by which we have missed the deadline for it. sent_at: when the heartbeat's peer was last
-        sent something that counts, None if every byte does.
+        late: seconds by which we have missed the deadline for it. sent_at: when a message was last sent, where
+        only messages count as sent; None where every byte does.
         """
         if self.link is None:
             return
