@@ -213,8 +213,8 @@ class LinkHandler(LinkEvents):
     def report_evidence(self, machine: core.Machine, now: float, late: float, sent_at: float | None) -> None:
         """Tell the machine what it cannot see: bytes not read yet, and pings not acknowledged.
 
-        late: seconds by which we have missed the deadline for it. sent_at: when a message was last sent, where
-        only messages count as sent; None where every byte does.
+        late: seconds by which we have missed the deadline for it. sent_at: when a message was last sent,
+        where only messages count as sent; None where every byte does.
         """
         if self.link is None:
             return
