@@ -8,8 +8,12 @@ import pytest
 from tests.cli.probe.running import SLOW, only_problem, probed, run, unused_port
 from tests.client.servers import well_behaved
 from tests.engines.peers import CLOSE, PONG, Peer, frame, hang, raw_server
+from tests.watch import until
 
+from websocket_heartbeat.cli.probe.report import Report
 from websocket_heartbeat.cli.probe.text import render
+from websocket_heartbeat.engines.base import LinkEvents, OpenRequest
+from websocket_heartbeat.engines.websockets import WebsocketsEngine
 from websocket_heartbeat.server import Refusal, serve
 
 
@@ -275,4 +279,27 @@ def test_compression_is_found_by_offering_it_on_a_connection_of_its_own() -> Non
         assert offers == ["", "", "permessage-deflate; client_max_window_bits"]
         assert "compression=True" in render(report)
 
+    run(main())
+
+
+def test_a_link_that_opens_as_the_probe_is_interrupted_is_not_left_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = WebsocketsEngine.open
+
+    async def open_and_linger(self: WebsocketsEngine, request: OpenRequest, events: LinkEvents) -> None:
+        await original(self, request, events)
+        probing.cancel()
+        await asyncio.sleep(SLOW)
+
+    async def main() -> None:
+        nonlocal probing
+        monkeypatch.setattr(WebsocketsEngine, "open", open_and_linger)
+        async with serve() as server:
+            probing = asyncio.create_task(probed(server.url()))
+            report = await probing
+            assert report.interrupted
+            await until(lambda: not server.connections)
+
+    probing: asyncio.Task[Report]
     run(main())

@@ -14,6 +14,7 @@ class ProbedLink(LinkEvents):
     heard_at: when the latest message or pong came, on the loop's clock.
     """
 
+    has_opened = False
     link: Link
     response_headers: Sequence[tuple[str, str]]
 
@@ -29,6 +30,7 @@ class ProbedLink(LinkEvents):
 
     def opened(self, link: Link) -> None:
         """Take the link."""
+        self.has_opened = True
         self.link = link
         self.response_headers = link.response_headers
         link.deliver = self._take

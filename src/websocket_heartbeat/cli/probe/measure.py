@@ -165,15 +165,16 @@ class _Probe:
     @asynccontextmanager
     async def _link(self, request: OpenRequest) -> AsyncIterator[ProbedLink]:
         probed = ProbedLink()
-        async with asyncio.timeout(self._timeout):
-            await self._options.engine.open(request, probed)
         try:
+            async with asyncio.timeout(self._timeout):
+                await self._options.engine.open(request, probed)
             yield probed
             if probed.closure is None:
                 probed.link.close(1000, "")
                 await probed.ended(_PATIENCE_AT_CLOSE)
         finally:
-            if probed.closure is None:
+            # An attempt that is interrupted as it ends has opened its link all the same.
+            if probed.has_opened and probed.closure is None:
                 probed.link.abort()
 
     async def _talk(self, request: OpenRequest, pings: int, message: str | None) -> None:
