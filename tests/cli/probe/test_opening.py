@@ -1,5 +1,6 @@
 """`probe`: each stage of the opening is measured, and the one that fails is the problem."""
 
+import argparse
 import asyncio
 import socket
 from typing import Any
@@ -10,6 +11,7 @@ from tests.client.servers import well_behaved
 from tests.engines.peers import CLOSE, PONG, Peer, frame, hang, raw_server
 from tests.watch import until
 
+from websocket_heartbeat.cli import probe
 from websocket_heartbeat.cli.probe.report import Report
 from websocket_heartbeat.cli.probe.text import render
 from websocket_heartbeat.engines.base import LinkEvents, OpenRequest
@@ -289,17 +291,18 @@ def test_a_link_that_opens_as_the_probe_is_interrupted_is_not_left_behind(
 
     async def open_and_linger(self: WebsocketsEngine, request: OpenRequest, events: LinkEvents) -> None:
         await original(self, request, events)
-        probing.cancel()
+        tasks[0].cancel()
         await asyncio.sleep(SLOW)
 
     async def main() -> None:
-        nonlocal probing
         monkeypatch.setattr(WebsocketsEngine, "open", open_and_linger)
         async with serve() as server:
-            probing = asyncio.create_task(probed(server.url()))
-            report = await probing
+            tasks.append(asyncio.create_task(probe.report_on(parser.parse_args([server.url()]), None)))
+            report = await tasks[0]
             assert report.interrupted
             await until(lambda: not server.connections)
 
-    probing: asyncio.Task[Report]
+    parser = argparse.ArgumentParser()
+    probe.add_arguments(parser)
+    tasks: list[asyncio.Task[Report]] = []
     run(main())
