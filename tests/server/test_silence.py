@@ -201,10 +201,11 @@ def test_peers_that_have_gone_are_not_remembered_until_they_would_have_been_judg
             None, idle_timeout=3600, open_timeout=10, close_timeout=5, write_limit=2**20, dismissal=None
         )
         roster = Roster(Commons(policy))
+        hooks = Hooks(on_message=print)
 
         async def come_and_go(count: int) -> None:
             for _ in range(count):
-                events = roster.admit(Request("/"), Hooks(on_message=print), None)
+                events = roster.admit(Request("/"), hooks, None)
                 peer = MemoryPeer(events)
                 events.opened(peer.link)
                 peer.close()

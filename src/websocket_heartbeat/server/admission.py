@@ -24,8 +24,8 @@ class Request:
     query: str = ""
     headers: Sequence[tuple[str, str]] = ()
     shown_path: str | None = field(default=None, compare=False)
-    remote_address: tuple[str, int] | None = None
-    certificate: Mapping[str, Any] | None = None
+    remote_address: tuple[str, int] | None = field(default=None, compare=False)
+    certificate: Mapping[str, Any] | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         return f"Request(path={self.shown!r})"
