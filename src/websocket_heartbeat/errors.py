@@ -136,5 +136,17 @@ class LinkRejected(WebSocketHeartbeatError):
     """The program gave up an open link by `fail_link`; the text is its reason."""
 
 
+class PeerGone(WebSocketHeartbeatError, ConnectionResetError):
+    """The client of a server is gone.
+
+    `code` is that of its close frame, None if it sent none; `reason` its reason, or why it is gone.
+    """
+
+    def __init__(self, code: int | None, reason: str) -> None:
+        super().__init__(f"the peer is gone: {printable(reason)}" if reason else "the peer is gone")
+        self.code = code
+        self.reason = reason
+
+
 class EngineNotInstalled(WebSocketHeartbeatError, ImportError):
     """The engine asked for needs a package that is not installed; the text names the install command."""

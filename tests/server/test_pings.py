@@ -15,8 +15,9 @@ from websockets.sync.client import connect as connect_blocking
 from websocket_heartbeat.engines.memory import MemoryPeer
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server import Peer, Request, serve
+from websocket_heartbeat.server.hooks import Hooks
 from websocket_heartbeat.server.policy import Policy
-from websocket_heartbeat.server.roster import Roster
+from websocket_heartbeat.server.roster import Commons, Roster
 
 
 @pytest.mark.usefixtures("kernel")
@@ -183,14 +184,14 @@ def test_a_peer_whose_kernel_takes_a_feed_while_it_answers_nothing_is_dropped(ru
 
 def test_a_herd_of_silent_peers_is_pinged_in_several_turns_of_the_loop(run_asyncio: Run) -> None:
     async def main() -> None:
-        roster = Roster(
-            Policy(
-                print, None, None, None, idle_timeout=0.5, close_timeout=5, write_limit=2**20, open_timeout=10
-            )
+        policy = Policy(
+            None, idle_timeout=0.5, open_timeout=10, close_timeout=5, write_limit=2**20, dismissal=None
         )
+        roster = Roster(Commons(policy))
+        hooks = Hooks(on_message=print)
         peers = []
         for _ in range(1000):
-            events = roster.admit(Request("/"))
+            events = roster.admit(Request("/"), hooks, None)
             peers.append(MemoryPeer(events))
             events.opened(peers[-1].link)
         sent = [0]

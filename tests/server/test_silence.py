@@ -19,8 +19,9 @@ from websocket_heartbeat.engines.memory import MemoryPeer
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server import Peer, serve
 from websocket_heartbeat.server.admission import Request
+from websocket_heartbeat.server.hooks import Hooks
 from websocket_heartbeat.server.policy import Policy
-from websocket_heartbeat.server.roster import Roster
+from websocket_heartbeat.server.roster import Commons, Roster
 
 
 @pytest.mark.usefixtures("kernel")
@@ -196,22 +197,15 @@ def test_the_kernel_is_asked_beneath_tls_too(run: Run) -> None:
 
 def test_peers_that_have_gone_are_not_remembered_until_they_would_have_been_judged(run_asyncio: Run) -> None:
     async def main() -> None:
-        roster = Roster(
-            Policy(
-                print,
-                None,
-                None,
-                None,
-                idle_timeout=3600,
-                close_timeout=5,
-                write_limit=2**20,
-                open_timeout=10,
-            )
+        policy = Policy(
+            None, idle_timeout=3600, open_timeout=10, close_timeout=5, write_limit=2**20, dismissal=None
         )
+        roster = Roster(Commons(policy))
+        hooks = Hooks(on_message=print)
 
         async def come_and_go(count: int) -> None:
             for _ in range(count):
-                events = roster.admit(Request("/"))
+                events = roster.admit(Request("/"), hooks, None)
                 peer = MemoryPeer(events)
                 events.opened(peer.link)
                 peer.close()

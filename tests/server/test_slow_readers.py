@@ -24,7 +24,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Judge who takes nothing, or too little, sooner than in real life."""
     for name, seconds in (("STALLED", 1.0), ("SHORTEST", 0.5), ("LAGGING", 1.0), ("LOOK", 0.05)):
         monkeypatch.setattr(flow, name, seconds)
-    monkeypatch.setattr("websocket_heartbeat.server.peer.LOOK", 0.05)
+    monkeypatch.setattr("websocket_heartbeat.server.handler.LOOK", 0.05)
 
 
 # Readers that stay

@@ -125,6 +125,8 @@ class Link(ABC):
     response_headers: those that the server answered with, as pairs, to be read within `LinkEvents.opened`: a
     link need not keep them, and one of a server has none. full: whether the write buffer went above
     WRITE_LIMIT and has not been drained since; no property, as it is asked for with each message.
+    can_ping: whether `ping` sends one, and any byte that comes counts in `heard_at`. All can but some links
+    of back ends, over servers that send no pings for a program and tell it of none: messages are life there.
     """
 
     __slots__ = ()
@@ -135,6 +137,7 @@ class Link(ABC):
     response_headers: Sequence[tuple[str, str]] = ()
     socket: Socket | None = None
     full: bool = False
+    can_ping: bool = True
 
     @abstractmethod
     def send(self, message: Message) -> None:

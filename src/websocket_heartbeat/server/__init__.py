@@ -1,7 +1,9 @@
 """A WebSocket server that answers heartbeats, drops dead peers and spreads reconnects over time."""
 
 from websocket_heartbeat.server.admission import Refusal, Request
+from websocket_heartbeat.server.hub import Hub
 from websocket_heartbeat.server.peer import Peer
+from websocket_heartbeat.server.rooms import Room
 from websocket_heartbeat.server.serving import Server, serve
 
-__all__ = ["Peer", "Refusal", "Request", "Server", "serve"]
+__all__ = ["Hub", "Peer", "Refusal", "Request", "Room", "Server", "serve"]

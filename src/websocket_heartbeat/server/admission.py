@@ -1,7 +1,8 @@
 """What a client asks for when it connects, how it is refused, and what is decided about it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from websocket_heartbeat.checks import check_count, check_headers
 from websocket_heartbeat.config import Headers
@@ -15,12 +16,16 @@ class Request:
     path: without the query. query: what follows the question mark, or "". headers: pairs of name and value,
     as received. Query and headers may carry credentials, so they are not part of the repr. shown_path: what
     reprs and logs show instead of the path, by the function that `serve` was given; None: the path.
+    remote_address: address and port of the client, or of the proxy before us; None where that is unknown, as
+    with a Unix socket. certificate: the client's, as `ssl.SSLSocket.getpeercert` returns it; None: none.
     """
 
     path: str
     query: str = ""
     headers: Sequence[tuple[str, str]] = ()
     shown_path: str | None = field(default=None, compare=False)
+    remote_address: tuple[str, int] | None = field(default=None, compare=False)
+    certificate: Mapping[str, Any] | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         return f"Request(path={self.shown!r})"

@@ -1,10 +1,28 @@
-"""The retry hint in a close reason, and how hints are spread over time.
+"""How many peers are asked to go: each with a hint of its own when to come back, and with turns for others.
 
 Our client knows the hint: `retry-after=SECONDS` within the reason of the close frame, the same as the header
 Retry-After of a refused handshake. It is a lower bound on the client's delay.
 """
 
+import asyncio
 import random
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from websocket_heartbeat.checks import check_close, check_seconds
+
+_AT_ONCE = 100
+"""Peers that are sent a close frame before the loop has a turn for others."""
+
+
+class Leaver(Protocol):
+    """The inside of a peer, as far as it is needed here: handler.py."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Ask it to go, with a code and a reason that were checked."""
+
+    def gone(self) -> asyncio.Future[None]:
+        """Return a future that is done when it has gone."""
 
 
 def spread(count: int, over: float) -> list[float]:
@@ -19,3 +37,32 @@ def with_hint(reason: str, seconds: float) -> str:
     """Return the reason with the hint to come back after so many seconds."""
     hint = f"retry-after={seconds:.3f}".rstrip("0").rstrip(".")
     return f"{reason}; {hint}" if reason else hint
+
+
+async def send_away(leavers: Sequence[Leaver], over: float, code: int, reason: str) -> None:
+    """Close every one, each with its own hint when to come back, and wait until they are gone.
+
+    Raises:
+        ValueError: `over`, the code or a reason with its hint is wrong; then nobody was sent away.
+    """
+    check_seconds("over", over, zero=True)
+    check_close(code, reason)
+    farewells = [with_hint(reason, moment) for moment in spread(len(leavers), over)]
+    for farewell in farewells:
+        check_close(code, farewell)
+    await close_all(leavers, code, farewells)
+    await all_gone(leavers)
+
+
+async def close_all(leavers: Sequence[Leaver], code: int, reasons: Sequence[str]) -> None:
+    """Close every one, each with its own reason."""
+    for number, (leaver, reason) in enumerate(zip(leavers, reasons, strict=True), 1):
+        leaver.close(code, reason)
+        if number % _AT_ONCE == 0:
+            await asyncio.sleep(0)
+
+
+async def all_gone(leavers: Collection[Leaver], timeout: float | None = None) -> None:
+    """Wait until they are gone, or until so many seconds have passed."""
+    if leavers:
+        await asyncio.wait([leaver.gone() for leaver in leavers], timeout=timeout)

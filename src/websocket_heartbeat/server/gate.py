@@ -1,40 +1,53 @@
-"""Decides who comes in: looks at the Origin of a request, and asks the user's hook."""
+"""Decides who comes in, and who that is: looks at the Origin of a request, and asks the user's hook."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import replace
 from inspect import isawaitable
 from typing import Any
 
 from websocket_heartbeat.checks import check_function, check_hook
 from websocket_heartbeat.errors import HookFailed
-from websocket_heartbeat.server.admission import Admitted, Refusal, Request
+from websocket_heartbeat.server.admission import Refusal, Request
+from websocket_heartbeat.server.handler import PeerHandler
+from websocket_heartbeat.server.hooks import Hooks
 from websocket_heartbeat.server.origins import Origins
 from websocket_heartbeat.server.roster import Roster
 from websocket_heartbeat.system.callbacks import call, log_raised, path_to_show, settle
 
+Decision = PeerHandler | Refusal
+"""What is decided about a request: the inside of a peer, to take the events of its link; or a refusal."""
+
 
 class Gate:
-    """Stands before a roster."""
+    """Stands before a roster.
+
+    roster: of those that came in here. hooks: those of these peers. hook_name: that of the user's hook,
+    `on_handshake` or `authenticate`; the second may name a principal.
+    """
 
     def __init__(
         self,
         roster: Roster,
+        hooks: Hooks,
         origins: Origins,
-        on_handshake: Callable[..., Any] | None,
+        hook_name: str,
+        hook: Callable[..., Any] | None,
         shown_path: Callable[[str], str] | None,
     ) -> None:
-        if on_handshake is not None:
-            check_hook("on_handshake", on_handshake, 1)
+        if hook is not None:
+            check_hook(hook_name, hook, 1)
         if shown_path is not None:
             check_function("shown_path", shown_path, 1)
-        self._roster = roster
+        self.roster = roster
+        self._hooks = hooks
         self._origins = origins
-        self._on_handshake = on_handshake
+        self._hook_name = hook_name
+        self._hook = hook
         self._shown_path = shown_path
         self._log = roster.log
 
-    def admit(self, request: Request) -> Admitted | asyncio.Task[Admitted]:
+    def admit(self, request: Request) -> Decision | asyncio.Task[Decision]:
         """Decide about a request, at once or, if the hook is asynchronous, by a task."""
         if not self._origins.allow(request):
             self._log.warning(
@@ -47,29 +60,51 @@ class Gate:
             request = replace(
                 request, shown_path=path_to_show(self._log.error, self._shown_path, request.path)
             )
-        if self._on_handshake is None:
-            return self._roster.admit(request)
+        if self._hook is None:
+            return self._answered(request, None)
         try:
-            answer: object = call("on_handshake", self._on_handshake, request)
+            answer: object = call(self._hook_name, self._hook, request)
         except HookFailed as failed:
             return self._failed(failed)
         if isawaitable(answer):
-            return self._roster.spawn(self._admit_later(request, answer), answer)
+            return self.roster.spawn(self._admit_later(request, answer), answer)
         return self._answered(request, answer)
 
-    async def _admit_later(self, request: Request, pending: Awaitable[object]) -> Admitted:
+    async def decide(self, request: Request) -> Decision:
+        """Decide about a request, within open_timeout."""
+        decision = self.admit(request)
+        if not isinstance(decision, asyncio.Task):
+            return decision
+        timeout = self.roster.policy.open_timeout
         try:
-            answer = await settle("on_handshake", pending)
+            async with asyncio.timeout(timeout):
+                return await decision
+        except TimeoutError:
+            self._log.warning(
+                "%s took longer than open_timeout=%g s: its client was refused", self._hook_name, timeout
+            )
+            return Refusal(503)
+
+    async def _admit_later(self, request: Request, pending: Awaitable[object]) -> Decision:
+        try:
+            answer = await settle(self._hook_name, pending)
         except HookFailed as failed:
             return self._failed(failed)
         return self._answered(request, answer)
 
-    def _answered(self, request: Request, answer: object) -> Admitted:
-        if answer is None:
-            return self._roster.admit(request)
+    def _answered(self, request: Request, answer: object) -> Decision:
         if isinstance(answer, Refusal):
             return answer
-        self._log.error("on_handshake must return None or a Refusal, not %s", type(answer).__name__)
+        names = self._hook_name == "authenticate"
+        # True is what one returns who takes this for a yes.
+        if answer is None or (names and isinstance(answer, Hashable) and not isinstance(answer, bool)):
+            return self.roster.admit(request, self._hooks, answer)
+        self._log.error(
+            "%s must return None%s or a Refusal, not %s",
+            self._hook_name,
+            ", a principal" if names else "",
+            type(answer).__name__,
+        )
         return Refusal(500)
 
     def _failed(self, failed: HookFailed) -> Refusal:

@@ -1,4 +1,4 @@
-"""All clients of a server: keeps them, checks their deadlines with one timer, closes all of them.
+"""The clients of one entrance: keeps them, checks their deadlines with one timer, closes all of them.
 
 Knows links only by engines/base.py, so that any transport can be put beneath it.
 """
@@ -6,15 +6,16 @@ Knows links only by engines/base.py, so that any transport can be put beneath it
 import asyncio
 import heapq
 import logging
-from collections.abc import Awaitable, Collection, Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Hashable
+from itertools import count
 from typing import Any, TypeVar
 
-from websocket_heartbeat.checks import check_close
-from websocket_heartbeat.engines.base import LinkEvents
 from websocket_heartbeat.server.admission import Request
-from websocket_heartbeat.server.farewell import spread, with_hint
-from websocket_heartbeat.server.peer import Peer, PeerHandler
+from websocket_heartbeat.server.farewell import all_gone, close_all
+from websocket_heartbeat.server.handler import PeerHandler
+from websocket_heartbeat.server.hooks import Hooks
 from websocket_heartbeat.server.policy import Policy
+from websocket_heartbeat.server.rooms import Rooms
 from websocket_heartbeat.server.throttle import Throttle
 from websocket_heartbeat.system.callbacks import close_unawaited
 
@@ -29,23 +30,39 @@ _ANSWER_SHARE = 0.8
 """The part of `close_timeout` that peers have to answer in `close`; hooks have the rest."""
 
 _AT_ONCE = 100
-"""Peers that are looked at, or sent a close frame, before the loop has a turn for others."""
+"""Peers that are looked at before the loop has a turn for others."""
 
 _SPARE = 1000
 """Stale entries that may wait for their time, beyond as many as there are peers."""
 
 
-class Roster:
-    """The clients that are here, and those whose hooks still run."""
+class Commons:
+    """What all rosters of a hub share.
+
+    policy: what holds for all peers. numbers: of peers. log: for what strangers may cause.
+    """
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
+        self.numbers = count(1)
         self.log = Throttle(_logger)
+        self.rooms = Rooms()
+        self.users = Rooms()
+
+
+class Roster:
+    """The clients that came in by one entrance and are here, and those whose hooks still run."""
+
+    def __init__(self, commons: Commons) -> None:
+        self.policy = commons.policy
+        self.log = commons.log
+        self.rooms = commons.rooms
+        self.users = commons.users
+        self._numbers = commons.numbers
         # By number: those whose link is open, and those whose link has ended and who have still to be told.
         self._here: dict[int, PeerHandler] = {}
         self._leaving: dict[int, PeerHandler] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._last_number = 0
         # When to check which peer next, earliest first. A peer is checked twice in each idle_timeout, more
         # often while much waits for it, and its messages touch nothing here. An entry is stale if its peer is
         # gone or is due at another time: it is dropped when its time comes, or when most are.
@@ -54,21 +71,21 @@ class Roster:
         self._wakes_at = 0.0  # kept here, as the timers of uvloop round it
 
     @property
-    def peers(self) -> tuple[Peer, ...]:
-        """The peers whose link is open."""
-        return tuple(handler.peer for handler in self._here.values())
+    def here(self) -> tuple[PeerHandler, ...]:
+        """Those whose link is open."""
+        return tuple(self._here.values())
 
-    def admit(self, request: Request) -> LinkEvents:
+    def admit(self, request: Request, hooks: Hooks, principal: Hashable | None) -> PeerHandler:
         """Return what takes the events of a link that is about to open: a peer once it has opened."""
-        return PeerHandler(self, request)
+        return PeerHandler(self, request, hooks, principal)
 
-    # What a peer needs: Keeper of peer.py
+    # What a peer needs: Keeper of handler.py
 
     def add(self, handler: PeerHandler) -> int:
         """Keep a client whose link has opened; return its number."""
-        self._last_number += 1
-        self._here[self._last_number] = handler
-        return self._last_number
+        number = next(self._numbers)
+        self._here[number] = handler
+        return number
 
     def link_ended(self, number: int) -> None:
         """Count a client as connected no more; `remove` follows when on_close was called."""
@@ -139,27 +156,17 @@ class Roster:
 
     # Parting
 
-    async def send_away(self, over: float, code: int, reason: str) -> None:
-        """Close every peer that is here, each with its own hint when to come back, and wait for their end."""
-        check_close(code, reason)
-        handlers = list(self._here.values())
-        farewells = [with_hint(reason, moment) for moment in spread(len(handlers), over)]
-        for farewell in farewells:
-            check_close(code, farewell)
-        await _close(handlers, code, farewells)
-        await _all_gone(handlers)
-
     async def close(self) -> None:
         """Close every peer with 1001 and wait for their ends and hooks, `close_timeout` seconds at most."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.policy.close_timeout
         handlers = list(self._here.values())
         try:
-            await _close(handlers, 1001, [""] * len(handlers))
-            await _all_gone(handlers, self.policy.close_timeout * _ANSWER_SHARE)
+            await close_all(handlers, 1001, [""] * len(handlers))
+            await all_gone(handlers, self.policy.close_timeout * _ANSWER_SHARE)
         finally:
             self.abort()
-        await _all_gone(self._leaving.values(), deadline - loop.time())
+        await all_gone(self._leaving.values(), deadline - loop.time())
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=max(0, deadline - loop.time()))
         for task in self._tasks:
@@ -174,15 +181,3 @@ class Roster:
             self._timer.cancel()
             self._timer = None
         self._due.clear()
-
-
-async def _close(handlers: Sequence[PeerHandler], code: int, reasons: Sequence[str]) -> None:
-    for number, (handler, reason) in enumerate(zip(handlers, reasons, strict=True), 1):
-        handler.close(code, reason)
-        if number % _AT_ONCE == 0:
-            await asyncio.sleep(0)
-
-
-async def _all_gone(handlers: Collection[PeerHandler], timeout: float | None = None) -> None:
-    if handlers:
-        await asyncio.wait([handler.gone() for handler in handlers], timeout=timeout)

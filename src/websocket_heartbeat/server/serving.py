@@ -4,26 +4,24 @@ import asyncio
 import os
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
 from types import TracebackType
-from typing import Any
 
-from websocket_heartbeat.checks import check_seconds
 from websocket_heartbeat.config import Dialect
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import Refusal, Request
+from websocket_heartbeat.server.farewell import send_away
 from websocket_heartbeat.server.gate import Gate
+from websocket_heartbeat.server.hooks import CloseHook, Hooks, MessageHook, OpenHook
+from websocket_heartbeat.server.hub import Hub
 from websocket_heartbeat.server.links.endpoint import HOST, PORT, Endpoint
 from websocket_heartbeat.server.links.listener import Listener
 from websocket_heartbeat.server.links.terms import Terms
 from websocket_heartbeat.server.origins import Origin, Origins
 from websocket_heartbeat.server.peer import Peer
 from websocket_heartbeat.server.policy import Policy
-from websocket_heartbeat.server.roster import Roster
+from websocket_heartbeat.server.roster import Commons, Roster
 
-# A hook may be a function or a coroutine function: what it returns is awaited where it can be.
-OpenHook = Callable[[Peer], Any]
-MessageHook = Callable[[Peer, Message], Any]
-CloseHook = Callable[[Peer, int | None, str], Any]
 HandshakeHook = Callable[[Request], Refusal | Awaitable[Refusal | None] | None]
 
 
@@ -37,6 +35,7 @@ def serve(
     host: str = HOST,
     port: int = PORT,
     *,
+    hub: Hub | None = None,
     unix_path: str | os.PathLike[str] | None = None,
     on_open: OpenHook | None = None,
     on_close: CloseHook | None = None,
@@ -64,6 +63,9 @@ def serve(
     the name of its exception and the line of code, without its text, and harms nobody.
 
     on_message: called with (peer, message), a str or bytes. Default: sends the message back.
+    hub: whose peers its clients are, with those of other transports; then what is the hub's cannot be given
+        here: on_handshake, heartbeat, idle_timeout, close_timeout, write_limit and shown_path. With a hub and
+        without on_message, messages wait for `Peer.recv`. Default: a hub of its own.
     host: the address to listen on; a name stands for all of its addresses, and "" for all of this machine.
         Default 127.0.0.1. port: 0 (default) takes a free one, `Server.port`.
     unix_path: a Unix socket to listen on instead of host and port. The file must not be there, or be what a
@@ -110,16 +112,23 @@ def serve(
         TypeError, ValueError: an argument is wrong; the text names it.
         OSError: from `async with`: the address cannot be listened on.
     """
-    policy = Policy(
-        on_message or echo,
-        on_open,
-        on_close,
-        heartbeat,
-        idle_timeout,
-        close_timeout,
-        write_limit,
-        open_timeout,
-    )
+    hooks = Hooks(on_message, on_open, on_close)
+    allowed = Origins(origins)
+    if hub is not None:
+        _check_not_given(
+            on_handshake=(on_handshake, None),
+            heartbeat=(heartbeat, "heartbeat"),
+            idle_timeout=(idle_timeout, 60),
+            close_timeout=(close_timeout, 5),
+            write_limit=(write_limit, 4 * 2**20),
+            shown_path=(shown_path, None),
+        )
+        gate = hub.entrance(hooks, allowed)
+    else:
+        if on_message is None:
+            hooks = replace(hooks, on_message=echo)
+        policy = Policy(heartbeat, idle_timeout, open_timeout, close_timeout, write_limit, None)
+        gate = Gate(Roster(Commons(policy)), hooks, allowed, "on_handshake", on_handshake, shown_path)
     terms = Terms(
         open_timeout,
         max_size,
@@ -130,32 +139,30 @@ def serve(
         max_handshakes,
         max_peers_per_address,
     )
-    return Server(policy, Endpoint(host, port, unix_path), Origins(origins), on_handshake, shown_path, terms)
+    return Server(gate, Endpoint(host, port, unix_path), terms)
+
+
+def _check_not_given(**options: tuple[object, object]) -> None:
+    """Refuse options that a hub has, given with their defaults."""
+    for name, (value, default) in options.items():
+        if value != default:
+            raise TypeError(f"{name} and hub exclude each other: give it to the Hub")
 
 
 class Server:
     """A listening server; `serve` makes it, and says what each argument means."""
 
-    def __init__(
-        self,
-        policy: Policy,
-        endpoint: Endpoint,
-        origins: Origins,
-        on_handshake: HandshakeHook | None,
-        shown_path: Callable[[str], str] | None,
-        terms: Terms,
-    ) -> None:
+    def __init__(self, gate: Gate, endpoint: Endpoint, terms: Terms) -> None:
         if endpoint.unix_path is not None and terms.max_peers_per_address is not None:
             raise ValueError("max_peers_per_address and unix_path exclude each other")
         self._endpoint = endpoint
         self._is_secure = terms.ssl is not None
-        self._roster = Roster(policy)
-        gate = Gate(self._roster, origins, on_handshake, shown_path)
+        self._roster = gate.roster
         self._listener = Listener(gate.admit, endpoint, terms, self._roster.log)
 
     def __repr__(self) -> str:
         where = self.url() if self.unix_path is None else f"unix:{self.unix_path}"
-        return f"<Server {where} with {len(self._roster.peers)} connections>"
+        return f"<Server {where} with {len(self._roster.here)} connections>"
 
     async def __aenter__(self) -> "Server":
         await self._listener.listen()
@@ -169,7 +176,7 @@ class Server:
     @property
     def connections(self) -> tuple[Peer, ...]:
         """The peers that are connected now."""
-        return self._roster.peers
+        return tuple(handler.peer for handler in self._roster.here)
 
     @property
     def host(self) -> str:
@@ -204,7 +211,7 @@ class Server:
             ValueError: `over` is negative or not finite, the code may not be sent, or the reason is longer
                 than 123 bytes of UTF-8 with its hint; then nobody was sent away.
         """
-        await self._roster.send_away(check_seconds("over", over, zero=True), code, reason)
+        await send_away(self._roster.here, over, code, reason)
 
     async def close(self) -> None:
         """Stop listening, close every peer with 1001 and wait until all are gone.

@@ -29,6 +29,7 @@ _SIZE = 192
 _LAYOUT = struct.Struct("=8B24I4Q")
 _LAST_DATA_RECV = struct.Struct("=52xI")
 _LAST_DATA_SENT = struct.Struct("=44xI")
+_RTT = struct.Struct("=68xI")
 _BYTES_ACKED = struct.Struct("=120xQ")
 _INT = struct.Struct("=i")
 
@@ -100,6 +101,17 @@ def since_data(sock: Socket | None) -> float | None:
 def since_sent(sock: Socket | None) -> float | None:
     """Return the seconds since data last left by the socket; None where that is unknown. Rounded up, too."""
     return _seconds(sock, _LAST_DATA_SENT)
+
+
+def round_trip(sock: Socket | None) -> float | None:
+    """Return the kernel's estimate of a round trip to the peer, in seconds; None where that is unknown."""
+    if not TELLS or sock is None:
+        return None
+    try:
+        microseconds: int = _RTT.unpack(sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _RTT.size))[0]
+    except (OSError, ValueError, struct.error):  # not TCP, or closed, or an old kernel
+        return None
+    return microseconds / 1e6
 
 
 def _seconds(sock: Socket | None, field: struct.Struct) -> float | None:

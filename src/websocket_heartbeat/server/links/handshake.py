@@ -115,7 +115,7 @@ class Handshake(HeadReader):
                 self._refuse(no_place)
                 return
             self._has_place = True
-        admitted = self._keeper.admit(asked.request())
+        admitted = self._keeper.admit(asked.request(self.transport))
         if isinstance(admitted, asyncio.Task):
             self._deciding = admitted
             admitted.add_done_callback(self._decided_later)

@@ -1,11 +1,13 @@
 """Requests and answers of HTTP/1.1 (RFC 9112), as handshakes and the checks of load balancers need them."""
 
+import asyncio
 import re
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 
 from websocket_heartbeat.server.admission import BODILESS, Refusal, Request
+from websocket_heartbeat.server.links.address import certificate, remote_address
 
 _TOKEN = re.compile(rb"[0-9A-Za-z!#$%&'*+.^_`|~-]+")
 _VALUE = re.compile(rb"[\t -~\x80-\xff]*")
@@ -47,12 +49,18 @@ class Head:
     version: str
     headers: list[tuple[str, str]]
 
-    def request(self) -> Request:
-        """Return what is asked for."""
+    def request(self, transport: asyncio.BaseTransport) -> Request:
+        """Return what is asked for, by whom is at the other end of the transport."""
         path, _, query = self.target.partition("?")
         if not path.startswith("/"):  # the absolute form: RFC 9112, section 3.2.2
             path = "/" + path.partition("://")[2].partition("/")[2]
-        return Request(path, query, tuple(self.headers))
+        return Request(
+            path,
+            query,
+            tuple(self.headers),
+            remote_address=remote_address(transport),
+            certificate=certificate(transport),
+        )
 
 
 def read_request(head: bytes) -> Head | None:

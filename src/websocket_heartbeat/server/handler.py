@@ -1,0 +1,378 @@
+"""The inside of a peer: takes what its link reports, answers heartbeats, pings and drops, and ends once."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Coroutine, Hashable
+from typing import Any, NamedTuple, Protocol
+
+from websocket_heartbeat.config import Dialect
+from websocket_heartbeat.engines.base import Closure, Link
+from websocket_heartbeat.errors import HookFailed, PeerGone, ProtocolViolation
+from websocket_heartbeat.events import Message
+from websocket_heartbeat.server.admission import Request
+from websocket_heartbeat.server.flow import LOOK, Ping, Progress
+from websocket_heartbeat.server.hooks import Hooks
+from websocket_heartbeat.server.mailbox import Mailbox
+from websocket_heartbeat.server.peer import Peer
+from websocket_heartbeat.server.policy import Policy
+from websocket_heartbeat.server.rooms import Rooms
+from websocket_heartbeat.server.throttle import Throttle
+from websocket_heartbeat.system.callbacks import place_of
+from websocket_heartbeat.system.kernel import round_trip
+
+_logger = logging.getLogger("websocket_heartbeat.server")
+
+
+class Keeper(Protocol):
+    """What a peer needs of whoever keeps all peers: roster.py."""
+
+    @property
+    def policy(self) -> Policy:
+        """What holds for all peers."""
+
+    @property
+    def log(self) -> Throttle:
+        """Where what hooks raise is logged: messages of strangers may cause it as often as they like."""
+
+    @property
+    def rooms(self) -> Rooms:
+        """The rooms that peers join."""
+
+    @property
+    def users(self) -> Rooms:
+        """The peers of each principal."""
+
+    def add(self, handler: "PeerHandler") -> int:
+        """Keep a client whose link has opened; return its number."""
+
+    def watch(self, handler: "PeerHandler", due: float) -> None:
+        """Call its `check_deadlines` by that time of the loop's clock, or soon after."""
+
+    def spawn(self, work: Coroutine[Any, Any, None], pending: Awaitable[object] | None) -> asyncio.Task[None]:
+        """Run a coroutine that awaits what a hook has returned, and hold it until it is done."""
+
+    def link_ended(self, number: int) -> None:
+        """Count a client as connected no more; `remove` follows when on_close was called."""
+
+    def remove(self, number: int) -> None:
+        """Forget the client."""
+
+
+class End(NamedTuple):
+    """How a peer has ended: the code of its close frame, None if it sent none, and a reason."""
+
+    code: int | None
+    reason: str
+
+
+class PeerHandler:
+    """What a link calls (LinkEvents of engines/base.py), and the keeper of all peers, and the peer itself.
+
+    peer: what users hold; link: its link; mailbox: its messages; all from `opened` on.
+    end: how it has ended, None while it has not.
+    due: when the keeper will next call `check_deadlines`, None for never; the keeper's own.
+    """
+
+    __slots__ = (
+        "_close_by",
+        "_drained",
+        "_gone",
+        "_has_beaten",
+        "_has_opened",
+        "_hooks",
+        "_keeper",
+        "_ping",
+        "_principal",
+        "_progress",
+        "_request",
+        "_rooms",
+        "_round_trip",
+        "due",
+        "end",
+        "link",
+        "mailbox",
+        "peer",
+    )
+
+    link: Link
+    peer: Peer
+    mailbox: Mailbox
+
+    def __init__(self, keeper: Keeper, request: Request, hooks: Hooks, principal: Hashable | None) -> None:
+        self._keeper = keeper
+        self._request = request
+        self._hooks = hooks
+        self._principal = principal
+        self._has_opened = False
+        self._rooms: set[Hashable] | None = None  # those joined; an empty set would take memory
+        self.end: End | None = None
+        self._gone: asyncio.Future[None] | None = None
+        self.due: float | None = None
+        self._close_by: float | None = None  # when a peer that was asked to go must have answered
+        self._has_beaten = False  # whether a heartbeat message has come
+        self._ping: Ping | None = None  # one that is unanswered
+        self._round_trip: float | None = None  # of the last ping that was answered
+        # While the link is full.
+        self._progress: Progress | None = None
+        self._drained: asyncio.Future[None] | None = None
+
+    # Calls from the link
+
+    def opened(self, link: Link) -> None:
+        """Make a peer of the client and begin."""
+        self._has_opened = True
+        self.link = link
+        number = self._keeper.add(self)
+        self.peer = Peer(self, number, self._request, time.time())
+        self.mailbox = Mailbox(self._keeper, self._hooks, self.peer, link, self._watch)
+        policy = self._keeper.policy
+        has_dialect = isinstance(policy.heartbeat, Dialect)
+        link.deliver = self._deliver_in_dialect if has_dialect else self._deliver
+        if self._principal is not None:
+            self._keeper.users.join(self._principal, self)
+        if policy.idle_timeout is not None:
+            self._watch(asyncio.get_running_loop().time() + policy.idle_timeout / 2)
+        if self._hooks.on_open is not None:
+            self.mailbox.begin("on_open", self._hooks.on_open, self.peer)
+
+    def closed(self, closure: Closure) -> None:
+        """Take the news that the link has ended."""
+        error = closure.error
+        if isinstance(error, ProtocolViolation):
+            _logger.info("%r broke RFC 6455 and was closed with %d", self.peer, error.code)
+        if error is not None:
+            self._end(None, str(error))
+        elif closure.code is None:
+            self._end(None, "ended without a close code")
+        else:
+            self._end(closure.code, closure.reason)
+
+    def batch_delivered(self) -> None:
+        """Nothing to do: messages are taken one by one."""
+
+    def deliver_returned(self, result: object) -> None:
+        """Does not happen: `_deliver` returns nothing."""
+
+    def deliver_failed(self, error: BaseException) -> None:
+        """Log where: what hooks raise is caught in the mailbox, so this is a mistake in this package."""
+        _logger.error(
+            "a message of %r could not be taken: %s at %s", self.peer, type(error).__name__, place_of(error)
+        )
+
+    def ponged(self) -> None:
+        """Take the answer to a ping; that it is a sign of life is seen where it is asked for."""
+        if self._ping is not None:
+            if not self._ping.is_behind:
+                self._round_trip = asyncio.get_running_loop().time() - self._ping.since
+            self._ping = None
+
+    def writable(self) -> None:
+        """Take the news that the link is not full any more."""
+        self._progress = None
+        self._wake_drains()
+
+    # Messages
+
+    def _deliver(self, message: Message) -> None:
+        # The type first: `python -bb` lets nobody compare bytes with a str.
+        if type(message) is str and message == self._keeper.policy.heartbeat:
+            self._has_beaten = True
+            self.send(message)
+        else:
+            self.mailbox.put(message)
+
+    def _deliver_in_dialect(self, message: Message) -> None:
+        dialect = self._keeper.policy.heartbeat
+        assert isinstance(dialect, Dialect)
+        try:
+            reply = dialect.reply_to(message)
+            if reply is None and dialect.is_pong(message):
+                self._has_beaten = True
+                return
+        except HookFailed as failed:
+            self.mailbox.report(failed)
+            reply = None
+        if reply is not None:
+            self._has_beaten = True
+            self.send(reply)
+        else:
+            self.mailbox.put(message)
+
+    # Calls from the peer and the keeper
+
+    def send(self, message: Message) -> None:
+        """Do as `Peer.send`, with a message that was checked."""
+        if self.end is not None:
+            return
+        link = self.link
+        link.send(message)
+        if link.full and self._progress is None:
+            now = asyncio.get_running_loop().time()
+            self._progress = Progress(link, now)
+            self._watch(now + LOOK)
+
+    async def drain(self) -> None:
+        """Do as `Peer.drain`."""
+        await asyncio.sleep(0)
+        while self.end is None and (self.link.full or self._close_by is not None):
+            if self._drained is None:
+                self._drained = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._drained])
+        if self.end is not None:
+            raise self.gone_error()
+
+    def _wake_drains(self) -> None:
+        if self._drained is not None:
+            self._drained.set_result(None)
+            self._drained = None
+
+    def gone_error(self) -> PeerGone:
+        """Return what says that the peer is gone."""
+        return PeerGone(*(self.end or (None, "")))
+
+    def close(self, code: int, reason: str) -> None:
+        """Do as `Peer.close`, with a code and a reason that were checked."""
+        if self.end is not None or self._close_by is not None:
+            return
+        self.link.close(code, reason)
+        self._close_by = asyncio.get_running_loop().time() + self._keeper.policy.close_timeout
+        self.mailbox.is_leaving = True
+        self.mailbox.resume()  # its answer is still to be read
+        self._watch(self._close_by)
+
+    def dismiss(self, code: int, reason: str) -> None:
+        """Do as `Peer.dismiss`, with a code and a reason that were checked."""
+        if self._keeper.policy.dismissal is not None and self._close_by is None:
+            self.send(self._keeper.policy.dismissal)
+        self.close(code, reason)
+
+    def drop(self, reason: str) -> None:
+        """Reset the connection at once, and tell the hooks the reason."""
+        if self.end is not None:
+            return
+        _logger.info("%r was dropped: %s", self.peer, reason)
+        self.link.abort()
+        self._end(None, reason)
+
+    def join(self, name: Hashable) -> None:
+        """Do as `Peer.join`."""
+        if self.end is None:
+            if self._rooms is None:
+                self._rooms = set()
+            self._rooms.add(name)
+            self._keeper.rooms.join(name, self)
+
+    def leave(self, name: Hashable) -> None:
+        """Do as `Peer.leave`."""
+        if self._rooms is not None and name in self._rooms:
+            self._rooms.remove(name)
+            self._keeper.rooms.leave(name, self)
+
+    @property
+    def principal(self) -> Hashable | None:
+        """As `Peer.principal`."""
+        return self._principal
+
+    @principal.setter
+    def principal(self, principal: Hashable | None) -> None:
+        users = self._keeper.users
+        if self._has_opened and self.end is None:
+            if self._principal is not None:
+                users.leave(self._principal, self)
+            if principal is not None:
+                users.join(principal, self)
+        self._principal = principal
+
+    @property
+    def latency(self) -> float | None:
+        """As `Peer.latency`."""
+        known = round_trip(self.link.socket)
+        return self._round_trip if known is None else known
+
+    # Time
+
+    def _watch(self, due: float) -> None:
+        self._keeper.watch(self, due)
+
+    def check_deadlines(self, now: float) -> float | None:
+        """Ping the peer, or drop it, if it is time to; return when to check again, None for never."""
+        if self._close_by is not None:
+            if now < self._close_by:
+                return self._close_by
+            self.drop("did not answer the close frame in time")
+            return None
+        policy = self._keeper.policy
+        dues = []
+        if self._progress is not None:
+            problem = self._progress.problem(self.link, now, policy.write_limit)
+            if problem is not None:
+                self.drop(problem)
+                return None
+            dues.append(now + LOOK)
+        due = self.mailbox.look(now)
+        if due is not None:
+            dues.append(due)
+        if policy.idle_timeout is not None:
+            due = self._silence_due(now, policy.idle_timeout)
+            if due is None:
+                self.drop(f"silent for {policy.idle_timeout:g} s")
+                return None
+            dues.append(due)
+        return min(dues, default=None)
+
+    def _silence_due(self, now: float, idle_timeout: float) -> float | None:
+        """Ping a peer that was silent for half of idle_timeout; return when to look again, None to drop it.
+
+        The ping has the other half to be answered, also where it left late as our loop was blocked.
+        """
+        half = idle_timeout / 2
+        if self.mailbox.is_paused:  # by us: that it is silent is not its fault
+            return now + half
+        heard = max(self.link.heard_at, self.mailbox.listening_since)
+        if not self.link.can_ping:
+            # It may be well, and have nothing to say, unless it sends heartbeats.
+            silent = self._has_beaten and now >= heard + idle_timeout
+            return None if silent else max(now + half / 4, heard + idle_timeout)
+        ping = self._ping
+        # The kernel's times are rough. But what was heard before the ping is older than it by a half.
+        if ping is not None and heard > ping.since - half / 2:
+            ping = self._ping = None
+        if ping is None:
+            if now < heard + half:
+                return heard + half
+            ping = self._ping = Ping(self.link, now)
+        else:
+            ping.look(self.link, now)
+        due = max(heard + idle_timeout, ping.since + half)
+        if now >= due:
+            return None
+        return min(due, now + half / 4) if ping.is_behind else due
+
+    # The end
+
+    def gone(self) -> asyncio.Future[None]:
+        """Return a future that is done when `on_close` has been called."""
+        if self._gone is None:
+            self._gone = asyncio.get_running_loop().create_future()
+        return self._gone
+
+    async def wait_gone(self) -> None:
+        """Do as `Peer.wait_closed`."""
+        await asyncio.wait([self.gone()])
+
+    def _end(self, code: int | None, reason: str) -> None:
+        self.end = End(code, reason)
+        self._wake_drains()
+        keeper = self._keeper
+        keeper.link_ended(self.peer.id)
+        for name in self._rooms or ():
+            keeper.rooms.leave(name, self)
+        if self._principal is not None:
+            keeper.users.leave(self._principal, self)
+        self.mailbox.end(code, reason, self._ended)
+
+    def _ended(self) -> None:
+        """Take the news that on_close was called."""
+        self._keeper.remove(self.peer.id)
+        self.gone().set_result(None)  # also for who asks from now on

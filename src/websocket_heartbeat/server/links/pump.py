@@ -1,0 +1,241 @@
+"""A link over the WebSocket of a framework, whose calls are coroutines: one task reads, another one writes.
+
+So pings and heartbeats are answered while an endpoint works, and `send` never waits. What a transport can do
+beyond that, its Channel says.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections import deque
+from typing import NamedTuple
+
+from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure, Link, LinkEvents
+from websocket_heartbeat.events import Message, size_of
+from websocket_heartbeat.system.kernel import Socket, since_data
+
+_EMPTY_ENOUGH = WRITE_LIMIT // 4
+
+
+class Channel(ABC):
+    """One open WebSocket of a framework, and what can be done with it.
+
+    subprotocol: the one agreed on. socket: the TCP socket beneath, if nothing else uses it, or None; for
+    questions only. can_ping: as that of Link.
+    """
+
+    subprotocol: str | None = None
+    socket: Socket | None = None
+    can_ping: bool = False
+
+    @abstractmethod
+    async def receive(self) -> Message | Closure | None:
+        """Wait for a message, or for the end; None: something else came that is a sign of life."""
+
+    @abstractmethod
+    async def send(self, message: Message) -> None:
+        """Hand a message over; wait while the framework has enough to write."""
+
+    @abstractmethod
+    async def close(self, code: int, reason: str) -> None:
+        """Send a close frame, as far as the framework can say this; it may wait for the answer."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Drop the connection, as hard as the framework can; never waits, never raises."""
+
+    @abstractmethod
+    def ping(self) -> None:
+        """Send a ping, if it can; never waits, never raises."""
+
+    @property
+    @abstractmethod
+    def buffered(self) -> int:
+        """Bytes that the framework holds, as far as is known."""
+
+
+class _Farewell(NamedTuple):
+    code: int
+    reason: str
+
+
+class PumpedLink(Link):
+    """A link over a channel; reads from `begin` on."""
+
+    __slots__ = (
+        "_channel",
+        "_ended",
+        "_events",
+        "_heard_at",
+        "_is_closing",
+        "_loop",
+        "_outgoing",
+        "_paused",
+        "_reader",
+        "_sent_at",
+        "_waiting",
+        "_writer",
+        "can_ping",
+        "deliver",
+        "full",
+        "socket",
+        "subprotocol",
+    )
+
+    def __init__(self, channel: Channel, events: LinkEvents) -> None:
+        self._channel = channel
+        self._events = events
+        self._loop = asyncio.get_running_loop()
+        self._heard_at = self._sent_at = self._loop.time()
+        self._outgoing: deque[Message | _Farewell] = deque()
+        self._waiting = 0  # the size of what the framework has not taken yet
+        self._paused: asyncio.Future[None] | None = None  # done when reading goes on
+        self._is_closing = False
+        self._ended = False
+        self._reader: asyncio.Task[None] | None = None
+        self._writer: asyncio.Task[None] | None = None
+        self.subprotocol = channel.subprotocol
+        self.socket = channel.socket
+        self.can_ping = channel.can_ping
+        self.full = False
+
+    def begin(self) -> None:
+        """Report that the link is open, and read."""
+        self._events.opened(self)
+        if not self._ended:
+            self._reader = self._loop.create_task(self._read())
+
+    # Reading
+
+    async def _read(self) -> None:
+        while True:
+            if self._paused is not None:
+                await self._paused
+            try:
+                received = await self._channel.receive()
+            except Exception as error:  # of the framework's
+                received = Closure(error=error)
+            self._heard_at = self._loop.time()
+            if isinstance(received, Closure):
+                self._end()
+                self._events.closed(received)
+                return
+            if received is not None:
+                try:
+                    self.deliver(received)
+                except (Exception, asyncio.CancelledError) as error:
+                    self._events.deliver_failed(error)
+                self._events.batch_delivered()
+
+    def pause_reading(self) -> None:
+        """As in Link."""
+        if self._paused is None:
+            self._paused = self._loop.create_future()
+
+    def resume_reading(self) -> None:
+        """As in Link."""
+        if self._paused is not None:
+            self._paused.set_result(None)
+            self._paused = None
+
+    def ponged(self) -> None:
+        """Take the news from the channel that a pong has come."""
+        self._heard_at = self._loop.time()
+        self._events.ponged()
+
+    # Writing
+
+    def send(self, message: Message) -> None:
+        """As in Link."""
+        if self._ended or self._is_closing:
+            return
+        self._waiting += size_of(message)
+        if self._waiting > WRITE_LIMIT:
+            self.full = True
+        self._put(message)
+
+    async def send_now(self, message: Message) -> None:
+        """Send a message and wait until the framework has taken it, and all that was sent before."""
+        if self._ended or self._is_closing:
+            return
+        if self._writer is None:
+            self._sent_at = self._loop.time()
+            await self._channel.send(message)
+        else:
+            self.send(message)
+            await asyncio.wait([self._writer])
+
+    def close(self, code: int, reason: str) -> None:
+        """As in Link."""
+        if not (self._ended or self._is_closing):
+            self._is_closing = True
+            self._put(_Farewell(code, reason))
+
+    def _put(self, item: Message | _Farewell) -> None:
+        self._outgoing.append(item)
+        if self._writer is None:
+            self._writer = self._loop.create_task(self._write())
+
+    async def _write(self) -> None:
+        try:
+            while self._outgoing:
+                item = self._outgoing.popleft()
+                self._sent_at = self._loop.time()
+                try:
+                    if isinstance(item, _Farewell):
+                        await self._channel.close(item.code, item.reason)
+                        continue
+                    await self._channel.send(item)
+                except Exception:
+                    # The connection has ended, which the reader learns.
+                    self._outgoing.clear()
+                    return
+                self._waiting -= size_of(item)
+                if self.full and self._waiting <= _EMPTY_ENOUGH:
+                    self.full = False
+                    self._events.writable()
+        finally:
+            self._writer = None
+
+    def ping(self) -> None:
+        """As in Link."""
+        if not (self._ended or self._is_closing):
+            self._channel.ping()
+
+    # The end
+
+    def abort(self) -> None:
+        """As in Link."""
+        if not self._ended:
+            self._end()
+            if self._reader is not None:
+                self._reader.cancel()
+            self._channel.reset()
+
+    def _end(self) -> None:
+        self._ended = True
+        self._outgoing.clear()
+        if self._writer is not None:
+            self._writer.cancel()
+
+    # Questions
+
+    @property
+    def buffered(self) -> int:
+        """As in Link."""
+        return self._waiting + self._channel.buffered
+
+    @property
+    def uncertain(self) -> int | None:
+        """As in Link; not known here."""
+        return None
+
+    @property
+    def heard_at(self) -> float:
+        """As in Link."""
+        since = since_data(self.socket)
+        return self._heard_at if since is None else max(self._heard_at, self._loop.time() - since)
+
+    @property
+    def sent_at(self) -> float:
+        """As in Link."""
+        return self._sent_at

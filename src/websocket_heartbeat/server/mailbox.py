@@ -1,0 +1,301 @@
+"""The messages of one peer: its hook takes them in order, or whoever calls `recv`; meanwhile they wait."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from inspect import isawaitable
+from typing import Any, NamedTuple, Protocol
+
+from websocket_heartbeat.engines.base import Link
+from websocket_heartbeat.errors import HookFailed
+from websocket_heartbeat.events import Message
+from websocket_heartbeat.server.hooks import Hooks
+from websocket_heartbeat.server.peer import Peer
+from websocket_heartbeat.server.policy import Policy
+from websocket_heartbeat.server.throttle import Throttle
+from websocket_heartbeat.system.callbacks import call, log_raised, settle
+
+_logger = logging.getLogger("websocket_heartbeat.server")
+
+_MOST_MESSAGES = 64
+_MOST_BYTES = 256 * 1024
+"""How many messages may wait, and their characters or bytes; then reading pauses."""
+
+
+class Keeper(Protocol):
+    """What a mailbox needs of whoever keeps all peers: roster.py."""
+
+    @property
+    def policy(self) -> Policy:
+        """What holds for all peers."""
+
+    @property
+    def log(self) -> Throttle:
+        """Where what hooks raise is logged: messages of strangers may cause it as often as they like."""
+
+    def spawn(self, work: Coroutine[Any, Any, None], pending: Awaitable[object] | None) -> asyncio.Task[None]:
+        """Run a coroutine that awaits what a hook has returned, and hold it until it is done."""
+
+
+class _RunningHook(NamedTuple):
+    """An asynchronous hook that was called: its name and what it has returned."""
+
+    name: str
+    pending: Awaitable[object]
+
+
+class _Behind(NamedTuple):
+    """Messages wait for a hook; if it still runs at `warn_at`, on the loop's clock, a warning says so."""
+
+    hook: _RunningHook
+    warn_at: float
+
+
+class Mailbox:
+    """What has come of one peer and waits, and the asynchronous hook that it waits for.
+
+    watch: called with the time at which to call `look` next.
+    is_paused: whether reading pauses, as more messages wait than may.
+    listening_since: when reading was last resumed: nothing was heard before that, as the kernel's buffer was
+    full too.
+    is_leaving: whether the peer was asked to go: then what it says beyond what may wait is dropped.
+    has_ended: whether the peer is gone.
+    """
+
+    __slots__ = (
+        "_behind",
+        "_bytes",
+        "_hooks",
+        "_keeper",
+        "_link",
+        "_messages",
+        "_peer",
+        "_receiver",
+        "_running",
+        "_watch",
+        "_worker",
+        "has_ended",
+        "is_leaving",
+        "is_paused",
+        "listening_since",
+    )
+
+    def __init__(
+        self, keeper: Keeper, hooks: Hooks, peer: Peer, link: Link, watch: Callable[[float], None]
+    ) -> None:
+        self._keeper = keeper
+        self._hooks = hooks
+        self._peer = peer
+        self._link = link
+        self._watch = watch
+        # There is none while nothing waits: an empty one takes 0.6 KiB.
+        self._messages: deque[Message] | None = None
+        self._bytes = 0
+        # Awaits an asynchronous hook, and then gives on_message what came meanwhile.
+        self._worker: asyncio.Task[None] | None = None
+        self._running: _RunningHook | None = None
+        self._behind: _Behind | None = None
+        self._receiver: asyncio.Future[None] | None = None  # a call of `recv` that waits
+        self.is_paused = False
+        self.listening_since = 0.0
+        self.is_leaving = False
+        self.has_ended = False
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait."""
+        return 0 if self._messages is None else len(self._messages)
+
+    @property
+    def is_taken_by_hook(self) -> bool:
+        """Whether on_message takes the messages."""
+        return self._hooks.on_message is not None
+
+    # Messages
+
+    def put(self, message: Message) -> None:
+        """Take a message that has come."""
+        on_message = self._hooks.on_message
+        if on_message is None or self._worker is not None:
+            self._enqueue(message)
+        else:
+            self.begin("on_message", on_message, self._peer, message)
+
+    async def recv(self) -> Message | None:
+        """Wait for the next message; return None when the peer is gone and nothing is left.
+
+        Raises:
+            RuntimeError: another call waits, or messages go to on_message.
+        """
+        while not self._messages:
+            if self.has_ended:
+                return None
+            if self._receiver is not None:
+                raise RuntimeError("another task waits for a message of this peer already")
+            if self._hooks.on_message is not None and self._worker is None:
+                raise RuntimeError("messages of this peer go to on_message")
+            self._receiver = asyncio.get_running_loop().create_future()
+            try:
+                await self._receiver
+            finally:
+                self._receiver = None
+        if self._behind is not None:  # nobody is behind who takes what waits
+            warn_at = asyncio.get_running_loop().time() + self._keeper.policy.open_timeout
+            self._behind = self._behind._replace(warn_at=warn_at)
+        return self._next()
+
+    def _wake_receiver(self) -> None:
+        if self._receiver is not None and not self._receiver.done():
+            self._receiver.set_result(None)
+
+    def _enqueue(self, message: Message) -> None:
+        """Let a message wait; where too much waits, pause reading."""
+        full = self.waiting >= _MOST_MESSAGES or self._bytes >= _MOST_BYTES
+        if full and self.is_leaving:
+            return
+        if self._messages is None:
+            self._messages = deque()
+            if self._running is not None:
+                self._watch(self._wait_behind(self._running, asyncio.get_running_loop().time()))
+        self._messages.append(message)
+        self._bytes += len(message)
+        self._wake_receiver()
+        if full and not self.is_paused:
+            self.is_paused = True
+            self._link.pause_reading()
+
+    def _next(self) -> Message | None:
+        """Take the message that waits longest."""
+        if not self._messages:
+            self._messages = None
+            return None
+        message = self._messages.popleft()
+        self._bytes -= len(message)
+        if len(self._messages) <= _MOST_MESSAGES // 2 and self._bytes <= _MOST_BYTES // 2:
+            self.resume()
+        return message
+
+    def resume(self) -> None:
+        """Read again, if reading pauses."""
+        if self.is_paused:
+            self.is_paused = False
+            if not self.has_ended:
+                self.listening_since = asyncio.get_running_loop().time()
+                self._link.resume_reading()
+
+    # A hook that takes long
+
+    def look(self, now: float) -> float | None:
+        """Warn of a hook that messages wait for too long; return when to look again, None for never."""
+        behind = self._behind
+        if behind is None:
+            return None
+        if now < behind.warn_at:
+            return behind.warn_at
+        self._behind = None
+        if not self._messages or self._running is None:
+            return None
+        if behind.hook is not self._running:  # that one has ended, and another one runs
+            return self._wait_behind(self._running, now)
+        self._keeper.log.warning(
+            "%r: %s for %s, which has not ended after %g s: what takes long or never ends belongs in a task",
+            self._peer,
+            "1 message waits" if self.waiting == 1 else f"{self.waiting} messages wait",
+            behind.hook.name,
+            self._keeper.policy.open_timeout,
+        )
+        return None
+
+    def _wait_behind(self, hook: _RunningHook, now: float) -> float:
+        """Note that messages wait from now on for the hook that runs; return when to warn of it."""
+        warn_at = now + self._keeper.policy.open_timeout
+        self._behind = _Behind(hook, warn_at)
+        return warn_at
+
+    # Hooks
+
+    def begin(self, name: str, hook: Callable[..., Any], *arguments: Any) -> None:
+        """Call a hook; if it is asynchronous, what comes meanwhile waits for it."""
+        pending = self._call(name, hook, *arguments)
+        if pending is not None:
+            self._employ(name, pending)
+
+    def _employ(self, name: str, pending: Awaitable[object] | None) -> None:
+        """Have a task of its own do `_work`."""
+        self._running = None if pending is None else _RunningHook(name, pending)
+        worker = self._keeper.spawn(self._work(name, pending), pending)
+        if not worker.done():  # as it can be under an eager task factory
+            self._worker = worker
+        if self.has_ended:  # by the hook, before it returned
+            worker.cancel()
+
+    async def _work(self, name: str, pending: Awaitable[object] | None) -> None:
+        """Await what a hook has returned, and then give on_message what came meanwhile."""
+        on_message = self._hooks.on_message
+        try:
+            while True:
+                if pending is not None:
+                    try:
+                        await settle(name, pending)
+                    except HookFailed as failed:
+                        self.report(failed)
+                if on_message is None:
+                    return
+                message = self._next()
+                if message is None:
+                    return
+                name = "on_message"
+                pending = self._call(name, on_message, self._peer, message)
+                self._running = None if pending is None else _RunningHook(name, pending)
+        except asyncio.CancelledError as error:
+            if self.has_ended:
+                raise
+            self.report(HookFailed(name, error))  # it has cancelled its own task
+        finally:
+            self._worker = None
+            self._running = None
+            if self._messages and on_message is not None and not self.has_ended:
+                self._employ("on_message", None)
+
+    def _call(self, name: str, hook: Callable[..., Any], *arguments: Any) -> Awaitable[object] | None:
+        """Call a hook; return what is to be waited for."""
+        try:
+            result = call(name, hook, *arguments)
+        except HookFailed as failed:
+            self.report(failed)
+            return None
+        return result if result is not None and isawaitable(result) else None
+
+    def report(self, failed: HookFailed) -> None:
+        """Log what a hook has raised."""
+        log_raised(self._keeper.log.error, f"{failed.name} for {self._peer!r}", failed.__cause__)
+
+    # The end
+
+    def end(self, code: int | None, reason: str, then: Callable[[], None]) -> None:
+        """Cancel the hook that runs; when it is done, call on_close, and `then`."""
+        self.has_ended = True
+        if self._hooks.on_message is not None:
+            self._messages = None
+        self._wake_receiver()
+        if self._worker is not None:
+            self._worker.cancel()
+        # Not now: this may have come from within a hook, of which `begin` may still make a worker.
+        asyncio.get_running_loop().call_soon(self._call_on_close_after_worker, code, reason, then)
+
+    def _call_on_close_after_worker(self, code: int | None, reason: str, then: Callable[[], None]) -> None:
+        if self._worker is None:
+            self._call_on_close(code, reason, then)
+        else:
+            self._worker.add_done_callback(lambda _: self._call_on_close(code, reason, then))
+
+    def _call_on_close(self, code: int | None, reason: str, then: Callable[[], None]) -> None:
+        on_close = self._hooks.on_close
+        try:
+            if on_close is not None:
+                pending = self._call("on_close", on_close, self._peer, code, reason)
+                if pending is not None:
+                    self._keeper.spawn(self._work("on_close", pending), pending)
+        finally:  # also where the hook ends the program
+            then()
