@@ -72,12 +72,12 @@ class Hub:
         return f"<Hub with {len(self._here)} peers>"
 
     def entrance(self, hooks: Hooks | None = None, origins: Origins | None = None) -> Gate:
-        """Return an entrance for the clients of one transport; hooks and origins are the hub's by default."""
+        """Return an entrance for the clients of one transport; what it has none of is the hub's."""
         roster = Roster(self._commons)
         self._rosters.add(roster)
         return Gate(
             roster,
-            self._hooks if hooks is None else hooks,
+            self._hooks if hooks is None else hooks.or_those_of(self._hooks),
             self._origins if origins is None else origins,
             "authenticate",
             self._authenticate,

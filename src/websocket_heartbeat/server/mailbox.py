@@ -255,6 +255,7 @@ class Mailbox:
         finally:
             self._worker = None
             self._running = None
+            self._wake_receiver()  # a task that the hook has left behind: it may wait no more
             if self._messages and on_message is not None and not self.has_ended:
                 self._employ("on_message", None)
 

@@ -64,8 +64,9 @@ def serve(
 
     on_message: called with (peer, message), a str or bytes. Default: sends the message back.
     hub: whose peers its clients are, with those of other transports; then what is the hub's cannot be given
-        here: on_handshake, heartbeat, idle_timeout, close_timeout, write_limit and shown_path. With a hub and
-        without on_message, messages wait for `Peer.recv`. Default: a hub of its own.
+        here: on_handshake, heartbeat, idle_timeout, close_timeout, write_limit and shown_path. Hooks
+        that are not given here are the hub's, and without any on_message, messages wait for `Peer.recv`.
+        Default: a hub of its own.
     host: the address to listen on; a name stands for all of its addresses, and "" for all of this machine.
         Default 127.0.0.1. port: 0 (default) takes a free one, `Server.port`.
     unix_path: a Unix socket to listen on instead of host and port. The file must not be there, or be what a
