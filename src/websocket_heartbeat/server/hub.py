@@ -186,8 +186,10 @@ class Hub:
     async def on_shutdown(self, app: object, *, over: float = 30) -> None:
         """Send every peer away, as an application of aiohttp.web shuts down.
 
-        `app.on_shutdown.append(hub.on_shutdown)`; with `web.run_app`, that is at SIGTERM. Each gets 1012 and a
-        moment of its own, within `over` seconds, to come back at, as by `send_away`. Another time than 30 seconds: `partial(hub.on_shutdown, over=60)`.
+        `app.on_shutdown.append(hub.on_shutdown)`; with `web.run_app`, that is at SIGTERM. Each gets 1012 and
+        a moment of its own, within `over` seconds, to come back at, as by `send_away`.
+
+        over: default 30; for another time, append `partial(hub.on_shutdown, over=60)`.
         """
         self._aiohttp.is_shutting_down = True
         await self.send_away(over)
