@@ -15,6 +15,7 @@ from websocket_heartbeat.server.flow import LOOK, Ping, Progress
 from websocket_heartbeat.server.hooks import Hooks
 from websocket_heartbeat.server.mailbox import Mailbox
 from websocket_heartbeat.server.peer import Peer
+from websocket_heartbeat.server.places import Place
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Rooms
 from websocket_heartbeat.server.throttle import Throttle
@@ -82,6 +83,7 @@ class PeerHandler:
         "_has_beaten",
         "_has_opened",
         "_ping",
+        "_place",
         "_principal",
         "_progress",
         "_request",
@@ -100,11 +102,19 @@ class PeerHandler:
     peer: Peer
     mailbox: Mailbox
 
-    def __init__(self, keeper: Keeper, request: Request, hooks: Hooks, principal: Hashable | None) -> None:
+    def __init__(
+        self,
+        keeper: Keeper,
+        request: Request,
+        hooks: Hooks,
+        principal: Hashable | None,
+        place: Place | None,
+    ) -> None:
         self.keeper = keeper
         self._request = request
         self.hooks = hooks
         self._principal = principal
+        self._place = place
         self._has_opened = False
         self._rooms: set[Hashable] | None = None  # those joined; an empty set would take memory
         self.end: End | None = None
@@ -366,6 +376,8 @@ class PeerHandler:
     def _end(self, code: int | None, reason: str) -> None:
         self.end = End(code, reason)
         self._wake_drains()
+        if self._place is not None:
+            self._place.give_back()
         keeper = self.keeper
         keeper.link_ended(self.peer.id)
         for name in self._rooms or ():

@@ -16,6 +16,7 @@ from websocket_heartbeat.server.hooks import CloseHook, Hooks, MessageHook, Open
 from websocket_heartbeat.server.links.asgi import App, AsgiMiddleware, HasScope, Scope, connection_of
 from websocket_heartbeat.server.origins import Origin, Origins
 from websocket_heartbeat.server.peer import Peer
+from websocket_heartbeat.server.places import Limits
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Room
 from websocket_heartbeat.server.roster import Commons, Roster
@@ -35,6 +36,12 @@ class Hub:
     origins: the pages that may connect, as with `serve`. None (default): any, as what stands before the
         endpoints of a framework decides about that, and the Host may be that of a proxy.
     heartbeat, idle_timeout, open_timeout, close_timeout, write_limit, shown_path: as with `serve`.
+    max_peers: clients that may be here, from the request to the end of the connection. Another one gets a 503
+        with a Retry-After before `authenticate` is asked. None (default): any number.
+    max_peers_per_address: clients that may be here from one address, of IPv6 from one /64. Another one gets a
+        429 with a Retry-After. Clients behind a proxy have its address, unless the server beneath is told to
+        believe what the proxy says of them; of one whose address is unknown nothing is limited. None
+        (default): any number.
     dismissal: a text message that tells clients not to come back, sent by `Peer.dismiss` before its close
         frame: not every platform of clients learns close codes. As in `connect`. None (default): none.
 
@@ -55,11 +62,14 @@ class Hub:
         open_timeout: float = 10,
         close_timeout: float = 5,
         write_limit: int = 4 * 2**20,
+        max_peers: int | None = None,
+        max_peers_per_address: int | None = None,
         dismissal: str | None = None,
         shown_path: Callable[[str], str] | None = None,
     ) -> None:
         self._commons = Commons(
-            Policy(heartbeat, idle_timeout, open_timeout, close_timeout, write_limit, dismissal)
+            Policy(heartbeat, idle_timeout, open_timeout, close_timeout, write_limit, dismissal),
+            Limits(max_peers, max_peers_per_address),
         )
         self._rosters: WeakSet[Roster] = WeakSet()  # of each entrance
         self._hooks = Hooks(on_message, on_open, on_close)
