@@ -100,9 +100,9 @@ class Control:
 class Step:
     """One thing for the host to do.
 
-    control: SAY. number: READY: the messages after this one are to be sent. code: DROP_LINK. answer, why: TELL:
-    NEW, RESUMED, RESET or OVER, and the reason. before: TELL: the half of the session that is over, whose
-    messages after `number` are uncertain; None if there was none.
+    control: SAY. number: READY: the messages after this one are to be sent. code: DROP_LINK.
+    answer, why: TELL: NEW, RESUMED, RESET or OVER, and the reason. before: TELL: the half of the session that
+    is over, whose messages after `number` are uncertain; None if there was none.
     """
 
     def __init__(self, kind: str) -> None:
@@ -128,6 +128,8 @@ class Resumption:
         self.half = Half(window)
         self.key = ""
         self._link = 0
+        self._said_done = 0
+        """How much was handled when the last resume was sent: more may have been until its answer comes."""
         self._has_had_session = False
         self._tries = 0
         self._is_ending = False
@@ -165,7 +167,7 @@ class Resumption:
             self.violated(VIOLATION)
 
     def frame_received(self) -> bool:
-        """Take the news that a frame has come that is no control; return whether it belongs to the session."""
+        """Take the news that a frame has come that is no control; return whether it is the session's."""
         if self.state == GREETING:
             self._no_session()
         elif self.state == WELCOMING:
@@ -205,7 +207,8 @@ class Resumption:
                 self._give_up("replaced")
             elif self._tries >= TRIES:
                 self._give_up("broken")
-            self.state = DETACHED
+            if self.state != OVER:
+                self.state = DETACHED
         elif self.state == PLAIN:
             self.state = DETACHED
 
@@ -234,6 +237,7 @@ class Resumption:
             control.key = self.key
             control.link = self._link
             control.done = self.half.done
+            self._said_done = control.done
             control.got = self.half.got
             control.acked = self.half.acked
             control.sent = self.half.sent
@@ -245,18 +249,18 @@ class Resumption:
         if welcome.answer == NEW and self.key == "":
             self.key = welcome.key
             self._tell(NEW, "", None, 0)
-            self._attach(0)
+            self._attach(0, 0)
         elif welcome.answer == RESUMED and self.key != "" and self.half.fits(welcome.done, welcome.got):
             self.half.acknowledged(welcome.done)
             self._tell(RESUMED, "", None, 0)
-            self._attach(welcome.got)
+            self._attach(welcome.got, self._said_done)
         elif welcome.answer == RESET and self.key != "":
             before = self.half
             self._begin_again()
             self.half.theirs = before.theirs
             self.key = welcome.key
             self._tell(RESET, welcome.why, before, welcome.done)
-            self._attach(0)
+            self._attach(0, 0)
         elif welcome.answer == OVER:
             self.state = OVER
             self._tell(OVER, welcome.why, self.half, self.half.acked)
@@ -264,11 +268,11 @@ class Resumption:
         else:
             self.violated(VIOLATION)
 
-    def _attach(self, got: int) -> None:
-        """The session goes on over this link, whose server has received messages up to `got`."""
+    def _attach(self, got: int, told: int) -> None:
+        """The session goes on: the server has received up to `got`, and knows that we have handled `told`."""
         self.state = ATTACHED
         self._has_had_session = True
-        self.half.attached(self.half.done)
+        self.half.attached(told)
         step = Step(READY)
         step.number = got
         self._steps.append(step)
@@ -297,6 +301,8 @@ class Resumption:
             return
         before = self.half
         self._begin_again()
+        if self._is_ending:
+            self.state = OVER
         self._tell(RESET, why, before, before.acked)
 
     def _begin_again(self) -> None:

@@ -204,4 +204,3 @@ class Half:
     def attached(self, done: int) -> None:
         """Begin a link whose handshake has told the peer that we have handled as many messages."""
         self.told = done
-        self._due_at = None
