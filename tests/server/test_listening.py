@@ -81,12 +81,10 @@ def test_small_messages_leave_at_once(run: Run) -> None:
             compression=False,
             subprotocols=[],
             ssl=None,
-            max_peers=None,
             max_handshakes=1,
-            max_peers_per_address=None,
         )
         log = Throttle(logging.getLogger("websocket_heartbeat.server"))
-        listening = listener.Listener(lambda request: Events(), endpoint, terms, log)
+        listening = listener.Listener(lambda request, *, takes_place: Events(), endpoint, terms, log)
         await listening.listen()
         async with websockets.connect(endpoint.url("/", secure=False)) as ws:
             await ws.wait_closed()

@@ -15,6 +15,7 @@ from websocket_heartbeat.server.flow import LOOK, Ping, Progress
 from websocket_heartbeat.server.hooks import Hooks
 from websocket_heartbeat.server.mailbox import Mailbox
 from websocket_heartbeat.server.peer import Peer
+from websocket_heartbeat.server.places import Place
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Rooms
 from websocket_heartbeat.server.throttle import Throttle
@@ -69,7 +70,8 @@ class End(NamedTuple):
 class PeerHandler:
     """What a link calls (LinkEvents of engines/base.py), and the keeper of all peers, and the peer itself.
 
-    peer: what users hold; link: its link; mailbox: its messages; all from `opened` on.
+    keeper: who keeps all peers. hooks: those of this one. peer: what users hold; link: its link; mailbox: its
+    messages; these three from `opened` on.
     end: how it has ended, None while it has not.
     due: when the keeper will next call `check_deadlines`, None for never; the keeper's own.
     """
@@ -80,9 +82,8 @@ class PeerHandler:
         "_gone",
         "_has_beaten",
         "_has_opened",
-        "_hooks",
-        "_keeper",
         "_ping",
+        "_place",
         "_principal",
         "_progress",
         "_request",
@@ -90,6 +91,8 @@ class PeerHandler:
         "_round_trip",
         "due",
         "end",
+        "hooks",
+        "keeper",
         "link",
         "mailbox",
         "peer",
@@ -99,11 +102,19 @@ class PeerHandler:
     peer: Peer
     mailbox: Mailbox
 
-    def __init__(self, keeper: Keeper, request: Request, hooks: Hooks, principal: Hashable | None) -> None:
-        self._keeper = keeper
+    def __init__(
+        self,
+        keeper: Keeper,
+        request: Request,
+        hooks: Hooks,
+        principal: Hashable | None,
+        place: Place | None,
+    ) -> None:
+        self.keeper = keeper
         self._request = request
-        self._hooks = hooks
+        self.hooks = hooks
         self._principal = principal
+        self._place = place
         self._has_opened = False
         self._rooms: set[Hashable] | None = None  # those joined; an empty set would take memory
         self.end: End | None = None
@@ -123,18 +134,18 @@ class PeerHandler:
         """Make a peer of the client and begin."""
         self._has_opened = True
         self.link = link
-        number = self._keeper.add(self)
+        number = self.keeper.add(self)
         self.peer = Peer(self, number, self._request, time.time())
-        self.mailbox = Mailbox(self._keeper, self._hooks, self.peer, link, self._watch)
-        policy = self._keeper.policy
+        self.mailbox = Mailbox(self)
+        policy = self.keeper.policy
         has_dialect = isinstance(policy.heartbeat, Dialect)
         link.deliver = self._deliver_in_dialect if has_dialect else self._deliver
         if self._principal is not None:
-            self._keeper.users.join(self._principal, self)
+            self.keeper.users.join(self._principal, self)
         if policy.idle_timeout is not None:
-            self._watch(asyncio.get_running_loop().time() + policy.idle_timeout / 2)
-        if self._hooks.on_open is not None:
-            self.mailbox.begin("on_open", self._hooks.on_open, self.peer)
+            self.watch(asyncio.get_running_loop().time() + policy.idle_timeout / 2)
+        if self.hooks.on_open is not None:
+            self.mailbox.begin("on_open", self.hooks.on_open, self.peer)
 
     def closed(self, closure: Closure) -> None:
         """Take the news that the link has ended."""
@@ -176,14 +187,14 @@ class PeerHandler:
 
     def _deliver(self, message: Message) -> None:
         # The type first: `python -bb` lets nobody compare bytes with a str.
-        if type(message) is str and message == self._keeper.policy.heartbeat:
+        if type(message) is str and message == self.keeper.policy.heartbeat:
             self._has_beaten = True
             self.send(message)
         else:
             self.mailbox.put(message)
 
     def _deliver_in_dialect(self, message: Message) -> None:
-        dialect = self._keeper.policy.heartbeat
+        dialect = self.keeper.policy.heartbeat
         assert isinstance(dialect, Dialect)
         try:
             reply = dialect.reply_to(message)
@@ -210,7 +221,7 @@ class PeerHandler:
         if link.full and self._progress is None:
             now = asyncio.get_running_loop().time()
             self._progress = Progress(link, now)
-            self._watch(now + LOOK)
+            self.watch(now + LOOK)
 
     async def drain(self) -> None:
         """Do as `Peer.drain`."""
@@ -236,15 +247,15 @@ class PeerHandler:
         if self.end is not None or self._close_by is not None:
             return
         self.link.close(code, reason)
-        self._close_by = asyncio.get_running_loop().time() + self._keeper.policy.close_timeout
+        self._close_by = asyncio.get_running_loop().time() + self.keeper.policy.close_timeout
         self.mailbox.is_leaving = True
         self.mailbox.resume()  # its answer is still to be read
-        self._watch(self._close_by)
+        self.watch(self._close_by)
 
     def dismiss(self, code: int, reason: str) -> None:
         """Do as `Peer.dismiss`, with a code and a reason that were checked."""
-        if self._keeper.policy.dismissal is not None and self._close_by is None:
-            self.send(self._keeper.policy.dismissal)
+        if self.keeper.policy.dismissal is not None and self._close_by is None:
+            self.send(self.keeper.policy.dismissal)
         self.close(code, reason)
 
     def drop(self, reason: str) -> None:
@@ -261,13 +272,13 @@ class PeerHandler:
             if self._rooms is None:
                 self._rooms = set()
             self._rooms.add(name)
-            self._keeper.rooms.join(name, self)
+            self.keeper.rooms.join(name, self)
 
     def leave(self, name: Hashable) -> None:
         """Do as `Peer.leave`."""
         if self._rooms is not None and name in self._rooms:
             self._rooms.remove(name)
-            self._keeper.rooms.leave(name, self)
+            self.keeper.rooms.leave(name, self)
 
     @property
     def principal(self) -> Hashable | None:
@@ -276,7 +287,7 @@ class PeerHandler:
 
     @principal.setter
     def principal(self, principal: Hashable | None) -> None:
-        users = self._keeper.users
+        users = self.keeper.users
         if self._has_opened and self.end is None:
             if self._principal is not None:
                 users.leave(self._principal, self)
@@ -292,8 +303,9 @@ class PeerHandler:
 
     # Time
 
-    def _watch(self, due: float) -> None:
-        self._keeper.watch(self, due)
+    def watch(self, due: float) -> None:
+        """Have `check_deadlines` called by that time of the loop's clock, or soon after."""
+        self.keeper.watch(self, due)
 
     def check_deadlines(self, now: float) -> float | None:
         """Ping the peer, or drop it, if it is time to; return when to check again, None for never."""
@@ -302,7 +314,7 @@ class PeerHandler:
                 return self._close_by
             self.drop("did not answer the close frame in time")
             return None
-        policy = self._keeper.policy
+        policy = self.keeper.policy
         dues = []
         if self._progress is not None:
             problem = self._progress.problem(self.link, now, policy.write_limit)
@@ -364,15 +376,17 @@ class PeerHandler:
     def _end(self, code: int | None, reason: str) -> None:
         self.end = End(code, reason)
         self._wake_drains()
-        keeper = self._keeper
+        if self._place is not None:
+            self._place.give_back()
+        keeper = self.keeper
         keeper.link_ended(self.peer.id)
         for name in self._rooms or ():
             keeper.rooms.leave(name, self)
         if self._principal is not None:
             keeper.users.leave(self._principal, self)
-        self.mailbox.end(code, reason, self._ended)
+        self.mailbox.end(code, reason)
 
-    def _ended(self) -> None:
+    def has_ended(self) -> None:
         """Take the news that on_close was called."""
-        self._keeper.remove(self.peer.id)
+        self.keeper.remove(self.peer.id)
         self.gone().set_result(None)  # also for who asks from now on

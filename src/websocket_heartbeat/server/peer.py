@@ -9,6 +9,7 @@ from websocket_heartbeat.server.admission import Request
 
 if TYPE_CHECKING:
     from websocket_heartbeat.server.handler import PeerHandler
+    from websocket_heartbeat.server.links.aiohttp import WebSocketResponse
 
 DISMISSED = 4500
 """The close code of `dismiss`, of a range that says that the client must not come back: docs/server.md."""
@@ -151,6 +152,18 @@ class Peer:
     @principal.setter
     def principal(self, principal: Hashable | None) -> None:
         self._handler.principal = principal
+
+    @property
+    def response(self) -> "WebSocketResponse":
+        """What a handler of aiohttp.web returns at its end: the `web.WebSocketResponse` of the peer.
+
+        Raises:
+            AttributeError: the peer has not come by `Hub.aiohttp`.
+        """
+        response: WebSocketResponse | None = self._handler.link.native
+        if response is None:
+            raise AttributeError("a peer has a response where it has come by Hub.aiohttp")
+        return response
 
     @property
     def headers(self) -> Sequence[tuple[str, str]]:

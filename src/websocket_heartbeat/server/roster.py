@@ -14,6 +14,7 @@ from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.farewell import all_gone, close_all
 from websocket_heartbeat.server.handler import PeerHandler
 from websocket_heartbeat.server.hooks import Hooks
+from websocket_heartbeat.server.places import Limits, Place, Places
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Rooms
 from websocket_heartbeat.server.throttle import Throttle
@@ -39,13 +40,15 @@ _SPARE = 1000
 class Commons:
     """What all rosters of a hub share.
 
-    policy: what holds for all peers. numbers: of peers. log: for what strangers may cause.
+    policy: what holds for all peers. numbers: of peers. log: for what strangers may cause. places: for those
+    that want to come in.
     """
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, limits: Limits) -> None:
         self.policy = policy
         self.numbers = count(1)
         self.log = Throttle(_logger)
+        self.places = Places(limits, self.log)
         self.rooms = Rooms()
         self.users = Rooms()
 
@@ -56,6 +59,7 @@ class Roster:
     def __init__(self, commons: Commons) -> None:
         self.policy = commons.policy
         self.log = commons.log
+        self.places = commons.places
         self.rooms = commons.rooms
         self.users = commons.users
         self._numbers = commons.numbers
@@ -75,9 +79,11 @@ class Roster:
         """Those whose link is open."""
         return tuple(self._here.values())
 
-    def admit(self, request: Request, hooks: Hooks, principal: Hashable | None) -> PeerHandler:
+    def admit(
+        self, request: Request, hooks: Hooks, principal: Hashable | None, place: Place | None
+    ) -> PeerHandler:
         """Return what takes the events of a link that is about to open: a peer once it has opened."""
-        return PeerHandler(self, request, hooks, principal)
+        return PeerHandler(self, request, hooks, principal, place)
 
     # What a peer needs: Keeper of handler.py
 

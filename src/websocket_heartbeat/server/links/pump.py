@@ -7,7 +7,8 @@ beyond that, its Channel says.
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure, Link, LinkEvents
 from websocket_heartbeat.events import Message, size_of
@@ -20,12 +21,15 @@ class Channel(ABC):
     """One open WebSocket of a framework, and what can be done with it.
 
     subprotocol: the one agreed on. socket: the TCP socket beneath, if nothing else uses it, or None; for
-    questions only. can_ping: as that of Link.
+    questions only. can_ping, native: as those of Link. ponged: to be called when a pong has come; the link
+    sets it.
     """
 
     subprotocol: str | None = None
     socket: Socket | None = None
     can_ping: bool = False
+    native: Any = None
+    ponged: Callable[[], None]
 
     @abstractmethod
     async def receive(self) -> Message | Closure | None:
@@ -46,6 +50,12 @@ class Channel(ABC):
     @abstractmethod
     def ping(self) -> None:
         """Send a ping, if it can; never waits, never raises."""
+
+    def pause_reading(self) -> None:  # noqa: B027  # a framework that stops by itself needs none of it
+        """Stop reading from the socket until `resume_reading`: nobody calls `receive` meanwhile."""
+
+    def resume_reading(self) -> None:  # noqa: B027
+        """Read again."""
 
     @property
     @abstractmethod
@@ -77,6 +87,7 @@ class PumpedLink(Link):
         "can_ping",
         "deliver",
         "full",
+        "native",
         "socket",
         "subprotocol",
     )
@@ -93,6 +104,8 @@ class PumpedLink(Link):
         self._ended = False
         self._reader: asyncio.Task[None] | None = None
         self._writer: asyncio.Task[None] | None = None
+        channel.ponged = self.ponged
+        self.native = channel.native
         self.subprotocol = channel.subprotocol
         self.socket = channel.socket
         self.can_ping = channel.can_ping
@@ -130,12 +143,14 @@ class PumpedLink(Link):
         """As in Link."""
         if self._paused is None:
             self._paused = self._loop.create_future()
+            self._channel.pause_reading()
 
     def resume_reading(self) -> None:
         """As in Link."""
         if self._paused is not None:
             self._paused.set_result(None)
             self._paused = None
+            self._channel.resume_reading()
 
     def ponged(self) -> None:
         """Take the news from the channel that a pong has come."""
