@@ -8,9 +8,13 @@ import json
 import resource
 import signal
 import sys
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
+import websockets
+from aiohttp import web
 from tests.watch import sockets
 
 from websocket_heartbeat.errors import PeerGone
@@ -26,7 +30,7 @@ FLOOD = bytes(2**20)
 _tasks: dict[str, asyncio.Task[Any]] = {}  # of the endpoints that are running, by the name of their client
 _ends: dict[str, list[Any]] = {}  # how clients have ended, by name: code, reason
 _endings: dict[str, str] = {}  # how endpoints have ended, by the name of their client
-_released = asyncio.Event()  # ends the work of /busy
+_releases: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)  # end the work of /busy, by name
 
 
 def _authenticate(request: Request) -> Refusal | None:
@@ -75,7 +79,7 @@ async def _echo(peer: Peer) -> None:
 
 
 async def _busy(peer: Peer) -> None:
-    await _released.wait()
+    await _releases[peer.request.query].wait()
     await _echo(peer)
 
 
@@ -129,12 +133,6 @@ def _facts() -> dict[str, Any]:
     }
 
 
-def _release() -> None:
-    global _released
-    _released.set()
-    _released = asyncio.Event()
-
-
 def _close(name: str, code: int, reason: str) -> None:
     for peer in hub.room(name):
         peer.close(code, reason)
@@ -152,9 +150,10 @@ async def _send_away(name: str, over: float) -> None:
 COMMANDS: dict[str, Callable[..., Any]] = {
     "facts": _facts,
     "here": lambda name: len(hub.room(name)),
+    "paused": lambda name: any(peer.paused for peer in hub.room(name)),
     "end": _ends.get,
     "ending": _endings.get,
-    "release": _release,
+    "release": lambda name: _releases[name].set(),
     "close": _close,
     "abort": _abort,
     "cancel": lambda name: _tasks[name].cancel(),
@@ -183,7 +182,7 @@ async def _plain(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "websocket.close", "code": 4400, "reason": "ü" * 100})
         return
     if kind == "busy":
-        await _released.wait()
+        await _releases[name].wait()
     while (event := await receive())["type"] == "websocket.receive":
         await send({**event, "type": "websocket.send"})
 
@@ -209,15 +208,43 @@ app = hub.asgi(_endpoints)
 # The others
 
 
-async def _ours(port: int) -> None:
+def _ours(port: int) -> None:
     async def on_open(peer: Peer) -> None:
-        try:
+        with suppress(PeerGone):
             await endpoint(peer)
-        except PeerGone:
-            pass
 
-    async with serve(hub=hub, port=port, on_open=on_open, on_close=_on_close, max_size=LARGEST):
-        await _sigterm()
+    async def main() -> None:
+        async with serve(hub=hub, port=port, on_open=on_open, on_close=_on_close, max_size=LARGEST):
+            await _sigterm()
+
+    asyncio.run(main())
+
+
+def _aiohttp(port: int) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        async with hub.aiohttp(request, max_msg_size=LARGEST, compress=False) as peer:
+            await endpoint(peer)
+        return peer.response
+
+    application = web.Application()
+    application.router.add_get("/{path:.*}", handler)
+    application.on_shutdown.append(hub.on_shutdown)
+    web.run_app(application, host="127.0.0.1", port=port, print=None)
+
+
+def _websockets(port: int) -> None:
+    async def main() -> None:
+        async with websockets.serve(
+            hub.websockets(endpoint),
+            "127.0.0.1",
+            port,
+            process_request=hub.refuse,
+            ping_interval=None,
+            max_size=LARGEST,
+        ):
+            await _sigterm()
+
+    asyncio.run(main())
 
 
 async def _sigterm() -> None:
@@ -226,8 +253,8 @@ async def _sigterm() -> None:
     await told.wait()
 
 
-RUNNERS: dict[str, Callable[[int], Awaitable[None]]] = {"ours": _ours}
+RUNNERS: dict[str, Callable[[int], None]] = {"ours": _ours, "aiohttp": _aiohttp, "websockets": _websockets}
 
 
 if __name__ == "__main__":
-    asyncio.run(RUNNERS[sys.argv[1]](int(sys.argv[2])))  # type: ignore[arg-type]
+    RUNNERS[sys.argv[1]](int(sys.argv[2]))

@@ -62,7 +62,10 @@ def _granian(port: int) -> list[str]:
 
 
 def _daphne(port: int) -> list[str]:
-    return ["daphne", f"{APP}:app", "-p", str(port), "-v", "0"]
+    return [
+        "daphne", f"{APP}:app", "--port", str(port), "--verbosity", "0",
+        "--websocket-max-message-size", str(LARGEST), "--websocket-max-frame-size", str(LARGEST),
+    ]  # fmt: skip
 
 
 def _own(name: str) -> Callable[[int], list[str]]:
@@ -76,6 +79,8 @@ SERVERS = (
     Kind("hypercorn", "hypercorn", _hypercorn),
     Kind("granian", "granian", _granian),
     Kind("daphne", "daphne", _daphne),
+    Kind("aiohttp.web", "aiohttp", _own("aiohttp"), is_asgi=False),
+    Kind("websockets", "websockets", _own("websockets"), is_asgi=False),
 )
 
 

@@ -14,7 +14,7 @@ from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import Refusal, Request
 from websocket_heartbeat.server.gate import Gate
 from websocket_heartbeat.server.handler import PeerHandler
-from websocket_heartbeat.server.links.asgi_servers import Wire, server_of, wire_of
+from websocket_heartbeat.server.links.asgi_servers import Wire, complete, wire_of
 from websocket_heartbeat.server.links.pump import Channel, PumpedLink
 from websocket_heartbeat.server.peer import Peer
 from websocket_heartbeat.system.kernel import TELLS
@@ -174,8 +174,7 @@ class _AsgiChannel(Channel):
 
     def __init__(self, receive: Receive, send: Send, scope: Scope, subprotocol: str | None) -> None:
         self._receive = receive
-        self._send = send
-        self._server = server_of(send)
+        self._send = complete(send)
         self._wire: Wire | None = wire_of(send, scope)
         self.subprotocol = subprotocol
         self.disconnect: Event | None = None
@@ -199,8 +198,6 @@ class _AsgiChannel(Channel):
         await self._send({"type": "websocket.send", kind: message})
 
     async def close(self, code: int, reason: str) -> None:
-        if not self._server.sends_standard_codes and 1001 <= code < 3000:
-            code += 2000
         await self._send({"type": "websocket.close", "code": code, "reason": reason})
 
     def ping(self) -> None:
@@ -212,6 +209,14 @@ class _AsgiChannel(Channel):
             self._wire.reset()
         else:
             self._closing = asyncio.get_running_loop().create_task(self._close_quietly())
+
+    def pause_reading(self) -> None:
+        if self._wire is not None:
+            self._wire.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._wire is not None:
+            self._wire.resume_reading()
 
     async def _close_quietly(self) -> None:
         try:
