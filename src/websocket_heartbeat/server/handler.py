@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Coroutine, Hashable
 from typing import Any, NamedTuple, Protocol
 
 from websocket_heartbeat.config import Dialect
-from websocket_heartbeat.engines.base import Closure, Link
+from websocket_heartbeat.engines.base import Closure, Link, SharedMessage
 from websocket_heartbeat.errors import HookFailed, PeerGone, ProtocolViolation
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import Request
+from websocket_heartbeat.server.backlog import Backlog
 from websocket_heartbeat.server.flow import LOOK, Ping, Progress
 from websocket_heartbeat.server.hooks import Hooks
 from websocket_heartbeat.server.mailbox import Mailbox
@@ -50,6 +51,9 @@ class Keeper(Protocol):
     def watch(self, handler: "PeerHandler", due: float) -> None:
         """Call its `check_deadlines` by that time of the loop's clock, or soon after."""
 
+    def count_dropped(self, messages: int) -> None:
+        """Count messages of rooms that a member did not get."""
+
     def spawn(self, work: Coroutine[Any, Any, None], pending: Awaitable[object] | None) -> asyncio.Task[None]:
         """Run a coroutine that awaits what a hook has returned, and hold it until it is done."""
 
@@ -74,9 +78,11 @@ class PeerHandler:
     messages; these three from `opened` on.
     end: how it has ended, None while it has not.
     due: when the keeper will next call `check_deadlines`, None for never; the keeper's own.
+    dropped: messages of rooms that it did not get, as it had not taken those before.
     """
 
     __slots__ = (
+        "_backlog",
         "_close_by",
         "_drained",
         "_gone",
@@ -89,6 +95,7 @@ class PeerHandler:
         "_request",
         "_rooms",
         "_round_trip",
+        "dropped",
         "due",
         "end",
         "hooks",
@@ -127,6 +134,8 @@ class PeerHandler:
         # While the link is full.
         self._progress: Progress | None = None
         self._drained: asyncio.Future[None] | None = None
+        self._backlog: Backlog | None = None
+        self.dropped = 0
 
     # Calls from the link
 
@@ -181,6 +190,7 @@ class PeerHandler:
     def writable(self) -> None:
         """Take the news that the link is not full any more."""
         self._progress = None
+        self._send_backlog()
         self._wake_drains()
 
     # Messages
@@ -219,9 +229,55 @@ class PeerHandler:
         link = self.link
         link.send(message)
         if link.full and self._progress is None:
-            now = asyncio.get_running_loop().time()
-            self._progress = Progress(link, now)
-            self.watch(now + LOOK)
+            self._watch_progress()
+
+    def send_shared(self, shared: SharedMessage, room: Hashable, keep: int | None) -> None:
+        """Send a message of a room, of which `keep` messages may wait until what was sent before is taken."""
+        if self.end is not None:
+            return
+        link = self.link
+        if self._backlog is not None or (keep is not None and link.full):
+            if keep is not None:
+                self._put_back(shared, room, keep)
+                return
+            self._send_backlog(whole=True)  # it comes before this one
+        link.send_shared(shared)
+        if link.full and self._progress is None:
+            self._watch_progress()
+
+    def _watch_progress(self) -> None:
+        """Look from now on whether the peer takes what waits for it."""
+        now = asyncio.get_running_loop().time()
+        self._progress = Progress(self.link, now)
+        self.watch(now + LOOK)
+
+    def _put_back(self, shared: SharedMessage, room: Hashable, keep: int) -> None:
+        """Let a message wait until the peer has taken what was sent before."""
+        if self._close_by is not None:
+            return
+        if self._backlog is None:
+            self._backlog = Backlog()
+        dropped = self._backlog.put(room, shared, keep)
+        if dropped:
+            if not self.dropped:
+                self.keeper.log.warning(
+                    "%r reads slower than its rooms send: messages are dropped, and counted in `dropped`",
+                    self.peer,
+                )
+            self.dropped += dropped
+            self.keeper.count_dropped(dropped)
+
+    def _send_backlog(self, *, whole: bool = False) -> None:
+        """Send what waits, until the link is full again; or all of it."""
+        backlog = self._backlog
+        while backlog is not None and (whole or not self.link.full):
+            shared = backlog.take()
+            if shared is None:
+                self._backlog = backlog = None
+            else:
+                self.link.send_shared(shared)
+        if self.link.full and self._progress is None:
+            self._watch_progress()
 
     async def drain(self) -> None:
         """Do as `Peer.drain`."""
@@ -246,6 +302,7 @@ class PeerHandler:
         """Do as `Peer.close`, with a code and a reason that were checked."""
         if self.end is not None or self._close_by is not None:
             return
+        self._send_backlog(whole=True)
         self.link.close(code, reason)
         self._close_by = asyncio.get_running_loop().time() + self.keeper.policy.close_timeout
         self.mailbox.is_leaving = True
@@ -279,6 +336,11 @@ class PeerHandler:
         if self._rooms is not None and name in self._rooms:
             self._rooms.remove(name)
             self.keeper.rooms.leave(name, self)
+
+    @property
+    def rooms(self) -> tuple[Hashable, ...]:
+        """As `Peer.rooms`."""
+        return () if self.end is not None else tuple(self._rooms or ())
 
     @property
     def principal(self) -> Hashable | None:

@@ -111,6 +111,16 @@ class Hub:
         """The peers that are connected now."""
         return tuple(handler.peer for handler in self._here)
 
+    @property
+    def rooms(self) -> dict[Hashable, int]:
+        """How many peers are in each room that has some, by its name."""
+        return self._commons.rooms.sizes()
+
+    @property
+    def dropped(self) -> int:
+        """Messages of rooms that members did not get, as they read too slowly: `Room.send(keep=...)`."""
+        return self._commons.dropped
+
     def room(self, name: Hashable) -> Room:
         """Return the room of that name: the peers that have joined it."""
         return Room(self._commons.rooms, name)
@@ -253,8 +263,10 @@ class Hub:
             ValueError: `over` is negative or not finite, the code may not be sent, or the reason is longer
                 than 123 bytes of UTF-8 with its hint; then nobody was sent away.
         """
+        await self._commons.rounds.done()
         await send_away(self._here, over, code, reason)
 
     async def close(self) -> None:
         """Close every peer with 1001 and wait until all are gone, `close_timeout` seconds at most."""
+        await self._commons.rounds.done()
         await asyncio.gather(*(roster.close() for roster in self._rosters))
