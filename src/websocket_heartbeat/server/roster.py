@@ -17,6 +17,7 @@ from websocket_heartbeat.server.hooks import Hooks
 from websocket_heartbeat.server.places import Limits, Place, Places
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Rooms
+from websocket_heartbeat.server.stats import Tally
 from websocket_heartbeat.server.throttle import Throttle
 from websocket_heartbeat.system.callbacks import close_unawaited
 
@@ -41,14 +42,15 @@ class Commons:
     """What all rosters of a hub share.
 
     policy: what holds for all peers. numbers: of peers. log: for what strangers may cause. places: for those
-    that want to come in.
+    that want to come in. tally: of what becomes of them.
     """
 
     def __init__(self, policy: Policy, limits: Limits) -> None:
         self.policy = policy
         self.numbers = count(1)
         self.log = Throttle(_logger)
-        self.places = Places(limits, self.log)
+        self.tally = Tally()
+        self.places = Places(limits, self.log, self.tally)
         self.rooms = Rooms()
         self.users = Rooms()
 
@@ -60,6 +62,7 @@ class Roster:
         self.policy = commons.policy
         self.log = commons.log
         self.places = commons.places
+        self.tally = commons.tally
         self.rooms = commons.rooms
         self.users = commons.users
         self._numbers = commons.numbers
@@ -91,6 +94,7 @@ class Roster:
         """Keep a client whose link has opened; return its number."""
         number = next(self._numbers)
         self._here[number] = handler
+        self.tally.admitted += 1
         return number
 
     def link_ended(self, number: int) -> None:
@@ -182,7 +186,7 @@ class Roster:
     def abort(self) -> None:
         """Drop every peer at once."""
         for handler in list(self._here.values()):
-            handler.drop("aborted")
+            handler.drop("abort", "aborted")
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
