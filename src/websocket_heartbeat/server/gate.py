@@ -94,11 +94,15 @@ class Gate:
             async with asyncio.timeout(timeout):
                 return await decision
         except TimeoutError:
-            self._log.warning(
-                "%s took longer than open_timeout=%g s: its client was refused", self._hook_name, timeout
-            )
-            self.roster.tally.refused[self._hook_name] += 1
-            return Refusal(503)
+            return self.too_late(timeout)
+
+    def too_late(self, timeout: float) -> Refusal:
+        """Return the answer to a client about whom the hook has not decided for so many seconds."""
+        self._log.warning(
+            "%s took longer than open_timeout=%g s: its client was refused", self._hook_name, timeout
+        )
+        self.roster.tally.refused[self._hook_name] += 1
+        return Refusal(503)
 
     async def _admit_later(
         self, request: Request, pending: Awaitable[object], place: Place | None
@@ -107,6 +111,10 @@ class Gate:
             answer = await settle(self._hook_name, pending)
         except HookFailed as failed:
             return self._failed(failed, place)
+        except asyncio.CancelledError:  # whose traceback would hold the place
+            if place is not None:
+                place.give_back()
+            raise
         return self._answered(request, answer, place)
 
     def _answered(self, request: Request, answer: object, place: Place | None) -> Decision:
@@ -130,5 +138,6 @@ class Gate:
 
     def _refused(self, refusal: Refusal, place: Place | None) -> Refusal:
         if place is not None:
+            place.give_back()
             self.roster.tally.refused[self._hook_name] += 1
         return refusal

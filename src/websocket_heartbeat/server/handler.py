@@ -152,6 +152,11 @@ class PeerHandler:
         if self.hooks.on_open is not None:
             self.mailbox.begin("on_open", self.hooks.on_open, self.peer)
 
+    def never_opened(self) -> None:
+        """Take the news that no link will open: the handshake has ended otherwise."""
+        if self._place is not None:
+            self._place.give_back()
+
     def closed(self, closure: Closure) -> None:
         """Take the news that the link has ended."""
         error = closure.error

@@ -41,8 +41,9 @@ class Limits:
 class Place:
     """What a client holds from its request to the end of its connection.
 
-    It is given back once: by the peer at its end, or, where no peer comes of a handshake, when whoever holds
-    it has let go of it. So no transport has to think of it, however its handshakes end.
+    It is given back once: by the peer at its end; by the gate, where that refuses a client; and by itself,
+    where a handshake ends of which no peer comes, and the last reference to it goes. So no transport keeps one
+    for good. A reference in a traceback lasts, though: so a transport calls `PeerHandler.never_opened`.
     """
 
     __slots__ = ("_places", "_source")
