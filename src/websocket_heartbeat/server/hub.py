@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from websocket_heartbeat.checks import check_headers
+from websocket_heartbeat.checks import check_headers, check_token
 from websocket_heartbeat.config import Dialect, Headers
 from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.block import closing
@@ -140,7 +140,7 @@ class Hub:
         whatever the endpoint is doing, it is pinged and dropped when it is silent, and can be sent away.
         The endpoint need not know of it: it gets its messages, without heartbeats, as before.
         """
-        return AsgiMiddleware(app, self.entrance())
+        return AsgiMiddleware(app, self.entrance(), self)
 
     @asynccontextmanager
     async def accept(
@@ -153,8 +153,11 @@ class Hub:
     ) -> AsyncIterator[Peer]:
         """Accept the WebSocket of an endpoint, unless that is done, and yield its peer.
 
-        At the end of the block the peer is closed: with 1000, or with 1011 where it raises; returns when it
-        is gone. The block is not cancelled when the peer goes: iteration ends, `recv` and `drain` raise.
+        At the end of the block the peer is closed with 1000; returns when it is gone. Where the block raises,
+        the framework's handlers of exceptions may close it with a code of theirs; else it is closed with
+        1011. The block is not cancelled when the peer goes: iteration ends, `recv` and `drain` raise.
+
+        Messages go to the peer: what the framework offers to receive them gets the disconnect alone.
 
         websocket: what the framework gives to the endpoint, or the scope of ASGI. subprotocol, headers: of
         the answer. principal: who this is, in place of what `authenticate` has said.
@@ -163,8 +166,10 @@ class Hub:
             RuntimeError: the middleware is missing.
             TypeError, ValueError: an argument is wrong; the text names it.
         """
-        connection = connection_of(websocket)
-        peer = await connection.accept(subprotocol, check_headers("headers", headers), principal)
+        connection = connection_of(websocket, self)
+        if subprotocol is not None:
+            check_token("subprotocol", subprotocol)
+        peer = await connection.accept(websocket, subprotocol, check_headers("headers", headers), principal)
         async with closing(peer):
             yield peer
 

@@ -5,7 +5,7 @@ which nothing is known. docs/server.md has a table.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -84,11 +84,14 @@ class AsgiServer:
 
     find_wire: takes the raw `send` of a connection and returns its transport; None: unknown.
     sends_standard_codes: whether close codes from 1001 to 2999 may be sent; else they are sent 2000 higher.
+    disconnects_twice: whether the application is told of a disconnect at once when it has sent a close event,
+    and once more at the end of the connection.
     """
 
     name: str
     find_wire: Callable[[Any], Wire | None] = lambda send: None
     sends_standard_codes: bool = True
+    disconnects_twice: bool = False
 
 
 def _uvicorn(send: Any) -> Wire | None:
@@ -104,7 +107,7 @@ def _daphne(send: Any) -> Wire | None:
 
 
 _SERVERS = (
-    AsgiServer("uvicorn", _uvicorn),
+    AsgiServer("uvicorn", _uvicorn, disconnects_twice=True),
     AsgiServer("hypercorn", _hypercorn),
     AsgiServer("daphne", _daphne, sends_standard_codes=False),
 )
@@ -118,9 +121,9 @@ def server_of(send: Any) -> AsgiServer:
     return next((server for server in _SERVERS if server.name == package), _UNKNOWN)
 
 
-def wire_of(send: Any, scope: Mapping[str, Any]) -> Wire | None:
+def wire_of(send: Any, http_version: str) -> Wire | None:
     """Return the transport of a connection; None where it is unknown, or carries other streams as well."""
-    if scope.get("http_version") != "1.1":
+    if http_version != "1.1":
         return None
     try:
         return server_of(send).find_wire(send)
