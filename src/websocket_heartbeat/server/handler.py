@@ -22,7 +22,7 @@ from websocket_heartbeat.server.rooms import Rooms
 from websocket_heartbeat.server.stats import Tally
 from websocket_heartbeat.server.throttle import Throttle
 from websocket_heartbeat.system.callbacks import place_of
-from websocket_heartbeat.system.kernel import round_trip
+from websocket_heartbeat.system.kernel import tcp_info
 
 _logger = logging.getLogger("websocket_heartbeat.server")
 
@@ -371,8 +371,8 @@ class PeerHandler:
     @property
     def latency(self) -> float | None:
         """As `Peer.latency`."""
-        known = round_trip(self.link.socket)
-        return self._round_trip if known is None else known
+        info = tcp_info(self.link.socket)
+        return self._round_trip if info is None else info.round_trip
 
     # Time
 
@@ -414,7 +414,8 @@ class PeerHandler:
         half = idle_timeout / 2
         if self.mailbox.is_paused:  # by us: that it is silent is not its fault
             return now + half
-        heard = max(self.link.heard_at, self.mailbox.listening_since)
+        evidence = self.link.evidence()
+        heard = max(evidence.heard_at, self.mailbox.listening_since)
         if not self.link.can_ping:
             # It may be well, and have nothing to say, unless it sends heartbeats.
             silent = self._has_beaten and now >= heard + idle_timeout
@@ -426,9 +427,9 @@ class PeerHandler:
         if ping is None:
             if now < heard + half:
                 return heard + half
-            ping = self._ping = Ping(self.link, now)
+            ping = self._ping = Ping(self.link, evidence.taken, now)
         else:
-            ping.look(self.link, now)
+            ping.look(evidence.taken, now)
         due = max(heard + idle_timeout, ping.since + half)
         if now >= due:
             return None
