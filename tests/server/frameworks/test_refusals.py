@@ -44,7 +44,9 @@ def _refuse(request: Request) -> str | Refusal:
 
 
 @pytest.mark.parametrize("ws", ["websockets-sansio", "wsproto"])
-def test_a_refusal_arrives_with_status_headers_and_body(run_asyncio: Run, ws: str) -> None:
+def test_a_refusal_arrives_with_status_headers_and_body(
+    run_asyncio: Run, ws: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async def main() -> None:
         hub = Hub(authenticate=_refuse)
         async with serving(hub.asgi(socket_app(echo)), ws=ws) as place:
@@ -62,6 +64,9 @@ def test_a_refusal_arrives_with_status_headers_and_body(run_asyncio: Run, ws: st
                 assert await raw.read() == (TEXT, b"hello")
                 assert [peer.principal for peer in hub.peers] == ["alice"]
         await hub.close()
+        # uvicorn has nothing to complain of; what a hook has raised is logged.
+        errors = [record for record in caplog.records if record.levelname == "ERROR"]
+        assert [record.name for record in errors] == ["websocket_heartbeat.server"]
 
     run_asyncio(main())
 
