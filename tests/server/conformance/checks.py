@@ -270,6 +270,8 @@ async def told(server: BackEnd) -> str:
         raw.frame(TEXT, b"hello")
         assert await _message(raw) == b"hello"
         raw.frame(CLOSE, (4001).to_bytes(2) + b"bye")
+        assert (await _next(raw))[0] == CLOSE
+        raw.leave()
         code, reason = await server.answer("end", name)
     async with client(server, f"/echo?{rude}") as raw:
         raw.frame(TEXT, b"hello")
