@@ -9,18 +9,45 @@ import itertools
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 
 from tests.server.conformance.app import IDLE_TIMEOUT
 from tests.server.conformance.servers import BackEnd
 from tests.server.raw import BINARY, CLOSE, PING, PONG, TEXT, Raw, client, frame, reluctant
+from tests.watch import PATIENCE, until
 
 from websocket_heartbeat.testing import FaultProxy
 
 YES = "yes"
 
-Check = Callable[[BackEnd], Awaitable[str]]
+
+@dataclass(frozen=True)
+class Check:
+    """One column of the table.
+
+    best: what its cell says where nothing is amiss. meaning: what is checked.
+    """
+
+    name: str
+    best: str
+    meaning: str
+    run: Callable[[BackEnd], Awaitable[str]]
+
+
+CHECKS: dict[str, Check] = {}
+"""All of them, by name, in the order of the columns."""
 
 _numbers = itertools.count(1)
+
+
+def _check(name: str, best: str = YES) -> Callable[[Callable[[BackEnd], Awaitable[str]]], Check]:
+    """Make a check of a function, whose docstring says what it checks."""
+
+    def make(run: Callable[[BackEnd], Awaitable[str]]) -> Check:
+        CHECKS[name] = Check(name, best, " ".join((run.__doc__ or "").split()), run)
+        return CHECKS[name]
+
+    return make
 
 
 def _name() -> str:
@@ -29,7 +56,7 @@ def _name() -> str:
 
 
 async def _next(raw: Raw) -> tuple[int, bytes]:
-    """Return the next frame that is neither ping nor pong; pings are answered, as every healthy client does."""
+    """Return the next frame that is neither ping nor pong; answer pings, as every healthy client does."""
     while True:
         opcode, payload = await raw.read()
         if opcode == PING:
@@ -71,7 +98,12 @@ async def _how_dropped(raw: Raw) -> str:
 # The agreement
 
 
+@_check("heartbeats while busy")
 async def busy(server: BackEnd) -> str:
+    """30 messages wait unread while the endpoint works: a ping and a text heartbeat are answered meanwhile.
+
+    Then all 30 come, in order.
+    """
     for path in ("/busy", "/plain/busy") if server.kind.is_asgi else ("/busy",):
         name = _name()
         async with client(server, f"{path}?{name}") as raw:
@@ -86,7 +118,9 @@ async def busy(server: BackEnd) -> str:
     return YES
 
 
+@_check("silent peer", best="reset")
 async def silent(server: BackEnd) -> str:
+    """A peer that has sent one heartbeat and answers nothing is pinged, and then dropped so."""
     name = _name()
     async with client(server, f"/echo?{name}") as raw:
         raw.frame(TEXT, b"heartbeat")
@@ -101,7 +135,9 @@ async def silent(server: BackEnd) -> str:
     return how
 
 
+@_check("healthy peer")
 async def healthy(server: BackEnd) -> str:
+    """A peer that answers pings and says nothing, and one that sends heartbeats only, are kept."""
     async with client(server, f"/echo?{_name()}") as quiet, client(server, f"/echo?{_name()}") as beating:
 
         async def answers_pings() -> None:
@@ -125,7 +161,9 @@ async def healthy(server: BackEnd) -> str:
     return YES
 
 
+@_check("deaf peer")
 async def deaf(server: BackEnd) -> str:
+    """A peer that reads nothing, but sends pongs: `drain` waits, memory is bounded, the peer is dropped."""
     name = _name()
     before = (await server.ask("facts"))["memory"]
     async with reluctant(server, f"/flood?{name}") as sock:
@@ -147,7 +185,9 @@ async def deaf(server: BackEnd) -> str:
     return YES
 
 
+@_check("flooding peer")
 async def flooding(server: BackEnd) -> str:
+    """A peer that sends 100 MiB to an endpoint that reads nothing: it has to wait, memory is bounded."""
     name = _name()
     before = (await server.ask("facts"))["memory"]
     sent = frame(BINARY, bytes(2**20))
@@ -170,7 +210,9 @@ async def flooding(server: BackEnd) -> str:
     return YES
 
 
+@_check("half-open peer")
 async def half_open(server: BackEnd) -> str:
+    """The network loses everything from some moment on: the peer is dropped."""
     name = _name()
     async with FaultProxy(server.host, server.port) as proxy, client(proxy, f"/echo?{name}") as raw:
         raw.frame(TEXT, b"heartbeat")
@@ -184,7 +226,9 @@ async def half_open(server: BackEnd) -> str:
 # Parting
 
 
+@_check("refusal", best="503")
 async def refusal(server: BackEnd) -> str:
+    """A client is refused with the status, its Retry-After and a body."""
     async with client(server, "/refused") as raw:
         if raw.status == 101:
             code, reason = await _farewell(raw)
@@ -196,7 +240,9 @@ async def refusal(server: BackEnd) -> str:
     return "503"
 
 
+@_check("dismissal", best="message, 4500")
 async def dismissal(server: BackEnd) -> str:
+    """`dismiss` sends the message and then this close code, with its reason."""
     name = _name()
     async with client(server, f"/echo?{name}") as raw:
         await server.answer("here", name)
@@ -208,7 +254,9 @@ async def dismissal(server: BackEnd) -> str:
     return f"message, {code}{'' if reason else ' without reason'}"
 
 
+@_check("sent away", best="1012 and hint")
 async def sent_away(server: BackEnd) -> str:
+    """`send_away` closes each of three clients with 1012 and a moment of its own to come back at."""
     name = _name()
     async with AsyncExitStack() as stack:
         raws = [await stack.enter_async_context(client(server, f"/echo?{name}")) for _ in range(3)]
@@ -225,7 +273,9 @@ async def sent_away(server: BackEnd) -> str:
     return f"{codes.pop()} and hint"
 
 
+@_check("abort", best="reset")
 async def abort(server: BackEnd) -> str:
+    """What a client sees of `Peer.abort`."""
     name = _name()
     async with client(server, f"/echo?{name}") as raw:
         await server.answer("here", name)
@@ -235,7 +285,9 @@ async def abort(server: BackEnd) -> str:
     return how
 
 
+@_check("close codes", best="all")
 async def codes(server: BackEnd) -> str:
+    """Which of the close codes 1000, 1001, 1008, 1011 to 1013, 3000, 4000 and 4999 arrive as they were."""
     wrong = []
     for code in (1000, 1001, 1008, 1011, 1012, 1013, 3000, 4000, 4999):
         name = _name()
@@ -248,7 +300,13 @@ async def codes(server: BackEnd) -> str:
     return ", ".join(wrong) or "all"
 
 
+@_check("close reasons", best="all 123 bytes")
 async def reasons(server: BackEnd) -> str:
+    """How much of a reason arrives.
+
+    A longer one is an error where the hub is called, and is cut where an endpoint that knows nothing of the
+    hub says it.
+    """
     name = _name()
     longest = "ü" * 61 + "."
     async with client(server, f"/echo?{name}") as raw:
@@ -264,7 +322,12 @@ async def reasons(server: BackEnd) -> str:
     return "all 123 bytes" if reason else "none"
 
 
+@_check("the client's end", best="code and reason")
 async def told(server: BackEnd) -> str:
+    """What the back end learns of a client that closes.
+
+    Of one that is reset it learns that, and so does an endpoint that only sends.
+    """
     name, rude = _name(), _name()
     async with client(server, f"/echo?{name}") as raw:
         raw.frame(TEXT, b"hello")
@@ -290,7 +353,9 @@ async def told(server: BackEnd) -> str:
 # Messages
 
 
+@_check("messages")
 async def messages(server: BackEnd) -> str:
+    """Text and binary messages, empty ones too, go both ways."""
     for path in ("/echo", "/plain/echo") if server.kind.is_asgi else ("/echo",):
         async with client(server, f"{path}?{_name()}") as raw:
             for sent in (TEXT, "grüße".encode()), (BINARY, b"\0\xff"), (TEXT, b""), (BINARY, b""):
@@ -299,7 +364,9 @@ async def messages(server: BackEnd) -> str:
     return YES
 
 
+@_check("2 MiB")
 async def large(server: BackEnd) -> str:
+    """Messages of this size go both ways."""
     payload = b"0123456789abcdef" * (2**21 // 16)
     async with client(server, f"/echo?{_name()}") as raw:
         for opcode in (BINARY, TEXT):
@@ -330,7 +397,9 @@ async def _part(raw: Raw) -> tuple[bool, bytes]:
 # Endpoints
 
 
+@_check("endpoint cancelled", best="1001")
 async def cancelled(server: BackEnd) -> str:
+    """With which close code a client is closed whose endpoint is cancelled."""
     name = _name()
     async with client(server, f"/echo?{name}") as raw:
         await server.answer("here", name)
@@ -340,7 +409,9 @@ async def cancelled(server: BackEnd) -> str:
     return cell
 
 
+@_check("endpoint returns, raises", best="1000 and 1011")
 async def ends(server: BackEnd) -> str:
+    """With which close codes a client is closed whose endpoint has ended."""
     cells = []
     for path, ending in ("/returns", "returned"), ("/raises", "ZeroDivisionError"):
         name = _name()
@@ -363,7 +434,10 @@ async def _after_endpoint(server: BackEnd, raw: Raw) -> str:
 # Many, and what is left of them
 
 
+@_check("200 at once")
 async def crowd(server: BackEnd) -> str:
+    """So many clients connect, talk, are all here, talk, and leave."""
+
     async def one() -> None:
         async with client(server, f"/echo?{_name()}") as raw:
             raw.frame(TEXT, b"hello")
@@ -378,37 +452,15 @@ async def crowd(server: BackEnd) -> str:
     async with asyncio.TaskGroup() as group:
         for _ in range(200):
             group.create_task(one())
-        while len(here) < 200:
-            await asyncio.sleep(0.02)
+        await until(lambda: len(here) == 200)
         assert (await server.ask("facts"))["peers"] == 200
         all_here.set()
     return YES
 
 
-TOGETHER: dict[str, Check] = {
-    "heartbeats while busy": busy,
-    "silent peer": silent,
-    "healthy peer": healthy,
-    "deaf peer": deaf,
-    "flooding peer": flooding,
-    "half-open peer": half_open,
-    "refusal": refusal,
-    "dismissal": dismissal,
-    "sent away": sent_away,
-    "abort": abort,
-    "close codes": codes,
-    "close reasons": reasons,
-    "the client's end": told,
-    "messages": messages,
-    "2 MiB": large,
-    "endpoint cancelled": cancelled,
-    "endpoint returns, raises": ends,
-}
-"""Those that run side by side."""
-
-
+@_check("left behind", best="nothing")
 async def left_behind(server: BackEnd) -> str:
-    """Check that of all clients nothing is left: neither peers of the hub nor tasks nor sockets."""
+    """What is left of all the clients above: peers of the hub, tasks, sockets."""
     first = server.at_first
 
     def is_as_at_first(facts: dict[str, int]) -> bool:
@@ -418,15 +470,17 @@ async def left_behind(server: BackEnd) -> str:
     return "nothing"
 
 
+@_check("SIGTERM")
 async def sigterm(server: BackEnd) -> str:
-    """Check that SIGTERM ends clients and the process, and that the server had nothing to complain of before."""
+    """What a client sees when the process is told to end; it does end, and complained of nothing before."""
     complaints = server.output()
     async with client(server, f"/echo?{_name()}") as raw:
         raw.frame(TEXT, b"hello")
         assert await _message(raw) == b"hello"
         server.process.terminate()
         how = await _how_dropped(raw)
-        code = await server.end()
+    async with asyncio.timeout(PATIENCE):
+        code = await server.process.wait()
     assert code in (0, -15, 143), code
     for word in "never retrieved", "was destroyed", "never awaited":
         assert word not in complaints, complaints[-4000:]
