@@ -5,7 +5,7 @@ which nothing is known. docs/server.md has a table.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -118,11 +118,14 @@ class AsgiServer:
     find_wire: takes the raw `send` of a connection and returns its transport; None: unknown.
     complete: takes the raw `send` of a connection and returns one that can do all that ASGI has for a
     connection that is open: any message, any close code with a reason, and waiting while much is unwritten.
+    disconnects_twice: whether the application is told of a disconnect at once when it has sent a close event,
+    and once more at the end of the connection.
     """
 
     name: str
     find_wire: Callable[[Any], Wire | None] = lambda send: None
     complete: Callable[[Any], Send] = lambda send: send
+    disconnects_twice: bool = False
 
 
 def _uvicorn(send: Any) -> Wire | None:
@@ -158,7 +161,7 @@ def _daphne_send(send: Any) -> Send:
 
 
 _SERVERS = (
-    AsgiServer("uvicorn", _uvicorn),
+    AsgiServer("uvicorn", _uvicorn, disconnects_twice=True),
     AsgiServer("hypercorn", _hypercorn),
     AsgiServer("daphne", _daphne, _daphne_send),
 )
@@ -175,9 +178,9 @@ def server_of(send: Any) -> AsgiServer:
     return next((server for server in _SERVERS if server.name == package), _UNKNOWN)
 
 
-def wire_of(send: Any, scope: Mapping[str, Any]) -> Wire | None:
+def wire_of(send: Any, http_version: str) -> Wire | None:
     """Return the transport of a connection; None where it is unknown, or carries other streams as well."""
-    if scope.get("http_version", "1.1") != "1.1":
+    if http_version != "1.1":
         return None
     try:
         return server_of(send).find_wire(send)
