@@ -71,15 +71,56 @@ def _own(name: str) -> Callable[[int], list[str]]:
     return lambda port: [APP, name, str(port)]
 
 
+_HOOK = {"endpoint cancelled": "a hook: goes on", "endpoint returns, raises": "a hook: goes on"}
+
 SERVERS = (
-    Kind("serve(hub=...)", "websocket-heartbeat", _own("ours"), has_endpoints=False, is_asgi=False),
-    Kind("uvicorn, websockets-sansio", "uvicorn", _uvicorn("websockets-sansio", "uvloop")),
-    Kind("uvicorn, wsproto", "uvicorn", _uvicorn("wsproto", "asyncio")),
-    Kind("hypercorn", "hypercorn", _hypercorn),
-    Kind("granian", "granian", _granian),
-    Kind("daphne", "daphne", _daphne),
-    Kind("aiohttp.web", "aiohttp", _own("aiohttp"), is_asgi=False),
-    Kind("websockets", "websockets", _own("websockets"), is_asgi=False),
+    Kind(
+        "serve(hub=...)",
+        "websocket-heartbeat",
+        _own("ours"),
+        has_endpoints=False,
+        is_asgi=False,
+        short={"SIGTERM": "close 1001", **_HOOK},
+    ),
+    Kind(
+        "uvicorn, websockets-sansio",
+        "uvicorn",
+        _uvicorn("websockets-sansio", "uvloop"),
+        short={"SIGTERM": "close 1012"},
+    ),
+    Kind("uvicorn, wsproto", "uvicorn", _uvicorn("wsproto", "asyncio"), short={"SIGTERM": "close 1012"}),
+    Kind(
+        "hypercorn",
+        "hypercorn",
+        _hypercorn,
+        short={"the client's end": "that it left", "SIGTERM": "close 1001"},
+    ),
+    Kind(
+        "granian",
+        "granian",
+        _granian,
+        # It shows no transport, sends no pings for the hub, and cannot reset.
+        short={
+            "silent peer": "close, not pinged",
+            "deaf peer": "stays connected",
+            "half-open peer": "end of file",
+            "abort": "close",
+            "the client's end": "code",
+            "SIGTERM": "end of file",
+        },
+    ),
+    Kind(
+        "daphne",
+        "daphne",
+        _daphne,
+        short={
+            "refusal": "close 1013, retry-after=7",
+            "the client's end": "code",
+            "SIGTERM": "end of file",
+        },
+    ),
+    Kind("aiohttp.web", "aiohttp", _own("aiohttp"), is_asgi=False, short={"SIGTERM": "close 1012"}),
+    Kind("websockets", "websockets", _own("websockets"), is_asgi=False, short={"SIGTERM": "close 1001"}),
 )
 
 
