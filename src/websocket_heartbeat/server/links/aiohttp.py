@@ -19,7 +19,7 @@ from websocket_heartbeat.server.admission import BODILESS, Refusal, Request
 from websocket_heartbeat.server.block import closing
 from websocket_heartbeat.server.gate import Gate
 from websocket_heartbeat.server.links.asgi_servers import AsyncioWire
-from websocket_heartbeat.server.links.http import Head
+from websocket_heartbeat.server.links.http import Head, asks_for_websocket
 from websocket_heartbeat.server.links.pump import Channel, PumpedLink
 from websocket_heartbeat.server.peer import Peer
 
@@ -66,7 +66,8 @@ class AiohttpEntrance:
         transport = request.transport
         if transport is None:
             raise _gone()
-        decision = await self._gate.decide(_request(request, transport))
+        asked = _request(request, transport)
+        decision = await self._gate.decide(asked, takes_place=asks_for_websocket(asked))
         if isinstance(decision, Refusal):
             raise _Refused(decision)
         if principal is not None:
@@ -83,9 +84,12 @@ class AiohttpEntrance:
         response.headers.extend(headers)
         try:
             await response.prepare(request)
-        except ConnectionError as error:
-            raise _gone() from error
-        link = PumpedLink(_AiohttpChannel(self, request, response, transport), decision)
+        except BaseException as error:
+            del decision  # and so its place is free: aiohttp keeps the exception, and that this frame
+            if isinstance(error, ConnectionError):
+                raise _gone() from error
+            raise
+        link = PumpedLink(_AiohttpChannel(self, response, transport), decision)
         link.begin()
         async with closing(decision.peer) as peer:
             yield peer
@@ -100,6 +104,7 @@ class _Refused(web.HTTPException):
         super().__init__(headers=refusal.headers)
         if not self.empty_body:
             self.body = refusal.body
+        self.force_close()  # a crowd that is turned away must not hold its sockets for the keep-alive timeout
 
 
 def _gone() -> _Refused:
@@ -124,12 +129,10 @@ class _AiohttpChannel(Channel):
     def __init__(
         self,
         entrance: AiohttpEntrance,
-        request: HTTPRequest,
         response: WebSocketResponse,
         transport: asyncio.Transport,
     ) -> None:
         self._entrance = entrance
-        self._protocol = request.protocol
         self._response = response
         self._transport = transport
         self._wire = AsyncioWire(transport)
@@ -139,14 +142,7 @@ class _AiohttpChannel(Channel):
         self.socket = self._wire.socket
 
     async def receive(self) -> Message | Closure | None:
-        try:
-            received = await self._response.receive()
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            # aiohttp throws this into whoever reads, where handlers have not ended in its shutdown_timeout.
-            return Closure(error=ConnectionResetError("the server has shut down"))
+        received = await self._response.receive()
         kind = received.type
         if kind is _TEXT or kind is _BINARY:
             data: Message = received.data
@@ -199,12 +195,6 @@ class _AiohttpChannel(Channel):
 
     def reset(self) -> None:
         self._wire.reset()
-
-    def pause_reading(self) -> None:
-        self._protocol.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._protocol.resume_reading()
 
     @property
     def buffered(self) -> int:

@@ -17,7 +17,7 @@ from websocket_heartbeat.server.farewell import with_hint
 from websocket_heartbeat.server.gate import Gate
 from websocket_heartbeat.server.handler import PeerHandler
 from websocket_heartbeat.server.links.asgi_servers import AsyncioWire
-from websocket_heartbeat.server.links.http import Head, answer_fields
+from websocket_heartbeat.server.links.http import Head, answer_fields, asks_for_websocket
 from websocket_heartbeat.server.links.pump import Channel, PumpedLink
 from websocket_heartbeat.server.peer import Peer
 
@@ -42,7 +42,8 @@ class WebsocketsEntrance:
 
     async def refuse(self, connection: "ServerConnection", request: HTTPRequest) -> HTTPResponse | None:
         """Do as `Hub.refuse`."""
-        decision = await self._gate.decide(_head(request).request(connection.transport))
+        asked = _head(request).request(connection.transport)
+        decision = await self._gate.decide(asked, takes_place=asks_for_websocket(asked))
         if isinstance(decision, Refusal):
             phrase, fields = answer_fields(decision)
             return HTTPResponse(decision.status, phrase, Headers(fields), decision.body)
