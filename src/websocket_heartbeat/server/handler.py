@@ -19,9 +19,10 @@ from websocket_heartbeat.server.peer import Peer
 from websocket_heartbeat.server.places import Place
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Rooms
+from websocket_heartbeat.server.stats import Tally
 from websocket_heartbeat.server.throttle import Throttle
 from websocket_heartbeat.system.callbacks import place_of
-from websocket_heartbeat.system.kernel import round_trip
+from websocket_heartbeat.system.kernel import tcp_info
 
 _logger = logging.getLogger("websocket_heartbeat.server")
 
@@ -36,6 +37,10 @@ class Keeper(Protocol):
     @property
     def log(self) -> Throttle:
         """Where what hooks raise is logged: messages of strangers may cause it as often as they like."""
+
+    @property
+    def tally(self) -> Tally:
+        """Where what becomes of peers is counted."""
 
     @property
     def rooms(self) -> Rooms:
@@ -155,6 +160,11 @@ class PeerHandler:
             self.watch(asyncio.get_running_loop().time() + policy.idle_timeout / 2)
         if self.hooks.on_open is not None:
             self.mailbox.begin("on_open", self.hooks.on_open, self.peer)
+
+    def never_opened(self) -> None:
+        """Take the news that no link will open: the handshake has ended otherwise."""
+        if self._place is not None:
+            self._place.give_back()
 
     def closed(self, closure: Closure) -> None:
         """Take the news that the link has ended."""
@@ -315,11 +325,12 @@ class PeerHandler:
             self.send(self.keeper.policy.dismissal)
         self.close(code, reason)
 
-    def drop(self, reason: str) -> None:
-        """Reset the connection at once, and tell the hooks the reason."""
+    def drop(self, cause: str, reason: str) -> None:
+        """Reset the connection at once, and tell the hooks the reason; HubStats.dropped has the causes."""
         if self.end is not None:
             return
         _logger.info("%r was dropped: %s", self.peer, reason)
+        self.keeper.tally.dropped[cause] += 1
         self.link.abort()
         self._end(None, reason)
 
@@ -360,8 +371,8 @@ class PeerHandler:
     @property
     def latency(self) -> float | None:
         """As `Peer.latency`."""
-        known = round_trip(self.link.socket)
-        return self._round_trip if known is None else known
+        info = tcp_info(self.link.socket)
+        return self._round_trip if info is None else info.round_trip
 
     # Time
 
@@ -374,14 +385,14 @@ class PeerHandler:
         if self._close_by is not None:
             if now < self._close_by:
                 return self._close_by
-            self.drop("did not answer the close frame in time")
+            self.drop("close_timeout", "did not answer the close frame in time")
             return None
         policy = self.keeper.policy
         dues = []
         if self._progress is not None:
             problem = self._progress.problem(self.link, now, policy.write_limit)
             if problem is not None:
-                self.drop(problem)
+                self.drop("write_limit", problem)
                 return None
             dues.append(now + LOOK)
         due = self.mailbox.look(now)
@@ -390,7 +401,7 @@ class PeerHandler:
         if policy.idle_timeout is not None:
             due = self._silence_due(now, policy.idle_timeout)
             if due is None:
-                self.drop(f"silent for {policy.idle_timeout:g} s")
+                self.drop("idle_timeout", f"silent for {policy.idle_timeout:g} s")
                 return None
             dues.append(due)
         return min(dues, default=None)
@@ -403,7 +414,8 @@ class PeerHandler:
         half = idle_timeout / 2
         if self.mailbox.is_paused:  # by us: that it is silent is not its fault
             return now + half
-        heard = max(self.link.heard_at, self.mailbox.listening_since)
+        evidence = self.link.evidence()
+        heard = max(evidence.heard_at, self.mailbox.listening_since)
         if not self.link.can_ping:
             # It may be well, and have nothing to say, unless it sends heartbeats.
             silent = self._has_beaten and now >= heard + idle_timeout
@@ -415,9 +427,9 @@ class PeerHandler:
         if ping is None:
             if now < heard + half:
                 return heard + half
-            ping = self._ping = Ping(self.link, now)
+            ping = self._ping = Ping(self.link, evidence.taken, now)
         else:
-            ping.look(self.link, now)
+            ping.look(evidence.taken, now)
         due = max(heard + idle_timeout, ping.since + half)
         if now >= due:
             return None

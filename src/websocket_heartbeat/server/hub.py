@@ -23,6 +23,7 @@ from websocket_heartbeat.server.places import Limits
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Room
 from websocket_heartbeat.server.roster import Commons, Roster
+from websocket_heartbeat.server.stats import HubStats
 
 if TYPE_CHECKING:
     from websocket_heartbeat.server.links.aiohttp import AiohttpEntrance
@@ -50,6 +51,10 @@ class Hub:
         429 with a Retry-After. Clients behind a proxy have its address, unless the server beneath is told to
         believe what the proxy says of them; of one whose address is unknown nothing is limited. None
         (default): any number.
+    max_new_peers_per_second: clients that may come in, by whatever transport. Another one gets a 503 before
+        `authenticate` is asked, with a Retry-After of its own: those that were refused come back one after
+        the other, at this rate. Set it to what the process serves well, so that it has time for those that
+        it refuses and for its peers. None (default): any number.
     dismissal: a text message that tells clients not to come back, sent by `Peer.dismiss` before its close
         frame: not every platform of clients learns close codes. As in `connect`. None (default): none.
 
@@ -72,12 +77,13 @@ class Hub:
         write_limit: int = 4 * 2**20,
         max_peers: int | None = None,
         max_peers_per_address: int | None = None,
+        max_new_peers_per_second: float | None = None,
         dismissal: str | None = None,
         shown_path: Callable[[str], str] | None = None,
     ) -> None:
         self._commons = Commons(
             Policy(heartbeat, idle_timeout, open_timeout, close_timeout, write_limit, dismissal),
-            Limits(max_peers, max_peers_per_address),
+            Limits(max_peers, max_peers_per_address, max_new_peers_per_second),
         )
         self._rosters: WeakSet[Roster] = WeakSet()  # of each entrance
         self._hooks = Hooks(on_message, on_open, on_close)
@@ -120,6 +126,12 @@ class Hub:
     def dropped(self) -> int:
         """Messages of rooms that members did not get, as they read too slowly: `Room.send(keep=...)`."""
         return self._commons.dropped
+
+    @property
+    def stats(self) -> HubStats:
+        """What the hub has done so far; a snapshot."""
+        tally = self._commons.tally
+        return HubStats(len(self._here), tally.admitted, dict(tally.refused), dict(tally.dropped))
 
     def room(self, name: Hashable) -> Room:
         """Return the room of that name: the peers that have joined it."""

@@ -108,7 +108,7 @@ class Peer:
 
     def abort(self) -> None:
         """Drop the peer at once, by a TCP reset where its transport can; `on_close` follows."""
-        self._handler.drop("aborted")
+        self._handler.drop("abort", "aborted")
 
     async def wait_closed(self) -> None:
         """Wait until the peer is gone and its on_close was called."""

@@ -19,6 +19,7 @@ from websocket_heartbeat.server.places import Limits, Place, Places
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Member, Rooms
 from websocket_heartbeat.server.rounds import Rounds
+from websocket_heartbeat.server.stats import Tally
 from websocket_heartbeat.server.throttle import Throttle
 from websocket_heartbeat.system.callbacks import close_unawaited
 
@@ -43,14 +44,16 @@ class Commons:
     """What all rosters of a hub share.
 
     policy: what holds for all peers. numbers: of peers. log: for what strangers may cause. places: for those
-    that want to come in. rounds: of all rooms. dropped: messages of rooms that members did not get.
+    that want to come in. tally: of what becomes of them. rounds: of all rooms. dropped: messages of rooms
+    that members did not get.
     """
 
     def __init__(self, policy: Policy, limits: Limits) -> None:
         self.policy = policy
         self.numbers = count(1)
         self.log = Throttle(_logger)
-        self.places = Places(limits, self.log)
+        self.tally = Tally()
+        self.places = Places(limits, self.log, self.tally)
         self.rounds: Rounds[Member] = Rounds()
         batch = Batch()
         self.rooms = Rooms(self.rounds, batch)
@@ -66,6 +69,7 @@ class Roster:
         self.policy = commons.policy
         self.log = commons.log
         self.places = commons.places
+        self.tally = commons.tally
         self.rooms = commons.rooms
         self.users = commons.users
         # By number: those whose link is open, and those whose link has ended and who have still to be told.
@@ -96,6 +100,7 @@ class Roster:
         """Keep a client whose link has opened; return its number."""
         number = next(self._commons.numbers)
         self._here[number] = handler
+        self.tally.admitted += 1
         return number
 
     def link_ended(self, number: int) -> None:
@@ -191,7 +196,7 @@ class Roster:
     def abort(self) -> None:
         """Drop every peer at once."""
         for handler in list(self._here.values()):
-            handler.drop("aborted")
+            handler.drop("abort", "aborted")
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
