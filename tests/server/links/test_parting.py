@@ -9,7 +9,8 @@ from tests.server.links.back_ends import BackEnd, echo, stay
 from tests.server.raw import BINARY, CLOSE, TEXT, Closes, client, frame
 from tests.watch import Run, turns, until
 
-from websocket_heartbeat.errors import PeerGone
+from websocket_heartbeat import connect
+from websocket_heartbeat.errors import ConnectionFailed, PeerGone
 from websocket_heartbeat.server import Hub, Peer
 
 
@@ -148,6 +149,19 @@ def test_a_peer_is_dismissed_by_a_message_and_a_final_code(run_asyncio: Run, bac
             hub.peers[0].dismiss("banned")
             assert await raw.read() == (TEXT, b"go away")
             assert await raw.read() == (CLOSE, (4500).to_bytes(2) + b"banned")
+
+    run_asyncio(main())
+
+
+def test_a_dismissed_client_of_ours_does_not_come_back(run_asyncio: Run, back_end: BackEnd) -> None:
+    async def dismiss(peer: Peer) -> None:
+        peer.dismiss("banned")
+
+    async def main() -> None:
+        async with back_end(Hub(), dismiss) as place:
+            with pytest.raises(ConnectionFailed, match="banned"):
+                async with connect(place.url()) as connection:
+                    await connection.recv()
 
     run_asyncio(main())
 

@@ -25,7 +25,7 @@ from websocket_heartbeat.server.peer import Peer
 
 if tuple(int(part) for part in aiohttp.__version__.split(".")[:3] if part.isdigit()) < (3, 14, 1):
     # Before, its reader buffers a frame above the limit whole, and its parser headers without end.
-    raise ImportError("aiohttp 3.14.1 or newer is needed: pip install 'websocket-heartbeat[aiohttp]'")
+    raise ImportError("Hub.aiohttp needs aiohttp 3.14.1 or newer: pip install 'websocket-heartbeat[aiohttp]'")
 
 HTTPRequest = web.BaseRequest
 WebSocketResponse = web.WebSocketResponse
@@ -85,7 +85,7 @@ class AiohttpEntrance:
         try:
             await response.prepare(request)
         except BaseException as error:
-            del decision  # and so its place is free: aiohttp keeps the exception, and that this frame
+            decision.never_opened()
             if isinstance(error, ConnectionError):
                 raise _gone() from error
             raise

@@ -48,9 +48,13 @@ class WebsocketsEntrance:
             phrase, fields = answer_fields(decision)
             return HTTPResponse(decision.status, phrase, Headers(fields), decision.body)
         self._admitted[connection] = decision
-        # Where no handshake comes of it.
-        connection.connection_lost_waiter.add_done_callback(lambda _: self._admitted.pop(connection, None))
+        connection.connection_lost_waiter.add_done_callback(lambda _: self._lost(connection))
         return None
+
+    def _lost(self, connection: "ServerConnection") -> None:
+        decision = self._admitted.pop(connection, None)
+        if decision is not None:
+            decision.never_opened()
 
     async def run(self, connection: "ServerConnection", on_peer: PeerFunction | None) -> None:
         """Make a peer of a connection that has opened, unless it is refused now; run `on_peer` to its end."""
