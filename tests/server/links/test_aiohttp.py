@@ -258,6 +258,36 @@ def test_at_sigterm_every_peer_gets_its_hint_and_the_program_ends(run_asyncio: R
     run_asyncio(main())
 
 
+def test_who_is_still_to_be_let_in_at_shutdown_is_refused(run_asyncio: Run) -> None:
+    async def main() -> None:
+        asked = asyncio.Event()
+        answer = asyncio.Event()
+
+        async def authenticate(request: Request) -> None:
+            asked.set()
+            await answer.wait()
+
+        hub = Hub(authenticate=authenticate)
+        app = application(hub)
+
+        async def decide(app: web.Application) -> None:
+            answer.set()
+
+        app.on_shutdown.append(decide)
+        async with running(app) as place:
+
+            async def come() -> int:
+                async with client(place) as raw:
+                    return raw.status
+
+            coming = asyncio.create_task(come())
+            await asked.wait()
+        assert await coming == 503
+        await hub.close()
+
+    run_asyncio(main())
+
+
 def test_without_on_shutdown_a_handler_still_learns_that_the_server_ends(run_asyncio: Run) -> None:
     async def main() -> None:
         closes = Closes()

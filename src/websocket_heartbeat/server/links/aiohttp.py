@@ -12,6 +12,7 @@ except ImportError as error:
     raise ImportError("Hub.aiohttp needs aiohttp: pip install 'websocket-heartbeat[aiohttp]'") from error
 
 from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure
+from websocket_heartbeat.engines.transport import drop
 from websocket_heartbeat.errors import ProtocolViolation
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.redaction import printable
@@ -70,6 +71,9 @@ class AiohttpEntrance:
         decision = await self._gate.decide(asked, takes_place=asks_for_websocket(asked))
         if isinstance(decision, Refusal):
             raise _Refused(decision)
+        if self.is_shutting_down:  # meanwhile
+            decision.never_opened()
+            raise _Refused(Refusal(503))
         if principal is not None:
             decision.principal = principal
         response = web.WebSocketResponse(
@@ -168,7 +172,7 @@ class _AiohttpChannel(Channel):
             self._write(_CLOSE_HEAD, (code or 1000).to_bytes(2))
         self._transport.close()
         # What it has not taken by the loop's next turn, it may never read.
-        asyncio.get_running_loop().call_soon(self._transport.abort)
+        asyncio.get_running_loop().call_soon(drop, self._transport)
         return Closure(code, reason, framed=True)
 
     def _write(self, head: int, payload: bytes) -> None:
