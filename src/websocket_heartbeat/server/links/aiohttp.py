@@ -82,8 +82,11 @@ class AiohttpEntrance:
         response.headers.extend(headers)
         try:
             await response.prepare(request)
-        except ConnectionError as error:
-            raise _gone() from error
+        except BaseException as error:
+            decision.never_opened()
+            if isinstance(error, ConnectionError):
+                raise _gone() from error
+            raise
         link = PumpedLink(_AiohttpChannel(self, request, response, transport), decision)
         link.begin()
         async with closing(decision.peer) as peer:

@@ -116,6 +116,8 @@ class AsgiConnection:
         finally:
             if self._early is not None:
                 self._early.cancel()
+            if self._channel is None:
+                self._handler.never_opened()
         await self._ended(1000)
 
     # What the endpoint calls
