@@ -118,6 +118,16 @@ class Hub:
         return tuple(handler.peer for handler in self._here)
 
     @property
+    def rooms(self) -> dict[Hashable, int]:
+        """How many peers are in each room that has some, by its name."""
+        return self._commons.rooms.sizes()
+
+    @property
+    def dropped(self) -> int:
+        """Messages of rooms that members did not get, as they read too slowly: `Room.send(keep=...)`."""
+        return self._commons.dropped
+
+    @property
     def stats(self) -> HubStats:
         """What the hub has done so far; a snapshot."""
         tally = self._commons.tally
@@ -265,8 +275,10 @@ class Hub:
             ValueError: `over` is negative or not finite, the code may not be sent, or the reason is longer
                 than 123 bytes of UTF-8 with its hint; then nobody was sent away.
         """
+        await self._commons.rounds.done()
         await send_away(self._here, over, code, reason)
 
     async def close(self) -> None:
         """Close every peer with 1001 and wait until all are gone, `close_timeout` seconds at most."""
+        await self._commons.rounds.done()
         await asyncio.gather(*(roster.close() for roster in self._rosters))

@@ -139,6 +139,11 @@ class Peer:
         """Be a member of the room no more; does nothing if it is none."""
         self._handler.leave(name)
 
+    @property
+    def rooms(self) -> tuple[Hashable, ...]:
+        """The rooms of which this is a member."""
+        return self._handler.rooms
+
     # Facts
 
     @property
@@ -189,6 +194,11 @@ class Peer:
     def buffered(self) -> int:
         """Bytes sent that the socket has not taken yet, as the peer does not read so fast."""
         return self._handler.link.buffered
+
+    @property
+    def dropped(self) -> int:
+        """Messages of rooms that the peer did not get, as it reads too slowly: `Room.send(keep=...)`."""
+        return self._handler.dropped
 
     @property
     def waiting(self) -> int:

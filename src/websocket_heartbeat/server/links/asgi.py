@@ -16,7 +16,7 @@ from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import BODILESS, Refusal, Request
 from websocket_heartbeat.server.gate import Gate
 from websocket_heartbeat.server.handler import PeerHandler
-from websocket_heartbeat.server.links.asgi_servers import Wire, server_of, wire_of
+from websocket_heartbeat.server.links.asgi_servers import Wire, complete, server_of, wire_of
 from websocket_heartbeat.server.links.pump import Channel, PumpedLink
 from websocket_heartbeat.server.peer import Peer
 from websocket_heartbeat.system.kernel import TELLS
@@ -97,7 +97,7 @@ class AsgiConnection:
     async def run(self, app: App, scope: Scope) -> None:
         """Decide about the client; if it is let in, run the application and see to the end."""
         decision = await self._gate.decide(_request(scope))
-        self._http_version = scope.get("http_version", "")
+        self._http_version = scope.get("http_version", "1.1")
         if isinstance(decision, Refusal):
             await self._refuse(decision, scope.get("extensions") or {})
             return
@@ -286,7 +286,7 @@ class _AsgiChannel(Channel):
         early: asyncio.Task[Event] | None,
     ) -> None:
         self._receive = receive
-        self._send = send
+        self._send = complete(send)
         self._early = early
         self._server = server_of(send)
         self._wire: Wire | None = wire_of(send, http_version)
@@ -322,8 +322,6 @@ class _AsgiChannel(Channel):
         await self._send({"type": "websocket.send", kind: message})
 
     async def close(self, code: int, reason: str) -> None:
-        if not self._server.sends_standard_codes and 1001 <= code < 3000:
-            code += 2000
         await self._send({"type": "websocket.close", "code": code, "reason": reason})
         self._awaits_end = self._server.disconnects_twice
 
@@ -336,6 +334,14 @@ class _AsgiChannel(Channel):
             self._wire.reset()
         else:
             self._closing = asyncio.get_running_loop().create_task(self._close_quietly())
+
+    def pause_reading(self) -> None:
+        if self._wire is not None:
+            self._wire.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._wire is not None:
+            self._wire.resume_reading()
 
     async def _close_quietly(self) -> None:
         try:

@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure, Link, LinkEvents
+from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure, Evidence, Link, LinkEvents
 from websocket_heartbeat.events import Message, size_of
-from websocket_heartbeat.system.kernel import Socket, since_data
+from websocket_heartbeat.system.kernel import Socket, bytes_written, tcp_info
 
 _EMPTY_ENOUGH = WRITE_LIMIT // 4
 
@@ -272,13 +272,16 @@ class PumpedLink(Link):
         """As in Link; not known here."""
         return None
 
-    @property
-    def heard_at(self) -> float:
+    def evidence(self) -> Evidence:
         """As in Link."""
-        since = since_data(self.socket)
-        return self._heard_at if since is None else max(self._heard_at, self._loop.time() - since)
+        info = tcp_info(self.socket)
+        if info is None:
+            return Evidence(self._heard_at, self._sent_at, -self.buffered)
+        heard_at = max(self._heard_at, self._loop.time() - info.since_data)
+        return Evidence(heard_at, self._sent_at, info.bytes_acked, info)
 
     @property
-    def sent_at(self) -> float:
+    def position(self) -> int:
         """As in Link."""
-        return self._sent_at
+        written = bytes_written(self.socket)
+        return 0 if written is None else written + self.buffered
