@@ -43,8 +43,8 @@ class Place:
     """What a client holds from its request to the end of its connection.
 
     It is given back once: by the peer at its end; by the gate, where that refuses a client; and by itself,
-    where a handshake ends of which no peer comes, and the last reference to it goes. So no transport keeps one
-    for good. A reference in a traceback lasts, though: so a transport calls `PeerHandler.never_opened`.
+    with the last reference to it, where no peer comes of a handshake. So no transport keeps one for good. But
+    a traceback may refer to it for long: a transport that knows calls `PeerHandler.never_opened`.
     """
 
     __slots__ = ("_places", "_source")
