@@ -14,7 +14,7 @@ from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.engines.base import Closure, Link, LinkEvents
 from websocket_heartbeat.errors import HookFailed
 from websocket_heartbeat.events import Message
-from websocket_heartbeat.system.kernel import TELLS, tcp_info
+from websocket_heartbeat.system.kernel import TELLS
 
 _SLOW_ANSWER = 0.1
 """Seconds of round trip from which it may be our own loop that was slow."""
@@ -72,13 +72,13 @@ class LinkHandler(LinkEvents):
     """
 
     __slots__ = (
-        "_acknowledged",
         "_blocked_for",
         "_deliver",
         "_keeper",
         "_owed",
         "_ping_begins",
         "_pinged_at",
+        "_taken",
         "awaits_message",
         "awaits_pong",
         "awaits_proof",
@@ -106,10 +106,10 @@ class LinkHandler(LinkEvents):
         self._pinged_at = 0.0
         self.awaits_pong = False
         self._owed: Message | None = None  # the answer to the peer's latest heartbeat, while the link is full
-        # Of the bytes that we send: where the latest ping begins, and how many were acknowledged when last
-        # looked at. Where the kernel does not tell, both are of the write buffer alone.
+        # Of the bytes that we send: where the latest ping begins, and how many the peer had taken when last
+        # looked at.
         self._ping_begins = 0
-        self._acknowledged = 0
+        self._taken = 0
         # By how much our own loop missed the deadline of the latest ping, or one of its answer since.
         self._blocked_for = 0.0
 
@@ -221,8 +221,7 @@ class LinkHandler(LinkEvents):
         assert self.link is not None
         self._pinged_at = now
         self.awaits_proof = True
-        self._acknowledged, waiting = self.link.delivery()
-        self._ping_begins = self._acknowledged + waiting
+        self._ping_begins = self.link.position
         dialect = self._keeper.dialect
         self.awaits_message = message is not None and dialect is not None and dialect.pong is not None
         # What nobody answers needs a ping besides. A plain message has some answer, by which it is not known.
@@ -246,20 +245,19 @@ class LinkHandler(LinkEvents):
         if self.link is None:
             return
         self._blocked_for = max(late, self._blocked_for if machine.state == core.PROBING else 0.0)
-        machine.heard(self.link.heard_at, self.number)
+        evidence = self.link.evidence()
+        taken_before, self._taken = self._taken, evidence.taken
+        machine.heard(evidence.heard_at, self.number)
         if sent_at is None:
-            sent_at = self.link.sent_at
+            sent_at = evidence.sent_at
         if sent_at > self._pinged_at + _MOMENT:
             # Else it was the ping, which for the machine left when it was due. Told that this was a little
             # later, it would have the alarm ring twice for each heartbeat.
             machine.sent(sent_at, self.number)
         if machine.state == core.PROBING:
-            info = tcp_info(self.link.socket)
-            if self._acknowledged < self._ping_begins:
-                before = self._acknowledged
-                self._acknowledged, _ = self.link.delivery()
-                if self._acknowledged > before:
-                    machine.acknowledged(now - (info.since_ack if info is not None else 0.0), self.number)
+            info = evidence.info
+            if taken_before < min(self._ping_begins, self._taken):
+                machine.acknowledged(now - (info.since_ack if info is not None else 0.0), self.number)
             if info is not None and info.unacked:
                 machine.unacknowledged(now, self.number, info.retransmits, info.rto)
 
@@ -269,18 +267,17 @@ class LinkHandler(LinkEvents):
         if round_trip < _SLOW_ANSWER or self.link is None:
             return round_trip
         # Where we were slow to read the answer, the kernel knows when it came, if only by milliseconds.
-        return max(0.0, min(now, self.link.heard_at) - self._pinged_at)
+        return max(0.0, min(now, self.link.evidence().heard_at) - self._pinged_at)
 
     def loss_of_abandoned(self, now: float, heard_at: float) -> Loss:
         """Return what is known of the open link's silence, now that the core gives it up."""
         assert self.link is not None
-        info = tcp_info(self.link.socket)
-        acknowledged, waiting = self.link.delivery()
+        evidence = self.link.evidence()
         silence = of_silence(
             now - heard_at,
             now - self._pinged_at,
-            info,
+            evidence.info,
             self._blocked_for,
-            min(waiting, self._ping_begins - acknowledged),
+            self._ping_begins - evidence.taken,
         )
         return Loss(silence=silence, uncertain_bytes=self.link.uncertain, is_dismissal=self.is_dismissed)

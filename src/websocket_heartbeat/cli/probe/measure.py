@@ -258,8 +258,9 @@ class _Probe:
                     self._progress(f"idle: {left:.0f} s left")
                     if await probed.ended(min(left, _LOOK_EVERY)):
                         break
-                    if probed.link.heard_at > last + 0.05:  # the kernel tells it to a few milliseconds
-                        last = probed.link.heard_at
+                    heard_at = probed.link.evidence().heard_at
+                    if heard_at > last + 0.05:  # the kernel tells it to a few milliseconds
+                        last = heard_at
                         heard.append(last)
             finally:  # when interrupted, too
                 ended_at = probed.ended_at if probed.closure is not None else self._loop.time()
