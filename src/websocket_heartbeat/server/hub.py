@@ -136,11 +136,11 @@ class Hub:
 
     def room(self, name: Hashable) -> Room:
         """Return the room of that name: the peers that have joined it."""
-        return Room(self._commons.rooms, name)
+        return Room(self._commons.policy, self._commons.rooms, name)
 
     def user(self, principal: Hashable) -> Room:
         """Return the peers of one principal, as a room."""
-        return Room(self._commons.users, principal)
+        return Room(self._commons.policy, self._commons.users, principal)
 
     # ASGI
 

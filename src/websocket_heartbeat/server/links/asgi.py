@@ -170,7 +170,7 @@ class AsgiConnection:
 
         Raises:
             PeerGone: an OSError, as the client is gone, or was asked to go and has gone.
-            TypeError, ValueError: the code of a close frame is none.
+            TypeError, ValueError: the code of a close frame is none, or a text is the hub's `dismissal`.
         """
         kind = event["type"]
         if self._channel is None:
@@ -190,7 +190,9 @@ class AsgiConnection:
             raise self._handler.gone_error()
         else:
             text = event.get("text")
-            await self._link.send_now(event["bytes"] if text is None else text)
+            message = event["bytes"] if text is None else text
+            self._handler.keeper.policy.check_allowed(message)
+            await self._link.send_now(message)
 
     async def accept(
         self,
