@@ -1,9 +1,10 @@
-// The example of examples/back_ends/node-ws, with a handler that may be busy, and told what to do by lines of JSON.
+// The example of examples/back_ends/node-ws, with a handler that may be busy, and takes orders and tells events
+// by lines of words between tabs.
 "use strict";
 const readline = require("readline");
 const { server, send, dismiss, sendAway } = require("../../../examples/back_ends/node-ws/server.js");
 
-const tell = (...event) => console.log(JSON.stringify(event));
+const tell = (...event) => console.log(event.join("\t"));
 const every = (action) => server.clients.forEach(action);
 
 server.on("listening", () => tell("port", server.address().port));
@@ -11,28 +12,26 @@ server.on("connection", (socket) => {
     tell("open");
     socket.on("message", (data) => {
         const [word, milliseconds] = data.toString("latin1", 0, 20).split(" ");
-        tell("message", data.length);
         if (word === "block") {
             const until = Date.now() + Number(milliseconds);
             while (Date.now() < until);
         }
     });
-    socket.on("close", (code) => tell("closed", code));
+    socket.on("close", () => tell("closed"));
 });
 
 const orders = {
     dismiss: (reason) => every((socket) => dismiss(socket, reason)),
-    away: sendAway,
-    close: (...how) => every((socket) => socket.close(...how)),
+    away: (seconds) => sendAway(Number(seconds)),
+    close: (code, reason) => every((socket) => socket.close(code && Number(code), reason)),
     parts: (...parts) => every((socket) => parts.forEach(
         (part, place) => socket.send(part, { fin: place === parts.length - 1 }))),
     flood: (count) => every((socket) => {
         const message = "x".repeat(1 << 16);
-        for (let sent = 0; sent < count; sent += 1) send(socket, message);
-        tell("flooded", socket.bufferedAmount);
+        for (let sent = 0; sent < Number(count); sent += 1) send(socket, message);
     }),
 };
 readline.createInterface({ input: process.stdin }).on("line", (line) => {
-    const [order, ...details] = JSON.parse(line);
+    const [order, ...details] = line.split("\t");
     orders[order](...details);
 });

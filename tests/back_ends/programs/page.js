@@ -1,10 +1,10 @@
-// The built file for pages, in Node: page.js LIBRARY OPTIONS. Tells its events and takes orders, in lines of JSON.
+// The built file for pages, in Node: page.js LIBRARY OPTIONS. Tells its events and takes orders, by lines of words between tabs.
 "use strict";
 const readline = require("readline");
 const WebsocketHeartbeatJs = require(process.argv[2]);
 
 const { closesOn, ...options } = JSON.parse(process.argv[3]);
-const tell = (...event) => console.log(JSON.stringify(event));
+const tell = (...event) => console.log(event.join("\t"));
 
 const heartbeat = new WebsocketHeartbeatJs(options);
 heartbeat.onopen = () => tell("open");
@@ -19,10 +19,10 @@ heartbeat.onstate = (state) => tell("state", state);
 
 const orders = {
     send: (text) => heartbeat.send(text),
-    bytes: (count) => heartbeat.send(new Uint8Array(count)),
+    bytes: (count) => heartbeat.send(new Uint8Array(Number(count))),
     close: () => heartbeat.close(),
 };
 readline.createInterface({ input: process.stdin }).on("line", (line) => {
-    const [order, ...details] = JSON.parse(line);
+    const [order, ...details] = line.split("\t");
     orders[order](...details);
 });

@@ -177,7 +177,7 @@ public class Main {
             }
             tell("flooded");
         } catch (IOException | RuntimeException error) {
-            tell("stuck", error);
+            tell("stuck");
         }
     }
 

@@ -92,9 +92,9 @@ public class Main {
                         for (; sent < Integer.parseInt(order[1]); sent++) {
                             client.send("x".repeat(1 << 16));
                         }
-                        tell("flooded", sent);
+                        tell("flooded");
                     } catch (Exception error) {
-                        tell("stuck", sent, error);
+                        tell("stuck");
                     }
                 });
                 default -> throw new IllegalArgumentException(order[0]);
