@@ -29,6 +29,8 @@ NAMES = ["node-ws", "tomcat", "spring"]
 class Server(Program):
     """A back end: the example of that name at /feed, and with Java one without the agreement at /plain."""
 
+    name = ""
+
     @property
     def port(self) -> int:
         """The port on loopback."""
@@ -52,6 +54,7 @@ def start(node: str, npm: Npm, tmp_path_factory: pytest.TempPathFactory) -> Call
         def run() -> Iterator[Server]:
             errors = tmp_path_factory.mktemp(name) / "errors"
             with Server(line, {**os.environ, **environment}, errors) as server:
+                server.name = name
                 patience = time.monotonic() + STARTING
                 while not server.told("port"):
                     assert not server.has_ended, server.errors
@@ -107,7 +110,7 @@ def page(node: str, fresh: None, tmp_path: Path) -> Callable[..., Program]:
     def run(url: str, **options: Any) -> Program:
         (tmp_path / "library.js").write_text(library("cjs", "browser", minify=True), encoding="utf-8")
         given = json.dumps({"url": url, **options})
-        command = [node, PROGRAMS / "page.js", tmp_path / "library.js", given]
+        command: list[str | Path] = [node, PROGRAMS / "page.js", tmp_path / "library.js", given]
         return Program(command, os.environ, tmp_path / "errors")
 
     return run

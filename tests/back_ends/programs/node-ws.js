@@ -31,6 +31,7 @@ const orders = {
         for (let sent = 0; sent < Number(count); sent += 1) send(socket, message);
     }),
 };
+process.stdin.unref(); // the example alone decides when the process ends
 readline.createInterface({ input: process.stdin }).on("line", (line) => {
     const [order, ...details] = line.split("\t");
     orders[order](...details);
