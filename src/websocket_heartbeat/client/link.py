@@ -1,6 +1,7 @@
 """What the engine says of one link of a connection, and the evidence of whether the link lives."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from websocket_heartbeat.client.dialogue import Dialogue
@@ -29,6 +30,7 @@ class Keeper(Protocol):
     """What a link needs of the host that has it."""
 
     dialect: Dialect | None
+    dismissal: str | None
     hooks: Hooks
     inbox: Inbox
     outbox: Outbox
@@ -44,6 +46,9 @@ class Keeper(Protocol):
 
     def message_came(self, handler: "LinkHandler") -> None:
         """A message has come, which is no heartbeat: the watchdog of the connection may wait for it."""
+
+    def dismissed(self, handler: "LinkHandler") -> None:
+        """The message has come that says not to come back."""
 
     def batch_delivered(self, handler: "LinkHandler") -> None:
         """A read has brought its last message, and not all were taken by a hook."""
@@ -62,11 +67,13 @@ class LinkHandler(LinkEvents):
     needs one. dialogue: that hook, while it runs. inbox: where messages go: the connection's, or the one of
     the dialogue. paused: whether the link is not read until there is room in that. awaits_proof: whether
     nothing has come since the latest ping. awaits_pong, awaits_message: whether a pong, or a message of the
-    dialect, is to answer it and has not come.
+    dialect, is to answer it and has not come. is_dismissed: whether the server has said on it that we are not
+    to come back.
     """
 
     __slots__ = (
         "_blocked_for",
+        "_deliver",
         "_keeper",
         "_owed",
         "_ping_begins",
@@ -77,6 +84,7 @@ class LinkHandler(LinkEvents):
         "awaits_proof",
         "dialogue",
         "inbox",
+        "is_dismissed",
         "link",
         "number",
         "paused",
@@ -91,6 +99,8 @@ class LinkHandler(LinkEvents):
         self.dialogue: Dialogue | None = None
         self.inbox = keeper.inbox
         self.paused = False
+        self.is_dismissed = False
+        self._deliver: Callable[[Message], Any] = keeper.inbox.deliver  # with a dismissal
         self.awaits_proof = False
         self.awaits_message = False
         self._pinged_at = 0.0
@@ -140,6 +150,23 @@ class LinkHandler(LinkEvents):
 
     # Where messages go: one of these, or `Inbox.deliver`
 
+    def deliver_to(self, link: Link, deliver: Callable[[Message], Any]) -> None:
+        """Have the link deliver its messages there, up to the one that dismisses us."""
+        if self.is_dismissed:
+            link.deliver = self.discard
+        elif self._keeper.dismissal is None:
+            link.deliver = deliver
+        else:
+            self._deliver = deliver
+            link.deliver = self._deliver_unless_dismissal
+
+    def _deliver_unless_dismissal(self, message: Message) -> Any:
+        # The type first: `python -bb` lets nobody compare bytes with a str.
+        if type(message) is str and message == self._keeper.dismissal:
+            self._keeper.dismissed(self)
+            return None
+        return self._deliver(message)
+
     def deliver_proof(self, message: Message) -> Any:
         """Deliver a message that may be the answer to a ping."""
         self._keeper.proof_of_life(self)
@@ -185,7 +212,7 @@ class LinkHandler(LinkEvents):
             self.link.send(reply)
 
     def discard(self, message: Message) -> None:
-        """Take what arrives while we close."""
+        """Take what arrives while we close, or after the server has dismissed us."""
 
     # Whether it lives
 
@@ -253,4 +280,4 @@ class LinkHandler(LinkEvents):
             self._blocked_for,
             self._ping_begins - evidence.taken,
         )
-        return Loss(silence=silence, uncertain_bytes=self.link.uncertain)
+        return Loss(silence=silence, uncertain_bytes=self.link.uncertain, is_dismissal=self.is_dismissed)

@@ -133,6 +133,22 @@ class LinkEvents(Protocol):
         """The link has ended: the peer's close frame has come, or the socket is gone. Called once."""
 
 
+class SharedMessage:
+    """A message that goes out on many links: what it is on the wire is made once.
+
+    frames: made by links, for others of their class. The key is 0 for the message as it is, otherwise the
+    window for which it is compressed.
+    hold: called with a link that does not write it at once: `Link.flush` is then called soon.
+    """
+
+    __slots__ = ("frames", "hold", "message")
+
+    def __init__(self, message: Message, hold: Callable[["Link"], None]) -> None:
+        self.message = message
+        self.hold = hold
+        self.frames: dict[int, bytes] = {}
+
+
 class Link(ABC):
     """One open WebSocket.
 
@@ -158,6 +174,14 @@ class Link(ABC):
     @abstractmethod
     def send(self, message: Message) -> None:
         """Hand over a message; what the socket does not take is buffered. Never raises, never waits."""
+
+    def send_shared(self, shared: SharedMessage) -> None:
+        """Do as `send`, with a message that goes out on others too."""
+        self.send(shared.message)
+
+    def flush(self) -> None:
+        """Write what `SharedMessage.hold` was called for. Never raises, never waits."""
+        raise NotImplementedError  # none that holds nothing back is asked to
 
     @abstractmethod
     def ping(self) -> None:

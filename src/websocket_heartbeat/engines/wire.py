@@ -104,7 +104,8 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         self._is_text = False  # what the fragments are of
         self._longest = max_size  # of the texts that `_read` may take; -1 while there are fragments
         self._has_delivered = False  # in the read that is under way
-        # What was sent within the read that is under way, and goes out in one write at its end.
+        # What was sent within the read that is under way, and goes out in one write at its end. On a server
+        # also what was sent to many, and all else behind it, until `flush`.
         self._out: bytearray | None = None
 
     def begin(self, transport: Any, rest: bytes) -> None:
@@ -167,6 +168,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         self._heard_at, self._sent_at, *_ = self.evidence()
         self._is_counted = False
         self._sends = False
+        self._out = None
         self.full = True
         self._transport = None
         self.socket = None

@@ -30,3 +30,11 @@ class Hooks:
         ):
             if hook is not None:
                 check_hook(name, hook, arguments)
+
+    def or_those_of(self, other: "Hooks") -> "Hooks":
+        """Return these, with the other's where there is none."""
+        return Hooks(
+            self.on_message or other.on_message,
+            self.on_open or other.on_open,
+            self.on_close or other.on_close,
+        )

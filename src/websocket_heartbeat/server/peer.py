@@ -9,6 +9,7 @@ from websocket_heartbeat.server.admission import Request
 
 if TYPE_CHECKING:
     from websocket_heartbeat.server.handler import PeerHandler
+    from websocket_heartbeat.server.links.aiohttp import WebSocketResponse
 
 DISMISSED = 4500
 """The close code of `dismiss`, of a range that says that the client must not come back: docs/server.md."""
@@ -107,7 +108,7 @@ class Peer:
 
     def abort(self) -> None:
         """Drop the peer at once, by a TCP reset where its transport can; `on_close` follows."""
-        self._handler.drop("aborted")
+        self._handler.drop("abort", "aborted")
 
     async def wait_closed(self) -> None:
         """Wait until the peer is gone and its on_close was called."""
@@ -138,6 +139,11 @@ class Peer:
         """Be a member of the room no more; does nothing if it is none."""
         self._handler.leave(name)
 
+    @property
+    def rooms(self) -> tuple[Hashable, ...]:
+        """The rooms of which this is a member."""
+        return self._handler.rooms
+
     # Facts
 
     @property
@@ -151,6 +157,18 @@ class Peer:
     @principal.setter
     def principal(self, principal: Hashable | None) -> None:
         self._handler.principal = principal
+
+    @property
+    def response(self) -> "WebSocketResponse":
+        """What a handler of aiohttp.web returns at its end: the `web.WebSocketResponse` of the peer.
+
+        Raises:
+            AttributeError: the peer has not come by `Hub.aiohttp`.
+        """
+        response: WebSocketResponse | None = self._handler.link.native
+        if response is None:
+            raise AttributeError("a peer has a response where it has come by Hub.aiohttp")
+        return response
 
     @property
     def headers(self) -> Sequence[tuple[str, str]]:
@@ -176,6 +194,11 @@ class Peer:
     def buffered(self) -> int:
         """Bytes sent that the socket has not taken yet, as the peer does not read so fast."""
         return self._handler.link.buffered
+
+    @property
+    def dropped(self) -> int:
+        """Messages of rooms that the peer did not get, as it reads too slowly: `Room.send(keep=...)`."""
+        return self._handler.dropped
 
     @property
     def waiting(self) -> int:

@@ -101,7 +101,7 @@ class _Probe:
             where = STAGES.get(stage, "the next connection")
             report.problems.append(f"{where}: {in_words(error, self._timeout, stage)}")
             verdict = judge(error)
-            report.verdict = Verdict(verdict.final, verdict.hint)
+            report.verdict = Verdict(verdict.final is True, verdict.hint)
         finally:
             if report.pings is not None:
                 report.recommended = recommend(report)
