@@ -291,7 +291,7 @@ def test_what_an_endpoint_sends_to_a_client_that_is_asked_to_go_is_not_lost_sile
 
 def test_what_cannot_be_sent_is_an_error_where_it_is_sent(run_asyncio: Run) -> None:
     async def main() -> None:
-        hub = Hub(close_timeout=0.1)
+        hub = Hub(close_timeout=0.1, dismissal="go")
         errors: list[type[Exception]] = []
 
         async def endpoint(websocket: WebSocket) -> None:
@@ -301,6 +301,7 @@ def test_what_cannot_be_sent_is_an_error_where_it_is_sent(run_asyncio: Run) -> N
                 {"type": "websocket.send", "text": "\ud800"},
                 {"type": "websocket.close", "code": 1005},
                 {"type": "websocket.close", "code": "no"},
+                {"type": "websocket.send", "text": "go"},
             ):
                 try:
                     await websocket._send(event)
@@ -311,7 +312,7 @@ def test_what_cannot_be_sent_is_an_error_where_it_is_sent(run_asyncio: Run) -> N
         async with serving(hub.asgi(socket_app(endpoint))) as place, client(place, "/") as raw:
             assert await raw.read() == (TEXT, b"one")
             assert await raw.read() == (BINARY, b"two")
-            assert errors == [UnicodeEncodeError, ValueError, TypeError]
+            assert errors == [UnicodeEncodeError, ValueError, TypeError, ValueError]
         await hub.close()
 
     run_asyncio(main())
