@@ -495,3 +495,32 @@ def test_messages_are_checked_for_heartbeats_by_their_type(run_asyncio: Run) -> 
         await hub.close()
 
     run_asyncio(main())
+
+
+def test_a_message_that_a_server_cannot_send_ends_the_peer_and_is_told(run_asyncio: Run) -> None:
+    async def main() -> None:
+        hub = Hub()
+        ends: list[tuple[int | None, str]] = []
+
+        async def endpoint(websocket: WebSocket) -> None:
+            async with hub.accept(websocket) as peer:
+                peer.send("lost")
+                await peer.wait_closed()
+                ends.append((peer.close_code, peer.close_reason))
+
+        inner = hub.asgi(socket_app(endpoint))
+
+        async def outer(scope: Any, receive: Any, send: Any) -> None:
+            async def broken(event: Any) -> None:
+                if event["type"] == "websocket.send":
+                    raise RuntimeError("the server is broken")
+                await send(event)
+
+            await inner(scope, receive, broken)
+
+        async with serving(outer, lifespan="off") as place, client(place, "/"):
+            await until(lambda: ends)
+        assert ends == [(None, "the server is broken")]
+        await hub.close()
+
+    run_asyncio(main())
