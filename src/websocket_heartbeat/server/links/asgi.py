@@ -39,6 +39,9 @@ _BUSY = (429, 503)
 
 _TRY_AGAIN_LATER = 1013
 
+_LAST_WORDS = 0.5
+"""Seconds that an endpoint that is cancelled waits for its close frame to leave."""
+
 
 class HasScope(Protocol):
     """What frameworks give to an endpoint: their object of a WebSocket, which has the scope."""
@@ -110,8 +113,9 @@ class AsgiConnection:
             await self._ended(1011)
             raise
         except BaseException:
-            self._part(1001)
-            await asyncio.sleep(0)  # the close frame leaves in the loop's next turn
+            if self._channel is not None:
+                self._handler.close(1001, "")
+                await self._link.wait_written(_LAST_WORDS)
             raise
         finally:
             if self._early is not None:
@@ -275,14 +279,10 @@ class AsgiConnection:
         except OSError:  # it has left
             pass
 
-    def _part(self, code: int) -> None:
-        if self._channel is not None:
-            self._handler.close(code, "")
-
     async def _ended(self, code: int) -> None:
         """Close the connection, as the endpoint has ended, and wait for the end."""
-        self._part(code)
         if self._channel is not None:
+            self._handler.close(code, "")
             await self._handler.wait_gone()
 
 
