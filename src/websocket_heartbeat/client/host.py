@@ -182,7 +182,7 @@ class Host:
         machine = self._machine
         with suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
-                while self.outbox.keeps_waiting and (
+                while (self.outbox.keeps_waiting and not self.outbox.is_stuck) and (
                     machine.state == core.CONNECTING
                     or machine.state in _UP
                     or (machine.state == core.WAITING and machine.retries.due < deadline)
