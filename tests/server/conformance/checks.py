@@ -212,7 +212,8 @@ async def deaf(server: BackEnd) -> str:
         assert await server.answer("ending", name) in ("PeerGone", "CancelledError")
         grown = (await server.ask("facts"))["memory"] - before
         assert grown < 64 * 2**20, grown
-        return await _fate(sock)
+        # Where it cannot be reset, what the hub has let go of may wait in the kernel for a peer that reads.
+        return await _fate(sock) if server.kind.can_reset else "let go"
 
 
 async def _fate(sock: Socket) -> str:

@@ -29,7 +29,8 @@ class Kind:
 
     package: whose version is shown. arguments: of `python -m`, to start it at a port. has_endpoints: whether
     what serves a client is a coroutine with whose end the client goes; else it is a hook. is_asgi: whether it
-    also runs endpoints that know nothing of the hub. short: what is shown instead of the best, by check.
+    also runs endpoints that know nothing of the hub. can_reset: whether the hub can reset its connections.
+    short: what is shown instead of the best, by check.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Kind:
     arguments: Callable[[int], list[str]]
     has_endpoints: bool = True
     is_asgi: bool = True
+    can_reset: bool = True
     short: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -99,10 +101,10 @@ SERVERS = (
         "granian",
         "granian",
         _granian,
-        # It shows no transport, sends no pings for the hub, and cannot reset.
+        can_reset=False,
         short={
             "silent peer": "close, not pinged",
-            "deaf peer": "stays connected",
+            "deaf peer": "let go",
             "half-open peer": "end of file",
             "abort": "close",
             "the client's end": "code",
