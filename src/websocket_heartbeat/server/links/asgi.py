@@ -19,7 +19,7 @@ from websocket_heartbeat.server.handler import PeerHandler
 from websocket_heartbeat.server.links.asgi_servers import Wire, complete, server_of, wire_of
 from websocket_heartbeat.server.links.pump import Channel, PumpedLink
 from websocket_heartbeat.server.peer import Peer
-from websocket_heartbeat.system.kernel import TELLS
+from websocket_heartbeat.system.kernel import tcp_info
 
 Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
@@ -324,7 +324,8 @@ class _AsgiChannel(Channel):
         self.closing: asyncio.Task[None] | None = None
         if self._wire is not None:
             self.socket = self._wire.socket
-            self.can_ping = TELLS  # what answers a ping is seen by the kernel alone
+            # What answers a ping is seen by the kernel alone, and that does not tell of Unix sockets.
+            self.can_ping = tcp_info(self.socket) is not None
 
     async def receive(self) -> Message | Closure | None:
         if self._early is None:
