@@ -290,7 +290,6 @@ class AsgiConnection:
         if self._channel is not None:
             await self._handler.wait_gone()
 
-
     async def let_go(self) -> None:
         """Wait until the server has taken a close frame that is in place of a reset, if it does in time.
 
