@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from tests.server.conformance.app import IDLE_TIMEOUT
 from tests.server.conformance.servers import BackEnd
-from tests.server.raw import BINARY, CLOSE, PING, PONG, TEXT, Place, Raw, client, frame, reluctant
+from tests.server.raw import BINARY, CLOSE, PING, PONG, TEXT, Raw, client, frame, reluctant
 from tests.watch import PATIENCE, until
 
 from websocket_heartbeat.system.kernel import Socket
@@ -110,9 +110,9 @@ class Client:
 
 
 @asynccontextmanager
-async def healthy(server: Place, target: str) -> AsyncIterator[Client]:
+async def healthy(server: BackEnd, target: str) -> AsyncIterator[Client]:
     """Connect a healthy client."""
-    async with client(server, target) as raw:
+    async with client(server, target, tls=server.tls) as raw:
         connected = Client(raw)
         reading = asyncio.create_task(connected.read_all())
         try:
@@ -163,7 +163,7 @@ async def busy(server: BackEnd) -> str:
 async def silent(server: BackEnd) -> str:
     """A peer that has sent one heartbeat and answers nothing is pinged, and then dropped so."""
     name = _name()
-    async with client(server, f"/echo?{name}") as raw:
+    async with client(server, f"/echo?{name}", tls=server.tls) as raw:
         raw.frame(TEXT, b"heartbeat")
         assert await raw.read() == (TEXT, b"heartbeat")
         try:
@@ -179,7 +179,10 @@ async def silent(server: BackEnd) -> str:
 @_check("healthy peer")
 async def kept(server: BackEnd) -> str:
     """A peer that answers pings and says nothing, and one that sends heartbeats only, are kept."""
-    async with healthy(server, f"/echo?{_name()}") as quiet, client(server, f"/echo?{_name()}") as beating:
+    async with (
+        healthy(server, f"/echo?{_name()}") as quiet,
+        client(server, f"/echo?{_name()}", tls=server.tls) as beating,
+    ):
         deadline = time.monotonic() + IDLE_TIMEOUT * 2
         while time.monotonic() < deadline:
             beating.frame(TEXT, b"heartbeat")
@@ -234,7 +237,7 @@ async def flooding(server: BackEnd) -> str:
     name = _name()
     before = (await server.ask("facts"))["memory"]
     sent = frame(BINARY, bytes(2**20))
-    async with client(server, f"/busy?{name}") as raw:
+    async with client(server, f"/busy?{name}", tls=server.tls) as raw:
 
         async def flood() -> None:
             for _ in range(100):
