@@ -9,7 +9,7 @@ import itertools
 import re
 import select
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -122,6 +122,11 @@ async def healthy(server: BackEnd, target: str) -> AsyncIterator[Client]:
             await asyncio.wait([reading])
 
 
+def _paths(server: BackEnd, path: str) -> Sequence[str]:
+    """Return the paths of the endpoints that do the same, one that knows the hub and one that does not."""
+    return (path, f"/plain{path}") if server.kind.is_asgi else (path,)
+
+
 async def _how_dropped(raw: Raw | Client) -> str:
     """Read on to the end; say how the connection was dropped."""
     while True:
@@ -145,7 +150,7 @@ async def busy(server: BackEnd) -> str:
 
     Then all 30 come, in order.
     """
-    for path in ("/busy", "/plain/busy") if server.kind.is_asgi else ("/busy",):
+    for path in _paths(server, "/busy"):
         name = _name()
         async with healthy(server, f"{path}?{name}") as raw:
             for number in range(30):
@@ -162,8 +167,14 @@ async def busy(server: BackEnd) -> str:
 @_check("silent peer", best="reset")
 async def silent(server: BackEnd) -> str:
     """A peer that has sent one heartbeat and answers nothing is pinged, and then dropped so."""
+    found = await asyncio.gather(*(_dropped_as_silent(server, path) for path in _paths(server, "/echo")))
+    assert len(set(found)) == 1, found
+    return found[0]
+
+
+async def _dropped_as_silent(server: BackEnd, path: str) -> str:
     name = _name()
-    async with client(server, f"/echo?{name}", tls=server.tls) as raw:
+    async with client(server, f"{path}?{name}", tls=server.tls) as raw:
         raw.frame(TEXT, b"heartbeat")
         assert await raw.read() == (TEXT, b"heartbeat")
         try:
@@ -403,7 +414,7 @@ async def told(server: BackEnd) -> str:
 @_check("messages")
 async def messages(server: BackEnd) -> str:
     """Text and binary messages, empty ones too, go both ways."""
-    for path in ("/echo", "/plain/echo") if server.kind.is_asgi else ("/echo",):
+    for path in _paths(server, "/echo"):
         async with healthy(server, f"{path}?{_name()}") as raw:
             for sent in (TEXT, "grüße".encode()), (BINARY, b"\0\xff"), (TEXT, b""), (BINARY, b""):
                 raw.frame(*sent)
@@ -447,6 +458,10 @@ async def ends(server: BackEnd) -> str:
             raw.frame(TEXT, b"go on")
             cells.append(await _after_endpoint(server, raw))
             assert await server.answer("ending", name) == ending
+        if server.kind.is_asgi:
+            async with healthy(server, f"/plain{path}?{_name()}") as raw:
+                raw.frame(TEXT, b"go on")
+                assert await _after_endpoint(server, raw) == cells[-1]
     return " and ".join(dict.fromkeys(cells))
 
 

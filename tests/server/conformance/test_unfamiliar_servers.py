@@ -1,4 +1,4 @@
-"""A server of which nothing is known, or whose insides have moved, has no transport for us; nothing raises."""
+"""Where the insides of a server are unknown, or have moved, there is no transport for us; nothing raises."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -57,7 +57,7 @@ def test_a_client_of_an_unfamiliar_server_is_served_and_closed(run_asyncio: Run,
                 await peer.wait_closed()
 
         scope = {"type": "websocket", "path": "/", "headers": []}
-        running = asyncio.create_task(hub.asgi(endpoint)(scope, events.get, send))  # type: ignore[arg-type]
+        running = asyncio.create_task(hub.asgi(endpoint)(scope, events.get, send))
         events.put_nowait({"type": "websocket.connect"})
         events.put_nowait({"type": "websocket.receive", "text": "hello"})
         await until(lambda: len(server.sent) >= 3)
