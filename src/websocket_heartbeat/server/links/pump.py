@@ -54,6 +54,12 @@ class Channel(ABC):
     def ping(self) -> None:
         """Send a ping, if it can; never waits, never raises."""
 
+    def pause_reading(self) -> None:  # noqa: B027  # needed only where the framework keeps all that comes
+        """Take nothing from the socket until `resume_reading`; nobody calls `receive` meanwhile."""
+
+    def resume_reading(self) -> None:  # noqa: B027
+        """Read again."""
+
     @property
     @abstractmethod
     def buffered(self) -> int:
@@ -148,12 +154,14 @@ class PumpedLink(Link):
         """As in Link."""
         if self._paused is None:
             self._paused = self._loop.create_future()
+            self._channel.pause_reading()
 
     def resume_reading(self) -> None:
         """As in Link."""
         if self._paused is not None:
             self._paused.set_result(None)
             self._paused = None
+            self._channel.resume_reading()
 
     def ponged(self) -> None:
         """Take the news from the channel that a pong has come."""
