@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 
 import pytest
 import websockets
 from tests.server.links.back_ends import BackEnd, echo, stay
-from tests.server.raw import BINARY, CLOSE, TEXT, Closes, client, frame
-from tests.watch import Run, turns, until
+from tests.server.raw import BINARY, CLOSE, TEXT, Closes, client, frame, reluctant
+from tests.watch import PATIENCE, Run, turns, until
 
 from websocket_heartbeat import connect
 from websocket_heartbeat.errors import ConnectionFailed, PeerGone
@@ -75,7 +76,11 @@ def test_a_handler_that_is_cancelled_closes_with_1001(run: Run, back_end: BackEn
 
 @pytest.mark.parametrize(
     ("payload", "code", "reason"),
-    [((4001).to_bytes(2) + b"bye", 4001, "bye"), (b"", None, "ended without a close code")],
+    [
+        ((4001).to_bytes(2) + b"bye", 4001, "bye"),
+        ((1009).to_bytes(2) + b"too much for me", 1009, "too much for me"),
+        (b"", None, "ended without a close code"),
+    ],
 )
 def test_a_client_that_closes_is_answered_and_its_handler_learns_why(
     run: Run, back_end: BackEnd, payload: bytes, code: int | None, reason: str
@@ -95,10 +100,34 @@ def test_a_client_that_closes_is_answered_and_its_handler_learns_why(
             opcode, answer = await raw.read()
             assert opcode == CLOSE
             assert answer in (payload[:2], payload, (1000).to_bytes(2))
-            assert await raw.end() == "end of file"
+            assert await raw.reader.read() == b""
             raw.leave()
             await until(lambda: gone)
         assert (gone[0].code, gone[0].reason) == (code, reason)
+
+    run(main())
+
+
+def test_a_client_that_closes_and_does_not_read_is_not_waited_for(run: Run, back_end: BackEnd) -> None:
+    async def main() -> None:
+        async def flood(peer: Peer) -> None:
+            peer.send(bytes(16 * 2**20))
+            await peer.wait_closed()
+
+        hub = Hub(idle_timeout=1)
+        async with back_end(hub, flood) as place, reluctant(place) as sock:
+            await until(lambda: hub.peers and hub.peers[0].buffered)
+            await asyncio.get_running_loop().sock_sendall(sock, frame(CLOSE, (4001).to_bytes(2)))
+            await until(lambda: not hub.peers)
+            # Its socket is gone too: what was on its way comes, and then the end.
+            received = 0
+            async with asyncio.timeout(PATIENCE):
+                try:
+                    while data := await asyncio.get_running_loop().sock_recv(sock, 2**20):
+                        received += len(data)
+                except ConnectionResetError:
+                    pass
+            assert received < 16 * 2**20
 
     run(main())
 
@@ -226,6 +255,23 @@ def test_a_client_that_breaks_the_protocol_is_told_so(
     with caplog.at_level(logging.INFO, "websocket_heartbeat"):
         run(main())
     assert f"<Peer 1 '/'> broke RFC 6455 and was closed with {code}" in caplog.messages
+
+
+def test_a_client_that_has_broken_the_protocol_gets_one_close_frame(
+    run_asyncio: Run, back_end: BackEnd
+) -> None:
+    async def main() -> None:
+        hub = Hub()
+        async with back_end(hub, stay) as place, client(place) as raw:
+            await until(lambda: hub.peers)
+            raw.frame(3)
+            assert await raw.close_code() == 1002
+            await hub.send_away(1)  # meanwhile
+            raw.frame(CLOSE, (1002).to_bytes(2))
+            with suppress(ConnectionResetError):
+                assert await raw.reader.read() == b""
+
+    run_asyncio(main())
 
 
 def test_large_messages_come_and_go(run: Run, back_end: BackEnd) -> None:

@@ -16,7 +16,7 @@ from websocket_heartbeat.engines.transport import drop
 from websocket_heartbeat.errors import ProtocolViolation
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.redaction import printable
-from websocket_heartbeat.server.admission import BODILESS, Refusal, Request
+from websocket_heartbeat.server.admission import Refusal, Request
 from websocket_heartbeat.server.block import closing
 from websocket_heartbeat.server.gate import Gate
 from websocket_heartbeat.server.links.asgi_servers import AsyncioWire
@@ -104,10 +104,8 @@ class _Refused(web.HTTPException):
 
     def __init__(self, refusal: Refusal) -> None:
         self.status_code = refusal.status
-        self.empty_body = refusal.status in BODILESS
         super().__init__(headers=refusal.headers)
-        if not self.empty_body:
-            self.body = refusal.body
+        self.body = refusal.body
         self.force_close()  # a crowd that is turned away must not hold its sockets for the keep-alive timeout
 
 
