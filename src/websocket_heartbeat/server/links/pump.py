@@ -105,9 +105,9 @@ class PumpedLink(Link):
         self._ended = False
         self._reader: asyncio.Task[None] | None = None
         self._writer: asyncio.Task[None] | None = None
+        self._failure: asyncio.TimerHandle | None = None  # ends the link after a failed write
         channel.ponged = self.ponged
         self.native = channel.native
-        self._failure: asyncio.TimerHandle | None = None  # ends the link after a failed write
         self.subprotocol = channel.subprotocol
         self.socket = channel.socket
         self.can_ping = channel.can_ping
