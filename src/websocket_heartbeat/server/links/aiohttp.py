@@ -77,8 +77,6 @@ class AiohttpEntrance:
         if principal is not None:
             decision.principal = principal
         response = web.WebSocketResponse(
-            # In which one that broke RFC 6455 may answer its close frame.
-            timeout=self._gate.roster.policy.close_timeout,
             autoclose=False,
             autoping=False,
             protocols=protocols,
@@ -157,21 +155,19 @@ class _AiohttpChannel(Channel):
         if kind is _PONG:
             self.ponged()
             return None
-        if kind is _CLOSE:
-            return self._peer_closed(received.data or None, received.extra or "")
-        if kind is _ERROR and isinstance(received.data, aiohttp.WebSocketError):
-            # The response has told the peer.
-            return Closure(error=ProtocolViolation(received.data.code, printable(str(received.data))))
-        return Closure(error=received.data if kind is _ERROR else None)
-
-    def _peer_closed(self, code: int | None, reason: str) -> Closure:
-        """Answer the close frame of the peer, unless it is an answer, and end the connection."""
-        if not self._has_said_close:
-            self._write(_CLOSE_HEAD, (code or 1000).to_bytes(2))
+        if kind is _CLOSE and not self._has_said_close:
+            self._write(_CLOSE_HEAD, (received.data or 1000).to_bytes(2))
         self._transport.close()
-        # What it has not taken by the loop's next turn, it may never read.
+        # What the peer has not taken by the loop's next turn, it may never read.
         asyncio.get_running_loop().call_soon(drop, self._transport)
-        return Closure(code, reason, framed=True)
+        if kind is _CLOSE:
+            return Closure(received.data or None, received.extra or "", framed=True)
+        if kind is not _ERROR:
+            return Closure()
+        error: Exception = received.data
+        if isinstance(error, aiohttp.WebSocketError):  # of which the response has told the peer
+            error = ProtocolViolation(error.code, printable(str(error)))
+        return Closure(error=error)
 
     def _write(self, head: int, payload: bytes) -> None:
         if not self._transport.is_closing():
@@ -184,8 +180,6 @@ class _AiohttpChannel(Channel):
             await self._response.send_bytes(message)
 
     async def close(self, code: int, reason: str) -> None:
-        if self._response.closed:
-            return
         # Not by its `close`, which would take the peer's last messages and its answer from `receive`.
         self._has_said_close = True
         self._write(_CLOSE_HEAD, code.to_bytes(2) + reason.encode())
