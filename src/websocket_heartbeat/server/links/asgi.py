@@ -88,7 +88,7 @@ class AsgiConnection:
         self._early: asyncio.Task[Event] | None = None  # waits for an event before the endpoint has accepted
         self._opening: asyncio.Future[None] | None = None  # done once it has
         self._receiving = asyncio.Lock()  # an endpoint may receive in several tasks
-        self._is_peers = False  # whether messages are for `Hub.accept`
+        self._has_messages = True  # whether the endpoint gets them here, and not a hook or `Hub.accept`
         self._answer: Event = {}  # what `Hub.accept` adds to the event websocket.accept
         self._handler: PeerHandler
         self._channel: _AsgiChannel | None = None
@@ -129,7 +129,7 @@ class AsgiConnection:
                 event = await self._receive_early()
                 if event is not None:
                     return event
-            message = None if self._is_peers else await self._next_message()
+            message = await self._handler.mailbox.recv() if self._has_messages else None
             if message is None:
                 await self._handler.wait_gone()
                 return self._disconnect()
@@ -152,11 +152,6 @@ class AsgiConnection:
 
     async def _receive_event(self) -> Event:
         return await self._receive()
-
-    async def _next_message(self) -> Message | None:
-        """Wait for a message of the mailbox; None: there are no more for the endpoint."""
-        mailbox = self._handler.mailbox
-        return None if mailbox.is_taken_by_hook else await mailbox.recv()
 
     def _disconnect(self) -> Event:
         if self._channel is not None and self._channel.disconnect is not None:
@@ -210,8 +205,8 @@ class AsgiConnection:
             if headers:
                 self._answer["headers"] = _to_bytes(headers)
             await self._accept_by(websocket)
-        if not self._is_peers:
-            self._is_peers = True
+        if self._has_messages:
+            self._has_messages = False
             self._handler.mailbox.release()
         return self._handler.peer
 
@@ -232,6 +227,7 @@ class AsgiConnection:
         self._early = None
         self._link = PumpedLink(self._channel, self._handler)
         self._link.begin()
+        self._has_messages = not self._handler.mailbox.is_taken_by_hook
         if self._opening is not None:
             self._opening.set_result(None)
 
