@@ -82,7 +82,12 @@ def test_a_handler_that_is_cancelled_closes_with_1001(run: Run, back_end: BackEn
     ],
 )
 def test_a_client_that_closes_is_answered_and_its_handler_learns_why(
-    run: Run, back_end: BackEnd, payload: bytes, code: int | None, reason: str
+    run: Run,
+    back_end: BackEnd,
+    payload: bytes,
+    code: int | None,
+    reason: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def main() -> None:
         gone: list[PeerGone] = []
@@ -92,7 +97,8 @@ def test_a_client_that_closes_is_answered_and_its_handler_learns_why(
                 await peer.recv()
             except PeerGone as error:
                 gone.append(error)
-            peer.send("too late")
+                peer.send("too late")
+                raise  # which nobody logs
 
         async with back_end(Hub(), receive) as place, client(place) as raw:
             raw.frame(CLOSE, payload)
@@ -105,6 +111,7 @@ def test_a_client_that_closes_is_answered_and_its_handler_learns_why(
         assert (gone[0].code, gone[0].reason) == (code, reason)
 
     run(main())
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_a_client_that_closes_and_does_not_read_is_not_waited_for(run: Run, back_end: BackEnd) -> None:
