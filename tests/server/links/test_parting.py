@@ -294,6 +294,30 @@ def test_large_messages_come_and_go(run: Run, back_end: BackEnd) -> None:
     run(main())
 
 
+def test_messages_of_all_sizes_keep_their_order(run: Run, back_end: BackEnd) -> None:
+    sizes = [10, 2**16, 10, 2**20, 10, 200, 2**17, 1, 0]
+
+    async def burst(peer: Peer) -> None:
+        for turn in range(5):
+            for size in sizes:
+                peer.send(chr(97 + turn) * size)
+                peer.send(bytes([turn]) * size)
+            await asyncio.sleep(0)
+        await peer.wait_closed()
+
+    async def main() -> None:
+        async with (
+            back_end(Hub(), burst) as place,
+            websockets.connect(place.url(), ping_interval=None, max_queue=1) as ws,
+        ):
+            for turn in range(5):
+                for size in sizes:
+                    assert await ws.recv() == chr(97 + turn) * size
+                    assert await ws.recv() == bytes([turn]) * size
+
+    run(main())
+
+
 def test_hooks_and_rooms_work_as_over_our_own_listener(run_asyncio: Run, back_end: BackEnd) -> None:
     async def main() -> None:
         seen: list[object] = []

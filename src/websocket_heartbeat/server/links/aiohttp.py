@@ -13,8 +13,9 @@ except ImportError as error:
 
 from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure
 from websocket_heartbeat.engines.transport import drop
+from websocket_heartbeat.engines.wire import BINARY, CLOSE, PONG, TEXT, frame_head
 from websocket_heartbeat.errors import ProtocolViolation
-from websocket_heartbeat.events import Message
+from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server.admission import Refusal, Request
 from websocket_heartbeat.server.block import closing
@@ -37,10 +38,6 @@ _PING = aiohttp.WSMsgType.PING
 _PONG = aiohttp.WSMsgType.PONG
 _CLOSE = aiohttp.WSMsgType.CLOSE
 _ERROR = aiohttp.WSMsgType.ERROR
-
-_PONG_HEAD = 0x8A
-_CLOSE_HEAD = 0x88
-"""The first byte of these frames: RFC 6455, section 5.2. Those of a server have no mask."""
 
 
 class AiohttpEntrance:
@@ -150,13 +147,13 @@ class _AiohttpChannel(Channel):
         if kind is _PING:
             # A peer that pings and does not read must not fill our memory: RFC 6455 5.5.3 lets us skip some.
             if self.buffered <= WRITE_LIMIT:
-                self._write(_PONG_HEAD, bytes(received.data))
+                self._write(PONG, bytes(received.data))
             return None
         if kind is _PONG:
             self.ponged()
             return None
         if kind is _CLOSE and not self._has_said_close:
-            self._write(_CLOSE_HEAD, (received.data or 1000).to_bytes(2))
+            self._write(CLOSE, (received.data or 1000).to_bytes(2))
         self._transport.close()
         # What the peer has not taken by the loop's next turn, it may never read.
         asyncio.get_running_loop().call_soon(drop, self._transport)
@@ -169,9 +166,19 @@ class _AiohttpChannel(Channel):
             error = ProtocolViolation(error.code, printable(str(error)))
         return Closure(error=error)
 
-    def _write(self, head: int, payload: bytes) -> None:
+    def _write(self, first: int, payload: bytes) -> None:
+        """Write a frame; aiohttp writes whole ones, so this may come between any two."""
         if not self._transport.is_closing():
-            self._transport.write(bytes([head, len(payload)]) + payload)
+            self._transport.write(frame_head(first, len(payload), 0) + payload)
+
+    def send_at_once(self, message: Message) -> bool:
+        if self._response.compress or self.buffered + size_of(message) > WRITE_LIMIT:
+            return False
+        if isinstance(message, str):
+            self._write(TEXT, message.encode())
+        else:
+            self._write(BINARY, message)
+        return True
 
     async def send(self, message: Message) -> None:
         if isinstance(message, str):
@@ -182,7 +189,7 @@ class _AiohttpChannel(Channel):
     async def close(self, code: int, reason: str) -> None:
         # Not by its `close`, which would take the peer's last messages and its answer from `receive`.
         self._has_said_close = True
-        self._write(_CLOSE_HEAD, code.to_bytes(2) + reason.encode())
+        self._write(CLOSE, code.to_bytes(2) + reason.encode())
         if self._entrance.is_shutting_down and self._transport.can_write_eof():
             self._transport.write_eof()  # the answer would not be read; so the peer ends the connection
 
