@@ -56,7 +56,7 @@ async def all_received(connections: Sequence[ClientConnection], count: int) -> l
 @pytest.fixture
 def one_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reach one member, and write to one, in each turn of the loop, as in a room of very many."""
-    monkeypatch.setattr(rounds, "TURN", 0.0)
+    monkeypatch.setattr(rounds, "AT_ONCE", 1)
     monkeypatch.setattr(batch, "TURN", 0.0)
 
 
@@ -458,14 +458,20 @@ def test_a_large_room_gives_the_loop_turns_and_reaches_each_member_in_order(run:
 
             loop = asyncio.get_running_loop()
             loop.call_soon(count_turn)
-            for number in range(10):
+            for number in range(20):
                 hub.room("a").send(f"a {number}")
                 hub.room("b").send(f"b {number}", keep=1)
             assert turns == 0
-            hub.room("a").dismiss()
-            expected = [f"{name} {number}" for number in range(10) for name in "ab"]
-            assert await all_received(connections, 20) == [expected] * 5
+            for name in "ab":
+                hub.room(name).send("end")
+            for messages in await all_received(connections, 42):
+                for name in "ab":
+                    expected = [f"{name} {number}" for number in range(20)]
+                    assert [each for each in messages if str(each).startswith(name)] == expected
             assert turns >= 5
+            hub.room("a").send("over")
+            hub.room("a").dismiss()
+            assert await all_received(connections, 1) == [["over"]] * 5
             for connection in connections:
                 await connection.wait_closed()
                 assert connection.close_code == 4500

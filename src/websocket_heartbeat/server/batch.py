@@ -9,7 +9,9 @@ import time
 from collections import deque
 
 from websocket_heartbeat.engines.base import Link
-from websocket_heartbeat.server.rounds import TURN
+
+TURN = 0.01
+"""Seconds of writing, after which others have a turn."""
 
 
 class Batch:
