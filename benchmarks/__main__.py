@@ -17,6 +17,7 @@ NAMES = (
     "imports",
     "agreement",
     "agreement_js",
+    "middleware",
 )
 
 

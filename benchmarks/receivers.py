@@ -1,4 +1,4 @@
-"""The members of a room in benchmarks/rooms.py: bare sockets that only count bytes, in a process of their own.
+"""The members of a room in benchmarks/rooms.py: bare sockets that only count bytes, a process of its own.
 
 Arguments: port, target, the number of members, the bytes of all of them together, and a frame that each sends
 at first, in hex. Prints "ready" when as many are in, and "done" when the bytes have come. They are read every

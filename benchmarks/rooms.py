@@ -6,6 +6,7 @@ until the last member has the last one.
 """
 
 import asyncio
+import socket
 import sys
 import time
 from argparse import Namespace
@@ -218,16 +219,17 @@ async def channels(url: str, **options: int) -> Answer:
 async def _uvicorn(app: Any) -> AsyncIterator[int]:
     import uvicorn
 
-    config = uvicorn.Config(app, "127.0.0.1", 0, log_level="error", lifespan="off", ws_ping_interval=None)
+    sock = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(app, log_level="error", lifespan="off", ws_ping_interval=None)
+    config.load()
     server = uvicorn.Server(config)
-    serving = asyncio.ensure_future(server._serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
+    server.lifespan = config.lifespan_class(config)
+    await server.startup(sockets=[sock])
     try:
-        yield server.servers[0].sockets[0].getsockname()[1]
+        yield sock.getsockname()[1]
     finally:
-        server.should_exit = server.force_exit = True
-        await serving
+        server.force_exit = True
+        await server.shutdown(sockets=[sock])
 
 
 def _contender(function: Callable[..., Awaitable[Answer]]) -> Callable[..., Awaitable[Answer]]:

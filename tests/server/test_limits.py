@@ -17,7 +17,7 @@ from tests.watch import PATIENCE, Run, until
 import websocket_heartbeat
 from websocket_heartbeat import Backoff
 from websocket_heartbeat.server import Peer, Refusal, Request, Server, serve
-from websocket_heartbeat.server.links.places import network
+from websocket_heartbeat.server.places import network
 
 
 async def status_of(server: Server, target: str = "/") -> int:

@@ -16,6 +16,7 @@ from websocket_heartbeat.engines.memory import MemoryPeer
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server import Peer, Request, serve
 from websocket_heartbeat.server.hooks import Hooks
+from websocket_heartbeat.server.places import Limits
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.roster import Commons, Roster
 
@@ -187,11 +188,11 @@ def test_a_herd_of_silent_peers_is_pinged_in_several_turns_of_the_loop(run_async
         policy = Policy(
             None, idle_timeout=0.5, open_timeout=10, close_timeout=5, write_limit=2**20, dismissal=None
         )
-        roster = Roster(Commons(policy))
+        roster = Roster(Commons(policy, Limits()))
         hooks = Hooks(on_message=print)
         peers = []
         for _ in range(1000):
-            events = roster.admit(Request("/"), hooks, None)
+            events = roster.admit(Request("/"), hooks, None, None)
             peers.append(MemoryPeer(events))
             events.opened(peers[-1].link)
         sent = [0]

@@ -20,6 +20,7 @@ from websocket_heartbeat.events import Message
 from websocket_heartbeat.server import Peer, serve
 from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.hooks import Hooks
+from websocket_heartbeat.server.places import Limits
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.roster import Commons, Roster
 
@@ -200,12 +201,12 @@ def test_peers_that_have_gone_are_not_remembered_until_they_would_have_been_judg
         policy = Policy(
             None, idle_timeout=3600, open_timeout=10, close_timeout=5, write_limit=2**20, dismissal=None
         )
-        roster = Roster(Commons(policy))
+        roster = Roster(Commons(policy, Limits()))
         hooks = Hooks(on_message=print)
 
         async def come_and_go(count: int) -> None:
             for _ in range(count):
-                events = roster.admit(Request("/"), hooks, None)
+                events = roster.admit(Request("/"), hooks, None, None)
                 peer = MemoryPeer(events)
                 events.opened(peer.link)
                 peer.close()

@@ -10,12 +10,12 @@ import ssl as ssl_module
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.redaction import HIDDEN, shown_url
-from websocket_heartbeat.system.kernel import Socket, delivery
+from websocket_heartbeat.system.kernel import Socket, TcpInfo
 
 WRITE_LIMIT = 64 * 1024
 """Bytes that may wait in a link's write buffer before the link counts as full."""
@@ -84,6 +84,22 @@ class Closure:
     error: Exception | None = None
     uncertain_bytes: int | None = field(default=0, compare=False)
     framed: bool = field(default=False, compare=False)
+
+
+class Evidence(NamedTuple):
+    """What is known at one moment of whether a link lives, and moves; read at once, as it asks the kernel.
+
+    heard_at, sent_at: the times of the loop's clock at which bytes last arrived, read or not, and at which
+    some were last sent, as well as can be told.
+    taken: bytes that the peer has taken of those sent, counted from some fixed number (`Link.position`).
+    Linux tells what the peer's kernel has acknowledged; elsewhere it is what our write buffer has given away.
+    info: what the kernel says of the socket, where it tells.
+    """
+
+    heard_at: float
+    sent_at: float
+    taken: int
+    info: TcpInfo | None = None
 
 
 class LinkEvents(Protocol):
@@ -196,15 +212,14 @@ class Link(ABC):
     def buffered(self) -> int:
         """Bytes that wait in the write buffer of this program, not of the kernel."""
 
-    def delivery(self) -> tuple[int, int]:
-        """Return how many bytes the peer has taken, counted from some fixed number, and how many wait for it.
+    @abstractmethod
+    def evidence(self) -> Evidence:
+        """Return what is known of the link now."""
 
-        Their sum is a place in the stream: all that was sent so far has been taken when as much was taken.
-        Linux tells what the peer's kernel has acknowledged; elsewhere only our write buffer shrinks.
-        """
-        buffered = self.buffered
-        known = delivery(self.socket)
-        return (-buffered, buffered) if known is None else (known[0], known[1] + buffered)
+    @property
+    @abstractmethod
+    def position(self) -> int:
+        """Where all that was sent so far ends: it has been taken when `Evidence.taken` is as much."""
 
     @property
     @abstractmethod
@@ -213,16 +228,6 @@ class Link(ABC):
 
         Those in our write buffer are among them. None where the system does not tell.
         """
-
-    @property
-    @abstractmethod
-    def heard_at(self) -> float:
-        """The time of the loop's clock at which bytes last arrived, read or not, as well as can be told."""
-
-    @property
-    @abstractmethod
-    def sent_at(self) -> float:
-        """The time of the loop's clock at which bytes were last sent, as well as can be told."""
 
 
 class Engine(ABC):

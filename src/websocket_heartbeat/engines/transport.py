@@ -14,10 +14,10 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure, Link, LinkEvents
+from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure, Evidence, Link, LinkEvents
 from websocket_heartbeat.errors import ProtocolViolation
 from websocket_heartbeat.events import Message, size_of
-from websocket_heartbeat.system.kernel import Socket, delivery, since_data, since_sent
+from websocket_heartbeat.system.kernel import Socket, bytes_written, tcp_info
 
 READ = 32 * 1024
 """Bytes that are read at a time, but for the rest of a long frame: no flood of tiny ones may stall a loop."""
@@ -131,9 +131,11 @@ class TransportLink(FairReading, Link):
     """
 
     __slots__ = (
+        "_closes_at",
         "_ended",
         "_events",
         "_heard_at",
+        "_is_counted",
         "_loop",
         "_max_size",
         "_sends",
@@ -162,9 +164,13 @@ class TransportLink(FairReading, Link):
         self._transport: Any = (
             None  # an asyncio.Transport, which uvloop's is not by its class; None at the end
         )
-        # Bytes given to the transport, counted from where the kernel counts those acknowledged; once a close
-        # frame of ours is out, where in the stream it begins.
+        # Bytes given to the transport, counted from where the kernel counts those acknowledged, and where
+        # among them a close frame of ours begins: what follows it, such as a pong, is nothing of the user's.
         self._written = 0
+        self._closes_at: int | None = None
+        # Whether the kernel counts the same bytes: of a TLS that is not ours, nobody knows how many it makes
+        # of those that we give it.
+        self._is_counted = False
         self.full = False
         self._sends = True  # until a close frame was sent, or the link has ended
         self._ended = False  # nothing is read or reported any more
@@ -176,7 +182,10 @@ class TransportLink(FairReading, Link):
         self.socket = transport.get_extra_info("socket")
         transport.set_write_buffer_limits(high=WRITE_LIMIT)
         transport.set_protocol(self)
-        self._written = sum(delivery(self.socket) or ()) + self.buffered - self._overhead()
+        if (written := bytes_written(self.socket)) is not None:
+            overhead = self._overhead()
+            self._is_counted = overhead > 0 or transport.get_extra_info("ssl_object") is None
+            self._written = written + self.buffered - overhead
 
     @abstractmethod
     def _write_close(self, payload: bytes) -> None:
@@ -202,31 +211,33 @@ class TransportLink(FairReading, Link):
 
     def _uncertain(self, *, is_broken: bool = False) -> int | None:
         """As `uncertain`; is_broken: the transport has lost its connection, and so what it had buffered."""
-        known = delivery(self.socket)
-        if known is None:
+        info = tcp_info(self.socket)
+        if info is None or (is_broken and not self._is_counted):
             return None
-        if self._transport.get_extra_info("ssl_object") is None or self._overhead():
-            return max(0, self._position() - known[0])
-        # Of a TLS that is not ours, nobody knows how many bytes it makes of those that we give it.
-        return None if is_broken else known[1] + self.buffered
+        end = self.position if self._closes_at is None else self._closes_at
+        return max(0, end - info.bytes_acked)
 
-    def _position(self) -> int:
-        """Return where in the stream all that was sent ends, but for a close frame."""
-        return self._written + self._overhead() if self._sends else self._written
+    def evidence(self) -> Evidence:
+        info = tcp_info(self.socket)
+        if info is None:
+            return Evidence(self._heard_at, self._sent_at, -self.buffered)
+        now = self._loop.time()
+        return Evidence(now - info.since_data, now - info.since_sent, info.bytes_acked, info)
+
+    @property
+    def position(self) -> int:
+        if self._is_counted:
+            return self._end_of_stream()
+        written = bytes_written(self.socket)
+        return 0 if written is None else written + self.buffered
+
+    def _end_of_stream(self) -> int:
+        """Return `position`, where the kernel counts as we do."""
+        return self._written + self._overhead()
 
     def _overhead(self) -> int:
         """Return how many bytes TLS has added; 0 without, or where it does not tell."""
         return self._transport.get_extra_info("overhead") or 0
-
-    @property
-    def heard_at(self) -> float:
-        seconds = since_data(self.socket)
-        return self._heard_at if seconds is None else self._loop.time() - seconds
-
-    @property
-    def sent_at(self) -> float:
-        seconds = since_sent(self.socket)
-        return self._sent_at if seconds is None else self._loop.time() - seconds
 
     # Calls from the transport
 
@@ -234,6 +245,7 @@ class TransportLink(FairReading, Link):
         self._finish(Closure(error=exc, uncertain_bytes=self._uncertain(is_broken=True)))
         self._transport = None
         self.socket = None
+        self._is_counted = False
 
     def pause_writing(self) -> None:
         self.full = True
@@ -265,10 +277,10 @@ class TransportLink(FairReading, Link):
 
     def _say_close(self, payload: bytes) -> None:
         if self._sends:
-            position = self._position()
+            if self._is_counted:
+                self._closes_at = self._end_of_stream()
             self._sends = False
             self._write_close(payload)
-            self._written = position
 
     def _peer_closed(self, closure: Closure) -> None:
         """Take the peer's close frame, and answer with its code, or 1000 if it has none."""
@@ -285,7 +297,7 @@ class TransportLink(FairReading, Link):
         self._say_close(farewell)
         if self._transport is not None:
             self._transport.close()
-            self._loop.call_soon(_drop, self._transport)
+            self._loop.call_soon(drop, self._transport)
         self._finish(closure)
 
     def _finish(self, closure: Closure) -> None:
@@ -300,7 +312,7 @@ class TransportLink(FairReading, Link):
         self.deliver = _discard
 
 
-def _drop(transport: asyncio.WriteTransport) -> None:
+def drop(transport: asyncio.WriteTransport) -> None:
     """Abort the transport, if it has not closed meanwhile."""
     try:
         transport.abort()

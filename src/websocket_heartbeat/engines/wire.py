@@ -36,7 +36,7 @@ from websocket_heartbeat.engines.masks import apply_mask
 from websocket_heartbeat.engines.sansio import Deflate, Extension, Side, closure_of
 from websocket_heartbeat.engines.transport import READ, SCRATCH, TransportLink
 from websocket_heartbeat.errors import MessageTooBig, ProtocolViolation
-from websocket_heartbeat.system.kernel import since_data
+from websocket_heartbeat.system.kernel import tcp_info
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x81, 0x82, 0x88, 0x89, 0x8A
 """The first byte of a frame that is whole and not compressed."""
@@ -112,7 +112,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         """Take over a transport whose handshake is done; rest: what was read behind that."""
         self.native = transport
         self._take_over(transport)
-        self._stamp = self._loop.time if since_data(self.socket) is None else None
+        self._stamp = self._loop.time if tcp_info(self.socket) is None else None
         self._rest = rest
         self._events.opened(self)
         self.response_headers = ()
@@ -165,8 +165,8 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
             return
         # What has come is delivered first. Until then nothing is taken, which would be lost.
         self._loss = Closure(error=exc, uncertain_bytes=self._uncertain(is_broken=True))
-        self._heard_at = self.heard_at
-        self._sent_at = self.sent_at
+        self._heard_at, self._sent_at, *_ = self.evidence()
+        self._is_counted = False
         self._sends = False
         self._out = None
         self.full = True
@@ -370,8 +370,8 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
     def buffered(self) -> int:
         return super().buffered + len(self._out or b"")
 
-    def _position(self) -> int:
-        return super()._position() + len(self._out or b"")
+    def _end_of_stream(self) -> int:
+        return super()._end_of_stream() + len(self._out or b"")
 
     def _write(self, data: bytes | bytearray) -> None:
         self._written += len(data)

@@ -1,4 +1,4 @@
-"""Decides who comes in, and who that is: looks at the Origin of a request, and asks the user's hook."""
+"""Decides who comes in, and who that is: by the Origin of a request, the places, and the user's hook."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
@@ -12,6 +12,7 @@ from websocket_heartbeat.server.admission import Refusal, Request
 from websocket_heartbeat.server.handler import PeerHandler
 from websocket_heartbeat.server.hooks import Hooks
 from websocket_heartbeat.server.origins import Origins
+from websocket_heartbeat.server.places import Place
 from websocket_heartbeat.server.roster import Roster
 from websocket_heartbeat.system.callbacks import call, log_raised, path_to_show, settle
 
@@ -47,32 +48,45 @@ class Gate:
         self._shown_path = shown_path
         self._log = roster.log
 
-    def admit(self, request: Request) -> Decision | asyncio.Task[Decision]:
-        """Decide about a request, at once or, if the hook is asynchronous, by a task."""
+    def admit(self, request: Request, *, takes_place: bool = True) -> Decision | asyncio.Task[Decision]:
+        """Decide about a request, at once or, if the hook is asynchronous, by a task.
+
+        takes_place: whether it takes one of the places of the hub, as what asks for a WebSocket does. It is
+        the peer's from then on; where nobody is let in, or no peer comes of it, it is free again by itself.
+        """
         if not self._origins.allow(request):
             self._log.warning(
                 "a client was refused with 403: origins= does not allow the Origin %.120r at the Host %.120r",
                 request.header("Origin"),
                 request.header("Host"),
             )
+            if takes_place:
+                self.roster.tally.refused["origins"] += 1
             return Refusal(403)
+        place = None
+        if takes_place:
+            address = request.remote_address
+            taken = self.roster.places.take(None if address is None else address[0])
+            if isinstance(taken, Refusal):
+                return taken
+            place = taken
         if self._shown_path is not None:
             request = replace(
                 request, shown_path=path_to_show(self._log.error, self._shown_path, request.path)
             )
         if self._hook is None:
-            return self._answered(request, None)
+            return self._answered(request, None, place)
         try:
             answer: object = call(self._hook_name, self._hook, request)
         except HookFailed as failed:
-            return self._failed(failed)
+            return self._failed(failed, place)
         if isawaitable(answer):
-            return self.roster.spawn(self._admit_later(request, answer), answer)
-        return self._answered(request, answer)
+            return self.roster.spawn(self._admit_later(request, answer, place), answer)
+        return self._answered(request, answer, place)
 
-    async def decide(self, request: Request) -> Decision:
-        """Decide about a request, within open_timeout."""
-        decision = self.admit(request)
+    async def decide(self, request: Request, *, takes_place: bool = True) -> Decision:
+        """Decide about a request, as `admit`, within open_timeout."""
+        decision = self.admit(request, takes_place=takes_place)
         if not isinstance(decision, asyncio.Task):
             return decision
         timeout = self.roster.policy.open_timeout
@@ -80,33 +94,50 @@ class Gate:
             async with asyncio.timeout(timeout):
                 return await decision
         except TimeoutError:
-            self._log.warning(
-                "%s took longer than open_timeout=%g s: its client was refused", self._hook_name, timeout
-            )
-            return Refusal(503)
+            return self.too_late(timeout)
 
-    async def _admit_later(self, request: Request, pending: Awaitable[object]) -> Decision:
+    def too_late(self, timeout: float) -> Refusal:
+        """Return the answer to a client about whom the hook has not decided for so many seconds."""
+        self._log.warning(
+            "%s took longer than open_timeout=%g s: its client was refused", self._hook_name, timeout
+        )
+        self.roster.tally.refused[self._hook_name] += 1
+        return Refusal(503)
+
+    async def _admit_later(
+        self, request: Request, pending: Awaitable[object], place: Place | None
+    ) -> Decision:
         try:
             answer = await settle(self._hook_name, pending)
         except HookFailed as failed:
-            return self._failed(failed)
-        return self._answered(request, answer)
+            return self._failed(failed, place)
+        except asyncio.CancelledError:  # whose traceback would hold the place
+            if place is not None:
+                place.give_back()
+            raise
+        return self._answered(request, answer, place)
 
-    def _answered(self, request: Request, answer: object) -> Decision:
+    def _answered(self, request: Request, answer: object, place: Place | None) -> Decision:
         if isinstance(answer, Refusal):
-            return answer
+            return self._refused(answer, place)
         names = self._hook_name == "authenticate"
         # True is what one returns who takes this for a yes.
         if answer is None or (names and isinstance(answer, Hashable) and not isinstance(answer, bool)):
-            return self.roster.admit(request, self._hooks, answer)
+            return self.roster.admit(request, self._hooks, answer, place)
         self._log.error(
             "%s must return None%s or a Refusal, not %s",
             self._hook_name,
             ", a principal" if names else "",
             type(answer).__name__,
         )
-        return Refusal(500)
+        return self._refused(Refusal(500), place)
 
-    def _failed(self, failed: HookFailed) -> Refusal:
+    def _failed(self, failed: HookFailed, place: Place | None) -> Refusal:
         log_raised(self._log.error, failed.name, failed.__cause__)
-        return Refusal(500)
+        return self._refused(Refusal(500), place)
+
+    def _refused(self, refusal: Refusal, place: Place | None) -> Refusal:
+        if place is not None:
+            place.give_back()
+            self.roster.tally.refused[self._hook_name] += 1
+        return refusal

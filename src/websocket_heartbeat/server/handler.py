@@ -16,11 +16,13 @@ from websocket_heartbeat.server.flow import LOOK, Ping, Progress
 from websocket_heartbeat.server.hooks import Hooks
 from websocket_heartbeat.server.mailbox import Mailbox
 from websocket_heartbeat.server.peer import Peer
+from websocket_heartbeat.server.places import Place
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Rooms
+from websocket_heartbeat.server.stats import Tally
 from websocket_heartbeat.server.throttle import Throttle
 from websocket_heartbeat.system.callbacks import place_of
-from websocket_heartbeat.system.kernel import round_trip
+from websocket_heartbeat.system.kernel import tcp_info
 
 _logger = logging.getLogger("websocket_heartbeat.server")
 
@@ -35,6 +37,10 @@ class Keeper(Protocol):
     @property
     def log(self) -> Throttle:
         """Where what hooks raise is logged: messages of strangers may cause it as often as they like."""
+
+    @property
+    def tally(self) -> Tally:
+        """Where what becomes of peers is counted."""
 
     @property
     def rooms(self) -> Rooms:
@@ -73,7 +79,8 @@ class End(NamedTuple):
 class PeerHandler:
     """What a link calls (LinkEvents of engines/base.py), and the keeper of all peers, and the peer itself.
 
-    peer: what users hold; link: its link; mailbox: its messages; all from `opened` on.
+    keeper: who keeps all peers. hooks: those of this one. peer: what users hold; link: its link; mailbox: its
+    messages; these three from `opened` on.
     end: how it has ended, None while it has not.
     due: when the keeper will next call `check_deadlines`, None for never; the keeper's own.
     dropped: messages of rooms that it did not get, as it had not taken those before.
@@ -86,9 +93,8 @@ class PeerHandler:
         "_gone",
         "_has_beaten",
         "_has_opened",
-        "_hooks",
-        "_keeper",
         "_ping",
+        "_place",
         "_principal",
         "_progress",
         "_request",
@@ -97,6 +103,8 @@ class PeerHandler:
         "dropped",
         "due",
         "end",
+        "hooks",
+        "keeper",
         "link",
         "mailbox",
         "peer",
@@ -106,11 +114,19 @@ class PeerHandler:
     peer: Peer
     mailbox: Mailbox
 
-    def __init__(self, keeper: Keeper, request: Request, hooks: Hooks, principal: Hashable | None) -> None:
-        self._keeper = keeper
+    def __init__(
+        self,
+        keeper: Keeper,
+        request: Request,
+        hooks: Hooks,
+        principal: Hashable | None,
+        place: Place | None,
+    ) -> None:
+        self.keeper = keeper
         self._request = request
-        self._hooks = hooks
+        self.hooks = hooks
         self._principal = principal
+        self._place = place
         self._has_opened = False
         self._rooms: set[Hashable] | None = None  # those joined; an empty set would take memory
         self.end: End | None = None
@@ -132,18 +148,23 @@ class PeerHandler:
         """Make a peer of the client and begin."""
         self._has_opened = True
         self.link = link
-        number = self._keeper.add(self)
+        number = self.keeper.add(self)
         self.peer = Peer(self, number, self._request, time.time())
-        self.mailbox = Mailbox(self._keeper, self._hooks, self.peer, link, self._watch)
-        policy = self._keeper.policy
+        self.mailbox = Mailbox(self)
+        policy = self.keeper.policy
         has_dialect = isinstance(policy.heartbeat, Dialect)
         link.deliver = self._deliver_in_dialect if has_dialect else self._deliver
         if self._principal is not None:
-            self._keeper.users.join(self._principal, self)
+            self.keeper.users.join(self._principal, self)
         if policy.idle_timeout is not None:
-            self._watch(asyncio.get_running_loop().time() + policy.idle_timeout / 2)
-        if self._hooks.on_open is not None:
-            self.mailbox.begin("on_open", self._hooks.on_open, self.peer)
+            self.watch(asyncio.get_running_loop().time() + policy.idle_timeout / 2)
+        if self.hooks.on_open is not None:
+            self.mailbox.begin("on_open", self.hooks.on_open, self.peer)
+
+    def never_opened(self) -> None:
+        """Take the news that no link will open: the handshake has ended otherwise."""
+        if self._place is not None:
+            self._place.give_back()
 
     def closed(self, closure: Closure) -> None:
         """Take the news that the link has ended."""
@@ -186,14 +207,14 @@ class PeerHandler:
 
     def _deliver(self, message: Message) -> None:
         # The type first: `python -bb` lets nobody compare bytes with a str.
-        if type(message) is str and message == self._keeper.policy.heartbeat:
+        if type(message) is str and message == self.keeper.policy.heartbeat:
             self._has_beaten = True
             self.send(message)
         else:
             self.mailbox.put(message)
 
     def _deliver_in_dialect(self, message: Message) -> None:
-        dialect = self._keeper.policy.heartbeat
+        dialect = self.keeper.policy.heartbeat
         assert isinstance(dialect, Dialect)
         try:
             reply = dialect.reply_to(message)
@@ -238,7 +259,7 @@ class PeerHandler:
         """Look from now on whether the peer takes what waits for it."""
         now = asyncio.get_running_loop().time()
         self._progress = Progress(self.link, now)
-        self._watch(now + LOOK)
+        self.watch(now + LOOK)
 
     def _put_back(self, shared: SharedMessage, room: Hashable, keep: int) -> None:
         """Let a message wait until the peer has taken what was sent before."""
@@ -249,12 +270,12 @@ class PeerHandler:
         dropped = self._backlog.put(room, shared, keep)
         if dropped:
             if not self.dropped:
-                self._keeper.log.warning(
+                self.keeper.log.warning(
                     "%r reads slower than its rooms send: messages are dropped, and counted in `dropped`",
                     self.peer,
                 )
             self.dropped += dropped
-            self._keeper.count_dropped(dropped)
+            self.keeper.count_dropped(dropped)
 
     def _send_backlog(self, *, whole: bool = False) -> None:
         """Send what waits, until the link is full again; or all of it."""
@@ -293,22 +314,23 @@ class PeerHandler:
             return
         self._send_backlog(whole=True)
         self.link.close(code, reason)
-        self._close_by = asyncio.get_running_loop().time() + self._keeper.policy.close_timeout
+        self._close_by = asyncio.get_running_loop().time() + self.keeper.policy.close_timeout
         self.mailbox.is_leaving = True
         self.mailbox.resume()  # its answer is still to be read
-        self._watch(self._close_by)
+        self.watch(self._close_by)
 
     def dismiss(self, code: int, reason: str) -> None:
         """Do as `Peer.dismiss`, with a code and a reason that were checked."""
-        if self._keeper.policy.dismissal is not None and self._close_by is None:
-            self.send(self._keeper.policy.dismissal)
+        if self.keeper.policy.dismissal is not None and self._close_by is None:
+            self.send(self.keeper.policy.dismissal)
         self.close(code, reason)
 
-    def drop(self, reason: str) -> None:
-        """Reset the connection at once, and tell the hooks the reason."""
+    def drop(self, cause: str, reason: str) -> None:
+        """Reset the connection at once, and tell the hooks the reason; HubStats.dropped has the causes."""
         if self.end is not None:
             return
         _logger.info("%r was dropped: %s", self.peer, reason)
+        self.keeper.tally.dropped[cause] += 1
         self.link.abort()
         self._end(None, reason)
 
@@ -318,13 +340,13 @@ class PeerHandler:
             if self._rooms is None:
                 self._rooms = set()
             self._rooms.add(name)
-            self._keeper.rooms.join(name, self)
+            self.keeper.rooms.join(name, self)
 
     def leave(self, name: Hashable) -> None:
         """Do as `Peer.leave`."""
         if self._rooms is not None and name in self._rooms:
             self._rooms.remove(name)
-            self._keeper.rooms.leave(name, self)
+            self.keeper.rooms.leave(name, self)
 
     @property
     def rooms(self) -> tuple[Hashable, ...]:
@@ -338,7 +360,7 @@ class PeerHandler:
 
     @principal.setter
     def principal(self, principal: Hashable | None) -> None:
-        users = self._keeper.users
+        users = self.keeper.users
         if self._has_opened and self.end is None:
             if self._principal is not None:
                 users.leave(self._principal, self)
@@ -349,27 +371,28 @@ class PeerHandler:
     @property
     def latency(self) -> float | None:
         """As `Peer.latency`."""
-        known = round_trip(self.link.socket)
-        return self._round_trip if known is None else known
+        info = tcp_info(self.link.socket)
+        return self._round_trip if info is None else info.round_trip
 
     # Time
 
-    def _watch(self, due: float) -> None:
-        self._keeper.watch(self, due)
+    def watch(self, due: float) -> None:
+        """Have `check_deadlines` called by that time of the loop's clock, or soon after."""
+        self.keeper.watch(self, due)
 
     def check_deadlines(self, now: float) -> float | None:
         """Ping the peer, or drop it, if it is time to; return when to check again, None for never."""
         if self._close_by is not None:
             if now < self._close_by:
                 return self._close_by
-            self.drop("did not answer the close frame in time")
+            self.drop("close_timeout", "did not answer the close frame in time")
             return None
-        policy = self._keeper.policy
+        policy = self.keeper.policy
         dues = []
         if self._progress is not None:
             problem = self._progress.problem(self.link, now, policy.write_limit)
             if problem is not None:
-                self.drop(problem)
+                self.drop("write_limit", problem)
                 return None
             dues.append(now + LOOK)
         due = self.mailbox.look(now)
@@ -378,7 +401,7 @@ class PeerHandler:
         if policy.idle_timeout is not None:
             due = self._silence_due(now, policy.idle_timeout)
             if due is None:
-                self.drop(f"silent for {policy.idle_timeout:g} s")
+                self.drop("idle_timeout", f"silent for {policy.idle_timeout:g} s")
                 return None
             dues.append(due)
         return min(dues, default=None)
@@ -391,7 +414,8 @@ class PeerHandler:
         half = idle_timeout / 2
         if self.mailbox.is_paused:  # by us: that it is silent is not its fault
             return now + half
-        heard = max(self.link.heard_at, self.mailbox.listening_since)
+        evidence = self.link.evidence()
+        heard = max(evidence.heard_at, self.mailbox.listening_since)
         if not self.link.can_ping:
             # It may be well, and have nothing to say, unless it sends heartbeats.
             silent = self._has_beaten and now >= heard + idle_timeout
@@ -403,9 +427,9 @@ class PeerHandler:
         if ping is None:
             if now < heard + half:
                 return heard + half
-            ping = self._ping = Ping(self.link, now)
+            ping = self._ping = Ping(self.link, evidence.taken, now)
         else:
-            ping.look(self.link, now)
+            ping.look(evidence.taken, now)
         due = max(heard + idle_timeout, ping.since + half)
         if now >= due:
             return None
@@ -426,15 +450,17 @@ class PeerHandler:
     def _end(self, code: int | None, reason: str) -> None:
         self.end = End(code, reason)
         self._wake_drains()
-        keeper = self._keeper
+        if self._place is not None:
+            self._place.give_back()
+        keeper = self.keeper
         keeper.link_ended(self.peer.id)
         for name in self._rooms or ():
             keeper.rooms.leave(name, self)
         if self._principal is not None:
             keeper.users.leave(self._principal, self)
-        self.mailbox.end(code, reason, self._ended)
+        self.mailbox.end(code, reason)
 
-    def _ended(self) -> None:
+    def has_ended(self) -> None:
         """Take the news that on_close was called."""
-        self._keeper.remove(self.peer.id)
+        self.keeper.remove(self.peer.id)
         self.gone().set_result(None)  # also for who asks from now on

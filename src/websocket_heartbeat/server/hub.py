@@ -1,12 +1,13 @@
 """`Hub`: the policy, the peers and the rooms of a back end, over whatever transports its clients come by."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Hashable
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Iterable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from websocket_heartbeat.checks import check_headers
+from websocket_heartbeat.checks import check_headers, check_seconds, check_token
 from websocket_heartbeat.config import Dialect, Headers
 from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.farewell import send_away
@@ -14,11 +15,21 @@ from websocket_heartbeat.server.gate import Gate
 from websocket_heartbeat.server.handler import PeerHandler
 from websocket_heartbeat.server.hooks import CloseHook, Hooks, MessageHook, OpenHook
 from websocket_heartbeat.server.links.asgi import App, AsgiMiddleware, HasScope, Scope, connection_of
+from websocket_heartbeat.server.links.send_away_app import SendAwayApp
+from websocket_heartbeat.server.links.websockets import WebsocketsEntrance
 from websocket_heartbeat.server.origins import Origin, Origins
 from websocket_heartbeat.server.peer import Peer
+from websocket_heartbeat.server.places import Limits
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Room
 from websocket_heartbeat.server.roster import Commons, Roster
+from websocket_heartbeat.server.sigterm import before_sigterm
+from websocket_heartbeat.server.stats import HubStats
+
+if TYPE_CHECKING:
+    from websocket_heartbeat.server.links.aiohttp import AiohttpEntrance
+    from websocket_heartbeat.server.links.aiohttp import HTTPRequest as AiohttpRequest
+    from websocket_heartbeat.server.links.websockets import HTTPRequest, HTTPResponse, ServerConnection
 
 
 class Hub:
@@ -35,6 +46,16 @@ class Hub:
     origins: the pages that may connect, as with `serve`. None (default): any, as what stands before the
         endpoints of a framework decides about that, and the Host may be that of a proxy.
     heartbeat, idle_timeout, open_timeout, close_timeout, write_limit, shown_path: as with `serve`.
+    max_peers: clients that may be here, from the request to the end of the connection. Another one gets a 503
+        with a Retry-After before `authenticate` is asked. None (default): any number.
+    max_peers_per_address: clients that may be here from one address, of IPv6 from one /64. Another one gets a
+        429 with a Retry-After. Clients behind a proxy have its address, unless the server beneath is told to
+        believe what the proxy says of them; of one whose address is unknown nothing is limited. None
+        (default): any number.
+    max_new_peers_per_second: clients that may come in, by whatever transport. Another one gets a 503 before
+        `authenticate` is asked, with a Retry-After of its own: those that were refused come back one after
+        the other, at this rate. Set it to what the process serves well, so that it has time for those that
+        it refuses and for its peers. None (default): any number.
     dismissal: a text message that tells clients not to come back, sent by `Peer.dismiss` before its close
         frame: not every platform of clients learns close codes. As in `connect`. None (default): none.
 
@@ -55,11 +76,15 @@ class Hub:
         open_timeout: float = 10,
         close_timeout: float = 5,
         write_limit: int = 4 * 2**20,
+        max_peers: int | None = None,
+        max_peers_per_address: int | None = None,
+        max_new_peers_per_second: float | None = None,
         dismissal: str | None = None,
         shown_path: Callable[[str], str] | None = None,
     ) -> None:
         self._commons = Commons(
-            Policy(heartbeat, idle_timeout, open_timeout, close_timeout, write_limit, dismissal)
+            Policy(heartbeat, idle_timeout, open_timeout, close_timeout, write_limit, dismissal),
+            Limits(max_peers, max_peers_per_address, max_new_peers_per_second),
         )
         self._rosters: WeakSet[Roster] = WeakSet()  # of each entrance
         self._hooks = Hooks(on_message, on_open, on_close)
@@ -103,13 +128,19 @@ class Hub:
         """Messages of rooms that members did not get, as they read too slowly: `Room.send(keep=...)`."""
         return self._commons.dropped
 
+    @property
+    def stats(self) -> HubStats:
+        """What the hub has done so far; a snapshot."""
+        tally = self._commons.tally
+        return HubStats(len(self._here), tally.admitted, dict(tally.refused), dict(tally.dropped))
+
     def room(self, name: Hashable) -> Room:
         """Return the room of that name: the peers that have joined it."""
-        return Room(self._commons.rooms, name)
+        return Room(self._commons.policy, self._commons.rooms, name)
 
     def user(self, principal: Hashable) -> Room:
         """Return the peers of one principal, as a room."""
-        return Room(self._commons.users, principal)
+        return Room(self._commons.policy, self._commons.users, principal)
 
     # ASGI
 
@@ -120,7 +151,7 @@ class Hub:
         whatever the endpoint is doing, it is pinged and dropped when it is silent, and can be sent away.
         The endpoint need not know of it: it gets its messages, without heartbeats, as before.
         """
-        return AsgiMiddleware(app, self.entrance())
+        return AsgiMiddleware(app, self.entrance(), self)
 
     @asynccontextmanager
     async def accept(
@@ -133,8 +164,11 @@ class Hub:
     ) -> AsyncIterator[Peer]:
         """Accept the WebSocket of an endpoint, unless that is done, and yield its peer.
 
-        At the end of the block the peer is closed: with 1000, or with 1011 where it raises; returns when it
-        is gone. The block is not cancelled when the peer goes: iteration ends, `recv` and `drain` raise.
+        At the end of the block the peer is closed with 1000; returns when it is gone. Where the block raises,
+        the framework's handlers of exceptions may close it with a code of theirs; else it is closed with
+        1011. The block is not cancelled when the peer goes: iteration ends, `recv` and `drain` raise.
+
+        Messages go to the peer: what the framework offers to receive them gets the disconnect alone.
 
         websocket: what the framework gives to the endpoint, or the scope of ASGI. subprotocol, headers: of
         the answer. principal: who this is, in place of what `authenticate` has said.
@@ -143,36 +177,150 @@ class Hub:
             RuntimeError: the middleware is missing.
             TypeError, ValueError: an argument is wrong; the text names it.
         """
-        connection = connection_of(websocket)
-        peer = await connection.accept(subprotocol, check_headers("headers", headers), principal)
-        try:
-            yield peer
-        except asyncio.CancelledError:
-            peer.close(1001)
-            raise
-        except BaseException:
-            peer.close(1011)
-            raise
-        else:
-            peer.close()
-        finally:
-            await peer.wait_closed()
+        connection = connection_of(websocket, self)
+        if subprotocol is not None:
+            check_token("subprotocol", subprotocol)
+        peer = await connection.accept(websocket, subprotocol, check_headers("headers", headers), principal)
+        yield peer
+        peer.close()
+        await peer.wait_closed()
+
+    # aiohttp.web
+
+    def aiohttp(
+        self,
+        request: "AiohttpRequest",
+        *,
+        protocols: Iterable[str] = (),
+        compress: bool = True,
+        max_msg_size: int = 4 * 2**20,
+        headers: Headers = (),
+        principal: Hashable | None = None,
+    ) -> AbstractAsyncContextManager[Peer]:
+        """Make a peer of the request of a handler of aiohttp.web: `async with hub.aiohttp(request) as peer`.
+
+        At the end of the block the peer is closed: with 1000, or with 1011 where it raises, or with 1001
+        where the handler is cancelled; it is gone then. Return `peer.response`. The block is not cancelled
+        when the peer goes: iteration ends, `recv` and `drain` raise.
+
+        protocols, compress, max_msg_size: as `web.WebSocketResponse` has them, and with its defaults.
+        headers: of the answer. principal: who this is, in place of what `authenticate` has said.
+
+        Raises:
+            web.HTTPException: the client is not let in. Let it pass: it is the answer, with the status,
+                headers and body of the Refusal.
+            ImportError: aiohttp is missing or too old; the text names the install command.
+            TypeError, ValueError: an argument is wrong; the text names it.
+        """
+        return self._aiohttp.accept(
+            request, protocols, compress, max_msg_size, check_headers("headers", headers), principal
+        )
+
+    @cached_property
+    def _aiohttp(self) -> "AiohttpEntrance":
+        from websocket_heartbeat.server.links.aiohttp import AiohttpEntrance
+
+        return AiohttpEntrance(self.entrance())
+
+    async def on_shutdown(self, app: object, *, over: float = 30) -> None:
+        """Send every peer away, as an application of aiohttp.web shuts down.
+
+        `app.on_shutdown.append(hub.on_shutdown)`; with `web.run_app`, that is at SIGTERM. Each gets 1012 and
+        a moment of its own, within `over` seconds, to come back at, as by `send_away`.
+
+        over: default 30; for another time, append `partial(hub.on_shutdown, over=60)`.
+        """
+        self._aiohttp.is_shutting_down = True
+        await self.send_away(over)
+
+    # websockets
+
+    def websockets(
+        self, on_peer: Callable[[Peer], Awaitable[object]] | None = None
+    ) -> "Callable[[ServerConnection], Awaitable[None]]":
+        """Return a handler for `websockets.serve`, which makes a peer of each connection.
+
+        on_peer: called with (peer); when it has returned, the peer is closed with 1000, and where it has
+        raised, with 1011. None (default): the hub's hooks have it all.
+
+        Give `process_request=hub.refuse`, so that who is not let in gets an HTTP answer. Without it, a client
+        is refused by a close frame: with 1013 for a 503 or a 429, with 1011 for another 5xx, else with 1008.
+        Give `ping_interval=None` too: it is the hub that pings.
+        """
+
+        async def handler(connection: "ServerConnection") -> None:
+            await self._websockets.run(connection, on_peer)
+
+        return handler
+
+    async def refuse(self, connection: "ServerConnection", request: "HTTPRequest") -> "HTTPResponse | None":
+        """Decide about a client of a server of websockets before its handshake is answered.
+
+        For `websockets.serve(process_request=hub.refuse)`: returns the answer where the client is not let in.
+        """
+        return await self._websockets.refuse(connection, request)
+
+    @cached_property
+    def _websockets(self) -> WebsocketsEntrance:
+        return WebsocketsEntrance(self.entrance())
 
     # Parting
 
-    async def send_away(self, over: float, code: int = 1012, reason: str = "restarting") -> None:
+    async def send_away(
+        self, over: float, code: int = 1012, reason: str = "restarting", *, refuse: bool = False
+    ) -> None:
         """Ask every client that is connected to go and to come back spread evenly over so many seconds.
 
         Each gets the close code and, after the reason, a moment of its own: `retry-after=SECONDS`. Our client
         does not return before it, and other clients may read it. Returns when all of them are gone, those
-        that do not answer after `close_timeout`. New clients are let in meanwhile.
+        that do not answer after `close_timeout`.
+
+        refuse: whether new clients are refused for so many seconds from now, with a 503 and a Retry-After
+            within as many of their own. False (default): they are let in.
 
         Raises:
             ValueError: `over` is negative or not finite, the code may not be sent, or the reason is longer
                 than 123 bytes of UTF-8 with its hint; then nobody was sent away.
         """
+        if refuse:
+            self._commons.places.shut(check_seconds("over", over, zero=True))
         await self._commons.rounds.done()
         await send_away(self._here, over, code, reason)
+
+    def send_away_on_sigterm(self, over: float) -> AbstractContextManager[None]:
+        """Within the block, have SIGTERM send every client away before the server beneath shuts down.
+
+        For the lifespan of an application under uvicorn, which otherwise closes all connections at the same
+        moment: `with hub.send_away_on_sigterm(over=20): yield`. New clients get a 503 with a Retry-After
+        meanwhile. The shutdown begins when all are gone, after `close_timeout` at most, or at once at a
+        second SIGTERM. Other servers have begun their shutdown by then: docs/server.md.
+
+        Raises:
+            ValueError: `over` is negative or not finite.
+        """
+        check_seconds("over", over, zero=True)
+        return before_sigterm(lambda: self.send_away(over, refuse=True))
+
+    def send_away_app(self, over: float, *, token: str | None = None) -> SendAwayApp:
+        """Return an ASGI application that sends every client away: for the preStop hooks of deployments.
+
+        `app.add_route("/send-away", hub.send_away_app(over=20))`. It answers a POST when all are gone; new
+        clients are refused for `over` seconds. `websocket-heartbeat send-away URL` calls it.
+
+        token: who sends `Authorization: Bearer TOKEN` may call it, by GET too. None (default): programs on
+            this machine may, not through a proxy.
+
+        Raises:
+            TypeError, ValueError: an argument is wrong; the text names it.
+        """
+        check_seconds("over", over, zero=True)
+
+        async def send_all_away() -> int:
+            count = len(self.peers)
+            await self.send_away(over, refuse=True)
+            return count
+
+        return SendAwayApp(send_all_away, token)
 
     async def close(self) -> None:
         """Close every peer with 1001 and wait until all are gone, `close_timeout` seconds at most."""

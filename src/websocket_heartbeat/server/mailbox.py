@@ -38,6 +38,32 @@ class Keeper(Protocol):
         """Run a coroutine that awaits what a hook has returned, and hold it until it is done."""
 
 
+class Owner(Protocol):
+    """The inside of the peer whose messages these are: handler.py."""
+
+    @property
+    def keeper(self) -> Keeper:
+        """Who keeps all peers."""
+
+    @property
+    def hooks(self) -> Hooks:
+        """The peer's hooks."""
+
+    @property
+    def peer(self) -> Peer:
+        """What users hold."""
+
+    @property
+    def link(self) -> Link:
+        """Where messages come from."""
+
+    def watch(self, due: float) -> None:
+        """Call `look` by that time of the loop's clock, or soon after."""
+
+    def has_ended(self) -> None:
+        """Take the news that on_close was called."""
+
+
 class _RunningHook(NamedTuple):
     """An asynchronous hook that was called: its name and what it has returned."""
 
@@ -55,7 +81,6 @@ class _Behind(NamedTuple):
 class Mailbox:
     """What has come of one peer and waits, and the asynchronous hook that it waits for.
 
-    watch: called with the time at which to call `look` next.
     is_paused: whether reading pauses, as more messages wait than may.
     listening_since: when reading was last resumed: nothing was heard before that, as the kernel's buffer was
     full too.
@@ -66,14 +91,10 @@ class Mailbox:
     __slots__ = (
         "_behind",
         "_bytes",
-        "_hooks",
-        "_keeper",
-        "_link",
         "_messages",
-        "_peer",
+        "_owner",
         "_receiver",
         "_running",
-        "_watch",
         "_worker",
         "has_ended",
         "is_leaving",
@@ -81,14 +102,8 @@ class Mailbox:
         "listening_since",
     )
 
-    def __init__(
-        self, keeper: Keeper, hooks: Hooks, peer: Peer, link: Link, watch: Callable[[float], None]
-    ) -> None:
-        self._keeper = keeper
-        self._hooks = hooks
-        self._peer = peer
-        self._link = link
-        self._watch = watch
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
         # There is none while nothing waits: an empty one takes 0.6 KiB.
         self._messages: deque[Message] | None = None
         self._bytes = 0
@@ -110,20 +125,20 @@ class Mailbox:
     @property
     def is_taken_by_hook(self) -> bool:
         """Whether on_message takes the messages."""
-        return self._hooks.on_message is not None
+        return self._owner.hooks.on_message is not None
 
     # Messages
 
     def put(self, message: Message) -> None:
         """Take a message that has come."""
-        on_message = self._hooks.on_message
+        on_message = self._owner.hooks.on_message
         if on_message is None or self._worker is not None:
             self._enqueue(message)
         else:
-            self.begin("on_message", on_message, self._peer, message)
+            self.begin("on_message", on_message, self._owner.peer, message)
 
     async def recv(self) -> Message | None:
-        """Wait for the next message; return None when the peer is gone and nothing is left.
+        """Wait for the next message; return None when the peer is gone and nothing is left, or if released.
 
         Raises:
             RuntimeError: another call waits, or messages go to on_message.
@@ -133,17 +148,26 @@ class Mailbox:
                 return None
             if self._receiver is not None:
                 raise RuntimeError("another task waits for a message of this peer already")
-            if self._hooks.on_message is not None and self._worker is None:
+            if self._owner.hooks.on_message is not None and self._worker is None:
                 raise RuntimeError("messages of this peer go to on_message")
-            self._receiver = asyncio.get_running_loop().create_future()
+            receiver = self._receiver = asyncio.get_running_loop().create_future()
             try:
-                await self._receiver
+                await receiver
             finally:
-                self._receiver = None
+                released = self._receiver is not receiver
+                if not released:
+                    self._receiver = None
+            if released:
+                return None
         if self._behind is not None:  # nobody is behind who takes what waits
-            warn_at = asyncio.get_running_loop().time() + self._keeper.policy.open_timeout
+            warn_at = asyncio.get_running_loop().time() + self._owner.keeper.policy.open_timeout
             self._behind = self._behind._replace(warn_at=warn_at)
         return self._next()
+
+    def release(self) -> None:
+        """Let the call of `recv` that waits, if any, return None: messages are another's from now on."""
+        self._wake_receiver()
+        self._receiver = None
 
     def _wake_receiver(self) -> None:
         if self._receiver is not None and not self._receiver.done():
@@ -157,13 +181,13 @@ class Mailbox:
         if self._messages is None:
             self._messages = deque()
             if self._running is not None:
-                self._watch(self._wait_behind(self._running, asyncio.get_running_loop().time()))
+                self._owner.watch(self._wait_behind(self._running, asyncio.get_running_loop().time()))
         self._messages.append(message)
         self._bytes += len(message)
         self._wake_receiver()
         if full and not self.is_paused:
             self.is_paused = True
-            self._link.pause_reading()
+            self._owner.link.pause_reading()
 
     def _next(self) -> Message | None:
         """Take the message that waits longest."""
@@ -182,7 +206,7 @@ class Mailbox:
             self.is_paused = False
             if not self.has_ended:
                 self.listening_since = asyncio.get_running_loop().time()
-                self._link.resume_reading()
+                self._owner.link.resume_reading()
 
     # A hook that takes long
 
@@ -198,18 +222,18 @@ class Mailbox:
             return None
         if behind.hook is not self._running:  # that one has ended, and another one runs
             return self._wait_behind(self._running, now)
-        self._keeper.log.warning(
+        self._owner.keeper.log.warning(
             "%r: %s for %s, which has not ended after %g s: what takes long or never ends belongs in a task",
-            self._peer,
+            self._owner.peer,
             "1 message waits" if self.waiting == 1 else f"{self.waiting} messages wait",
             behind.hook.name,
-            self._keeper.policy.open_timeout,
+            self._owner.keeper.policy.open_timeout,
         )
         return None
 
     def _wait_behind(self, hook: _RunningHook, now: float) -> float:
         """Note that messages wait from now on for the hook that runs; return when to warn of it."""
-        warn_at = now + self._keeper.policy.open_timeout
+        warn_at = now + self._owner.keeper.policy.open_timeout
         self._behind = _Behind(hook, warn_at)
         return warn_at
 
@@ -224,7 +248,7 @@ class Mailbox:
     def _employ(self, name: str, pending: Awaitable[object] | None) -> None:
         """Have a task of its own do `_work`."""
         self._running = None if pending is None else _RunningHook(name, pending)
-        worker = self._keeper.spawn(self._work(name, pending), pending)
+        worker = self._owner.keeper.spawn(self._work(name, pending), pending)
         if not worker.done():  # as it can be under an eager task factory
             self._worker = worker
         if self.has_ended:  # by the hook, before it returned
@@ -232,7 +256,7 @@ class Mailbox:
 
     async def _work(self, name: str, pending: Awaitable[object] | None) -> None:
         """Await what a hook has returned, and then give on_message what came meanwhile."""
-        on_message = self._hooks.on_message
+        on_message = self._owner.hooks.on_message
         try:
             while True:
                 if pending is not None:
@@ -246,7 +270,7 @@ class Mailbox:
                 if message is None:
                     return
                 name = "on_message"
-                pending = self._call(name, on_message, self._peer, message)
+                pending = self._call(name, on_message, self._owner.peer, message)
                 self._running = None if pending is None else _RunningHook(name, pending)
         except asyncio.CancelledError as error:
             if self.has_ended:
@@ -270,33 +294,33 @@ class Mailbox:
 
     def report(self, failed: HookFailed) -> None:
         """Log what a hook has raised."""
-        log_raised(self._keeper.log.error, f"{failed.name} for {self._peer!r}", failed.__cause__)
+        log_raised(self._owner.keeper.log.error, f"{failed.name} for {self._owner.peer!r}", failed.__cause__)
 
     # The end
 
-    def end(self, code: int | None, reason: str, then: Callable[[], None]) -> None:
-        """Cancel the hook that runs; when it is done, call on_close, and `then`."""
+    def end(self, code: int | None, reason: str) -> None:
+        """Cancel the hook that runs; when it is done, call on_close."""
         self.has_ended = True
-        if self._hooks.on_message is not None:
+        if self._owner.hooks.on_message is not None:
             self._messages = None
         self._wake_receiver()
         if self._worker is not None:
             self._worker.cancel()
         # Not now: this may have come from within a hook, of which `begin` may still make a worker.
-        asyncio.get_running_loop().call_soon(self._call_on_close_after_worker, code, reason, then)
+        asyncio.get_running_loop().call_soon(self._call_on_close_after_worker, code, reason)
 
-    def _call_on_close_after_worker(self, code: int | None, reason: str, then: Callable[[], None]) -> None:
+    def _call_on_close_after_worker(self, code: int | None, reason: str) -> None:
         if self._worker is None:
-            self._call_on_close(code, reason, then)
+            self._call_on_close(code, reason)
         else:
-            self._worker.add_done_callback(lambda _: self._call_on_close(code, reason, then))
+            self._worker.add_done_callback(lambda _: self._call_on_close(code, reason))
 
-    def _call_on_close(self, code: int | None, reason: str, then: Callable[[], None]) -> None:
-        on_close = self._hooks.on_close
+    def _call_on_close(self, code: int | None, reason: str) -> None:
+        on_close = self._owner.hooks.on_close
         try:
             if on_close is not None:
-                pending = self._call("on_close", on_close, self._peer, code, reason)
+                pending = self._call("on_close", on_close, self._owner.peer, code, reason)
                 if pending is not None:
-                    self._keeper.spawn(self._work("on_close", pending), pending)
+                    self._owner.keeper.spawn(self._work("on_close", pending), pending)
         finally:  # also where the hook ends the program
-            then()
+            self._owner.has_ended()

@@ -9,6 +9,7 @@ from websocket_heartbeat.server.admission import Request
 
 if TYPE_CHECKING:
     from websocket_heartbeat.server.handler import PeerHandler
+    from websocket_heartbeat.server.links.aiohttp import WebSocketResponse
 
 DISMISSED = 4500
 """The close code of `dismiss`, of a range that says that the client must not come back: docs/server.md."""
@@ -44,9 +45,12 @@ class Peer:
 
         Raises:
             TypeError: the message is neither str nor bytes-like.
-            ValueError: the text holds a lone surrogate, which UTF-8 cannot carry.
+            ValueError: the text holds a lone surrogate, which UTF-8 cannot carry; or it is the `dismissal` of
+                the hub, which no client is to make others get.
         """
-        self._handler.send(check_message("message", message))
+        message = check_message("message", message)
+        self._handler.keeper.policy.check_allowed(message)
+        self._handler.send(message)
 
     async def drain(self) -> None:
         """Wait until the peer has taken most of what was sent to it; gives other tasks a turn in any case.
@@ -107,7 +111,7 @@ class Peer:
 
     def abort(self) -> None:
         """Drop the peer at once, by a TCP reset where its transport can; `on_close` follows."""
-        self._handler.drop("aborted")
+        self._handler.drop("abort", "aborted")
 
     async def wait_closed(self) -> None:
         """Wait until the peer is gone and its on_close was called."""
@@ -156,6 +160,18 @@ class Peer:
     @principal.setter
     def principal(self, principal: Hashable | None) -> None:
         self._handler.principal = principal
+
+    @property
+    def response(self) -> "WebSocketResponse":
+        """What a handler of aiohttp.web returns at its end: the `web.WebSocketResponse` of the peer.
+
+        Raises:
+            AttributeError: the peer has not come by `Hub.aiohttp`.
+        """
+        response: WebSocketResponse | None = self._handler.link.native
+        if response is None:
+            raise AttributeError("a peer has a response where it has come by Hub.aiohttp")
+        return response
 
     @property
     def headers(self) -> Sequence[tuple[str, str]]:

@@ -15,9 +15,11 @@ from websocket_heartbeat.server.batch import Batch
 from websocket_heartbeat.server.farewell import all_gone, close_all
 from websocket_heartbeat.server.handler import PeerHandler
 from websocket_heartbeat.server.hooks import Hooks
+from websocket_heartbeat.server.places import Limits, Place, Places
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Member, Rooms
 from websocket_heartbeat.server.rounds import Rounds
+from websocket_heartbeat.server.stats import Tally
 from websocket_heartbeat.server.throttle import Throttle
 from websocket_heartbeat.system.callbacks import close_unawaited
 
@@ -41,14 +43,17 @@ _SPARE = 1000
 class Commons:
     """What all rosters of a hub share.
 
-    policy: what holds for all peers. numbers: of peers. log: for what strangers may cause. rounds: of all
-    rooms. dropped: messages of rooms that members did not get.
+    policy: what holds for all peers. numbers: of peers. log: for what strangers may cause. places: for those
+    that want to come in. tally: of what becomes of them. rounds: of all rooms. dropped: messages of rooms
+    that members did not get.
     """
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, limits: Limits) -> None:
         self.policy = policy
         self.numbers = count(1)
         self.log = Throttle(_logger)
+        self.tally = Tally()
+        self.places = Places(limits, self.log, self.tally)
         self.rounds: Rounds[Member] = Rounds()
         batch = Batch()
         self.rooms = Rooms(self.rounds, batch)
@@ -63,6 +68,8 @@ class Roster:
         self._commons = commons
         self.policy = commons.policy
         self.log = commons.log
+        self.places = commons.places
+        self.tally = commons.tally
         self.rooms = commons.rooms
         self.users = commons.users
         # By number: those whose link is open, and those whose link has ended and who have still to be told.
@@ -75,15 +82,18 @@ class Roster:
         self._due: list[tuple[float, int]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._wakes_at = 0.0  # kept here, as the timers of uvloop round it
+        self._loop: asyncio.AbstractEventLoop | None = None  # that of the timer
 
     @property
     def here(self) -> tuple[PeerHandler, ...]:
         """Those whose link is open."""
         return tuple(self._here.values())
 
-    def admit(self, request: Request, hooks: Hooks, principal: Hashable | None) -> PeerHandler:
+    def admit(
+        self, request: Request, hooks: Hooks, principal: Hashable | None, place: Place | None
+    ) -> PeerHandler:
         """Return what takes the events of a link that is about to open: a peer once it has opened."""
-        return PeerHandler(self, request, hooks, principal)
+        return PeerHandler(self, request, hooks, principal, place)
 
     # What a peer needs: Keeper of handler.py
 
@@ -91,6 +101,7 @@ class Roster:
         """Keep a client whose link has opened; return its number."""
         number = next(self._commons.numbers)
         self._here[number] = handler
+        self.tally.admitted += 1
         return number
 
     def link_ended(self, number: int) -> None:
@@ -118,7 +129,9 @@ class Roster:
         """Call its `check_deadlines` by that time of the loop's clock, or soon after."""
         if handler.due is None or due < handler.due:
             self._put(handler, due)
-            if self._timer is None or due < self._wakes_at:
+            # Another loop: a hub outlives those of the tests of an application, each with a loop of its own.
+            on_another_loop = self._loop is not asyncio.get_running_loop()
+            if self._timer is None or due < self._wakes_at or on_another_loop:
                 self._arm(due)
 
     # Time
@@ -127,7 +140,8 @@ class Roster:
         if self._timer is not None:
             self._timer.cancel()
         self._wakes_at = due
-        self._timer = asyncio.get_running_loop().call_at(due, self._wake, after_grace)
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_at(due, self._wake, after_grace)
 
     def _wake(self, after_grace: bool) -> None:
         now = asyncio.get_running_loop().time()
@@ -186,7 +200,7 @@ class Roster:
     def abort(self) -> None:
         """Drop every peer at once."""
         for handler in list(self._here.values()):
-            handler.drop("aborted")
+            handler.drop("abort", "aborted")
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

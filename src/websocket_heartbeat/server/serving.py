@@ -19,6 +19,7 @@ from websocket_heartbeat.server.links.listener import Listener
 from websocket_heartbeat.server.links.terms import Terms
 from websocket_heartbeat.server.origins import Origin, Origins
 from websocket_heartbeat.server.peer import Peer
+from websocket_heartbeat.server.places import Limits
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.roster import Commons, Roster
 
@@ -64,9 +65,9 @@ def serve(
 
     on_message: called with (peer, message), a str or bytes. Default: sends the message back.
     hub: whose peers its clients are, with those of other transports; then what is the hub's cannot be given
-        here: on_handshake, heartbeat, idle_timeout, close_timeout, write_limit and shown_path. Hooks
-        that are not given here are the hub's, and without any on_message, messages wait for `Peer.recv`.
-        Default: a hub of its own.
+        here: on_handshake, heartbeat, idle_timeout, close_timeout, write_limit, max_peers,
+        max_peers_per_address and shown_path. Hooks that are not given here are the hub's, and without any
+        on_message, messages wait for `Peer.recv`. Default: a hub of its own.
     host: the address to listen on; a name stands for all of its addresses, and "" for all of this machine.
         Default 127.0.0.1. port: 0 (default) takes a free one, `Server.port`.
     unix_path: a Unix socket to listen on instead of host and port. The file must not be there, or be what a
@@ -122,23 +123,26 @@ def serve(
             idle_timeout=(idle_timeout, 60),
             close_timeout=(close_timeout, 5),
             write_limit=(write_limit, 4 * 2**20),
+            max_peers=(max_peers, None),
+            max_peers_per_address=(max_peers_per_address, None),
             shown_path=(shown_path, None),
         )
         gate = hub.entrance(hooks, allowed)
     else:
         if on_message is None:
             hooks = replace(hooks, on_message=echo)
+        if unix_path is not None and max_peers_per_address is not None:
+            raise ValueError("max_peers_per_address and unix_path exclude each other")
         policy = Policy(heartbeat, idle_timeout, open_timeout, close_timeout, write_limit, None)
-        gate = Gate(Roster(Commons(policy)), hooks, allowed, "on_handshake", on_handshake, shown_path)
+        commons = Commons(policy, Limits(max_peers, max_peers_per_address))
+        gate = Gate(Roster(commons), hooks, allowed, "on_handshake", on_handshake, shown_path)
     terms = Terms(
         open_timeout,
         max_size,
         compression,
         subprotocols,
         ssl,
-        max_peers,
         max_handshakes,
-        max_peers_per_address,
     )
     return Server(gate, Endpoint(host, port, unix_path), terms)
 
@@ -154,12 +158,10 @@ class Server:
     """A listening server; `serve` makes it, and says what each argument means."""
 
     def __init__(self, gate: Gate, endpoint: Endpoint, terms: Terms) -> None:
-        if endpoint.unix_path is not None and terms.max_peers_per_address is not None:
-            raise ValueError("max_peers_per_address and unix_path exclude each other")
         self._endpoint = endpoint
         self._is_secure = terms.ssl is not None
         self._roster = gate.roster
-        self._listener = Listener(gate.admit, endpoint, terms, self._roster.log)
+        self._listener = Listener(gate, endpoint, terms, self._roster.log)
 
     def __repr__(self) -> str:
         where = self.url() if self.unix_path is None else f"unix:{self.unix_path}"

@@ -11,12 +11,21 @@ from websocket_heartbeat.engines.dial import accept
 from websocket_heartbeat.engines.wire_server import ServerLink
 from websocket_heartbeat.server.admission import Admitted, Refusal, Request
 from websocket_heartbeat.server.links.http import read_request, write_refusal
-from websocket_heartbeat.server.links.places import Places
 from websocket_heartbeat.server.links.terms import Terms
 from websocket_heartbeat.server.links.upgrade import Upgrade, upgrade
 from websocket_heartbeat.system.kernel import end_by_reset
 
 _logger = logging.getLogger("websocket_heartbeat.server")
+
+
+class Gate(Protocol):
+    """Decides about requests: gate.py."""
+
+    def admit(self, request: Request, *, takes_place: bool) -> Admitted | asyncio.Task[Admitted]:
+        """Decide about a request, at once or later. takes_place: whether it asks for a WebSocket."""
+
+    def too_late(self, timeout: float) -> Refusal:
+        """Return the answer to a client about whom nothing was decided for so many seconds."""
 
 
 class Keeper(Protocol):
@@ -25,10 +34,6 @@ class Keeper(Protocol):
     @property
     def terms(self) -> Terms:
         """What holds for all handshakes."""
-
-    @property
-    def places(self) -> Places:
-        """Where those that may become a link take a place."""
 
     def begun(self, handshake: "Handshake") -> None:
         """Keep a handshake."""
@@ -40,15 +45,15 @@ class Keeper(Protocol):
     def is_listening(self) -> bool:
         """Whether clients are let in."""
 
-    def admit(self, request: Request) -> Admitted | asyncio.Task[Admitted]:
-        """Decide about a request."""
+    @property
+    def gate(self) -> Gate:
+        """Who decides about requests."""
 
 
 class Handshake(HeadReader):
     """One accepted connection, until it is a link or has ended."""
 
-    def __init__(self, keeper: Keeper, sock: socket.socket, source: str) -> None:
-        """source: what counts as the address of the client."""
+    def __init__(self, keeper: Keeper, sock: socket.socket) -> None:
         super().__init__()
         sock.setblocking(False)
         with suppress(OSError):  # some systems refuse options on a socket whose peer is gone already
@@ -58,8 +63,6 @@ class Handshake(HeadReader):
         keeper.begun(self)
         self._keeper = keeper
         self._sock = sock
-        self._source = source
-        self._has_place = False
         self._timer: asyncio.TimerHandle | None = None
         self._has_begun = False
         self._wants_body = True  # it does not ask by HEAD
@@ -109,13 +112,9 @@ class Handshake(HeadReader):
             self._refuse(Refusal(503))
             return
         self._upgraded = upgrade(asked, self._keeper.terms)
-        if isinstance(self._upgraded, Upgrade):
-            no_place = self._keeper.places.take(self._source)
-            if no_place is not None:
-                self._refuse(no_place)
-                return
-            self._has_place = True
-        admitted = self._keeper.admit(asked.request(self.transport))
+        admitted = self._keeper.gate.admit(
+            asked.request(self.transport), takes_place=isinstance(self._upgraded, Upgrade)
+        )
         if isinstance(admitted, asyncio.Task):
             self._deciding = admitted
             admitted.add_done_callback(self._decided_later)
@@ -157,9 +156,7 @@ class Handshake(HeadReader):
         if self._deciding is None:
             self.abort()
             return
-        timeout = self._keeper.terms.open_timeout
-        _logger.warning("on_handshake took longer than open_timeout=%g s: its client was refused", timeout)
-        self._refuse(Refusal(503))
+        self._refuse(self._keeper.gate.too_late(self._keeper.terms.open_timeout))
         self._wait()  # until the client has read that
 
     def _decided_later(self, deciding: asyncio.Task[Admitted]) -> None:
@@ -185,12 +182,9 @@ class Handshake(HeadReader):
         if isinstance(upgraded, Refusal):
             self._refuse(upgraded)
             return
-        self._has_place = False  # the link's from now on
         self._done()
         self.transport.write(upgraded.answer)
-        link = _Link(admitted, self._keeper.terms.max_size, upgraded.subprotocol, upgraded.extensions)
-        link.places = self._keeper.places
-        link.source = self._source
+        link = ServerLink(admitted, self._keeper.terms.max_size, upgraded.subprotocol, upgraded.extensions)
         self.link = link
         link.begin(self.transport, self._rest)
 
@@ -210,22 +204,6 @@ class Handshake(HeadReader):
 
     def _done(self) -> None:
         self._decide_no_more()
-        if self._has_place:
-            self._has_place = False
-            self._keeper.places.give_back(self._source)
         if self._timer is not None:
             self._timer.cancel()
         self._keeper.ended(self)
-
-
-class _Link(ServerLink):
-    """A link that gives its place back when its connection has ended."""
-
-    __slots__ = ("places", "source")
-
-    places: Places
-    source: str
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self.places.give_back(self.source)

@@ -93,8 +93,14 @@ def _read_field(line: bytes) -> tuple[str, str] | None:
     return _NAMES.get(name) or name.decode("ascii"), value.strip(b" \t").decode("latin-1")
 
 
-def write_refusal(refusal: Refusal, *, with_body: bool) -> bytes:
-    """Return the answer that refuses a request; without its body, it is the answer to HEAD."""
+def asks_for_websocket(request: Request) -> bool:
+    """Whether a request is meant as a handshake, right or wrong: RFC 6455, section 4.2.1."""
+    upgrade = request.header("Upgrade") or ""
+    return "websocket" in (token.strip().lower() for token in upgrade.split(","))
+
+
+def answer_fields(refusal: Refusal) -> tuple[str, list[tuple[str, str]]]:
+    """Return the reason phrase and the header fields of the answer that refuses a request."""
     try:
         phrase = HTTPStatus(refusal.status).phrase
     except ValueError:
@@ -107,5 +113,11 @@ def write_refusal(refusal: Refusal, *, with_body: bool) -> bytes:
     if refusal.status not in BODILESS:
         fields.append(("Content-Length", str(len(refusal.body))))
     fields.append(("Connection", "close, Upgrade" if "upgrade" in names else "close"))
+    return phrase, fields
+
+
+def write_refusal(refusal: Refusal, *, with_body: bool) -> bytes:
+    """Return the answer that refuses a request; without its body, it is the answer to HEAD."""
+    phrase, fields = answer_fields(refusal)
     lines = [f"HTTP/1.1 {refusal.status} {phrase}", *(f"{name}: {value}" for name, value in fields), "", ""]
     return "\r\n".join(lines).encode("ascii") + (refusal.body if with_body else b"")

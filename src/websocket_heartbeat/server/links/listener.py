@@ -7,18 +7,11 @@ one that was accepted in this very turn of the loop, so either could outlive the
 import asyncio
 import errno
 import socket
-from collections.abc import Callable
-from typing import Any
 
-from websocket_heartbeat.server.admission import Admitted, Request
 from websocket_heartbeat.server.links.endpoint import Endpoint
-from websocket_heartbeat.server.links.handshake import Handshake
-from websocket_heartbeat.server.links.places import Places
+from websocket_heartbeat.server.links.handshake import Gate, Handshake
 from websocket_heartbeat.server.links.terms import Terms
 from websocket_heartbeat.server.throttle import Throttle
-
-Admit = Callable[[Request], Admitted | asyncio.Task[Admitted]]
-"""Decides about a request, at once or later."""
 
 _AT_ONCE = 100
 """Connections that are accepted before the loop has a turn for others."""
@@ -32,13 +25,12 @@ _OUT_OF_MEANS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 class Listener:
     """Listens, and hands over each client whose handshake is complete.
 
-    admit: called with each well-formed HTTP request. terms: what holds for every handshake.
+    gate: decides about each well-formed HTTP request. terms: what holds for every handshake.
     """
 
-    def __init__(self, admit: Admit, endpoint: Endpoint, terms: Terms, log: Throttle) -> None:
+    def __init__(self, gate: Gate, endpoint: Endpoint, terms: Terms, log: Throttle) -> None:
+        self.gate = gate
         self.terms = terms
-        self.places = Places(terms.max_peers, terms.max_peers_per_address, log)
-        self._admit = admit
         self._endpoint = endpoint
         self._log = log
         self._handshakes: set[Handshake] = set()  # what was accepted and has become no link yet
@@ -93,10 +85,6 @@ class Listener:
         """Whether clients are let in."""
         return bool(self._sockets)
 
-    def admit(self, request: Request) -> Admitted | asyncio.Task[Admitted]:
-        """Decide about a request."""
-        return self._admit(request)
-
     # Accepting
 
     def _watch(self, listening: socket.socket) -> None:
@@ -117,7 +105,7 @@ class Listener:
             return
         try:
             for _ in range(min(self._room, _AT_ONCE)):
-                self._accepted(*listening.accept())
+                Handshake(self, listening.accept()[0])
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             pass
         except OSError as error:
@@ -130,15 +118,11 @@ class Listener:
         loop = asyncio.get_running_loop()
         while not self._is_full(listening):
             try:
-                accepted = await loop.sock_accept(listening)
+                sock, _ = await loop.sock_accept(listening)
             except OSError as error:
                 await asyncio.sleep(self._pause_after(error))
             else:
-                self._accepted(*accepted)
-
-    def _accepted(self, sock: socket.socket, address: Any) -> None:
-        host = address[0] if address else ""  # that of a Unix socket has none
-        Handshake(self, sock, self.places.source(host))
+                Handshake(self, sock)
 
     @property
     def _room(self) -> int:

@@ -22,9 +22,7 @@ class Terms:
     compression: bool
     subprotocols: Sequence[str]
     ssl: ssl_module.SSLContext | None
-    max_peers: int | None
     max_handshakes: int
-    max_peers_per_address: int | None
 
     def __post_init__(self) -> None:
         check_seconds("open_timeout", self.open_timeout)
@@ -37,9 +35,3 @@ class Terms:
         object.__setattr__(self, "subprotocols", names)  # what it gave may be given once only
         check_ssl("ssl", self.ssl)
         check_count("max_handshakes", self.max_handshakes, least=1)
-        for name, most in (
-            ("max_peers", self.max_peers),
-            ("max_peers_per_address", self.max_peers_per_address),
-        ):
-            if most is not None:
-                check_count(name, most, least=1)

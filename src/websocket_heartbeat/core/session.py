@@ -1,0 +1,206 @@
+"""One half of a session: numbers what it sends, keeps it until it is acknowledged, takes the rest in order.
+
+A session carries messages across links: none lost, none doubled, in order, both ways. Its two halves, the
+client's and the server's, are the same but for one thing: the server's is backed by a store. docs/session.md
+is the protocol; what is decided about a resume is in core/resume.py.
+
+Pure, as the machine: no I/O, no clock, nothing raises. Sizes are characters of a text and bytes of a binary
+message. A number counts the messages of one direction from 1 on and never repeats; on the link each message
+has one character instead, that of its number mod 64, as a check.
+
+Positions
+    sent, acked     of what we send: the last number given, the last that the peer has acknowledged. What lies
+                    between is the outbox: the peer may need it again.
+    got, done       of what we receive: the last number received, the last handled. Between them is the inbox.
+    recorded        the last handled one that may be acknowledged: on a server, the last that the store knows.
+    told            the last that was acknowledged on this link.
+
+Rules
+    1  acked <= sent, and told <= recorded <= done <= got.
+    2  What is not acknowledged is kept; what is acknowledged has been handled, and recorded.
+    3  A message that is not the next is not taken: the link is out of step, and must go.
+    4  More is never unacknowledged than the peer's window, but for a single message that is larger. Who sends
+       twice our window breaks the protocol.
+    5  An acknowledgement is due after 16 messages, or a quarter of the window, or a second after the first of
+       them was handled, and at once as the answer to a probe.
+"""
+
+from typing import Any, Final
+
+CHARACTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+"""Of the numbers mod 64, from 0 on: base64url."""
+
+# Close codes of a link of a session
+VIOLATION: Final = 4490
+REPLACED: Final = 4491
+OUT_OF_STEP: Final = 4492
+
+ACKNOWLEDGE_AFTER: Final = 16
+"""Handled messages after which an acknowledgement is due, if they are no quarter of the window before."""
+ACKNOWLEDGE_WITHIN: Final = 1.0
+"""Seconds after which one is due."""
+
+
+class Window:
+    """How much may be unacknowledged: so many messages, and so many characters or bytes of them."""
+
+    def __init__(self, messages: float, size: float) -> None:
+        self.messages = messages
+        self.size = size
+
+
+class Kept:
+    """A message in the outbox.
+
+    number: its number. character: what goes before it on the link. next: the message after it, or None.
+    """
+
+    def __init__(self, number: int, character: str, payload: Any, size: float) -> None:
+        self.number = number
+        self.character = character
+        self.payload = payload
+        self.size = size
+        self.next: Kept | None = None
+
+
+class Half:
+    """One half of a session.
+
+    ours: the window that the peer has to keep to. theirs: that of the peer, known from the handshake on.
+    """
+
+    def __init__(self, ours: Window) -> None:
+        self.ours = ours
+        self.theirs = Window(0, 0)
+        self.sent = 0
+        self.acked = 0
+        self._oldest: Kept | None = None
+        """Of the outbox; each message there knows the next."""
+        self._newest: Kept | None = None
+        self._outbox_size = 0.0
+        self.got = 0
+        self.done = 0
+        self.recorded = 0
+        self.told = 0
+        self._inbox: list[float] = []
+        """The sizes of what was received and is not handled."""
+        self._inbox_size = 0.0
+        self._out = 1
+        """The place among the characters of the next message that we send."""
+        self._in = 1
+        """That of the next one that we receive."""
+        self._due_at: float | None = None
+
+    # What we send
+
+    def has_room(self, size: float) -> bool:
+        """Whether the peer's window has room for a message; one is always allowed."""
+        if self.sent == self.acked:
+            return True
+        unacknowledged = self.sent - self.acked
+        return unacknowledged < self.theirs.messages and self._outbox_size + size <= self.theirs.size
+
+    def accept(self, payload: Any, size: float) -> str:
+        """Number a message and keep it; return its character. It goes on the link behind all before it."""
+        kept = Kept(self.sent + 1, CHARACTERS[self._out : self._out + 1], payload, size)
+        self.sent = kept.number
+        self._out = 0 if self._out == 63 else self._out + 1
+        newest: Kept | None = self._newest
+        if newest is None:
+            self._oldest = kept
+        else:
+            newest.next = kept
+        self._newest = kept
+        self._outbox_size = self._outbox_size + size
+        return kept.character
+
+    def acknowledged(self, number: int) -> bool:
+        """Forget messages up to a number; false if there is no such message, which breaks the protocol."""
+        if number > self.sent:
+            return False
+        oldest: Kept | None = self._oldest
+        while oldest is not None and oldest.number <= number:
+            self.acked = oldest.number
+            self._outbox_size = self._outbox_size - oldest.size
+            oldest = oldest.next
+        self._oldest = oldest
+        if oldest is None:
+            self._newest = None
+        return True
+
+    def fits(self, done: int, got: int) -> bool:
+        """Whether the peer can have handled and received what it says: a resume compares that."""
+        return self.acked <= done and done <= got and got <= self.sent
+
+    def after(self, number: int) -> Kept | None:
+        """Return the first message after a number: what a link owes that has just been attached."""
+        kept: Kept | None = self._oldest
+        while kept is not None and kept.number <= number:
+            kept = kept.next
+        return kept
+
+    # What we receive
+
+    def take(self, character: str, size: float) -> int:
+        """Take a message that has come, and return 0; or the close code with which its link must go."""
+        if character != CHARACTERS[self._in : self._in + 1]:
+            return OUT_OF_STEP
+        self._in = 0 if self._in == 63 else self._in + 1
+        self.got = self.got + 1
+        self._inbox.append(size)
+        self._inbox_size = self._inbox_size + size
+        waiting = self.got - self.done
+        if waiting > 2 * self.ours.messages or (waiting > 1 and self._inbox_size - size > 2 * self.ours.size):
+            return VIOLATION
+        return 0
+
+    def handled(self) -> None:
+        """Note that the oldest message of the inbox was handled; `record` lets it be acknowledged."""
+        self.done = self.done + 1
+        size: float = self._inbox.pop(0)
+        self._inbox_size = self._inbox_size - size
+
+    def record(self, number: int, now: float) -> None:
+        """Let what was handled be acknowledged, up to a number: the store has it, or there is none."""
+        if number > self.recorded:
+            self.recorded = number
+            if self._due_at is None:
+                self._due_at = now + ACKNOWLEDGE_WITHIN
+
+    def forget_unhandled(self) -> None:
+        """Forget what was received and not handled: it will be sent again."""
+        while self.got > self.done:
+            self.got = self.got - 1
+            self._in = 63 if self._in == 0 else self._in - 1
+        self._inbox = []
+        self._inbox_size = 0.0
+
+    # Acknowledgements
+
+    def acknowledgement_due_at(self) -> float | None:
+        """When to acknowledge, at the latest; None: there is nothing to acknowledge."""
+        return self._due_at if self.recorded > self.told else None
+
+    def is_acknowledgement_due(self, now: float) -> bool:
+        """Whether to acknowledge now."""
+        untold = self.recorded - self.told
+        if untold == 0:
+            return False
+        if untold >= ACKNOWLEDGE_AFTER or 4 * untold >= self.ours.messages:
+            return True
+        due: float | None = self._due_at
+        return due is not None and now >= due
+
+    def acknowledge(self) -> int:
+        """Return the number to acknowledge; it counts as told."""
+        self.told = self.recorded
+        self._due_at = None
+        return self.told
+
+    def is_in_step(self, sent: int) -> bool:
+        """Whether a probe, which says how many messages were sent on the link so far, finds none missing."""
+        return sent == self.got
+
+    def attached(self, done: int) -> None:
+        """Begin a link whose handshake has told the peer that we have handled as many messages."""
+        self.told = done

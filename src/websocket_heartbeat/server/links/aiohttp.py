@@ -1,0 +1,205 @@
+"""aiohttp.web: makes peers of the requests that its handlers are called with."""
+
+import asyncio
+from collections.abc import AsyncIterator, Hashable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+try:
+    import aiohttp
+    from aiohttp import web
+except ImportError as error:
+    raise ImportError("Hub.aiohttp needs aiohttp: pip install 'websocket-heartbeat[aiohttp]'") from error
+
+from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure
+from websocket_heartbeat.engines.transport import drop
+from websocket_heartbeat.errors import ProtocolViolation
+from websocket_heartbeat.events import Message
+from websocket_heartbeat.redaction import printable
+from websocket_heartbeat.server.admission import BODILESS, Refusal, Request
+from websocket_heartbeat.server.block import closing
+from websocket_heartbeat.server.gate import Gate
+from websocket_heartbeat.server.links.asgi_servers import AsyncioWire
+from websocket_heartbeat.server.links.http import Head, asks_for_websocket
+from websocket_heartbeat.server.links.pump import Channel, PumpedLink
+from websocket_heartbeat.server.peer import Peer
+
+if tuple(int(part) for part in aiohttp.__version__.split(".")[:3] if part.isdigit()) < (3, 14, 1):
+    # Before, its reader buffers a frame above the limit whole, and its parser headers without end.
+    raise ImportError("Hub.aiohttp needs aiohttp 3.14.1 or newer: pip install 'websocket-heartbeat[aiohttp]'")
+
+HTTPRequest = web.BaseRequest
+WebSocketResponse = web.WebSocketResponse
+
+_TEXT = aiohttp.WSMsgType.TEXT
+_BINARY = aiohttp.WSMsgType.BINARY
+_PING = aiohttp.WSMsgType.PING
+_PONG = aiohttp.WSMsgType.PONG
+_CLOSE = aiohttp.WSMsgType.CLOSE
+_ERROR = aiohttp.WSMsgType.ERROR
+
+_PONG_HEAD = 0x8A
+_CLOSE_HEAD = 0x88
+"""The first byte of these frames: RFC 6455, section 5.2. Those of a server have no mask."""
+
+
+class AiohttpEntrance:
+    """Lets clients in from handlers of aiohttp.web.
+
+    is_shutting_down: whether the application shuts down: from then on, aiohttp takes no bytes from sockets.
+    """
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self.is_shutting_down = False
+
+    @asynccontextmanager
+    async def accept(
+        self,
+        request: HTTPRequest,
+        protocols: Iterable[str],
+        compress: bool,
+        max_msg_size: int,
+        headers: Sequence[tuple[str, str]],
+        principal: Hashable | None,
+    ) -> AsyncIterator[Peer]:
+        """Do as `Hub.aiohttp`."""
+        transport = request.transport
+        if transport is None:
+            raise _gone()
+        asked = _request(request, transport)
+        decision = await self._gate.decide(asked, takes_place=asks_for_websocket(asked))
+        if isinstance(decision, Refusal):
+            raise _Refused(decision)
+        if self.is_shutting_down:  # meanwhile
+            decision.never_opened()
+            raise _Refused(Refusal(503))
+        if principal is not None:
+            decision.principal = principal
+        response = web.WebSocketResponse(
+            # In which one that broke RFC 6455 may answer its close frame.
+            timeout=self._gate.roster.policy.close_timeout,
+            autoclose=False,
+            autoping=False,
+            protocols=protocols,
+            compress=compress,
+            max_msg_size=max_msg_size,
+        )
+        response.headers.extend(headers)
+        try:
+            await response.prepare(request)
+        except BaseException as error:
+            decision.never_opened()
+            if isinstance(error, ConnectionError):
+                raise _gone() from error
+            raise
+        link = PumpedLink(_AiohttpChannel(self, response, transport), decision)
+        link.begin()
+        async with closing(decision.peer) as peer:
+            yield peer
+
+
+class _Refused(web.HTTPException):
+    """A refusal, in the form in which handlers of aiohttp.web give one."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        self.status_code = refusal.status
+        self.empty_body = refusal.status in BODILESS
+        super().__init__(headers=refusal.headers)
+        if not self.empty_body:
+            self.body = refusal.body
+        self.force_close()  # a crowd that is turned away must not hold its sockets for the keep-alive timeout
+
+
+def _gone() -> _Refused:
+    """Return what ends a handler whose client has gone before its answer, without a traceback in the log."""
+    return _Refused(Refusal(400))
+
+
+def _request(request: HTTPRequest, transport: asyncio.BaseTransport) -> Request:
+    fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers]
+    asked = Head(request.method, request.raw_path, "HTTP/1.1", fields).request(transport)
+    if request.remote is None or asked.remote_address is None or request.remote == asked.remote_address[0]:
+        return asked
+    # A middleware has cloned the request, as it believes what a proxy says of the client.
+    return replace(asked, remote_address=(request.remote, 0))
+
+
+class _AiohttpChannel(Channel):
+    """Reads by the response, pings and pongs included, and ends the connection by its transport."""
+
+    can_ping = True
+
+    def __init__(
+        self,
+        entrance: AiohttpEntrance,
+        response: WebSocketResponse,
+        transport: asyncio.Transport,
+    ) -> None:
+        self._entrance = entrance
+        self._response = response
+        self._transport = transport
+        self._wire = AsyncioWire(transport)
+        self._has_said_close = False
+        self.native = response
+        self.subprotocol = response.ws_protocol
+        self.socket = self._wire.socket
+
+    async def receive(self) -> Message | Closure | None:
+        received = await self._response.receive()
+        kind = received.type
+        if kind is _TEXT or kind is _BINARY:
+            data: Message = received.data
+            return data
+        if kind is _PING:
+            # A peer that pings and does not read must not fill our memory: RFC 6455 5.5.3 lets us skip some.
+            if self.buffered <= WRITE_LIMIT:
+                self._write(_PONG_HEAD, bytes(received.data))
+            return None
+        if kind is _PONG:
+            self.ponged()
+            return None
+        if kind is _CLOSE:
+            return self._peer_closed(received.data or None, received.extra or "")
+        if kind is _ERROR and isinstance(received.data, aiohttp.WebSocketError):
+            # The response has told the peer.
+            return Closure(error=ProtocolViolation(received.data.code, printable(str(received.data))))
+        return Closure(error=received.data if kind is _ERROR else None)
+
+    def _peer_closed(self, code: int | None, reason: str) -> Closure:
+        """Answer the close frame of the peer, unless it is an answer, and end the connection."""
+        if not self._has_said_close:
+            self._write(_CLOSE_HEAD, (code or 1000).to_bytes(2))
+        self._transport.close()
+        # What it has not taken by the loop's next turn, it may never read.
+        asyncio.get_running_loop().call_soon(drop, self._transport)
+        return Closure(code, reason, framed=True)
+
+    def _write(self, head: int, payload: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(bytes([head, len(payload)]) + payload)
+
+    async def send(self, message: Message) -> None:
+        if isinstance(message, str):
+            await self._response.send_str(message)
+        else:
+            await self._response.send_bytes(message)
+
+    async def close(self, code: int, reason: str) -> None:
+        if self._response.closed:
+            return
+        # Not by its `close`, which would take the peer's last messages and its answer from `receive`.
+        self._has_said_close = True
+        self._write(_CLOSE_HEAD, code.to_bytes(2) + reason.encode())
+        if self._entrance.is_shutting_down and self._transport.can_write_eof():
+            self._transport.write_eof()  # the answer would not be read; so the peer ends the connection
+
+    def ping(self) -> None:
+        self._wire.ping()
+
+    def reset(self) -> None:
+        self._wire.reset()
+
+    @property
+    def buffered(self) -> int:
+        return self._wire.buffered
