@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Hashable
 
-from websocket_heartbeat.engines.base import SharedMessage
+from websocket_heartbeat.engines.base import Link, SharedMessage
 
 
 class Backlog:
@@ -25,11 +25,12 @@ class Backlog:
             messages.popleft()
         return max(0, dropped)
 
-    def take(self) -> SharedMessage | None:
-        """Take the oldest message, of the room that has waited longest; None: there is none any more."""
-        for room, messages in self._rooms.items():
-            shared = messages.popleft()
-            if not messages:
-                del self._rooms[room]
-            return shared
-        return None
+    def send(self, link: Link, whole: bool) -> bool:
+        """Send what waits, room by room, until the link is full, or all; return whether nothing waits now."""
+        for room, messages in list(self._rooms.items()):
+            while messages:
+                if link.full and not whole:
+                    return False
+                link.send_shared(messages.popleft())
+            del self._rooms[room]
+        return True

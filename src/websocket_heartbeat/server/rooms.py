@@ -101,7 +101,7 @@ class Room:
 
         keep: what happens with members that have not taken what was sent to them before, 64 KiB or more. So
             many messages of this room wait for each of them; older ones are dropped and counted
-            (`Peer.dropped`, `Hub.dropped`). 1 is for news of which the latest is all that counts. None
+            (`Peer.dropped_messages`, `Hub.stats`). 1 is for news of which the latest is all that counts. None
             (default): nothing is dropped, but who makes no progress is, as with `Peer.send`.
 
         Raises:
