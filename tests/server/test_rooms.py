@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import websockets
+from starlette.websockets import WebSocket
+from tests.server.frameworks.serving import Place, serving, socket_app
 from tests.server.raw import CLOSE, PING, PONG, TEXT, client, reluctant
 from tests.watch import PATIENCE, Run, until
 from websockets.asyncio.client import ClientConnection
@@ -270,6 +272,26 @@ def test_members_without_compression_and_with_any_kind_of_it_get_the_same(run: R
     run(main())
 
 
+def test_members_of_one_room_may_come_by_our_listener_and_over_uvicorn(run: Run) -> None:
+    async def main() -> None:
+        hub = Hub(on_open=join("a"))
+        async with (
+            serve(hub=hub) as server,
+            over_uvicorn(hub) as place,
+            websockets.connect(server.url()) as ours,
+            websockets.connect(place.url("/")) as theirs,
+        ):
+            await until(lambda: len(hub.room("a")) == 2)
+            expected: list[Message] = []
+            for message in MESSAGES:
+                await theirs.send(message)
+                expected += [message, "to you"]
+            assert await received(theirs, len(expected)) == expected
+            assert await received(ours, len(MESSAGES)) == MESSAGES
+
+    run(main())
+
+
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate\r\n"
 
 
@@ -341,12 +363,34 @@ class Slow:
 
 
 @asynccontextmanager
-async def slow_and_quick(hub: Hub) -> AsyncIterator[tuple[Slow, ClientConnection]]:
+async def over_uvicorn(hub: Hub) -> AsyncIterator[Place]:
+    """Serve an endpoint whose peers join "a"."""
+
+    async def endpoint(socket: WebSocket) -> None:
+        async with hub.accept(socket) as peer:
+            peer.join("a")
+            async for message in peer:
+                hub.room("a").send(message)
+                peer.send("to you")
+
+    async with serving(hub.asgi(socket_app(endpoint))) as place:
+        yield place
+    await hub.close()
+
+
+@asynccontextmanager
+async def slow_and_quick(
+    hub: Hub, *, on_uvicorn: bool = False
+) -> AsyncIterator[tuple[Slow, ClientConnection]]:
     """Have a room, "a", with a member that does not read and one that does."""
-    async with serve(hub=hub, on_open=join("a")) as server, reluctant(server, room=100_000) as sock:
-        await until(lambda: hub.peers)
+    async with (
+        serve(hub=hub, on_open=join("a")) as server,
+        over_uvicorn(hub) as place,
+        reluctant(place if on_uvicorn else server, room=100_000) as sock,
+    ):
+        await until(lambda: len(hub.room("a")) == 1)
         (peer,) = hub.peers
-        while peer.buffered < 100_000:
+        while peer.buffered < 300_000:
             peer.send(bytes(50_000))
             await asyncio.sleep(0)
         async with websockets.connect(server.url(), max_queue=None) as quick:
@@ -379,6 +423,19 @@ def test_of_a_slow_member_the_latest_messages_are_kept_and_the_dropped_ones_are_
     assert caplog.messages == [
         "<Peer 1 '/'> reads more slowly than its rooms send: messages of them are dropped, and counted"
     ]
+
+
+def test_a_slow_member_over_uvicorn_gets_the_latest_message_too(run: Run) -> None:
+    async def main() -> None:
+        hub = Hub()
+        async with slow_and_quick(hub, on_uvicorn=True) as (slow, quick):
+            for tick in TICKS:
+                hub.room("a").send(tick, keep=1)
+            assert await received(quick, 100) == TICKS
+            assert await slow.texts("tick 99") == ["tick 99"]
+            assert hub.stats.dropped_messages == 99
+
+    run(main())
 
 
 def test_each_room_of_a_slow_member_has_its_own_latest_message_and_a_user_of_the_same_name_too(
