@@ -263,22 +263,14 @@ class PeerHandler:
         if self._close_by is not None:
             return
         if self._backlog is None:
-            self._backlog = Backlog()
-        dropped = self._backlog.put(room, shared, keep)
-        if dropped:
-            if not self.dropped_messages:
-                self.keeper.log.warning(
-                    "%r reads more slowly than its rooms send: messages of them are dropped, and counted",
-                    self.peer,
-                )
-            self.dropped_messages += dropped
-            self.keeper.tally.dropped_messages += dropped
+            self._backlog = Backlog(self)
+        self._backlog.put(room, shared, keep)
 
     def _send_backlog(self, *, whole: bool = False) -> None:
         """Send what waits, until the link is full again; or all of it."""
         if self._backlog is None:
             return
-        if self._backlog.send(self.link, whole):
+        if self._backlog.send(whole=whole):
             self._backlog = None
         if self.link.full and self._progress is None:
             self._watch_progress()
