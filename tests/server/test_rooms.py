@@ -496,6 +496,22 @@ def test_a_member_that_does_not_read_is_dropped_where_every_message_must_arrive(
     run(main())
 
 
+@pytest.mark.usefixtures("hurry")
+def test_a_member_that_takes_nothing_is_dropped_also_where_only_the_latest_message_counts(run: Run) -> None:
+    async def main() -> None:
+        hub = Hub(write_limit=30_000, on_open=join("a"))
+        async with serve(hub=hub) as server, reluctant(server):
+            await until(lambda: hub.peers)
+            (peer,) = hub.peers
+            while not peer.closed:
+                hub.room("a").send(bytes(8_000), keep=1)
+                await asyncio.sleep(0.01 if peer.dropped_messages else 0)
+            assert peer.close_reason.startswith("did not read: of ")
+            assert peer.dropped_messages > 0
+
+    run(main())
+
+
 # Very large rooms
 
 

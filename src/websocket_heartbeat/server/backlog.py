@@ -40,7 +40,10 @@ class Backlog:
         handler.keeper.tally.dropped_messages += 1
 
     def send(self, *, whole: bool) -> bool:
-        """Send what waits, each room in its turn, until the link is full, or all; return whether it was all."""
+        """Send what waits, each room in its turn, until the link is full; return whether nothing waits now.
+
+        whole: send all, also beyond that.
+        """
         link = self._handler.link
         while self._rooms:
             if link.full and not whole:

@@ -265,6 +265,8 @@ class PeerHandler:
         if self._backlog is None:
             self._backlog = Backlog(self)
         self._backlog.put(room, shared, keep)
+        if self._progress is None:  # as what made the link full may have been written later than it was sent
+            self._watch_progress()
 
     def _send_backlog(self, *, whole: bool = False) -> None:
         """Send what waits, until the link is full again; or all of it."""
