@@ -95,9 +95,9 @@ class Room:
     def send(self, message: Message, keep: int | None = None) -> None:
         """Send a message to each peer that is a member now; never waits.
 
-        It is made into a frame once, however many they are. All that is sent to a member arrives in order,
-        but in a room of more than 1,000: the later ones get it in later turns of the loop, and what they are
-        sent by other ways meanwhile comes before it.
+        Our own listener makes it into a frame once, however many they are. All that is sent to a member
+        arrives in order, but in a room of more than 1,000: the later ones get it in later turns of the loop,
+        and what they are sent by other ways meanwhile comes before it.
 
         keep: what happens with members that have not taken what was sent to them before, 64 KiB or more. So
             many messages of this room wait for each of them; older ones are dropped and counted
