@@ -10,6 +10,7 @@ NAMES = (
     "echo",
     "heartbeat",
     "memory",
+    "rooms",
     "flood",
     "detection",
     "reconnect",

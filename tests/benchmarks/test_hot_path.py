@@ -9,16 +9,18 @@ import threading
 from asyncio.trsock import TransportSocket
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
 import pytest
+from tests.watch import turns, until
 
 import websocket_heartbeat
 from websocket_heartbeat import Connection, Heartbeat, Message, connect
 from websocket_heartbeat.engines.memory import MemoryEngine
-from websocket_heartbeat.server import serve
+from websocket_heartbeat.server import Hub, serve
 from websocket_heartbeat.system.kernel import TELLS
 from websocket_heartbeat.testing.clock import SimulatedClock
 
@@ -201,3 +203,23 @@ def test_a_heartbeat_takes_few_calls() -> None:
         assert counted.per(pings) <= 66, (pings, counted)
 
     SimulatedClock().run(main())
+
+
+@pytest.mark.parametrize(("at_once", "most"), [(1, 8), (100, 5)])
+def test_a_message_to_a_room_takes_a_few_calls_a_member_and_fewer_where_others_follow_it(
+    at_once: int, most: int
+) -> None:
+    async def main() -> None:
+        hub = Hub(on_open=lambda peer: peer.join("room"), idle_timeout=None)
+        async with serve(hub=hub) as server, AsyncExitStack() as stack:
+            for _ in range(20):
+                await stack.enter_async_context(connect(server.url()))
+            await until(lambda: len(hub.room("room")) == 20)
+            await turns()
+            with Counted() as counted:
+                for _ in range(at_once):
+                    hub.room("room").send("x" * 32)
+                await asyncio.sleep(0)  # all is written, and nothing is received yet
+            assert counted.per(20 * at_once) < most, counted
+
+    run(main())

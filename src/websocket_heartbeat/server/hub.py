@@ -125,15 +125,16 @@ class Hub:
         return self._commons.rooms.sizes()
 
     @property
-    def dropped(self) -> int:
-        """Messages of rooms that members did not get, as they read too slowly: `Room.send(keep=...)`."""
-        return self._commons.dropped
-
-    @property
     def stats(self) -> HubStats:
         """What the hub has done so far; a snapshot."""
         tally = self._commons.tally
-        return HubStats(len(self._here), tally.admitted, dict(tally.refused), dict(tally.dropped))
+        return HubStats(
+            len(self._here),
+            tally.admitted,
+            dict(tally.refused),
+            dict(tally.dropped),
+            tally.dropped_messages,
+        )
 
     def room(self, name: Hashable) -> Room:
         """Return the room of that name: the peers that have joined it."""

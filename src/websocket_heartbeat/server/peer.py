@@ -201,9 +201,9 @@ class Peer:
         return self._handler.link.buffered
 
     @property
-    def dropped(self) -> int:
+    def dropped_messages(self) -> int:
         """Messages of rooms that the peer did not get, as it reads too slowly: `Room.send(keep=...)`."""
-        return self._handler.dropped
+        return self._handler.dropped_messages
 
     @property
     def waiting(self) -> int:
