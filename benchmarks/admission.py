@@ -15,6 +15,8 @@ from typing import Any
 
 from benchmarks import figures, report
 from benchmarks.herd import ours
+from benchmarks.memory import raise_file_limit
+from benchmarks.returning import AWAY, CLIENTS, KINDS, LIMIT, come_back
 from benchmarks.storm import CAPACITY_SECONDS, OUTAGES, ServerModel, herd_of, simulate
 
 LET_IN = 0.9
@@ -49,6 +51,12 @@ def simulated(count: int) -> Iterator[dict[str, Any]]:
             yield {"case": case, "outage": outage, **asdict(recovery)}
 
 
+def real() -> list[dict[str, Any]]:
+    """Let real clients come back to each kind of server."""
+    raise_file_limit()
+    return [{"server": name, **come_back(kind)} for name, kind in KINDS.items()]
+
+
 def run(options: Namespace) -> None:
     """Simulate, print, save and draw."""
     count = options.clients or (1_000_000 if options.long else 20_000)
@@ -73,4 +81,33 @@ def run(options: Namespace) -> None:
     for row in rows:
         del row["attempts_per_second"], row["back_per_second"]
     figures.admission(back, count, CAPACITY_SECONDS)
-    report.keep("admission", {"clients": count, "simulated": rows, "back_per_second": back})
+    results: dict[str, Any] = {"clients": count, "simulated": rows, "back_per_second": back}
+    if options.long:
+        results["real"] = real()
+        report.table(
+            f"{CLIENTS:,} real clients, server away for {AWAY:g} s, {LIMIT} let in a second",
+            [
+                "server",
+                "T99 s",
+                "T100 s",
+                "refusals/client",
+                "most",
+                "least delay s",
+                "server CPU s",
+                "clients'",
+            ],
+            [
+                [
+                    row["server"],
+                    row["t99"],
+                    row["t100"],
+                    row["refusals_mean"],
+                    row["refusals_most"],
+                    row["least_delay"],
+                    row["server_cpu"],
+                    row["client_cpu"],
+                ]
+                for row in results["real"]
+            ],
+        )
+    report.keep("admission", results)
