@@ -6,6 +6,7 @@ from importlib import import_module
 
 NAMES = (
     "storm",
+    "admission",
     "throughput",
     "echo",
     "heartbeat",
