@@ -44,7 +44,10 @@ def start(node: str, npm: Npm, tmp_path_factory: pytest.TempPathFactory) -> Call
     def command(name: str) -> tuple[list[str], dict[str, str]]:
         if name == "node-ws":
             modules = str(installed(npm, PROGRAMS))
-            return [node, str(PROGRAMS / "node-ws.js"), "0"], {"NODE_PATH": modules, "IDLE_TIMEOUT": "2000"}
+            return [node, str(PROGRAMS / "node-ws.js"), "0"], {
+                "NODE_PATH": modules,
+                "IDLE_TIMEOUT": str(java.IDLE_TIMEOUT),
+            }
         return {"tomcat": java.tomcat, "spring": java.spring}[name](), {}
 
     def back_end(name: str) -> BackEnd:
