@@ -87,16 +87,16 @@ def servers(start: Callable[[str], BackEnd]) -> Iterator[Callable[[str], Server]
 @pytest.fixture(params=NAMES)
 def server(request: pytest.FixtureRequest, servers: Callable[[str], Server]) -> Server:
     """Each back end in turn."""
-    return _calm(servers(request.param))
+    return calm(servers(request.param))
 
 
 @pytest.fixture(params=NAMES[1:])
 def container(request: pytest.FixtureRequest, servers: Callable[[str], Server]) -> Server:
     """Each back end in Java in turn, for what it does where it is left alone: at /plain."""
-    return _calm(servers(request.param))
+    return calm(servers(request.param))
 
 
-def _calm(server: Server) -> Server:
+def calm(server: Server) -> Server:
     """Wait until what an earlier test has opened is closed, and forget that."""
     patience = time.monotonic() + STARTING
     while len(server.told("open")) > len(server.told("closed")):
