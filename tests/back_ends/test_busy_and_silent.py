@@ -163,7 +163,9 @@ def test_the_example_for_spring_ends_them_with_another_code(
             await until(lambda: spring.told("open"))
             proxy.throttle(5_000_000)
             spring.order("flood", 1000)
-            spring.order("flood", 1000)  # in two threads: the one that finds the other sending must let it wait
+            spring.order(
+                "flood", 1000
+            )  # in two threads: the one that finds the other sending must let it wait
             await until(lambda: closes)
             assert closes[0].code == 1013
             proxy.heal()
