@@ -19,7 +19,15 @@ from websocket_heartbeat import Backoff, ReconnectEvent
 from websocket_heartbeat.server import Hub, HubStats, Refusal, Request, Server, serve
 
 NOBODY_REFUSED = dict.fromkeys(
-    ("origins", "max_peers", "max_peers_per_address", "max_new_peers_per_second", "authenticate"), 0
+    (
+        "origins",
+        "max_peers",
+        "max_peers_per_address",
+        "max_new_peers_per_second",
+        "authenticate",
+        "send_away",
+    ),
+    0,
 )
 
 
