@@ -533,8 +533,6 @@ class Host:
 
     def dismissed(self, handler: LinkHandler) -> None:
         """The server has said that we are not to come back."""
-        if self.links.get(handler.number) is not handler or handler.is_dismissed:
-            return  # one that was renewed: the server has let another in
         handler.is_dismissed = True
         self.links.update_deliver()
         if handler is self.links.successor:

@@ -297,7 +297,7 @@ class TransportLink(FairReading, Link):
         self._say_close(farewell)
         if self._transport is not None:
             self._transport.close()
-            self._loop.call_soon(_drop, self._transport)
+            self._loop.call_soon(drop, self._transport)
         self._finish(closure)
 
     def _finish(self, closure: Closure) -> None:
@@ -312,7 +312,7 @@ class TransportLink(FairReading, Link):
         self.deliver = _discard
 
 
-def _drop(transport: asyncio.WriteTransport) -> None:
+def drop(transport: asyncio.WriteTransport) -> None:
     """Abort the transport, if it has not closed meanwhile."""
     try:
         transport.abort()
