@@ -15,11 +15,13 @@ from types import CodeType, FrameType
 from typing import Any
 
 import pytest
+from tests.engines.peers import BINARY, frame, quiet, ws_server
 from tests.watch import turns, until
 
 import websocket_heartbeat
 from websocket_heartbeat import Connection, Heartbeat, Message, connect
 from websocket_heartbeat.engines.memory import MemoryEngine
+from websocket_heartbeat.engines.wire_client import ClientLink
 from websocket_heartbeat.server import Hub, serve
 from websocket_heartbeat.system.kernel import TELLS
 from websocket_heartbeat.testing.clock import SimulatedClock
@@ -150,6 +152,30 @@ def test_a_message_to_an_iteration_takes_about_one_call(url: str) -> None:
         assert counted.per(MESSAGES) <= 1.3, counted
 
     run(main())
+
+
+def test_messages_of_64_kib_come_several_in_a_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = 0
+    take = ClientLink.buffer_updated
+
+    def counted(self: ClientLink, nbytes: int) -> None:
+        nonlocal reads
+        reads += 1
+        take(self, nbytes)
+
+    async def main() -> None:
+        messages = [bytes([number]) * 65_536 for number in range(100)]
+        flood = b"".join(frame(BINARY, message) for message in messages)
+        async with (
+            ws_server(quiet, first=flood) as server,
+            connect(server.url(), proxy=None) as connection,
+        ):
+            assert [await connection.recv() for _ in messages] == messages
+
+    monkeypatch.setattr(ClientLink, "buffer_updated", counted)
+    run(main())
+    # A read takes 256 KiB, and what is left of the message at its end takes another.
+    assert reads < 0.8 * 100
 
 
 @pytest.mark.skipif(not TELLS, reason="the kernel has no TCP_INFO")
