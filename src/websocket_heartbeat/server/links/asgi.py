@@ -19,7 +19,7 @@ from websocket_heartbeat.server.handler import PeerHandler
 from websocket_heartbeat.server.links.asgi_servers import Wire, complete, server_of, wire_of
 from websocket_heartbeat.server.links.pump import Channel, PumpedLink
 from websocket_heartbeat.server.peer import Peer
-from websocket_heartbeat.system.kernel import TELLS
+from websocket_heartbeat.system.kernel import tcp_info
 
 Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
@@ -76,6 +76,7 @@ class AsgiMiddleware:
         try:
             await connection.run(self._app, scope)
         finally:
+            await connection.let_go()
             del connections[self._owner]
 
 
@@ -285,9 +286,19 @@ class AsgiConnection:
             self._handler.close(code, "")
             await self._handler.wait_gone()
 
+    async def let_go(self) -> None:
+        """Wait until the server has taken a close frame that is in place of a reset, if it does in time.
+
+        granian may keep the connection of an application that ends meanwhile.
+        """
+        closing = None if self._channel is None else self._channel.closing
+        if closing is not None:
+            await asyncio.wait([closing], timeout=self._gate.roster.policy.close_timeout)
+            closing.cancel()
+
 
 class _AsgiChannel(Channel):
-    """disconnect: the event that has ended it, None before."""
+    """disconnect: the event that has ended it, None before. closing: says goodbye in place of a reset."""
 
     def __init__(
         self,
@@ -305,9 +316,11 @@ class _AsgiChannel(Channel):
         self._awaits_end = False  # whether the next disconnect is only what the server says of our close
         self.subprotocol = subprotocol
         self.disconnect: Event | None = None
+        self.closing: asyncio.Task[None] | None = None
         if self._wire is not None:
             self.socket = self._wire.socket
-            self.can_ping = TELLS  # what answers a ping is seen by the kernel alone
+            # What answers a ping is seen by the kernel alone, and that does not tell of Unix sockets.
+            self.can_ping = tcp_info(self.socket) is not None
 
     async def receive(self) -> Message | Closure | None:
         if self._early is None:
@@ -345,7 +358,7 @@ class _AsgiChannel(Channel):
         if self._wire is not None:
             self._wire.reset()
         else:
-            self._closing = asyncio.get_running_loop().create_task(self._close_quietly())
+            self.closing = asyncio.get_running_loop().create_task(self._close_quietly())
 
     def pause_reading(self) -> None:
         if self._wire is not None:
