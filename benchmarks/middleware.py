@@ -110,7 +110,7 @@ def _app(way: str) -> Any:
 
     from websocket_heartbeat.server import Hub
 
-    hub = Hub()
+    hub = Hub(idle_timeout=None)  # the clients know of no pings
 
     async def plain(websocket: WebSocket) -> None:
         await websocket.accept()
@@ -135,7 +135,7 @@ def _app(way: str) -> Any:
 async def _uvicorn(app: Any, sock: socket.socket, ws: str) -> None:
     import uvicorn
 
-    config = uvicorn.Config(app, ws=ws, log_level="warning", loop="asyncio")
+    config = uvicorn.Config(app, ws=ws, log_level="warning", loop="asyncio", ws_ping_interval=None)
     await uvicorn.Server(config).serve(sockets=[sock])
 
 
