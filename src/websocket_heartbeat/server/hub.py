@@ -9,6 +9,7 @@ from weakref import WeakSet
 
 from websocket_heartbeat.checks import check_headers, check_seconds, check_token
 from websocket_heartbeat.config import Dialect, Headers
+from websocket_heartbeat.errors import PeerGone
 from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.farewell import send_away
 from websocket_heartbeat.server.gate import Gate
@@ -166,7 +167,8 @@ class Hub:
 
         At the end of the block the peer is closed with 1000; returns when it is gone. Where the block raises,
         the framework's handlers of exceptions may close it with a code of theirs; else it is closed with
-        1011. The block is not cancelled when the peer goes: iteration ends, `recv` and `drain` raise.
+        1011. The block is not cancelled when the peer goes: iteration ends, `recv` and `drain` raise
+        PeerGone, by which the block may end.
 
         Messages go to the peer: what the framework offers to receive them gets the disconnect alone.
 
@@ -181,7 +183,11 @@ class Hub:
         if subprotocol is not None:
             check_token("subprotocol", subprotocol)
         peer = await connection.accept(websocket, subprotocol, check_headers("headers", headers), principal)
-        yield peer
+        try:
+            yield peer
+        except PeerGone:  # a client that leaves is no error, of which frameworks would log a traceback
+            if not peer.closed:
+                raise
         peer.close()
         await peer.wait_closed()
 

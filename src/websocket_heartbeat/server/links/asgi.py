@@ -39,6 +39,9 @@ _BUSY = (429, 503)
 
 _TRY_AGAIN_LATER = 1013
 
+_LAST_WORDS = 0.5
+"""Seconds that an endpoint that is cancelled waits for its close frame to leave."""
+
 
 class HasScope(Protocol):
     """What frameworks give to an endpoint: their object of a WebSocket, which has the scope."""
@@ -89,7 +92,7 @@ class AsgiConnection:
         self._early: asyncio.Task[Event] | None = None  # waits for an event before the endpoint has accepted
         self._opening: asyncio.Future[None] | None = None  # done once it has
         self._receiving = asyncio.Lock()  # an endpoint may receive in several tasks
-        self._is_peers = False  # whether messages are for `Hub.accept`
+        self._has_messages = True  # whether the endpoint gets them here, and not a hook or `Hub.accept`
         self._answer: Event = {}  # what `Hub.accept` adds to the event websocket.accept
         self._handler: PeerHandler
         self._channel: _AsgiChannel | None = None
@@ -111,8 +114,9 @@ class AsgiConnection:
             await self._ended(1011)
             raise
         except BaseException:
-            self._part(1001)
-            await asyncio.sleep(0)  # the close frame leaves in the loop's next turn
+            if self._channel is not None:
+                self._handler.close(1001, "")
+                await self._link.wait_written(_LAST_WORDS)
             raise
         finally:
             if self._early is not None:
@@ -130,7 +134,7 @@ class AsgiConnection:
                 event = await self._receive_early()
                 if event is not None:
                     return event
-            message = None if self._is_peers else await self._next_message()
+            message = await self._handler.mailbox.recv() if self._has_messages else None
             if message is None:
                 await self._handler.wait_gone()
                 return self._disconnect()
@@ -153,11 +157,6 @@ class AsgiConnection:
 
     async def _receive_event(self) -> Event:
         return await self._receive()
-
-    async def _next_message(self) -> Message | None:
-        """Wait for a message of the mailbox; None: there are no more for the endpoint."""
-        mailbox = self._handler.mailbox
-        return None if mailbox.is_taken_by_hook else await mailbox.recv()
 
     def _disconnect(self) -> Event:
         if self._channel is not None and self._channel.disconnect is not None:
@@ -211,8 +210,8 @@ class AsgiConnection:
             if headers:
                 self._answer["headers"] = _to_bytes(headers)
             await self._accept_by(websocket)
-        if not self._is_peers:
-            self._is_peers = True
+        if self._has_messages:
+            self._has_messages = False
             self._handler.mailbox.release()
         return self._handler.peer
 
@@ -233,6 +232,7 @@ class AsgiConnection:
         self._early = None
         self._link = PumpedLink(self._channel, self._handler)
         self._link.begin()
+        self._has_messages = not self._handler.mailbox.is_taken_by_hook
         if self._opening is not None:
             self._opening.set_result(None)
 
@@ -280,14 +280,10 @@ class AsgiConnection:
         except OSError:  # it has left
             pass
 
-    def _part(self, code: int) -> None:
-        if self._channel is not None:
-            self._handler.close(code, "")
-
     async def _ended(self, code: int) -> None:
         """Close the connection, as the endpoint has ended, and wait for the end."""
-        self._part(code)
         if self._channel is not None:
+            self._handler.close(code, "")
             await self._handler.wait_gone()
 
     async def let_go(self) -> None:

@@ -185,10 +185,15 @@ class PumpedLink(Link):
         Raises what the framework raises.
         """
         while self._writer is not None:
-            await asyncio.wait([self._writer])
+            await self.wait_written()
         if not (self._ended or self.is_closing):
             self._sent_at = self._loop.time()
             await self._channel.send(message)
+
+    async def wait_written(self, timeout: float | None = None) -> None:
+        """Wait until the framework has taken what was sent, for so many seconds at most."""
+        if self._writer is not None:
+            await asyncio.wait([self._writer], timeout=timeout)
 
     def close(self, code: int, reason: str) -> None:
         """As in Link."""
