@@ -42,6 +42,13 @@ class Channel(ABC):
     async def send(self, message: Message) -> None:
         """Hand a message over; wait while the framework has enough to write."""
 
+    def send_at_once(self, message: Message) -> bool:
+        """Hand a message over without a wait, if the framework can and has little to write; return whether.
+
+        Called where no `send` is under way. Never raises.
+        """
+        return False
+
     @abstractmethod
     async def close(self, code: int, reason: str) -> None:
         """Send a close frame, as far as the framework can say this; it may wait for the answer."""
@@ -173,6 +180,9 @@ class PumpedLink(Link):
     def send(self, message: Message) -> None:
         """As in Link."""
         if self._ended or self.is_closing:
+            return
+        if self._writer is None and self._channel.send_at_once(message):
+            self._sent_at = self._loop.time()
             return
         self._waiting += size_of(message)
         if self._waiting > WRITE_LIMIT:
