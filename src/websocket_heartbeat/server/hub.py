@@ -9,6 +9,7 @@ from weakref import WeakSet
 
 from websocket_heartbeat.checks import check_headers, check_seconds, check_token
 from websocket_heartbeat.config import Dialect, Headers
+from websocket_heartbeat.errors import PeerGone
 from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.farewell import send_away
 from websocket_heartbeat.server.gate import Gate
@@ -124,15 +125,16 @@ class Hub:
         return self._commons.rooms.sizes()
 
     @property
-    def dropped(self) -> int:
-        """Messages of rooms that members did not get, as they read too slowly: `Room.send(keep=...)`."""
-        return self._commons.dropped
-
-    @property
     def stats(self) -> HubStats:
         """What the hub has done so far; a snapshot."""
         tally = self._commons.tally
-        return HubStats(len(self._here), tally.admitted, dict(tally.refused), dict(tally.dropped))
+        return HubStats(
+            len(self._here),
+            tally.admitted,
+            dict(tally.refused),
+            dict(tally.dropped),
+            tally.dropped_messages,
+        )
 
     def room(self, name: Hashable) -> Room:
         """Return the room of that name: the peers that have joined it."""
@@ -166,7 +168,8 @@ class Hub:
 
         At the end of the block the peer is closed with 1000; returns when it is gone. Where the block raises,
         the framework's handlers of exceptions may close it with a code of theirs; else it is closed with
-        1011. The block is not cancelled when the peer goes: iteration ends, `recv` and `drain` raise.
+        1011. The block is not cancelled when the peer goes: iteration ends, `recv` and `drain` raise
+        PeerGone, by which the block may end.
 
         Messages go to the peer: what the framework offers to receive them gets the disconnect alone.
 
@@ -181,7 +184,11 @@ class Hub:
         if subprotocol is not None:
             check_token("subprotocol", subprotocol)
         peer = await connection.accept(websocket, subprotocol, check_headers("headers", headers), principal)
-        yield peer
+        try:
+            yield peer
+        except PeerGone:  # a client that leaves is no error, of which frameworks would log a traceback
+            if not peer.closed:
+                raise
         peer.close()
         await peer.wait_closed()
 
