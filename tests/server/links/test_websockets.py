@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import websockets
@@ -103,6 +104,12 @@ def test_two_hubs_may_serve_one_after_the_other(run_asyncio: Run) -> None:
                 assert await raw.read() == (TEXT, b"hello")
 
     run_asyncio(main())
+
+
+def test_what_cannot_be_called_with_a_peer_is_named() -> None:
+    wrong: Any = lambda: None  # noqa: E731
+    with pytest.raises(TypeError, match="on_peer"):
+        Hub().websockets(wrong)
 
 
 def test_without_a_function_the_hooks_have_it_all(run: Run) -> None:
