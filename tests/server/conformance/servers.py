@@ -134,7 +134,7 @@ SERVERS = (
             "half-open peer": "end of file",
             "abort": "close",
             "the client's end": "code",
-            "SIGTERM": "end of file",
+            "SIGTERM": "close 1012 and hint or end of file",
         },
     ),
     Kind(
