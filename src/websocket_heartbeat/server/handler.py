@@ -56,9 +56,6 @@ class Keeper(Protocol):
     def watch(self, handler: "PeerHandler", due: float) -> None:
         """Call its `check_deadlines` by that time of the loop's clock, or soon after."""
 
-    def count_dropped(self, messages: int) -> None:
-        """Count messages of rooms that a member did not get."""
-
     def spawn(self, work: Coroutine[Any, Any, None], pending: Awaitable[object] | None) -> asyncio.Task[None]:
         """Run a coroutine that awaits what a hook has returned, and hold it until it is done."""
 
@@ -83,7 +80,7 @@ class PeerHandler:
     messages; these three from `opened` on.
     end: how it has ended, None while it has not.
     due: when the keeper will next call `check_deadlines`, None for never; the keeper's own.
-    dropped: messages of rooms that it did not get, as it had not taken those before.
+    dropped_messages: of rooms, that it did not get, as it had not taken those before.
     """
 
     __slots__ = (
@@ -100,7 +97,7 @@ class PeerHandler:
         "_request",
         "_rooms",
         "_round_trip",
-        "dropped",
+        "dropped_messages",
         "due",
         "end",
         "hooks",
@@ -140,7 +137,7 @@ class PeerHandler:
         self._progress: Progress | None = None
         self._drained: asyncio.Future[None] | None = None
         self._backlog: Backlog | None = None
-        self.dropped = 0
+        self.dropped_messages = 0
 
     # Calls from the link
 
@@ -266,26 +263,17 @@ class PeerHandler:
         if self._close_by is not None:
             return
         if self._backlog is None:
-            self._backlog = Backlog()
-        dropped = self._backlog.put(room, shared, keep)
-        if dropped:
-            if not self.dropped:
-                self.keeper.log.warning(
-                    "%r reads slower than its rooms send: messages are dropped, and counted in `dropped`",
-                    self.peer,
-                )
-            self.dropped += dropped
-            self.keeper.count_dropped(dropped)
+            self._backlog = Backlog(self)
+        self._backlog.put(room, shared, keep)
+        if self._progress is None:  # as what made the link full may have been written later than it was sent
+            self._watch_progress()
 
     def _send_backlog(self, *, whole: bool = False) -> None:
         """Send what waits, until the link is full again; or all of it."""
-        backlog = self._backlog
-        while backlog is not None and (whole or not self.link.full):
-            shared = backlog.take()
-            if shared is None:
-                self._backlog = backlog = None
-            else:
-                self.link.send_shared(shared)
+        if self._backlog is None:
+            return
+        if self._backlog.send(whole=whole):
+            self._backlog = None
         if self.link.full and self._progress is None:
             self._watch_progress()
 
@@ -322,6 +310,7 @@ class PeerHandler:
     def dismiss(self, code: int, reason: str) -> None:
         """Do as `Peer.dismiss`, with a code and a reason that were checked."""
         if self.keeper.policy.dismissal is not None and self._close_by is None:
+            self._send_backlog(whole=True)
             self.send(self.keeper.policy.dismissal)
         self.close(code, reason)
 
@@ -351,7 +340,7 @@ class PeerHandler:
     @property
     def rooms(self) -> tuple[Hashable, ...]:
         """As `Peer.rooms`."""
-        return () if self.end is not None else tuple(self._rooms or ())
+        return tuple(self._rooms or ())
 
     @property
     def principal(self) -> Hashable | None:
@@ -389,12 +378,18 @@ class PeerHandler:
             return None
         policy = self.keeper.policy
         dues = []
+        if self._progress is None and self.link.buffered > policy.write_limit:
+            # Not by `send`: the library beneath answers pings by itself, of a peer that does not read too.
+            self._progress = Progress(self.link, now)
         if self._progress is not None:
             problem = self._progress.problem(self.link, now, policy.write_limit)
             if problem is not None:
                 self.drop("write_limit", problem)
                 return None
-            dues.append(now + LOOK)
+            if self.link.buffered or self.link.full or self._backlog is not None:
+                dues.append(now + LOOK)
+            else:
+                self._progress = None
         due = self.mailbox.look(now)
         if due is not None:
             dues.append(due)
@@ -454,11 +449,12 @@ class PeerHandler:
             self._place.give_back()
         keeper = self.keeper
         keeper.link_ended(self.peer.id)
-        for name in self._rooms or ():
+        self.mailbox.end(code, reason)
+        rooms, self._rooms = self._rooms, None
+        for name in rooms or ():
             keeper.rooms.leave(name, self)
         if self._principal is not None:
             keeper.users.leave(self._principal, self)
-        self.mailbox.end(code, reason)
 
     def has_ended(self) -> None:
         """Take the news that on_close was called."""

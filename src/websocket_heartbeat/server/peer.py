@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from websocket_heartbeat.checks import check_close, check_message
+from websocket_heartbeat.checks import check_close, check_hashable, check_message
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import Request
 
@@ -49,7 +49,9 @@ class Peer:
                 the hub, which no client is to make others get.
         """
         message = check_message("message", message)
-        self._handler.keeper.policy.check_allowed(message)
+        policy = self._handler.keeper.policy
+        if policy.dismissal is not None:  # else a call for each message would be for nothing
+            policy.check_allowed(message)
         self._handler.send(message)
 
     async def drain(self) -> None:
@@ -136,10 +138,12 @@ class Peer:
 
     def join(self, name: Hashable) -> None:
         """Become a member of a room, `Hub.room(name)`, until `leave` or the end; once only."""
+        check_hashable("name", name)
         self._handler.join(name)
 
     def leave(self, name: Hashable) -> None:
         """Be a member of the room no more; does nothing if it is none."""
+        check_hashable("name", name)
         self._handler.leave(name)
 
     @property
@@ -159,6 +163,7 @@ class Peer:
 
     @principal.setter
     def principal(self, principal: Hashable | None) -> None:
+        check_hashable("principal", principal)
         self._handler.principal = principal
 
     @property
@@ -199,9 +204,9 @@ class Peer:
         return self._handler.link.buffered
 
     @property
-    def dropped(self) -> int:
+    def dropped_messages(self) -> int:
         """Messages of rooms that the peer did not get, as it reads too slowly: `Room.send(keep=...)`."""
-        return self._handler.dropped
+        return self._handler.dropped_messages
 
     @property
     def waiting(self) -> int:

@@ -55,7 +55,7 @@ def test_a_peer_that_answers_pings_is_kept(run: Run, back_end: BackEnd) -> None:
     async def main() -> None:
         hub = Hub(idle_timeout=0.4)
         async with back_end(hub) as place, websockets.connect(place.url(), ping_interval=None) as ws:
-            await asyncio.sleep(1.6)
+            await asyncio.sleep(1)
             assert len(hub.peers) == 1
             latency = hub.peers[0].latency
             assert latency is not None
@@ -69,9 +69,9 @@ def test_a_peer_that_answers_pings_is_kept(run: Run, back_end: BackEnd) -> None:
 @pytest.mark.usefixtures("kernel")
 def test_a_peer_that_sends_heartbeats_alone_is_kept(run: Run, back_end: BackEnd) -> None:
     async def main() -> None:
-        hub = Hub(idle_timeout=0.6)
+        hub = Hub(idle_timeout=0.4)
         async with back_end(hub, stay) as place, client(place) as raw:
-            for _ in range(12):
+            for _ in range(8):
                 raw.frame(TEXT, b"heartbeat")
                 assert await raw.read() == (TEXT, b"heartbeat")
                 await asyncio.sleep(0.1)
@@ -100,7 +100,8 @@ def test_our_client_stays_on_one_link(run: Run, back_end: BackEnd, message: Dial
 @pytest.fixture
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Judge who takes nothing sooner than in real life."""
-    monkeypatch.setattr(flow, "STALLED", 1.0)
+    for name in ("STALLED", "SHORTEST"):
+        monkeypatch.setattr(flow, name, 0.5)
 
 
 @pytest.mark.usefixtures("kernel", "hurry")
@@ -130,25 +131,6 @@ def test_a_peer_that_does_not_read_makes_drain_wait_and_is_dropped(run: Run, bac
     run(main())
 
 
-def test_a_peer_that_pings_and_does_not_read_takes_no_memory(run: Run, back_end: BackEnd) -> None:
-    async def main() -> None:
-        hub = Hub()
-        async with back_end(hub, stay) as place, client(place) as raw:
-            raw.reader._transport.pause_reading()  # type: ignore[attr-defined]
-            await until(lambda: hub.peers)
-            raw.writer.transport.set_write_buffer_limits(high=0)
-            async with asyncio.timeout(PATIENCE):
-                for _ in range(200):
-                    for _ in range(100):
-                        raw.frame(PING, bytes(125))
-                    await raw.writer.drain()
-            # 2.5 MB of pongs, of which the kernels hold some.
-            assert hub.peers[0].buffered < MEBIBYTE
-            hub.peers[0].abort()
-
-    run(main())
-
-
 def test_a_flood_for_a_busy_handler_waits_at_its_sender(run: Run, back_end: BackEnd) -> None:
     async def main() -> None:
         released = asyncio.Event()
@@ -160,7 +142,7 @@ def test_a_flood_for_a_busy_handler_waits_at_its_sender(run: Run, back_end: Back
             async for message in peer:
                 received += len(message)
 
-        hub = Hub(idle_timeout=0.6)
+        hub = Hub(idle_timeout=0.4)
         async with back_end(hub, busy) as place, client(place) as raw:
             raw.writer.transport.set_write_buffer_limits(high=0)
 
@@ -171,7 +153,7 @@ def test_a_flood_for_a_busy_handler_waits_at_its_sender(run: Run, back_end: Back
 
             flooding = asyncio.create_task(flood())
             await until(lambda: hub.peers and hub.peers[0].paused)
-            await asyncio.sleep(1.2)
+            await asyncio.sleep(0.8)
             assert not flooding.done()
             assert hub.peers[0].waiting <= 65  # and it is not dropped, as it is we who do not read
             released.set()
@@ -211,7 +193,7 @@ def test_what_a_peer_sends_while_it_is_closed_still_arrives(run: Run, back_end: 
             assert await raw.close_code() == 4000
             raw.frame(TEXT, b"one more")
             raw.frame(CLOSE, (4001).to_bytes(2) + b"mine")
-            assert await raw.end() == "end of file"
+            assert await raw.reader.read() == b""
             raw.leave()  # as clients do; websockets tells of the end only then
             await until(lambda: closes.seen)
         assert closes.seen == [(1, 4001, "mine")]

@@ -76,17 +76,18 @@ class AsyncioWire:
 
 
 class TwistedWire:
-    """A transport of Twisted, as daphne has it."""
+    """A transport of Twisted, as daphne has it: of TCP, or of TLS over one of TCP."""
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
-        self.socket: Socket | None = transport.getHandle()
+        self._tcp = getattr(transport, "transport", transport)
+        self.socket: Socket | None = self._tcp.getHandle()
 
     @property
     def buffered(self) -> int:
         """As in Wire."""
-        transport = self._transport
-        return int(len(transport.dataBuffer) - transport.offset + transport._tempDataLen)
+        tcp = self._tcp
+        return int(len(tcp.dataBuffer) - tcp.offset + tcp._tempDataLen)
 
     def ping(self) -> None:
         """As in Wire."""
@@ -98,16 +99,16 @@ class TwistedWire:
 
     def pause_reading(self) -> None:
         """As in Wire."""
-        self._transport.stopReading()
+        self._tcp.stopReading()
 
     def resume_reading(self) -> None:
         """As in Wire."""
-        if self._transport.connected:
-            self._transport.startReading()
+        if self._tcp.connected:
+            self._tcp.startReading()
 
     async def drain(self) -> None:
         """Wait while more than WRITE_LIMIT waits to be written."""
-        while self.buffered > WRITE_LIMIT and self._transport.connected:  # noqa: ASYNC110  # as _LOOK says
+        while self.buffered > WRITE_LIMIT and self._tcp.connected:  # noqa: ASYNC110  # as _LOOK says
             await asyncio.sleep(_LOOK)
 
 
@@ -118,6 +119,8 @@ class AsgiServer:
     find_wire: takes the raw `send` of a connection and returns its transport; None: unknown.
     complete: takes the raw `send` of a connection and returns one that can do all that ASGI has for a
     connection that is open: any message, any close code with a reason, and waiting while much is unwritten.
+    find_ready: takes the raw `send` of a connection and returns what tells whether sending a message would be
+    done at once, without a wait; None: nothing tells.
     disconnects_twice: whether the application is told of a disconnect at once when it has sent a close event,
     and once more at the end of the connection.
     """
@@ -125,11 +128,17 @@ class AsgiServer:
     name: str
     find_wire: Callable[[Any], Wire | None] = lambda send: None
     complete: Callable[[Any], Send] = lambda send: send
+    find_ready: Callable[[Any], Callable[[], bool] | None] = lambda send: None
     disconnects_twice: bool = False
 
 
 def _uvicorn(send: Any) -> Wire | None:
     return AsyncioWire(send.__self__.transport)
+
+
+def _uvicorn_ready(send: Any) -> Callable[[], bool]:
+    is_set: Callable[[], bool] = send.__self__.writable.is_set  # an event, which its `send` awaits first
+    return is_set
 
 
 def _hypercorn(send: Any) -> Wire | None:
@@ -161,7 +170,7 @@ def _daphne_send(send: Any) -> Send:
 
 
 _SERVERS = (
-    AsgiServer("uvicorn", _uvicorn, disconnects_twice=True),
+    AsgiServer("uvicorn", _uvicorn, find_ready=_uvicorn_ready, disconnects_twice=True),
     AsgiServer("hypercorn", _hypercorn),
     AsgiServer("daphne", _daphne, _daphne_send),
 )
@@ -183,7 +192,10 @@ def wire_of(send: Any, http_version: str) -> Wire | None:
     if http_version != "1.1":
         return None
     try:
-        return server_of(send).find_wire(send)
+        wire = server_of(send).find_wire(send)
+        if wire is not None:
+            _ = wire.buffered  # whose insides may be elsewhere, too
+        return wire
     except _UNFAMILIAR:
         return None
 
@@ -195,3 +207,11 @@ def complete(send: Any) -> Send:
     except _UNFAMILIAR:
         own: Send = send
         return own
+
+
+def ready_of(send: Any) -> Callable[[], bool] | None:
+    """Return what tells whether sending a message would be done at once; None: nothing tells."""
+    try:
+        return server_of(send).find_ready(send)
+    except _UNFAMILIAR:
+        return None
