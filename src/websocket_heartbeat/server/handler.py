@@ -340,7 +340,7 @@ class PeerHandler:
     @property
     def rooms(self) -> tuple[Hashable, ...]:
         """As `Peer.rooms`."""
-        return () if self.end is not None else tuple(self._rooms or ())
+        return tuple(self._rooms or ())
 
     @property
     def principal(self) -> Hashable | None:
@@ -449,11 +449,12 @@ class PeerHandler:
             self._place.give_back()
         keeper = self.keeper
         keeper.link_ended(self.peer.id)
-        for name in self._rooms or ():
+        self.mailbox.end(code, reason)
+        rooms, self._rooms = self._rooms, None
+        for name in rooms or ():
             keeper.rooms.leave(name, self)
         if self._principal is not None:
             keeper.users.leave(self._principal, self)
-        self.mailbox.end(code, reason)
 
     def has_ended(self) -> None:
         """Take the news that on_close was called."""

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from websocket_heartbeat.checks import check_headers, check_hook, check_seconds, check_token
+from websocket_heartbeat.checks import check_hashable, check_headers, check_hook, check_seconds, check_token
 from websocket_heartbeat.config import Dialect, Headers
 from websocket_heartbeat.errors import PeerGone
 from websocket_heartbeat.server.admission import Request
@@ -138,10 +138,12 @@ class Hub:
 
     def room(self, name: Hashable) -> Room:
         """Return the room of that name: the peers that have joined it."""
+        check_hashable("name", name)
         return Room(self._commons.policy, self._commons.rooms, name)
 
     def user(self, principal: Hashable) -> Room:
         """Return the peers of one principal, as a room."""
+        check_hashable("principal", principal)
         return Room(self._commons.policy, self._commons.users, principal)
 
     # ASGI
@@ -183,6 +185,7 @@ class Hub:
         connection = connection_of(websocket, self)
         if subprotocol is not None:
             check_token("subprotocol", subprotocol)
+        check_hashable("principal", principal)
         peer = await connection.accept(websocket, subprotocol, check_headers("headers", headers), principal)
         try:
             yield peer
@@ -221,6 +224,7 @@ class Hub:
             ImportError: aiohttp is missing or too old; the text names the install command.
             TypeError, ValueError: an argument is wrong; the text names it.
         """
+        check_hashable("principal", principal)
         return self._aiohttp.accept(
             request, protocols, compress, max_msg_size, check_headers("headers", headers), principal
         )
