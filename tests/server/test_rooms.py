@@ -134,7 +134,8 @@ def test_a_name_that_can_be_no_key_is_refused_where_it_is_given(run: Run) -> Non
         async with serve(hub=hub) as server, members(server, 1):
             await until(lambda: hub.peers)
             (peer,) = hub.peers
-            for call in (peer.join, peer.leave, hub.room):
+            calls: list[Callable[[Any], object]] = [peer.join, peer.leave, hub.room]
+            for call in calls:
                 with pytest.raises(TypeError, match="name must be hashable"):
                     call([])
             assert hub.rooms == {}
