@@ -105,7 +105,8 @@ def test_members_get_what_is_sent_to_their_room_until_they_leave_it_or_go(run: R
         assert (len(hub.rooms), len(peer.rooms)) == (0, 0)
         peer.leave("b")  # in which it was at its end
         peer.join("b")
-        assert (hub.rooms, peer.rooms) == ({}, ())
+        assert not hub.rooms
+        assert not peer.rooms
 
     run(main())
 
@@ -132,9 +133,10 @@ def test_a_name_that_can_be_no_key_is_refused_where_it_is_given(run: Run) -> Non
         async with serve(hub=hub) as server, members(server, 1):
             await until(lambda: hub.peers)
             (peer,) = hub.peers
+            wrong: Any = []
             for call in (peer.join, peer.leave, hub.room):
                 with pytest.raises(TypeError, match="name must be hashable"):
-                    call([])
+                    call(wrong)
             assert hub.rooms == {}
 
     run(main())

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 import websockets
-from tests.server.links.back_ends import BackEnd, echo, stay
+from tests.server.links.back_ends import BackEnd, aiohttp_web, echo, stay
 from tests.server.raw import BINARY, CLOSE, TEXT, Closes, client, frame, reluctant
 from tests.watch import PATIENCE, Run, turns, until
 
@@ -336,11 +336,11 @@ def test_hooks_and_rooms_work_as_over_our_own_listener(run_asyncio: Run, back_en
 
 
 def test_a_loop_that_ends_while_reading_pauses_closes_its_peers_in_order(
-    run: Run, back_end: BackEnd, caplog: pytest.LogCaptureFixture
+    run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def main() -> None:
         hub = Hub(close_timeout=0.2)
-        async with back_end(hub, stay_busy) as place:
+        async with aiohttp_web(hub, stay_busy) as place:
             async with client(place) as raw:
                 for _ in range(200):
                     raw.frame(TEXT, b"unread")
