@@ -80,6 +80,9 @@ def test_small_messages_leave_at_once(run: Run) -> None:
         def too_late(self, timeout: float) -> Refusal:
             raise NotImplementedError
 
+        def cancelled(self) -> Refusal:
+            raise NotImplementedError
+
     async def main() -> None:
         endpoint = Endpoint("127.0.0.1", 0, None)
         terms = Terms(

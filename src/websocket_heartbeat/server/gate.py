@@ -91,10 +91,13 @@ class Gate:
             return decision
         timeout = self.roster.policy.open_timeout
         try:
-            async with asyncio.timeout(timeout):
-                return await decision
-        except TimeoutError:
-            return self.too_late(timeout)
+            # Not `await decision`: a hook that is cancelled may go on, or may have cancelled itself.
+            await asyncio.wait((decision,), timeout=timeout)
+        finally:
+            decision.cancel()
+        if decision.cancelled():
+            return self.cancelled()
+        return decision.result() if decision.done() else self.too_late(timeout)
 
     def too_late(self, timeout: float) -> Refusal:
         """Return the answer to a client about whom the hook has not decided for so many seconds."""
@@ -103,6 +106,12 @@ class Gate:
         )
         self.roster.tally.refused[self._hook_name] += 1
         return Refusal(503)
+
+    def cancelled(self) -> Refusal:
+        """Return the answer to a client about whom nothing is decided, as that was cancelled."""
+        self._log.error("%s was cancelled: its client was refused", self._hook_name)
+        self.roster.tally.refused[self._hook_name] += 1
+        return Refusal(500)
 
     async def _admit_later(
         self, request: Request, pending: Awaitable[object], place: Place | None

@@ -27,6 +27,9 @@ class Gate(Protocol):
     def too_late(self, timeout: float) -> Refusal:
         """Return the answer to a client about whom nothing was decided for so many seconds."""
 
+    def cancelled(self) -> Refusal:
+        """Return the answer to a client about whom nothing is decided, as that was cancelled."""
+
 
 class Keeper(Protocol):
     """What a handshake needs of the listener that has accepted it: listener.py."""
@@ -165,8 +168,7 @@ class Handshake(HeadReader):
             return
         self._deciding = None
         if deciding.cancelled():
-            _logger.error("on_handshake has cancelled its own task: its client was refused")
-            self._decided(Refusal(500))
+            self._decided(self._keeper.gate.cancelled())
         elif failed:  # by what ends the program
             self.abort()
         else:
