@@ -1,6 +1,6 @@
 """The JSON objects by which the halves of a session talk about it: docs/session.md, chapter 4.
 
-Members that are not known are ignored; one that is missing or is not what it must be makes the object nothing.
+Members that are not known are ignored; one that is missing or wrong makes the object nothing.
 """
 
 import json
