@@ -16,6 +16,7 @@ NAMES = (
     "imports",
     "agreement",
     "agreement_js",
+    "middleware",
 )
 
 

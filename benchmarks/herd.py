@@ -43,6 +43,7 @@ def settings(backoff: Backoff = Backoff()) -> Settings:  # noqa: B008  # immutab
         open_timeout=OPEN_TIMEOUT,
         close_timeout=5,
         max_attempts=None,
+        final_codes=None,
     )
 
 

@@ -11,7 +11,7 @@ from websocket_heartbeat.version import __version__
 
 if TYPE_CHECKING:
     from websocket_heartbeat.client import Connection, connect
-    from websocket_heartbeat.config import Backoff, Dialect, Heartbeat
+    from websocket_heartbeat.config import FINAL_CLOSE_CODES, Backoff, Dialect, Heartbeat
     from websocket_heartbeat.errors import (
         ConnectionClosed,
         ConnectionFailed,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from websocket_heartbeat.fleet import Fleet
 
 __all__ = [
+    "FINAL_CLOSE_CODES",
     "Backoff",
     "CloseEvent",
     "Connection",
@@ -68,7 +69,7 @@ __all__ = [
 if not TYPE_CHECKING:
     _HOMES = {
         "client": ("Connection", "connect"),
-        "config": ("Backoff", "Dialect", "Heartbeat"),
+        "config": ("FINAL_CLOSE_CODES", "Backoff", "Dialect", "Heartbeat"),
         "events": ("CloseEvent", "Message", "OpenEvent", "ReconnectEvent", "State", "Stats"),
         "fleet": ("Fleet",),
     }

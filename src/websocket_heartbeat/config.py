@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from websocket_heartbeat.checks import check_function, check_message, check_seconds
 from websocket_heartbeat.events import Message
@@ -15,6 +15,10 @@ Provider: TypeAlias = T | Callable[[], T | Awaitable[T]]
 
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 """Header fields for the handshake: a mapping, or pairs where a name repeats."""
+
+
+FINAL_CLOSE_CODES: Final = (range(3500, 4000), range(4500, 5000))
+"""Close codes by which a server tells a client not to come back, as `Peer.dismiss` sends them."""
 
 
 @dataclass(frozen=True, slots=True)

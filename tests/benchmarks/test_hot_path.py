@@ -2,9 +2,11 @@
 
 import asyncio
 import base64
+import fcntl
 import hashlib
 import sys
 import threading
+from asyncio.trsock import TransportSocket
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -14,8 +16,10 @@ from typing import Any
 import pytest
 
 import websocket_heartbeat
-from websocket_heartbeat import Connection, Message, connect
+from websocket_heartbeat import Connection, Heartbeat, Message, connect
 from websocket_heartbeat.engines.memory import MemoryEngine
+from websocket_heartbeat.server import serve
+from websocket_heartbeat.system.kernel import TELLS
 from websocket_heartbeat.testing.clock import SimulatedClock
 
 PACKAGE = str(Path(websocket_heartbeat.__file__).parent)
@@ -143,6 +147,38 @@ def test_a_message_to_an_iteration_takes_about_one_call(url: str) -> None:
                         break
         assert counted.per(MESSAGES) <= 1.3, counted
 
+    run(main())
+
+
+@pytest.mark.skipif(not TELLS, reason="the kernel has no TCP_INFO")
+def test_a_heartbeat_asks_the_kernel_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    questions = 0
+
+    def counted(ask: Callable[..., Any]) -> Callable[..., Any]:
+        def asks(*arguments: Any) -> Any:
+            nonlocal questions
+            questions += 1
+            return ask(*arguments)
+
+        return asks
+
+    async def main() -> None:
+        nonlocal questions
+        heartbeat = Heartbeat(interval=0.2, timeout=30)
+        async with (
+            serve(lambda peer, message: None, idle_timeout=None) as server,
+            connect(f"ws://127.0.0.1:{server.port}", heartbeat=heartbeat, proxy=None) as connection,
+        ):
+            await connection.wait_open()
+            before, questions = connection.stats.pings, 0
+            await asyncio.sleep(2)
+            asked, pings = questions, connection.stats.pings - before
+            assert 2 <= pings <= 10
+            # One more for a beat that has begun.
+            assert asked <= pings + 1
+
+    for owner, name in ((TransportSocket, "getsockopt"), (fcntl, "ioctl")):
+        monkeypatch.setattr(owner, name, counted(getattr(owner, name)))
     run(main())
 
 

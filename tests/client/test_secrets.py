@@ -378,6 +378,7 @@ def test_reprs_tell_nothing_secret(run_asyncio: Run) -> None:
             engine=engine,
             shown_path=None,
             final_close_codes=(),
+            dismissal=f"{SECRET} bye",
             retry_if=None,
         )
         async with Connection(options) as connection:

@@ -33,6 +33,7 @@ DEFAULTS: dict[str, Any] = {
     "open_timeout": 8.0,
     "close_timeout": 5.0,
     "max_attempts": None,
+    "final_codes": None,
 }
 
 

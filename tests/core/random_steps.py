@@ -21,11 +21,11 @@ LIKELY = {
     "closed": [],
     "failed": [],
 }
-ON_SUCCESSOR = ["opened", "opened", "ready", "ready", "ready", "lost", "rejected", "woke"]
+ON_SUCCESSOR = ["opened", "opened", "ready", "ready", "ready", "lost", "rejected", "dismissed", "woke"]
 ALWAYS = [
     *("started", "reconnect_now", "renew", "woke", "went_offline", "came_online", "hidden", "shown", "shown"),
     *("opened", "ready", "heard", "sent", "received", "acknowledged", "unacknowledged", "lost", "rejected"),
-    *("reading_paused", "reading_resumed"),
+    *("reading_paused", "reading_resumed", "dismissed"),
 ]
 
 
@@ -44,12 +44,14 @@ def random_step(random: Random, machine: Machine, now: float) -> list[Any]:
         case "heard" | "sent" | "received" | "acknowledged":
             return [name, now - random.choice([0, 0, 0.125, 1, 25]), link]
         case "lost":
-            return [name, now, link, random.choice([None, 1006, 4001]), *how_it_ended(random)]
+            hint, is_final = how_it_ended(random)
+            code = random.choice([None, None, 1006, 1006, 4001, 4500])
+            return [name, now, link, code, hint, is_final or random.choice([None, False])]
         case "rejected":
             return [name, now, link, *how_it_ended(random)]
         case "unacknowledged":
             return [name, now, link, random.choice([0, 1, 3, 3, 4, 9]), random.choice([0.25, 1.5, 60])]
-        case "opened" | "ready" | "reading_paused" | "reading_resumed":
+        case "opened" | "ready" | "reading_paused" | "reading_resumed" | "dismissed":
             return [name, now, link]
         case _:
             return [name, now]

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.core import timeout
+from websocket_heartbeat.core.close_codes import FinalCodes
 from websocket_heartbeat.core.settings import Settings
 
 TOLERANCE = 1e-9
@@ -24,6 +25,7 @@ ABOUT_A_LINK: list[tuple[str, tuple[Any, ...]]] = [
     ("received", ()),
     ("acknowledged", ()),
     ("unacknowledged", (4, 1.0)),
+    ("dismissed", ()),
     ("lost", (1006, 2.0, True)),
     ("rejected", (2.0, True)),
     ("reading_paused", ()),
@@ -94,6 +96,7 @@ class Referee:
     current, successor: the links that live, 0 for none. open: the links that the user was told of.
     ready_at: since when the current link is ready.
     answer, message, attempt, successor_attempt: the time that each of them may take.
+    parting: the time that the server has to close the link on which it has dismissed us, None if it has not.
     """
 
     def __init__(self, settings: Settings, phase: float) -> None:
@@ -116,6 +119,7 @@ class Referee:
         self.message = NO_WAIT
         self.attempt = NO_WAIT
         self.successor_attempt = NO_WAIT
+        self.parting: Wait | None = None
         self.answered_at = 0.0
         self.closing_until = 0.0
         self.paused = False
@@ -143,6 +147,8 @@ class Referee:
         machine.retries = copy(machine.retries)
         if machine.watchdog is not None:
             machine.watchdog = copy(machine.watchdog)
+        if machine.parting is not None:
+            machine.parting = copy(machine.parting)
         if machine.successor is not None:
             machine.successor = copy(machine.successor)
             machine.successor.timeout = copy(machine.successor.timeout)
@@ -194,7 +200,8 @@ class Referee:
             return
         elif happened == "lost":
             self.current = 0
-            self.hint, self.is_final = rest[2], rest[3]
+            _, code, self.hint, is_final = rest
+            self.is_final = is_among(code, self.settings.final_codes) if is_final is None else is_final
         elif self.state in UP:
             self._note_on_open_link(happened, moment, *rest[1:])
 
@@ -212,6 +219,8 @@ class Referee:
                 self.answer = self.answer.again(moment)
             case "ready" if self.ready_at is None:
                 self.ready_at = self.now
+            case "dismissed" if self.parting is None:
+                self.parting = Wait(self.now, self.settings.close_timeout)
             case "rejected":
                 self.hint, self.is_final = rest
             case "reading_paused":
@@ -271,6 +280,8 @@ class Referee:
                 self.answer = self.answer.noticed(now)
             if self.settings.message_timeout is not None:
                 self.message = self.message.noticed(now)
+        if self.state in UP and self.parting is not None:
+            self.parting = self.parting.noticed(now)
 
     # The rules, one action at a time
 
@@ -330,6 +341,7 @@ class Referee:
 
     def _judge_renewal(self, link: int) -> None:
         assert self.state in UP, "rule 2: a link is opened after stopped"
+        assert self.parting is None, "rule 2: a link is opened after dismissed"
         assert self.successor == 0, "rule 1: three live links"
         assert link == self.last + 1, "links are numbered one after the other"
         assert self.ready_at is not None, "rule 7: a renewal of what never worked would skip the back-off"
@@ -339,6 +351,7 @@ class Referee:
 
     def _judge_opening(self, happened: str, link: int) -> None:
         assert not self.stopped, "rule 2: a link is opened after stopped"
+        assert self.parting is None, "rule 2: a link is opened after dismissed"
         assert self.current == self.successor == 0, "rule 1: two live links"
         assert link == self.last + 1, "links are numbered one after the other"
         if link == 1:
@@ -369,6 +382,7 @@ class Referee:
         assert link in self.open or happened != "ready", "a link takes over that is not open"
         is_let_in = happened == "lost" and link in self.open
         assert is_let_in or not self.is_final, "what is final is the end"
+        assert link in self.open or self.parting is None, "rule 2: a link is opened after dismissed"
         self.successor = 0
         if link in self.open:
             assert self.open == (link,), "rule 9: closed was not reported"
@@ -397,6 +411,7 @@ class Referee:
         self.heard_at = self.sent_at = self.now
         self.pinged_at = self.ready_at = None
         self.paused = False
+        self.parting = None
         self.message = Wait(self.now, self.settings.message_timeout or 0.0)
 
     def _judge_ping(self, happened: str, link: int) -> None:
@@ -440,6 +455,9 @@ class Referee:
                 self.message.judge(self.now)
             case core.OPEN_TIMEOUT:
                 self.attempt.judge(self.now)
+            case core.DISMISSED:
+                assert self.parting is not None, "the server has said nothing"
+                self.parting.judge(self.now)
             case core.CLOSE_TIMEOUT:
                 assert self.now >= self.closing_until
 
@@ -447,7 +465,7 @@ class Referee:
         if self.state == core.CONNECTING:
             self._judge_verdict(action.cause)
         assert not self.open, "rule 9: closed was not reported, or a successor is open"
-        assert not self.is_final, "what is final is the end"
+        assert not self._is_the_end(), "what is final is the end"
         self.attempts += 1
         if not self.is_hidden:
             self.spent += 1
@@ -466,9 +484,13 @@ class Referee:
             self._judge_verdict(action.cause)
         limit = self.settings.max_attempts
         is_spent = limit is not None and not self.is_hidden and self.spent >= limit
-        assert self.is_final or is_spent, "gave up too early"
+        assert self._is_the_end() or is_spent, "gave up too early"
         assert not self.open, "rule 9: closed was not reported, or a successor is open"
-        assert action.out_of_retries == is_spent, "why it gave up"
+        assert action.out_of_retries == (not self._is_the_end()), "why it gave up"
+
+    def _is_the_end(self) -> bool:
+        """Whether nothing is to follow on the current link, however many retries are left."""
+        return self.is_final or self.parting is not None
 
     # The rules, after all actions
 
@@ -518,9 +540,20 @@ class Referee:
                 limits = []
         if self.state in UP and self.settings.message_timeout is not None and not self._is_excused():
             limits.append(self.message.end)
+        if self.state in UP and self.parting is not None:
+            limits.append(self.parting.end)
         if self.successor:
             limits.append(self.successor_attempt.end)
         return limits
+
+
+def is_among(code: int | None, codes: FinalCodes | None) -> bool:
+    """Whether a close code is among final ones."""
+    return (
+        codes is not None
+        and code is not None
+        and (code in range(codes.first, codes.last + 1) or is_among(code, codes.rest))
+    )
 
 
 def copy(original: Thing) -> Thing:

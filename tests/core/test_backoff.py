@@ -10,7 +10,7 @@ from websocket_heartbeat.core.settings import Settings
 
 
 def settings(initial: float = 1.0, maximum: float = 60.0, hold: int = 0) -> Settings:
-    return Settings(15.0, 10.0, False, None, initial, maximum, hold, 30.0, 10.0, 5.0, None)
+    return Settings(15.0, 10.0, False, None, initial, maximum, hold, 30.0, 10.0, 5.0, None, None)
 
 
 def delay(

@@ -5,7 +5,7 @@ from websocket_heartbeat.core.settings import Settings
 
 
 def liveness(both_directions: bool = False) -> Liveness:
-    settings = Settings(15.0, 10.0, both_directions, None, 1.0, 60.0, 0, 30.0, 10.0, 5.0, None)
+    settings = Settings(15.0, 10.0, both_directions, None, 1.0, 60.0, 0, 30.0, 10.0, 5.0, None, None)
     return Liveness(settings, 100.0)
 
 

@@ -18,6 +18,7 @@ from tests.core.referee import ABOUT_A_LINK, Referee, Wait
 
 from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.core import timeout
+from websocket_heartbeat.core.close_codes import FinalCodes
 from websocket_heartbeat.core.settings import Settings
 from websocket_heartbeat.core.timeout import Timeout
 
@@ -51,6 +52,8 @@ EVENTS: dict[str, Callable[[Referee], list[Event]]] = {
     "lose": lambda world: [("lost", 0.0, (link, 1006, 0.0, False)) for link in links(world)],
     "lose with a hint": lambda world: [("lost", 0.0, (link, 1013, 2.0, False)) for link in links(world)],
     "lose for good": lambda world: [("lost", 0.0, (link, 4403, 0.0, True)) for link in links(world)],
+    "lose by a final code": lambda world: [("lost", 0.0, (link, 4500, 0.0, None)) for link in links(world)],
+    "be dismissed": lambda world: [("dismissed", 0.0, (link,)) for link in links(world)],
     "reject": lambda world: [("rejected", 0.0, (link, 0.0, False)) for link in links(world)],
     "reject with a hint": lambda world: [("rejected", 0.0, (link, 2.0, False)) for link in links(world)],
     "reject for good": lambda world: [("rejected", 0.0, (link, 0.0, True)) for link in links(world)],
@@ -118,6 +121,7 @@ def essence(world: Referee) -> Key:
             return (*around, *counts, retries.hinted, ago(retries.due))
         case core.OPEN | core.PROBING:
             liveness, watchdog, successor = machine.liveness, machine.watchdog, machine.successor
+            parting = machine.parting
             ready = ago(machine.ready_at)
             return (
                 *around,
@@ -129,6 +133,7 @@ def essence(world: Referee) -> Key:
                 ago(world.pinged_at),
                 machine.state == core.PROBING and (left(machine.timeout), left(world.answer)),
                 None if watchdog is None else (left(watchdog), left(world.message)),
+                None if parting is None or world.parting is None else (left(parting), left(world.parting)),
                 None
                 if successor is None
                 else (
@@ -171,6 +176,7 @@ def settings(
         open_timeout=open_timeout,
         close_timeout=1.0,
         max_attempts=1,
+        final_codes=FinalCodes(4500, 4999, None),
     )
 
 
@@ -202,6 +208,22 @@ WORLDS = {
     ),
     "renewal": World(
         settings(open_timeout=2.0), [*ALWAYS, *ENDS, "renew", "cut", "reconnect", "show"], 3, 14000
+    ),
+    "dismissal": World(
+        settings(open_timeout=2.0),
+        [
+            *ALWAYS,
+            "be dismissed",
+            "lose",
+            "lose by a final code",
+            "reject",
+            "renew",
+            "reconnect",
+            "hide",
+            "cut",
+        ],
+        3,
+        10000,
     ),
     "renewal under a watchdog": World(
         settings(message_timeout=3.0, open_timeout=2.0),

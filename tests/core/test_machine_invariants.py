@@ -18,6 +18,7 @@ from tests.core.random_steps import random_step
 from tests.core.referee import OF_A_MOMENT, UP, Referee
 
 from websocket_heartbeat.core import machine as core
+from websocket_heartbeat.core.close_codes import FinalCodes
 from websocket_heartbeat.core.settings import Settings
 
 ENDED = (core.CLOSED, core.FAILED)
@@ -39,6 +40,7 @@ def random_settings(random: Random) -> Settings:
         open_timeout=random.choice(DURATIONS),
         close_timeout=random.choice([0.0, 1.0, 5.0]),
         max_attempts=random.choice([None, None, None, 0, 1, 3]),
+        final_codes=random.choice([None, FinalCodes(4500, 4999, None)]),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from websocket_heartbeat.core.close_codes import FinalCodes
 from websocket_heartbeat.core.settings import LONGEST, Settings
 
 YEAR = 31536000.0
@@ -21,8 +22,9 @@ NAMES = [
     "open_timeout",
     "close_timeout",
     "max_attempts",
+    "final_codes",
 ]
-GOOD = [15.0, 10.0, False, 60.0, 1.0, 60.0, 3, 30.0, 10.0, 5.0, 7]
+GOOD = [15.0, 10.0, False, 60.0, 1.0, 60.0, 3, 30.0, 10.0, 5.0, 7, None]
 
 
 def settings_with(name: str, value: Any) -> Settings:
@@ -34,7 +36,7 @@ def settings_with(name: str, value: Any) -> Settings:
 
 
 def test_every_number_is_kept_under_its_own_name() -> None:
-    numbers: list[Any] = [1.5, 2.5, True, 2.75, 3.5, 4.5, 5, 6.5, 7.5, 8.5, 9]
+    numbers: list[Any] = [1.5, 2.5, True, 2.75, 3.5, 4.5, 5, 6.5, 7.5, 8.5, 9, FinalCodes(4000, 4001, None)]
     settings = Settings(*numbers)
     assert [getattr(settings, name) for name in NAMES] == numbers
 
@@ -93,11 +95,11 @@ def test_zero_is_no_error_where_it_has_a_meaning(name: str) -> None:
 def test_the_longest_window_is_not_shorter_than_the_first() -> None:
     text = "maximum must be at least initial (60.5), not 60.0"
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
-        Settings(15.0, 10.0, False, None, 60.5, 60.0, 3, 30.0, 10.0, 5.0, None)
+        Settings(15.0, 10.0, False, None, 60.5, 60.0, 3, 30.0, 10.0, 5.0, None, None)
 
 
 def test_the_longest_window_may_be_the_first() -> None:
-    assert Settings(15.0, 10.0, False, None, 60.0, 60.0, 3, 30.0, 10.0, 5.0, None).maximum == 60.0
+    assert Settings(15.0, 10.0, False, None, 60.0, 60.0, 3, 30.0, 10.0, 5.0, None, None).maximum == 60.0
 
 
 @pytest.mark.parametrize("value", [-1, math.nan])

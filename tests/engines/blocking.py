@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from tests.watch import PATIENCE
 
-from websocket_heartbeat.system.kernel import delivery
+from websocket_heartbeat.system.kernel import bytes_written, tcp_info
 
 
 class BlockingServer:
@@ -53,7 +53,10 @@ class BlockingServer:
         client.sendall(_answer(request))
         self._then(client)
         end = time.monotonic() + PATIENCE
-        while (known := delivery(client)) is not None and known[1] > 0 and time.monotonic() < end:
+        written = bytes_written(client)
+        while (info := tcp_info(client)) is not None and info.bytes_acked != written:
+            if time.monotonic() > end:
+                break
             time.sleep(0.001)
         self.is_done = True
 

@@ -10,27 +10,31 @@ from tests.node import run_node
 from tools.es5 import translate
 from tools.es5.bundle import CORE, load
 
+from websocket_heartbeat.core.close_codes import FinalCodes
 from websocket_heartbeat.core.machine import Action, Machine
 from websocket_heartbeat.core.settings import Settings
 
 BAD_SETTINGS: list[list[Any]] = [
-    [0, 1, False, None, 1, 2, 5, 1, 1, 1, None],
-    [1, -1, False, None, 1, 2, 5, 1, 1, 1, None],
-    [1, 1, True, 0, 1, 2, 5, 1, 1, 1, None],
-    [1, 1, False, None, 31536001, 31536002, 5, 1, 1, 1, None],
-    [1, 1, False, None, 2, 1, 5, 1, 1, 1, None],
-    [1, 1, False, None, 1, 2, -1, 1, 1, 1, None],
-    [1, 1, False, None, 1, 2, 5, -0.5, 1, 1, None],
-    [1, 1, False, None, 1, 2, 5, 1, 0, 1, None],
-    [1, 1, False, None, 1, 2, 5, 1, 1, -1, None],
-    [1, 1, False, None, 1, 2, 5, 1, 1, 1, -1],
+    [0, 1, False, None, 1, 2, 5, 1, 1, 1, None, []],
+    [1, -1, False, None, 1, 2, 5, 1, 1, 1, None, []],
+    [1, 1, True, 0, 1, 2, 5, 1, 1, 1, None, []],
+    [1, 1, False, None, 31536001, 31536002, 5, 1, 1, 1, None, []],
+    [1, 1, False, None, 2, 1, 5, 1, 1, 1, None, []],
+    [1, 1, False, None, 1, 2, -1, 1, 1, 1, None, []],
+    [1, 1, False, None, 1, 2, 5, -0.5, 1, 1, None, []],
+    [1, 1, False, None, 1, 2, 5, 1, 0, 1, None, []],
+    [1, 1, False, None, 1, 2, 5, 1, 1, -1, None, []],
+    [1, 1, False, None, 1, 2, 5, 1, 1, 1, -1, []],
 ]
 
 REPLAY = """
 var input = JSON.parse(require("fs").readFileSync(0, "utf8"));
-function settings(numbers) {
+function settings(values) {
     var made = Object.create(Settings.prototype);
-    Settings.apply(made, numbers);
+    var codes = values[values.length - 1].reduce(function (rest, range) {
+        return new FinalCodes(range[0], range[1], rest);
+    }, null);
+    Settings.apply(made, values.slice(0, -1).concat([codes]));
     return made;
 }
 function run(life) {
@@ -78,6 +82,7 @@ def random_settings(random: Random) -> list[Any]:
         random.choice([0.02, 3, 10]),
         random.choice([0, 0.5, 5]),
         random.choice([None, None, 0, 1, 6]),
+        random.choice([[], [], [[4001, 4001], [4500, 4999]]]),
     ]
 
 
@@ -86,7 +91,7 @@ def random_life(random: Random, steps: int) -> dict[str, Any]:
     settings = random_settings(random)
     randoms = [random.random() for _ in range(7)]
     drawn = iter(randoms * steps)
-    machine = Machine(Settings(*settings), lambda: next(drawn))
+    machine = Machine(settings_of(settings), lambda: next(drawn))
     now = random.choice([0.0, 1e6 * random.random(), 1.7e9])
     inputs: list[list[Any]] = []
     done: list[list[Any]] = []
@@ -113,13 +118,22 @@ def random_life(random: Random, steps: int) -> dict[str, Any]:
     return {"settings": settings, "randoms": randoms, "inputs": inputs, "done": done}
 
 
+def settings_of(values: list[Any]) -> Settings:
+    """Settings of numbers and, last, of ranges of final close codes."""
+    numbers, ranges = values[:-1], values[-1]
+    codes = None
+    for first, last in ranges:
+        codes = FinalCodes(first, last, codes)
+    return Settings(*[*numbers, codes])
+
+
 def fields(action: Action) -> list[Any]:
     return list(vars(action).values())
 
 
 def refusal(numbers: list[Any]) -> str:
     try:
-        Settings(*numbers)
+        settings_of(numbers)
     except ValueError as error:
         return str(error)
     return ""

@@ -361,7 +361,7 @@ class Cube(Box):
 
 def problems(source: str) -> list[str]:
     with pytest.raises(NotPortable) as caught:
-        translate([load("core.settings"), Module("sample", "sample.py", source)])
+        translate([load("core.close_codes"), load("core.settings"), Module("sample", "sample.py", source)])
     assert str(caught.value) == "not portable to JavaScript:\n" + "\n".join(caught.value.problems)
     return caught.value.problems
 

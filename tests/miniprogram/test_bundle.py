@@ -16,7 +16,7 @@ from tools.es5.translate import translate
 from websocket_heartbeat.cli import js
 from websocket_heartbeat.core import machine as core
 
-EVERYWHERE = {"Date", "Error", "Math", "Object", "String", "Uint8Array", "isNaN", "undefined"}
+EVERYWHERE = {"Array", "Date", "Error", "Math", "Object", "String", "Uint8Array", "isNaN", "undefined"}
 TIMERS = {"clearTimeout", "setTimeout"}
 
 

@@ -6,7 +6,17 @@ from typing import Any
 
 import pytest
 
-SUBJECTS = ["promises", "attempts", "dialogue", "dialects", "sending", "telling", "names", "renewing"]
+SUBJECTS = [
+    "promises",
+    "attempts",
+    "dialogue",
+    "dialects",
+    "sending",
+    "telling",
+    "names",
+    "renewing",
+    "parting",
+]
 """Scripts in node/, each of which says in its first line what it is about."""
 
 

@@ -8,13 +8,24 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 from tests.watch import PATIENCE
 
-from websocket_heartbeat.server import Peer, Server
+from websocket_heartbeat.server import Peer
 from websocket_heartbeat.system.kernel import end_by_reset
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
+
+
+class Place(Protocol):
+    """Where a server listens, such as our Server."""
+
+    @property
+    def host(self) -> str: ...
+
+    @property
+    def port(self) -> int: ...
 
 
 @dataclass
@@ -95,7 +106,7 @@ def _request(target: str, headers: str, host: str = "test") -> bytes:
 
 
 @asynccontextmanager
-async def connect(server: Server) -> AsyncIterator[Raw]:
+async def connect(server: Place) -> AsyncIterator[Raw]:
     """Open a bare TCP connection to the server."""
     reader, writer = await asyncio.open_connection(server.host, server.port, limit=2**24)
     try:
@@ -108,7 +119,7 @@ async def connect(server: Server) -> AsyncIterator[Raw]:
 
 @asynccontextmanager
 async def client(
-    server: Server,
+    server: Place,
     target: str = "/",
     headers: str = "",
     tail: bytes = b"",
@@ -129,7 +140,7 @@ async def client(
 
 
 @asynccontextmanager
-async def reluctant(server: Server, *, room: int = 4096) -> AsyncIterator[socket.socket]:
+async def reluctant(server: Place, target: str = "/", *, room: int = 4096) -> AsyncIterator[socket.socket]:
     """Open a connection of which nothing is read but what the test reads, by `loop.sock_recv`.
 
     room: bytes that its kernel may hold meanwhile, of those that the server sends.
@@ -139,7 +150,7 @@ async def reluctant(server: Server, *, room: int = 4096) -> AsyncIterator[socket
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
         sock.setblocking(False)
         await loop.sock_connect(sock, (server.host, server.port))
-        await loop.sock_sendall(sock, _request("/", ""))
+        await loop.sock_sendall(sock, _request(target, ""))
         head = b""
         async with asyncio.timeout(PATIENCE):
             while not head.endswith(b"\r\n\r\n"):

@@ -1,12 +1,34 @@
-"""A hub lets in as many clients as it can serve, over all its transports."""
+"""A hub lets in as many clients as it can serve, tells the others when to come back, and counts them."""
 
+import asyncio
+import logging
 from typing import Any
 
 import pytest
-from tests.server.raw import client
+import websockets
+from tests.server.raw import Raw, client, connect, reluctant
+from tests.server.test_limits import retry_after
 from tests.watch import Run, until
 
-from websocket_heartbeat.server import Hub, serve
+import websocket_heartbeat
+from websocket_heartbeat import Backoff, ReconnectEvent
+from websocket_heartbeat.server import Hub, HubStats, Refusal, Request, Server, serve
+
+NOBODY_REFUSED = dict.fromkeys(
+    ("origins", "max_peers", "max_peers_per_address", "max_new_peers_per_second", "authenticate"), 0
+)
+
+
+async def answers(server: Server, count: int) -> list[Raw]:
+    """Ask for so many WebSockets, one after the other, and leave; return the answers."""
+    found = []
+    for _ in range(count):
+        async with client(server) as raw:
+            found.append(raw)
+    return found
+
+
+# Concurrent peers
 
 
 @pytest.mark.parametrize("limit", ["max_peers", "max_peers_per_address"])
@@ -39,6 +61,160 @@ def test_an_origin_that_is_not_allowed_takes_no_place(run: Run) -> None:
     run(main())
 
 
+def test_the_addresses_of_a_unix_socket_are_unknown_and_not_limited(run: Run, tmp_path: Any) -> None:
+    async def main() -> None:
+        path = str(tmp_path / "socket")
+        async with (
+            serve(hub=Hub(max_peers_per_address=1), unix_path=path),
+            websockets.unix_connect(path),
+            websockets.unix_connect(path),
+        ):
+            pass
+
+    run(main())
+
+
+# New peers a second
+
+
+def test_clients_beyond_the_rate_are_told_moments_of_their_own(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        asked: list[Request] = []
+        # The rate is so low that nobody more can come in while this test runs.
+        hub = Hub(max_new_peers_per_second=0.05, authenticate=asked.append)
+        async with serve(hub=hub) as one, serve(hub=hub) as other:
+            first, second, third = [*await answers(one, 2), *await answers(other, 1)]
+            assert [first.status, second.status, third.status] == [101, 503, 503]
+            assert 15 <= retry_after(second) <= 20
+            assert 35 <= retry_after(third) <= 40
+            assert len(asked) == 1
+
+    run(main())
+    record = caplog.records[0]
+    assert record.levelno == logging.WARNING
+    assert record.getMessage() == "a client was refused with 503: max_new_peers_per_second=0.05 have come"
+
+
+def test_those_that_find_a_full_hub_come_back_at_the_rate_too(run: Run) -> None:
+    async def main() -> None:
+        async with serve(hub=Hub(max_peers=1, max_new_peers_per_second=2)) as server, client(server):
+            told = [retry_after(raw) for raw in await answers(server, 60)]
+            assert min(told) >= 5
+            assert max(told) >= 25
+
+    run(main())
+
+
+def test_our_clients_come_in_when_they_were_told(run: Run) -> None:
+    async def main() -> None:
+        hub = Hub(max_new_peers_per_second=2)
+        retries: list[ReconnectEvent] = []
+        async with serve(hub=hub) as server:
+            clients = [
+                websocket_heartbeat.connect(server.url(), backoff=Backoff(initial=0.01, maximum=0.02))
+                for _ in range(5)
+            ]
+            for each in clients:
+                each.on_reconnect(retries.append)
+            await asyncio.gather(*clients)
+            await asyncio.gather(*(each.wait_open() for each in clients))
+            assert hub.stats.refused["max_new_peers_per_second"] >= 3
+            assert len(retries) <= 2 * 3 + 2
+            assert min(event.delay for event in retries) >= 1
+            await asyncio.gather(*(each.close() for each in clients))
+
+    run(main())
+
+
+def test_the_check_of_a_load_balancer_is_no_new_peer(run: Run) -> None:
+    def health(request: Request) -> Refusal | None:
+        return Refusal(200, body=b"ok") if request.path == "/health" else None
+
+    async def main() -> None:
+        hub = Hub(authenticate=health, max_new_peers_per_second=0.01)
+        async with serve(hub=hub) as server:
+            for _ in range(3):
+                async with connect(server) as raw:
+                    raw.writer.write(b"GET /health HTTP/1.0\r\n\r\n")
+                    assert (await raw.reader.read()).startswith(b"HTTP/1.1 200 ")
+            assert [raw.status for raw in await answers(server, 2)] == [101, 503]
+            assert hub.stats.refused == NOBODY_REFUSED | {"max_new_peers_per_second": 1}
+
+    run(main())
+
+
+# Figures
+
+
+def test_a_hub_counts_whom_it_has_refused_by_the_option_that_has_done_so(run: Run) -> None:
+    async def authenticate(request: Request) -> Refusal | str | None:
+        if request.path == "/slow":
+            await asyncio.sleep(300)
+        if request.path == "/raises":
+            raise ValueError
+        return Refusal(401) if request.path == "/refused" else None
+
+    async def main() -> None:
+        hub = Hub(authenticate=authenticate, max_peers_per_address=1)
+        headers = "Origin: https://a.example\r\n"
+        async with serve(hub=hub, origins=["https://a.example"], open_timeout=0.1) as server:
+            for path in ("/refused", "/raises", "/slow"):
+                async with client(server, path, headers):
+                    pass
+            async with client(server):
+                pass
+            async with client(server, headers=headers), client(server, headers=headers):
+                await until(lambda: hub.peers)
+                assert hub.stats.refused == NOBODY_REFUSED | {
+                    "authenticate": 3,
+                    "origins": 1,
+                    "max_peers_per_address": 1,
+                }
+                assert (hub.stats.peers, hub.stats.admitted) == (1, 1)
+            await until(lambda: not hub.peers)
+            assert (hub.stats.peers, hub.stats.admitted) == (0, 1)
+
+    run(main())
+
+
+def test_a_hub_counts_whom_it_has_dropped_by_the_option_that_has_done_so(run: Run) -> None:
+    async def main() -> None:
+        hub = Hub(idle_timeout=0.2, close_timeout=0.1)
+        async with serve(hub=hub) as server:
+            async with client(server):
+                await until(lambda: hub.stats.dropped["idle_timeout"])
+            async with client(server):
+                await until(lambda: hub.peers)
+                hub.peers[0].close()
+                await until(lambda: hub.stats.dropped["close_timeout"])
+            async with client(server):
+                await until(lambda: hub.peers)
+                hub.peers[0].abort()
+            async with websockets.connect(server.url()):
+                await until(lambda: hub.peers)
+            await until(lambda: not hub.peers)
+            dropped = {"idle_timeout": 1, "write_limit": 0, "close_timeout": 1, "abort": 1}
+            assert hub.stats == HubStats(0, 4, NOBODY_REFUSED, dropped)
+
+    run(main())
+
+
+def test_a_peer_that_does_not_read_is_dropped_by_the_write_limit(run_asyncio: Run) -> None:
+    async def main() -> None:
+        hub = Hub(write_limit=1000)
+        async with serve(hub=hub) as server, reluctant(server):
+            await until(lambda: hub.peers)
+            hub.peers[0].send(bytes(2**24))  # so far above the limit that it has a second
+            await until(lambda: hub.stats.dropped["write_limit"])
+
+    run_asyncio(main())
+
+
+# Arguments
+
+
 @pytest.mark.parametrize("option", ["max_peers", "max_peers_per_address"])
 def test_the_limits_of_a_hub_are_given_to_the_hub(option: str) -> None:
     one: dict[str, Any] = {option: 1}
@@ -47,3 +223,9 @@ def test_the_limits_of_a_hub_are_given_to_the_hub(option: str) -> None:
         serve(hub=Hub(), **one)
     with pytest.raises(ValueError, match=f"{option} must be at least 1, not 0"):
         Hub(**none)
+
+
+@pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf")])
+def test_a_rate_must_be_above_zero_and_finite(rate: float) -> None:
+    with pytest.raises(ValueError, match=r"max_new_peers_per_second must be above 0 and finite, not "):
+        Hub(max_new_peers_per_second=rate)

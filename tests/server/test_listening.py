@@ -73,6 +73,13 @@ def test_small_messages_leave_at_once(run: Run) -> None:
             delays.append(link.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 4))
             link.abort()
 
+    class OpenGate:
+        def admit(self, request: Request, *, takes_place: bool) -> Events:
+            return Events()
+
+        def too_late(self, timeout: float) -> Refusal:
+            raise NotImplementedError
+
     async def main() -> None:
         endpoint = Endpoint("127.0.0.1", 0, None)
         terms = Terms(
@@ -84,7 +91,7 @@ def test_small_messages_leave_at_once(run: Run) -> None:
             max_handshakes=1,
         )
         log = Throttle(logging.getLogger("websocket_heartbeat.server"))
-        listening = listener.Listener(lambda request, *, takes_place: Events(), endpoint, terms, log)
+        listening = listener.Listener(OpenGate(), endpoint, terms, log)
         await listening.listen()
         async with websockets.connect(endpoint.url("/", secure=False)) as ws:
             await ws.wait_closed()

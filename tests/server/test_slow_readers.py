@@ -199,7 +199,9 @@ def test_pings_of_a_peer_that_does_not_read_fill_no_memory(run: Run) -> None:
 
 def _judged(waits: Callable[[int], int]) -> tuple[int, str]:
     """Return after how many seconds, or 1000, a peer is dropped for whom so much waits in each; and why."""
-    link: Any = SimpleNamespace(buffered=waits(0), delivery=lambda: (-link.buffered, link.buffered))
+    link: Any = SimpleNamespace(
+        buffered=waits(0), position=0, evidence=lambda: SimpleNamespace(taken=-link.buffered)
+    )
     progress = Progress(link, 0)
     for second in range(1, 1000):
         link.buffered = waits(second)

@@ -264,6 +264,7 @@ def machine() -> Machine:
         open_timeout=10,
         close_timeout=5,
         max_attempts=None,
+        final_codes=None,
     )
     return Machine(settings, lambda: 0.5)
 

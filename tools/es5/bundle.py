@@ -26,6 +26,7 @@ BUILT: Final = _ADAPTER / "javascript"
 """Where the built files lie, beside their types: what the wheel ships."""
 
 CORE: Final = (
+    "core.close_codes",
     "core.settings",
     "core.hint",
     "core.backoff",

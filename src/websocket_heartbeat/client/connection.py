@@ -22,7 +22,7 @@ from websocket_heartbeat.client.hooks import (
 )
 from websocket_heartbeat.client.host import Host
 from websocket_heartbeat.client.options import USER_AGENT, Options
-from websocket_heartbeat.config import Backoff, Headers, Heartbeat, Provider
+from websocket_heartbeat.config import FINAL_CLOSE_CODES, Backoff, Headers, Heartbeat, Provider
 from websocket_heartbeat.engines.base import Engine
 from websocket_heartbeat.errors import ConnectionClosed
 from websocket_heartbeat.events import Message, State, Stats
@@ -54,7 +54,8 @@ def connect(
     server_hostname: str | None = None,
     engine: str | Engine = "auto",
     shown_path: Callable[[str], str] | None = None,
-    final_close_codes: Collection[int] = (),
+    final_close_codes: Collection[int | range] = FINAL_CLOSE_CODES,
+    dismissal: str | None = None,
     retry_if: Callable[[Exception], bool | None] | None = None,
 ) -> "Connection":
     """Return a connection to a WebSocket server that outlives its sockets.
@@ -94,7 +95,11 @@ def connect(
     engine: "auto" (default), the name of an engine, or an Engine.
     shown_path: called with the path of the URL, and returns what logs and reprs show instead, where paths
         carry keys. If it raises, they show "(hidden)". None (default): the path. The query is never shown.
-    final_close_codes: close codes after which the server is not to be asked again. Default none.
+    final_close_codes: close codes, and ranges of them, after which the server is not to be asked again.
+        Default `FINAL_CLOSE_CODES`: those from 3500 to 3999 and from 4500 to 4999.
+    dismissal: a text message of the server that means the same, as `Hub(dismissal=...)` sends it. It is not
+        delivered, and what comes after it is thrown away; when the server has closed the link, or has not
+        within close_timeout, the connection fails. Default none.
     retry_if: asked about each failure; True retries, False gives up, None leaves it to the table in retry.py.
 
     Raises:
@@ -128,6 +133,7 @@ def connect(
             engine=engines.load(engine),
             shown_path=shown_path,
             final_close_codes=final_close_codes,
+            dismissal=dismissal,
             retry_if=retry_if,
         )
     )

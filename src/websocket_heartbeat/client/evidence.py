@@ -20,15 +20,21 @@ class Loss:
     """How a link or an attempt ended.
 
     error: what ended it; None for an open link that the core gave up. silence: the evidence of that link.
-    uncertain_bytes: as `Link.uncertain`, at the end of an open link.
+    uncertain_bytes: as `Link.uncertain`, at the end of an open link. is_dismissal: whether the server has
+    said on the link that we are not to come back.
     """
 
     error: Exception | None = None
     silence: str = ""
     uncertain_bytes: int | None = 0
+    is_dismissal: bool = False
 
     def in_words(self, cause: str) -> str:
         """Say why, for one of the causes of core/machine.py."""
+        words = self._end_in_words(cause)
+        return f"{core.DISMISSED}: {words}" if self.is_dismissal and cause != core.DISMISSED else words
+
+    def _end_in_words(self, cause: str) -> str:
         if cause == core.LOST:
             assert self.error is not None
             return in_words(self.error)

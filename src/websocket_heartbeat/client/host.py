@@ -48,6 +48,7 @@ class Host:
 
     hooks, inbox, outbox, links, lifetime: the other parts of the connection.
     dialect: in which heartbeats are messages that the user does not see, None for pings and plain messages.
+    dismissal: the message that ends the connection for good, None for none.
     latency: seconds that the last answered ping took, None before the first.
     pacer: set by a fleet. Called before a retry with a function that starts it; returns True if the retry
     is to start now, else calls the function later.
@@ -66,6 +67,7 @@ class Host:
         "_renewal",
         "_stats",
         "dialect",
+        "dismissal",
         "hooks",
         "inbox",
         "latency",
@@ -81,6 +83,7 @@ class Host:
         self.lifetime = Lifetime(self._machine)
         self.hooks = Hooks("(url callable)" if callable(options.url) else options.shown(options.url))
         self.dialect = options.heartbeat.dialect
+        self.dismissal = options.dismissal
         self.links = Links(self, options, self._machine)
         bounds = options.receive_queue, options.receive_queue_bytes
         make_inbox = _INBOXES[options.receive_policy]
@@ -489,7 +492,8 @@ class Host:
             error: Exception = ConnectionClosed("we closed the connection")
         else:
             error = error_of(closure)
-        self._lost(handler, error, self._verdict(error), closure.code, closure.uncertain_bytes)
+        verdict = Verdict(True) if handler.is_dismissed else self._verdict(error)
+        self._lost(handler, error, verdict, closure.code, closure.uncertain_bytes)
 
     def _lost(
         self,
@@ -499,7 +503,7 @@ class Host:
         code: int | None = None,
         uncertain_bytes: int | None = 0,
     ) -> None:
-        self._loss = Loss(error, uncertain_bytes=uncertain_bytes)
+        self._loss = Loss(error, uncertain_bytes=uncertain_bytes, is_dismissal=handler.is_dismissed)
         self._machine.lost(self._loop.time(), handler.number, code, hint=verdict.hint, is_final=verdict.final)
         self._perform()
 
@@ -517,14 +521,26 @@ class Host:
         if isinstance(error, HookFailed):
             self.hooks.report(error)
         verdict = self._verdict(error.__cause__ if isinstance(error.__cause__, Exception) else error)
-        self._loss = Loss(error)
-        self._machine.rejected(self._loop.time(), handler.number, hint=verdict.hint, is_final=verdict.final)
+        self._loss = Loss(error, is_dismissal=handler.is_dismissed)
+        is_final = verdict.final is True
+        self._machine.rejected(self._loop.time(), handler.number, hint=verdict.hint, is_final=is_final)
         self._perform()
 
     def _verdict(self, error: Exception) -> Verdict:
         retry_if = self._options.retry_if
         retry = self.hooks.call_function("retry_if", retry_if, error) if retry_if is not None else None
-        return judge(error, self._options.final_close_codes, retry, was_open=self._stats.links > 0)
+        return judge(error, retry, was_open=self._stats.links > 0)
+
+    def dismissed(self, handler: LinkHandler) -> None:
+        """The server has said that we are not to come back."""
+        if self.links.get(handler.number) is not handler or handler.is_dismissed:
+            return  # one that was renewed: the server has let another in
+        handler.is_dismissed = True
+        self.links.update_deliver()
+        if handler is self.links.successor:
+            self._loss = Loss(ConnectionAbortedError(core.DISMISSED))
+        self._machine.dismissed(self._loop.time(), handler.number)
+        self._perform()
 
     def proof_of_life(self, handler: LinkHandler) -> None:
         """Something has come on the link; while a ping is unanswered it matters."""

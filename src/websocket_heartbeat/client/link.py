@@ -1,6 +1,7 @@
 """What the engine says of one link of a connection, and the evidence of whether the link lives."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from websocket_heartbeat.client.dialogue import Dialogue
@@ -13,7 +14,7 @@ from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.engines.base import Closure, Link, LinkEvents
 from websocket_heartbeat.errors import HookFailed
 from websocket_heartbeat.events import Message
-from websocket_heartbeat.system.kernel import TELLS, tcp_info
+from websocket_heartbeat.system.kernel import TELLS
 
 _SLOW_ANSWER = 0.1
 """Seconds of round trip from which it may be our own loop that was slow."""
@@ -29,6 +30,7 @@ class Keeper(Protocol):
     """What a link needs of the host that has it."""
 
     dialect: Dialect | None
+    dismissal: str | None
     hooks: Hooks
     inbox: Inbox
     outbox: Outbox
@@ -44,6 +46,9 @@ class Keeper(Protocol):
 
     def message_came(self, handler: "LinkHandler") -> None:
         """A message has come, which is no heartbeat: the watchdog of the connection may wait for it."""
+
+    def dismissed(self, handler: "LinkHandler") -> None:
+        """The message has come that says not to come back."""
 
     def batch_delivered(self, handler: "LinkHandler") -> None:
         """A read has brought its last message, and not all were taken by a hook."""
@@ -62,21 +67,24 @@ class LinkHandler(LinkEvents):
     needs one. dialogue: that hook, while it runs. inbox: where messages go: the connection's, or the one of
     the dialogue. paused: whether the link is not read until there is room in that. awaits_proof: whether
     nothing has come since the latest ping. awaits_pong, awaits_message: whether a pong, or a message of the
-    dialect, is to answer it and has not come.
+    dialect, is to answer it and has not come. is_dismissed: whether the server has said on it that we are not
+    to come back.
     """
 
     __slots__ = (
-        "_acknowledged",
         "_blocked_for",
+        "_deliver",
         "_keeper",
         "_owed",
         "_ping_begins",
         "_pinged_at",
+        "_taken",
         "awaits_message",
         "awaits_pong",
         "awaits_proof",
         "dialogue",
         "inbox",
+        "is_dismissed",
         "link",
         "number",
         "paused",
@@ -91,15 +99,17 @@ class LinkHandler(LinkEvents):
         self.dialogue: Dialogue | None = None
         self.inbox = keeper.inbox
         self.paused = False
+        self.is_dismissed = False
+        self._deliver: Callable[[Message], Any] = keeper.inbox.deliver  # with a dismissal
         self.awaits_proof = False
         self.awaits_message = False
         self._pinged_at = 0.0
         self.awaits_pong = False
         self._owed: Message | None = None  # the answer to the peer's latest heartbeat, while the link is full
-        # Of the bytes that we send: where the latest ping begins, and how many were acknowledged when last
-        # looked at. Where the kernel does not tell, both are of the write buffer alone.
+        # Of the bytes that we send: where the latest ping begins, and how many the peer had taken when last
+        # looked at.
         self._ping_begins = 0
-        self._acknowledged = 0
+        self._taken = 0
         # By how much our own loop missed the deadline of the latest ping, or one of its answer since.
         self._blocked_for = 0.0
 
@@ -139,6 +149,23 @@ class LinkHandler(LinkEvents):
         self._keeper.link_closed(self, closure)
 
     # Where messages go: one of these, or `Inbox.deliver`
+
+    def deliver_to(self, link: Link, deliver: Callable[[Message], Any]) -> None:
+        """Have the link deliver its messages there, up to the one that dismisses us."""
+        if self.is_dismissed:
+            link.deliver = self.discard
+        elif self._keeper.dismissal is None:
+            link.deliver = deliver
+        else:
+            self._deliver = deliver
+            link.deliver = self._deliver_unless_dismissal
+
+    def _deliver_unless_dismissal(self, message: Message) -> Any:
+        # The type first: `python -bb` lets nobody compare bytes with a str.
+        if type(message) is str and message == self._keeper.dismissal:
+            self._keeper.dismissed(self)
+            return None
+        return self._deliver(message)
 
     def deliver_proof(self, message: Message) -> Any:
         """Deliver a message that may be the answer to a ping."""
@@ -185,7 +212,7 @@ class LinkHandler(LinkEvents):
             self.link.send(reply)
 
     def discard(self, message: Message) -> None:
-        """Take what arrives while we close."""
+        """Take what arrives while we close, or after the server has dismissed us."""
 
     # Whether it lives
 
@@ -194,8 +221,7 @@ class LinkHandler(LinkEvents):
         assert self.link is not None
         self._pinged_at = now
         self.awaits_proof = True
-        self._acknowledged, waiting = self.link.delivery()
-        self._ping_begins = self._acknowledged + waiting
+        self._ping_begins = self.link.position
         dialect = self._keeper.dialect
         self.awaits_message = message is not None and dialect is not None and dialect.pong is not None
         # What nobody answers needs a ping besides. A plain message has some answer, by which it is not known.
@@ -219,20 +245,19 @@ class LinkHandler(LinkEvents):
         if self.link is None:
             return
         self._blocked_for = max(late, self._blocked_for if machine.state == core.PROBING else 0.0)
-        machine.heard(self.link.heard_at, self.number)
+        evidence = self.link.evidence()
+        taken_before, self._taken = self._taken, evidence.taken
+        machine.heard(evidence.heard_at, self.number)
         if sent_at is None:
-            sent_at = self.link.sent_at
+            sent_at = evidence.sent_at
         if sent_at > self._pinged_at + _MOMENT:
             # Else it was the ping, which for the machine left when it was due. Told that this was a little
             # later, it would have the alarm ring twice for each heartbeat.
             machine.sent(sent_at, self.number)
         if machine.state == core.PROBING:
-            info = tcp_info(self.link.socket)
-            if self._acknowledged < self._ping_begins:
-                before = self._acknowledged
-                self._acknowledged, _ = self.link.delivery()
-                if self._acknowledged > before:
-                    machine.acknowledged(now - (info.since_ack if info is not None else 0.0), self.number)
+            info = evidence.info
+            if taken_before < min(self._ping_begins, self._taken):
+                machine.acknowledged(now - (info.since_ack if info is not None else 0.0), self.number)
             if info is not None and info.unacked:
                 machine.unacknowledged(now, self.number, info.retransmits, info.rto)
 
@@ -242,18 +267,17 @@ class LinkHandler(LinkEvents):
         if round_trip < _SLOW_ANSWER or self.link is None:
             return round_trip
         # Where we were slow to read the answer, the kernel knows when it came, if only by milliseconds.
-        return max(0.0, min(now, self.link.heard_at) - self._pinged_at)
+        return max(0.0, min(now, self.link.evidence().heard_at) - self._pinged_at)
 
     def loss_of_abandoned(self, now: float, heard_at: float) -> Loss:
         """Return what is known of the open link's silence, now that the core gives it up."""
         assert self.link is not None
-        info = tcp_info(self.link.socket)
-        acknowledged, waiting = self.link.delivery()
+        evidence = self.link.evidence()
         silence = of_silence(
             now - heard_at,
             now - self._pinged_at,
-            info,
+            evidence.info,
             self._blocked_for,
-            min(waiting, self._ping_begins - acknowledged),
+            self._ping_begins - evidence.taken,
         )
-        return Loss(silence=silence, uncertain_bytes=self.link.uncertain)
+        return Loss(silence=silence, uncertain_bytes=self.link.uncertain, is_dismissal=self.is_dismissed)

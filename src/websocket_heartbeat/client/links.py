@@ -134,7 +134,7 @@ class Links:
             loop = asyncio.get_running_loop()
             link.deliver = handler.discard
             if is_read_on:
-                link.deliver = handler.deliver_late
+                handler.deliver_to(link, handler.deliver_late)
                 if handler.paused:
                     link.resume_reading()
                 last_words = loop.call_later(min(within, LAST_WORDS), self._end_renewed)
@@ -219,17 +219,18 @@ class Links:
             if self._machine.state == core.CLOSING:
                 current.link.deliver = current.discard
             elif self._keeper.dialect is not None:
-                current.link.deliver = current.deliver_in_dialect
+                current.deliver_to(current.link, current.deliver_in_dialect)
             elif self._options.message_timeout is not None:
-                current.link.deliver = current.deliver_watched
+                current.deliver_to(current.link, current.deliver_watched)
             elif current.awaits_proof:
-                current.link.deliver = current.deliver_proof
+                current.deliver_to(current.link, current.deliver_proof)
             else:
-                current.link.deliver = current.inbox.deliver
+                current.deliver_to(current.link, current.inbox.deliver)
         successor = self.successor
         if successor is not None and successor.link is not None:
             has_dialect = self._keeper.dialect is not None
-            successor.link.deliver = successor.deliver_in_dialect if has_dialect else successor.inbox.deliver
+            deliver = successor.deliver_in_dialect if has_dialect else successor.inbox.deliver
+            successor.deliver_to(successor.link, deliver)
 
     def batch_delivered(self, handler: LinkHandler) -> None:
         """A read has brought its last message: pause reading where too many wait."""
@@ -237,7 +238,9 @@ class Links:
             return
         if handler.dialogue is not None and handler.inbox is handler.dialogue.inbox and len(handler.inbox):
             handler.dialogue.message_waits()
-        if handler.inbox.batch_delivered() and handler.link is not None and not handler.paused:
+        # Behind what nobody reads, the close frame that follows a dismissal would never be seen.
+        is_full = handler.inbox.batch_delivered() and not handler.is_dismissed
+        if is_full and handler.link is not None and not handler.paused:
             handler.paused = handler.inbox.paused = True
             handler.link.pause_reading()
             self._keeper.reading_paused(handler)

@@ -25,6 +25,7 @@ from websocket_heartbeat.checks import (
 )
 from websocket_heartbeat.client.hooks import logger
 from websocket_heartbeat.config import Backoff, Headers, Heartbeat, Provider
+from websocket_heartbeat.core.close_codes import FinalCodes
 from websocket_heartbeat.core.settings import Settings
 from websocket_heartbeat.engines.base import Engine
 from websocket_heartbeat.redaction import shown_url
@@ -63,7 +64,8 @@ class Options:
     server_hostname: str | None
     engine: Engine
     shown_path: Callable[[str], str] | None
-    final_close_codes: Collection[int]
+    final_close_codes: Collection[int | range]
+    dismissal: str | None
     retry_if: Callable[[Exception], bool | None] | None
 
     def __post_init__(self) -> None:
@@ -81,8 +83,11 @@ class Options:
         if self.shown_path is not None:
             check_function("shown_path", self.shown_path, 1)
         self._keep("final_close_codes", check_collection("final_close_codes", self.final_close_codes))
-        for index, code in enumerate(self.final_close_codes):
-            check_count(f"final_close_codes[{index}]", code)
+        for index, codes in enumerate(self.final_close_codes):
+            if not isinstance(codes, range):
+                check_count(f"final_close_codes[{index}]", codes)
+            elif codes.step != 1 or not codes or codes.start < 0:
+                raise ValueError(f"final_close_codes[{index}] must be a range of close codes, not {codes!r}")
         typed: list[tuple[str, Any, type]] = [
             ("heartbeat", self.heartbeat, Heartbeat),
             ("backoff", self.backoff, Backoff),
@@ -122,6 +127,17 @@ class Options:
         message = self.heartbeat.message if dialect is None else dialect.ping
         if message is not None and not callable(message):
             check_message(name, message, self.max_size)
+        if self.dismissal is not None:
+            self._check_dismissal()
+
+    def _check_dismissal(self) -> None:
+        if not isinstance(self.dismissal, str):
+            raise TypeError(f"dismissal must be a str or None, not {type(self.dismissal).__name__}")
+        self._keep("dismissal", check_message("dismissal", self.dismissal, self.max_size))
+        dialect = self.heartbeat.dialect
+        heartbeats = (self.heartbeat.message,) if dialect is None else (dialect.ping, dialect.pong)
+        if any(type(each) is str and each == self.dismissal for each in heartbeats):
+            raise ValueError("dismissal must differ from the heartbeat, which servers send back")
 
     def _check_address(self) -> None:
         """Check where connections are to lead to and come from."""
@@ -165,6 +181,7 @@ class Options:
             self.open_timeout,
             self.close_timeout,
             self.max_attempts,
+            tuple(self.final_close_codes),
         )
 
 
@@ -177,7 +194,12 @@ def _settings(
     open_timeout: float,
     close_timeout: float,
     max_attempts: int | None,
+    final_close_codes: tuple[int | range, ...],
 ) -> Settings:
+    final_codes = None
+    for codes in final_close_codes:
+        first, last = (codes[0], codes[-1]) if isinstance(codes, range) else (codes, codes)
+        final_codes = FinalCodes(first, last, final_codes)
     return Settings(
         interval=interval,
         timeout=timeout,
@@ -190,4 +212,5 @@ def _settings(
         open_timeout=open_timeout,
         close_timeout=close_timeout,
         max_attempts=max_attempts,
+        final_codes=final_codes,
     )

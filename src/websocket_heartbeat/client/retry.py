@@ -13,17 +13,18 @@
     other HTTP statuses                             retry       servers behind a gateway restart; portals
     no valid WebSocket answer                       retry       the same
     the server broke RFC 6455, too big a message    retry       a fresh link may not meet it again
-    close codes, all                                retry       unless listed in final_close_codes
+    close codes of final_close_codes                final       the server says so; looked at by the core
+    other close codes                               retry       servers restart; logins end, and begin anew
+    the dismissal message                           final       the server says so; retry_if is not asked
 
 * Final until a link has been open: then a server that worked is restarting or misconfigured for a while. That
 is retried with delays that grow as for an overloaded server, and told in the log.
 
-`retry_if` overrides each line. A 401 or 403 with a callable url or headers is tried once more with fresh ones
-first.
+`retry_if` overrides each line but the last. A 401 or 403 with a callable url or headers is tried once more
+with fresh ones first.
 """
 
 import ssl
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -43,31 +44,30 @@ LATER = 0.001
 class Verdict:
     """What a failure means.
 
-    final: no retry can help. hint: the least delay in seconds that the server asked for. is_refusal: it would
-    be final, had no link been open before.
+    final: no retry can help; None leaves that to the close code. hint: the least delay in seconds that the
+    server asked for. is_refusal: it would be final, had no link been open before.
     """
 
-    final: bool
+    final: bool | None
     hint: float = 0.0
     is_refusal: bool = False
 
 
 def judge(
     error: Exception,
-    final_close_codes: Collection[int] = (),
     retry: bool | None = None,
     was_open: bool = False,
 ) -> Verdict:
     """Apply the table above to the failure of an attempt or of a link.
 
-    final_close_codes: the option of `connect`. retry: what `retry_if` says; None leaves it to the table.
+    retry: what `retry_if` says; None leaves it to the table.
     was_open: whether a link of this connection was ever open.
     """
     hint = retry_hint(error)
     if retry is not None:
         return Verdict(not retry, hint or _least_hint(error))
-    if isinstance(error, ServerClosed) and error.code in final_close_codes:
-        return Verdict(True, hint)
+    if isinstance(error, ServerClosed):
+        return Verdict(None, hint)
     is_refusal = _is_refusal(error)
     if is_refusal and was_open:
         return Verdict(False, max(hint, LATER), is_refusal=True)

@@ -1,6 +1,7 @@
 """Decides when to ping, when a link is dead and when to retry: every state and transition of a connection.
 
-Not decided here: that a loss is final (`is_final` of `lost`; client/retry.py), that reading pauses for a slow
+Not decided here: that a loss is final for another reason than its close code (`is_final` of `lost`;
+client/retry.py), that reading pauses for a slow
 user (`reading_paused`; client/inbox.py), and that a retry waits for its turn (a late `woke`; fleet.py).
 
 The machine is pure, synchronous and deterministic. It does no I/O and reads no clock: the host tells what
@@ -13,7 +14,9 @@ Rules
        current link goes on, and takes over once it is ready; then the other is closed. Should the current
        link be lost before, the successor takes over at once, if it is open, however final that loss would
        be without it; or it is the next attempt.
-    2  After `stopped` no link is ever opened again.
+    2  After `stopped` no link is ever opened again. Nor is one after `dismissed`, whatever ends the link
+       then, or after a final close code: both are the server's wish. But a successor that is open by then
+       takes over, as rule 1 says.
     3  In every state but idle, closed, failed, and waiting while offline, `deadline` is set: the host calls
        `woke` then. An early or a spurious `woke` is harmless.
     4  A link silent for interval + timeout is abandoned at once, without waiting for anything; earlier if the
@@ -47,7 +50,7 @@ Transitions (docs/state-diagram.md is generated from this table, and a test hold
     connecting  stopped         closed      abandon the link
     open        woke            probing     silent for interval: ping, unless a ping is unanswered already
     open        woke            waiting     no message for message_timeout: abandon the link
-    open        woke            failed      the same, and no retry is left
+    open        woke            failed      the same, and no retry is left; or dismissed and not closed
     open        woke            connecting  the same, while a successor is under way: it is the next attempt
     open        shown           probing     not heard since hidden: ping
     open        came_online     probing     not heard since offline: ping
@@ -94,6 +97,7 @@ Transitions (docs/state-diagram.md is generated from this table, and a test hold
 
 from typing import Callable, Final
 
+from websocket_heartbeat.core.close_codes import is_final_code
 from websocket_heartbeat.core.liveness import Liveness
 from websocket_heartbeat.core.retries import Retries
 from websocket_heartbeat.core.settings import Settings
@@ -140,6 +144,8 @@ RECONNECT_REQUESTED: Final = "reconnect requested"
 MESSAGE_TIMEOUT: Final = "message timeout"
 REJECTED: Final = "rejected"
 """The user called the link bad, and the host knows why."""
+DISMISSED: Final = "dismissed by the server"
+"""The server has said that we are not to come back; and it did not close the link in time, or a successor."""
 RENEWED: Final = "renewed"
 STOPPED: Final = "stopped"
 """The user replaced the link, or the connection ended or had to wait, while its successor was opening."""
@@ -204,6 +210,7 @@ class Machine:
     due: when the state is to be looked at, or None; `deadline` is the earliest of this and the timeouts.
     timeout: while connecting of the attempt, while probing of the ping.
     watchdog: the time that the open link has for a message, or None.
+    parting: the time that the server, which has dismissed us on the open link, has to close it, or None.
     ready_at: when the user had done what comes first on the open link, or None.
     paused: whether the host does not read the open link.
     """
@@ -221,6 +228,7 @@ class Machine:
         self.due: float | None = None
         self.timeout = Timeout(0.0, settings.open_timeout)
         self.watchdog: Timeout | None = None
+        self.parting: Timeout | None = None
         self.ready_at: float | None = None
         self.paused = False
         self.is_hidden = False
@@ -269,13 +277,13 @@ class Machine:
         """The user wants a new link at once: skips a wait, replaces an open link.
 
         The link that replaces one which was not ready yet waits as after a loss: a login that fails again and
-        again is not to be repeated without end.
+        again is not to be repeated without end. After `dismissed` none replaces it.
         """
         if self.state == WAITING:
             self._open_next(now)
         elif self._is_up():
             self._leave_successor(STOPPED)
-            if self.ready_at is None:
+            if self.ready_at is None or self.parting is not None:
                 self._give_up(now, RECONNECT_REQUESTED)
             else:
                 self._emit(ABANDON_LINK)
@@ -286,7 +294,8 @@ class Machine:
 
     def renew(self, now: float) -> None:
         """The user wants another link in place of the ready one, without a gap: open it first."""
-        if self._is_up() and self.ready_at is not None and self.successor is None:
+        may_follow = self.successor is None and self.parting is None
+        if self._is_up() and self.ready_at is not None and may_follow:
             self.last_link = self.last_link + 1
             self.successor = Successor(now, self.last_link, self.settings.open_timeout)
             self._emit(OPEN_LINK, self.last_link)
@@ -316,13 +325,26 @@ class Machine:
             self.ready_at = now
 
     def rejected(self, now: float, link: int, hint: float = 0.0, is_final: bool = False) -> None:
-        """The user calls `link`, which is open, bad: its login failed, say. hint, is_final: as in `lost`."""
+        """The user calls `link`, which is open, bad: its login failed, say. hint: as in `lost`.
+
+        is_final: whether the host knows that no retry can help.
+        """
         successor = self._successor(link)
         if link == self.link and self._is_up():
             self._emit(LEAVE_LINK)
             self._retry_or_fail(now, REJECTED, hint=hint, is_final=is_final)
         elif successor is not None and successor.is_open:
             self._leave_successor(REJECTED)
+
+    def dismissed(self, now: float, link: int) -> None:
+        """The server has said on `link`, which is open, that we are not to come back. It is to close it."""
+        successor = self._successor(link)
+        if link == self.link and self._is_up():
+            if self.parting is None:
+                self.parting = Timeout(now, self.settings.close_timeout)
+                self._wake_at(self.due)
+        elif successor is not None and successor.is_open:
+            self._leave_successor(DISMISSED)
 
     def heard(self, at: float, link: int) -> None:
         """Proof of life arrived on `link` at the time `at`, which may lie in the past."""
@@ -370,12 +392,13 @@ class Machine:
         link: int,
         code: int | None = None,
         hint: float = 0.0,
-        is_final: bool = False,
+        is_final: bool | None = None,
     ) -> None:
         """The link is gone: its attempt failed, or it broke, or it has closed. The host tells the user why.
 
         code: the close code, None if there was none. hint: the least delay before a retry that the server
-        asked for, in seconds, 0 for none. is_final: the host knows that no retry can help.
+        asked for, in seconds, 0 for none. is_final: whether the host knows that no retry can help, or that
+        one can; None leaves that to the code.
         """
         successor = self._successor(link)
         if link == self.link:
@@ -383,7 +406,10 @@ class Machine:
                 self._open_link_ended(now, LOST, code)
                 self._enter(CLOSED)
             elif self.state == CONNECTING or self._is_up():
-                self._retry_or_fail(now, LOST, code, hint=hint, is_final=is_final)
+                is_end = is_final_code(code, self.settings.final_codes)
+                if is_final is not None:
+                    is_end = is_final
+                self._retry_or_fail(now, LOST, code, hint=hint, is_final=is_end)
         elif successor is not None:
             self._renewal_failed(successor, LOST, code)
 
@@ -414,6 +440,8 @@ class Machine:
             self._leave_successor(OPEN_TIMEOUT)
         if self._is_starved(now):
             self._give_up(now, MESSAGE_TIMEOUT)
+        elif self.parting is not None and self._is_up() and self.parting.ran_out(now):
+            self._give_up(now, DISMISSED)
         elif self.due is None or now < self.due:
             self._wake_at(self.due)
         elif self.state == OPEN:
@@ -487,6 +515,7 @@ class Machine:
         limit = self.settings.message_timeout
         self.ready_at = None
         self.paused = False
+        self.parting = None
         self.liveness = Liveness(self.settings, now)
         self.watchdog = None if limit is None else Timeout(now, limit)
         self._enter(OPEN, self.liveness.ping_due())
@@ -562,8 +591,9 @@ class Machine:
             # good may mean just that: one that lets in one link of each user does.
             self._switch(now, self.successor)
             return
-        out_of_retries = self.retries.are_spent() and not self.is_hidden
-        if is_final or out_of_retries:
+        is_end = is_final or self.parting is not None
+        out_of_retries = self.retries.are_spent() and not self.is_hidden and not is_end
+        if is_end or out_of_retries:
             self._leave_successor(STOPPED)
             self._emit_with_cause(NOTIFY_FAILED, cause, code).out_of_retries = out_of_retries
             self._enter(FAILED)
@@ -649,12 +679,14 @@ class Machine:
     def _wake_at(self, due: float | None) -> None:
         """Set when the state is to be looked at, and with it the deadline."""
         self.due = due
-        has_more = self.successor is not None or self.watchdog is not None
+        has_more = self.successor is not None or self.watchdog is not None or self.parting is not None
         if due is not None and has_more and self._is_up():
             if self.successor is not None:
                 due = min(due, self.successor.timeout.due)
             if self.watchdog is not None:
                 due = min(due, self.watchdog.due)
+            if self.parting is not None:
+                due = min(due, self.parting.due)
         self.deadline = due
 
     def _emit_with_cause(self, kind: str, cause: str, code: int | None = None, link: int = 0) -> Action:

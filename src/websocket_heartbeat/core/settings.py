@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from websocket_heartbeat.core.close_codes import FinalCodes
+
 LONGEST: Final = 31536000.0
 """The longest duration accepted, in seconds: one year."""
 
@@ -35,6 +37,7 @@ class Settings:
     open_timeout: covers DNS, TCP, TLS, proxy and handshake together.
     close_timeout: how long a polite close may take.
     max_attempts: retries in a row before giving up; None never gives up, 0 never retries.
+    final_codes: close codes after which there is no retry; None for none.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Settings:
         open_timeout: float,
         close_timeout: float,
         max_attempts: int | None,
+        final_codes: FinalCodes | None,
     ) -> None:
         self.interval = positive("interval", interval)
         self.timeout = positive("timeout", timeout)
@@ -68,3 +72,4 @@ class Settings:
         if max_attempts is not None and not max_attempts >= 0:
             raise ValueError("max_attempts must be None or at least 0, not " + str(max_attempts))
         self.max_attempts = max_attempts
+        self.final_codes = final_codes

@@ -10,12 +10,12 @@ import ssl as ssl_module
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.redaction import HIDDEN, shown_url
-from websocket_heartbeat.system.kernel import Socket, delivery
+from websocket_heartbeat.system.kernel import Socket, TcpInfo
 
 WRITE_LIMIT = 64 * 1024
 """Bytes that may wait in a link's write buffer before the link counts as full."""
@@ -86,6 +86,22 @@ class Closure:
     framed: bool = field(default=False, compare=False)
 
 
+class Evidence(NamedTuple):
+    """What is known at one moment of whether a link lives, and moves; read at once, as it asks the kernel.
+
+    heard_at, sent_at: the times of the loop's clock at which bytes last arrived, read or not, and at which
+    some were last sent, as well as can be told.
+    taken: bytes that the peer has taken of those sent, counted from some fixed number (`Link.position`).
+    Linux tells what the peer's kernel has acknowledged; elsewhere it is what our write buffer has given away.
+    info: what the kernel says of the socket, where it tells.
+    """
+
+    heard_at: float
+    sent_at: float
+    taken: int
+    info: TcpInfo | None = None
+
+
 class LinkEvents(Protocol):
     """What a link calls, and an engine. None of these raises an Exception.
 
@@ -117,6 +133,22 @@ class LinkEvents(Protocol):
         """The link has ended: the peer's close frame has come, or the socket is gone. Called once."""
 
 
+class SharedMessage:
+    """A message that goes out on many links: what it is on the wire is made once.
+
+    frames: made by links, for others of their class. The key is 0 for the message as it is, otherwise the
+    window for which it is compressed.
+    hold: called with a link that does not write it at once: `Link.flush` is then called soon.
+    """
+
+    __slots__ = ("frames", "hold", "message")
+
+    def __init__(self, message: Message, hold: Callable[["Link"], None]) -> None:
+        self.message = message
+        self.hold = hold
+        self.frames: dict[int, bytes] = {}
+
+
 class Link(ABC):
     """One open WebSocket.
 
@@ -142,6 +174,14 @@ class Link(ABC):
     @abstractmethod
     def send(self, message: Message) -> None:
         """Hand over a message; what the socket does not take is buffered. Never raises, never waits."""
+
+    def send_shared(self, shared: SharedMessage) -> None:
+        """Do as `send`, with a message that goes out on others too."""
+        self.send(shared.message)
+
+    def flush(self) -> None:
+        """Write what `SharedMessage.hold` was called for. Never raises, never waits."""
+        raise NotImplementedError  # none that holds nothing back is asked to
 
     @abstractmethod
     def ping(self) -> None:
@@ -172,15 +212,14 @@ class Link(ABC):
     def buffered(self) -> int:
         """Bytes that wait in the write buffer of this program, not of the kernel."""
 
-    def delivery(self) -> tuple[int, int]:
-        """Return how many bytes the peer has taken, counted from some fixed number, and how many wait for it.
+    @abstractmethod
+    def evidence(self) -> Evidence:
+        """Return what is known of the link now."""
 
-        Their sum is a place in the stream: all that was sent so far has been taken when as much was taken.
-        Linux tells what the peer's kernel has acknowledged; elsewhere only our write buffer shrinks.
-        """
-        buffered = self.buffered
-        known = delivery(self.socket)
-        return (-buffered, buffered) if known is None else (known[0], known[1] + buffered)
+    @property
+    @abstractmethod
+    def position(self) -> int:
+        """Where all that was sent so far ends: it has been taken when `Evidence.taken` is as much."""
 
     @property
     @abstractmethod
@@ -189,16 +228,6 @@ class Link(ABC):
 
         Those in our write buffer are among them. None where the system does not tell.
         """
-
-    @property
-    @abstractmethod
-    def heard_at(self) -> float:
-        """The time of the loop's clock at which bytes last arrived, read or not, as well as can be told."""
-
-    @property
-    @abstractmethod
-    def sent_at(self) -> float:
-        """The time of the loop's clock at which bytes were last sent, as well as can be told."""
 
 
 class Engine(ABC):

@@ -7,7 +7,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure, Engine, Link, LinkEvents, OpenRequest
+from websocket_heartbeat.engines.base import (
+    WRITE_LIMIT,
+    Closure,
+    Engine,
+    Evidence,
+    Link,
+    LinkEvents,
+    OpenRequest,
+)
 from websocket_heartbeat.events import Message, size_of
 
 
@@ -156,6 +164,13 @@ class MemoryLink(Link):
     def buffered(self) -> int:
         return sum(map(size_of, self._unsent))
 
+    def evidence(self) -> Evidence:
+        return Evidence(self._heard_at, self._sent_at, -self.buffered)
+
+    @property
+    def position(self) -> int:
+        return 0
+
     @property
     def uncertain(self) -> int:
         return self.buffered + self._vanished
@@ -163,14 +178,6 @@ class MemoryLink(Link):
     @property
     def full(self) -> bool:  # type: ignore[override]
         return self.buffered > WRITE_LIMIT
-
-    @property
-    def heard_at(self) -> float:
-        return self._heard_at
-
-    @property
-    def sent_at(self) -> float:
-        return self._sent_at
 
 
 class MemoryEngine(Engine):

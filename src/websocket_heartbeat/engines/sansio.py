@@ -4,7 +4,8 @@
 - `Protocol(side, state=State.OPEN)` reads a close frame. It never raises; `receive_data` leaves the frame in
   `close_rcvd`, or what was wrong with it in `parser_exc`.
 - An `Extension` has `decode(frame, max_size=...)` and `encode(frame)`; permessage-deflate is the only one. It
-  keeps a `decoder`, for a window of 2 to the power of `remote_max_window_bits`.
+  keeps a `decoder`, for a window of 2 to the power of `remote_max_window_bits`, and an `encoder`, for one of
+  `local_max_window_bits`; or makes them for each message, and then there is none between two.
 - `websockets.speedups.apply_mask`, or the one of `websockets.utils`: masks.py.
 
 tests/engines/test_fuzz.py and test_compression.py hold it to that; `make compat` runs them over each version.
@@ -26,7 +27,16 @@ from websockets.protocol import Protocol, Side, State
 from websocket_heartbeat.engines.base import Closure
 from websocket_heartbeat.errors import MessageTooBig, ProtocolViolation
 
-__all__ = ["CLIENT_DEFLATE", "SERVER_DEFLATE", "SILENT", "Deflate", "Extension", "Side", "closure_of"]
+__all__ = [
+    "CLIENT_DEFLATE",
+    "SERVER_DEFLATE",
+    "SILENT",
+    "Deflate",
+    "Extension",
+    "Side",
+    "closure_of",
+    "compressed_alone",
+]
 
 SILENT = logging.Logger("websockets", logging.CRITICAL + 1)
 """A logger that writes nothing: the lines of websockets hold URLs and headers."""
@@ -56,16 +66,30 @@ def closure_of(frame: bytes, side: Side) -> Closure:
 
 
 class Deflate:
-    """Compresses and decompresses the messages of one link: RFC 7692."""
+    """Compresses and decompresses the messages of one link: RFC 7692.
 
-    __slots__ = ("_extension", "_max_size")
+    window: how far back what we send may refer, as a power of 2.
+    """
+
+    __slots__ = ("_extension", "_is_outdated", "_max_size", "window")
 
     def __init__(self, extension: Extension, max_size: int) -> None:
         self._extension = extension
         self._max_size = max_size
+        self.window: int = extension.local_max_window_bits  # type: ignore[attr-defined]
+        self._is_outdated = False  # whether the peer's window has what ours has not
+
+    def forget(self) -> None:
+        """Let what is compressed next refer to nothing before it: the peer gets something else meanwhile."""
+        self._is_outdated = True
 
     def compressed(self, first: int, payload: bytes) -> bytes:
         """Return the payload of a whole message, of which `first` is the first byte of the frame."""
+        if self._is_outdated:
+            self._is_outdated = False
+            encoder = getattr(self._extension, "encoder", None)
+            if encoder is not None:
+                encoder.flush(zlib.Z_FULL_FLUSH)  # what it returns is an empty block
         return bytes(self._extension.encode(Frame(Opcode(first & 0x0F), payload)).data)
 
     def decompressed(self, first: int, payload: bytes | memoryview, so_far: int) -> bytes:
@@ -97,6 +121,16 @@ class Deflate:
         decoder = getattr(extension, "decoder", None)  # none is kept where each message gets its own
         if decoder is not None and decoder.eof:
             extension.decoder = zlib.decompressobj(wbits=-extension.remote_max_window_bits)
+
+
+def compressed_alone(payload: bytes, window: int) -> bytes:
+    """Return the payload of a whole message, compressed so that it refers to nothing before it.
+
+    Every link may send it whose window is no smaller, and must `Deflate.forget` then.
+    """
+    compressor = zlib.compressobj(wbits=-window)
+    # Section 7.2.1: without the empty block at the end.
+    return (compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
 
 def _violation(problem: Exception | None, max_size: int) -> ProtocolViolation:

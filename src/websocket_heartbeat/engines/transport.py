@@ -14,10 +14,10 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure, Link, LinkEvents
+from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure, Evidence, Link, LinkEvents
 from websocket_heartbeat.errors import ProtocolViolation
 from websocket_heartbeat.events import Message, size_of
-from websocket_heartbeat.system.kernel import Socket, delivery, since_data, since_sent
+from websocket_heartbeat.system.kernel import Socket, bytes_written, tcp_info
 
 READ = 32 * 1024
 """Bytes that are read at a time, but for the rest of a long frame: no flood of tiny ones may stall a loop."""
@@ -134,6 +134,7 @@ class TransportLink(FairReading, Link):
         "_ended",
         "_events",
         "_heard_at",
+        "_is_counted",
         "_loop",
         "_max_size",
         "_sends",
@@ -165,6 +166,9 @@ class TransportLink(FairReading, Link):
         # Bytes given to the transport, counted from where the kernel counts those acknowledged; once a close
         # frame of ours is out, where in the stream it begins.
         self._written = 0
+        # Whether the kernel counts the same bytes: of a TLS that is not ours, nobody knows how many it makes
+        # of those that we give it.
+        self._is_counted = False
         self.full = False
         self._sends = True  # until a close frame was sent, or the link has ended
         self._ended = False  # nothing is read or reported any more
@@ -176,7 +180,10 @@ class TransportLink(FairReading, Link):
         self.socket = transport.get_extra_info("socket")
         transport.set_write_buffer_limits(high=WRITE_LIMIT)
         transport.set_protocol(self)
-        self._written = sum(delivery(self.socket) or ()) + self.buffered - self._overhead()
+        if (written := bytes_written(self.socket)) is not None:
+            overhead = self._overhead()
+            self._is_counted = overhead > 0 or transport.get_extra_info("ssl_object") is None
+            self._written = written + self.buffered - overhead
 
     @abstractmethod
     def _write_close(self, payload: bytes) -> None:
@@ -202,31 +209,32 @@ class TransportLink(FairReading, Link):
 
     def _uncertain(self, *, is_broken: bool = False) -> int | None:
         """As `uncertain`; is_broken: the transport has lost its connection, and so what it had buffered."""
-        known = delivery(self.socket)
-        if known is None:
+        info = tcp_info(self.socket)
+        if info is None or (is_broken and not self._is_counted):
             return None
-        if self._transport.get_extra_info("ssl_object") is None or self._overhead():
-            return max(0, self._position() - known[0])
-        # Of a TLS that is not ours, nobody knows how many bytes it makes of those that we give it.
-        return None if is_broken else known[1] + self.buffered
+        return max(0, self.position - info.bytes_acked)
 
-    def _position(self) -> int:
-        """Return where in the stream all that was sent ends, but for a close frame."""
+    def evidence(self) -> Evidence:
+        info = tcp_info(self.socket)
+        if info is None:
+            return Evidence(self._heard_at, self._sent_at, -self.buffered)
+        now = self._loop.time()
+        return Evidence(now - info.since_data, now - info.since_sent, info.bytes_acked, info)
+
+    @property
+    def position(self) -> int:
+        if self._is_counted:
+            return self._end_of_stream()
+        written = bytes_written(self.socket)
+        return 0 if written is None else written + self.buffered
+
+    def _end_of_stream(self) -> int:
+        """Return where all that was sent ends, but for a close frame."""
         return self._written + self._overhead() if self._sends else self._written
 
     def _overhead(self) -> int:
         """Return how many bytes TLS has added; 0 without, or where it does not tell."""
         return self._transport.get_extra_info("overhead") or 0
-
-    @property
-    def heard_at(self) -> float:
-        seconds = since_data(self.socket)
-        return self._heard_at if seconds is None else self._loop.time() - seconds
-
-    @property
-    def sent_at(self) -> float:
-        seconds = since_sent(self.socket)
-        return self._sent_at if seconds is None else self._loop.time() - seconds
 
     # Calls from the transport
 
@@ -265,7 +273,7 @@ class TransportLink(FairReading, Link):
 
     def _say_close(self, payload: bytes) -> None:
         if self._sends:
-            position = self._position()
+            position = self._end_of_stream()
             self._sends = False
             self._write_close(payload)
             self._written = position

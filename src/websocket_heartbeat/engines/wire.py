@@ -36,7 +36,7 @@ from websocket_heartbeat.engines.masks import apply_mask
 from websocket_heartbeat.engines.sansio import Deflate, Extension, Side, closure_of
 from websocket_heartbeat.engines.transport import READ, SCRATCH, TransportLink
 from websocket_heartbeat.errors import MessageTooBig, ProtocolViolation
-from websocket_heartbeat.system.kernel import since_data
+from websocket_heartbeat.system.kernel import tcp_info
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x81, 0x82, 0x88, 0x89, 0x8A
 """The first byte of a frame that is whole and not compressed."""
@@ -104,14 +104,15 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         self._is_text = False  # what the fragments are of
         self._longest = max_size  # of the texts that `_read` may take; -1 while there are fragments
         self._has_delivered = False  # in the read that is under way
-        # What was sent within the read that is under way, and goes out in one write at its end.
+        # What was sent within the read that is under way, and goes out in one write at its end. On a server
+        # also what was sent to many, and all else behind it, until `flush`.
         self._out: bytearray | None = None
 
     def begin(self, transport: Any, rest: bytes) -> None:
         """Take over a transport whose handshake is done; rest: what was read behind that."""
         self.native = transport
         self._take_over(transport)
-        self._stamp = self._loop.time if since_data(self.socket) is None else None
+        self._stamp = self._loop.time if tcp_info(self.socket) is None else None
         self._rest = rest
         self._events.opened(self)
         self.response_headers = ()
@@ -164,9 +165,10 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
             return
         # What has come is delivered first. Until then nothing is taken, which would be lost.
         self._loss = Closure(error=exc, uncertain_bytes=self._uncertain(is_broken=True))
-        self._heard_at = self.heard_at
-        self._sent_at = self.sent_at
+        self._heard_at, self._sent_at, *_ = self.evidence()
+        self._is_counted = False
         self._sends = False
+        self._out = None
         self.full = True
         self._transport = None
         self.socket = None
@@ -368,8 +370,8 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
     def buffered(self) -> int:
         return super().buffered + len(self._out or b"")
 
-    def _position(self) -> int:
-        return super()._position() + len(self._out or b"")
+    def _end_of_stream(self) -> int:
+        return super()._end_of_stream() + len(self._out or b"")
 
     def _write(self, data: bytes | bytearray) -> None:
         self._written += len(data)

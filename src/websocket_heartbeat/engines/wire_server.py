@@ -2,8 +2,9 @@
 
 from asyncio import CancelledError
 
+from websocket_heartbeat.engines.base import SharedMessage
 from websocket_heartbeat.engines.masks import apply_mask
-from websocket_heartbeat.engines.sansio import Side
+from websocket_heartbeat.engines.sansio import Side, compressed_alone
 from websocket_heartbeat.engines.transport import READ
 from websocket_heartbeat.engines.wire import BINARY, PING, PONG, TEXT, WireLink, frame_head
 from websocket_heartbeat.events import Message
@@ -13,6 +14,8 @@ _TEXT_HEADS = [frame_head(TEXT, size, 0) for size in range(126)]
 _BINARY_HEADS = [frame_head(BINARY, size, 0) for size in range(126)]
 """The heads of short messages, by their size."""
 _PING_FRAME = frame_head(PING, 0, 0)
+_SHORT = 8 * 1024
+"""Bytes of a frame to many that waits for others: for a longer one, a system call of its own costs little."""
 _EMPTY_PONG = frame_head(PONG, 0, 0)
 
 
@@ -43,6 +46,27 @@ class ServerLink(WireLink):
         else:
             self._put(heads[size] + payload)
 
+    def send_shared(self, shared: SharedMessage) -> None:
+        if not self._sends or self._transport.is_closing():
+            self._came_too_late(shared.message)
+            return
+        form = 0
+        if self._deflate is not None:
+            form = self._deflate.window
+            self._deflate.forget()
+        frame = shared.frames.get(form)
+        if frame is None:
+            frame = shared.frames[form] = _shared_frame(shared.message, form)
+        if self._out is None and len(frame) <= _SHORT:
+            self._out = bytearray()
+            shared.hold(self)
+        self._put(frame)
+
+    def flush(self) -> None:
+        out, self._out = self._out, None
+        if out and not self._transport.is_closing():
+            self._write(out)
+
     def ping(self) -> None:
         # A transport that is closing logs what is written to it.
         if self._sends and not self._transport.is_closing():
@@ -58,7 +82,8 @@ class ServerLink(WireLink):
     def _read(self, data: bytes) -> None:
         if self._rest:
             data = self._rest + data
-        self._out = bytearray()
+        if self._out is None:
+            self._out = bytearray()
         end = len(data)
         # As much as this comes behind long frames only, and may be a flood.
         last = end if end <= 2 * READ else self._wait_for_a_turn()
@@ -118,3 +143,13 @@ class ServerLink(WireLink):
         finally:
             self._rest = b"" if self._ended else data[start - 6 :]
             self._read_ends()
+
+
+def _shared_frame(message: Message, window: int) -> bytes:
+    """Return the frame that every link with that window may send; 0: without compression."""
+    first = TEXT if isinstance(message, str) else BINARY
+    payload = message.encode() if isinstance(message, str) else message
+    if window:
+        payload = compressed_alone(payload, window)
+        first |= 0x40
+    return frame_head(first, len(payload), 0) + payload

@@ -30,6 +30,10 @@ class Abstract:
         """Close for good."""
         raise NotImplementedError("stop")
 
+    def forget_renewal(self) -> None:
+        """Drop a renewal that waits for its turn."""
+        raise NotImplementedError("forget_renewal")
+
     def has_ended(self) -> bool:
         """Whether the connection has ended, and the user has not asked for another."""
         raise NotImplementedError("has_ended")

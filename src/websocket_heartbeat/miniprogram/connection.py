@@ -23,8 +23,8 @@ class Connection(Driver):
     """One connection over many links. A subclass knows the kind of host.
 
     opts: the options, defaults included; a change of them holds from the next event on. repeat: retries since
-    the connection was last stable. forbidReconnect: whether `close` was called; set it, and no retry follows
-    when the link is lost. state: a state of the core.
+    the connection was last stable. forbidReconnect: whether `close` was called, or the server has ended the
+    connection for good; set it, and no retry follows when the link is lost. state: a state of the core.
 
     granted_until: until when new links were granted, of which each takes one reconnectTimeout, in seconds of
     the clock. reopening: the timer of one that has to wait after the end of the connection. renewing: the
@@ -54,8 +54,9 @@ class Connection(Driver):
     def reconnect(self) -> None:
         """Open a new link now: in place of an open one, instead of waiting, or after giving up.
 
-        Nothing happens after closing. Within a hook, and called more often than once in reconnectTimeout,
-        the new link waits as any retry does: where a login fails on every link, this would never end.
+        Nothing happens after closing, nor once the server has ended the connection for good. Within a hook,
+        and called more often than once in reconnectTimeout, the new link waits as any retry does: where a
+        login fails on every link, this would never end.
         """
         if self.is_destroyed or self.forbidReconnect:
             return
@@ -137,6 +138,11 @@ class Connection(Driver):
             # The host was not asked, so it calls nothing back.
             answer(params, "success", "close:ok")
 
+    def forget_renewal(self) -> None:
+        """Drop a renewal that waits for its turn: the connection has ended, or begins anew."""
+        self.clock.stop_timer(self.renewing)
+        self.renewing = None
+
     def has_ended(self) -> bool:
         """Whether the connection has ended, and the user has not asked for another."""
         return self.is_over() and self.reopening is None
@@ -163,8 +169,7 @@ class Connection(Driver):
     def _forget_waiting(self) -> None:
         self.clock.stop_timer(self.reopening)
         self.reopening = None
-        self.clock.stop_timer(self.renewing)
-        self.renewing = None
+        self.forget_renewal()
 
     def _renew(self) -> None:
         self.renewing = None

@@ -8,6 +8,7 @@ from websocket_heartbeat.core.machine import (
     CLOSE_LINK,
     CLOSED,
     CONNECTING,
+    DISMISSED,
     FAILED,
     HEARTBEAT_TIMEOUT,
     LEAVE_LINK,
@@ -36,7 +37,16 @@ from websocket_heartbeat.miniprogram.alarm import Alarm
 from websocket_heartbeat.miniprogram.clock import Clock
 from websocket_heartbeat.miniprogram.dialogue import Dialogue
 from websocket_heartbeat.miniprogram.heart import Heart
-from websocket_heartbeat.miniprogram.language import describe, is_promise, read, record, report, when
+from websocket_heartbeat.miniprogram.language import (
+    describe,
+    is_promise,
+    is_same,
+    is_text,
+    read,
+    record,
+    report,
+    when,
+)
 from websocket_heartbeat.miniprogram.link import Link
 from websocket_heartbeat.miniprogram.links import Links
 from websocket_heartbeat.miniprogram.options import CurrentOptions
@@ -146,11 +156,21 @@ class Driver(Abstract):
             self.advice.answered()
         self.machine.heard(self.now(), link.number)
         self.collect(event, "")
-        if not (self.heart.has_dialect() and self._is_heartbeat(link, read(event, "data"))):
+        data: Any = read(event, "data")
+        if self._is_dismissal(link, data):
+            self.collect(None, "")
+        elif not (self.heart.has_dialect() and self._is_heartbeat(link, data)):
             self.steps.append(Step(Action(MESSAGE, link.number), event, ""))
         self.carry_out()
         if link is self.links.current:
             self.outbox.trust()
+
+    def _is_dismissal(self, link: Link, data: Any) -> bool:
+        """Whether a message says that we are not to come back, or comes after that. The user sees none."""
+        if is_text(data) and is_same(data, self.opts["dismissal"]):
+            self.machine.dismissed(self.now(), link.number)
+            return True
+        return link is self.links.current and self.machine.parting is not None
 
     def _is_heartbeat(self, link: Link, data: Any) -> bool:
         """Whether a message is not for the user: it answers our heartbeat, or is one, which is answered."""
@@ -189,6 +209,8 @@ class Driver(Abstract):
         if link is self.links.successor:
             self.links.forget(link.number)
         else:
+            if reason == "" and self.machine.parting is not None:
+                reason = DISMISSED
             if failed is not None:
                 failed["errMsg"] = reason
                 self._tell_error(failed)
@@ -269,7 +291,11 @@ class Driver(Abstract):
             if action.cause == HEARTBEAT_TIMEOUT:
                 self.advice.unanswered()
         elif action.kind == NOTIFY_FAILED:
-            self.advice.gave_up()
+            if action.out_of_retries:
+                self.advice.gave_up()
+            else:
+                # The server wants it: as after `close`, only createWebSocket connects again.
+                self.forbidReconnect = True
         elif action.kind == NOTIFY_RENEWAL_FAILED and action.cause != STOPPED:
             self.advice.renewal_failed()
 
@@ -321,6 +347,7 @@ class Driver(Abstract):
         # Unless a hook has opened the connection again, or a callback does so.
         if kind == NOTIFY_STATE and self.is_over():
             self.unwatch()
+            self.forget_renewal()
             self.outbox.refuse_all()
 
     def _guarded(self, action: Callable[[], None]) -> None:

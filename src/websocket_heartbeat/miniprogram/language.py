@@ -146,6 +146,11 @@ def is_same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and bool(one == other)
 
 
+def elements_of(value: Any) -> list[Any] | None:
+    """What an array holds, in a list of our own; None for anything else."""
+    return list(value) if isinstance(value, list | tuple) else None
+
+
 def is_text(value: Any) -> bool:
     """Whether `value` is a string."""
     return isinstance(value, str)

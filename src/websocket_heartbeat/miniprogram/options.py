@@ -2,8 +2,17 @@
 
 from typing import Any, Final
 
+from websocket_heartbeat.core.close_codes import FinalCodes
 from websocket_heartbeat.core.settings import LONGEST, Settings
-from websocket_heartbeat.miniprogram.language import has_entries_of, is_number, is_text, log, record
+from websocket_heartbeat.miniprogram.language import (
+    elements_of,
+    has_entries_of,
+    is_number,
+    is_same,
+    is_text,
+    log,
+    record,
+)
 
 HOLD: Final = 5
 """So the first six retries have windows of `reconnectTimeout`, and later windows grow."""
@@ -62,6 +71,10 @@ def settings_of(opts: dict[str, Any]) -> Settings:
         raise ValueError("pong must be a string or a function")
     if not (opts["reply"] is None or callable(opts["reply"])):
         raise ValueError("reply must be a function")
+    if opts["dismissal"] is not None and not is_text(opts["dismissal"]):
+        raise ValueError("dismissal must be a string")
+    if is_text(opts["dismissal"]) and is_same(opts["dismissal"], opts["pingMsg"]):
+        raise ValueError("dismissal must differ from pingMsg, which servers send back")
     _check(opts, "repeatLimit", None, least=0)
     # 0 means at once, as in the originals; the core needs a window above 0.
     initial = max(0.001, _seconds(opts, "reconnectTimeout", 2000, least=0))
@@ -77,6 +90,7 @@ def settings_of(opts: dict[str, Any]) -> Settings:
         open_timeout=_seconds(opts, "openTimeout", 10000, least=1),
         close_timeout=CLOSE_TIMEOUT_SECONDS,
         max_attempts=opts["repeatLimit"],
+        final_codes=_final_codes(opts),
     )
 
 
@@ -85,6 +99,31 @@ def _seconds(opts: dict[str, Any], name: str, default_value: int, least: int) ->
     _check(opts, name, default_value, least)
     value: float = opts[name]
     return min(value / 1000, LONGEST)
+
+
+def _final_codes(opts: dict[str, Any]) -> FinalCodes | None:
+    """The close codes, and pairs of the first and the last of several, that the user has listed."""
+    if opts["finalCloseCodes"] is None:
+        # Written down, so that a change of it is seen.
+        opts["finalCloseCodes"] = None
+        return None
+    wrong = "finalCloseCodes must be an array of close codes and of pairs, such as [4001, [4500, 4999]]"
+    listed = elements_of(opts["finalCloseCodes"])
+    codes: FinalCodes | None = None
+    if listed is None:
+        raise ValueError(wrong)
+    while len(listed) > 0:
+        each: Any = listed.pop(0)
+        pair = elements_of(each)
+        first: Any = each
+        last: Any = each
+        if pair is not None and len(pair) == 2:
+            first = pair.pop(0)
+            last = pair.pop(0)
+        if not (is_number(first) and is_number(last)):
+            raise ValueError(wrong)
+        codes = FinalCodes(first, last, codes)
+    return codes
 
 
 def _check(opts: dict[str, Any], name: str, default_value: int | None, least: int) -> None:

@@ -5,5 +5,6 @@ from websocket_heartbeat.server.hub import Hub
 from websocket_heartbeat.server.peer import Peer
 from websocket_heartbeat.server.rooms import Room
 from websocket_heartbeat.server.serving import Server, serve
+from websocket_heartbeat.server.stats import HubStats
 
-__all__ = ["Hub", "Peer", "Refusal", "Request", "Room", "Server", "serve"]
+__all__ = ["Hub", "HubStats", "Peer", "Refusal", "Request", "Room", "Server", "serve"]

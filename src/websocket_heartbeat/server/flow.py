@@ -1,6 +1,6 @@
 """What a peer takes of what is sent to it: whether a ping can have reached it, and whether it reads at all.
 
-`Link.delivery` tells how much the peer has taken.
+`Link.evidence` tells how much the peer has taken.
 
 Nobody who reads is dropped for a burst, of any size. Two rules bound memory, for peers of which more than
 `write_limit` waits:
@@ -32,10 +32,10 @@ class Ping:
 
     __slots__ = ("_before", "_taken", "since")
 
-    def __init__(self, link: Link, now: float) -> None:
-        """Send it."""
-        self._taken, waiting = link.delivery()
-        self._before = self._taken + waiting
+    def __init__(self, link: Link, taken: int, now: float) -> None:
+        """Send it; taken: how much the peer has taken so far."""
+        self._taken = taken
+        self._before = link.position
         self.since = now
         link.ping()
 
@@ -44,13 +44,11 @@ class Ping:
         """Whether bytes that were sent before it have not been taken yet."""
         return self._taken < self._before
 
-    def look(self, link: Link, now: float) -> None:
-        """Find out how far the ping has come."""
-        if self.is_behind:
-            taken = min(self._before, link.delivery()[0])
-            if taken > self._taken:
-                self._taken = taken
-                self.since = now
+    def look(self, taken: int, now: float) -> None:
+        """Take the news of how much the peer has taken."""
+        if self.is_behind and taken > self._taken:
+            self._taken = taken
+            self.since = now
 
 
 class Progress:
@@ -59,7 +57,7 @@ class Progress:
     __slots__ = ("_goal", "_goal_set_at", "_taken", "_taken_at", "_waiting")
 
     def __init__(self, link: Link, now: float) -> None:
-        self._taken, _ = link.delivery()
+        self._taken = link.evidence().taken
         self._taken_at = now
         # The peer has kept up if it has taken as much as `_goal`, or less waits than `_waiting`.
         self._goal = -math.inf
@@ -68,7 +66,8 @@ class Progress:
 
     def problem(self, link: Link, now: float, write_limit: int) -> str | None:
         """Return why the peer must be dropped, or None."""
-        taken, waiting = link.delivery()
+        taken = link.evidence().taken
+        waiting = link.position - taken
         if taken > self._taken:
             self._taken_at = now
         self._taken = taken

@@ -60,6 +60,8 @@ class Gate:
                 request.header("Origin"),
                 request.header("Host"),
             )
+            if takes_place:
+                self.roster.tally.refused["origins"] += 1
             return Refusal(403)
         place = None
         if takes_place:
@@ -77,7 +79,7 @@ class Gate:
         try:
             answer: object = call(self._hook_name, self._hook, request)
         except HookFailed as failed:
-            return self._failed(failed)
+            return self._failed(failed, place)
         if isawaitable(answer):
             return self.roster.spawn(self._admit_later(request, answer, place), answer)
         return self._answered(request, answer, place)
@@ -92,10 +94,15 @@ class Gate:
             async with asyncio.timeout(timeout):
                 return await decision
         except TimeoutError:
-            self._log.warning(
-                "%s took longer than open_timeout=%g s: its client was refused", self._hook_name, timeout
-            )
-            return Refusal(503)
+            return self.too_late(timeout)
+
+    def too_late(self, timeout: float) -> Refusal:
+        """Return the answer to a client about whom the hook has not decided for so many seconds."""
+        self._log.warning(
+            "%s took longer than open_timeout=%g s: its client was refused", self._hook_name, timeout
+        )
+        self.roster.tally.refused[self._hook_name] += 1
+        return Refusal(503)
 
     async def _admit_later(
         self, request: Request, pending: Awaitable[object], place: Place | None
@@ -103,12 +110,16 @@ class Gate:
         try:
             answer = await settle(self._hook_name, pending)
         except HookFailed as failed:
-            return self._failed(failed)
+            return self._failed(failed, place)
+        except asyncio.CancelledError:  # whose traceback would hold the place
+            if place is not None:
+                place.give_back()
+            raise
         return self._answered(request, answer, place)
 
     def _answered(self, request: Request, answer: object, place: Place | None) -> Decision:
         if isinstance(answer, Refusal):
-            return answer
+            return self._refused(answer, place)
         names = self._hook_name == "authenticate"
         # True is what one returns who takes this for a yes.
         if answer is None or (names and isinstance(answer, Hashable) and not isinstance(answer, bool)):
@@ -119,8 +130,14 @@ class Gate:
             ", a principal" if names else "",
             type(answer).__name__,
         )
-        return Refusal(500)
+        return self._refused(Refusal(500), place)
 
-    def _failed(self, failed: HookFailed) -> Refusal:
+    def _failed(self, failed: HookFailed, place: Place | None) -> Refusal:
         log_raised(self._log.error, failed.name, failed.__cause__)
-        return Refusal(500)
+        return self._refused(Refusal(500), place)
+
+    def _refused(self, refusal: Refusal, place: Place | None) -> Refusal:
+        if place is not None:
+            place.give_back()
+            self.roster.tally.refused[self._hook_name] += 1
+        return refusal

@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Coroutine, Hashable
 from typing import Any, NamedTuple, Protocol
 
 from websocket_heartbeat.config import Dialect
-from websocket_heartbeat.engines.base import Closure, Link
+from websocket_heartbeat.engines.base import Closure, Link, SharedMessage
 from websocket_heartbeat.errors import HookFailed, PeerGone, ProtocolViolation
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import Request
+from websocket_heartbeat.server.backlog import Backlog
 from websocket_heartbeat.server.flow import LOOK, Ping, Progress
 from websocket_heartbeat.server.hooks import Hooks
 from websocket_heartbeat.server.mailbox import Mailbox
@@ -18,9 +19,10 @@ from websocket_heartbeat.server.peer import Peer
 from websocket_heartbeat.server.places import Place
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Rooms
+from websocket_heartbeat.server.stats import Tally
 from websocket_heartbeat.server.throttle import Throttle
 from websocket_heartbeat.system.callbacks import place_of
-from websocket_heartbeat.system.kernel import round_trip
+from websocket_heartbeat.system.kernel import tcp_info
 
 _logger = logging.getLogger("websocket_heartbeat.server")
 
@@ -37,6 +39,10 @@ class Keeper(Protocol):
         """Where what hooks raise is logged: messages of strangers may cause it as often as they like."""
 
     @property
+    def tally(self) -> Tally:
+        """Where what becomes of peers is counted."""
+
+    @property
     def rooms(self) -> Rooms:
         """The rooms that peers join."""
 
@@ -49,6 +55,9 @@ class Keeper(Protocol):
 
     def watch(self, handler: "PeerHandler", due: float) -> None:
         """Call its `check_deadlines` by that time of the loop's clock, or soon after."""
+
+    def count_dropped(self, messages: int) -> None:
+        """Count messages of rooms that a member did not get."""
 
     def spawn(self, work: Coroutine[Any, Any, None], pending: Awaitable[object] | None) -> asyncio.Task[None]:
         """Run a coroutine that awaits what a hook has returned, and hold it until it is done."""
@@ -74,9 +83,11 @@ class PeerHandler:
     messages; these three from `opened` on.
     end: how it has ended, None while it has not.
     due: when the keeper will next call `check_deadlines`, None for never; the keeper's own.
+    dropped: messages of rooms that it did not get, as it had not taken those before.
     """
 
     __slots__ = (
+        "_backlog",
         "_close_by",
         "_drained",
         "_gone",
@@ -89,6 +100,7 @@ class PeerHandler:
         "_request",
         "_rooms",
         "_round_trip",
+        "dropped",
         "due",
         "end",
         "hooks",
@@ -127,6 +139,8 @@ class PeerHandler:
         # While the link is full.
         self._progress: Progress | None = None
         self._drained: asyncio.Future[None] | None = None
+        self._backlog: Backlog | None = None
+        self.dropped = 0
 
     # Calls from the link
 
@@ -146,6 +160,11 @@ class PeerHandler:
             self.watch(asyncio.get_running_loop().time() + policy.idle_timeout / 2)
         if self.hooks.on_open is not None:
             self.mailbox.begin("on_open", self.hooks.on_open, self.peer)
+
+    def never_opened(self) -> None:
+        """Take the news that no link will open: the handshake has ended otherwise."""
+        if self._place is not None:
+            self._place.give_back()
 
     def closed(self, closure: Closure) -> None:
         """Take the news that the link has ended."""
@@ -181,6 +200,7 @@ class PeerHandler:
     def writable(self) -> None:
         """Take the news that the link is not full any more."""
         self._progress = None
+        self._send_backlog()
         self._wake_drains()
 
     # Messages
@@ -219,9 +239,55 @@ class PeerHandler:
         link = self.link
         link.send(message)
         if link.full and self._progress is None:
-            now = asyncio.get_running_loop().time()
-            self._progress = Progress(link, now)
-            self.watch(now + LOOK)
+            self._watch_progress()
+
+    def send_shared(self, shared: SharedMessage, room: Hashable, keep: int | None) -> None:
+        """Send a message of a room, of which `keep` messages may wait until what was sent before is taken."""
+        if self.end is not None:
+            return
+        link = self.link
+        if self._backlog is not None or (keep is not None and link.full):
+            if keep is not None:
+                self._put_back(shared, room, keep)
+                return
+            self._send_backlog(whole=True)  # it comes before this one
+        link.send_shared(shared)
+        if link.full and self._progress is None:
+            self._watch_progress()
+
+    def _watch_progress(self) -> None:
+        """Look from now on whether the peer takes what waits for it."""
+        now = asyncio.get_running_loop().time()
+        self._progress = Progress(self.link, now)
+        self.watch(now + LOOK)
+
+    def _put_back(self, shared: SharedMessage, room: Hashable, keep: int) -> None:
+        """Let a message wait until the peer has taken what was sent before."""
+        if self._close_by is not None:
+            return
+        if self._backlog is None:
+            self._backlog = Backlog()
+        dropped = self._backlog.put(room, shared, keep)
+        if dropped:
+            if not self.dropped:
+                self.keeper.log.warning(
+                    "%r reads slower than its rooms send: messages are dropped, and counted in `dropped`",
+                    self.peer,
+                )
+            self.dropped += dropped
+            self.keeper.count_dropped(dropped)
+
+    def _send_backlog(self, *, whole: bool = False) -> None:
+        """Send what waits, until the link is full again; or all of it."""
+        backlog = self._backlog
+        while backlog is not None and (whole or not self.link.full):
+            shared = backlog.take()
+            if shared is None:
+                self._backlog = backlog = None
+            else:
+                self.link.send_shared(shared)
+        if self.link.full and self._progress is None:
+            self._watch_progress()
 
     async def drain(self) -> None:
         """Do as `Peer.drain`."""
@@ -246,6 +312,7 @@ class PeerHandler:
         """Do as `Peer.close`, with a code and a reason that were checked."""
         if self.end is not None or self._close_by is not None:
             return
+        self._send_backlog(whole=True)
         self.link.close(code, reason)
         self._close_by = asyncio.get_running_loop().time() + self.keeper.policy.close_timeout
         self.mailbox.is_leaving = True
@@ -258,11 +325,12 @@ class PeerHandler:
             self.send(self.keeper.policy.dismissal)
         self.close(code, reason)
 
-    def drop(self, reason: str) -> None:
-        """Reset the connection at once, and tell the hooks the reason."""
+    def drop(self, cause: str, reason: str) -> None:
+        """Reset the connection at once, and tell the hooks the reason; HubStats.dropped has the causes."""
         if self.end is not None:
             return
         _logger.info("%r was dropped: %s", self.peer, reason)
+        self.keeper.tally.dropped[cause] += 1
         self.link.abort()
         self._end(None, reason)
 
@@ -279,6 +347,11 @@ class PeerHandler:
         if self._rooms is not None and name in self._rooms:
             self._rooms.remove(name)
             self.keeper.rooms.leave(name, self)
+
+    @property
+    def rooms(self) -> tuple[Hashable, ...]:
+        """As `Peer.rooms`."""
+        return () if self.end is not None else tuple(self._rooms or ())
 
     @property
     def principal(self) -> Hashable | None:
@@ -298,8 +371,8 @@ class PeerHandler:
     @property
     def latency(self) -> float | None:
         """As `Peer.latency`."""
-        known = round_trip(self.link.socket)
-        return self._round_trip if known is None else known
+        info = tcp_info(self.link.socket)
+        return self._round_trip if info is None else info.round_trip
 
     # Time
 
@@ -312,14 +385,14 @@ class PeerHandler:
         if self._close_by is not None:
             if now < self._close_by:
                 return self._close_by
-            self.drop("did not answer the close frame in time")
+            self.drop("close_timeout", "did not answer the close frame in time")
             return None
         policy = self.keeper.policy
         dues = []
         if self._progress is not None:
             problem = self._progress.problem(self.link, now, policy.write_limit)
             if problem is not None:
-                self.drop(problem)
+                self.drop("write_limit", problem)
                 return None
             dues.append(now + LOOK)
         due = self.mailbox.look(now)
@@ -328,7 +401,7 @@ class PeerHandler:
         if policy.idle_timeout is not None:
             due = self._silence_due(now, policy.idle_timeout)
             if due is None:
-                self.drop(f"silent for {policy.idle_timeout:g} s")
+                self.drop("idle_timeout", f"silent for {policy.idle_timeout:g} s")
                 return None
             dues.append(due)
         return min(dues, default=None)
@@ -341,7 +414,8 @@ class PeerHandler:
         half = idle_timeout / 2
         if self.mailbox.is_paused:  # by us: that it is silent is not its fault
             return now + half
-        heard = max(self.link.heard_at, self.mailbox.listening_since)
+        evidence = self.link.evidence()
+        heard = max(evidence.heard_at, self.mailbox.listening_since)
         if not self.link.can_ping:
             # It may be well, and have nothing to say, unless it sends heartbeats.
             silent = self._has_beaten and now >= heard + idle_timeout
@@ -353,9 +427,9 @@ class PeerHandler:
         if ping is None:
             if now < heard + half:
                 return heard + half
-            ping = self._ping = Ping(self.link, now)
+            ping = self._ping = Ping(self.link, evidence.taken, now)
         else:
-            ping.look(self.link, now)
+            ping.look(evidence.taken, now)
         due = max(heard + idle_timeout, ping.since + half)
         if now >= due:
             return None

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from websocket_heartbeat.checks import check_headers
+from websocket_heartbeat.checks import check_headers, check_token
 from websocket_heartbeat.config import Dialect, Headers
 from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.block import closing
@@ -23,6 +23,7 @@ from websocket_heartbeat.server.places import Limits
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Room
 from websocket_heartbeat.server.roster import Commons, Roster
+from websocket_heartbeat.server.stats import HubStats
 
 if TYPE_CHECKING:
     from websocket_heartbeat.server.links.aiohttp import AiohttpEntrance
@@ -50,6 +51,10 @@ class Hub:
         429 with a Retry-After. Clients behind a proxy have its address, unless the server beneath is told to
         believe what the proxy says of them; of one whose address is unknown nothing is limited. None
         (default): any number.
+    max_new_peers_per_second: clients that may come in, by whatever transport. Another one gets a 503 before
+        `authenticate` is asked, with a Retry-After of its own: those that were refused come back one after
+        the other, at this rate. Set it to what the process serves well, so that it has time for those that
+        it refuses and for its peers. None (default): any number.
     dismissal: a text message that tells clients not to come back, sent by `Peer.dismiss` before its close
         frame: not every platform of clients learns close codes. As in `connect`. None (default): none.
 
@@ -72,12 +77,13 @@ class Hub:
         write_limit: int = 4 * 2**20,
         max_peers: int | None = None,
         max_peers_per_address: int | None = None,
+        max_new_peers_per_second: float | None = None,
         dismissal: str | None = None,
         shown_path: Callable[[str], str] | None = None,
     ) -> None:
         self._commons = Commons(
             Policy(heartbeat, idle_timeout, open_timeout, close_timeout, write_limit, dismissal),
-            Limits(max_peers, max_peers_per_address),
+            Limits(max_peers, max_peers_per_address, max_new_peers_per_second),
         )
         self._rosters: WeakSet[Roster] = WeakSet()  # of each entrance
         self._hooks = Hooks(on_message, on_open, on_close)
@@ -111,6 +117,22 @@ class Hub:
         """The peers that are connected now."""
         return tuple(handler.peer for handler in self._here)
 
+    @property
+    def rooms(self) -> dict[Hashable, int]:
+        """How many peers are in each room that has some, by its name."""
+        return self._commons.rooms.sizes()
+
+    @property
+    def dropped(self) -> int:
+        """Messages of rooms that members did not get, as they read too slowly: `Room.send(keep=...)`."""
+        return self._commons.dropped
+
+    @property
+    def stats(self) -> HubStats:
+        """What the hub has done so far; a snapshot."""
+        tally = self._commons.tally
+        return HubStats(len(self._here), tally.admitted, dict(tally.refused), dict(tally.dropped))
+
     def room(self, name: Hashable) -> Room:
         """Return the room of that name: the peers that have joined it."""
         return Room(self._commons.rooms, name)
@@ -128,7 +150,7 @@ class Hub:
         whatever the endpoint is doing, it is pinged and dropped when it is silent, and can be sent away.
         The endpoint need not know of it: it gets its messages, without heartbeats, as before.
         """
-        return AsgiMiddleware(app, self.entrance())
+        return AsgiMiddleware(app, self.entrance(), self)
 
     @asynccontextmanager
     async def accept(
@@ -141,8 +163,11 @@ class Hub:
     ) -> AsyncIterator[Peer]:
         """Accept the WebSocket of an endpoint, unless that is done, and yield its peer.
 
-        At the end of the block the peer is closed: with 1000, or with 1011 where it raises; returns when it
-        is gone. The block is not cancelled when the peer goes: iteration ends, `recv` and `drain` raise.
+        At the end of the block the peer is closed with 1000; returns when it is gone. Where the block raises,
+        the framework's handlers of exceptions may close it with a code of theirs; else it is closed with
+        1011. The block is not cancelled when the peer goes: iteration ends, `recv` and `drain` raise.
+
+        Messages go to the peer: what the framework offers to receive them gets the disconnect alone.
 
         websocket: what the framework gives to the endpoint, or the scope of ASGI. subprotocol, headers: of
         the answer. principal: who this is, in place of what `authenticate` has said.
@@ -151,8 +176,10 @@ class Hub:
             RuntimeError: the middleware is missing.
             TypeError, ValueError: an argument is wrong; the text names it.
         """
-        connection = connection_of(websocket)
-        peer = await connection.accept(subprotocol, check_headers("headers", headers), principal)
+        connection = connection_of(websocket, self)
+        if subprotocol is not None:
+            check_token("subprotocol", subprotocol)
+        peer = await connection.accept(websocket, subprotocol, check_headers("headers", headers), principal)
         async with closing(peer):
             yield peer
 
@@ -248,8 +275,10 @@ class Hub:
             ValueError: `over` is negative or not finite, the code may not be sent, or the reason is longer
                 than 123 bytes of UTF-8 with its hint; then nobody was sent away.
         """
+        await self._commons.rounds.done()
         await send_away(self._here, over, code, reason)
 
     async def close(self) -> None:
         """Close every peer with 1001 and wait until all are gone, `close_timeout` seconds at most."""
+        await self._commons.rounds.done()
         await asyncio.gather(*(roster.close() for roster in self._rosters))

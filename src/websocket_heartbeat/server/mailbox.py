@@ -138,7 +138,7 @@ class Mailbox:
             self.begin("on_message", on_message, self._owner.peer, message)
 
     async def recv(self) -> Message | None:
-        """Wait for the next message; return None when the peer is gone and nothing is left.
+        """Wait for the next message; return None when the peer is gone and nothing is left, or if released.
 
         Raises:
             RuntimeError: another call waits, or messages go to on_message.
@@ -150,15 +150,24 @@ class Mailbox:
                 raise RuntimeError("another task waits for a message of this peer already")
             if self._owner.hooks.on_message is not None and self._worker is None:
                 raise RuntimeError("messages of this peer go to on_message")
-            self._receiver = asyncio.get_running_loop().create_future()
+            receiver = self._receiver = asyncio.get_running_loop().create_future()
             try:
-                await self._receiver
+                await receiver
             finally:
-                self._receiver = None
+                released = self._receiver is not receiver
+                if not released:
+                    self._receiver = None
+            if released:
+                return None
         if self._behind is not None:  # nobody is behind who takes what waits
             warn_at = asyncio.get_running_loop().time() + self._owner.keeper.policy.open_timeout
             self._behind = self._behind._replace(warn_at=warn_at)
         return self._next()
+
+    def release(self) -> None:
+        """Let the call of `recv` that waits, if any, return None: messages are another's from now on."""
+        self._wake_receiver()
+        self._receiver = None
 
     def _wake_receiver(self) -> None:
         if self._receiver is not None and not self._receiver.done():

@@ -108,7 +108,7 @@ class Peer:
 
     def abort(self) -> None:
         """Drop the peer at once, by a TCP reset where its transport can; `on_close` follows."""
-        self._handler.drop("aborted")
+        self._handler.drop("abort", "aborted")
 
     async def wait_closed(self) -> None:
         """Wait until the peer is gone and its on_close was called."""
@@ -138,6 +138,11 @@ class Peer:
     def leave(self, name: Hashable) -> None:
         """Be a member of the room no more; does nothing if it is none."""
         self._handler.leave(name)
+
+    @property
+    def rooms(self) -> tuple[Hashable, ...]:
+        """The rooms of which this is a member."""
+        return self._handler.rooms
 
     # Facts
 
@@ -189,6 +194,11 @@ class Peer:
     def buffered(self) -> int:
         """Bytes sent that the socket has not taken yet, as the peer does not read so fast."""
         return self._handler.link.buffered
+
+    @property
+    def dropped(self) -> int:
+        """Messages of rooms that the peer did not get, as it reads too slowly: `Room.send(keep=...)`."""
+        return self._handler.dropped
 
     @property
     def waiting(self) -> int:

@@ -1,12 +1,15 @@
-"""The places of a hub, over all its transports: so many clients in all, and so many for one address."""
+"""The places of a hub, over all its transports: in all, for one address, and for new clients in a second."""
 
+import asyncio
 import random
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from websocket_heartbeat.checks import check_count
+from websocket_heartbeat.checks import check_count, check_rate
 from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server.admission import Refusal
+from websocket_heartbeat.server.rate import Rate
+from websocket_heartbeat.server.stats import Tally
 from websocket_heartbeat.server.throttle import Throttle
 
 _COME_BACK = (5, 15)
@@ -22,6 +25,7 @@ class Limits:
 
     max_peers: int | None = None
     max_peers_per_address: int | None = None
+    max_new_peers_per_second: float | None = None
 
     def __post_init__(self) -> None:
         for name, most in (
@@ -30,13 +34,16 @@ class Limits:
         ):
             if most is not None:
                 check_count(name, most, least=1)
+        if self.max_new_peers_per_second is not None:
+            check_rate("max_new_peers_per_second", self.max_new_peers_per_second)
 
 
 class Place:
     """What a client holds from its request to the end of its connection.
 
-    It is given back once: by the peer at its end, or, where no peer comes of a handshake, when whoever holds
-    it has let go of it. So no transport has to think of it, however its handshakes end.
+    It is given back once: by the peer at its end; by the gate, where that refuses a client; and by itself,
+    where a handshake ends of which no peer comes, and the last reference to it goes. So no transport keeps one
+    for good. A reference in a traceback lasts, though: so a transport calls `PeerHandler.never_opened`.
     """
 
     __slots__ = ("_places", "_source")
@@ -56,11 +63,14 @@ class Place:
 
 
 class Places:
-    """Counts who is here."""
+    """Counts who is here, and who was refused."""
 
-    def __init__(self, limits: Limits, log: Throttle) -> None:
+    def __init__(self, limits: Limits, log: Throttle, tally: Tally) -> None:
         self._limits = limits
         self._log = log
+        self._tally = tally
+        rate = limits.max_new_peers_per_second
+        self._rate = None if rate is None else Rate(rate)
         self._taken = 0
         self._taken_by: dict[str, int] = {}  # by source, where that is limited
 
@@ -69,8 +79,9 @@ class Places:
         limits = self._limits
         if limits.max_peers is not None and self._taken >= limits.max_peers:
             self._log.warning("a client was refused with 503: max_peers=%d are here", limits.max_peers)
-            return _refusal(503)
+            return self._refusal(503, "max_peers", random.randint(*_COME_BACK))
         source = None
+        count = 0
         if limits.max_peers_per_address is not None and address is not None:
             source = network(address)
             count = self._taken_by.get(source, 0)
@@ -80,10 +91,24 @@ class Places:
                     count,
                     printable(source),
                 )
-                return _refusal(429)
+                return self._refusal(429, "max_peers_per_address", random.randint(*_COME_BACK))
+        if self._rate is not None and not self._rate.take(asyncio.get_running_loop().time()):
+            self._log.warning(
+                "a client was refused with 503: max_new_peers_per_second=%g have come",
+                limits.max_new_peers_per_second,
+            )
+            return self._refusal(503, "max_new_peers_per_second", 1)
+        if source is not None:
             self._taken_by[source] = count + 1
         self._taken += 1
         return Place(self, source)
+
+    def _refusal(self, status: int, limit: str, least: int) -> Refusal:
+        """Return the refusal by a limit; the client may come back after so many seconds at least."""
+        self._tally.refused[limit] += 1
+        if self._rate is not None and status == 503:
+            least = max(least, self._rate.come_back(asyncio.get_running_loop().time()))
+        return Refusal(status, {"Retry-After": str(least)})
 
     def given_back(self, source: str | None) -> None:
         """Count a place as free again."""
@@ -106,7 +131,3 @@ def network(address: str) -> str:
         return str(parsed.ipv4_mapped)
     host_bits = 128 - _CUSTOMER
     return f"{IPv6Address(int(parsed) >> host_bits << host_bits)}/{_CUSTOMER}"
-
-
-def _refusal(status: int) -> Refusal:
-    return Refusal(status, {"Retry-After": str(random.randint(*_COME_BACK))})

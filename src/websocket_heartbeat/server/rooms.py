@@ -1,12 +1,15 @@
 """Groups of peers: the rooms that they join, and the peers of each user."""
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Collection, Hashable, Iterator
 from typing import Protocol
 
-from websocket_heartbeat.checks import check_close, check_message
+from websocket_heartbeat.checks import check_close, check_count, check_message
+from websocket_heartbeat.engines.base import SharedMessage
 from websocket_heartbeat.events import Message
+from websocket_heartbeat.server.batch import Batch
 from websocket_heartbeat.server.farewell import Leaver, send_away
 from websocket_heartbeat.server.peer import DISMISSED, Peer
+from websocket_heartbeat.server.rounds import Rounds
 
 
 class Member(Leaver, Protocol):
@@ -16,17 +19,22 @@ class Member(Leaver, Protocol):
     def peer(self) -> Peer:
         """What users hold."""
 
-    def send(self, message: Message) -> None:
-        """Send it a message that was checked; never waits."""
+    def send_shared(self, shared: SharedMessage, room: Hashable, keep: int | None) -> None:
+        """Send it a message of that room; never waits."""
 
     def dismiss(self, code: int, reason: str) -> None:
         """Ask it to go and not to come back, with a code and a reason that were checked."""
 
 
 class Rooms:
-    """Who is in which room. A room is there while somebody is in it."""
+    """Who is in which room in this process, and what is done with all of them. Arguments were checked before.
 
-    def __init__(self) -> None:
+    A room is there while somebody is in it. What is done first comes first to each member.
+    """
+
+    def __init__(self, rounds: Rounds[Member], batch: Batch) -> None:
+        self._rounds = rounds
+        self._batch = batch
         self._members: dict[Hashable, dict[Member, None]] = {}
 
     def join(self, name: Hashable, member: Member) -> None:
@@ -40,9 +48,28 @@ class Rooms:
         if not members:
             del self._members[name]
 
-    def members(self, name: Hashable) -> tuple[Member, ...]:
+    def members(self, name: Hashable) -> Collection[Member]:
         """Return who is in a room, in the order in which they have joined."""
-        return tuple(self._members.get(name, ()))
+        return self._members.get(name, {})
+
+    def sizes(self) -> dict[Hashable, int]:
+        """Return how many are in each room."""
+        return {name: len(members) for name, members in self._members.items()}
+
+    def send(self, name: Hashable, message: Message, keep: int | None) -> None:
+        """Do as `Room.send`."""
+        shared = SharedMessage(message, self._batch.hold)
+        room = self, name
+        self._rounds.begin(self.members(name), lambda member: member.send_shared(shared, room, keep))
+
+    def dismiss(self, name: Hashable, code: int, reason: str) -> None:
+        """Do as `Room.dismiss`."""
+        self._rounds.begin(self.members(name), lambda member: member.dismiss(code, reason))
+
+    async def send_away(self, name: Hashable, over: float, code: int, reason: str) -> None:
+        """Do as `Room.send_away`."""
+        await self._rounds.done()
+        await send_away(tuple(self.members(name)), over, code, reason)
 
 
 class Room:
@@ -61,24 +88,31 @@ class Room:
         return len(self._rooms.members(self.name))
 
     def __iter__(self) -> Iterator[Peer]:
-        return (member.peer for member in self._rooms.members(self.name))
+        return iter([member.peer for member in self._rooms.members(self.name)])
 
-    def send(self, message: Message) -> None:
-        """Send a message to each peer; never waits.
+    def send(self, message: Message, keep: int | None = None) -> None:
+        """Send a message to each peer that is a member now; never waits.
+
+        It is made into a frame once, however many they are. In a large room the later members get it in
+        later turns of the loop, each of them the messages of all rooms in the order in which they were sent.
+
+        keep: what happens with members that have not taken what was sent to them before, 64 KiB or more. So
+            many messages of this room wait for each of them; older ones are dropped and counted
+            (`Peer.dropped`, `Hub.dropped`). 1 is for news of which the latest is all that counts. None
+            (default): nothing is dropped, but who makes no progress is, as with `Peer.send`.
 
         Raises:
-            TypeError, ValueError: the message cannot be sent, as with `Peer.send`.
+            TypeError, ValueError: the message cannot be sent, as with `Peer.send`; or `keep` is wrong.
         """
-        message = check_message("message", message)
-        for member in self._rooms.members(self.name):
-            member.send(message)
+        if keep is not None:
+            check_count("keep", keep, least=1)
+        self._rooms.send(self.name, check_message("message", message), keep)
 
     def dismiss(self, reason: str = "", code: int = DISMISSED) -> None:
         """Ask each peer to go and not to come back, as `Peer.dismiss`."""
         check_close(code, reason)
-        for member in self._rooms.members(self.name):
-            member.dismiss(code, reason)
+        self._rooms.dismiss(self.name, code, reason)
 
     async def send_away(self, over: float, code: int = 1012, reason: str = "restarting") -> None:
         """Ask each peer to go and to come back spread evenly over so many seconds, as `Hub.send_away`."""
-        await send_away(self._rooms.members(self.name), over, code, reason)
+        await self._rooms.send_away(self.name, over, code, reason)

@@ -11,12 +11,15 @@ from itertools import count
 from typing import Any, TypeVar
 
 from websocket_heartbeat.server.admission import Request
+from websocket_heartbeat.server.batch import Batch
 from websocket_heartbeat.server.farewell import all_gone, close_all
 from websocket_heartbeat.server.handler import PeerHandler
 from websocket_heartbeat.server.hooks import Hooks
 from websocket_heartbeat.server.places import Limits, Place, Places
 from websocket_heartbeat.server.policy import Policy
-from websocket_heartbeat.server.rooms import Rooms
+from websocket_heartbeat.server.rooms import Member, Rooms
+from websocket_heartbeat.server.rounds import Rounds
+from websocket_heartbeat.server.stats import Tally
 from websocket_heartbeat.server.throttle import Throttle
 from websocket_heartbeat.system.callbacks import close_unawaited
 
@@ -41,28 +44,34 @@ class Commons:
     """What all rosters of a hub share.
 
     policy: what holds for all peers. numbers: of peers. log: for what strangers may cause. places: for those
-    that want to come in.
+    that want to come in. tally: of what becomes of them. rounds: of all rooms. dropped: messages of rooms
+    that members did not get.
     """
 
     def __init__(self, policy: Policy, limits: Limits) -> None:
         self.policy = policy
         self.numbers = count(1)
         self.log = Throttle(_logger)
-        self.places = Places(limits, self.log)
-        self.rooms = Rooms()
-        self.users = Rooms()
+        self.tally = Tally()
+        self.places = Places(limits, self.log, self.tally)
+        self.rounds: Rounds[Member] = Rounds()
+        batch = Batch()
+        self.rooms = Rooms(self.rounds, batch)
+        self.users = Rooms(self.rounds, batch)
+        self.dropped = 0
 
 
 class Roster:
     """The clients that came in by one entrance and are here, and those whose hooks still run."""
 
     def __init__(self, commons: Commons) -> None:
+        self._commons = commons
         self.policy = commons.policy
         self.log = commons.log
         self.places = commons.places
+        self.tally = commons.tally
         self.rooms = commons.rooms
         self.users = commons.users
-        self._numbers = commons.numbers
         # By number: those whose link is open, and those whose link has ended and who have still to be told.
         self._here: dict[int, PeerHandler] = {}
         self._leaving: dict[int, PeerHandler] = {}
@@ -89,8 +98,9 @@ class Roster:
 
     def add(self, handler: PeerHandler) -> int:
         """Keep a client whose link has opened; return its number."""
-        number = next(self._numbers)
+        number = next(self._commons.numbers)
         self._here[number] = handler
+        self.tally.admitted += 1
         return number
 
     def link_ended(self, number: int) -> None:
@@ -101,6 +111,10 @@ class Roster:
     def remove(self, number: int) -> None:
         """Forget the client."""
         del self._leaving[number]
+
+    def count_dropped(self, messages: int) -> None:
+        """Count messages of rooms that a member did not get."""
+        self._commons.dropped += messages
 
     def spawn(self, work: Coroutine[Any, Any, T], pending: Awaitable[object] | None) -> asyncio.Task[T]:
         """Run a coroutine that awaits what a hook has returned, and hold it until it is done."""
@@ -182,7 +196,7 @@ class Roster:
     def abort(self) -> None:
         """Drop every peer at once."""
         for handler in list(self._here.values()):
-            handler.drop("aborted")
+            handler.drop("abort", "aborted")
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -161,7 +161,7 @@ class Server:
         self._endpoint = endpoint
         self._is_secure = terms.ssl is not None
         self._roster = gate.roster
-        self._listener = Listener(gate.admit, endpoint, terms, self._roster.log)
+        self._listener = Listener(gate, endpoint, terms, self._roster.log)
 
     def __repr__(self) -> str:
         where = self.url() if self.unix_path is None else f"unix:{self.unix_path}"

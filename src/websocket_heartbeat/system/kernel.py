@@ -8,8 +8,7 @@ import socket
 import struct
 import sys
 import time
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 if sys.platform == "linux":
     import fcntl
@@ -23,14 +22,9 @@ _TCP_INFO: int = getattr(socket, "TCP_INFO", 0)
 _JIFFY = 0.004
 """Seconds of a jiffy at 250 Hz, the kernel's unit of these times."""
 
-_SIZE = 192
-# state, ca_state, retransmits, probes, backoff, options, wscale, flags; then 24 unsigned ints, from rto to
-# total_retrans; then pacing_rate, max_pacing_rate, bytes_acked, bytes_received.
-_LAYOUT = struct.Struct("=8B24I4Q")
-_LAST_DATA_RECV = struct.Struct("=52xI")
-_LAST_DATA_SENT = struct.Struct("=44xI")
-_RTT = struct.Struct("=68xI")
-_BYTES_ACKED = struct.Struct("=120xQ")
+# retransmits, rto, unacked, last_data_sent, last_data_recv, last_ack_recv, rtt, bytes_acked, bytes_received:
+# all are there since Linux 4.1.
+_LAYOUT = struct.Struct("=2xB5xI12xI16xI4xII8xI48xQQ")
 _INT = struct.Struct("=i")
 
 _NO_LINGER = struct.pack("ii", 1, 0)
@@ -50,20 +44,26 @@ class Socket(Protocol):
         """As in the socket module."""
 
 
-@dataclass(frozen=True, slots=True)
-class TcpInfo:
+class TcpInfo(NamedTuple):
     """A reading of `struct tcp_info`; durations in seconds.
 
-    retransmits: timeouts in a row of the oldest unacknowledged segment. unacked: segments that the peer's
-    kernel has not acknowledged. since_data: since data last arrived. since_ack: since an acknowledgement last
-    arrived. rto: the current retransmission timeout.
+    retransmits: timeouts in a row of the oldest unacknowledged segment. rto: the current retransmission
+    timeout. unacked: segments that the peer's kernel has not acknowledged.
+    since_sent, since_data, since_ack: since data last left, data last arrived, read or not, and an
+    acknowledgement last arrived. The first two are rounded up by a jiffy, so that the time of arrival does
+    not move forward from one reading to the next.
+    round_trip: the estimate of a round trip.
+    bytes_acked: of those written to the socket, counted from some fixed number, how many the peer's kernel
+    has acknowledged. bytes_received: read or not.
     """
 
     retransmits: int
+    rto: float
     unacked: int
+    since_sent: float
     since_data: float
     since_ack: float
-    rto: float
+    round_trip: float
     bytes_acked: int
     bytes_received: int
 
@@ -73,72 +73,37 @@ def tcp_info(sock: Socket | None) -> TcpInfo | None:
     if not TELLS or sock is None:
         return None
     try:
-        raw = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _SIZE)
+        raw = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _LAYOUT.size)
     except (OSError, ValueError):  # not TCP, or closed
         return None
     if len(raw) < _LAYOUT.size:
         return None
-    values = _LAYOUT.unpack_from(raw)
+    retransmits, rto, unacked, sent, data, ack, round_trip, acked, received = _LAYOUT.unpack(raw)
     return TcpInfo(
-        retransmits=values[2],
-        rto=values[8] / 1e6,
-        unacked=values[12],
-        since_data=values[19] / 1e3,
-        since_ack=values[20] / 1e3,
-        bytes_acked=values[34],
-        bytes_received=values[35],
+        retransmits,
+        rto / 1e6,
+        unacked,
+        sent / 1e3 + _JIFFY,
+        data / 1e3 + _JIFFY,
+        ack / 1e3,
+        round_trip / 1e6,
+        acked,
+        received,
     )
 
 
-def since_data(sock: Socket | None) -> float | None:
-    """Return the seconds since bytes last arrived on the socket, read or not; None where that is unknown.
-
-    Rounded up by a jiffy, so that the time of arrival does not move forward from one call to the next.
-    """
-    return _seconds(sock, _LAST_DATA_RECV)
-
-
-def since_sent(sock: Socket | None) -> float | None:
-    """Return the seconds since data last left by the socket; None where that is unknown. Rounded up, too."""
-    return _seconds(sock, _LAST_DATA_SENT)
-
-
-def round_trip(sock: Socket | None) -> float | None:
-    """Return the kernel's estimate of a round trip to the peer, in seconds; None where that is unknown."""
-    if not TELLS or sock is None:
-        return None
-    try:
-        microseconds: int = _RTT.unpack(sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _RTT.size))[0]
-    except (OSError, ValueError, struct.error):  # not TCP, or closed, or an old kernel
-        return None
-    return microseconds / 1e6
-
-
-def _seconds(sock: Socket | None, field: struct.Struct) -> float | None:
-    if not TELLS or sock is None:
-        return None
-    try:
-        milliseconds: int = field.unpack(sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, field.size))[0]
-    except (OSError, ValueError, struct.error):  # not TCP, or closed, or an old kernel
-        return None
-    return milliseconds / 1e3 + _JIFFY
-
-
-def delivery(sock: Socket | None) -> tuple[int, int] | None:
-    """Return how many bytes the peer's kernel has acknowledged so far, and how many more ours holds for it.
-
-    Their sum is how many were written to the socket, as the first counts from some fixed number. None where
-    that is unknown.
-    """
-    if sys.platform != "linux" or not TELLS or sock is None:
-        return None
-    try:
-        held: int = _INT.unpack(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(_INT.size)))[0]
-        raw = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _BYTES_ACKED.size)
-        acknowledged: int = _BYTES_ACKED.unpack(raw)[0]
-    except (OSError, ValueError, struct.error):  # not TCP, or closed, or an old kernel
-        return None
-    return acknowledged, held
+def bytes_written(sock: Socket | None) -> int | None:
+    """Return how many bytes were written to the socket, counted as `TcpInfo.bytes_acked`; None as there."""
+    info = tcp_info(sock)
+    while info is not None and sock is not None and sys.platform == "linux":
+        try:
+            held: int = _INT.unpack(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(_INT.size)))[0]
+        except (OSError, ValueError):  # closed
+            return None
+        acked, info = info.bytes_acked, tcp_info(sock)
+        if info is not None and info.bytes_acked == acked:  # else some were acknowledged in between
+            return acked + held
+    return None
 
 
 def end_by_reset(sock: Socket | None) -> None:

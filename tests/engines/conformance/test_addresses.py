@@ -48,7 +48,7 @@ def test_a_unix_socket_carries_a_link_and_the_url_gives_host_and_path(
             link.send(b"x" * 100_000)
             await recorder.until(lambda: len(recorder.messages) == 2)
             assert recorder.messages == ["text", b"x" * 100_000]
-            assert since <= link.heard_at <= loop.time()
+            assert since <= link.evidence().heard_at <= loop.time()
             assert server.connections == 1
             link.close(1000, "done")
             closure = await recorder.closure()

@@ -168,7 +168,7 @@ def test_calls_on_a_link_that_has_ended_do_nothing(engine: Engine, run: Run) -> 
                 link.abort()
                 assert link.buffered == 0
                 assert not link.full
-                assert link.heard_at <= asyncio.get_running_loop().time()
+                assert link.evidence().heard_at <= asyncio.get_running_loop().time()
                 await asyncio.sleep(0.02)
             assert len(recorder.closures) == 1
 

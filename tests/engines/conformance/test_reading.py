@@ -82,7 +82,7 @@ def test_a_link_may_be_paused_within_a_delivery(engine: Engine, run: Run) -> Non
 
 
 def has_heard(link: Link, since: float) -> bool:
-    return link.heard_at >= since
+    return link.evidence().heard_at >= since
 
 
 SLACK = 0.02
@@ -106,14 +106,14 @@ def test_heard_at_is_when_bytes_last_arrived(
         async with ws_server(handler) as server:
             before = loop.time()
             link, _ = await opened(engine, server.url())
-            assert before - SLACK <= link.heard_at <= loop.time() + SLACK
+            assert before - SLACK <= link.evidence().heard_at <= loop.time() + SLACK
             for data in (frame(peers.TEXT, b"a"), frame(peers.PONG), frame(peers.PING)):
                 await asyncio.sleep(4 * SLACK)
                 before = loop.time()
-                assert link.heard_at < before - SLACK
+                assert link.evidence().heard_at < before - SLACK
                 server_side[0].write(data)
                 await until(partial(has_heard, link, before - SLACK))
-                assert link.heard_at <= loop.time() + SLACK
+                assert link.evidence().heard_at <= loop.time() + SLACK
             link.abort()
 
     run(main())
@@ -136,9 +136,9 @@ def test_a_part_of_a_frame_counts_as_heard(engine: Engine, run: Run) -> None:
             link, recorder = await opened(engine, server.url())
             await asyncio.sleep(4 * SLACK)
             before = loop.time()
-            assert link.heard_at < before - SLACK
+            assert link.evidence().heard_at < before - SLACK
             server_side[0].write(frame(peers.TEXT, b"abc")[:2])
-            await until(lambda: link.heard_at >= before - SLACK)
+            await until(lambda: link.evidence().heard_at >= before - SLACK)
             assert recorder.log == []
             link.abort()
 
@@ -171,7 +171,7 @@ def test_heard_at_counts_bytes_that_were_not_read_yet(engine: Engine, run: Run, 
             writer.start()
             writer.join()
             time.sleep(4 * SLACK)  # noqa: ASYNC251  # the loop must be blocked
-            assert written[0] - SLACK <= link.heard_at <= written[1] + SLACK
+            assert written[0] - SLACK <= link.evidence().heard_at <= written[1] + SLACK
             assert recorder.log == []
             link.resume_reading()
             await recorder.until(lambda: recorder.messages)

@@ -25,7 +25,7 @@ def test_tls_with_a_private_authority_works(
             link.send(data)
             await recorder.until(lambda: len(recorder.messages) == 2)
             assert recorder.messages == ["text", data]
-            assert abs(link.heard_at - loop.time()) < 0.2
+            assert abs(link.evidence().heard_at - loop.time()) < 0.2
             link.ping()
             await recorder.until(lambda: recorder.pongs)
             link.close(1000, "done")

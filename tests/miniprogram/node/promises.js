@@ -59,6 +59,7 @@ const checks = {
             repeatLimit: null,
             pingMsg: "heartbeat",
             bothDirections: false,
+            finalCloseCodes: null,
         });
         assert.strictEqual(t.task.socketTask, t.host.last.task);
         assert.strictEqual(t.task.repeat, 0);

@@ -171,5 +171,6 @@ def _options(arguments: argparse.Namespace, context: ssl.SSLContext | None) -> O
         engine=engines.load("auto"),
         shown_path=None,
         final_close_codes=(),
+        dismissal=None,
         retry_if=None,
     )

@@ -101,7 +101,7 @@ class _Probe:
             where = STAGES.get(stage, "the next connection")
             report.problems.append(f"{where}: {in_words(error, self._timeout, stage)}")
             verdict = judge(error)
-            report.verdict = Verdict(verdict.final, verdict.hint)
+            report.verdict = Verdict(verdict.final is True, verdict.hint)
         finally:
             if report.pings is not None:
                 report.recommended = recommend(report)
@@ -258,8 +258,9 @@ class _Probe:
                     self._progress(f"idle: {left:.0f} s left")
                     if await probed.ended(min(left, _LOOK_EVERY)):
                         break
-                    if probed.link.heard_at > last + 0.05:  # the kernel tells it to a few milliseconds
-                        last = probed.link.heard_at
+                    heard_at = probed.link.evidence().heard_at
+                    if heard_at > last + 0.05:  # the kernel tells it to a few milliseconds
+                        last = heard_at
                         heard.append(last)
             finally:  # when interrupted, too
                 ended_at = probed.ended_at if probed.closure is not None else self._loop.time()

@@ -129,6 +129,11 @@ function is_same(one, other) {
     return one === other;
 }
 
+/** What an array holds, in an array of our own; null for anything else. */
+function elements_of(value) {
+    return Array.isArray(value) ? value.slice() : null;
+}
+
 function is_text(value) {
     return typeof value === "string";
 }

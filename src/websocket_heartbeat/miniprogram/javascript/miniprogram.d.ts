@@ -62,6 +62,10 @@ export interface Options {
   reply?: ((data: any) => string | ArrayBuffer | ArrayBufferView | null | undefined) | null;
   /** Retries in a row before giving up; null, the default, never gives up; 0 never retries. */
   repeatLimit?: number | null;
+  /** Close codes, and pairs of the first and the last of several, after which nothing reconnects. Default none. */
+  finalCloseCodes?: (number | [number, number])[] | null;
+  /** A text message of the server that means the same; the hooks do not see it. Default none. */
+  dismissal?: string | null;
   /** For one attempt, with the time that the url takes. Default 10000. */
   openTimeout?: number;
   /** A link that was open for so long ends an outage: retries count from 0 again. Default 30000. */
@@ -116,14 +120,14 @@ export interface Task {
   send(params: SendParams | Data): boolean;
   /** Closes for good; onClose is called. */
   close(params?: CloseParams): void;
-  /** Opens a new link now, also after giving up, but not after close(). */
+  /** Opens a new link now, also after giving up, but not after close(), nor once the server has ended it for good. */
   reconnect(): void;
   /**
    * Replaces the open link without a gap: the next one opens, takes over once onOpen is done, and then the old one is
    * closed with 1000. If that fails, onError is told, and the old one goes on. On a single socket as reconnect().
    */
   renew(): void;
-  /** Connects now, also after close(). The library calls it for every attempt. */
+  /** Connects now, also after close() and a final end. The library calls it for every attempt. */
   createWebSocket(): void;
   /** Adds the library's listeners to `socketTask`. The library calls it for every socket task. */
   registerHeartBeatEvent(): void;
@@ -141,7 +145,7 @@ export interface Task {
   readonly opts: Required<Options>;
   /** Retries since the connection was last stable. */
   readonly repeat: number;
-  /** Whether `close` was called. Set it, and the link is the last: no retry follows when it is lost. */
+  /** Whether `close` was called, or the server has ended it for good. Set it, and the link is the last: no retry follows when it is lost. */
   forbidReconnect: boolean;
   readonly state: State;
 }

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Hashable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 try:
     import aiohttp
@@ -108,7 +109,11 @@ def _gone() -> _Refused:
 
 def _request(request: HTTPRequest, transport: asyncio.BaseTransport) -> Request:
     fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers]
-    return Head(request.method, request.raw_path, "HTTP/1.1", fields).request(transport)
+    asked = Head(request.method, request.raw_path, "HTTP/1.1", fields).request(transport)
+    if request.remote is None or asked.remote_address is None or request.remote == asked.remote_address[0]:
+        return asked
+    # A middleware has cloned the request, as it believes what a proxy says of the client.
+    return replace(asked, remote_address=(request.remote, 0))
 
 
 class _AiohttpChannel(Channel):

@@ -6,15 +6,17 @@ client are answered whatever it is doing.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, MutableMapping, Sequence
 from typing import Any, Protocol
 
+from websocket_heartbeat.checks import check_close
 from websocket_heartbeat.engines.base import Closure
+from websocket_heartbeat.errors import PeerGone
 from websocket_heartbeat.events import Message
-from websocket_heartbeat.server.admission import Refusal, Request
+from websocket_heartbeat.server.admission import BODILESS, Refusal, Request
 from websocket_heartbeat.server.gate import Gate
 from websocket_heartbeat.server.handler import PeerHandler
-from websocket_heartbeat.server.links.asgi_servers import Wire, server_of, wire_of
+from websocket_heartbeat.server.links.asgi_servers import Wire, complete, server_of, wire_of
 from websocket_heartbeat.server.links.pump import Channel, PumpedLink
 from websocket_heartbeat.server.peer import Peer
 from websocket_heartbeat.system.kernel import TELLS
@@ -23,10 +25,19 @@ Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+App = Callable[[Any, Any, Any], Awaitable[Any]]
+"""An application. Each framework has types of its own for what it is called with."""
 
-KEY = "websocket_heartbeat.connection"
-"""Where the scope holds the connection."""
+_KEY = "websocket_heartbeat"
+"""Where the scope holds the connections, by their hubs."""
+
+_LONGEST_REASON = 123
+"""Bytes that a close frame has for its reason: RFC 6455, section 5.5."""
+
+_BUSY = (429, 503)
+"""Statuses that mean "later": where a server cannot say them, a close code does."""
+
+_TRY_AGAIN_LATER = 1013
 
 
 class HasScope(Protocol):
@@ -38,125 +49,217 @@ class HasScope(Protocol):
 
 
 class AsgiMiddleware:
-    """Wraps an application; `Hub.asgi` makes it."""
+    """Wraps an application; `Hub.asgi` makes it.
 
-    def __init__(self, app: App, gate: Gate) -> None:
+    owner: the hub, by which an endpoint finds what belongs to it, as there may be several.
+    """
+
+    def __init__(self, app: App, gate: Gate, owner: Hashable) -> None:
         self._app = app
         self._gate = gate
+        self._owner = owner
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Run the application."""
         if scope["type"] != "websocket":
             await self._app(scope, receive, send)
             return
-        connection = AsgiConnection(self._gate, scope, receive, send)
-        await connection.run(self._app)
+        connections = scope.setdefault(_KEY, {})
+        if self._owner in connections:  # of the same hub, before an outer application
+            await self._app(scope, receive, send)
+            return
+        # In the scope itself, not in a copy: middlewares around this one look for what routers put into it.
+        connection = connections[self._owner] = AsgiConnection(self._gate, receive, send)
+        try:
+            await connection.run(self._app, scope)
+        finally:
+            del connections[self._owner]
 
 
 class AsgiConnection:
     """One WebSocket, from its handshake to the end of its endpoint."""
 
-    def __init__(self, gate: Gate, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, gate: Gate, receive: Receive, send: Send) -> None:
         self._gate = gate
-        self._scope = scope
         self._receive = receive
         self._send = send
+        self._http_version = ""
         self._has_connected = False  # whether the event websocket.connect was received
+        self._early: asyncio.Task[Event] | None = None  # waits for an event before the endpoint has accepted
+        self._opening: asyncio.Future[None] | None = None  # done once it has
+        self._receiving = asyncio.Lock()  # an endpoint may receive in several tasks
+        self._is_peers = False  # whether messages are for `Hub.accept`
+        self._answer: Event = {}  # what `Hub.accept` adds to the event websocket.accept
         self._handler: PeerHandler
         self._channel: _AsgiChannel | None = None
         self._link: PumpedLink
 
-    async def run(self, app: App) -> None:
+    async def run(self, app: App, scope: Scope) -> None:
         """Decide about the client; if it is let in, run the application and see to the end."""
-        decision = await self._gate.decide(_request(self._scope))
+        decision = await self._gate.decide(_request(scope))
+        self._http_version = scope.get("http_version", "1.1")
         if isinstance(decision, Refusal):
-            await self._refuse(decision)
+            await self._refuse(decision, scope.get("extensions") or {})
             return
         self._handler = decision
-        scope = {**self._scope, KEY: self}
         try:
             await app(scope, self.receive, self.send)
-        except asyncio.CancelledError:
-            self._part(1001)
-            raise
-        except BaseException:
+        except Exception as error:
+            if isinstance(error, PeerGone) and self._channel is not None and self._handler.end is not None:
+                return  # the endpoint has been told by this that its client is gone, and has ended
             await self._ended(1011)
             raise
+        except BaseException:
+            self._part(1001)
+            await asyncio.sleep(0)  # the close frame leaves in the loop's next turn
+            raise
+        finally:
+            if self._early is not None:
+                self._early.cancel()
         await self._ended(1000)
 
     # What the endpoint calls
 
     async def receive(self) -> Event:
         """Return the next event, as `receive` of ASGI."""
-        if self._channel is None:
+        async with self._receiving:
+            if self._channel is None:
+                event = await self._receive_early()
+                if event is not None:
+                    return event
+            message = None if self._is_peers else await self._next_message()
+            if message is None:
+                await self._handler.wait_gone()
+                return self._disconnect()
+        kind = "text" if isinstance(message, str) else "bytes"
+        return {"type": "websocket.receive", kind: message}
+
+    async def _receive_early(self) -> Event | None:
+        """Return an event that comes before the endpoint has accepted; None once it has."""
+        if not self._has_connected:
             event = await self._receive()
             self._has_connected = True
             return event
+        loop = asyncio.get_running_loop()
+        if self._early is None:
+            self._early = loop.create_task(self._receive_event())
+        if self._opening is None:
+            self._opening = loop.create_future()
+        await asyncio.wait((self._early, self._opening), return_when=asyncio.FIRST_COMPLETED)
+        return self._early.result() if self._channel is None else None
+
+    async def _receive_event(self) -> Event:
+        return await self._receive()
+
+    async def _next_message(self) -> Message | None:
+        """Wait for a message of the mailbox; None: there are no more for the endpoint."""
         mailbox = self._handler.mailbox
-        message = None
-        if mailbox.is_taken_by_hook:
-            await self._handler.wait_gone()
-        else:
-            message = await mailbox.recv()
-        if message is None:
-            return self._channel.disconnect or {"type": "websocket.disconnect", "code": 1006, "reason": ""}
-        kind = "text" if isinstance(message, str) else "bytes"
-        return {"type": "websocket.receive", kind: message}
+        return None if mailbox.is_taken_by_hook else await mailbox.recv()
+
+    def _disconnect(self) -> Event:
+        if self._channel is not None and self._channel.disconnect is not None:
+            return self._channel.disconnect
+        # The hub has dropped it.
+        reason = "" if self._handler.end is None else self._handler.end.reason
+        return {"type": "websocket.disconnect", "code": 1006, "reason": reason}
 
     async def send(self, event: Event) -> None:
         """Send an event, as `send` of ASGI.
 
         Raises:
-            PeerGone: an OSError, as the client is gone.
+            PeerGone: an OSError, as the client is gone, or was asked to go and has gone.
+            TypeError, ValueError: the code of a close frame is none.
         """
+        kind = event["type"]
         if self._channel is None:
+            if kind == "websocket.accept":
+                event = {**event, **self._answer}
             await self._send(event)
-            if event["type"] == "websocket.accept":
+            if kind == "websocket.accept":
                 self._open(event.get("subprotocol"))
         elif self._handler.end is not None:
             raise self._handler.gone_error()
-        elif event["type"] == "websocket.close":
-            self._handler.close(event.get("code") or 1000, event.get("reason") or "")
+        elif kind == "websocket.close":
+            code, reason = event.get("code", 1000), _cut(event.get("reason") or "")
+            check_close(code, reason)
+            self._handler.close(code, reason)
+        elif self._link.is_closing:
+            await self._handler.wait_gone()
+            raise self._handler.gone_error()
         else:
             text = event.get("text")
             await self._link.send_now(event["bytes"] if text is None else text)
 
     async def accept(
-        self, subprotocol: str | None, headers: Sequence[tuple[str, str]], principal: Hashable | None
+        self,
+        websocket: object,
+        subprotocol: str | None,
+        headers: Sequence[tuple[str, str]],
+        principal: Hashable | None,
     ) -> Peer:
-        """Let the client in, unless the endpoint has done so; return its peer."""
+        """Let the client in, unless the endpoint has done so; return its peer, which has the messages."""
         if principal is not None:
             self._handler.principal = principal
         if self._channel is None:
-            if not self._has_connected:
-                await self.receive()
-            await self.send(
-                {
-                    "type": "websocket.accept",
-                    "subprotocol": subprotocol,
-                    "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in headers],
-                }
-            )
+            if subprotocol is not None:
+                self._answer["subprotocol"] = subprotocol
+            if headers:
+                self._answer["headers"] = _to_bytes(headers)
+            await self._accept_by(websocket)
+        if not self._is_peers:
+            self._is_peers = True
+            self._handler.mailbox.release()
         return self._handler.peer
 
     # The beginning and the end
 
+    async def _accept_by(self, websocket: object) -> None:
+        """Accept by the framework's object, if it can, so that it knows."""
+        accept = getattr(websocket, "accept", None)
+        if accept is not None:
+            await accept()
+        if not self._has_connected:
+            await self.receive()
+        if self._channel is None:
+            await self.send({"type": "websocket.accept"})
+
     def _open(self, subprotocol: str | None) -> None:
-        self._channel = _AsgiChannel(self._receive, self._send, self._scope, subprotocol)
+        self._channel = _AsgiChannel(self._receive, self._send, self._http_version, subprotocol, self._early)
+        self._early = None
         self._link = PumpedLink(self._channel, self._handler)
         self._link.begin()
+        if self._opening is not None:
+            self._opening.set_result(None)
 
-    async def _refuse(self, refusal: Refusal) -> None:
+    async def _refuse(self, refusal: Refusal, extensions: Mapping[str, Any]) -> None:
         await self._receive()
-        if "websocket.http.response" in (self._scope.get("extensions") or {}):
-            headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in refusal.headers]
-            headers.append((b"content-length", str(len(refusal.body)).encode()))
+        if "websocket.http.response" in extensions:
+            headers = _to_bytes(refusal.headers)
+            if refusal.status not in BODILESS:
+                headers.append((b"content-length", str(len(refusal.body)).encode()))
             await self._send(
                 {"type": "websocket.http.response.start", "status": refusal.status, "headers": headers}
             )
             await self._send({"type": "websocket.http.response.body", "body": refusal.body})
+        elif refusal.status in _BUSY:
+            await self._put_off(refusal)
         else:
             await self._send({"type": "websocket.close", "code": 1000})
+
+    async def _put_off(self, refusal: Refusal) -> None:
+        """Accept the client to tell it by a close frame to come later: RFC 6455, section 7.4.2, has 1013."""
+        await self._send({"type": "websocket.accept"})
+        channel = _AsgiChannel(self._receive, self._send, self._http_version, None, None)
+        hint = next((value for name, value in refusal.headers if name.lower() == "retry-after"), "")
+        try:
+            async with asyncio.timeout(self._gate.roster.policy.close_timeout):
+                await channel.close(_TRY_AGAIN_LATER, f"retry-after={hint}" if hint.isdecimal() else "")
+                while not isinstance(await channel.receive(), Closure):
+                    pass
+        except TimeoutError:
+            channel.reset()
+        except OSError:  # it has left
+            pass
 
     def _part(self, code: int) -> None:
         if self._channel is not None:
@@ -172,11 +275,20 @@ class AsgiConnection:
 class _AsgiChannel(Channel):
     """disconnect: the event that has ended it, None before."""
 
-    def __init__(self, receive: Receive, send: Send, scope: Scope, subprotocol: str | None) -> None:
+    def __init__(
+        self,
+        receive: Receive,
+        send: Send,
+        http_version: str,
+        subprotocol: str | None,
+        early: asyncio.Task[Event] | None,
+    ) -> None:
         self._receive = receive
-        self._send = send
+        self._send = complete(send)
+        self._early = early
         self._server = server_of(send)
-        self._wire: Wire | None = wire_of(send, scope)
+        self._wire: Wire | None = wire_of(send, http_version)
+        self._awaits_end = False  # whether the next disconnect is only what the server says of our close
         self.subprotocol = subprotocol
         self.disconnect: Event | None = None
         if self._wire is not None:
@@ -184,24 +296,32 @@ class _AsgiChannel(Channel):
             self.can_ping = TELLS  # what answers a ping is seen by the kernel alone
 
     async def receive(self) -> Message | Closure | None:
-        event = await self._receive()
+        if self._early is None:
+            event = await self._receive()
+        else:
+            early, self._early = self._early, None
+            event = await early
         if event["type"] == "websocket.receive":
             text: str | None = event.get("text")
             data: Message = event["bytes"] if text is None else text
             return data
-        self.disconnect = event
-        code = event.get("code")
+        if self.disconnect is None:
+            self.disconnect = event
+        if self._awaits_end:
+            self._awaits_end = False
+            return None
+        code = self.disconnect.get("code")
         has_code = code is not None and code not in (1005, 1006)
-        return Closure(code if has_code else None, event.get("reason") or "", framed=code != 1006)
+        reason = self.disconnect.get("reason") or ""
+        return Closure(code if has_code else None, reason, framed=code != 1006)
 
     async def send(self, message: Message) -> None:
         kind = "text" if isinstance(message, str) else "bytes"
         await self._send({"type": "websocket.send", kind: message})
 
     async def close(self, code: int, reason: str) -> None:
-        if not self._server.sends_standard_codes and 1001 <= code < 3000:
-            code += 2000
         await self._send({"type": "websocket.close", "code": code, "reason": reason})
+        self._awaits_end = self._server.disconnects_twice
 
     def ping(self) -> None:
         if self._wire is not None:
@@ -212,6 +332,14 @@ class _AsgiChannel(Channel):
             self._wire.reset()
         else:
             self._closing = asyncio.get_running_loop().create_task(self._close_quietly())
+
+    def pause_reading(self) -> None:
+        if self._wire is not None:
+            self._wire.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._wire is not None:
+            self._wire.resume_reading()
 
     async def _close_quietly(self) -> None:
         try:
@@ -224,18 +352,29 @@ class _AsgiChannel(Channel):
         return 0 if self._wire is None else self._wire.buffered
 
 
-def connection_of(websocket: HasScope | Scope) -> AsgiConnection:
-    """Return the connection that the middleware has made.
+def connection_of(websocket: HasScope | Scope, owner: Hashable) -> AsgiConnection:
+    """Return the connection that the middleware of that hub has made.
 
     Raises:
         RuntimeError: there is none.
     """
     scope = websocket if isinstance(websocket, MutableMapping) else websocket.scope
-    connection = scope.get(KEY)
+    connection = scope.get(_KEY, {}).get(owner)
     if connection is None:
-        raise RuntimeError("the middleware is missing: app.add_middleware(hub.asgi)")
+        raise RuntimeError(
+            "the middleware of this hub is missing: app.add_middleware(hub.asgi), or app = hub.asgi(app)"
+        )
     assert isinstance(connection, AsgiConnection)
     return connection
+
+
+def _cut(reason: str) -> str:
+    """Return as much of a reason as a close frame has room for."""
+    return reason.encode(errors="replace")[:_LONGEST_REASON].decode(errors="ignore")
+
+
+def _to_bytes(headers: Sequence[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
 
 
 def _request(scope: Scope) -> Request:

@@ -5,14 +5,21 @@ which nothing is known. docs/server.md has a table.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from websocket_heartbeat.engines.base import WRITE_LIMIT
 from websocket_heartbeat.system.kernel import Socket, end_by_reset
+
+Event = MutableMapping[str, Any]
+Send = Callable[[Event], Awaitable[None]]
 
 _PING = b"\x89\x00"
 """A ping of a server, RFC 6455, section 5.5.2. Servers write whole frames, so it may come between any two."""
+
+_LOOK = 0.02
+"""Seconds from one look at what Twisted holds to the next: it tells one producer only, and that is daphne's."""
 
 
 class Wire(Protocol):
@@ -31,6 +38,12 @@ class Wire(Protocol):
 
     def reset(self) -> None:
         """Drop the connection by a TCP reset."""
+
+    def pause_reading(self) -> None:
+        """Stop reading from the socket, where the server would go on and keep what comes."""
+
+    def resume_reading(self) -> None:
+        """Read again."""
 
 
 class AsyncioWire:
@@ -55,6 +68,12 @@ class AsyncioWire:
         end_by_reset(self.socket)
         self._transport.abort()
 
+    def pause_reading(self) -> None:
+        """Do nothing: the server stops by itself, and would be confused by who else does it."""
+
+    def resume_reading(self) -> None:
+        """Do nothing, either."""
+
 
 class TwistedWire:
     """A transport of Twisted, as daphne has it."""
@@ -77,18 +96,36 @@ class TwistedWire:
         """As in Wire."""
         self._transport.abortConnection()
 
+    def pause_reading(self) -> None:
+        """As in Wire."""
+        self._transport.stopReading()
+
+    def resume_reading(self) -> None:
+        """As in Wire."""
+        if self._transport.connected:
+            self._transport.startReading()
+
+    async def drain(self) -> None:
+        """Wait while more than WRITE_LIMIT waits to be written."""
+        while self.buffered > WRITE_LIMIT and self._transport.connected:
+            await asyncio.sleep(_LOOK)
+
 
 @dataclass(frozen=True, slots=True)
 class AsgiServer:
     """What a server can do.
 
     find_wire: takes the raw `send` of a connection and returns its transport; None: unknown.
-    sends_standard_codes: whether close codes from 1001 to 2999 may be sent; else they are sent 2000 higher.
+    complete: takes the raw `send` of a connection and returns one that can do all that ASGI has for a
+    connection that is open: any message, any close code with a reason, and waiting while much is unwritten.
+    disconnects_twice: whether the application is told of a disconnect at once when it has sent a close event,
+    and once more at the end of the connection.
     """
 
     name: str
     find_wire: Callable[[Any], Wire | None] = lambda send: None
-    sends_standard_codes: bool = True
+    complete: Callable[[Any], Send] = lambda send: send
+    disconnects_twice: bool = False
 
 
 def _uvicorn(send: Any) -> Wire | None:
@@ -103,12 +140,35 @@ def _daphne(send: Any) -> Wire | None:
     return TwistedWire(send.args[0].transport)
 
 
+def _daphne_send(send: Any) -> Send:
+    """Speak to the protocol of Autobahn beneath, as daphne itself does.
+
+    It would refuse codes from 1001 to 2999, and drop reasons, empty messages, and the wish to wait.
+    """
+    protocol = send.args[0]
+    send_message, send_close_frame = protocol.sendMessage, protocol.sendCloseFrame
+    wire = TwistedWire(protocol.transport)
+
+    async def complete(event: Event) -> None:
+        if event["type"] == "websocket.close":
+            send_close_frame(event["code"], event["reason"].encode())
+            return
+        text = event.get("text")
+        send_message(bytes(event["bytes"]) if text is None else text.encode(), text is None)
+        await wire.drain()
+
+    return complete
+
+
 _SERVERS = (
-    AsgiServer("uvicorn", _uvicorn),
+    AsgiServer("uvicorn", _uvicorn, disconnects_twice=True),
     AsgiServer("hypercorn", _hypercorn),
-    AsgiServer("daphne", _daphne, sends_standard_codes=False),
+    AsgiServer("daphne", _daphne, _daphne_send),
 )
 _UNKNOWN = AsgiServer("unknown")
+
+_UNFAMILIAR = (AttributeError, IndexError, TypeError)
+"""What a version of a server causes in which things are elsewhere."""
 
 
 def server_of(send: Any) -> AsgiServer:
@@ -118,11 +178,20 @@ def server_of(send: Any) -> AsgiServer:
     return next((server for server in _SERVERS if server.name == package), _UNKNOWN)
 
 
-def wire_of(send: Any, scope: Mapping[str, Any]) -> Wire | None:
+def wire_of(send: Any, http_version: str) -> Wire | None:
     """Return the transport of a connection; None where it is unknown, or carries other streams as well."""
-    if scope.get("http_version") != "1.1":
+    if http_version != "1.1":
         return None
     try:
         return server_of(send).find_wire(send)
-    except (AttributeError, IndexError, TypeError):  # a version that we do not know
+    except _UNFAMILIAR:
         return None
+
+
+def complete(send: Any) -> Send:
+    """Return a `send` for a connection that is open, which can do what that of its server cannot."""
+    try:
+        return server_of(send).complete(send)
+    except _UNFAMILIAR:
+        own: Send = send
+        return own

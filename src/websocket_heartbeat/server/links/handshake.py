@@ -18,6 +18,16 @@ from websocket_heartbeat.system.kernel import end_by_reset
 _logger = logging.getLogger("websocket_heartbeat.server")
 
 
+class Gate(Protocol):
+    """Decides about requests: gate.py."""
+
+    def admit(self, request: Request, *, takes_place: bool) -> Admitted | asyncio.Task[Admitted]:
+        """Decide about a request, at once or later. takes_place: whether it asks for a WebSocket."""
+
+    def too_late(self, timeout: float) -> Refusal:
+        """Return the answer to a client about whom nothing was decided for so many seconds."""
+
+
 class Keeper(Protocol):
     """What a handshake needs of the listener that has accepted it: listener.py."""
 
@@ -35,8 +45,9 @@ class Keeper(Protocol):
     def is_listening(self) -> bool:
         """Whether clients are let in."""
 
-    def admit(self, request: Request, *, takes_place: bool) -> Admitted | asyncio.Task[Admitted]:
-        """Decide about a request; one that asks for a WebSocket takes a place."""
+    @property
+    def gate(self) -> Gate:
+        """Who decides about requests."""
 
 
 class Handshake(HeadReader):
@@ -101,7 +112,7 @@ class Handshake(HeadReader):
             self._refuse(Refusal(503))
             return
         self._upgraded = upgrade(asked, self._keeper.terms)
-        admitted = self._keeper.admit(
+        admitted = self._keeper.gate.admit(
             asked.request(self.transport), takes_place=isinstance(self._upgraded, Upgrade)
         )
         if isinstance(admitted, asyncio.Task):
@@ -145,9 +156,7 @@ class Handshake(HeadReader):
         if self._deciding is None:
             self.abort()
             return
-        timeout = self._keeper.terms.open_timeout
-        _logger.warning("on_handshake took longer than open_timeout=%g s: its client was refused", timeout)
-        self._refuse(Refusal(503))
+        self._refuse(self._keeper.gate.too_late(self._keeper.terms.open_timeout))
         self._wait()  # until the client has read that
 
     def _decided_later(self, deciding: asyncio.Task[Admitted]) -> None:

@@ -7,11 +7,9 @@ one that was accepted in this very turn of the loop, so either could outlive the
 import asyncio
 import errno
 import socket
-from typing import Protocol
 
-from websocket_heartbeat.server.admission import Admitted, Request
 from websocket_heartbeat.server.links.endpoint import Endpoint
-from websocket_heartbeat.server.links.handshake import Handshake
+from websocket_heartbeat.server.links.handshake import Gate, Handshake
 from websocket_heartbeat.server.links.terms import Terms
 from websocket_heartbeat.server.throttle import Throttle
 
@@ -24,22 +22,15 @@ _PAUSE = 1.0
 _OUT_OF_MEANS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
-class Admit(Protocol):
-    """Decides about a request, at once or later."""
-
-    def __call__(self, request: Request, *, takes_place: bool) -> Admitted | asyncio.Task[Admitted]:
-        """takes_place: whether it asks for a WebSocket."""
-
-
 class Listener:
     """Listens, and hands over each client whose handshake is complete.
 
-    admit: called with each well-formed HTTP request. terms: what holds for every handshake.
+    gate: decides about each well-formed HTTP request. terms: what holds for every handshake.
     """
 
-    def __init__(self, admit: Admit, endpoint: Endpoint, terms: Terms, log: Throttle) -> None:
+    def __init__(self, gate: Gate, endpoint: Endpoint, terms: Terms, log: Throttle) -> None:
+        self.gate = gate
         self.terms = terms
-        self._admit = admit
         self._endpoint = endpoint
         self._log = log
         self._handshakes: set[Handshake] = set()  # what was accepted and has become no link yet
@@ -93,10 +84,6 @@ class Listener:
     def is_listening(self) -> bool:
         """Whether clients are let in."""
         return bool(self._sockets)
-
-    def admit(self, request: Request, *, takes_place: bool) -> Admitted | asyncio.Task[Admitted]:
-        """Decide about a request."""
-        return self._admit(request, takes_place=takes_place)
 
     # Accepting
 

@@ -10,11 +10,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure, Link, LinkEvents
+from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure, Evidence, Link, LinkEvents
 from websocket_heartbeat.events import Message, size_of
-from websocket_heartbeat.system.kernel import Socket, since_data
+from websocket_heartbeat.system.kernel import Socket, bytes_written, tcp_info
 
 _EMPTY_ENOUGH = WRITE_LIMIT // 4
+
+_TELLING = 1.0
+"""Seconds within which a framework tells its reader of an end that it has told our writer."""
 
 
 class Channel(ABC):
@@ -69,14 +72,17 @@ class _Farewell(NamedTuple):
 
 
 class PumpedLink(Link):
-    """A link over a channel; reads from `begin` on."""
+    """A link over a channel; reads from `begin` on.
+
+    is_closing: whether the closing handshake has begun: what is sent from then on is dropped.
+    """
 
     __slots__ = (
         "_channel",
         "_ended",
         "_events",
+        "_failure",
         "_heard_at",
-        "_is_closing",
         "_loop",
         "_outgoing",
         "_paused",
@@ -87,6 +93,7 @@ class PumpedLink(Link):
         "can_ping",
         "deliver",
         "full",
+        "is_closing",
         "native",
         "socket",
         "subprotocol",
@@ -100,12 +107,13 @@ class PumpedLink(Link):
         self._outgoing: deque[Message | _Farewell] = deque()
         self._waiting = 0  # the size of what the framework has not taken yet
         self._paused: asyncio.Future[None] | None = None  # done when reading goes on
-        self._is_closing = False
+        self.is_closing = False
         self._ended = False
         self._reader: asyncio.Task[None] | None = None
         self._writer: asyncio.Task[None] | None = None
         channel.ponged = self.ponged
         self.native = channel.native
+        self._failure: asyncio.TimerHandle | None = None  # ends the link after a failed write
         self.subprotocol = channel.subprotocol
         self.socket = channel.socket
         self.can_ping = channel.can_ping
@@ -120,24 +128,27 @@ class PumpedLink(Link):
     # Reading
 
     async def _read(self) -> None:
-        while True:
-            if self._paused is not None:
-                await self._paused
-            try:
-                received = await self._channel.receive()
-            except Exception as error:  # of the framework's
-                received = Closure(error=error)
-            self._heard_at = self._loop.time()
-            if isinstance(received, Closure):
-                self._end()
-                self._events.closed(received)
-                return
-            if received is not None:
+        received: Message | Closure | None = None
+        try:
+            while not self._ended:
+                if self._paused is not None:
+                    await self._paused
                 try:
-                    self.deliver(received)
-                except (Exception, asyncio.CancelledError) as error:
-                    self._events.deliver_failed(error)
-                self._events.batch_delivered()
+                    received = await self._channel.receive()
+                except Exception as error:  # of the framework's
+                    received = Closure(error=error)
+                self._heard_at = self._loop.time()
+                if isinstance(received, Closure):
+                    return
+                if received is not None:
+                    try:
+                        self.deliver(received)
+                    except (Exception, asyncio.CancelledError) as error:
+                        self._events.deliver_failed(error)
+                    self._events.batch_delivered()
+        finally:
+            # Also where this task is cancelled by others, as at the end of the loop.
+            self._closed(received if isinstance(received, Closure) else Closure())
 
     def pause_reading(self) -> None:
         """As in Link."""
@@ -161,7 +172,7 @@ class PumpedLink(Link):
 
     def send(self, message: Message) -> None:
         """As in Link."""
-        if self._ended or self._is_closing:
+        if self._ended or self.is_closing:
             return
         self._waiting += size_of(message)
         if self._waiting > WRITE_LIMIT:
@@ -169,20 +180,20 @@ class PumpedLink(Link):
         self._put(message)
 
     async def send_now(self, message: Message) -> None:
-        """Send a message and wait until the framework has taken it, and all that was sent before."""
-        if self._ended or self._is_closing:
-            return
-        if self._writer is None:
+        """Send a message after all that were sent before, wait until the framework has taken it.
+
+        Raises what the framework raises.
+        """
+        while self._writer is not None:
+            await asyncio.wait([self._writer])
+        if not (self._ended or self.is_closing):
             self._sent_at = self._loop.time()
             await self._channel.send(message)
-        else:
-            self.send(message)
-            await asyncio.wait([self._writer])
 
     def close(self, code: int, reason: str) -> None:
         """As in Link."""
-        if not (self._ended or self._is_closing):
-            self._is_closing = True
+        if not (self._ended or self.is_closing):
+            self.is_closing = True
             self._put(_Farewell(code, reason))
 
     def _put(self, item: Message | _Farewell) -> None:
@@ -200,9 +211,8 @@ class PumpedLink(Link):
                         await self._channel.close(item.code, item.reason)
                         continue
                     await self._channel.send(item)
-                except Exception:
-                    # The connection has ended, which the reader learns.
-                    self._outgoing.clear()
+                except Exception as error:
+                    self._fail(error)
                     return
                 self._waiting -= size_of(item)
                 if self.full and self._waiting <= _EMPTY_ENOUGH:
@@ -211,9 +221,20 @@ class PumpedLink(Link):
         finally:
             self._writer = None
 
+    def _fail(self, error: Exception) -> None:
+        """End the link, unless the framework tells us how it has ended."""
+        self._outgoing.clear()
+        self.is_closing = True
+        if self._failure is None:
+            self._failure = self._loop.call_later(_TELLING, self._failed, error)
+
+    def _failed(self, error: Exception) -> None:
+        self.abort()
+        self._events.closed(Closure(error=error))
+
     def ping(self) -> None:
         """As in Link."""
-        if not (self._ended or self._is_closing):
+        if not (self._ended or self.is_closing):
             self._channel.ping()
 
     # The end
@@ -226,9 +247,16 @@ class PumpedLink(Link):
                 self._reader.cancel()
             self._channel.reset()
 
+    def _closed(self, closure: Closure) -> None:
+        if not self._ended:
+            self._end()
+            self._events.closed(closure)
+
     def _end(self) -> None:
         self._ended = True
         self._outgoing.clear()
+        if self._failure is not None:
+            self._failure.cancel()
         if self._writer is not None:
             self._writer.cancel()
 
@@ -244,13 +272,16 @@ class PumpedLink(Link):
         """As in Link; not known here."""
         return None
 
-    @property
-    def heard_at(self) -> float:
+    def evidence(self) -> Evidence:
         """As in Link."""
-        since = since_data(self.socket)
-        return self._heard_at if since is None else max(self._heard_at, self._loop.time() - since)
+        info = tcp_info(self.socket)
+        if info is None:
+            return Evidence(self._heard_at, self._sent_at, -self.buffered)
+        heard_at = max(self._heard_at, self._loop.time() - info.since_data)
+        return Evidence(heard_at, self._sent_at, info.bytes_acked, info)
 
     @property
-    def sent_at(self) -> float:
+    def position(self) -> int:
         """As in Link."""
-        return self._sent_at
+        written = bytes_written(self.socket)
+        return 0 if written is None else written + self.buffered

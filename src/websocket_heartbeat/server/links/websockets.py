@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
@@ -39,7 +38,7 @@ class WebsocketsEntrance:
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
-        self._admitted: WeakKeyDictionary[ServerConnection, PeerHandler] = WeakKeyDictionary()
+        self._admitted: dict[ServerConnection, PeerHandler] = {}  # those whose handshake is not done
 
     async def refuse(self, connection: "ServerConnection", request: HTTPRequest) -> HTTPResponse | None:
         """Do as `Hub.refuse`."""
@@ -48,6 +47,8 @@ class WebsocketsEntrance:
             phrase, fields = answer_fields(decision)
             return HTTPResponse(decision.status, phrase, Headers(fields), decision.body)
         self._admitted[connection] = decision
+        # Where no handshake comes of it.
+        connection.connection_lost_waiter.add_done_callback(lambda _: self._admitted.pop(connection, None))
         return None
 
     async def run(self, connection: "ServerConnection", on_peer: PeerFunction | None) -> None:

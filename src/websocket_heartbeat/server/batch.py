@@ -1,0 +1,47 @@
+"""Has messages that follow one another quickly written together: a system call is most of what one costs.
+
+What is sent to rooms waits in the links of the members, in order with all else that they send, until the end
+of the loop's turn; where all was written a moment ago, for as long as that took.
+"""
+
+import asyncio
+import time
+from collections import deque
+
+from websocket_heartbeat.engines.base import Link
+from websocket_heartbeat.server.rounds import TURN
+
+
+class Batch:
+    """The links that have something to write."""
+
+    def __init__(self) -> None:
+        self._links: deque[Link] = deque()
+        self._taken = 0.0  # seconds, by the writing that is under way
+        self._not_before = 0.0
+
+    def hold(self, link: Link) -> None:
+        """See to it that the link is flushed."""
+        if not self._links:
+            loop = asyncio.get_running_loop()
+            wait = self._not_before - time.monotonic()
+            if wait > 0:
+                loop.call_later(wait, self._flush)
+            else:
+                loop.call_soon(self._flush)
+        self._links.append(link)
+
+    def _flush(self) -> None:
+        """Write for a while, and the rest in the loop's next turn."""
+        begun = now = time.monotonic()
+        try:
+            while self._links and now - begun < TURN:
+                self._links.popleft().flush()
+                now = time.monotonic()
+        finally:  # also where something was raised: the others must not wait for ever
+            self._taken += now - begun
+            if self._links:
+                asyncio.get_running_loop().call_soon(self._flush)
+            else:
+                self._not_before = now + self._taken
+                self._taken = 0.0

@@ -1,0 +1,39 @@
+"""What a hub has done so far, in numbers for who operates it."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+REFUSED_BY = ("origins", "max_peers", "max_peers_per_address", "max_new_peers_per_second", "authenticate")
+DROPPED_BY = ("idle_timeout", "write_limit", "close_timeout", "abort")
+
+
+@dataclass(frozen=True, slots=True)
+class HubStats:
+    """What a hub has done so far.
+
+    peers: clients that are connected now. admitted: those that have ever connected.
+    refused: handshakes that were refused, by the option of `Hub` that has refused them: "origins",
+    "max_peers", "max_peers_per_address", "max_new_peers_per_second" or "authenticate", also where that raised
+    or took too long.
+    dropped: peers that were dropped, in the same way: by "idle_timeout", "write_limit" or "close_timeout"; or
+    "abort", by `Peer.abort`.
+    Each of these words is there from the beginning, with 0. Peers that have gone and were not dropped have
+    ended by themselves, or have answered a close frame.
+    """
+
+    peers: int
+    admitted: int
+    refused: Mapping[str, int]
+    dropped: Mapping[str, int]
+
+
+class Tally:
+    """Counts what HubStats has; at the beginning and the end of a peer, never for a message."""
+
+    __slots__ = ("admitted", "dropped", "refused")
+
+    def __init__(self) -> None:
+        self.admitted = 0
+        self.refused = Counter(dict.fromkeys(REFUSED_BY, 0))
+        self.dropped = Counter(dict.fromkeys(DROPPED_BY, 0))

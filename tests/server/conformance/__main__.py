@@ -1,0 +1,25 @@
+"""Tries every server and writes the table of docs/server.md: `python -m tests.server.conformance`."""
+
+import argparse
+import asyncio
+
+from tests.server.conformance.servers import SERVERS
+from tests.server.conformance.suite import CHECKS, judge
+
+
+def main() -> None:
+    """Run what the command line asks for; only a run of everything is kept."""
+    parser = argparse.ArgumentParser(prog="python -m tests.server.conformance", description=__doc__)
+    parser.add_argument("--servers", nargs="*", default=[], help="names; all by default")
+    parser.add_argument("--checks", nargs="*", default=[], help="names; all by default")
+    options = parser.parse_args()
+    for kind in SERVERS:
+        if options.servers and kind.name not in options.servers:
+            continue
+        print(f"{kind.name} {kind.version}", flush=True)
+        for name, cell in asyncio.run(judge(kind, options.checks or tuple(CHECKS))).items():
+            print(f"  {name:26} {cell}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

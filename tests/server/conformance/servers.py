@@ -1,0 +1,175 @@
+"""The servers that the suite runs, each in a process of its own, and where it is known to fall short."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tests.server.conformance.app import LARGEST
+from tests.watch import PATIENCE
+from websockets.asyncio.client import connect
+
+ROOT = Path(__file__).parents[3]
+APP = "tests.server.conformance.app"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A server, and how it is started.
+
+    package: whose version is shown. arguments: those of Python that start it at a port. has_endpoints: whether
+    what serves a client is a coroutine with whose end the client goes; else it is a hook. is_asgi: whether it
+    also runs endpoints that know nothing of the hub. short: what is shown instead of the best, by check.
+    """
+
+    name: str
+    package: str
+    arguments: Callable[[int], list[str]]
+    has_endpoints: bool = True
+    is_asgi: bool = True
+    short: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def version(self) -> str:
+        """The version that is installed."""
+        return version(self.package)
+
+
+def _uvicorn(implementation: str, loop: str) -> Callable[[int], list[str]]:
+    return lambda port: [
+        "uvicorn", f"{APP}:app", "--port", str(port), "--ws", implementation, "--loop", loop,
+        "--ws-max-size", str(LARGEST), "--timeout-graceful-shutdown", "5", "--log-level", "warning",
+    ]  # fmt: skip
+
+
+def _hypercorn(port: int) -> list[str]:
+    return ["hypercorn", f"{APP}:app", "--bind", f"127.0.0.1:{port}", "--graceful-timeout", "1"]
+
+
+def _granian(port: int) -> list[str]:
+    return ["granian", f"{APP}:app", "--interface", "asgi", "--port", str(port), "--log-level", "warning"]
+
+
+def _daphne(port: int) -> list[str]:
+    return [
+        "daphne", f"{APP}:app", "--port", str(port), "--verbosity", "0",
+        "--websocket-max-message-size", str(LARGEST), "--websocket-max-frame-size", str(LARGEST),
+    ]  # fmt: skip
+
+
+def _own(name: str) -> Callable[[int], list[str]]:
+    return lambda port: [APP, name, str(port)]
+
+
+SERVERS = (
+    Kind("serve(hub=...)", "websocket-heartbeat", _own("ours"), has_endpoints=False, is_asgi=False),
+    Kind("uvicorn, websockets-sansio", "uvicorn", _uvicorn("websockets-sansio", "uvloop")),
+    Kind("uvicorn, wsproto", "uvicorn", _uvicorn("wsproto", "asyncio")),
+    Kind("hypercorn", "hypercorn", _hypercorn),
+    Kind("granian", "granian", _granian),
+    Kind("daphne", "daphne", _daphne),
+    Kind("aiohttp.web", "aiohttp", _own("aiohttp"), is_asgi=False),
+    Kind("websockets", "websockets", _own("websockets"), is_asgi=False),
+)
+
+
+class BackEnd:
+    """One of them, running. Its host and port are where to connect."""
+
+    host = "127.0.0.1"
+
+    def __init__(self, kind: Kind, port: int, process: subprocess.Popen[bytes], output: Any) -> None:
+        self.kind = kind
+        self.port = port
+        self.process = process
+        self._output = output
+        self.at_first: dict[str, int]
+
+    async def remember(self) -> None:
+        """Keep what the process has before clients come."""
+        await self.ask("facts")  # the first answer may make what stays
+        self.at_first = await self.ask("facts")
+
+    async def ask(self, command: str, *arguments: object) -> Any:
+        """Have the back end do what one of app.COMMANDS does; return the answer."""
+        async with (
+            asyncio.timeout(PATIENCE),
+            connect(f"ws://{self.host}:{self.port}/ask", compression=None, proxy=None) as client,
+        ):
+            await client.send(json.dumps([command, *arguments]))
+            return json.loads(await client.recv())
+
+    async def answer(self, command: str, *arguments: object, is_right: Callable[[Any], object] = bool) -> Any:
+        """Ask until the answer is right."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            answer = await self.ask(command, *arguments)
+            if is_right(answer):
+                return answer
+            assert time.monotonic() < deadline, f"{command} {arguments}: still {answer}"
+            await asyncio.sleep(0.1)
+
+    def output(self) -> str:
+        """Return what it has printed so far."""
+        self._output.seek(0)
+        return str(self._output.read().decode(errors="replace"))
+
+    async def end(self) -> int:
+        """Wait until the process has ended; return its code."""
+        async with asyncio.timeout(PATIENCE):
+            while (code := self.process.poll()) is None:
+                await asyncio.sleep(0.02)
+        return code
+
+
+@asynccontextmanager
+async def running(kind: Kind) -> AsyncIterator[BackEnd]:
+    """Start a server, wait until it listens, and end it."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *kind.arguments(port)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        back_end = BackEnd(kind, port, process, output)
+        try:
+            await _listens(back_end)
+            yield back_end
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    await asyncio.to_thread(process.wait, PATIENCE)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+
+async def _listens(back_end: BackEnd) -> None:
+    deadline = time.monotonic() + 2 * PATIENCE
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(back_end.host, back_end.port)
+        except OSError:
+            assert back_end.process.poll() is None, back_end.output()
+            assert time.monotonic() < deadline, back_end.output()
+            await asyncio.sleep(0.05)
+        else:
+            writer.close()
+            return

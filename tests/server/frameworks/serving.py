@@ -1,0 +1,44 @@
+"""Runs an ASGI application under uvicorn, in this process and on a real socket."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+from tests.watch import PATIENCE
+
+
+@dataclass
+class Place:
+    """Where it listens."""
+
+    port: int
+    host: str = "127.0.0.1"
+
+    def url(self, path: str) -> str:
+        return f"ws://{self.host}:{self.port}{path}"
+
+
+@asynccontextmanager
+async def serving(app: Any, **options: Any) -> AsyncIterator[Place]:
+    """Serve the application; at the end, wait until its endpoints have ended."""
+    sock = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(app, log_config=None, **options)
+    server = uvicorn.Server(config)
+    with server.capture_signals():
+        # Not `serve`, which would take the signal handlers again for whoever waits.
+        task = asyncio.create_task(server._serve(sockets=[sock]))
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while not server.started:
+                    await asyncio.sleep(0.002)
+                    if task.done():
+                        task.result()
+            yield Place(sock.getsockname()[1])
+        finally:
+            server.should_exit = True
+            async with asyncio.timeout(PATIENCE):
+                await task

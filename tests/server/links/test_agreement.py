@@ -1,0 +1,230 @@
+"""Over every framework, the hub keeps what it promises: heartbeats, dead peers, slow readers."""
+
+import asyncio
+
+import pytest
+import websockets
+from tests.server.links.back_ends import BackEnd, Place, echo, stay
+from tests.server.raw import CLOSE, PING, PONG, TEXT, Closes, client, reluctant
+from tests.watch import PATIENCE, Run, until
+
+from websocket_heartbeat import Dialect, Heartbeat, connect
+from websocket_heartbeat.errors import PeerGone
+from websocket_heartbeat.server import Hub, Peer, flow
+
+MEBIBYTE = 2**20
+
+
+def test_pings_and_heartbeats_are_answered_while_thirty_messages_wait_for_a_busy_handler(
+    run: Run, back_end: BackEnd
+) -> None:
+    async def main() -> None:
+        released = asyncio.Event()
+
+        async def busy(peer: Peer) -> None:
+            await released.wait()
+            await echo(peer)
+
+        async with back_end(Hub(), busy) as place, client(place) as raw:
+            for number in range(30):
+                raw.frame(TEXT, b"%d" % number)
+            raw.frame(PING, b"are you there")
+            raw.frame(TEXT, b"heartbeat")
+            assert {await raw.read(), await raw.read()} == {(PONG, b"are you there"), (TEXT, b"heartbeat")}
+            released.set()
+            assert [await raw.read() for _ in range(30)] == [(TEXT, b"%d" % number) for number in range(30)]
+
+    run(main())
+
+
+@pytest.mark.usefixtures("kernel")
+def test_a_silent_peer_is_pinged_and_reset(run: Run, back_end: BackEnd) -> None:
+    async def main() -> None:
+        closes = Closes()
+        async with back_end(Hub(idle_timeout=0.4, on_close=closes), stay) as place, client(place) as raw:
+            assert (await raw.read())[0] == PING
+            assert await raw.end() == "reset"
+            await until(lambda: closes.seen)
+        assert closes.seen == [(1, None, "silent for 0.4 s")]
+
+    run(main())
+
+
+@pytest.mark.usefixtures("kernel")
+def test_a_peer_that_answers_pings_is_kept(run: Run, back_end: BackEnd) -> None:
+    async def main() -> None:
+        hub = Hub(idle_timeout=0.4)
+        async with back_end(hub) as place, websockets.connect(place.url(), ping_interval=None) as ws:
+            await asyncio.sleep(1.6)
+            assert len(hub.peers) == 1
+            latency = hub.peers[0].latency
+            assert latency is not None
+            assert 0 <= latency < PATIENCE
+            await ws.send("still here")
+            assert await ws.recv() == "still here"
+
+    run(main())
+
+
+@pytest.mark.usefixtures("kernel")
+def test_a_peer_that_sends_heartbeats_alone_is_kept(run: Run, back_end: BackEnd) -> None:
+    async def main() -> None:
+        hub = Hub(idle_timeout=0.6)
+        async with back_end(hub, stay) as place, client(place) as raw:
+            for _ in range(12):
+                raw.frame(TEXT, b"heartbeat")
+                assert await raw.read() == (TEXT, b"heartbeat")
+                await asyncio.sleep(0.1)
+            assert len(hub.peers) == 1
+
+    run(main())
+
+
+@pytest.mark.parametrize("message", [None, Dialect("heartbeat", "heartbeat")], ids=["pings", "messages"])
+def test_our_client_stays_on_one_link(run: Run, back_end: BackEnd, message: Dialect | None) -> None:
+    async def main() -> None:
+        heartbeat = Heartbeat(0.1, PATIENCE, message)
+        async with (
+            back_end(Hub(idle_timeout=0.5)) as place,
+            connect(place.url(), heartbeat=heartbeat) as connection,
+        ):
+            for number in range(5):
+                await connection.send(str(number))
+                assert await connection.recv() == str(number)
+                await asyncio.sleep(0.25)
+            assert connection.stats.links == 1
+
+    run(main())
+
+
+@pytest.fixture
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judge who takes nothing sooner than in real life."""
+    monkeypatch.setattr(flow, "STALLED", 1.0)
+
+
+@pytest.mark.usefixtures("kernel", "hurry")
+def test_a_peer_that_does_not_read_makes_drain_wait_and_is_dropped(run: Run, back_end: BackEnd) -> None:
+    async def main() -> None:
+        closes = Closes()
+        most = 0
+        ended: list[BaseException] = []
+
+        async def flood(peer: Peer) -> None:
+            nonlocal most
+            try:
+                while True:
+                    peer.send(bytes(MEBIBYTE))
+                    most = max(most, peer.buffered)
+                    await peer.drain()
+            except PeerGone as error:
+                ended.append(error)
+
+        hub = Hub(on_close=closes, write_limit=1024)
+        async with back_end(hub, flood) as place, reluctant(place):
+            await until(lambda: ended)
+        assert most < 3 * MEBIBYTE
+        [(_, code, reason)] = closes.seen
+        assert (code, reason[:12]) == (None, "did not read")
+
+    run(main())
+
+
+def test_a_peer_that_pings_and_does_not_read_takes_no_memory(run: Run, back_end: BackEnd) -> None:
+    async def main() -> None:
+        hub = Hub()
+        async with back_end(hub, stay) as place, client(place) as raw:
+            raw.reader._transport.pause_reading()  # type: ignore[attr-defined]
+            await until(lambda: hub.peers)
+            raw.writer.transport.set_write_buffer_limits(high=0)
+            async with asyncio.timeout(PATIENCE):
+                for _ in range(200):
+                    for _ in range(100):
+                        raw.frame(PING, bytes(125))
+                    await raw.writer.drain()
+            # 2.5 MB of pongs, of which the kernels hold some.
+            assert hub.peers[0].buffered < MEBIBYTE
+            hub.peers[0].abort()
+
+    run(main())
+
+
+def test_a_mute_peer_is_dropped_after_close_timeout(run: Run, back_end: BackEnd) -> None:
+    async def main() -> None:
+        closes = Closes()
+
+        async def leave(peer: Peer) -> None:
+            peer.send("bye")
+
+        hub = Hub(close_timeout=0.3, on_close=closes)
+        async with back_end(hub, leave) as place, client(place) as raw:
+            assert await raw.read() == (TEXT, b"bye")
+            assert await raw.close_code() == 1000
+            assert await raw.end() == "reset"
+        assert closes.seen == [(1, None, "did not answer the close frame in time")]
+
+    run(main())
+
+
+def test_what_a_peer_sends_while_it_is_closed_still_arrives(run: Run, back_end: BackEnd) -> None:
+    async def main() -> None:
+        received: list[object] = []
+        closes = Closes()
+
+        async def close(peer: Peer) -> None:
+            peer.close(4000, "your turn")
+            received.extend([message async for message in peer])
+
+        async with back_end(Hub(on_close=closes), close) as place, client(place) as raw:
+            assert await raw.close_code() == 4000
+            raw.frame(TEXT, b"one more")
+            raw.frame(CLOSE, (4001).to_bytes(2) + b"mine")
+            assert await raw.end() == "end of file"
+            raw.leave()  # as clients do; websockets tells of the end only then
+            await until(lambda: closes.seen)
+        assert closes.seen == [(1, 4001, "mine")]
+        assert received == ["one more"]
+
+    run(main())
+
+
+def test_messages_and_the_code_of_who_has_left_reach_a_handler_that_was_busy(
+    run: Run, back_end: BackEnd
+) -> None:
+    async def main() -> None:
+        closes = Closes()
+        left = asyncio.Event()
+        received: list[object] = []
+
+        async def busy(peer: Peer) -> None:
+            await left.wait()
+            received.extend([message async for message in peer])
+
+        async with back_end(Hub(on_close=closes), busy) as place, client(place) as raw:
+            for number in range(300):  # more than the mailbox holds
+                raw.frame(TEXT, b"%d" % number)
+            raw.frame(CLOSE, (4001).to_bytes(2) + b"bye")
+            raw.writer.write_eof()
+            await asyncio.sleep(0.2)
+            left.set()
+            await until(lambda: closes.seen)
+        assert received == [str(number) for number in range(300)]
+        assert closes.seen == [(1, 4001, "bye")]
+
+    run(main())
+
+
+def test_two_hundred_clients_at_once_are_served_and_leave_nothing_behind(run: Run, back_end: BackEnd) -> None:
+    async def main() -> None:
+        hub = Hub()
+
+        async def talk(place: Place) -> None:
+            async with websockets.connect(place.url(), ping_interval=None, open_timeout=PATIENCE) as ws:
+                await ws.send("hello")
+                assert await ws.recv() == "hello"
+
+        async with back_end(hub) as place:
+            await asyncio.gather(*(talk(place) for _ in range(200)))
+            await until(lambda: not hub.peers)
+
+    run(main())
