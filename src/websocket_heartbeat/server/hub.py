@@ -23,6 +23,8 @@ from websocket_heartbeat.server.places import Limits
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Room
 from websocket_heartbeat.server.roster import Commons, Roster
+from websocket_heartbeat.server.sessions.book import Book, EndHook
+from websocket_heartbeat.server.sessions.places import store_at
 from websocket_heartbeat.server.stats import HubStats
 
 if TYPE_CHECKING:
@@ -80,6 +82,9 @@ class Hub:
         max_new_peers_per_second: float | None = None,
         dismissal: str | None = None,
         shown_path: Callable[[str], str] | None = None,
+        sessions: str | None = None,
+        ttl: float = 120,
+        on_end: EndHook | None = None,
     ) -> None:
         self._commons = Commons(
             Policy(heartbeat, idle_timeout, open_timeout, close_timeout, write_limit, dismissal),
@@ -90,6 +95,7 @@ class Hub:
         self._shown_path = shown_path
         self._authenticate = authenticate
         self._origins = Origins(origins)
+        self._book = None if sessions is None else Book(store_at(sessions, ttl), on_end)
         self.entrance()  # checks its arguments
 
     def __repr__(self) -> str:
@@ -106,6 +112,7 @@ class Hub:
             "authenticate",
             self._authenticate,
             self._shown_path,
+            self._book,
         )
 
     @property
@@ -282,3 +289,5 @@ class Hub:
         """Close every peer with 1001 and wait until all are gone, `close_timeout` seconds at most."""
         await self._commons.rounds.done()
         await asyncio.gather(*(roster.close() for roster in self._rosters))
+        if self._book is not None:
+            await self._book.close()

@@ -180,6 +180,9 @@ class Roster:
         """Close every peer with 1001 and wait for their ends and hooks, `close_timeout` seconds at most."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.policy.close_timeout
+        for handler in self.here:
+            if handler.link.is_session:
+                handler.let_go()
         handlers = list(self._here.values())
         try:
             await close_all(handlers, 1001, [""] * len(handlers))
@@ -196,7 +199,10 @@ class Roster:
     def abort(self) -> None:
         """Drop every peer at once."""
         for handler in list(self._here.values()):
-            handler.drop("abort", "aborted")
+            if handler.link.is_session:
+                handler.let_go()
+            else:
+                handler.drop("abort", "aborted")
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

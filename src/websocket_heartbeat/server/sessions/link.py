@@ -12,11 +12,12 @@ from typing import Protocol
 from websocket_heartbeat.controls import decode, encode
 from websocket_heartbeat.core.resume import END, Control
 from websocket_heartbeat.core.session import CHARACTERS, OUT_OF_STEP, REPLACED, VIOLATION, Half, Kept
-from websocket_heartbeat.engines.base import Closure, Link, LinkEvents
+from websocket_heartbeat.engines.base import Closure, Evidence, Link, LinkEvents
 from websocket_heartbeat.errors import SessionOver
 from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.server.sessions.store import OVER, Record, Refused, Store
 from websocket_heartbeat.server.sessions.store import REPLACED as RESET
+from websocket_heartbeat.system.kernel import Socket
 
 _SHORT_TTL = 10.0
 """Seconds that a session is kept whose client has neither sent nor acknowledged anything."""
@@ -33,6 +34,9 @@ class Keeper(Protocol):
     def ttl(self) -> float:
         """Seconds that one is kept without a link."""
 
+    def finish(self, id: str, generation: int, kind: str, why: str) -> None:
+        """Have the store end a session."""
+
     def over(self, session: "SessionLink", why: str, unacknowledged: tuple[Message, ...]) -> None:
         """Forget a session, and tell the user."""
 
@@ -40,7 +44,8 @@ class Keeper(Protocol):
 class SessionLink(Link):
     """See above. The inside of its peer takes its events: `closed` comes when the session is over.
 
-    id: public, and in logs. half: its messages.
+    id: public, and in logs. half: its messages. has_begun: whether there is a peer that it is the link of.
+    has_ended: whether this process has nothing to do with it any more.
     """
 
     __slots__ = (
@@ -64,7 +69,9 @@ class SessionLink(Link):
         "_unstored",
         "_writer",
         "deliver",
+        "full",
         "half",
+        "has_begun",
         "has_ended",
         "id",
         "subprotocol",
@@ -72,10 +79,11 @@ class SessionLink(Link):
 
     is_session = True
 
-    def __init__(self, keeper: Keeper, record: Record, half: Half, subprotocol: str | None) -> None:
+    def __init__(self, keeper: Keeper, record: Record, half: Half) -> None:
         self.id = record.id
         self.half = half
-        self.subprotocol = subprotocol
+        self.full = False
+        self.has_begun = False
         self.has_ended = False
         self._keeper = keeper
         self._loop = asyncio.get_running_loop()
@@ -97,8 +105,10 @@ class SessionLink(Link):
         self._their_end: str | None = None  # the reason, when the client wants to end the session
         self._alarm: asyncio.TimerHandle | None = None  # for an acknowledgement
 
-    def begin(self, events: LinkEvents) -> None:
+    def begin(self, events: LinkEvents, subprotocol: str | None) -> None:
         """Be the link of a peer."""
+        self.has_begun = True
+        self.subprotocol = subprotocol
         self._events = events
         events.opened(self)
 
@@ -110,7 +120,7 @@ class SessionLink(Link):
         return self._physical
 
     def attach(self, physical: Link, generation: int, got: int, acked: int) -> None:
-        """Go on over a link whose client has received messages up to `got` and handled those up to `acked`."""
+        """Go on over a link whose client has received messages up to `got`, and handled up to `acked`."""
         if self._physical is not None:
             old, self._physical = self._physical, None
             old.close(REPLACED, "")
@@ -119,6 +129,7 @@ class SessionLink(Link):
         self._deadline = None
         physical.deliver = self._take
         self.half.acknowledged(acked)
+        self._note_room()
         self.half.attached(self.half.recorded)
         kept = self.half.after(got)
         while kept is not None and kept.number <= self._stored:
@@ -131,8 +142,9 @@ class SessionLink(Link):
         """Take the news that a link has ended."""
         if physical is self._physical:
             self._physical = None
+            ttl = self._keeper.ttl
             is_unused = self.half.got == 0 and self.half.acked == 0
-            self._deadline = time.time() + (min(_SHORT_TTL, self._keeper.ttl) if is_unused else self._keeper.ttl)
+            self._deadline = time.time() + (min(_SHORT_TTL, ttl) if is_unused else ttl)
             self._write()
 
     def _put(self, character: str, message: Message) -> None:
@@ -176,12 +188,10 @@ class SessionLink(Link):
             self._drop(VIOLATION)
 
     def _acknowledged(self, number: int | None) -> None:
-        was_full = self.full
         if number is None or not self.half.acknowledged(number):
             self._drop(VIOLATION)
             return
-        if was_full and not self.full:
-            self._events.writable()
+        self._note_room()
         self._write()
 
     def _probed(self, sent: int | None) -> None:
@@ -240,12 +250,15 @@ class SessionLink(Link):
             self._finish(RESET, "overflow")
             return
         self._unstored.append((self.half.accept(message, size), message))
+        self._note_room()
         self._write()
 
-    @property
-    def full(self) -> bool:
-        """Whether more than half of the client's window is unacknowledged."""
-        return 2 * (self.half.sent - self.half.acked) > self.half.theirs.messages
+    def _note_room(self) -> None:
+        """Count as full while more than half of the client's window is unacknowledged."""
+        half = self.half
+        was_full, self.full = self.full, 2 * (half.sent - half.acked) > half.theirs.messages
+        if was_full and not self.full:
+            self._events.writable()
 
     # What is written
 
@@ -264,7 +277,7 @@ class SessionLink(Link):
 
     async def _bring_up_to_date(self) -> None:
         try:
-            while not self.has_ended:
+            while True:
                 if self._unstored:
                     await self._store_messages()
                 elif (
@@ -286,6 +299,7 @@ class SessionLink(Link):
         )
         if isinstance(answer, Refused):
             self._refused()
+            self._unstored.clear()
             return
         self._stored = answer
         for character, message in batch:
@@ -301,7 +315,7 @@ class SessionLink(Link):
         )
         if isinstance(answer, Refused):
             self._refused()
-            return
+            answer = None
         self._marked_acked, self._marked_deadline, self._marked_ending = acked, deadline, ending
         half.record(done, self._loop.time())
         self._acknowledge_if_due()
@@ -328,7 +342,7 @@ class SessionLink(Link):
             physical.abort()
             self.detached(physical)
 
-    def end(self, reason: str) -> None:
+    def end(self, code: int, reason: str) -> None:
         """End the session: the client handles all that was sent before, and does not come back."""
         if self._ending is None and not self.has_ended:
             self._ending = reason
@@ -350,6 +364,22 @@ class SessionLink(Link):
             self._finish(OVER, self._their_end)
         elif self._ending is not None and self.half.acked == self.half.sent:
             self._finish(OVER, self._ending)
+
+    def reset(self, why: str) -> None:
+        """Give the session up: its client gets another one."""
+        self._finish(RESET, why)
+
+    def release(self) -> None:
+        """Let the session go, with what is in the store: the next resume finds it there."""
+        self.has_ended = True
+        self.close(1001, "")
+        if self._alarm is not None:
+            self._alarm.cancel()
+
+    async def written(self) -> None:
+        """Wait until all is written that was to be."""
+        if self._writer is not None:
+            await asyncio.wait([self._writer])
 
     def _finish(self, kind: str, why: str) -> None:
         unacknowledged = self._unacknowledged()
@@ -380,3 +410,65 @@ class SessionLink(Link):
             self._alarm.cancel()
         self._keeper.over(self, why, unacknowledged)
         self._events.closed(Closure(error=SessionOver(why)))
+
+    # The link beneath
+
+    def ponged(self) -> None:
+        """Take the news that a pong has come."""
+        self._events.ponged()
+
+    def pause_reading(self) -> None:
+        """Nothing to do: the window bounds what comes, and acknowledgements must be read."""
+
+    def resume_reading(self) -> None:
+        """Nothing to do."""
+
+    def ping(self) -> None:
+        """As in Link."""
+        if self._physical is not None:
+            self._physical.ping()
+
+    @property
+    def can_ping(self) -> bool:  # type: ignore[override]
+        """Whether silence of the link beneath says something; there is none to be silent while detached."""
+        return self._physical is not None and self._physical.can_ping
+
+    @property
+    def socket(self) -> Socket | None:  # type: ignore[override]
+        """That of the link beneath."""
+        return None if self._physical is None else self._physical.socket
+
+    @property
+    def native(self) -> object:
+        """That of the link beneath."""
+        return None if self._physical is None else self._physical.native
+
+    @property
+    def buffered(self) -> int:
+        """As in Link."""
+        return 0 if self._physical is None else self._physical.buffered
+
+    @property
+    def uncertain(self) -> int | None:
+        """Nothing is: what was not acknowledged is sent again, or reported."""
+        return 0
+
+    def evidence(self) -> Evidence:
+        """As in Link; without a link beneath, nobody is silent."""
+        if self._physical is None:
+            now = self._loop.time()
+            return Evidence(now, now, 0)
+        return self._physical.evidence()
+
+    @property
+    def position(self) -> int:
+        """As in Link."""
+        return 0 if self._physical is None else self._physical.position
+
+
+def _number(text: object) -> int | None:
+    """Return the number of an acknowledgement or a probe, None if it is none."""
+    if not isinstance(text, str):
+        return None
+    digits = text.removesuffix("?")
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 16 else None

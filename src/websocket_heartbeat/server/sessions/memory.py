@@ -37,6 +37,8 @@ class _Session:
 class MemoryStore(Store):
     """A dict. Several hubs of one process may share it."""
 
+    is_immediate = True
+
     def __init__(self, ttl: float = 120) -> None:
         self.ttl = ttl
         self._sessions: dict[str, _Session] = {}

@@ -100,6 +100,8 @@ class Store(ABC):
     """Keeps sessions. A tombstone of each that is over is kept for `ttl` seconds."""
 
     ttl: float
+    is_immediate = False
+    """Whether no call but `open` and `close` ever waits."""
 
     @abstractmethod
     async def open(self, node: str, listener: Listener) -> None:
