@@ -12,7 +12,7 @@ WEBSOCKETS ?= 15.0.1 16.0 17.4
 INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench torture soak compat mutation docs js clean
+.PHONY: demo test lint bench torture conformance soak compat mutation docs js clean
 
 demo: $(INSTALLED)
 	$(BIN)/websocket-heartbeat demo
@@ -33,6 +33,10 @@ bench: $(READY)
 torture: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group torture
 	$(BIN)/python -m benchmarks.torture
+
+# What the hub promises, tried on each server; writes the table of docs/server.md.
+conformance: $(READY)
+	$(BIN)/python -m tests.server.conformance
 
 soak: $(READY)
 	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
@@ -57,7 +61,8 @@ js: $(READY)
 
 clean:
 	rm -rf $(VENV) dist build .coverage .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
-		mutants js/dist js/browser js/miniprogram_dist js/LICENSE js/node_modules tests/miniprogram/real/node_modules tests/dialects/servers/node_modules
+		mutants js/dist js/browser js/miniprogram_dist js/LICENSE js/node_modules tests/miniprogram/real/node_modules tests/dialects/servers/node_modules \
+		tests/back_ends/programs/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml tools/setup.sh

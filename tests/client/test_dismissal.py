@@ -197,6 +197,7 @@ def test_a_slow_reader_learns_the_server_s_reason_all_the_same(world: World, pla
             for message in ("two", "three", BYE):
                 peer.link.deliver(message)
             peer.send("four")
+            peer.send("five")
             assert peer.unread == []
             peer.close(4500, "banned")
             assert (await failure(connection)).code == 4500

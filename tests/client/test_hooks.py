@@ -20,6 +20,7 @@ from websocket_heartbeat import (
     OpenEvent,
     ReconnectEvent,
     State,
+    Undelivered,
     connect,
 )
 from websocket_heartbeat.engines.base import OpenRequest
@@ -258,6 +259,37 @@ def test_the_link_of_a_program_that_ends_within_on_open_is_closed_and_not_droppe
     with in_a_thread(well_behaved) as url, pytest.raises(SystemExit):
         asyncio.run(main(url))
     assert ends == [CloseEvent(1, "we closed the connection", 1000)]
+
+
+@pytest.mark.parametrize("kind", ["plain", "coroutine"])
+def test_a_close_does_not_wait_for_an_on_open_that_has_ended_the_program(
+    kind: str, world: World, simulated_clock: SimulatedClock
+) -> None:
+    times: list[float] = []
+
+    def leave(event: OpenEvent) -> None:
+        times.append(asyncio.get_running_loop().time())
+        sys.exit()
+
+    async def leave_later(event: OpenEvent) -> None:
+        leave(event)
+
+    async def main() -> None:
+        connection = world.recorded(close_timeout=5)
+        connection.on_open = leave if kind == "plain" else leave_later
+        try:
+            async with connection:
+                connection.send_nowait("after the login")
+                await connection.wait_closed()
+        finally:
+            times.append(asyncio.get_running_loop().time())
+
+    with pytest.raises(SystemExit):
+        simulated_clock.run(main())
+    assert times == [times[0]] * 2
+    # It was never logged in, and so was sent nothing of that.
+    assert world.peer.received == []
+    assert [type(error) for error in world.seen(Exception)] == [Undelivered]
 
 
 def test_whoever_waits_for_the_end_is_told_of_it_though_a_hook_ends_the_program(

@@ -213,18 +213,23 @@ def test_what_our_own_close_could_not_bring_over_is_counted_without_the_close_fr
     run(main())
 
 
-def test_a_close_that_was_answered_is_not_warned_of(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+@ENGINES
+def test_a_pong_behind_our_close_frame_is_nothing_that_was_sent(
+    engine: str, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
     async def main() -> None:
         async with served() as server:
-            connection = connect(server.url)
+            connection = connect(server.url, engine=engine)
+            closes = recorded(connection)
             async with connection:
                 await connection.wait_open(PATIENCE)
                 closing = asyncio.create_task(connection.close())
                 await until(lambda: waiting(server.peer) == framed(2))
                 cut(server.peer)
                 # What we answer to the ping is not acknowledged before the link ends.
-                server.peer.write(frame(9, b"late") + close_frame(1000))
+                server.peer.write(frame(9, b"x" * 100) + close_frame(1000))
                 await closing
+                assert closes == [CloseEvent(1, "we closed the connection", 1000, 0)]
 
     run(main())
     assert [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING] == []

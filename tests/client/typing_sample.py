@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, assert_type
 
 from websocket_heartbeat import (
+    FINAL_CLOSE_CODES,
     Backoff,
     CloseEvent,
     Connection,
@@ -73,6 +74,7 @@ def options() -> None:
     connect(lambda: "ws://example.com/", additional_headers=pairs, backoff=Backoff(0.5, maximum=30))
     connect("ws://example.com/", additional_headers=[("A", "b")], proxy=None, retry_if=retry_if)
     connect("ws://example.com/", final_close_codes={4001}, subprotocols=("v1",), proxy=True, max_attempts=3)
+    connect("ws://example.com/", final_close_codes=(*FINAL_CLOSE_CODES, 1000), dismissal="dismissed")
 
 
 def hooks_by_decorator(connection: Connection) -> None:

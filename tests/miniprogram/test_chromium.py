@@ -10,7 +10,7 @@ import pytest
 from tests.miniprogram.chromium import executable, opened
 
 from websocket_heartbeat.cli.js import Target, library
-from websocket_heartbeat.server import Peer, Request, serve
+from websocket_heartbeat.server import Hub, Peer, Request, serve
 from websocket_heartbeat.testing import FaultProxy
 
 pytestmark = pytest.mark.timeout(300)
@@ -361,6 +361,41 @@ def test_an_asynchronous_login_of_a_page_goes_before_what_waits(real_hosts: Path
             first = await program.until("message")
             second = await program.until("message")
             assert [first[2], second[2]] == ["login", "waits"]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    # Taro's h5 hides the code.
+    [(kind, how) for kind in KINDS for how in ("message", "code") if (kind, how) != ("taro-h5", "code")],
+)
+def test_a_page_that_is_dismissed_ends_and_begins_anew_when_asked(
+    kind: str, how: str, real_hosts: Path, tmp_path: Path
+) -> None:
+    option = 'dismissal: "dismissed"' if how == "message" else "finalCloseCodes: [[4500, 4999]]"
+    begin = f"url => {{ Object.assign(options, {{ {option} }}); begin({kind!r}, url); }}"
+
+    async def main() -> None:
+        hub = Hub(dismissal="dismissed" if how == "message" else None)
+        async with (
+            serve(hub=hub) as server,
+            page_of(kind, server.url(), real_hosts, tmp_path, begin) as page,
+        ):
+            await page.until("open")
+            hub.peers[0].send("hello")
+            await page.until("message", "hello")
+            hub.peers[0].dismiss("banned", 4000 if how == "message" else 4500)
+            await page.until("state", "failed")
+            await page.run(f"new Promise((done) => setTimeout(done, {5 * RETRY}))")
+            await page.run("() => heartbeat.reconnect()")
+            names = await page.run("() => told.map((event) => event[1])")
+            assert names.count("close") == names.count("message") == 1
+            assert "reconnect" not in names
+            assert await page.run("() => heartbeat.state") == "failed"
+            assert hub.peers == ()
+            await page.run("() => heartbeat.createWebSocket()")
+            await page.until("open")
 
     asyncio.run(main())
 

@@ -24,6 +24,16 @@ from websocket_heartbeat.testing.phone import Phone
             for name in ("pingTimeout", "pongTimeout", "reconnectTimeout", "openTimeout", "repeatLimit")
             for value in ("15000", -1, float("nan"), True, [1])
         ],
+        *[
+            ({"miniprogram": Phone().wx, "connectSocketParams": {"url": URL}, name: value}, name)
+            for name, value in (
+                ("finalCloseCodes", 4500),
+                ("finalCloseCodes", [[4500, None]]),
+                ("finalCloseCodes", [True]),
+                ("dismissal", 5),
+                ("dismissal", "heartbeat"),
+            )
+        ],
     ],
 )
 def test_an_option_that_is_wrong_is_named(options: dict[str, Any], word: str) -> None:

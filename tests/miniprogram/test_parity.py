@@ -64,6 +64,8 @@ OPTIONS: list[dict[str, Any]] = [
     {"pingTimeout": 3000, "pongTimeout": 1000, "pingMsg": "ping"},
     {"reconnectTimeout": 100, "maxReconnectTimeout": 400, "openTimeout": 1500, "sendQueue": 1},
     {"pingTimeout": 3000000000},
+    {"finalCloseCodes": [[4400, 4500]]},
+    {"dismissal": "text", "finalCloseCodes": [4401]},
 ]
 
 

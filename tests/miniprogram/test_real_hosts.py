@@ -12,7 +12,7 @@ from tests.miniprogram.real_hosts import HOSTS
 
 from websocket_heartbeat.cli.js import library
 from websocket_heartbeat.events import Message
-from websocket_heartbeat.server import Peer, serve
+from websocket_heartbeat.server import Hub, Peer, serve
 from websocket_heartbeat.testing import FaultProxy
 
 KINDS = ["wx", "taro-h5", "taro-mini", "uni-h5"]
@@ -64,7 +64,7 @@ def start(node: str, real_hosts: Path) -> Start:
 
     @contextlib.asynccontextmanager
     async def start(
-        kind: str, url: str, is_late: bool = False, has_login: bool = False, **options: int
+        kind: str, url: str, is_late: bool = False, has_login: bool = False, **options: Any
     ) -> AsyncIterator[Program]:
         about = {
             "library": str(file),
@@ -144,6 +144,32 @@ def test_a_server_that_restarts_is_found_again(kind: str, start: Start) -> None:
                 _, code, _ = await program.until("close")
                 # Taro's h5 says so of every end.
                 assert code == (1006 if kind == "taro-h5" else 1001)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    # Taro's h5 hides the code.
+    [(kind, how) for kind in KINDS for how in ("message", "code") if (kind, how) != ("taro-h5", "code")],
+)
+def test_a_client_that_is_dismissed_ends_and_leaves_nothing(kind: str, how: str, start: Start) -> None:
+    options = {"dismissal": "dismissed"} if how == "message" else {"finalCloseCodes": [[4500, 4999]]}
+
+    async def main() -> None:
+        hub = Hub(dismissal="dismissed" if how == "message" else None)
+        async with serve(hub=hub) as server, start(kind, server.url(), **options) as program:
+            await program.until("open")
+            hub.peers[0].send("hello")
+            hub.peers[0].dismiss("banned", 4000 if how == "message" else 4500)
+            await program.until("close")
+            program.order(end=True)
+            await program.ended()
+            told = [event for event in program.told if event[0] not in ("open", "message")]
+            assert ["state", "failed"] in told
+            assert [event for event in told if event[0] == "reconnect"] == []
+            assert [event for event in program.told if event[0] == "message"] == [["message", "hello"]]
+            assert hub.peers == ()
 
     asyncio.run(main())
 

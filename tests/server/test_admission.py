@@ -2,10 +2,14 @@
 
 import asyncio
 import logging
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 import websockets
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from tests.server.frameworks.serving import serving
 from tests.server.raw import Raw, client, connect, reluctant
 from tests.server.test_limits import retry_after
 from tests.watch import Run, until
@@ -70,6 +74,72 @@ def test_the_addresses_of_a_unix_socket_are_unknown_and_not_limited(run: Run, tm
             websockets.unix_connect(path),
         ):
             pass
+
+    run(main())
+
+
+async def accepting(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    if scope["path"] == "/accepted":
+        await send({"type": "websocket.accept"})
+        await receive()
+    elif scope["path"] == "/refused":
+        await send({"type": "websocket.close"})
+    elif scope["path"] == "/raises":
+        raise ValueError
+
+
+def test_a_hub_counts_over_all_its_transports(run: Run) -> None:
+    async def main() -> None:
+        hub = Hub(max_peers=3)
+
+        async def feed(request: web.Request) -> web.WebSocketResponse:
+            async with hub.aiohttp(request) as peer:
+                await peer.wait_closed()
+            return peer.response
+
+        app = web.Application()
+        app.router.add_get("/", feed)
+        async with (
+            serve(hub=hub) as ours,
+            websockets.serve(hub.websockets(), "127.0.0.1", 0, process_request=hub.refuse) as theirs,
+            serving(hub.asgi(accepting), lifespan="off") as uvicorn,
+            TestServer(app) as aiohttp,
+        ):
+            urls = [
+                ours.url(),
+                f"ws://127.0.0.1:{theirs.sockets[0].getsockname()[1]}",
+                uvicorn.url("/accepted"),
+                f"ws://127.0.0.1:{aiohttp.port}/",
+            ]
+            for absent in range(4):
+                async with AsyncExitStack() as stack:
+                    for number, url in enumerate(urls):
+                        if number != absent:
+                            await stack.enter_async_context(websockets.connect(url, compression=None))
+                    with pytest.raises(websockets.InvalidStatus, match="503") as refused:
+                        await websockets.connect(urls[absent])
+                    assert 5 <= int(refused.value.response.headers["Retry-After"]) <= 15
+                await until(lambda: not hub.peers)
+            assert hub.stats.admitted == 12
+            assert hub.stats.refused["max_peers"] == 4
+            await hub.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize("path", ["/refused", "/raises", "/returns"])
+def test_a_place_is_free_again_where_an_endpoint_accepts_nobody(run: Run, path: str) -> None:
+    async def main() -> None:
+        hub = Hub(max_peers=1)
+        async with serving(hub.asgi(accepting), lifespan="off") as place:
+            for _ in range(3):
+                with pytest.raises(websockets.InvalidStatus):
+                    await websockets.connect(place.url(path))
+                async with websockets.connect(place.url("/accepted")):
+                    pass
+                await until(lambda: not hub.peers)
+            await hub.close()
 
     run(main())
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import NoReturn
 
-from websocket_heartbeat.cli import connect, demo, js, probe, serve
+from websocket_heartbeat.cli import connect, demo, js, probe, send_away, serve
 from websocket_heartbeat.cli.output import CannotPrint, have_streams, print_nowhere, tell
 from websocket_heartbeat.version import __version__
 
@@ -20,6 +20,7 @@ COMMANDS: dict[str, ModuleType] = {
     "serve": serve,
     "probe": probe,
     "js": js,
+    "send-away": send_away,
 }
 
 

@@ -65,6 +65,11 @@ def url(text: str) -> str:
     return _checked(check_url, "the URL", text, ("ws", "wss"))
 
 
+def page(text: str) -> str:
+    """The kind: the URL of a page of a web server."""
+    return _checked(check_url, "the URL", text, ("http", "https"))
+
+
 def proxy(text: str) -> str:
     """The kind: the URL of a proxy."""
     return _checked(check_url, "the proxy", text, ("http", "https", "socks4", "socks5"))

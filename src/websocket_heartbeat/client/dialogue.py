@@ -45,7 +45,8 @@ class Dialogue:
     """One run of an on_open hook, for one link.
 
     link: the link. inbox: what waits for the hook. receives: whether the hook has called `recv`. task: waits
-    for the hook, if it is asynchronous. is_over: whether the hook is done, or the link is lost.
+    for the hook, if it is asynchronous. is_over: whether the hook is done, or the link is lost. is_cut:
+    whether the hook has raised what ends the program, and so will never be done.
     """
 
     __slots__ = (
@@ -54,6 +55,7 @@ class Dialogue:
         "_release_at",
         "_warn_at",
         "inbox",
+        "is_cut",
         "is_over",
         "link",
         "receives",
@@ -67,6 +69,7 @@ class Dialogue:
         self.inbox = inbox
         self.receives = False
         self.is_over = False
+        self.is_cut = False
         self.task: asyncio.Task[None] | None = None
         self._release_at: asyncio.TimerHandle | None = None
         self._warn_at: asyncio.TimerHandle | None = None
@@ -88,6 +91,9 @@ class Dialogue:
         except HookFailed as failed:
             self._keeper.dialogue_ended(self, failed)
             return
+        except BaseException:
+            self.is_cut = True
+            raise
         if not isawaitable(pending):
             self._keeper.dialogue_ended(self, None)
             return
@@ -111,6 +117,9 @@ class Dialogue:
         except asyncio.CancelledError as error:
             if not self.is_over:  # cancelled by the user's code: the hook has not done its work
                 self._keeper.dialogue_ended(self, HookFailed("on_open", error))
+            raise
+        except BaseException:
+            self.is_cut = True
             raise
         if not self.is_over:
             self._keeper.dialogue_ended(self, failed)

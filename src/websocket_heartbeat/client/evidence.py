@@ -70,7 +70,10 @@ def of_silence(
             f"after {info.retransmits} timeouts of TCP: the path is cut"
         )
     elif info is not None:
-        words += ", though what we sent is acknowledged: the peer's application, or a proxy's, is silent"
+        words += (
+            ", though what we sent is acknowledged: the peer's application, or a proxy's, is silent; "
+            "one that answers no ping while it works needs a longer Heartbeat.timeout"
+        )
     if blocked_for > _BLOCKED:
         words += f"; our own event loop was blocked for {blocked_for:.1f} s"
     return words

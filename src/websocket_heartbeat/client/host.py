@@ -201,7 +201,7 @@ class Host:
         machine = self._machine
         with suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
-                while self.outbox.keeps_waiting and (
+                while (self.outbox.keeps_waiting and not self.outbox.is_stuck) and (
                     machine.state == core.CONNECTING
                     or machine.state in _UP
                     or (machine.state == core.WAITING and machine.retries.due < deadline)
@@ -576,8 +576,6 @@ class Host:
 
     def dismissed(self, handler: LinkHandler) -> None:
         """The server has said that we are not to come back."""
-        if self.links.get(handler.number) is not handler or handler.is_dismissed:
-            return  # one that was renewed: the server has let another in
         handler.is_dismissed = True
         self.links.update_deliver()
         if handler is self.links.successor:

@@ -84,6 +84,11 @@ class Outbox:
         """Whether the current task may wait for the queue to be sent: not on_open, for which that waits."""
         return bool(self.queue.entries) and not self._is_in_open_hook()
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the queue waits for an on_open hook that has raised what ends the program."""
+        return self._dialogue is not None and self._dialogue.is_cut
+
     # Messages
 
     def offer(self, message: Message, ttl: float | None) -> bool:

@@ -131,6 +131,7 @@ class TransportLink(FairReading, Link):
     """
 
     __slots__ = (
+        "_closes_at",
         "_ended",
         "_events",
         "_heard_at",
@@ -163,9 +164,10 @@ class TransportLink(FairReading, Link):
         self._transport: Any = (
             None  # an asyncio.Transport, which uvloop's is not by its class; None at the end
         )
-        # Bytes given to the transport, counted from where the kernel counts those acknowledged; once a close
-        # frame of ours is out, where in the stream it begins.
+        # Bytes given to the transport, counted from where the kernel counts those acknowledged, and where
+        # among them a close frame of ours begins: what follows it, such as a pong, is nothing of the user's.
         self._written = 0
+        self._closes_at: int | None = None
         # Whether the kernel counts the same bytes: of a TLS that is not ours, nobody knows how many it makes
         # of those that we give it.
         self._is_counted = False
@@ -212,7 +214,8 @@ class TransportLink(FairReading, Link):
         info = tcp_info(self.socket)
         if info is None or (is_broken and not self._is_counted):
             return None
-        return max(0, self.position - info.bytes_acked)
+        end = self.position if self._closes_at is None else self._closes_at
+        return max(0, end - info.bytes_acked)
 
     def evidence(self) -> Evidence:
         info = tcp_info(self.socket)
@@ -229,8 +232,8 @@ class TransportLink(FairReading, Link):
         return 0 if written is None else written + self.buffered
 
     def _end_of_stream(self) -> int:
-        """Return where all that was sent ends, but for a close frame."""
-        return self._written + self._overhead() if self._sends else self._written
+        """Return `position`, where the kernel counts as we do."""
+        return self._written + self._overhead()
 
     def _overhead(self) -> int:
         """Return how many bytes TLS has added; 0 without, or where it does not tell."""
@@ -242,6 +245,7 @@ class TransportLink(FairReading, Link):
         self._finish(Closure(error=exc, uncertain_bytes=self._uncertain(is_broken=True)))
         self._transport = None
         self.socket = None
+        self._is_counted = False
 
     def pause_writing(self) -> None:
         self.full = True
@@ -273,10 +277,10 @@ class TransportLink(FairReading, Link):
 
     def _say_close(self, payload: bytes) -> None:
         if self._sends:
-            position = self._end_of_stream()
+            if self._is_counted:
+                self._closes_at = self._end_of_stream()
             self._sends = False
             self._write_close(payload)
-            self._written = position
 
     def _peer_closed(self, closure: Closure) -> None:
         """Take the peer's close frame, and answer with its code, or 1000 if it has none."""
@@ -293,7 +297,7 @@ class TransportLink(FairReading, Link):
         self._say_close(farewell)
         if self._transport is not None:
             self._transport.close()
-            self._loop.call_soon(_drop, self._transport)
+            self._loop.call_soon(drop, self._transport)
         self._finish(closure)
 
     def _finish(self, closure: Closure) -> None:
@@ -308,7 +312,7 @@ class TransportLink(FairReading, Link):
         self.deliver = _discard
 
 
-def _drop(transport: asyncio.WriteTransport) -> None:
+def drop(transport: asyncio.WriteTransport) -> None:
     """Abort the transport, if it has not closed meanwhile."""
     try:
         transport.abort()

@@ -35,9 +35,11 @@ class Batch:
         """Write for a while, and the rest in the loop's next turn."""
         begun = now = time.monotonic()
         try:
-            while self._links and now - begun < TURN:
+            while self._links:
                 self._links.popleft().flush()
                 now = time.monotonic()
+                if now - begun >= TURN:
+                    break
         finally:  # also where something was raised: the others must not wait for ever
             self._taken += now - begun
             if self._links:

@@ -104,9 +104,9 @@ class Gate:
             return self.roster.spawn(self._admit_later(request, answer, place), answer)
         return self._answered(request, answer, place)
 
-    async def decide(self, request: Request) -> Decision:
-        """Decide about a request, within open_timeout."""
-        decision = self.admit(request)
+    async def decide(self, request: Request, *, takes_place: bool = True) -> Decision:
+        """Decide about a request, as `admit`, within open_timeout."""
+        decision = self.admit(request, takes_place=takes_place)
         if not isinstance(decision, asyncio.Task):
             return decision
         timeout = self.roster.policy.open_timeout

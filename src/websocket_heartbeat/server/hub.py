@@ -2,20 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from websocket_heartbeat.checks import check_headers, check_token
+from websocket_heartbeat.checks import check_headers, check_seconds, check_token
 from websocket_heartbeat.config import Dialect, Headers
 from websocket_heartbeat.server.admission import Request
-from websocket_heartbeat.server.block import closing
 from websocket_heartbeat.server.farewell import send_away
 from websocket_heartbeat.server.gate import Gate
 from websocket_heartbeat.server.handler import PeerHandler
 from websocket_heartbeat.server.hooks import CloseHook, Hooks, MessageHook, OpenHook
 from websocket_heartbeat.server.links.asgi import App, AsgiMiddleware, HasScope, Scope, connection_of
+from websocket_heartbeat.server.links.send_away_app import SendAwayApp
 from websocket_heartbeat.server.links.websockets import WebsocketsEntrance
 from websocket_heartbeat.server.origins import Origin, Origins
 from websocket_heartbeat.server.peer import Peer
@@ -25,6 +25,7 @@ from websocket_heartbeat.server.rooms import Room
 from websocket_heartbeat.server.roster import Commons, Roster
 from websocket_heartbeat.server.sessions.book import Book, EndHook
 from websocket_heartbeat.server.sessions.places import store_at
+from websocket_heartbeat.server.sigterm import before_sigterm
 from websocket_heartbeat.server.stats import HubStats
 
 if TYPE_CHECKING:
@@ -142,11 +143,11 @@ class Hub:
 
     def room(self, name: Hashable) -> Room:
         """Return the room of that name: the peers that have joined it."""
-        return Room(self._commons.rooms, name)
+        return Room(self._commons.policy, self._commons.rooms, name)
 
     def user(self, principal: Hashable) -> Room:
         """Return the peers of one principal, as a room."""
-        return Room(self._commons.users, principal)
+        return Room(self._commons.policy, self._commons.users, principal)
 
     # ASGI
 
@@ -187,8 +188,9 @@ class Hub:
         if subprotocol is not None:
             check_token("subprotocol", subprotocol)
         peer = await connection.accept(websocket, subprotocol, check_headers("headers", headers), principal)
-        async with closing(peer):
-            yield peer
+        yield peer
+        peer.close()
+        await peer.wait_closed()
 
     # aiohttp.web
 
@@ -271,19 +273,61 @@ class Hub:
 
     # Parting
 
-    async def send_away(self, over: float, code: int = 1012, reason: str = "restarting") -> None:
+    async def send_away(
+        self, over: float, code: int = 1012, reason: str = "restarting", *, refuse: bool = False
+    ) -> None:
         """Ask every client that is connected to go and to come back spread evenly over so many seconds.
 
         Each gets the close code and, after the reason, a moment of its own: `retry-after=SECONDS`. Our client
         does not return before it, and other clients may read it. Returns when all of them are gone, those
-        that do not answer after `close_timeout`. New clients are let in meanwhile.
+        that do not answer after `close_timeout`.
+
+        refuse: whether new clients are refused for so many seconds from now, with a 503 and a Retry-After
+            within as many of their own. False (default): they are let in.
 
         Raises:
             ValueError: `over` is negative or not finite, the code may not be sent, or the reason is longer
                 than 123 bytes of UTF-8 with its hint; then nobody was sent away.
         """
+        if refuse:
+            self._commons.places.shut(check_seconds("over", over, zero=True))
         await self._commons.rounds.done()
         await send_away(self._here, over, code, reason)
+
+    def send_away_on_sigterm(self, over: float) -> AbstractContextManager[None]:
+        """Within the block, have SIGTERM send every client away before the server beneath shuts down.
+
+        For the lifespan of an application under uvicorn, which otherwise closes all connections at the same
+        moment: `with hub.send_away_on_sigterm(over=20): yield`. New clients get a 503 with a Retry-After
+        meanwhile. The shutdown begins when all are gone, after `close_timeout` at most, or at once at a
+        second SIGTERM. Other servers have begun their shutdown by then: docs/server.md.
+
+        Raises:
+            ValueError: `over` is negative or not finite.
+        """
+        check_seconds("over", over, zero=True)
+        return before_sigterm(lambda: self.send_away(over, refuse=True))
+
+    def send_away_app(self, over: float, *, token: str | None = None) -> SendAwayApp:
+        """Return an ASGI application that sends every client away: for the preStop hooks of deployments.
+
+        `app.add_route("/send-away", hub.send_away_app(over=20))`. It answers a POST when all are gone; new
+        clients are refused for `over` seconds. `websocket-heartbeat send-away URL` calls it.
+
+        token: who sends `Authorization: Bearer TOKEN` may call it, by GET too. None (default): programs on
+            this machine may, not through a proxy.
+
+        Raises:
+            TypeError, ValueError: an argument is wrong; the text names it.
+        """
+        check_seconds("over", over, zero=True)
+
+        async def send_all_away() -> int:
+            count = len(self.peers)
+            await self.send_away(over, refuse=True)
+            return count
+
+        return SendAwayApp(send_all_away, token)
 
     async def close(self) -> None:
         """Close every peer with 1001 and wait until all are gone, `close_timeout` seconds at most."""

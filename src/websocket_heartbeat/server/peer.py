@@ -46,9 +46,12 @@ class Peer:
 
         Raises:
             TypeError: the message is neither str nor bytes-like.
-            ValueError: the text holds a lone surrogate, which UTF-8 cannot carry.
+            ValueError: the text holds a lone surrogate, which UTF-8 cannot carry; or it is the `dismissal` of
+                the hub, which no client is to make others get.
         """
-        self._handler.send(check_message("message", message))
+        message = check_message("message", message)
+        self._handler.keeper.policy.check_allowed(message)
+        self._handler.send(message)
 
     async def drain(self) -> None:
         """Wait until the peer has taken most of what was sent to it; gives other tasks a turn in any case.

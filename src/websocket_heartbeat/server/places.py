@@ -1,6 +1,7 @@
 """The places of a hub, over all its transports: in all, for one address, and for new clients in a second."""
 
 import asyncio
+import math
 import random
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -42,8 +43,8 @@ class Place:
     """What a client holds from its request to the end of its connection.
 
     It is given back once: by the peer at its end; by the gate, where that refuses a client; and by itself,
-    where a handshake ends of which no peer comes, and the last reference to it goes. So no transport keeps one
-    for good. A reference in a traceback lasts, though: so a transport calls `PeerHandler.never_opened`.
+    with the last reference to it, where no peer comes of a handshake. So no transport keeps one for good. But
+    a traceback may refer to it for long: a transport that knows calls `PeerHandler.never_opened`.
     """
 
     __slots__ = ("_places", "_source")
@@ -71,12 +72,16 @@ class Places:
         self._tally = tally
         rate = limits.max_new_peers_per_second
         self._rate = None if rate is None else Rate(rate)
+        self._shut_for = 0.0
+        self._shut_until = -math.inf
         self._taken = 0
         self._taken_by: dict[str, int] = {}  # by source, where that is limited
 
     def take(self, address: str | None) -> Place | Refusal:
         """Return a place for a client of that address, None: unknown; or how it is refused."""
         limits = self._limits
+        if asyncio.get_running_loop().time() < self._shut_until:
+            return self._refusal(503, "send_away", math.ceil(random.uniform(0, self._shut_for)) or 1)
         if limits.max_peers is not None and self._taken >= limits.max_peers:
             self._log.warning("a client was refused with 503: max_peers=%d are here", limits.max_peers)
             return self._refusal(503, "max_peers", random.randint(*_COME_BACK))
@@ -102,6 +107,11 @@ class Places:
             self._taken_by[source] = count + 1
         self._taken += 1
         return Place(self, source)
+
+    def shut(self, seconds: float) -> None:
+        """Refuse everybody for so many seconds, each with a moment within as many of its own to come back."""
+        self._shut_for = seconds
+        self._shut_until = asyncio.get_running_loop().time() + seconds
 
     def _refusal(self, status: int, limit: str, least: int) -> Refusal:
         """Return the refusal by a limit; the client may come back after so many seconds at least."""

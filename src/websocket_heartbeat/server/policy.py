@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from websocket_heartbeat.checks import check_count, check_seconds
 from websocket_heartbeat.config import Dialect
+from websocket_heartbeat.events import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +32,13 @@ class Policy:
         check_count("write_limit", self.write_limit)
         if self.dismissal is not None and not isinstance(self.dismissal, str):
             raise TypeError(f"dismissal must be a str or None, not {type(self.dismissal).__name__}")
+        if self.dismissal is not None and self.dismissal == self.heartbeat:
+            raise ValueError("dismissal must differ from heartbeat, which is sent back")
+
+    def check_allowed(self, message: Message) -> None:
+        """Raise ValueError if the application may not send the message.
+
+        A text that equals `dismissal` may come from a client, as in a chat, and would end others for good.
+        """
+        if type(message) is str and message == self.dismissal:
+            raise ValueError("message must not be the hub's dismissal, which ends a client: call dismiss()")

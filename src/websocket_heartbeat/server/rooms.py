@@ -9,6 +9,7 @@ from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.batch import Batch
 from websocket_heartbeat.server.farewell import Leaver, send_away
 from websocket_heartbeat.server.peer import DISMISSED, Peer
+from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rounds import Rounds
 
 
@@ -78,9 +79,10 @@ class Room:
     name: that of the room, or the principal. Its length is the number of its peers; iteration yields them.
     """
 
-    __slots__ = ("_rooms", "name")
+    __slots__ = ("_policy", "_rooms", "name")
 
-    def __init__(self, rooms: Rooms, name: Hashable) -> None:
+    def __init__(self, policy: Policy, rooms: Rooms, name: Hashable) -> None:
+        self._policy = policy
         self._rooms = rooms
         self.name = name
 
@@ -106,7 +108,9 @@ class Room:
         """
         if keep is not None:
             check_count("keep", keep, least=1)
-        self._rooms.send(self.name, check_message("message", message), keep)
+        message = check_message("message", message)
+        self._policy.check_allowed(message)
+        self._rooms.send(self.name, message, keep)
 
     def dismiss(self, reason: str = "", code: int = DISMISSED) -> None:
         """Ask each peer to go and not to come back, as `Peer.dismiss`."""

@@ -82,6 +82,7 @@ class Roster:
         self._due: list[tuple[float, int]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._wakes_at = 0.0  # kept here, as the timers of uvloop round it
+        self._loop: asyncio.AbstractEventLoop | None = None  # that of the timer
 
     @property
     def here(self) -> tuple[PeerHandler, ...]:
@@ -128,7 +129,9 @@ class Roster:
         """Call its `check_deadlines` by that time of the loop's clock, or soon after."""
         if handler.due is None or due < handler.due:
             self._put(handler, due)
-            if self._timer is None or due < self._wakes_at:
+            # Another loop: a hub outlives those of the tests of an application, each with a loop of its own.
+            on_another_loop = self._loop is not asyncio.get_running_loop()
+            if self._timer is None or due < self._wakes_at or on_another_loop:
                 self._arm(due)
 
     # Time
@@ -137,7 +140,8 @@ class Roster:
         if self._timer is not None:
             self._timer.cancel()
         self._wakes_at = due
-        self._timer = asyncio.get_running_loop().call_at(due, self._wake, after_grace)
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_at(due, self._wake, after_grace)
 
     def _wake(self, after_grace: bool) -> None:
         now = asyncio.get_running_loop().time()

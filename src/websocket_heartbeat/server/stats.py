@@ -4,7 +4,14 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-REFUSED_BY = ("origins", "max_peers", "max_peers_per_address", "max_new_peers_per_second", "authenticate")
+REFUSED_BY = (
+    "origins",
+    "max_peers",
+    "max_peers_per_address",
+    "max_new_peers_per_second",
+    "authenticate",
+    "send_away",
+)
 DROPPED_BY = ("idle_timeout", "write_limit", "close_timeout", "abort")
 
 
@@ -15,7 +22,7 @@ class HubStats:
     peers: clients that are connected now. admitted: those that have ever connected.
     refused: handshakes that were refused, by the option of `Hub` that has refused them: "origins",
     "max_peers", "max_peers_per_address", "max_new_peers_per_second" or "authenticate", also where that raised
-    or took too long.
+    or took too long; or "send_away", while all were sent away.
     dropped: peers that were dropped, in the same way: by "idle_timeout", "write_limit" or "close_timeout"; or
     "abort", by `Peer.abort`.
     Each of these words is there from the beginning, with 0. Peers that have gone and were not dropped have

@@ -64,6 +64,56 @@ def test_a_message_that_is_not_answered_is_a_problem() -> None:
     run(main())
 
 
+def test_a_server_that_answers_no_ping_while_it_works_is_noted_and_gets_a_longer_timeout() -> None:
+    async def main() -> None:
+        async def busy(peer: Peer) -> None:
+            while (got := await peer.read_frame()).opcode != CLOSE:
+                if got.opcode == PING:
+                    peer.write(frame(PONG, got.payload))
+                else:
+                    await asyncio.sleep(0.7)  # and reads nothing meanwhile
+                    peer.write(frame(1, b"done"))
+            peer.write(close_frame(1000))
+
+        async with ws_server(busy) as server:
+            report = await probed(server.url(), "--message", "work")
+        assert report.ok
+        (note,) = report.notes
+        assert "answers none while it works" in note
+        assert report.message is not None
+        assert report.message.pong is not None
+        assert report.message.pong >= 0.7
+        assert report.recommended is not None
+        assert "timeout=5" not in report.recommended.line
+
+    run(main())
+
+
+def test_a_server_that_answers_pings_while_it_works_is_not_noted() -> None:
+    async def main() -> None:
+        async def work(peer: Peer) -> None:
+            await asyncio.sleep(0.7)
+            peer.write(frame(1, b"done"))
+
+        async def busy(peer: Peer) -> None:
+            async with asyncio.TaskGroup() as group:
+                while (got := await peer.read_frame()).opcode != CLOSE:
+                    if got.opcode == PING:
+                        peer.write(frame(PONG, got.payload))
+                    else:
+                        group.create_task(work(peer))
+                peer.write(close_frame(1000))
+
+        async with ws_server(busy) as server:
+            report = await probed(server.url(), "--message", "work")
+        assert report.ok
+        assert report.notes == []
+        assert report.message is not None
+        assert report.message.answered
+
+    run(main())
+
+
 def test_an_answer_among_messages_that_come_anyway_is_told_as_doubtful() -> None:
     async def chatter(peer: Peer) -> None:
         feed = asyncio.create_task(talk(peer, 0.02, b"hush"))

@@ -2,7 +2,8 @@
 // Arguments: a JSON object: library, kind (of host), bundles (a directory), modules (with ws), url, options; isLate:
 // the url comes by a promise that is rejected the first time; hasLogin: onOpen logs in, and waits for the answer, and
 // fails if that is "wrong".
-// Reads lines of JSON: {send: text}, {words: numbers of 16 bits}, {renew: true} or {close: params}. Prints what the user is told, one
+// Reads lines of JSON: {send: text}, {words: numbers of 16 bits}, {renew: true}, {close: params} or
+// {end: true}, after which there are no more lines, as after {close}. Prints what the user is told, one
 // JSON array a line.
 // It ends by itself when the library has let go of everything.
 "use strict";
@@ -84,8 +85,8 @@ require(library)({ miniprogram: hosts[kind](), connectSocketParams, ...options }
         if (order.send !== undefined) task.send({ data: order.send });
         if (order.renew) task.renew();
         if (order.words) task.send({ data: new Uint16Array([0, ...order.words, 0]).subarray(1, -1) });
-        if (order.close) {
-            task.close(order.close);
+        if (order.close) task.close(order.close);
+        if (order.close || order.end) {
             lines.close();
             process.stdin.destroy();
         }

@@ -25,6 +25,7 @@ function toWire(value) {
 }
 
 function fromWire(value) {
+    if (Array.isArray(value)) return value.map(fromWire);
     if (value && typeof value === "object") {
         if ("base64" in value) return new Uint8Array(Buffer.from(value.base64, "base64")).buffer;
         const copy = {};

@@ -30,6 +30,8 @@ export async function programs(token: () => string): Promise<Task[]> {
             pong: (data) => data === "pong",
             reply: (data) => (data === "ping" ? "pong" : null),
             repeatLimit: null,
+            finalCloseCodes: [4001, [4500, 4999]],
+            dismissal: "dismissed",
             openTimeout: 10000,
             stableAfter: 30000,
             sendQueue: 0,
@@ -93,6 +95,8 @@ export function page(): boolean {
     heartbeat.heartStart();
     heartbeat.heartReset();
     heartbeat.opts.repeatLimit = null;
+    heartbeat.opts.finalCloseCodes = [[4500, 4999]];
+    heartbeat.opts.dismissal = null;
     heartbeat.onreconnect = ({ attempt }) => console.log(attempt);
     heartbeat.onstate = (state) => console.log(state === "open");
     heartbeat.close(1000, "leaving");
@@ -111,6 +115,8 @@ export async function mistakes(): Promise<void> {
     await WebsocketHeartbeat({ miniprogram: wx, connectSocketParams: {} });
     // @ts-expect-error: a number of milliseconds, not a text
     await WebsocketHeartbeat({ miniprogram: wx, connectSocketParams, pingTimeout: "15s" });
+    // @ts-expect-error: a pair is the first code and the last
+    await WebsocketHeartbeat({ miniprogram: wx, connectSocketParams, finalCloseCodes: [[4500]] });
     // @ts-expect-error: no option is called that
     await WebsocketHeartbeat({ miniprogram: wx, connectSocketParams, pingTimeOut: 15000 });
     // @ts-expect-error: it is a promise

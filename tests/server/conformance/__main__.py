@@ -3,8 +3,10 @@
 import argparse
 import asyncio
 
+from tests.server.conformance.checks import CHECKS
 from tests.server.conformance.servers import SERVERS
-from tests.server.conformance.suite import CHECKS, judge
+from tests.server.conformance.suite import judge
+from tests.server.conformance.table import write
 
 
 def main() -> None:
@@ -13,12 +15,16 @@ def main() -> None:
     parser.add_argument("--servers", nargs="*", default=[], help="names; all by default")
     parser.add_argument("--checks", nargs="*", default=[], help="names; all by default")
     options = parser.parse_args()
+    table: dict[str, dict[str, str]] = {}
     for kind in SERVERS:
         if options.servers and kind.name not in options.servers:
             continue
-        print(f"{kind.name} {kind.version}", flush=True)
-        for name, cell in asyncio.run(judge(kind, options.checks or tuple(CHECKS))).items():
+        print(f"{kind.name} ({kind.package} {kind.version})", flush=True)
+        table[kind.name] = asyncio.run(judge(kind, options.checks or tuple(CHECKS)))
+        for name, cell in table[kind.name].items():
             print(f"  {name:26} {cell}", flush=True)
+    if not options.servers and not options.checks:
+        write(table)
 
 
 if __name__ == "__main__":

@@ -124,7 +124,7 @@ ENDPOINTS: dict[str, Callable[[Peer], Awaitable[None]]] = {
 
 
 def _facts() -> dict[str, Any]:
-    """Tell what is here now: clients but for those that ask, tasks, sockets, and the most memory there was."""
+    """Tell what is here: clients but for those that ask, tasks, sockets, and the most memory there was."""
     return {
         "peers": sum(peer.request.path != "/ask" for peer in hub.peers),
         "tasks": len(asyncio.all_tasks()),

@@ -7,20 +7,50 @@ nothing of the hub is checked of ASGI servers alone: the others have none.
 import asyncio
 import itertools
 import re
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+import select
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 
 from tests.server.conformance.app import IDLE_TIMEOUT
 from tests.server.conformance.servers import BackEnd
-from tests.server.raw import BINARY, CLOSE, PING, PONG, TEXT, Raw, client, frame, reluctant
+from tests.server.raw import BINARY, CLOSE, PING, PONG, TEXT, Place, Raw, client, frame, reluctant
+from tests.watch import PATIENCE, until
 
+from websocket_heartbeat.system.kernel import Socket
 from websocket_heartbeat.testing import FaultProxy
 
 YES = "yes"
 
-Check = Callable[[BackEnd], Awaitable[str]]
+
+@dataclass(frozen=True)
+class Check:
+    """One column of the table.
+
+    best: what its cell says where nothing is amiss. meaning: what is checked.
+    """
+
+    name: str
+    best: str
+    meaning: str
+    run: Callable[[BackEnd], Awaitable[str]]
+
+
+CHECKS: dict[str, Check] = {}
+"""All of them, by name, in the order of the columns."""
 
 _numbers = itertools.count(1)
+
+
+def _check(name: str, best: str = YES) -> Callable[[Callable[[BackEnd], Awaitable[str]]], Check]:
+    """Make a check of a function, whose docstring says what it checks."""
+
+    def make(run: Callable[[BackEnd], Awaitable[str]]) -> Check:
+        CHECKS[name] = Check(name, best, " ".join((run.__doc__ or "").split()), run)
+        return CHECKS[name]
+
+    return make
 
 
 def _name() -> str:
@@ -28,33 +58,71 @@ def _name() -> str:
     return f"client{next(_numbers)}"
 
 
-async def _next(raw: Raw) -> tuple[int, bytes]:
-    """Return the next frame that is neither ping nor pong; pings are answered, as every healthy client does."""
-    while True:
-        opcode, payload = await raw.read()
-        if opcode == PING:
-            raw.frame(PONG, payload)
-        elif opcode != PONG:
-            return opcode, payload
+class Client:
+    """A healthy client: it reads all the time and answers pings. What else comes waits for `read`."""
+
+    def __init__(self, raw: Raw) -> None:
+        self._raw = raw
+        self._came: asyncio.Queue[tuple[int, bytes] | Exception] = asyncio.Queue()
+        self.frame = raw.frame
+        self.leave = raw.leave
+        self.reset = raw.reset
+
+    async def read_all(self) -> None:
+        """Read to the end of the connection."""
+        try:
+            while True:
+                opcode, payload = await self._raw.read()
+                if opcode == PING:
+                    self.frame(PONG, payload)
+                else:
+                    self._came.put_nowait((opcode, payload))
+        except (OSError, EOFError) as error:
+            self._came.put_nowait(error)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether something has come that waits."""
+        return not self._came.empty()
+
+    async def read(self) -> tuple[int, bytes]:
+        """Return the next frame; raise how the connection has ended."""
+        async with asyncio.timeout(PATIENCE):
+            came = await self._came.get()
+        if isinstance(came, Exception):
+            raise came
+        return came
+
+    async def message(self) -> bytes:
+        """Return the next message."""
+        opcode, payload = await self.read()
+        assert opcode in (TEXT, BINARY), (opcode, payload)
+        return payload
+
+    async def farewell(self) -> tuple[int, str]:
+        """Read on to the close frame and answer it; return its code and its reason."""
+        while True:
+            opcode, payload = await self.read()
+            if opcode == CLOSE:
+                assert len(payload) <= 125, "an illegal frame"
+                self.frame(CLOSE, payload[:2])
+                return int.from_bytes(payload[:2]), payload[2:].decode()
 
 
-async def _message(raw: Raw) -> bytes:
-    opcode, payload = await _next(raw)
-    assert opcode in (TEXT, BINARY), (opcode, payload)
-    return payload
+@asynccontextmanager
+async def healthy(server: Place, target: str) -> AsyncIterator[Client]:
+    """Connect a healthy client."""
+    async with client(server, target) as raw:
+        connected = Client(raw)
+        reading = asyncio.create_task(connected.read_all())
+        try:
+            yield connected
+        finally:
+            reading.cancel()
+            await asyncio.wait([reading])
 
 
-async def _farewell(raw: Raw) -> tuple[int, str]:
-    """Read on to the close frame and answer it; return its code and its reason."""
-    while True:
-        opcode, payload = await _next(raw)
-        if opcode == CLOSE:
-            assert len(payload) <= 125, "an illegal frame"
-            raw.frame(CLOSE, payload[:2])
-            return int.from_bytes(payload[:2]), payload[2:].decode()
-
-
-async def _how_dropped(raw: Raw) -> str:
+async def _how_dropped(raw: Raw | Client) -> str:
     """Read on to the end; say how the connection was dropped."""
     while True:
         try:
@@ -71,10 +139,15 @@ async def _how_dropped(raw: Raw) -> str:
 # The agreement
 
 
+@_check("heartbeats while busy")
 async def busy(server: BackEnd) -> str:
+    """30 messages wait unread while the endpoint works: a ping and a text heartbeat are answered meanwhile.
+
+    Then all 30 come, in order.
+    """
     for path in ("/busy", "/plain/busy") if server.kind.is_asgi else ("/busy",):
         name = _name()
-        async with client(server, f"{path}?{name}") as raw:
+        async with healthy(server, f"{path}?{name}") as raw:
             for number in range(30):
                 raw.frame(TEXT, b"%d" % number)
             raw.frame(PING, b"are you there")
@@ -82,11 +155,13 @@ async def busy(server: BackEnd) -> str:
             answers = {await raw.read() for _ in range(2)}
             assert answers == {(PONG, b"are you there"), (TEXT, b"heartbeat")}
             await server.ask("release", name)
-            assert [await _message(raw) for _ in range(30)] == [b"%d" % number for number in range(30)]
+            assert [await raw.message() for _ in range(30)] == [b"%d" % number for number in range(30)]
     return YES
 
 
+@_check("silent peer", best="reset")
 async def silent(server: BackEnd) -> str:
+    """A peer that has sent one heartbeat and answers nothing is pinged, and then dropped so."""
     name = _name()
     async with client(server, f"/echo?{name}") as raw:
         raw.frame(TEXT, b"heartbeat")
@@ -101,31 +176,24 @@ async def silent(server: BackEnd) -> str:
     return how
 
 
-async def healthy(server: BackEnd) -> str:
-    async with client(server, f"/echo?{_name()}") as quiet, client(server, f"/echo?{_name()}") as beating:
-
-        async def answers_pings() -> None:
-            await _next(quiet)
-
-        async def sends_heartbeats() -> None:
-            while True:
-                beating.frame(TEXT, b"heartbeat")
-                assert await beating.read() == (TEXT, b"heartbeat")
-                await asyncio.sleep(IDLE_TIMEOUT * 0.4)
-
-        clients = [asyncio.create_task(answers_pings()), asyncio.create_task(sends_heartbeats())]
-        done, waiting = await asyncio.wait(clients, timeout=IDLE_TIMEOUT * 2)
-        for task in waiting:
-            task.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
-        assert not done, done
-        for raw in (quiet, beating):
-            raw.frame(TEXT, b"still here")
-            assert await _message(raw) == b"still here"
+@_check("healthy peer")
+async def kept(server: BackEnd) -> str:
+    """A peer that answers pings and says nothing, and one that sends heartbeats only, are kept."""
+    async with healthy(server, f"/echo?{_name()}") as quiet, client(server, f"/echo?{_name()}") as beating:
+        deadline = time.monotonic() + IDLE_TIMEOUT * 2
+        while time.monotonic() < deadline:
+            beating.frame(TEXT, b"heartbeat")
+            assert await beating.read() == (TEXT, b"heartbeat"), "pinged, or worse"
+            await asyncio.sleep(IDLE_TIMEOUT * 0.3)
+        assert not quiet.has_news
+        quiet.frame(TEXT, b"still here")
+        assert await quiet.message() == b"still here"
     return YES
 
 
+@_check("deaf peer", best="reset")
 async def deaf(server: BackEnd) -> str:
+    """A peer that reads nothing, but sends pongs: `drain` waits, memory is bounded, and it is dropped so."""
     name = _name()
     before = (await server.ask("facts"))["memory"]
     async with reluctant(server, f"/flood?{name}") as sock:
@@ -141,13 +209,27 @@ async def deaf(server: BackEnd) -> str:
         talking.cancel()
         assert code is None, code
         assert reason.startswith("did not read"), reason
-    assert await server.answer("ending", name) in ("PeerGone", "CancelledError")
-    grown = (await server.ask("facts"))["memory"] - before
-    assert grown < 64 * 2**20, grown
-    return YES
+        assert await server.answer("ending", name) in ("PeerGone", "CancelledError")
+        grown = (await server.ask("facts"))["memory"] - before
+        assert grown < 64 * 2**20, grown
+        return await _fate(sock)
 
 
+async def _fate(sock: Socket) -> str:
+    """Say what has become of a connection from which nobody reads: was it reset, closed, or is it open?"""
+    poll = select.poll()
+    poll.register(sock, select.POLLRDHUP)
+    deadline = time.monotonic() + 3 * IDLE_TIMEOUT
+    while time.monotonic() < deadline:
+        for _, events in poll.poll(0):
+            return "reset" if events & (select.POLLERR | select.POLLHUP) else "end of file"
+        await asyncio.sleep(0.02)
+    return "stays connected"
+
+
+@_check("flooding peer")
 async def flooding(server: BackEnd) -> str:
+    """A peer that sends 100 MiB to an endpoint that reads nothing: it has to wait, memory is bounded."""
     name = _name()
     before = (await server.ask("facts"))["memory"]
     sent = frame(BINARY, bytes(2**20))
@@ -170,25 +252,30 @@ async def flooding(server: BackEnd) -> str:
     return YES
 
 
+@_check("half-open peer", best="reset")
 async def half_open(server: BackEnd) -> str:
+    """The network loses everything from some moment on: the peer is dropped so."""
     name = _name()
     async with FaultProxy(server.host, server.port) as proxy, client(proxy, f"/echo?{name}") as raw:
         raw.frame(TEXT, b"heartbeat")
         assert await raw.read() == (TEXT, b"heartbeat")
+        [upstream] = [sock for sock in proxy.sockets if sock.getpeername()[1] == server.port]
         proxy.freeze()
         code, reason = await server.answer("end", name)
         assert (code, reason) == (None, f"silent for {IDLE_TIMEOUT:g} s")
-    return YES
+        return await _fate(upstream)
 
 
 # Parting
 
 
+@_check("refusal", best="503")
 async def refusal(server: BackEnd) -> str:
+    """A client is refused with the status, its Retry-After and a body."""
     async with client(server, "/refused") as raw:
         if raw.status == 101:
-            code, reason = await _farewell(raw)
-            return f"close {code}, {reason}"
+            _, payload = await raw.read()
+            return f"close {int.from_bytes(payload[:2])}, {payload[2:].decode()}"
         head = raw.head.decode().lower().split("\r\n")
         assert raw.status == 503
         assert "retry-after: 7" in head
@@ -196,25 +283,29 @@ async def refusal(server: BackEnd) -> str:
     return "503"
 
 
+@_check("dismissal", best="message, 4500")
 async def dismissal(server: BackEnd) -> str:
+    """`dismiss` sends the message and then this close code, with its reason."""
     name = _name()
-    async with client(server, f"/echo?{name}") as raw:
+    async with healthy(server, f"/echo?{name}") as raw:
         await server.answer("here", name)
         await server.ask("dismiss", name, "you were banned")
         assert await raw.read() == (TEXT, b"dismissed")
-        code, reason = await _farewell(raw)
+        code, reason = await raw.farewell()
         assert reason in ("you were banned", "")
         await server.answer("end", name)
     return f"message, {code}{'' if reason else ' without reason'}"
 
 
+@_check("sent away", best="1012 and hint")
 async def sent_away(server: BackEnd) -> str:
+    """`send_away` closes each of three clients with 1012 and a moment of its own to come back at."""
     name = _name()
     async with AsyncExitStack() as stack:
-        raws = [await stack.enter_async_context(client(server, f"/echo?{name}")) for _ in range(3)]
+        raws = [await stack.enter_async_context(healthy(server, f"/echo?{name}")) for _ in range(3)]
         await server.answer("here", name, is_right=lambda count: count == 3)
         asking = asyncio.create_task(server.ask("send away", name, 9))
-        farewells = sorted([await _farewell(raw) for raw in raws])
+        farewells = sorted([await raw.farewell() for raw in raws])
         await asking
     codes = {code for code, _ in farewells}
     assert len(codes) == 1
@@ -225,61 +316,78 @@ async def sent_away(server: BackEnd) -> str:
     return f"{codes.pop()} and hint"
 
 
+@_check("abort", best="reset")
 async def abort(server: BackEnd) -> str:
+    """What a client sees of `Peer.abort`."""
     name = _name()
-    async with client(server, f"/echo?{name}") as raw:
+    async with healthy(server, f"/echo?{name}") as raw:
         await server.answer("here", name)
         await server.ask("abort", name)
         how = await _how_dropped(raw)
         assert await server.answer("end", name) == [None, "aborted"]
-    return how
+    return "close" if how.startswith("close") else how  # whatever the code
 
 
+@_check("close codes", best="all")
 async def codes(server: BackEnd) -> str:
+    """Which of the close codes 1000, 1001, 1008, 1011 to 1013, 3000, 4000 and 4999 arrive as they were."""
     wrong = []
     for code in (1000, 1001, 1008, 1011, 1012, 1013, 3000, 4000, 4999):
         name = _name()
-        async with client(server, f"/echo?{name}") as raw:
+        async with healthy(server, f"/echo?{name}") as raw:
             await server.answer("here", name)
             await server.ask("close", name, code, "")
-            seen, _ = await _farewell(raw)
+            seen, _ = await raw.farewell()
             if seen != code:
                 wrong.append(f"{code} as {seen}")
     return ", ".join(wrong) or "all"
 
 
+@_check("close reasons", best="all 123 bytes")
 async def reasons(server: BackEnd) -> str:
+    """How much of a reason arrives.
+
+    A longer one is an error where the hub is called, and is cut where an endpoint that knows nothing of the
+    hub says it.
+    """
     name = _name()
     longest = "ü" * 61 + "."
-    async with client(server, f"/echo?{name}") as raw:
+    async with healthy(server, f"/echo?{name}") as raw:
         await server.answer("here", name)
         assert (await server.ask("close", name, 4400, longest + "!")).startswith("ValueError: reason must be")
         await server.ask("close", name, 4400, longest)
-        _, reason = await _farewell(raw)
+        _, reason = await raw.farewell()
         assert reason in (longest, "")
     if server.kind.is_asgi:
-        async with client(server, f"/plain/talkative?{_name()}") as raw:
-            code, cut = await _farewell(raw)
+        async with healthy(server, f"/plain/talkative?{_name()}") as raw:
+            code, cut = await raw.farewell()
             assert (code, cut) == (4400, "ü" * 61 if reason else "")
     return "all 123 bytes" if reason else "none"
 
 
+@_check("the client's end", best="code and reason")
 async def told(server: BackEnd) -> str:
+    """What the back end learns of a client that closes.
+
+    Of one that is reset it learns that, and so does an endpoint that only sends.
+    """
     name, rude = _name(), _name()
-    async with client(server, f"/echo?{name}") as raw:
+    async with healthy(server, f"/echo?{name}") as raw:
         raw.frame(TEXT, b"hello")
-        assert await _message(raw) == b"hello"
+        assert await raw.message() == b"hello"
         raw.frame(CLOSE, (4001).to_bytes(2) + b"bye")
+        assert (await raw.read())[0] == CLOSE
+        raw.leave()
         code, reason = await server.answer("end", name)
-    async with client(server, f"/echo?{rude}") as raw:
+    async with healthy(server, f"/echo?{rude}") as raw:
         raw.frame(TEXT, b"hello")
-        assert await _message(raw) == b"hello"
+        assert await raw.message() == b"hello"
         raw.reset()
         assert (await server.answer("end", rude))[0] is None
     if server.kind.is_asgi:
         feed = _name()
-        async with client(server, f"/plain/feed?{feed}") as raw:
-            assert await _message(raw) == b"tick"
+        async with healthy(server, f"/plain/feed?{feed}") as raw:
+            assert await raw.message() == b"tick"
             raw.reset()
             assert await server.answer("ending", feed) == "told"
     return f"code{' and reason' if reason == 'bye' else ''}" if code == 4001 else "that it left"
@@ -288,49 +396,36 @@ async def told(server: BackEnd) -> str:
 # Messages
 
 
+@_check("messages")
 async def messages(server: BackEnd) -> str:
+    """Text and binary messages, empty ones too, go both ways."""
     for path in ("/echo", "/plain/echo") if server.kind.is_asgi else ("/echo",):
-        async with client(server, f"{path}?{_name()}") as raw:
+        async with healthy(server, f"{path}?{_name()}") as raw:
             for sent in (TEXT, "grüße".encode()), (BINARY, b"\0\xff"), (TEXT, b""), (BINARY, b""):
                 raw.frame(*sent)
-                assert await _next(raw) == sent
+                assert await raw.read() == sent
     return YES
 
 
+@_check("2 MiB")
 async def large(server: BackEnd) -> str:
+    """Messages of this size go both ways."""
     payload = b"0123456789abcdef" * (2**21 // 16)
-    async with client(server, f"/echo?{_name()}") as raw:
+    async with healthy(server, f"/echo?{_name()}") as raw:
         for opcode in (BINARY, TEXT):
             raw.frame(opcode, payload)
-            parts = []
-            fin = False
-            while not fin:
-                fin, part = await _part(raw)
-                parts.append(part)
-            assert b"".join(parts) == payload
+            assert await raw.read() == (opcode, payload)
     return YES
-
-
-async def _part(raw: Raw) -> tuple[bool, bytes]:
-    """Read one frame of a message, of which a server may make several."""
-    while True:
-        first = (await raw.reader.readexactly(1))[0]
-        size = (await raw.reader.readexactly(1))[0]
-        if size >= 126:
-            size = int.from_bytes(await raw.reader.readexactly(2 if size == 126 else 8))
-        part = await raw.reader.readexactly(size)
-        if first & 15 == PING:
-            raw.frame(PONG, part)
-        else:
-            return bool(first & 128), part
 
 
 # Endpoints
 
 
+@_check("endpoint cancelled", best="1001")
 async def cancelled(server: BackEnd) -> str:
+    """With which close code a client is closed whose endpoint is cancelled."""
     name = _name()
-    async with client(server, f"/echo?{name}") as raw:
+    async with healthy(server, f"/echo?{name}") as raw:
         await server.answer("here", name)
         await server.ask("cancel", name)
         cell = await _after_endpoint(server, raw)
@@ -338,75 +433,58 @@ async def cancelled(server: BackEnd) -> str:
     return cell
 
 
+@_check("endpoint returns, raises", best="1000 and 1011")
 async def ends(server: BackEnd) -> str:
+    """With which close codes a client is closed whose endpoint has ended."""
     cells = []
     for path, ending in ("/returns", "returned"), ("/raises", "ZeroDivisionError"):
         name = _name()
-        async with client(server, f"{path}?{name}") as raw:
+        async with healthy(server, f"{path}?{name}") as raw:
             raw.frame(TEXT, b"go on")
             cells.append(await _after_endpoint(server, raw))
             assert await server.answer("ending", name) == ending
     return " and ".join(dict.fromkeys(cells))
 
 
-async def _after_endpoint(server: BackEnd, raw: Raw) -> str:
+async def _after_endpoint(server: BackEnd, raw: Client) -> str:
     """Return the code with which the client is closed; or, where a hook has ended, that it goes on."""
     if server.kind.has_endpoints:
-        return str((await _farewell(raw))[0])
+        return str((await raw.farewell())[0])
     raw.frame(TEXT, b"heartbeat")
-    assert await _next(raw) == (TEXT, b"heartbeat")
+    assert await raw.read() == (TEXT, b"heartbeat")
     return "a hook: goes on"
 
 
 # Many, and what is left of them
 
 
+@_check("200 at once")
 async def crowd(server: BackEnd) -> str:
+    """So many clients connect, talk, are all here, talk, and leave."""
+
     async def one() -> None:
-        async with client(server, f"/echo?{_name()}") as raw:
+        async with healthy(server, f"/echo?{_name()}") as raw:
             raw.frame(TEXT, b"hello")
-            assert await _message(raw) == b"hello"
+            assert await raw.message() == b"hello"
             here.append(raw)
             await all_here.wait()
             raw.frame(TEXT, b"goodbye")
-            assert await _message(raw) == b"goodbye"
+            assert await raw.message() == b"goodbye"
 
-    here: list[Raw] = []
+    here: list[Client] = []
     all_here = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         for _ in range(200):
             group.create_task(one())
-        while len(here) < 200:
-            await asyncio.sleep(0.02)
+        await until(lambda: len(here) == 200)
         assert (await server.ask("facts"))["peers"] == 200
         all_here.set()
     return YES
 
 
-TOGETHER: dict[str, Check] = {
-    "heartbeats while busy": busy,
-    "silent peer": silent,
-    "healthy peer": healthy,
-    "deaf peer": deaf,
-    "flooding peer": flooding,
-    "half-open peer": half_open,
-    "refusal": refusal,
-    "dismissal": dismissal,
-    "sent away": sent_away,
-    "abort": abort,
-    "close codes": codes,
-    "close reasons": reasons,
-    "the client's end": told,
-    "messages": messages,
-    "2 MiB": large,
-    "endpoint cancelled": cancelled,
-    "endpoint returns, raises": ends,
-}
-"""Those that run side by side."""
-
-
+@_check("left behind", best="nothing")
 async def left_behind(server: BackEnd) -> str:
-    """Check that of all clients nothing is left: neither peers of the hub nor tasks nor sockets."""
+    """What is left of all the clients above: peers of the hub, tasks, sockets."""
     first = server.at_first
 
     def is_as_at_first(facts: dict[str, int]) -> bool:
@@ -416,19 +494,21 @@ async def left_behind(server: BackEnd) -> str:
     return "nothing"
 
 
+@_check("SIGTERM")
 async def sigterm(server: BackEnd) -> str:
-    """Check that SIGTERM ends clients and the process, and that the server had nothing to complain of before."""
+    """What a client sees when the process is told to end; it does end, and complained of nothing before."""
     complaints = server.output()
-    async with client(server, f"/echo?{_name()}") as raw:
+    async with healthy(server, f"/echo?{_name()}") as raw:
         raw.frame(TEXT, b"hello")
-        assert await _message(raw) == b"hello"
+        assert await raw.message() == b"hello"
         server.process.terminate()
         how = await _how_dropped(raw)
-        code = await server.end()
+    async with asyncio.timeout(PATIENCE):
+        code = await server.process.wait()
     assert code in (0, -15, 143), code
     for word in "never retrieved", "was destroyed", "never awaited":
         assert word not in complaints, complaints[-4000:]
     raised = re.findall(r"^Traceback.*\n(?:[ ].*\n|\n)*(\S.*)", complaints, re.MULTILINE)
-    expected = ("ZeroDivisionError", "asyncio.exceptions.CancelledError")
+    expected = ("ZeroDivisionError", "CancelledError", "asyncio.exceptions.CancelledError")
     assert not [line for line in raised if not line.startswith(expected)], complaints[-4000:]
     return how

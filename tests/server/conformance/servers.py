@@ -3,12 +3,11 @@
 import asyncio
 import json
 import os
-import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
+from asyncio.subprocess import DEVNULL, STDOUT, Process
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -28,7 +27,7 @@ APP = "tests.server.conformance.app"
 class Kind:
     """A server, and how it is started.
 
-    package: whose version is shown. arguments: those of Python that start it at a port. has_endpoints: whether
+    package: whose version is shown. arguments: of `python -m`, to start it at a port. has_endpoints: whether
     what serves a client is a coroutine with whose end the client goes; else it is a hook. is_asgi: whether it
     also runs endpoints that know nothing of the hub. short: what is shown instead of the best, by check.
     """
@@ -72,15 +71,56 @@ def _own(name: str) -> Callable[[int], list[str]]:
     return lambda port: [APP, name, str(port)]
 
 
+_HOOK = {"endpoint cancelled": "a hook: goes on", "endpoint returns, raises": "a hook: goes on"}
+
 SERVERS = (
-    Kind("serve(hub=...)", "websocket-heartbeat", _own("ours"), has_endpoints=False, is_asgi=False),
-    Kind("uvicorn, websockets-sansio", "uvicorn", _uvicorn("websockets-sansio", "uvloop")),
-    Kind("uvicorn, wsproto", "uvicorn", _uvicorn("wsproto", "asyncio")),
-    Kind("hypercorn", "hypercorn", _hypercorn),
-    Kind("granian", "granian", _granian),
-    Kind("daphne", "daphne", _daphne),
-    Kind("aiohttp.web", "aiohttp", _own("aiohttp"), is_asgi=False),
-    Kind("websockets", "websockets", _own("websockets"), is_asgi=False),
+    Kind(
+        "serve(hub=...)",
+        "websocket-heartbeat",
+        _own("ours"),
+        has_endpoints=False,
+        is_asgi=False,
+        short={"SIGTERM": "close 1001", **_HOOK},
+    ),
+    Kind(
+        "uvicorn, websockets-sansio",
+        "uvicorn",
+        _uvicorn("websockets-sansio", "uvloop"),
+        short={"SIGTERM": "close 1012"},
+    ),
+    Kind("uvicorn, wsproto", "uvicorn", _uvicorn("wsproto", "asyncio"), short={"SIGTERM": "close 1012"}),
+    Kind(
+        "hypercorn",
+        "hypercorn",
+        _hypercorn,
+        short={"the client's end": "that it left", "SIGTERM": "close 1001"},
+    ),
+    Kind(
+        "granian",
+        "granian",
+        _granian,
+        # It shows no transport, sends no pings for the hub, and cannot reset.
+        short={
+            "silent peer": "close, not pinged",
+            "deaf peer": "stays connected",
+            "half-open peer": "end of file",
+            "abort": "close",
+            "the client's end": "code",
+            "SIGTERM": "end of file",
+        },
+    ),
+    Kind(
+        "daphne",
+        "daphne",
+        _daphne,
+        short={
+            "refusal": "close 1013, retry-after=7",
+            "the client's end": "code",
+            "SIGTERM": "end of file",
+        },
+    ),
+    Kind("aiohttp.web", "aiohttp", _own("aiohttp"), is_asgi=False, short={"SIGTERM": "close 1012"}),
+    Kind("websockets", "websockets", _own("websockets"), is_asgi=False, short={"SIGTERM": "close 1001"}),
 )
 
 
@@ -89,7 +129,7 @@ class BackEnd:
 
     host = "127.0.0.1"
 
-    def __init__(self, kind: Kind, port: int, process: subprocess.Popen[bytes], output: Any) -> None:
+    def __init__(self, kind: Kind, port: int, process: Process, output: Any) -> None:
         self.kind = kind
         self.port = port
         self.process = process
@@ -125,13 +165,6 @@ class BackEnd:
         self._output.seek(0)
         return str(self._output.read().decode(errors="replace"))
 
-    async def end(self) -> int:
-        """Wait until the process has ended; return its code."""
-        async with asyncio.timeout(PATIENCE):
-            while (code := self.process.poll()) is None:
-                await asyncio.sleep(0.02)
-        return code
-
 
 @asynccontextmanager
 async def running(kind: Kind) -> AsyncIterator[BackEnd]:
@@ -139,26 +172,28 @@ async def running(kind: Kind) -> AsyncIterator[BackEnd]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *kind.arguments(port)],
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            *kind.arguments(port),
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdin=subprocess.DEVNULL,
+            stdin=DEVNULL,
             stdout=output,
-            stderr=subprocess.STDOUT,
+            stderr=STDOUT,
         )
         back_end = BackEnd(kind, port, process, output)
         try:
             await _listens(back_end)
             yield back_end
         finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
+            if process.returncode is None:
+                process.terminate()
                 try:
-                    await asyncio.to_thread(process.wait, PATIENCE)
-                except subprocess.TimeoutExpired:
+                    await asyncio.wait_for(process.wait(), PATIENCE)
+                except TimeoutError:
                     process.kill()
-                    process.wait()
+                    await process.wait()
 
 
 async def _listens(back_end: BackEnd) -> None:
@@ -167,7 +202,7 @@ async def _listens(back_end: BackEnd) -> None:
         try:
             _, writer = await asyncio.open_connection(back_end.host, back_end.port)
         except OSError:
-            assert back_end.process.poll() is None, back_end.output()
+            assert back_end.process.returncode is None, back_end.output()
             assert time.monotonic() < deadline, back_end.output()
             await asyncio.sleep(0.05)
         else:

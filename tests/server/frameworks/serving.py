@@ -2,12 +2,15 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket
 from tests.watch import PATIENCE
 
 
@@ -42,3 +45,8 @@ async def serving(app: Any, **options: Any) -> AsyncIterator[Place]:
             server.should_exit = True
             async with asyncio.timeout(PATIENCE):
                 await task
+
+
+def socket_app(endpoint: Callable[[WebSocket], Awaitable[None]]) -> Starlette:
+    """Return an application of Starlette with one endpoint."""
+    return Starlette(routes=[WebSocketRoute("/", endpoint)])

@@ -102,7 +102,7 @@ def test_a_client_whose_endpoint_raises_is_closed_with_1011(
         async with playing(framework, stage) as place:
             async with client(place, path) as raw:
                 code = await raw.close_code()
-                assert code == (_CODES_OF_EXCEPTIONS.get(framework, 1011) if path == "/fail" else 1011)
+                assert code == _CODES_OF_EXCEPTIONS.get(framework, 1011)
                 raw.frame(CLOSE, code.to_bytes(2))
                 assert await raw.end() == "end of file"
             await until(lambda: not stage.hub.peers)

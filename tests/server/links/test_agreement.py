@@ -5,7 +5,7 @@ import asyncio
 import pytest
 import websockets
 from tests.server.links.back_ends import BackEnd, Place, echo, stay
-from tests.server.raw import CLOSE, PING, PONG, TEXT, Closes, client, reluctant
+from tests.server.raw import BINARY, CLOSE, PING, PONG, TEXT, Closes, client, reluctant
 from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import Dialect, Heartbeat, connect
@@ -145,6 +145,38 @@ def test_a_peer_that_pings_and_does_not_read_takes_no_memory(run: Run, back_end:
             # 2.5 MB of pongs, of which the kernels hold some.
             assert hub.peers[0].buffered < MEBIBYTE
             hub.peers[0].abort()
+
+    run(main())
+
+
+def test_a_flood_for_a_busy_handler_waits_at_its_sender(run: Run, back_end: BackEnd) -> None:
+    async def main() -> None:
+        released = asyncio.Event()
+        received = 0
+
+        async def busy(peer: Peer) -> None:
+            nonlocal received
+            await released.wait()
+            async for message in peer:
+                received += len(message)
+
+        hub = Hub(idle_timeout=0.6)
+        async with back_end(hub, busy) as place, client(place) as raw:
+            raw.writer.transport.set_write_buffer_limits(high=0)
+
+            async def flood() -> None:
+                for _ in range(1000):
+                    raw.frame(BINARY, bytes(64 * 1024))
+                    await raw.writer.drain()
+
+            flooding = asyncio.create_task(flood())
+            await until(lambda: hub.peers and hub.peers[0].paused)
+            await asyncio.sleep(1.2)
+            assert not flooding.done()
+            assert hub.peers[0].waiting <= 65  # and it is not dropped, as it is we who do not read
+            released.set()
+            await until(lambda: received == 1000 * 64 * 1024)
+            await flooding
 
     run(main())
 

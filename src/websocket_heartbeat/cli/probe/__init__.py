@@ -23,7 +23,8 @@ null stands for what was not tried or did not happen.
                 headers (pairs), body_bytes, subprotocol
   pings         sent, answered, min, median, max, jitter (the mean difference
                 of one round trip and the next)
-  message       answered, unasked (messages that came before), seconds, kind
+  message       answered, unasked (messages that came before), pong (seconds
+                until a ping right behind it was answered), seconds, kind
                 (text or binary), bytes
   close         answered, framed (by a close frame, not by the end of the
                 stream), code, seconds

@@ -157,7 +157,9 @@ def recommend(report: Report) -> Recommended | None:
     by_message = by_message and (kept_by == "message" or not by_ping)
     interval, why_interval = interval_for(report.idle)
     worst = max(
-        (report.pings and report.pings.max) or 0.0, (report.message and report.message.seconds) or 0.0
+        (report.pings and report.pings.max) or 0.0,
+        (report.message and report.message.seconds) or 0.0,
+        (report.message and report.message.pong) or 0.0,
     )
     timeout = max(_LEAST_TIMEOUT, math.ceil(10 * worst))
     opening = sum(report.opening.seconds.values())

@@ -55,6 +55,9 @@ _BETWEEN_PINGS = 0.1
 _LOOK_EVERY = 0.25
 """Seconds after which it is looked again whether a server has spoken on a link that idles."""
 
+_LATE = 0.1
+"""Seconds by which a pong must be late to be worth telling: less is a busy machine."""
+
 _LEAST_DAYS_LEFT = 14
 """Days that a certificate should still be valid for."""
 
@@ -184,7 +187,7 @@ class _Probe:
             report.pings = await self._ping(probed, pings)
             if message is not None and probed.closure is None:
                 self._progress("the text heartbeat")
-                report.message = await self._say(probed, message)
+                report.message = await self._say(probed, message, report.pings)
             if probed.closure is not None:
                 how, code, reason = _how(probed.closure, self._timeout)
                 report.problems.append(f"the link was lost while in use: {end_in_words(how, code, reason)}")
@@ -224,12 +227,23 @@ class _Probe:
             statistics.fmean(steps) if steps else 0.0,
         )
 
-    async def _say(self, probed: ProbedLink, text: str) -> Answer:
+    async def _say(self, probed: ProbedLink, text: str, pings: Pings) -> Answer:
         unasked = probed.messages
-        trip = await probed.say(text, self._timeout)
+        saying = probed.say(text, self._timeout)
+        pong = None
+        if pings.max is None:
+            trip = await saying
+        else:
+            trip, pong = await asyncio.gather(saying, probed.ping(self._timeout))
+            late = f"only after {pong:.1f} s" if pong is not None else f"not within {self._timeout:g} s"
+            if probed.closure is None and (pong is None or pong > 2 * pings.max + _LATE):
+                self._report.notes.append(
+                    f"a ping right behind the message was answered {late}: this server answers none while it "
+                    "works on a message, so the timeout must be longer than its longest work"
+                )
         if trip is None or probed.last is None:
-            return Answer(False, unasked)
-        return Answer(True, unasked, trip, *probed.last)
+            return Answer(False, unasked, pong)
+        return Answer(True, unasked, pong, trip, *probed.last)
 
     async def _close(self, probed: ProbedLink) -> Close:
         began = self._loop.time()

@@ -108,10 +108,14 @@ class Pings:
 
 @dataclass(slots=True)
 class Answer:
-    """What came back to the text heartbeat. unasked: messages that came before it was sent."""
+    """What came back to the text heartbeat.
+
+    unasked: messages that came before it was sent. pong: seconds until a ping right behind it was answered.
+    """
 
     answered: bool
     unasked: int
+    pong: float | None = None
     seconds: float | None = None
     kind: str | None = None
     bytes: int | None = None

@@ -12,6 +12,7 @@ except ImportError as error:
     raise ImportError("Hub.aiohttp needs aiohttp: pip install 'websocket-heartbeat[aiohttp]'") from error
 
 from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure
+from websocket_heartbeat.engines.transport import drop
 from websocket_heartbeat.errors import ProtocolViolation
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.redaction import printable
@@ -19,13 +20,13 @@ from websocket_heartbeat.server.admission import BODILESS, Refusal, Request
 from websocket_heartbeat.server.block import closing
 from websocket_heartbeat.server.gate import Gate
 from websocket_heartbeat.server.links.asgi_servers import AsyncioWire
-from websocket_heartbeat.server.links.http import Head
+from websocket_heartbeat.server.links.http import Head, asks_for_websocket
 from websocket_heartbeat.server.links.pump import Channel, PumpedLink
 from websocket_heartbeat.server.peer import Peer
 
 if tuple(int(part) for part in aiohttp.__version__.split(".")[:3] if part.isdigit()) < (3, 14, 1):
     # Before, its reader buffers a frame above the limit whole, and its parser headers without end.
-    raise ImportError("aiohttp 3.14.1 or newer is needed: pip install 'websocket-heartbeat[aiohttp]'")
+    raise ImportError("Hub.aiohttp needs aiohttp 3.14.1 or newer: pip install 'websocket-heartbeat[aiohttp]'")
 
 HTTPRequest = web.BaseRequest
 WebSocketResponse = web.WebSocketResponse
@@ -66,9 +67,13 @@ class AiohttpEntrance:
         transport = request.transport
         if transport is None:
             raise _gone()
-        decision = await self._gate.decide(_request(request, transport))
+        asked = _request(request, transport)
+        decision = await self._gate.decide(asked, takes_place=asks_for_websocket(asked))
         if isinstance(decision, Refusal):
             raise _Refused(decision)
+        if self.is_shutting_down:  # meanwhile
+            decision.never_opened()
+            raise _Refused(Refusal(503))
         if principal is not None:
             decision.principal = principal
         response = web.WebSocketResponse(
@@ -83,9 +88,12 @@ class AiohttpEntrance:
         response.headers.extend(headers)
         try:
             await response.prepare(request)
-        except ConnectionError as error:
-            raise _gone() from error
-        link = PumpedLink(_AiohttpChannel(self, request, response, transport), decision)
+        except BaseException as error:
+            decision.never_opened()
+            if isinstance(error, ConnectionError):
+                raise _gone() from error
+            raise
+        link = PumpedLink(_AiohttpChannel(self, response, transport), decision)
         link.begin()
         async with closing(decision.peer) as peer:
             yield peer
@@ -100,6 +108,7 @@ class _Refused(web.HTTPException):
         super().__init__(headers=refusal.headers)
         if not self.empty_body:
             self.body = refusal.body
+        self.force_close()  # a crowd that is turned away must not hold its sockets for the keep-alive timeout
 
 
 def _gone() -> _Refused:
@@ -124,12 +133,10 @@ class _AiohttpChannel(Channel):
     def __init__(
         self,
         entrance: AiohttpEntrance,
-        request: HTTPRequest,
         response: WebSocketResponse,
         transport: asyncio.Transport,
     ) -> None:
         self._entrance = entrance
-        self._protocol = request.protocol
         self._response = response
         self._transport = transport
         self._wire = AsyncioWire(transport)
@@ -139,14 +146,7 @@ class _AiohttpChannel(Channel):
         self.socket = self._wire.socket
 
     async def receive(self) -> Message | Closure | None:
-        try:
-            received = await self._response.receive()
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            # aiohttp throws this into whoever reads, where handlers have not ended in its shutdown_timeout.
-            return Closure(error=ConnectionResetError("the server has shut down"))
+        received = await self._response.receive()
         kind = received.type
         if kind is _TEXT or kind is _BINARY:
             data: Message = received.data
@@ -172,7 +172,7 @@ class _AiohttpChannel(Channel):
             self._write(_CLOSE_HEAD, (code or 1000).to_bytes(2))
         self._transport.close()
         # What it has not taken by the loop's next turn, it may never read.
-        asyncio.get_running_loop().call_soon(self._transport.abort)
+        asyncio.get_running_loop().call_soon(drop, self._transport)
         return Closure(code, reason, framed=True)
 
     def _write(self, head: int, payload: bytes) -> None:
@@ -199,12 +199,6 @@ class _AiohttpChannel(Channel):
 
     def reset(self) -> None:
         self._wire.reset()
-
-    def pause_reading(self) -> None:
-        self._protocol.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._protocol.resume_reading()
 
     @property
     def buffered(self) -> int:

@@ -116,6 +116,8 @@ class AsgiConnection:
         finally:
             if self._early is not None:
                 self._early.cancel()
+            if self._channel is None:
+                decision.never_opened()
         await self._ended(1000)
 
     # What the endpoint calls
@@ -168,7 +170,7 @@ class AsgiConnection:
 
         Raises:
             PeerGone: an OSError, as the client is gone, or was asked to go and has gone.
-            TypeError, ValueError: the code of a close frame is none.
+            TypeError, ValueError: the code of a close frame is none, or a text is the hub's `dismissal`.
         """
         kind = event["type"]
         if self._channel is None:
@@ -188,7 +190,9 @@ class AsgiConnection:
             raise self._handler.gone_error()
         else:
             text = event.get("text")
-            await self._link.send_now(event["bytes"] if text is None else text)
+            message = event["bytes"] if text is None else text
+            self._handler.keeper.policy.check_allowed(message)
+            await self._link.send_now(message)
 
     async def accept(
         self,
@@ -241,10 +245,24 @@ class AsgiConnection:
                 {"type": "websocket.http.response.start", "status": refusal.status, "headers": headers}
             )
             await self._send({"type": "websocket.http.response.body", "body": refusal.body})
+            await self._wait_for_end()
         elif refusal.status in _BUSY:
             await self._put_off(refusal)
         else:
             await self._send({"type": "websocket.close", "code": 1000})
+
+    async def _wait_for_end(self) -> None:
+        """Wait for the end of a connection that was refused, where the server would complain of who does not.
+
+        uvicorn takes an application for broken that returns before, and logs an error.
+        """
+        if server_of(self._send).disconnects_twice:
+            try:
+                async with asyncio.timeout(self._gate.roster.policy.close_timeout):
+                    for _ in range(2):
+                        await self._receive()
+            except TimeoutError:
+                pass
 
     async def _put_off(self, refusal: Refusal) -> None:
         """Accept the client to tell it by a close frame to come later: RFC 6455, section 7.4.2, has 1013."""

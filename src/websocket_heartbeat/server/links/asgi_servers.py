@@ -19,7 +19,7 @@ _PING = b"\x89\x00"
 """A ping of a server, RFC 6455, section 5.5.2. Servers write whole frames, so it may come between any two."""
 
 _LOOK = 0.02
-"""Seconds from one look at what Twisted holds to the next: it tells one producer only, and that is daphne's."""
+"""Seconds from one look at what Twisted holds to the next: it tells one producer only, which is daphne's."""
 
 
 class Wire(Protocol):
@@ -107,7 +107,7 @@ class TwistedWire:
 
     async def drain(self) -> None:
         """Wait while more than WRITE_LIMIT waits to be written."""
-        while self.buffered > WRITE_LIMIT and self._transport.connected:
+        while self.buffered > WRITE_LIMIT and self._transport.connected:  # noqa: ASYNC110  # as _LOOK says
             await asyncio.sleep(_LOOK)
 
 

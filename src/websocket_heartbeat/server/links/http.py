@@ -93,6 +93,12 @@ def _read_field(line: bytes) -> tuple[str, str] | None:
     return _NAMES.get(name) or name.decode("ascii"), value.strip(b" \t").decode("latin-1")
 
 
+def asks_for_websocket(request: Request) -> bool:
+    """Whether a request is meant as a handshake, right or wrong: RFC 6455, section 4.2.1."""
+    upgrade = request.header("Upgrade") or ""
+    return "websocket" in (token.strip().lower() for token in upgrade.split(","))
+
+
 def answer_fields(refusal: Refusal) -> tuple[str, list[tuple[str, str]]]:
     """Return the reason phrase and the header fields of the answer that refuses a request."""
     try:

@@ -54,12 +54,6 @@ class Channel(ABC):
     def ping(self) -> None:
         """Send a ping, if it can; never waits, never raises."""
 
-    def pause_reading(self) -> None:  # noqa: B027  # a framework that stops by itself needs none of it
-        """Stop reading from the socket until `resume_reading`: nobody calls `receive` meanwhile."""
-
-    def resume_reading(self) -> None:  # noqa: B027
-        """Read again."""
-
     @property
     @abstractmethod
     def buffered(self) -> int:
@@ -111,9 +105,9 @@ class PumpedLink(Link):
         self._ended = False
         self._reader: asyncio.Task[None] | None = None
         self._writer: asyncio.Task[None] | None = None
+        self._failure: asyncio.TimerHandle | None = None  # ends the link after a failed write
         channel.ponged = self.ponged
         self.native = channel.native
-        self._failure: asyncio.TimerHandle | None = None  # ends the link after a failed write
         self.subprotocol = channel.subprotocol
         self.socket = channel.socket
         self.can_ping = channel.can_ping
@@ -154,14 +148,12 @@ class PumpedLink(Link):
         """As in Link."""
         if self._paused is None:
             self._paused = self._loop.create_future()
-            self._channel.pause_reading()
 
     def resume_reading(self) -> None:
         """As in Link."""
         if self._paused is not None:
             self._paused.set_result(None)
             self._paused = None
-            self._channel.resume_reading()
 
     def ponged(self) -> None:
         """Take the news from the channel that a pong has come."""

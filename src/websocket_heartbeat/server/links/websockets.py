@@ -17,7 +17,7 @@ from websocket_heartbeat.server.farewell import with_hint
 from websocket_heartbeat.server.gate import Gate
 from websocket_heartbeat.server.handler import PeerHandler
 from websocket_heartbeat.server.links.asgi_servers import AsyncioWire
-from websocket_heartbeat.server.links.http import Head, answer_fields
+from websocket_heartbeat.server.links.http import Head, answer_fields, asks_for_websocket
 from websocket_heartbeat.server.links.pump import Channel, PumpedLink
 from websocket_heartbeat.server.peer import Peer
 
@@ -42,14 +42,19 @@ class WebsocketsEntrance:
 
     async def refuse(self, connection: "ServerConnection", request: HTTPRequest) -> HTTPResponse | None:
         """Do as `Hub.refuse`."""
-        decision = await self._gate.decide(_head(request).request(connection.transport))
+        asked = _head(request).request(connection.transport)
+        decision = await self._gate.decide(asked, takes_place=asks_for_websocket(asked))
         if isinstance(decision, Refusal):
             phrase, fields = answer_fields(decision)
             return HTTPResponse(decision.status, phrase, Headers(fields), decision.body)
         self._admitted[connection] = decision
-        # Where no handshake comes of it.
-        connection.connection_lost_waiter.add_done_callback(lambda _: self._admitted.pop(connection, None))
+        connection.connection_lost_waiter.add_done_callback(lambda _: self._lost(connection))
         return None
+
+    def _lost(self, connection: "ServerConnection") -> None:
+        decision = self._admitted.pop(connection, None)
+        if decision is not None:
+            decision.never_opened()
 
     async def run(self, connection: "ServerConnection", on_peer: PeerFunction | None) -> None:
         """Make a peer of a connection that has opened, unless it is refused now; run `on_peer` to its end."""

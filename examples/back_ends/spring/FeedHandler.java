@@ -1,0 +1,179 @@
+// A back end on Spring's handler API that keeps the agreement of docs/back-ends.md; FeedConfig.java gives it a path.
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.Semaphore;
+import java.util.concurrent.TimeUnit;
+import org.springframework.context.ApplicationListener;
+import org.springframework.context.event.ContextClosedEvent;
+import org.springframework.web.socket.BinaryMessage;
+import org.springframework.web.socket.CloseStatus;
+import org.springframework.web.socket.PingMessage;
+import org.springframework.web.socket.PongMessage;
+import org.springframework.web.socket.SubProtocolCapable;
+import org.springframework.web.socket.TextMessage;
+import org.springframework.web.socket.WebSocketMessage;
+import org.springframework.web.socket.WebSocketSession;
+import org.springframework.web.socket.handler.AbstractWebSocketHandler;
+import org.springframework.web.socket.handler.ConcurrentWebSocketSessionDecorator;
+import org.springframework.web.socket.handler.SessionLimitExceededException;
+
+public class FeedHandler extends AbstractWebSocketHandler
+        implements SubProtocolCapable, ApplicationListener<ContextClosedEvent> {
+    static final String HEARTBEAT = "heartbeat"; // what clients name as pingMsg, or as the message of their Heartbeat
+    static final String DISMISSAL = "dismissed"; // what clients name as dismissal
+    static final long IDLE_TIMEOUT = Long.getLong("idle_timeout", 60_000); // ms of silence; longer than any client's interval
+    static final int SEND_TIMEOUT = Integer.getInteger("send_timeout", 10_000); // ms in which a client must take a message
+    static final int WRITE_LIMIT = 4 << 20; // bytes that may wait for one client
+    static final int MAX_MESSAGE = 4 << 20; // bytes; the container's own limit is 8192
+
+    final Map<String, Client> clients = new ConcurrentHashMap<>(); // by the id of the session
+    final ExecutorService workers = Executors.newCachedThreadPool();
+    private final ScheduledExecutorService patrol = Executors.newSingleThreadScheduledExecutor();
+
+    class Client {
+        final ConcurrentWebSocketSessionDecorator session; // several threads may send
+        private CompletableFuture<Void> work = CompletableFuture.completedFuture(null);
+        private final Semaphore places = new Semaphore(64); // messages that may wait for this client's work
+        private volatile boolean silent;
+
+        Client(WebSocketSession session) {
+            this.session = new ConcurrentWebSocketSessionDecorator(session, SEND_TIMEOUT, WRITE_LIMIT);
+        }
+
+        /** Waits until the client takes it, or until another thread that sends has taken it over. */
+        void send(WebSocketMessage<?> message) throws IOException {
+            try {
+                session.sendMessage(message);
+            } catch (SessionLimitExceededException tooSlow) {
+                // Spring's own code for this is 4500, which tells clients never to come back.
+                session.getDelegate().close(new CloseStatus(1013, "reads too slowly"));
+            }
+        }
+
+        /** The client must not come back: by the message where no close code arrives (Alipay), and by a code of 4500 to 4999. */
+        void dismiss(String reason) throws IOException {
+            send(new TextMessage(DISMISSAL));
+            session.close(new CloseStatus(4500, reason)); // at most 123 bytes of UTF-8
+        }
+
+        private void hand(WebSocketMessage<?> message) throws InterruptedException {
+            places.acquire();
+            work = work.thenRunAsync(() -> {
+                try {
+                    work(this, message);
+                } catch (Exception error) {
+                    error.printStackTrace();
+                } finally {
+                    places.release();
+                }
+            }, workers);
+        }
+
+        private void look() {
+            try {
+                if (silent) {
+                    session.getDelegate().close(CloseStatus.GOING_AWAY);
+                } else {
+                    silent = true;
+                    send(new PingMessage());
+                }
+            } catch (IOException | RuntimeException error) {
+                // It is closing.
+            }
+        }
+    }
+
+    public FeedHandler() {
+        // Whoever was silent for half of IDLE_TIMEOUT is pinged, and half of it later is gone.
+        patrol.scheduleAtFixedRate(
+            () -> clients.values().forEach(client -> workers.execute(client::look)),
+            IDLE_TIMEOUT / 2, IDLE_TIMEOUT / 2, TimeUnit.MILLISECONDS);
+    }
+
+    /** Your own code: one message of a client after the other, for as long as it likes. */
+    void work(Client client, WebSocketMessage<?> message) throws Exception {
+        client.send(message);
+    }
+
+    @Override
+    public List<String> getSubProtocols() {
+        return Collections.singletonList("v1");
+    }
+
+    @Override
+    public void afterConnectionEstablished(WebSocketSession session) {
+        session.setTextMessageSizeLimit(MAX_MESSAGE);
+        session.setBinaryMessageSizeLimit(MAX_MESSAGE);
+        clients.put(session.getId(), new Client(session));
+    }
+
+    // The container reads nothing, not even a ping, while one of these runs: hand over, and return.
+    @Override
+    protected void handleTextMessage(WebSocketSession session, TextMessage message) throws Exception {
+        Client client = heard(session);
+        if (message.getPayload().equals(HEARTBEAT)) {
+            client.send(new TextMessage(HEARTBEAT));
+        } else {
+            client.hand(message);
+        }
+    }
+
+    @Override
+    protected void handleBinaryMessage(WebSocketSession session, BinaryMessage message) throws Exception {
+        heard(session).hand(message);
+    }
+
+    @Override
+    protected void handlePongMessage(WebSocketSession session, PongMessage message) {
+        heard(session);
+    }
+
+    private Client heard(WebSocketSession session) {
+        Client client = clients.get(session.getId());
+        client.silent = false;
+        return client;
+    }
+
+    @Override
+    public void afterConnectionClosed(WebSocketSession session, CloseStatus status) {
+        clients.remove(session.getId());
+    }
+
+    /** Before a restart: every client comes back, at a moment of its own within so many seconds. */
+    void sendAway(double seconds) {
+        List<Client> all = new ArrayList<>(clients.values());
+        for (int place = 1; place <= all.size(); place++) {
+            Client client = all.get(place - 1);
+            String hint = String.format(Locale.ROOT, "restarting; retry-after=%.1f", seconds * place / all.size());
+            workers.execute(() -> {
+                try {
+                    client.session.close(CloseStatus.SERVICE_RESTARTED.withReason(hint)); // 1012
+                } catch (IOException error) {
+                    // It is gone already.
+                }
+            });
+        }
+    }
+
+    /** The application ends: Spring tells so before it stops the server, which would close with 1001. */
+    @Override
+    public void onApplicationEvent(ContextClosedEvent event) {
+        sendAway(30);
+        patrol.shutdown();
+        workers.shutdown();
+        try {
+            workers.awaitTermination(5, TimeUnit.SECONDS);
+        } catch (InterruptedException error) {
+            // Then there is no time left.
+        }
+    }
+}
