@@ -473,7 +473,7 @@ class Host:
     async def flush(self) -> None:
         """Wait until the session has nothing unacknowledged."""
         session = self._session
-        while session is not None and session.link is not None and session.half.sent > session.half.acked:
+        while session is not None and session.half.sent > session.half.acked:
             self.lifetime.check_alive()
             await self.lifetime.change()
 

@@ -278,11 +278,11 @@ class SessionLink(Link):
     async def _bring_up_to_date(self) -> None:
         try:
             while True:
-                if self._unstored:
+                if self._unstored and self.half.acked == self._marked_acked:
                     await self._store_messages()
-                elif (
-                    self.half.done > self.half.recorded
-                    or self.half.acked > self._marked_acked
+                elif (  # first what makes room there
+                    self.half.acked > self._marked_acked
+                    or self.half.done > self.half.recorded
                     or self._deadline != self._marked_deadline
                     or self._ending != self._marked_ending
                 ):
@@ -294,13 +294,15 @@ class SessionLink(Link):
 
     async def _store_messages(self) -> None:
         batch = list(self._unstored)
+        generation = self._generation
         answer = await self._keeper.store.append(
-            self.id, self._generation, self._stored, [message for _, message in batch]
+            self.id, generation, self._stored, [message for _, message in batch]
         )
         if isinstance(answer, Refused):
-            self._refused()
-            self._unstored.clear()
-            return
+            if self._generation == generation:
+                self._refused()
+                self._unstored.clear()
+            return  # else it is us who have claimed it since, for another link
         self._stored = answer
         for character, message in batch:
             self._unstored.popleft()
@@ -310,12 +312,14 @@ class SessionLink(Link):
     async def _mark(self) -> None:
         half = self.half
         done, acked, deadline, ending = half.done, half.acked, self._deadline, self._ending
+        generation = self._generation
         answer = await self._keeper.store.mark(
-            self.id, self._generation, done=done, acked=acked, deadline=deadline, ending=ending
+            self.id, generation, done=done, acked=acked, deadline=deadline, ending=ending
         )
         if isinstance(answer, Refused):
+            if self._generation != generation:
+                return  # it is us who have claimed it since, for another link
             self._refused()
-            answer = None
         self._marked_acked, self._marked_deadline, self._marked_ending = acked, deadline, ending
         half.record(done, self._loop.time())
         self._acknowledge_if_due()
