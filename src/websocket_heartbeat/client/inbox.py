@@ -97,9 +97,9 @@ class Inbox:
         """
         if self.hook is None and self:
             return False
+        self.done_with_last()
         self._lifetime.check_alive()
         self._lifetime.check_place()
-        self.done_with_last()
         return True
 
     def take(self) -> Message:

@@ -14,8 +14,15 @@ from websocket_heartbeat.core import resume
 from websocket_heartbeat.core.resume import Resumption, Step
 from websocket_heartbeat.core.session import CHARACTERS, OUT_OF_STEP, VIOLATION, Half, Window
 from websocket_heartbeat.engines.base import Closure, Engine, Evidence, Link, LinkEvents, OpenRequest
-from websocket_heartbeat.errors import HandshakeError, RedirectRefused, ServerClosed, SessionNotOffered
+from websocket_heartbeat.errors import (
+    HandshakeError,
+    RedirectRefused,
+    ServerClosed,
+    SessionNotOffered,
+    SessionOver,
+)
 from websocket_heartbeat.events import Message, SessionEvent, size_of
+from websocket_heartbeat.redaction import printable
 
 WINDOW = Window(256, 2**20)
 """What the server may send unacknowledged."""
@@ -174,7 +181,7 @@ class _Greeter:
         if self._link is not None:
             self._link.ended(Closure(_DISMISSED, why, framed=True))
         else:
-            self._finish(ServerClosed(_DISMISSED, why))
+            self._finish(SessionOver(f"the session is over: {printable(why)}"))
 
     def _finish(self, error: Exception | None) -> None:
         if self.outcome.done():
@@ -285,6 +292,8 @@ class ClientSession:
         if self._stale:
             self._stale -= 1
             return
+        if self.half.got == self.half.done:
+            return  # it came on a plain link
         self._resumption.handled(asyncio.get_running_loop().time())
         self._carry_out()
         self.acknowledge_if_due()

@@ -66,7 +66,7 @@ class Gate:
         """
         assert self._book is not None
         assert isinstance(handler, PeerHandler)
-        return Door(self._book, handler, protocol or "", max_size)
+        return Door(self._book, self.roster.doors, handler, protocol or "", max_size)
 
     def admit(self, request: Request, *, takes_place: bool = True) -> Decision | asyncio.Task[Decision]:
         """Decide about a request, at once or, if the hook is asynchronous, by a task.

@@ -57,13 +57,16 @@ class Book:
         self._opening: asyncio.Future[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self.is_closed = False
 
     async def ready(self) -> None:
         """Open the store, if that is not done.
 
         Raises:
-            OSError: it cannot be opened.
+            OSError: it cannot be opened, or the hub is closed.
         """
+        if self.is_closed:
+            raise OSError("the hub is closed")
         if self._opening is None:
             self._opening = asyncio.ensure_future(self._open())
         await asyncio.shield(self._opening)
@@ -73,7 +76,8 @@ class Book:
         self._looking = asyncio.get_running_loop().create_task(self._look())
 
     async def close(self) -> None:
-        """Be done with the store; its sessions go on when it is opened again."""
+        """Be done with the store; its sessions go on with the next hub that opens it."""
+        self.is_closed = True
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.wait([self._looking])
@@ -84,7 +88,6 @@ class Book:
             await asyncio.wait(self._tasks)
         if self._opening is not None:
             await self.store.close()
-            self._opening = None
 
     # Sessions begin
 

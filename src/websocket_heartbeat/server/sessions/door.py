@@ -1,6 +1,7 @@
 """The handshake of a session on one link: greets, and hears whether a session is to begin or to go on."""
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from typing import Any
 
@@ -24,6 +25,8 @@ from websocket_heartbeat.server.sessions.book import WINDOW, Book, Reset
 from websocket_heartbeat.server.sessions.link import SessionLink
 from websocket_heartbeat.server.sessions.store import Ended, Found, Refused
 
+_logger = logging.getLogger("websocket_heartbeat.server")
+
 NO_HELLO = 4493
 """The close code of a link whose client does not say what it wants in time."""
 HELLO_WITHIN = 5.0
@@ -34,11 +37,14 @@ class Door:
     """Takes the events of a link that has selected the subprotocol of sessions, for its whole life.
 
     handler: the inside of a peer, for a session that begins. protocol: the application's subprotocol, "" for
-    none. max_size: the largest message that is taken.
+    none. max_size: the largest message that is taken. doors: those of the same entrance, for it to close.
     """
 
-    def __init__(self, book: Book, handler: PeerHandler, protocol: str, max_size: int) -> None:
+    def __init__(
+        self, book: Book, doors: "set[Door]", handler: PeerHandler, protocol: str, max_size: int
+    ) -> None:
         self._book = book
+        self._doors = doors
         self._handler = handler
         self._protocol = protocol
         self._max_size = max_size
@@ -46,6 +52,7 @@ class Door:
         self._session: SessionLink | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._has_ended = False
+        self._gone: asyncio.Future[None] | None = None
         self._deciding: asyncio.Task[None] | None = None
 
     # Calls from the link
@@ -53,6 +60,7 @@ class Door:
     def opened(self, link: Link) -> None:
         """Greet."""
         self._link = link
+        self._doors.add(self)
         link.deliver = self._first
         greeting = Control(GREETING_CONTROL)
         greeting.window = WINDOW
@@ -65,8 +73,29 @@ class Door:
     def closed(self, closure: Closure) -> None:
         """Take the news that the link has ended."""
         self._stop()
+        self._doors.discard(self)
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
         if self._session is not None:
             self._session.detached(self._link)
+
+    # Calls from the entrance
+
+    def leave(self) -> None:
+        """Close the link, as the server closes."""
+        if self._session is None:
+            self._refuse(1001)
+
+    def gone(self) -> asyncio.Future[None]:
+        """Return a future that is done when the link has ended."""
+        if self._gone is None:
+            self._gone = asyncio.get_running_loop().create_future()
+        return self._gone
+
+    def abort(self) -> None:
+        """Drop the link."""
+        self._link.abort()
+        self.closed(Closure())
 
     def batch_delivered(self) -> None:
         """Nothing to do."""
@@ -102,7 +131,14 @@ class Door:
         self._refuse(VIOLATION)
 
     def _decide(self, decision: Coroutine[Any, Any, None]) -> None:
-        self._deciding = asyncio.get_running_loop().create_task(decision)
+        self._deciding = asyncio.get_running_loop().create_task(self._decided(decision))
+
+    async def _decided(self, decision: Coroutine[Any, Any, None]) -> None:
+        try:
+            await decision
+        except OSError as error:
+            _logger.error("a session cannot begin or go on: %s", error)
+            self._refuse(1013)
 
     async def _begin(self, hello: Control) -> None:
         session, key = await self._book.begin(hello, self._handler.principal)

@@ -34,6 +34,10 @@ class Keeper(Protocol):
     def ttl(self) -> float:
         """Seconds that one is kept without a link."""
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be written any more."""
+
     def finish(self, id: str, generation: int, kind: str, why: str) -> None:
         """Have the store end a session."""
 
@@ -64,6 +68,7 @@ class SessionLink(Link):
         "_marked_deadline",
         "_marked_ending",
         "_physical",
+        "_said_end_on",
         "_stored",
         "_their_end",
         "_unstored",
@@ -96,6 +101,7 @@ class SessionLink(Link):
         self._marked_acked = half.acked
         self._deadline = self._marked_deadline = record.deadline
         self._ending = self._marked_ending = record.ending
+        self._said_end_on: Link | None = None
         self._is_writing = False
         self._writer: asyncio.Task[None] | None = None
         # What has come and waits until the peer has handled what it has.
@@ -264,7 +270,7 @@ class SessionLink(Link):
 
     def _write(self) -> None:
         """Have the store know what it does not know."""
-        if self._is_writing:
+        if self._is_writing or self._keeper.is_closed:
             return
         self._is_writing = True
         if not self._keeper.store.is_immediate:
@@ -322,6 +328,7 @@ class SessionLink(Link):
             self._refused()
         self._marked_acked, self._marked_deadline, self._marked_ending = acked, deadline, ending
         half.record(done, self._loop.time())
+        self._say_end()
         self._acknowledge_if_due()
         self._end_if_handled()
         self._give()
@@ -353,9 +360,11 @@ class SessionLink(Link):
             self._write()
 
     def _say_end(self) -> None:
-        if self._ending is not None and self._stored == self.half.sent and self._physical is not None:
+        is_due = self._marked_ending is not None and self._stored == self.half.sent
+        if is_due and self._physical is not None and self._said_end_on is not self._physical:
+            self._said_end_on = self._physical
             control = Control(END)
-            control.why = self._ending
+            control.why = self._marked_ending or ""
             self._physical.send(encode(control))
 
     def _end_if_handled(self) -> None:
