@@ -6,10 +6,12 @@ from importlib import import_module
 
 NAMES = (
     "storm",
+    "admission",
     "throughput",
     "echo",
     "heartbeat",
     "memory",
+    "rooms",
     "flood",
     "detection",
     "reconnect",

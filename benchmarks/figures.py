@@ -35,6 +35,33 @@ def storm(attempts_per_second: Mapping[str, Sequence[int]]) -> None:
     _save(figure, "storm")
 
 
+def admission(back_per_second: Mapping[str, Sequence[int]], clients: int, whole: float) -> None:
+    """The share of the herd that is back, without and with a limit of the hub; whole: N/C in seconds."""
+    figure = _figure(7, 3.6)
+    if figure is None:
+        return
+    axes = figure.subplots()
+    styles = iter(("-", "--", ":", "-."))
+    for case, counts in back_per_second.items():
+        shares = [0.0]
+        for count in counts:
+            shares.append(shares[-1] + 100 * count / clients)
+        is_ours = case.startswith("limit")
+        axes.plot(
+            shares,
+            label=case,
+            color=_OURS if is_ours else _PEERS[1],
+            linestyle=next(styles) if is_ours else "-",
+            linewidth=1.6,
+        )
+    axes.plot([0, whole], [0, 100], label="the most that can be served", color="#d9b3b3", linewidth=1.0)
+    axes.set_xlim(0, 2.2 * whole)
+    axes.set_xlabel("seconds since the server is back, after an outage of 20")
+    axes.set_ylabel("clients that are back, %")
+    axes.legend(frameon=False, fontsize=8)
+    _save(figure, "admission")
+
+
 def bars(name: str, title: str, values: Mapping[str, float]) -> None:
     """One bar for each contender, ours first and in colour."""
     figure = _figure(7, 0.5 + 0.32 * len(values))

@@ -9,7 +9,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from websocket_heartbeat.client.retry import LATER
 from websocket_heartbeat.config import Backoff
 from websocket_heartbeat.core.backoff import LONGEST_HINT, delay
 from websocket_heartbeat.core.machine import CONNECTING, WAITING, Machine
@@ -55,8 +54,8 @@ class Herd(Protocol):
     def due(self, until: float) -> tuple[Ints, Floats]:
         """Return who tries before `until` and when, in order of time; they await an answer from then on."""
 
-    def refused(self, clients: Ints, at: Floats, busy: bool) -> None:
-        """They were refused; busy: by a server that is overloaded and said so."""
+    def refused(self, clients: Ints, at: Floats, hints: Floats | float) -> None:
+        """They were refused, and told to stay away for so many seconds; 0: told nothing."""
 
     def accepted(self, clients: Ints) -> None:
         """They are back for good."""
@@ -133,15 +132,21 @@ def websockets() -> Policy | None:
 
 
 class TableHerd:
-    """Any number of clients, their waits looked up in a policy."""
+    """Any number of clients, their waits looked up in a policy.
 
-    def __init__(self, count: int, policy: Policy, phases: Floats, hints: Floats | None = None) -> None:
+    deaf: the share of them that are not told why they were refused, as scripts in browsers.
+    """
+
+    def __init__(
+        self, count: int, policy: Policy, phases: Floats, hints: Floats | None = None, deaf: float = 0.0
+    ) -> None:
         self.policy = policy
         self.attempts = np.zeros(count, np.int64)
         self._first = phases
         self._phases = phases.copy()
         self._overloads = np.zeros(count, np.int64)
         self._connecting = np.zeros(count, np.bool_)
+        self._is_deaf = np.arange(count) < deaf * count
         first = self.attempts + 1
         if hints is not None and policy.heeds:
             self._next = policy.advised(first, phases, self._overloads, hints)
@@ -163,13 +168,14 @@ class TableHerd:
         self._next[clients] = at + OPEN_TIMEOUT
         return clients, at
 
-    def refused(self, clients: Ints, at: Floats, busy: bool) -> None:
-        if busy:
-            self._failed_by_an_overloaded_server(clients, at, LATER)
-        else:
-            self._retry(clients, at + self.policy.waits(*self._places(clients)))
+    def refused(self, clients: Ints, at: Floats, hints: Floats | float) -> None:
+        each = np.broadcast_to(hints, len(clients))
+        hears = (each > 0) & ~self._is_deaf[clients]
+        self._failed_by_an_overloaded_server(clients[hears], at[hears], each[hears])
+        others = clients[~hears]
+        self._retry(others, at[~hears] + self.policy.waits(*self._places(others)))
 
-    def _failed_by_an_overloaded_server(self, clients: Ints, at: Floats, hint: float) -> None:
+    def _failed_by_an_overloaded_server(self, clients: Ints, at: Floats, hint: Floats | float) -> None:
         if not self.policy.heeds:
             self._retry(clients, at + self.policy.waits(*self._places(clients)))
             return
@@ -224,10 +230,11 @@ class MachineHerd:
         clients: Ints = np.array([client for _, client in attempts], np.int64)
         return clients, np.array([at for at, _ in attempts])
 
-    def refused(self, clients: Ints, at: Floats, busy: bool) -> None:
-        for client, when in zip(clients.tolist(), at.tolist(), strict=True):
+    def refused(self, clients: Ints, at: Floats, hints: Floats | float) -> None:
+        each = np.broadcast_to(hints, len(clients)).tolist()
+        for client, when, hint in zip(clients.tolist(), at.tolist(), each, strict=True):
             machine = self._machines[client]
-            machine.lost(when, machine.link, hint=LATER if busy else 0.0)
+            machine.lost(when, machine.link, hint=hint)
             machine.take()
             self._note(client)
 

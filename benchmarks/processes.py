@@ -36,7 +36,7 @@ def loop_factory(name: str) -> LoopFactory | None:
 @contextmanager
 def serving(scheme: str = "ws") -> Iterator[str]:
     """Run the server; the value is its URL, of scheme ws or wss."""
-    with _process("benchmarks.server", scheme) as process:
+    with running("benchmarks.server", scheme) as process:
         assert process.stdout is not None
         yield f"{scheme}://127.0.0.1:{int(process.stdout.readline())}"
 
@@ -70,12 +70,13 @@ class Contender:
 @contextmanager
 def contender(benchmark: str, name: str, loop: str = "asyncio") -> Iterator[Contender]:
     """Start the process of one contender."""
-    with _process("benchmarks.processes", benchmark, name, loop) as process:
+    with running("benchmarks.processes", benchmark, name, loop) as process:
         yield Contender(benchmark, name, loop, process)
 
 
 @contextmanager
-def _process(module: str, *arguments: str) -> "Iterator[subprocess.Popen[str]]":
+def running(module: str, *arguments: str) -> "Iterator[subprocess.Popen[str]]":
+    """Run a module in a process of its own, and kill it at the end."""
     # What a contender prints while it is torn down is ignored; why it died is shown.
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(

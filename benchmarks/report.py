@@ -13,7 +13,17 @@ from typing import Any
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 
-_PACKAGES = ("websocket-heartbeat", "picows", "aiofastnet", "websockets", "aiohttp", "uvloop")
+_PACKAGES = (
+    "websocket-heartbeat",
+    "picows",
+    "aiofastnet",
+    "websockets",
+    "aiohttp",
+    "uvloop",
+    "uvicorn",
+    "python-socketio",
+    "channels",
+)
 
 
 def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

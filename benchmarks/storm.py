@@ -14,6 +14,9 @@ The clients are the real core (herd.py). The server is a model, harsh or mild:
   handshakes; at most `backlog` seconds of them are carried forward, for beyond that the kernel drops what
   arrives.
 - An attempt whose client has given up costs a whole handshake all the same.
+
+With `admission` it is a server whose hub lets in so many clients a second (server/rate.py), and tells each of
+the others when to come back, also at `refusal_cost`.
 """
 
 import gc
@@ -42,6 +45,8 @@ from benchmarks.herd import (
     settings,
     websockets,
 )
+from websocket_heartbeat.client.retry import LATER
+from websocket_heartbeat.server.rate import Rate
 
 STEP = 0.1
 """Seconds of one step of the server."""
@@ -64,6 +69,7 @@ class ServerModel:
     backlog: float = 1.0
     refusal_cost: float = 0.0
     silent: bool = False
+    admission: float | None = None
     patience: float = 3600.0
     """Simulated seconds after which what has not come back never will."""
 
@@ -83,6 +89,7 @@ class Recovery:
     evenness: float
     attempts_per_client: float
     attempts_per_second: list[int] = field(default_factory=list, repr=False)
+    back_per_second: list[int] = field(default_factory=list, repr=False)
 
 
 class _Server:
@@ -94,12 +101,20 @@ class _Server:
         self._queue: deque[tuple[Ints, Ints]] = deque()
         self._queued = 0
         self._credit = 0.0
+        self._rate = None if model.admission is None else Rate(model.admission)
 
     def step(self, clients: Ints, at: Floats) -> Ints:
         """Take the attempts of one step; return who got in."""
         model = self._model
         if model.capacity == math.inf:
             return clients
+        refusals = 0
+        if self._rate is not None:
+            told = self._told(self._rate, at)
+            sent_away = told > 0
+            refusals = int(sent_away.sum())
+            self._herd.refused(clients[sent_away], at[sent_away], told[sent_away])
+            clients, at = clients[~sent_away], at[~sent_away]
         # What is served within this step makes room for what arrives in it.
         room = math.ceil(model.capacity * (model.backlog + STEP)) - self._queued
         taken = max(0, min(len(clients), room))
@@ -108,10 +123,15 @@ class _Server:
             self._queued += taken
         turned_away = clients[taken:]
         if len(turned_away) and not model.silent:
-            self._herd.refused(turned_away, at[taken:], model.refusal_cost > 0)
-        earned = model.capacity * STEP - model.refusal_cost * len(turned_away)
+            self._herd.refused(turned_away, at[taken:], LATER if model.refusal_cost > 0 else 0.0)
+        earned = model.capacity * STEP - model.refusal_cost * (refusals + len(turned_away))
         self._credit = max(min(self._credit, 1.0) + earned, -model.capacity * model.backlog)
         return self._serve()
+
+    @staticmethod
+    def _told(rate: Rate, at: Floats) -> Floats:
+        """Return the seconds after which each attempt may come back, 0 for those that are let in."""
+        return np.array([0 if rate.take(moment) else rate.come_back(moment) for moment in at.tolist()])
 
     def _serve(self) -> Ints:
         served = [np.empty(0, np.int64)]
@@ -140,7 +160,7 @@ def simulate(herd: Herd, model: ServerModel) -> Recovery:
         histogram.append(len(clients))
         early = at < model.outage
         if early.any():
-            herd.refused(clients[early], at[early], False)
+            herd.refused(clients[early], at[early], 0.0)
             clients, at = clients[~early], at[~early]
         if end > model.outage:
             # A server without limits answers at once, another at the end of the step.
@@ -162,6 +182,7 @@ def _summary(herd: Herd, model: ServerModel, back_at: Floats, histogram: list[in
     ends = np.searchsorted(came[:back], came[:back] + 0.1 - 1e-9)
     peak = int((ends - np.arange(back)).max()) if back else 0
     last = float(came[-1])
+    seconds = np.bincount(np.maximum(came[:back], 0).astype(np.int64))
     second = np.ones(round(1 / STEP), np.int64)
     up = histogram[round(model.outage / STEP) :]
     return Recovery(
@@ -176,18 +197,24 @@ def _summary(herd: Herd, model: ServerModel, back_at: Floats, histogram: list[in
         evenness=peak * last / (count * 0.1),
         attempts_per_client=float(herd.attempts.mean()),
         attempts_per_second=np.add.reduceat(histogram, np.arange(0, len(histogram), 10)).tolist(),
+        back_per_second=seconds.tolist(),
     )
 
 
 def herd_of(
-    count: int, policy: Policy, seed: int, advice_over: float | None = None, machines: bool = False
+    count: int,
+    policy: Policy,
+    seed: int,
+    advice_over: float | None = None,
+    machines: bool = False,
+    deaf: float = 0.0,
 ) -> Herd:
     """Return clients that have just lost their server; with `advice_over` each was told a time within it."""
     places = phases(count, seed)
     advice = None if advice_over is None else hints(count, advice_over, seed)
     if machines:
         return MachineHerd(settings(), places, advice)
-    return TableHerd(count, policy, places, advice)
+    return TableHerd(count, policy, places, advice, deaf)
 
 
 def recoveries(count: int, wholes: Sequence[float], machines: bool) -> Iterator[dict[str, Any]]:
@@ -286,7 +313,7 @@ def run(options: Namespace) -> None:
         if (row["server"], row["whole"], row["outage"]) == ("mild", options.capacity_seconds[0], 20.0)
     }
     for row in rows:
-        del row["attempts_per_second"]
+        del row["attempts_per_second"], row["back_per_second"]
     figures.storm(series)
     results = {"clients": count, "evenness": even, "recovery": rows, "attempts_per_second": series}
     report.keep("storm", results)

@@ -11,8 +11,10 @@ class WebSocketHeartbeatError(Exception):
     """Base of every exception of this package, except those that say that an argument is wrong."""
 
     def __reduce__(self) -> tuple[Callable[..., object], tuple[Any, ...], dict[str, Any]]:
-        # Exception would call the class with its text, which is not what most of these take.
-        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
+        # Exception would call the class with its text, which is not what most of these take. An OSError sets
+        # its args only in its __init__.
+        state = {"args": self.args, **self.__dict__}
+        return copyreg.__newobj__, (type(self), *self.args), state  # type: ignore[attr-defined]
 
 
 class ConnectionClosed(WebSocketHeartbeatError):

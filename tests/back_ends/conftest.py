@@ -44,7 +44,10 @@ def start(node: str, npm: Npm, tmp_path_factory: pytest.TempPathFactory) -> Call
     def command(name: str) -> tuple[list[str], dict[str, str]]:
         if name == "node-ws":
             modules = str(installed(npm, PROGRAMS))
-            return [node, str(PROGRAMS / "node-ws.js"), "0"], {"NODE_PATH": modules, "IDLE_TIMEOUT": "2000"}
+            return [node, str(PROGRAMS / "node-ws.js"), "0"], {
+                "NODE_PATH": modules,
+                "IDLE_TIMEOUT": str(java.IDLE_TIMEOUT),
+            }
         return {"tomcat": java.tomcat, "spring": java.spring}[name](), {}
 
     def back_end(name: str) -> BackEnd:
@@ -84,16 +87,16 @@ def servers(start: Callable[[str], BackEnd]) -> Iterator[Callable[[str], Server]
 @pytest.fixture(params=NAMES)
 def server(request: pytest.FixtureRequest, servers: Callable[[str], Server]) -> Server:
     """Each back end in turn."""
-    return _calm(servers(request.param))
+    return calm(servers(request.param))
 
 
 @pytest.fixture(params=NAMES[1:])
 def container(request: pytest.FixtureRequest, servers: Callable[[str], Server]) -> Server:
     """Each back end in Java in turn, for what it does where it is left alone: at /plain."""
-    return _calm(servers(request.param))
+    return calm(servers(request.param))
 
 
-def _calm(server: Server) -> Server:
+def calm(server: Server) -> Server:
     """Wait until what an earlier test has opened is closed, and forget that."""
     patience = time.monotonic() + STARTING
     while len(server.told("open")) > len(server.told("closed")):

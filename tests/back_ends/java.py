@@ -34,6 +34,9 @@ SPRING_SOURCE = "libspring-java"
 PATIENCE = 200
 """Seconds that fetching and compiling may take on a slow machine."""
 
+IDLE_TIMEOUT = 6000
+"""Milliseconds of silence after which the examples drop a client: far more than a pong takes."""
+
 _missing: dict[str, str] = {}
 """Why what a name stands for is not to be had here, once that was tried."""
 
@@ -62,7 +65,7 @@ def spring() -> list[str]:
 def _command(jars: Path, classes: Path) -> list[str]:
     quick = ["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
     test = [
-        "-Didle_timeout=2000",
+        f"-Didle_timeout={IDLE_TIMEOUT}",
         "-Dsend_timeout=2000",
         "-Dorg.apache.tomcat.websocket.DEFAULT_PROCESS_PERIOD=1",
     ]

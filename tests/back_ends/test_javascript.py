@@ -118,9 +118,9 @@ def test_a_handler_that_works_for_longer_than_a_heartbeat(
         with page(link_of(container, "/plain"), **impatient) as client:
             client.order("send", "block 3000")
             await until(lambda: client.told("closed"))
-        with page(link_of(container), **{**impatient, "pongTimeout": 2000}) as client:
-            client.order("send", "block 3000")
-            await until(lambda: ["block 3000"] in client.told("message"))
+        with page(link_of(container), **{**impatient, "pongTimeout": 3000}) as client:
+            client.order("send", "block 4000")
+            await until(lambda: ["block 4000"] in client.told("message"))
             assert len(client.told("open")) == 1
 
     run_asyncio(main())

@@ -1,5 +1,7 @@
 """What our client and foreign back ends say to each other: messages of any kind and size, and heartbeats."""
 
+import contextlib
+
 import pytest
 import websockets
 from tests.back_ends.conftest import Server
@@ -67,6 +69,35 @@ def test_a_mebibyte(server: Server, run_asyncio: Run) -> None:
             for message in ("x" * 2**20, b"x" * 2**20):
                 await connection.send(message)
                 assert await connection.recv() == message
+
+    run_asyncio(main())
+
+
+def test_many_clients_that_have_said_little_fit_into_a_small_heap(server: Server, run_asyncio: Run) -> None:
+    async def main() -> None:
+        url = f"ws://127.0.0.1:{server.port}/feed"
+        async with contextlib.AsyncExitStack() as stack:
+            # With 8 MiB for each, as Tomcat has it where its limit is raised to 4 MiB, 15 fill its heap.
+            for _ in range(40):
+                other = await stack.enter_async_context(websockets.connect(url))
+                for message in ("hello", b"hello"):
+                    await other.send(message)
+                    assert await other.recv() == message
+
+    run_asyncio(main())
+
+
+def test_a_message_of_more_than_the_example_takes_is_closed_with_1009(
+    server: Server, run_asyncio: Run
+) -> None:
+    async def main() -> None:
+        closes: list[CloseEvent] = []
+        url = f"ws://127.0.0.1:{server.port}/feed"
+        async with connect(url, final_close_codes={1009}, max_size=2**23) as connection:
+            connection.on_close = closes.append
+            await connection.send("x" * (4 * 2**20 + 1))
+            await until(lambda: closes)
+            assert closes[0].code == 1009
 
     run_asyncio(main())
 

@@ -9,16 +9,20 @@ import threading
 from asyncio.trsock import TransportSocket
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
 import pytest
+from tests.engines.peers import BINARY, frame, quiet, ws_server
+from tests.watch import turns, until
 
 import websocket_heartbeat
 from websocket_heartbeat import Connection, Heartbeat, Message, connect
 from websocket_heartbeat.engines.memory import MemoryEngine
-from websocket_heartbeat.server import serve
+from websocket_heartbeat.engines.wire_client import ClientLink
+from websocket_heartbeat.server import Hub, serve
 from websocket_heartbeat.system.kernel import TELLS
 from websocket_heartbeat.testing.clock import SimulatedClock
 
@@ -150,6 +154,30 @@ def test_a_message_to_an_iteration_takes_about_one_call(url: str) -> None:
     run(main())
 
 
+def test_messages_of_64_kib_come_several_in_a_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = 0
+    take = ClientLink.buffer_updated
+
+    def counted(self: ClientLink, nbytes: int) -> None:
+        nonlocal reads
+        reads += 1
+        take(self, nbytes)
+
+    async def main() -> None:
+        messages = [bytes([number]) * 65_536 for number in range(100)]
+        flood = b"".join(frame(BINARY, message) for message in messages)
+        async with (
+            ws_server(quiet, first=flood) as server,
+            connect(server.url(), proxy=None) as connection,
+        ):
+            assert [await connection.recv() for _ in messages] == messages
+
+    monkeypatch.setattr(ClientLink, "buffer_updated", counted)
+    run(main())
+    # A read takes 256 KiB, and what is left of the message at its end takes another.
+    assert reads < 0.8 * 100
+
+
 @pytest.mark.skipif(not TELLS, reason="the kernel has no TCP_INFO")
 def test_a_heartbeat_asks_the_kernel_once(monkeypatch: pytest.MonkeyPatch) -> None:
     questions = 0
@@ -201,3 +229,23 @@ def test_a_heartbeat_takes_few_calls() -> None:
         assert counted.per(pings) <= 66, (pings, counted)
 
     SimulatedClock().run(main())
+
+
+@pytest.mark.parametrize(("at_once", "most"), [(1, 8), (100, 5)])
+def test_a_message_to_a_room_takes_a_few_calls_a_member_and_fewer_where_others_follow_it(
+    at_once: int, most: int
+) -> None:
+    async def main() -> None:
+        hub = Hub(on_open=lambda peer: peer.join("room"), idle_timeout=None)
+        async with serve(hub=hub) as server, AsyncExitStack() as stack:
+            for _ in range(20):
+                await stack.enter_async_context(connect(server.url()))
+            await until(lambda: len(hub.room("room")) == 20)
+            await turns()
+            with Counted() as counted:
+                for _ in range(at_once):
+                    hub.room("room").send("x" * 32)
+                await asyncio.sleep(0)  # all is written, and nothing is received yet
+            assert counted.per(20 * at_once) < most, counted
+
+    run(main())

@@ -18,11 +18,12 @@ MODELS = {
     "costly and silent": (ServerModel(20, 4, refusal_cost=0.1, silent=True), None),
     "silent": (ServerModel(20, 4, silent=True), None),
     "advice": (ServerModel(20, 4), 50.0),
+    "a hub that limits": (ServerModel(20, 4, refusal_cost=0.1, admission=3.6), None),
 }
 
 
 def numbers_of(recovery: Recovery) -> dict[str, float]:
-    return {name: value for name, value in asdict(recovery).items() if name != "attempts_per_second"}
+    return {name: value for name, value in asdict(recovery).items() if not isinstance(value, list)}
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -85,3 +86,14 @@ def test_a_herd_with_advice_comes_as_the_server_asked() -> None:
     assert recovery.t99 <= 1.5 * 50
     assert recovery.peak_attempts_per_second <= 5_000 / 4
     assert recovery.attempts_per_client == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("outage", [0.0, 20.0, 120.0])
+@pytest.mark.parametrize("advice", [None, 25.0, 50.0])
+def test_a_hub_that_limits_has_a_herd_back_in_half_as_much_more_time_as_it_takes_to_serve_it(
+    outage: float, advice: float | None
+) -> None:
+    capacity = 5_000 / 50
+    model = ServerModel(outage, capacity, refusal_cost=0.1, admission=0.9 * capacity)
+    recovery = simulate(herd_of(5_000, ours(), 1, advice), model)
+    assert recovery.t99 <= 1.5 * 50

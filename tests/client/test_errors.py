@@ -23,6 +23,7 @@ EVERY_KIND = [
     errors.HookFailed("on_open", ValueError("mine")),
     errors.Undelivered(["one", b"two"]),
     errors.LinkRejected("the login has ended"),
+    errors.PeerGone(4000, "leaving"),
     errors.EngineNotInstalled("pip install it"),
 ]
 

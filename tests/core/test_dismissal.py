@@ -7,18 +7,21 @@ from tests.core.life import EVERY, Life, almost_renewed, opened, probing, renewi
 
 from websocket_heartbeat.core.close_codes import FinalCodes, is_final_code
 
-CODES = FinalCodes(4500, 4999, FinalCodes(4001, 4001, FinalCodes(3500, 3999, None)))
+
+def codes() -> FinalCodes:
+    # Made anew in each test, so that a change of the class is tried.
+    return FinalCodes(4500, 4999, FinalCodes(4001, 4001, FinalCodes(3500, 3999, None)))
 
 
 @pytest.mark.parametrize("code", [3500, 3999, 4001, 4500, 4999])
 def test_codes_of_each_range_are_final_from_its_first_to_its_last(code: int) -> None:
-    assert is_final_code(code, CODES)
+    assert is_final_code(code, codes())
     assert not is_final_code(code, None)
 
 
 @pytest.mark.parametrize("code", [None, 1000, 3499, 4000, 4002, 4499, 5000])
 def test_other_codes_are_not_final_nor_is_none(code: int | None) -> None:
-    assert not is_final_code(code, CODES)
+    assert not is_final_code(code, codes())
 
 
 # By a code
@@ -26,7 +29,7 @@ def test_other_codes_are_not_final_nor_is_none(code: int | None) -> None:
 
 @pytest.mark.parametrize("is_final", [None, True])
 def test_a_final_code_is_the_end_unless_the_host_knows_better(is_final: bool | None) -> None:
-    life = opened(final_codes=CODES)
+    life = opened(final_codes=codes())
     assert life.tell("lost", 1, 4500, 7.0, is_final) == [
         "1 closed: lost 4500",
         "1 failed: lost 4500",
@@ -36,23 +39,23 @@ def test_a_final_code_is_the_end_unless_the_host_knows_better(is_final: bool | N
 
 
 def test_the_host_may_know_that_a_retry_helps_in_spite_of_the_code() -> None:
-    life = opened(final_codes=CODES)
+    life = opened(final_codes=codes())
     assert life.tell("lost", 1, 4500, 0.0, False)[-1] == "1 state waiting"
 
 
 @pytest.mark.parametrize("code", [None, 1012, 4000])
 def test_after_other_codes_there_is_a_retry(code: int | None) -> None:
-    life = opened(final_codes=CODES)
+    life = opened(final_codes=codes())
     assert life.tell("lost", 1, code)[-1] == "1 state waiting"
 
 
 def test_what_is_final_is_not_called_a_lack_of_retries() -> None:
-    life = opened(final_codes=CODES, max_attempts=0)
+    life = opened(final_codes=codes(), max_attempts=0)
     assert "1 failed: lost 4001" in life.tell("lost", 1, 4001)
 
 
 def test_a_successor_that_is_open_takes_over_from_a_link_that_a_final_code_ends() -> None:
-    life = almost_renewed(final_codes=CODES)
+    life = almost_renewed(final_codes=codes())
     assert life.tell("lost", 1, 4500) == ["1 closed: lost 4500", "2 switch"]
 
 

@@ -9,7 +9,7 @@ import pytest
 import websockets
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from tests.server.frameworks.serving import serving
+from tests.server.frameworks.serving import Place, serving
 from tests.server.raw import Raw, client, connect, reluctant
 from tests.server.test_limits import retry_after
 from tests.watch import Run, until
@@ -19,7 +19,15 @@ from websocket_heartbeat import Backoff, ReconnectEvent
 from websocket_heartbeat.server import Hub, HubStats, Refusal, Request, Server, serve
 
 NOBODY_REFUSED = dict.fromkeys(
-    ("origins", "max_peers", "max_peers_per_address", "max_new_peers_per_second", "authenticate"), 0
+    (
+        "origins",
+        "max_peers",
+        "max_peers_per_address",
+        "max_new_peers_per_second",
+        "authenticate",
+        "send_away",
+    ),
+    0,
 )
 
 
@@ -123,6 +131,29 @@ def test_a_hub_counts_over_all_its_transports(run: Run) -> None:
                 await until(lambda: not hub.peers)
             assert hub.stats.admitted == 12
             assert hub.stats.refused["max_peers"] == 4
+            await hub.close()
+
+    run(main())
+
+
+def test_behind_a_proxy_that_uvicorn_believes_addresses_are_those_of_clients(run: Run) -> None:
+    async def main() -> None:
+        hub = Hub(max_peers_per_address=1)
+
+        def forwarded(place: Place, address: str) -> websockets.connect:
+            return websockets.connect(
+                place.url("/accepted"), additional_headers={"X-Forwarded-For": address}, compression=None
+            )
+
+        async with serving(hub.asgi(accepting), lifespan="off") as place:
+            async with forwarded(place, "192.0.2.1"), forwarded(place, "192.0.2.2, 192.0.2.3"):
+                with pytest.raises(websockets.InvalidStatus, match="429"):
+                    await forwarded(place, "192.0.2.3")
+                async with forwarded(place, "no address"):
+                    await until(lambda: len(hub.peers) == 3)
+                    seen = {peer.remote_address for peer in hub.peers}
+                    assert seen == {("192.0.2.1", 0), ("192.0.2.3", 0), ("no address", 0)}
+            await until(lambda: not hub.peers)
             await hub.close()
 
     run(main())

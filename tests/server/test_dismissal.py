@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import websockets
 from tests.node import find_node
+from tests.server.frameworks.serving import serving
 from tests.watch import PATIENCE, Run, turns, until
 
 from websocket_heartbeat import (
@@ -314,6 +315,45 @@ def test_the_text_from_a_client_is_a_message_and_cannot_be_passed_on_to_others(
     run(main())
     assert seen == [BYE, "to ann", "hello"]
     assert caplog.text.count("raised ValueError") == 2
+
+
+def test_nor_can_an_endpoint_that_knows_nothing_of_the_hub_pass_it_on(run_asyncio: Run) -> None:
+    refused: list[str] = []
+    everybody: list[Any] = []
+
+    async def chat(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "websocket":
+            return
+        await receive()
+        await send({"type": "websocket.accept"})
+        everybody.append(send)
+        while (event := await receive())["type"] == "websocket.receive":
+            for each in everybody:
+                try:
+                    await each({"type": "websocket.send", "text": event["text"]})
+                except ValueError as error:
+                    refused.append(str(error))
+
+    async def main() -> None:
+        hub = Hub(dismissal=BYE)
+        async with (
+            serving(hub.asgi(chat), lifespan="off") as place,
+            client(place.url("/"), "ann", dismissal=BYE) as ann,
+            websockets.connect(place.url("/")) as mallory,
+        ):
+            await until(lambda: len(everybody) == 2)
+            await mallory.send(BYE)
+            await mallory.send("hello")
+            assert await ann.recv() == "hello"
+            assert len(refused) == 2
+            assert "dismissal" in refused[0]
+            # What the hub itself says arrives.
+            for peer in hub.peers:
+                peer.dismiss("over")
+            assert (await failure(ann)).code == 4500
+        await hub.close()
+
+    run_asyncio(main())
 
 
 @pytest.mark.parametrize("dismissal", [BYE, None])

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import websockets
+from starlette.websockets import WebSocket
+from tests.server.frameworks.serving import Place, serving, socket_app
 from tests.server.raw import CLOSE, PING, PONG, TEXT, client, reluctant
 from tests.watch import PATIENCE, Run, until
 from websockets.asyncio.client import ClientConnection
@@ -56,7 +58,7 @@ async def all_received(connections: Sequence[ClientConnection], count: int) -> l
 @pytest.fixture
 def one_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reach one member, and write to one, in each turn of the loop, as in a room of very many."""
-    monkeypatch.setattr(rounds, "TURN", 0.0)
+    monkeypatch.setattr(rounds, "AT_ONCE", 1)
     monkeypatch.setattr(batch, "TURN", 0.0)
 
 
@@ -270,6 +272,26 @@ def test_members_without_compression_and_with_any_kind_of_it_get_the_same(run: R
     run(main())
 
 
+def test_members_of_one_room_may_come_by_our_listener_and_over_uvicorn(run: Run) -> None:
+    async def main() -> None:
+        hub = Hub(on_open=join("a"))
+        async with (
+            serve(hub=hub) as server,
+            over_uvicorn(hub) as place,
+            websockets.connect(server.url()) as ours,
+            websockets.connect(place.url("/")) as theirs,
+        ):
+            await until(lambda: len(hub.room("a")) == 2)
+            expected: list[Message] = []
+            for message in MESSAGES:
+                await theirs.send(message)
+                expected += [message, "to you"]
+            assert await received(theirs, len(expected)) == expected
+            assert await received(ours, len(MESSAGES)) == MESSAGES
+
+    run(main())
+
+
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate\r\n"
 
 
@@ -341,12 +363,34 @@ class Slow:
 
 
 @asynccontextmanager
-async def slow_and_quick(hub: Hub) -> AsyncIterator[tuple[Slow, ClientConnection]]:
+async def over_uvicorn(hub: Hub) -> AsyncIterator[Place]:
+    """Serve an endpoint whose peers join "a"."""
+
+    async def endpoint(socket: WebSocket) -> None:
+        async with hub.accept(socket) as peer:
+            peer.join("a")
+            async for message in peer:
+                hub.room("a").send(message)
+                peer.send("to you")
+
+    async with serving(hub.asgi(socket_app(endpoint))) as place:
+        yield place
+    await hub.close()
+
+
+@asynccontextmanager
+async def slow_and_quick(
+    hub: Hub, *, on_uvicorn: bool = False
+) -> AsyncIterator[tuple[Slow, ClientConnection]]:
     """Have a room, "a", with a member that does not read and one that does."""
-    async with serve(hub=hub, on_open=join("a")) as server, reluctant(server, room=100_000) as sock:
-        await until(lambda: hub.peers)
+    async with (
+        serve(hub=hub, on_open=join("a")) as server,
+        over_uvicorn(hub) as place,
+        reluctant(place if on_uvicorn else server, room=100_000) as sock,
+    ):
+        await until(lambda: len(hub.room("a")) == 1)
         (peer,) = hub.peers
-        while peer.buffered < 100_000:
+        while peer.buffered < 300_000:
             peer.send(bytes(50_000))
             await asyncio.sleep(0)
         async with websockets.connect(server.url(), max_queue=None) as quick:
@@ -367,18 +411,31 @@ def test_of_a_slow_member_the_latest_messages_are_kept_and_the_dropped_ones_are_
             for tick in TICKS:
                 hub.room("a").send(tick, keep=keep)
             assert await received(quick, 100) == TICKS
-            assert (slow.peer.dropped, hub.dropped) == (100 - keep, 100 - keep)
-            assert [each.dropped for each in hub.peers if each is not slow.peer] == [0]
+            assert (slow.peer.dropped_messages, hub.stats.dropped_messages) == (100 - keep, 100 - keep)
+            assert [each.dropped_messages for each in hub.peers if each is not slow.peer] == [0]
             assert await slow.texts("tick 99") == TICKS[-keep:]
             hub.room("a").send("in time", keep=keep)
             assert await slow.texts("in time") == ["in time"]
-            assert hub.dropped == 100 - keep
+            assert hub.stats.dropped_messages == 100 - keep
 
     with caplog.at_level(logging.WARNING, "websocket_heartbeat.server"):
         run(main())
     assert caplog.messages == [
-        "<Peer 1 '/'> reads slower than its rooms send: messages are dropped, and counted in `dropped`"
+        "<Peer 1 '/'> reads more slowly than its rooms send: messages of them are dropped, and counted"
     ]
+
+
+def test_a_slow_member_over_uvicorn_gets_the_latest_message_too(run: Run) -> None:
+    async def main() -> None:
+        hub = Hub()
+        async with slow_and_quick(hub, on_uvicorn=True) as (slow, quick):
+            for tick in TICKS:
+                hub.room("a").send(tick, keep=1)
+            assert await received(quick, 100) == TICKS
+            assert await slow.texts("tick 99") == ["tick 99"]
+            assert hub.stats.dropped_messages == 99
+
+    run(main())
 
 
 def test_each_room_of_a_slow_member_has_its_own_latest_message_and_a_user_of_the_same_name_too(
@@ -394,7 +451,7 @@ def test_each_room_of_a_slow_member_has_its_own_latest_message_and_a_user_of_the
                 hub.user("a").send(f"user {number}", keep=1)
             hub.room("b").send("end")
             assert await slow.texts("end") == ["a 9", "b 9", "user 9", "end"]
-            assert slow.peer.dropped == 27
+            assert slow.peer.dropped_messages == 27
 
     run(main())
 
@@ -403,7 +460,7 @@ def test_a_message_that_must_arrive_comes_behind_those_that_wait_and_so_does_the
     run: Run,
 ) -> None:
     async def main() -> None:
-        hub = Hub()
+        hub = Hub(dismissal="goodbye")
         async with slow_and_quick(hub) as (slow, _):
             room = hub.room("a")
             room.send("one", keep=3)
@@ -412,9 +469,9 @@ def test_a_message_that_must_arrive_comes_behind_those_that_wait_and_so_does_the
             room.send("three", keep=1)
             room.dismiss("over", code=4600)
             room.send("too late", keep=1)
-            assert await slow.texts("three") == ["one", "two", "must arrive", "three"]
+            assert await slow.texts("goodbye") == ["one", "two", "must arrive", "three", "goodbye"]
             assert await slow.frame() == (CLOSE, (4600).to_bytes(2) + b"over")
-            assert slow.peer.dropped == 0
+            assert slow.peer.dropped_messages == 0
 
     run(main())
 
@@ -434,7 +491,23 @@ def test_a_member_that_does_not_read_is_dropped_where_every_message_must_arrive(
             assert slow.peer.close_reason.startswith("did not read: of ")
             hub.room("a").send("still here")
             assert await quick.recv() == "still here"
-            assert hub.dropped == 0
+            assert hub.stats.dropped_messages == 0
+
+    run(main())
+
+
+@pytest.mark.usefixtures("hurry")
+def test_a_member_that_takes_nothing_is_dropped_also_where_only_the_latest_message_counts(run: Run) -> None:
+    async def main() -> None:
+        hub = Hub(write_limit=30_000, on_open=join("a"))
+        async with serve(hub=hub) as server, reluctant(server):
+            await until(lambda: hub.peers)
+            (peer,) = hub.peers
+            while not peer.closed:
+                hub.room("a").send(bytes(8_000), keep=1)
+                await asyncio.sleep(0.01 if peer.dropped_messages else 0)
+            assert peer.close_reason.startswith("did not read: of ")
+            assert peer.dropped_messages > 0
 
     run(main())
 
@@ -458,14 +531,20 @@ def test_a_large_room_gives_the_loop_turns_and_reaches_each_member_in_order(run:
 
             loop = asyncio.get_running_loop()
             loop.call_soon(count_turn)
-            for number in range(10):
+            for number in range(20):
                 hub.room("a").send(f"a {number}")
                 hub.room("b").send(f"b {number}", keep=1)
             assert turns == 0
-            hub.room("a").dismiss()
-            expected = [f"{name} {number}" for number in range(10) for name in "ab"]
-            assert await all_received(connections, 20) == [expected] * 5
+            for name in "ab":
+                hub.room(name).send("end")
+            for messages in await all_received(connections, 42):
+                for name in "ab":
+                    expected = [f"{name} {number}" for number in range(20)]
+                    assert [each for each in messages if str(each).startswith(name)] == expected
             assert turns >= 5
+            hub.room("a").send("over")
+            hub.room("a").dismiss()
+            assert await all_received(connections, 1) == [["over"]] * 5
             for connection in connections:
                 await connection.wait_closed()
                 assert connection.close_code == 4500

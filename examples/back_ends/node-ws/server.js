@@ -2,9 +2,9 @@
 "use strict";
 const { WebSocketServer } = require("ws");
 
-const HEARTBEAT = "heartbeat"; // what clients name as pingMsg, or as the message of their Heartbeat
-const DISMISSAL = "dismissed"; // what clients name as dismissal
-const IDLE_TIMEOUT = Number(process.env.IDLE_TIMEOUT || 60000); // ms of silence; longer than any client's interval
+const HEARTBEAT = "heartbeat"; // the pingMsg of clients, or the message of their Heartbeat
+const DISMISSAL = "dismissed"; // the dismissal of clients
+const IDLE_TIMEOUT = Number(process.env.IDLE_TIMEOUT || 60000); // ms of silence
 const WRITE_LIMIT = 4 << 20; // bytes that may wait for one client
 
 const server = new WebSocketServer({
@@ -57,7 +57,7 @@ function send(socket, message) {
     }
 }
 
-// The client must not come back: by the message where no close code arrives (Alipay), and by a code of 4500 to 4999.
+// For good: by the message where no close code arrives, as in Alipay, and by a code of 4500 to 4999.
 function dismiss(socket, reason) {
     socket.send(DISMISSAL);
     socket.close(4500, reason); // at most 123 bytes of UTF-8

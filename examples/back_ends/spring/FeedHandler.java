@@ -1,4 +1,5 @@
 // A back end on Spring's handler API that keeps the agreement of docs/back-ends.md; FeedConfig.java gives it a path.
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -28,12 +29,12 @@ import org.springframework.web.socket.handler.SessionLimitExceededException;
 
 public class FeedHandler extends AbstractWebSocketHandler
         implements SubProtocolCapable, ApplicationListener<ContextClosedEvent> {
-    static final String HEARTBEAT = "heartbeat"; // what clients name as pingMsg, or as the message of their Heartbeat
-    static final String DISMISSAL = "dismissed"; // what clients name as dismissal
-    static final long IDLE_TIMEOUT = Long.getLong("idle_timeout", 60_000); // ms of silence; longer than any client's interval
-    static final int SEND_TIMEOUT = Integer.getInteger("send_timeout", 10_000); // ms in which a client must take a message
+    static final String HEARTBEAT = "heartbeat"; // the pingMsg of clients, or the message of their Heartbeat
+    static final String DISMISSAL = "dismissed"; // the dismissal of clients
+    static final long IDLE_TIMEOUT = Long.getLong("idle_timeout", 60_000); // ms of silence
+    static final int SEND_TIMEOUT = Integer.getInteger("send_timeout", 10_000); // ms that a client may not read
     static final int WRITE_LIMIT = 4 << 20; // bytes that may wait for one client
-    static final int MAX_MESSAGE = 4 << 20; // bytes; the container's own limit is 8192
+    static final int MAX_MESSAGE = 4 << 20; // characters or bytes
 
     final Map<String, Client> clients = new ConcurrentHashMap<>(); // by the id of the session
     final ExecutorService workers = Executors.newCachedThreadPool();
@@ -44,6 +45,8 @@ public class FeedHandler extends AbstractWebSocketHandler
         private CompletableFuture<Void> work = CompletableFuture.completedFuture(null);
         private final Semaphore places = new Semaphore(64); // messages that may wait for this client's work
         private volatile boolean silent;
+        private StringBuilder text = new StringBuilder(); // what has come of a text
+        private ByteArrayOutputStream bytes = new ByteArrayOutputStream(); // what has come of a binary message
 
         Client(WebSocketSession session) {
             this.session = new ConcurrentWebSocketSessionDecorator(session, SEND_TIMEOUT, WRITE_LIMIT);
@@ -59,7 +62,7 @@ public class FeedHandler extends AbstractWebSocketHandler
             }
         }
 
-        /** The client must not come back: by the message where no close code arrives (Alipay), and by a code of 4500 to 4999. */
+        /** For good: by the message where no close code arrives, as in Alipay, and by a code of 4500 to 4999. */
         void dismiss(String reason) throws IOException {
             send(new TextMessage(DISMISSAL));
             session.close(new CloseStatus(4500, reason)); // at most 123 bytes of UTF-8
@@ -111,25 +114,46 @@ public class FeedHandler extends AbstractWebSocketHandler
 
     @Override
     public void afterConnectionEstablished(WebSocketSession session) {
-        session.setTextMessageSizeLimit(MAX_MESSAGE);
-        session.setBinaryMessageSizeLimit(MAX_MESSAGE);
         clients.put(session.getId(), new Client(session));
+    }
+
+    /** In one part messages are limited to 8192, and a higher limit takes as much memory for each client. */
+    @Override
+    public boolean supportsPartialMessages() {
+        return true;
     }
 
     // The container reads nothing, not even a ping, while one of these runs: hand over, and return.
     @Override
-    protected void handleTextMessage(WebSocketSession session, TextMessage message) throws Exception {
+    protected void handleTextMessage(WebSocketSession session, TextMessage part) throws Exception {
         Client client = heard(session);
-        if (message.getPayload().equals(HEARTBEAT)) {
-            client.send(new TextMessage(HEARTBEAT));
-        } else {
-            client.hand(message);
+        client.text.append(part.getPayload());
+        if (client.text.length() > MAX_MESSAGE) {
+            client.session.close(CloseStatus.TOO_BIG_TO_PROCESS);
+        } else if (part.isLast()) {
+            TextMessage message = new TextMessage(client.text);
+            client.text = new StringBuilder();
+            if (message.getPayload().equals(HEARTBEAT)) {
+                client.send(message);
+            } else {
+                client.hand(message);
+            }
         }
     }
 
     @Override
-    protected void handleBinaryMessage(WebSocketSession session, BinaryMessage message) throws Exception {
-        heard(session).hand(message);
+    protected void handleBinaryMessage(WebSocketSession session, BinaryMessage part) throws Exception {
+        Client client = heard(session);
+        byte[] bytes = new byte[part.getPayload().remaining()];
+        part.getPayload().get(bytes);
+        client.bytes.write(bytes);
+        if (client.bytes.size() > MAX_MESSAGE) {
+            client.session.close(CloseStatus.TOO_BIG_TO_PROCESS);
+        } else if (part.isLast()) {
+            BinaryMessage message = new BinaryMessage(client.bytes.toByteArray());
+            client.bytes = new ByteArrayOutputStream();
+            client.hand(message);
+        }
     }
 
     @Override

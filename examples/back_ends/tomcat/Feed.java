@@ -10,6 +10,7 @@ import jakarta.websocket.OnMessage;
 import jakarta.websocket.OnOpen;
 import jakarta.websocket.Session;
 import jakarta.websocket.server.ServerEndpoint;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.util.Locale;
@@ -25,11 +26,11 @@ import java.util.concurrent.TimeUnit;
 /** One client: the container makes an object for each connection. */
 @ServerEndpoint(value = "/feed", subprotocols = "v1")
 public class Feed {
-    static final String HEARTBEAT = "heartbeat"; // what clients name as pingMsg, or as the message of their Heartbeat
-    static final String DISMISSAL = "dismissed"; // what clients name as dismissal
-    static final long IDLE_TIMEOUT = Long.getLong("idle_timeout", 60_000); // ms of silence; longer than any client's interval
-    static final long SEND_TIMEOUT = Long.getLong("send_timeout", 10_000); // ms in which a client must take a message
-    static final int MAX_MESSAGE = 4 << 20; // bytes; Tomcat's own limit is 8192
+    static final String HEARTBEAT = "heartbeat"; // the pingMsg of clients, or the message of their Heartbeat
+    static final String DISMISSAL = "dismissed"; // the dismissal of clients
+    static final long IDLE_TIMEOUT = Long.getLong("idle_timeout", 60_000); // ms of silence
+    static final long SEND_TIMEOUT = Long.getLong("send_timeout", 10_000); // ms that a client may not read
+    static final int MAX_MESSAGE = 4 << 20; // characters or bytes
 
     static final Set<Feed> CLIENTS = ConcurrentHashMap.newKeySet();
     static final ExecutorService WORKERS = Executors.newCachedThreadPool();
@@ -38,11 +39,14 @@ public class Feed {
     Session session;
     private CompletableFuture<Void> work = CompletableFuture.completedFuture(null);
     private final Semaphore places = new Semaphore(64); // messages that may wait for this client's work
+    private StringBuilder text = new StringBuilder(); // what has come of a text
+    private ByteArrayOutputStream bytes = new ByteArrayOutputStream(); // what has come of a binary message
 
     static {
         // Whoever is silent is pinged, and so does not stay silent unless it is dead.
         PATROL.scheduleAtFixedRate(
-            () -> CLIENTS.forEach(client -> WORKERS.execute(client::ping)), IDLE_TIMEOUT / 3, IDLE_TIMEOUT / 3, TimeUnit.MILLISECONDS);
+            () -> CLIENTS.forEach(client -> WORKERS.execute(client::ping)),
+            IDLE_TIMEOUT / 3, IDLE_TIMEOUT / 3, TimeUnit.MILLISECONDS);
     }
 
     /** Your own code: one message of a client after the other, for as long as it likes. */
@@ -59,19 +63,34 @@ public class Feed {
         CLIENTS.add(this);
     }
 
-    // The container reads nothing, not even a ping, while one of these runs: hand over, and return.
-    @OnMessage(maxMessageSize = MAX_MESSAGE)
-    public void text(String message) throws Exception {
-        if (message.equals(HEARTBEAT)) {
-            send(HEARTBEAT);
-        } else {
-            hand(message);
+    // The container reads nothing, not even a ping, while one of these runs: hand over, and return. Messages come in
+    // parts of 8192: in one part they are limited to that, and a higher limit takes as much memory for each client.
+    @OnMessage
+    public void text(String part, boolean last) throws Exception {
+        text.append(part);
+        if (text.length() > MAX_MESSAGE) {
+            end(1009, "at most " + MAX_MESSAGE + " characters");
+        } else if (last) {
+            String message = text.toString();
+            text = new StringBuilder();
+            if (message.equals(HEARTBEAT)) {
+                send(HEARTBEAT);
+            } else {
+                hand(message);
+            }
         }
     }
 
-    @OnMessage(maxMessageSize = MAX_MESSAGE)
-    public void binary(ByteBuffer message) throws Exception {
-        hand(message);
+    @OnMessage
+    public void binary(byte[] part, boolean last) throws Exception {
+        bytes.write(part);
+        if (bytes.size() > MAX_MESSAGE) {
+            end(1009, "at most " + MAX_MESSAGE + " bytes");
+        } else if (last) {
+            ByteBuffer message = ByteBuffer.wrap(bytes.toByteArray());
+            bytes = new ByteArrayOutputStream();
+            hand(message);
+        }
     }
 
     private void hand(Object message) throws Exception {
@@ -114,7 +133,7 @@ public class Feed {
         }
     }
 
-    /** The client must not come back: by the message where no close code arrives (Alipay), and by a code of 4500 to 4999. */
+    /** For good: by the message where no close code arrives, as in Alipay, and by a code of 4500 to 4999. */
     void dismiss(String reason) throws IOException {
         send(DISMISSAL);
         end(4500, reason);
@@ -141,8 +160,8 @@ public class Feed {
     }
 
     /**
-     * Named in META-INF/services/jakarta.servlet.ServletContainerInitializer. Tomcat itself closes with 1001, and all come
-     * back at once. A listener that is added here is told before that; one with @WebListener is told after it.
+     * Named in META-INF/services/jakarta.servlet.ServletContainerInitializer. Tomcat itself closes with 1001, and all
+     * come back at once. A listener that is added here is told before that; one with @WebListener is told after it.
      */
     public static class Parting implements ServletContainerInitializer, ServletContextListener {
         @Override

@@ -3,30 +3,29 @@
 The machine (core/machine.py) decides, also that a link is dead: when its deadline has come, it is told first
 what is known of the link (`LinkHandler.report_evidence`). Two things are decided elsewhere: retry.py says
 which failures are final, inbox.py when reading pauses. Which links there are, and where their messages go,
-is in links.py.
+is in links.py; what the user is told of their ends, in reporter.py.
 """
 
 import asyncio
-import logging
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import Context, copy_context
-from dataclasses import replace
 from functools import partial
 
 from websocket_heartbeat.checks import check_message
 from websocket_heartbeat.client.attempt import open_link
 from websocket_heartbeat.client.dropping import DroppingInbox, LatestInbox
-from websocket_heartbeat.client.evidence import NO_LOSS, Loss, error_of, in_words
-from websocket_heartbeat.client.hooks import Hooks, logger
+from websocket_heartbeat.client.evidence import Loss, error_of
+from websocket_heartbeat.client.history import History
+from websocket_heartbeat.client.hooks import Hooks
 from websocket_heartbeat.client.inbox import Inbox
 from websocket_heartbeat.client.lifetime import ENDED, Lifetime
 from websocket_heartbeat.client.link import LinkHandler
 from websocket_heartbeat.client.links import Links
 from websocket_heartbeat.client.options import Options
-from websocket_heartbeat.client.outage import Outage
 from websocket_heartbeat.client.outbox import Outbox
+from websocket_heartbeat.client.reporter import Reporter
 from websocket_heartbeat.client.retry import Verdict, judge
 from websocket_heartbeat.client.send_queue import SendQueue
 from websocket_heartbeat.client.session import ClientSession, SessionEngine
@@ -34,22 +33,11 @@ from websocket_heartbeat.config import Dialect
 from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.engines.base import Closure, Link, OpenRequest
 from websocket_heartbeat.errors import ConnectionClosed, HookFailed, LinkRejected, Undelivered
-from websocket_heartbeat.events import (
-    CloseEvent,
-    Message,
-    OpenEvent,
-    ReconnectEvent,
-    SessionEvent,
-    State,
-    Stats,
-)
+from websocket_heartbeat.events import Message, OpenEvent, SessionEvent, State, Stats
 from websocket_heartbeat.system.alarm import Alarm
-from websocket_heartbeat.system.kernel import tcp_info
 
 _INBOXES = {"pause": Inbox, "drop_oldest": DroppingInbox, "latest": LatestInbox}
 _UP = (core.OPEN, core.PROBING)
-_KEPT_REASONS = 10
-_NO_REASONS: list[str] = []  # shared, to save memory: never changed, as `_keep_reason` makes a new list
 
 
 class Host:
@@ -67,15 +55,14 @@ class Host:
         "_alarm",
         "_close_with",
         "_context",
+        "_history",
         "_loop",
-        "_loss",
         "_machine",
         "_options",
-        "_outage",
         "_performing",
         "_renewal",
+        "_reporter",
         "_session",
-        "_stats",
         "dialect",
         "dismissal",
         "hooks",
@@ -111,16 +98,15 @@ class Host:
         self.outbox = Outbox(queue, self.lifetime, self.hooks, self._time if counts_messages else None)
         self.latency: float | None = None
         self.pacer: Callable[[Callable[[], None]], bool] | None = None
-        self._stats = Stats(reasons=_NO_REASONS)
+        self._history = History()
+        self._reporter = Reporter(options, self.hooks, self._history)
         self._loop: asyncio.AbstractEventLoop
         self._context: Context
         self._alarm: Alarm | None = None  # none before the start
         # What `renew` waits for: done when the machine has no successor any more.
         self._renewal: asyncio.Future[None] | None = None
-        self._outage = Outage()
         self._performing = False
         self._close_with = 1000, ""  # the code and reason to close the link with
-        self._loss = NO_LOSS  # how the last link or attempt ended
 
     # What the user asks for
 
@@ -214,7 +200,7 @@ class Host:
         self.hooks.cancel_all()
         current = self.links.current
         uncertain = self.link.uncertain if self.link is not None else 0
-        self._loss = Loss(ConnectionClosed("close was cancelled"), uncertain_bytes=uncertain)
+        self._reporter.loss = Loss(ConnectionClosed("close was cancelled"), uncertain_bytes=uncertain)
         if current is not None and current.link is not None:
             self._forget(current).abort()
         now = self._loop.time()
@@ -239,22 +225,13 @@ class Host:
         """Say what keeps the connection from being ready."""
         if self.link is not None:
             return "a link is open, but its on_open hook has not ended"
-        if self._stats.reasons:
-            return f"the latest failure: {self._stats.reasons[-1]}"
+        if self._history.reasons:
+            return f"the latest failure: {self._history.reasons[-1]}"
         return "the first attempt is still under way"
 
     def stats(self) -> Stats:
         """Return what the connection has done so far."""
-        link = self.link
-        info = tcp_info(link.socket) if link is not None else None
-        return replace(
-            self._stats,
-            queued=len(self.outbox.queue.entries),
-            dropped=self.inbox.dropped,
-            reasons=list(self._stats.reasons),
-            bytes_received=self._stats.bytes_received + (info.bytes_received if info else 0),
-            bytes_sent=self._stats.bytes_sent + (info.bytes_acked if info else 0),
-        )
+        return self._history.stats(self.link, len(self.outbox.queue.entries), self.inbox.dropped)
 
     def _time(self) -> float:
         return self._loop.time()
@@ -286,8 +263,7 @@ class Host:
                 self._loop.call_soon(self._perform)
 
     def _open_link(self, action: core.Action) -> None:
-        self._stats.attempts += 1
-        self._outage.attempted()
+        self._reporter.attempted()
         handler = LinkHandler(self, action.link)
         self.links.add(handler)
         handler.task = self.hooks.spawn(self._attempt(handler), self._context.copy())
@@ -296,7 +272,7 @@ class Host:
         message = self._heartbeat_message()
         current = self.links.current
         if current is not None and current.link is not None:
-            self._stats.pings += 1
+            self._history.pings += 1
             current.ping(self._loop.time(), message)
             if self._machine.state == core.OPEN:  # else a change of the state follows
                 self.links.update_deliver()
@@ -331,7 +307,8 @@ class Host:
             return
         if handler.link is not None:
             if handler is self.links.current:
-                self._loss = handler.loss_of_abandoned(self._loop.time(), self._machine.liveness.heard_at)
+                heard_at = self._machine.liveness.heard_at
+                self._reporter.loss = handler.loss_of_abandoned(self._loop.time(), heard_at)
             self._forget(handler).abort()
         elif handler.task is not None:
             self.links.drop(handler)
@@ -341,8 +318,8 @@ class Host:
         handler = self.links.get(action.link)
         if handler is not None:
             if handler is self.links.current and handler.link is not None:
-                self._loss = replace(self._loss, uncertain_bytes=handler.link.uncertain)
-            self._count_bytes(handler.link)
+                self._reporter.link_is_left(handler.link.uncertain)
+            self._history.add_bytes(handler.link)
             is_read_on = action.cause == core.RENEWED
             self.links.leave(handler, within=self._options.close_timeout, is_read_on=is_read_on)
 
@@ -354,51 +331,26 @@ class Host:
         handler = self.links.get(action.link)
         if handler is None or handler.link is None:
             return
-        self._stats.links += 1
+        self._history.links += 1
         self.links.opened(handler)
         event = OpenEvent(action.link, handler.link.subprotocol, handler.link.response_headers)
         self.links.begin(handler, self.hooks.get("on_open"), event)
 
     def _notify_closed(self, action: core.Action) -> None:
-        # Of a link that was given up before it was ready, no loss was noted.
-        loss = NO_LOSS if action.cause in (core.STOPPED, core.OPEN_TIMEOUT) else self._loss
-        reason = loss.in_words(action.cause)
-        self._keep_reason(reason)
         is_ours = self._machine.state in (core.CLOSING, core.CLOSED)
-        is_outage = action.cause != core.RENEWED and not is_ours and not self.links.has_open(action.link)
-        level = self._outage.level(self._loop.time()) if is_outage else logging.DEBUG
-        logger.log(level, "%s: link %d is gone: %s", self.hooks.label, action.link, reason)
-        # A server that has answered our close frame has read what came before it.
-        if loss.uncertain_bytes and is_ours and action.code is None:
-            words = "%s: closed, though %d bytes that were sent may not have arrived: %s"
-            logger.warning(words, self.hooks.label, loss.uncertain_bytes, reason)
-        self.hooks.call_hook("on_close", CloseEvent(action.link, reason, action.code, loss.uncertain_bytes))
+        self._reporter.link_is_gone(action, is_ours=is_ours, has_another=self.links.has_open(action.link))
 
     def _notify_retry(self, action: core.Action) -> None:
-        self._report_open_timeout(action.cause)
-        reason = self._loss.in_words(action.cause)
-        logger.debug("%s: retry %d in %.1f s: %s", self.hooks.label, action.attempt, action.delay, reason)
-        self.hooks.call_hook("on_reconnect", ReconnectEvent(action.attempt, action.delay, reason))
+        self._reporter.retry(action)
 
     def _notify_failed(self, action: core.Action) -> None:
-        self._report_open_timeout(action.cause)
-        reason = self._loss.in_words(action.cause)
-        error = self._loss.error or TimeoutError(reason)
-        if action.out_of_retries:
-            retries = self._options.max_attempts
-            reason = f"gave up after {retries} {'retry' if retries == 1 else 'retries'}: {reason}"
-        logger.warning("%s: failed for good: %s", self.hooks.label, reason)
+        reason, error = self._reporter.failed(action)
         self.lifetime.fail(reason, action.code, error)
 
     def _notify_renewal_failed(self, action: core.Action) -> None:
-        if action.cause == core.STOPPED:
-            self._renewal_ended(None)  # another link comes in its place, or none any more
-            return
-        error = self._loss.error
-        if action.cause == core.OPEN_TIMEOUT or error is None:
-            error = TimeoutError(f"no link was ready within open_timeout={self._options.open_timeout:g} s")
-        logger.warning("%s: the renewal failed: %s", self.hooks.label, in_words(error))
-        self._renewal_ended(error)
+        # Else another link comes in its place, or none any more.
+        has_failed = action.cause != core.STOPPED
+        self._renewal_ended(self._reporter.renewal_failed(action) if has_failed else None)
 
     def _renewal_ended(self, error: Exception | None) -> None:
         renewal, self._renewal = self._renewal, None
@@ -409,15 +361,6 @@ class Host:
         else:
             renewal.set_exception(error)
             renewal.exception()  # whoever waited may have been cancelled
-
-    def _report_open_timeout(self, cause: str) -> None:
-        """Tell of an attempt that the core gave up, of which no engine has raised an error."""
-        if cause == core.OPEN_TIMEOUT:
-            limit = self._options.open_timeout
-            error = TimeoutError(f"no link opened within open_timeout={limit:g} s")
-            self._loss = Loss(error)
-            self._keep_reason(self._loss.in_words(cause))
-            self._report_attempt(error, self._outage.level(self._loop.time()))
 
     def _notify_state(self, action: core.Action) -> None:
         self.links.update_deliver()
@@ -495,21 +438,9 @@ class Host:
             return
         is_renewal = handler is self.links.successor
         self.links.drop(handler)
-        self._keep_reason(in_words(error))
         verdict = self._verdict(error)
-        level = logging.DEBUG  # where what is final, or that a renewal has failed, follows itself
-        if not is_renewal:
-            level = self._outage.level(self._loop.time(), verdict.is_refusal)
-        self._report_attempt(error, logging.DEBUG if verdict.final else level)
+        self._reporter.attempt_failed(error, verdict, is_renewal=is_renewal)
         self._lost(handler, error, verdict)
-
-    def _report_attempt(self, error: Exception, level: int) -> None:
-        """Tell the user why an attempt failed."""
-        if isinstance(error, HookFailed):
-            self.hooks.report(error)
-        else:
-            logger.log(level, "%s: cannot connect: %s; trying again", self.hooks.label, in_words(error))
-            self.hooks.call_hook("on_error", error)
 
     def link_opened(self, handler: LinkHandler, link: Link) -> None:
         """The handshake is complete."""
@@ -546,17 +477,17 @@ class Host:
         code: int | None = None,
         uncertain_bytes: int | None = 0,
     ) -> None:
-        self._loss = Loss(error, uncertain_bytes=uncertain_bytes, is_dismissal=handler.is_dismissed)
+        is_dismissal = handler.is_dismissed
+        self._reporter.loss = Loss(error, uncertain_bytes=uncertain_bytes, is_dismissal=is_dismissal)
         self._machine.lost(self._loop.time(), handler.number, code, hint=verdict.hint, is_final=verdict.final)
         self._perform()
 
     def ready(self, handler: LinkHandler) -> None:
         """The link is there for all messages: its on_open hook is done."""
-        now = self._loop.time()
-        self._machine.ready(now, handler.number)
+        self._machine.ready(self._loop.time(), handler.number)
         if handler.number == self._machine.link and self._machine.ready_at is not None:
             # Else a plain hook has called it bad before it returned.
-            self._outage.ended(self.hooks.label, handler.number, now)
+            self._reporter.link_is_ready(handler.number)
         self._perform()
 
     def rejected(self, handler: LinkHandler, error: Exception) -> None:
@@ -564,7 +495,7 @@ class Host:
         if isinstance(error, HookFailed):
             self.hooks.report(error)
         verdict = self._verdict(error.__cause__ if isinstance(error.__cause__, Exception) else error)
-        self._loss = Loss(error, is_dismissal=handler.is_dismissed)
+        self._reporter.loss = Loss(error, is_dismissal=handler.is_dismissed)
         is_final = verdict.final is True
         self._machine.rejected(self._loop.time(), handler.number, hint=verdict.hint, is_final=is_final)
         self._perform()
@@ -572,14 +503,14 @@ class Host:
     def _verdict(self, error: Exception) -> Verdict:
         retry_if = self._options.retry_if
         retry = self.hooks.call_function("retry_if", retry_if, error) if retry_if is not None else None
-        return judge(error, retry, was_open=self._stats.links > 0)
+        return judge(error, retry, was_open=self._history.links > 0)
 
     def dismissed(self, handler: LinkHandler) -> None:
         """The server has said that we are not to come back."""
         handler.is_dismissed = True
         self.links.update_deliver()
         if handler is self.links.successor:
-            self._loss = Loss(ConnectionAbortedError(core.DISMISSED))
+            self._reporter.loss = Loss(ConnectionAbortedError(core.DISMISSED))
         self._machine.dismissed(self._loop.time(), handler.number)
         self._perform()
 
@@ -638,18 +569,9 @@ class Host:
         """Let go of an open link, whose end has come."""
         link = handler.link
         assert link is not None
-        self._count_bytes(link)
+        self._history.add_bytes(link)
         self.links.drop(handler)
         return link
-
-    def _count_bytes(self, link: Link | None) -> None:
-        info = tcp_info(link.socket) if link is not None else None
-        if info is not None:
-            self._stats.bytes_received += info.bytes_received
-            self._stats.bytes_sent += info.bytes_acked
-
-    def _keep_reason(self, reason: str) -> None:
-        self._stats.reasons = [*self._stats.reasons, reason][-_KEPT_REASONS:]
 
     # Time
 

@@ -1,9 +1,10 @@
 """A data frame longer than a read, while it arrives: it is read straight into a buffer of its own.
 
 The buffer grows with what has come: a header alone reserves FIRST bytes, and a peer that goes on makes us
-hold at most four times what it sends. A little room behind the frame (BEHIND bytes) takes the header of the
-next one, which is then read along with its payload. Long frames in a row use one buffer; after the last of
-them a thread keeps one of KEPT bytes at most.
+hold at most four times what it sends. Behind one longer than FIRST a little room (BEHIND bytes) takes the
+header of the next, which is then read along with its payload; of shorter ones the large buffer of the thread
+takes several in one read. Long frames in a row use one buffer; after the last of them a thread keeps one of
+KEPT bytes at most.
 """
 
 from websocket_heartbeat.engines.masks import apply_mask
@@ -20,12 +21,13 @@ class LongFrame:
     BEHIND = 4 * 1024
     KEPT = FIRST + BEHIND
 
-    __slots__ = ("_come", "_mask", "_size", "buffer", "first")
+    __slots__ = ("_come", "_mask", "_room", "_size", "buffer", "first")
 
     def __init__(self, first: int, size: int, mask: bytes, begun: memoryview) -> None:
         """begun: what has come of the payload."""
         self.first = first
         self._size = size
+        self._room = size + (self.BEHIND if size > self.FIRST else 0)
         self._mask = mask
         self._come = len(begun)  # bytes of the payload, and then of what lies behind it
         self.buffer, SCRATCH.spare = SCRATCH.spare, bytearray()
@@ -35,7 +37,7 @@ class LongFrame:
 
     def room(self) -> memoryview:
         """Return where to read to."""
-        return memoryview(self.buffer)[self._come : self._size + self.BEHIND]
+        return memoryview(self.buffer)[self._come : self._room]
 
     def filled(self, nbytes: int) -> bool:
         """Count bytes that were read; return whether the frame is whole."""

@@ -1,7 +1,7 @@
 """Has messages that follow one another quickly written together: a system call is most of what one costs.
 
 What is sent to rooms waits in the links of the members, in order with all else that they send, until the end
-of the loop's turn; where all was written a moment ago, for as long as that took.
+of the loop's turn; where all was written a moment ago, for as long as that took, or TURN if that is less.
 """
 
 import asyncio
@@ -9,7 +9,9 @@ import time
 from collections import deque
 
 from websocket_heartbeat.engines.base import Link
-from websocket_heartbeat.server.rounds import TURN
+
+TURN = 0.01
+"""Seconds: after so much writing others have a turn."""
 
 
 class Batch:
@@ -45,5 +47,5 @@ class Batch:
             if self._links:
                 asyncio.get_running_loop().call_soon(self._flush)
             else:
-                self._not_before = now + self._taken
+                self._not_before = now + min(self._taken, TURN)
                 self._taken = 0.0

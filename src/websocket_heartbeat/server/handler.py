@@ -56,9 +56,6 @@ class Keeper(Protocol):
     def watch(self, handler: "PeerHandler", due: float) -> None:
         """Call its `check_deadlines` by that time of the loop's clock, or soon after."""
 
-    def count_dropped(self, messages: int) -> None:
-        """Count messages of rooms that a member did not get."""
-
     def spawn(self, work: Coroutine[Any, Any, None], pending: Awaitable[object] | None) -> asyncio.Task[None]:
         """Run a coroutine that awaits what a hook has returned, and hold it until it is done."""
 
@@ -83,7 +80,7 @@ class PeerHandler:
     messages; these three from `opened` on.
     end: how it has ended, None while it has not.
     due: when the keeper will next call `check_deadlines`, None for never; the keeper's own.
-    dropped: messages of rooms that it did not get, as it had not taken those before.
+    dropped_messages: of rooms, that it did not get, as it had not taken those before.
     """
 
     __slots__ = (
@@ -100,7 +97,7 @@ class PeerHandler:
         "_request",
         "_rooms",
         "_round_trip",
-        "dropped",
+        "dropped_messages",
         "due",
         "end",
         "hooks",
@@ -140,7 +137,7 @@ class PeerHandler:
         self._progress: Progress | None = None
         self._drained: asyncio.Future[None] | None = None
         self._backlog: Backlog | None = None
-        self.dropped = 0
+        self.dropped_messages = 0
 
     # Calls from the link
 
@@ -270,26 +267,17 @@ class PeerHandler:
         if self._close_by is not None:
             return
         if self._backlog is None:
-            self._backlog = Backlog()
-        dropped = self._backlog.put(room, shared, keep)
-        if dropped:
-            if not self.dropped:
-                self.keeper.log.warning(
-                    "%r reads slower than its rooms send: messages are dropped, and counted in `dropped`",
-                    self.peer,
-                )
-            self.dropped += dropped
-            self.keeper.count_dropped(dropped)
+            self._backlog = Backlog(self)
+        self._backlog.put(room, shared, keep)
+        if self._progress is None:  # as what made the link full may have been written later than it was sent
+            self._watch_progress()
 
     def _send_backlog(self, *, whole: bool = False) -> None:
         """Send what waits, until the link is full again; or all of it."""
-        backlog = self._backlog
-        while backlog is not None and (whole or not self.link.full):
-            shared = backlog.take()
-            if shared is None:
-                self._backlog = backlog = None
-            else:
-                self.link.send_shared(shared)
+        if self._backlog is None:
+            return
+        if self._backlog.send(whole=whole):
+            self._backlog = None
         if self.link.full and self._progress is None:
             self._watch_progress()
 
@@ -331,6 +319,7 @@ class PeerHandler:
             self.link.end(code, reason)
             return
         if self.keeper.policy.dismissal is not None and self._close_by is None:
+            self._send_backlog(whole=True)
             self.send(self.keeper.policy.dismissal)
         self.close(code, reason)
 

@@ -9,6 +9,7 @@ from weakref import WeakSet
 
 from websocket_heartbeat.checks import check_headers, check_seconds, check_token
 from websocket_heartbeat.config import Dialect, Headers
+from websocket_heartbeat.errors import PeerGone
 from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.farewell import send_away
 from websocket_heartbeat.server.gate import Gate
@@ -131,15 +132,16 @@ class Hub:
         return self._commons.rooms.sizes()
 
     @property
-    def dropped(self) -> int:
-        """Messages of rooms that members did not get, as they read too slowly: `Room.send(keep=...)`."""
-        return self._commons.dropped
-
-    @property
     def stats(self) -> HubStats:
         """What the hub has done so far; a snapshot."""
         tally = self._commons.tally
-        return HubStats(len(self._here), tally.admitted, dict(tally.refused), dict(tally.dropped))
+        return HubStats(
+            len(self._here),
+            tally.admitted,
+            dict(tally.refused),
+            dict(tally.dropped),
+            tally.dropped_messages,
+        )
 
     def room(self, name: Hashable) -> Room:
         """Return the room of that name: the peers that have joined it."""
@@ -173,7 +175,8 @@ class Hub:
 
         At the end of the block the peer is closed with 1000; returns when it is gone. Where the block raises,
         the framework's handlers of exceptions may close it with a code of theirs; else it is closed with
-        1011. The block is not cancelled when the peer goes: iteration ends, `recv` and `drain` raise.
+        1011. The block is not cancelled when the peer goes: iteration ends, `recv` and `drain` raise
+        PeerGone, by which the block may end.
 
         Messages go to the peer: what the framework offers to receive them gets the disconnect alone.
 
@@ -188,7 +191,11 @@ class Hub:
         if subprotocol is not None:
             check_token("subprotocol", subprotocol)
         peer = await connection.accept(websocket, subprotocol, check_headers("headers", headers), principal)
-        yield peer
+        try:
+            yield peer
+        except PeerGone:  # a client that leaves is no error, of which frameworks would log a traceback
+            if not peer.closed:
+                raise
         peer.close()
         await peer.wait_closed()
 
@@ -208,7 +215,8 @@ class Hub:
 
         At the end of the block the peer is closed: with 1000, or with 1011 where it raises, or with 1001
         where the handler is cancelled; it is gone then. Return `peer.response`. The block is not cancelled
-        when the peer goes: iteration ends, `recv` and `drain` raise.
+        when the peer goes: iteration ends, and `recv` and `drain` raise PeerGone, which ends the block and
+        goes no further.
 
         protocols, compress, max_msg_size: as `web.WebSocketResponse` has them, and with its defaults.
         headers: of the answer. principal: who this is, in place of what `authenticate` has said.
@@ -238,7 +246,7 @@ class Hub:
         over: default 30; for another time, append `partial(hub.on_shutdown, over=60)`.
         """
         self._aiohttp.is_shutting_down = True
-        await self.send_away(over)
+        await self.send_away(over, refuse=True)
 
     # websockets
 
@@ -248,11 +256,12 @@ class Hub:
         """Return a handler for `websockets.serve`, which makes a peer of each connection.
 
         on_peer: called with (peer); when it has returned, the peer is closed with 1000, and where it has
-        raised, with 1011. None (default): the hub's hooks have it all.
+        raised, with 1011. It is not cancelled when the peer goes: iteration ends, and `recv` and `drain`
+        raise PeerGone, which it need not catch. None (default): the hub's hooks have it all.
 
         Give `process_request=hub.refuse`, so that who is not let in gets an HTTP answer. Without it, a client
         is refused by a close frame: with 1013 for a 503 or a 429, with 1011 for another 5xx, else with 1008.
-        Give `ping_interval=None` too: it is the hub that pings.
+        Give `ping_interval=None` too: it is the hub that pings, and those of websockets end here.
         """
 
         async def handler(connection: "ServerConnection") -> None:

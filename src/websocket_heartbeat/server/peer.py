@@ -50,7 +50,9 @@ class Peer:
                 the hub, which no client is to make others get.
         """
         message = check_message("message", message)
-        self._handler.keeper.policy.check_allowed(message)
+        policy = self._handler.keeper.policy
+        if policy.dismissal is not None:  # else a call for each message would be for nothing
+            policy.check_allowed(message)
         self._handler.send(message)
 
     async def drain(self) -> None:
@@ -216,9 +218,9 @@ class Peer:
         return self._handler.link.buffered
 
     @property
-    def dropped(self) -> int:
+    def dropped_messages(self) -> int:
         """Messages of rooms that the peer did not get, as it reads too slowly: `Room.send(keep=...)`."""
-        return self._handler.dropped
+        return self._handler.dropped_messages
 
     @property
     def waiting(self) -> int:

@@ -9,6 +9,9 @@ BURST = 1.0
 """Seconds of which the clients may come in at once. Retry-After has whole seconds (RFC 9110, section 10.2.3),
 so of those that keep to it exactly, a second's worth may come at one instant."""
 
+FADING = 15.0
+"""Seconds in which two thirds of the moments told, beside those that pass, are taken to be free again."""
+
 LONGEST = 120.0
 """Seconds: nobody is told to stay away for longer. A crowd that needs more is told moments within it, and is
 refused more than once."""
@@ -26,15 +29,17 @@ class Rate:
 
     Nobody is known again, as all clients behind a proxy look alike. So a new client may use the moment that
     another was told of: that one is told a new one, behind all others. And a client that comes before its
-    moment, as scripts in browsers do, which are not shown the answer, is told one more: then others wait for
-    moments to which nobody comes, but no longer than LONGEST.
+    moment, as scripts in browsers do, which are not shown the answer, is told one more, to which nobody will
+    come. So moments that were told fade: else the others were told to stay away for many times as long as it
+    takes to serve all. The price is that some moments are told twice.
     """
 
     def __init__(self, per_second: float) -> None:
         self._step = 1 / check_rate("max_new_peers_per_second", per_second)
         self._burst = max(BURST, self._step)
         self._used = -math.inf  # the last moment that was used
-        self._told = -math.inf  # the last moment that somebody was told of
+        self._ahead = 0.0  # how far ahead the last moment is that somebody was told of
+        self._told_at = -math.inf  # when that was
 
     def take(self, now: float) -> bool:
         """Use a moment for a client that is here; return whether there is one."""
@@ -46,8 +51,10 @@ class Rate:
 
     def come_back(self, now: float) -> int:
         """Return the whole seconds, at least 1, after which a client that is refused may come back."""
-        moment = max(self._told, self._used, now) + self._step
-        if moment - now > LONGEST:
+        passed = now - self._told_at
+        self._told_at = now
+        self._ahead = max(0.0, self._ahead - passed) * math.exp(-passed / FADING) + self._step
+        if self._ahead > LONGEST:
+            self._ahead = LONGEST
             return random.randint(1, int(LONGEST))
-        self._told = moment
-        return max(1, math.ceil(moment - now - _INEXACT))
+        return max(1, math.ceil(self._ahead - _INEXACT))

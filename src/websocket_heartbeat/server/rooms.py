@@ -30,7 +30,7 @@ class Member(Leaver, Protocol):
 class Rooms:
     """Who is in which room in this process, and what is done with all of them. Arguments were checked before.
 
-    A room is there while somebody is in it. What is done first comes first to each member.
+    A room is there while somebody is in it. What is done to it first comes first to each member.
     """
 
     def __init__(self, rounds: Rounds[Member], batch: Batch) -> None:
@@ -95,12 +95,13 @@ class Room:
     def send(self, message: Message, keep: int | None = None) -> None:
         """Send a message to each peer that is a member now; never waits.
 
-        It is made into a frame once, however many they are. In a large room the later members get it in
-        later turns of the loop, each of them the messages of all rooms in the order in which they were sent.
+        Our own listener makes it into a frame once, however many they are. All that is sent to a member
+        arrives in order, but in a room of more than 1,000: the later ones get it in later turns of the loop,
+        and what they are sent by other ways meanwhile comes before it.
 
         keep: what happens with members that have not taken what was sent to them before, 64 KiB or more. So
             many messages of this room wait for each of them; older ones are dropped and counted
-            (`Peer.dropped`, `Hub.dropped`). 1 is for news of which the latest is all that counts. None
+            (`Peer.dropped_messages`, `Hub.stats`). 1 is for news of which the latest is all that counts. None
             (default): nothing is dropped, but who makes no progress is, as with `Peer.send`.
 
         Raises:

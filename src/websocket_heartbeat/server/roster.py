@@ -45,8 +45,7 @@ class Commons:
     """What all rosters of a hub share.
 
     policy: what holds for all peers. numbers: of peers. log: for what strangers may cause. places: for those
-    that want to come in. tally: of what becomes of them. rounds: of all rooms. dropped: messages of rooms
-    that members did not get.
+    that want to come in. tally: of what becomes of them. rounds: of all rooms.
     """
 
     def __init__(self, policy: Policy, limits: Limits) -> None:
@@ -59,7 +58,6 @@ class Commons:
         batch = Batch()
         self.rooms = Rooms(self.rounds, batch)
         self.users = Rooms(self.rounds, batch)
-        self.dropped = 0
 
 
 class Roster:
@@ -115,10 +113,6 @@ class Roster:
     def remove(self, number: int) -> None:
         """Forget the client."""
         del self._leaving[number]
-
-    def count_dropped(self, messages: int) -> None:
-        """Count messages of rooms that a member did not get."""
-        self._commons.dropped += messages
 
     def spawn(self, work: Coroutine[Any, Any, T], pending: Awaitable[object] | None) -> asyncio.Task[T]:
         """Run a coroutine that awaits what a hook has returned, and hold it until it is done."""

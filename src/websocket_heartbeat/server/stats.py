@@ -25,6 +25,7 @@ class HubStats:
     or took too long; or "send_away", while all were sent away.
     dropped: peers that were dropped, in the same way: by "idle_timeout", "write_limit" or "close_timeout"; or
     "abort", by `Peer.abort`.
+    dropped_messages: those of rooms that members did not get, as they read too slowly: `Room.send(keep=...)`.
     Each of these words is there from the beginning, with 0. Peers that have gone and were not dropped have
     ended by themselves, or have answered a close frame.
     """
@@ -33,14 +34,16 @@ class HubStats:
     admitted: int
     refused: Mapping[str, int]
     dropped: Mapping[str, int]
+    dropped_messages: int = 0
 
 
 class Tally:
-    """Counts what HubStats has; at the beginning and the end of a peer, never for a message."""
+    """Counts what HubStats has; at the beginning and the end of a peer, never for a message that arrives."""
 
-    __slots__ = ("admitted", "dropped", "refused")
+    __slots__ = ("admitted", "dropped", "dropped_messages", "refused")
 
     def __init__(self) -> None:
         self.admitted = 0
         self.refused = Counter(dict.fromkeys(REFUSED_BY, 0))
         self.dropped = Counter(dict.fromkeys(DROPPED_BY, 0))
+        self.dropped_messages = 0

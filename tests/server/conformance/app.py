@@ -181,6 +181,11 @@ async def _plain(scope: Any, receive: Any, send: Any) -> None:
     if kind == "talkative":
         await send({"type": "websocket.close", "code": 4400, "reason": "ü" * 100})
         return
+    if kind in ("returns", "raises"):
+        await receive()
+        if kind == "raises":
+            raise ZeroDivisionError
+        return
     if kind == "busy":
         await _releases[name].wait()
     while (event := await receive())["type"] == "websocket.receive":

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import socket
+import ssl
 import sys
 import tempfile
 import time
@@ -13,8 +14,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import trustme
 from tests.server.conformance.app import LARGEST
 from tests.watch import PATIENCE
 from websockets.asyncio.client import connect
@@ -23,20 +25,29 @@ ROOT = Path(__file__).parents[3]
 APP = "tests.server.conformance.app"
 
 
+class Pems(NamedTuple):
+    """The files of a key and of its certificate."""
+
+    key: str
+    certificate: str
+
+
 @dataclass(frozen=True)
 class Kind:
     """A server, and how it is started.
 
-    package: whose version is shown. arguments: of `python -m`, to start it at a port. has_endpoints: whether
-    what serves a client is a coroutine with whose end the client goes; else it is a hook. is_asgi: whether it
-    also runs endpoints that know nothing of the hub. short: what is shown instead of the best, by check.
+    package: whose version is shown. arguments: of `python -m`, to start it at a port, with or without TLS.
+    has_endpoints: whether what serves a client is a coroutine with whose end the client goes; else it is a
+    hook. is_asgi: whether it also runs endpoints that know nothing of the hub. can_reset: whether the hub can
+    reset its connections. short: what is shown instead of the best, by check.
     """
 
     name: str
     package: str
-    arguments: Callable[[int], list[str]]
+    arguments: Callable[[int, Pems | None], list[str]]
     has_endpoints: bool = True
     is_asgi: bool = True
+    can_reset: bool = True
     short: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -45,30 +56,41 @@ class Kind:
         return version(self.package)
 
 
-def _uvicorn(implementation: str, loop: str) -> Callable[[int], list[str]]:
-    return lambda port: [
-        "uvicorn", f"{APP}:app", "--port", str(port), "--ws", implementation, "--loop", loop,
-        "--ws-max-size", str(LARGEST), "--timeout-graceful-shutdown", "5", "--log-level", "warning",
-    ]  # fmt: skip
+def _uvicorn(implementation: str, loop: str) -> Callable[[int, Pems | None], list[str]]:
+    def arguments(port: int, pems: Pems | None) -> list[str]:
+        tls = [] if pems is None else ["--ssl-keyfile", pems.key, "--ssl-certfile", pems.certificate]
+        return [
+            "uvicorn", f"{APP}:app", "--port", str(port), "--ws", implementation, "--loop", loop,
+            "--ws-max-size", str(LARGEST), "--timeout-graceful-shutdown", "5", "--log-level", "warning", *tls,
+        ]  # fmt: skip
+
+    return arguments
 
 
-def _hypercorn(port: int) -> list[str]:
-    return ["hypercorn", f"{APP}:app", "--bind", f"127.0.0.1:{port}", "--graceful-timeout", "1"]
+def _hypercorn(port: int, pems: Pems | None) -> list[str]:
+    tls = [] if pems is None else ["--keyfile", pems.key, "--certfile", pems.certificate]
+    return ["hypercorn", f"{APP}:app", "--bind", f"127.0.0.1:{port}", "--graceful-timeout", "1", *tls]
 
 
-def _granian(port: int) -> list[str]:
-    return ["granian", f"{APP}:app", "--interface", "asgi", "--port", str(port), "--log-level", "warning"]
-
-
-def _daphne(port: int) -> list[str]:
+def _granian(port: int, pems: Pems | None) -> list[str]:
+    tls = [] if pems is None else ["--ssl-keyfile", pems.key, "--ssl-certificate", pems.certificate]
     return [
-        "daphne", f"{APP}:app", "--port", str(port), "--verbosity", "0",
-        "--websocket-max-message-size", str(LARGEST), "--websocket-max-frame-size", str(LARGEST),
+        "granian", f"{APP}:app", "--interface", "asgi", "--port", str(port), "--log-level", "warning", *tls
     ]  # fmt: skip
 
 
-def _own(name: str) -> Callable[[int], list[str]]:
-    return lambda port: [APP, name, str(port)]
+def _daphne(port: int, pems: Pems | None) -> list[str]:
+    where = ["--port", str(port)]
+    if pems is not None:
+        where = ["-e", f"ssl:{port}:privateKey={pems.key}:certKey={pems.certificate}:interface=127.0.0.1"]
+    return [
+        "daphne", f"{APP}:app", "--verbosity", "0",
+        "--websocket-max-message-size", str(LARGEST), "--websocket-max-frame-size", str(LARGEST), *where,
+    ]  # fmt: skip
+
+
+def _own(name: str) -> Callable[[int, Pems | None], list[str]]:
+    return lambda port, _: [APP, name, str(port)]
 
 
 _HOOK = {"endpoint cancelled": "a hook: goes on", "endpoint returns, raises": "a hook: goes on"}
@@ -99,10 +121,10 @@ SERVERS = (
         "granian",
         "granian",
         _granian,
-        # It shows no transport, sends no pings for the hub, and cannot reset.
+        can_reset=False,
         short={
             "silent peer": "close, not pinged",
-            "deaf peer": "stays connected",
+            "deaf peer": "let go",
             "half-open peer": "end of file",
             "abort": "close",
             "the client's end": "code",
@@ -124,14 +146,36 @@ SERVERS = (
 )
 
 
+class Tls(NamedTuple):
+    """What a server needs to speak TLS, and what its clients do."""
+
+    pems: Pems
+    client: ssl.SSLContext
+
+
+def issue_tls(folder: Path) -> Tls:
+    """Make a key and a certificate in the folder."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    pems = Pems(str(folder / "key.pem"), str(folder / "certificate.pem"))
+    issued.private_key_pem.write_to_path(pems.key)
+    issued.cert_chain_pems[0].write_to_path(pems.certificate)
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    return Tls(pems, client)
+
+
 class BackEnd:
-    """One of them, running. Its host and port are where to connect."""
+    """One of them, running. Its host and port are where to connect; tls: how, where that is by TLS."""
 
     host = "127.0.0.1"
 
-    def __init__(self, kind: Kind, port: int, process: Process, output: Any) -> None:
+    def __init__(
+        self, kind: Kind, port: int, process: Process, output: Any, tls: ssl.SSLContext | None
+    ) -> None:
         self.kind = kind
         self.port = port
+        self.tls = tls
         self.process = process
         self._output = output
         self.at_first: dict[str, int]
@@ -145,7 +189,12 @@ class BackEnd:
         """Have the back end do what one of app.COMMANDS does; return the answer."""
         async with (
             asyncio.timeout(PATIENCE),
-            connect(f"ws://{self.host}:{self.port}/ask", compression=None, proxy=None) as client,
+            connect(
+                f"{'ws' if self.tls is None else 'wss'}://{self.host}:{self.port}/ask",
+                ssl=self.tls,
+                compression=None,
+                proxy=None,
+            ) as client,
         ):
             await client.send(json.dumps([command, *arguments]))
             return json.loads(await client.recv())
@@ -167,7 +216,7 @@ class BackEnd:
 
 
 @asynccontextmanager
-async def running(kind: Kind) -> AsyncIterator[BackEnd]:
+async def running(kind: Kind, tls: Tls | None = None) -> AsyncIterator[BackEnd]:
     """Start a server, wait until it listens, and end it."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -175,14 +224,14 @@ async def running(kind: Kind) -> AsyncIterator[BackEnd]:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            *kind.arguments(port),
+            *kind.arguments(port, None if tls is None else tls.pems),
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdin=DEVNULL,
             stdout=output,
             stderr=STDOUT,
         )
-        back_end = BackEnd(kind, port, process, output)
+        back_end = BackEnd(kind, port, process, output, None if tls is None else tls.client)
         try:
             await _listens(back_end)
             yield back_end

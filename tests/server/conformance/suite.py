@@ -5,7 +5,7 @@ import traceback
 from collections.abc import Collection
 
 from tests.server.conformance.checks import CHECKS, Check, crowd, left_behind, sigterm
-from tests.server.conformance.servers import BackEnd, Kind, running
+from tests.server.conformance.servers import BackEnd, Kind, Tls, running
 from tests.watch import PATIENCE
 
 _ALONE = (crowd, left_behind, sigterm)
@@ -18,10 +18,10 @@ def expected(kind: Kind) -> dict[str, str]:
     return {name: kind.short.get(name, check.best) for name, check in CHECKS.items()}
 
 
-async def judge(kind: Kind, names: Collection[str] = tuple(CHECKS)) -> dict[str, str]:
+async def judge(kind: Kind, names: Collection[str] = tuple(CHECKS), tls: Tls | None = None) -> dict[str, str]:
     """Run the checks of those names over a server; return what their cells say."""
     checks = [CHECKS[name] for name in names]
-    async with running(kind) as server:
+    async with running(kind, tls) as server:
         await server.remember()
         together = [check for check in checks if check not in _ALONE]
         found = await asyncio.gather(*(_cell(server, check) for check in together))

@@ -1,8 +1,10 @@
 """What the hub promises holds on every server, but for what is stated; and the docs say so."""
 
+from pathlib import Path
+
 import pytest
 from tests.server.conformance.checks import CHECKS
-from tests.server.conformance.servers import SERVERS, Kind
+from tests.server.conformance.servers import SERVERS, Kind, issue_tls
 from tests.server.conformance.suite import expected, judge
 from tests.server.conformance.table import PAGE, head, row
 from tests.watch import Run
@@ -13,6 +15,19 @@ from tests.watch import Run
 def test_a_server_keeps_what_the_hub_promises(run_asyncio: Run, kind: Kind) -> None:
     async def main() -> None:
         assert await judge(kind) == expected(kind)
+
+    run_asyncio(main())
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("kind", [kind for kind in SERVERS if kind.is_asgi], ids=lambda kind: kind.name)
+def test_a_server_keeps_what_depends_on_its_transport_over_tls_too(
+    run_asyncio: Run, kind: Kind, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        names = ("silent peer", "healthy peer", "flooding peer", "abort", "close codes", "2 MiB")
+        found = await judge(kind, names, issue_tls(tmp_path))
+        assert found == {name: expected(kind)[name] for name in names}
 
     run_asyncio(main())
 

@@ -26,9 +26,13 @@ class Place:
 
 
 @asynccontextmanager
-async def serving(app: Any, **options: Any) -> AsyncIterator[Place]:
-    """Serve the application; at the end, wait until its endpoints have ended."""
-    sock = socket.create_server(("127.0.0.1", 0))
+async def serving(app: Any, unix_path: str | None = None, **options: Any) -> AsyncIterator[Place]:
+    """Serve the application, at a port or a Unix socket; at the end, wait until its endpoints have ended."""
+    if unix_path is None:
+        sock = socket.create_server(("127.0.0.1", 0))
+    else:
+        sock = socket.socket(socket.AF_UNIX)
+        sock.bind(unix_path)
     config = uvicorn.Config(app, log_config=None, **options)
     server = uvicorn.Server(config)
     with server.capture_signals():
@@ -40,7 +44,7 @@ async def serving(app: Any, **options: Any) -> AsyncIterator[Place]:
                     await asyncio.sleep(0.002)
                     if task.done():
                         task.result()
-            yield Place(sock.getsockname()[1])
+            yield Place(0 if unix_path is not None else sock.getsockname()[1])
         finally:
             server.should_exit = True
             async with asyncio.timeout(PATIENCE):

@@ -151,13 +151,28 @@ def test_a_block_that_is_cancelled_closes_with_1001(run_asyncio: Run) -> None:
     run_asyncio(play(endpoint, talk))
 
 
-def test_a_block_may_end_by_the_error_that_its_peer_is_gone(
-    run_asyncio: Run, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_block_may_end_by_the_error_that_its_peer_is_gone(run_asyncio: Run) -> None:
+    ended: list[Peer] = []
+
     async def endpoint(socket: WebSocket, hub: Hub) -> None:
         async with hub.accept(socket) as peer:
             while True:
                 await peer.recv()
+        ended.append(peer)  # type: ignore[unreachable]
+
+    async def talk(raw: Any) -> None:
+        raw.frame(CLOSE, (1000).to_bytes(2))
+        assert await raw.close_code() == 1000
+        await until(lambda: ended)
+
+    run_asyncio(play(endpoint, talk))
+
+
+def test_an_endpoint_may_end_by_that_error_too(run_asyncio: Run, caplog: pytest.LogCaptureFixture) -> None:
+    async def endpoint(socket: WebSocket, hub: Hub) -> None:
+        await socket.accept()
+        await hub.peers[0].wait_closed()
+        await socket._send({"type": "websocket.send", "text": "too late"})
 
     async def talk(raw: Any) -> None:
         raw.frame(CLOSE, (1000).to_bytes(2))

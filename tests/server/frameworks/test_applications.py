@@ -291,7 +291,7 @@ def test_what_an_endpoint_sends_to_a_client_that_is_asked_to_go_is_not_lost_sile
 
 def test_what_cannot_be_sent_is_an_error_where_it_is_sent(run_asyncio: Run) -> None:
     async def main() -> None:
-        hub = Hub(close_timeout=0.1)
+        hub = Hub(close_timeout=0.1, dismissal="go")
         errors: list[type[Exception]] = []
 
         async def endpoint(websocket: WebSocket) -> None:
@@ -301,6 +301,7 @@ def test_what_cannot_be_sent_is_an_error_where_it_is_sent(run_asyncio: Run) -> N
                 {"type": "websocket.send", "text": "\ud800"},
                 {"type": "websocket.close", "code": 1005},
                 {"type": "websocket.close", "code": "no"},
+                {"type": "websocket.send", "text": "go"},
             ):
                 try:
                     await websocket._send(event)
@@ -311,7 +312,7 @@ def test_what_cannot_be_sent_is_an_error_where_it_is_sent(run_asyncio: Run) -> N
         async with serving(hub.asgi(socket_app(endpoint))) as place, client(place, "/") as raw:
             assert await raw.read() == (TEXT, b"one")
             assert await raw.read() == (BINARY, b"two")
-            assert errors == [UnicodeEncodeError, ValueError, TypeError]
+            assert errors == [UnicodeEncodeError, ValueError, TypeError, ValueError]
         await hub.close()
 
     run_asyncio(main())
@@ -491,6 +492,35 @@ def test_messages_are_checked_for_heartbeats_by_their_type(run_asyncio: Run) -> 
             assert await raw.read() == (TEXT, b"heartbeat")
             await until(lambda: len(seen) == 2)
         assert seen == [b"heartbeat", "heartbeat "]
+        await hub.close()
+
+    run_asyncio(main())
+
+
+def test_a_message_that_a_server_cannot_send_ends_the_peer_and_is_told(run_asyncio: Run) -> None:
+    async def main() -> None:
+        hub = Hub()
+        ends: list[tuple[int | None, str]] = []
+
+        async def endpoint(websocket: WebSocket) -> None:
+            async with hub.accept(websocket) as peer:
+                peer.send("lost")
+                await peer.wait_closed()
+                ends.append((peer.close_code, peer.close_reason))
+
+        inner = hub.asgi(socket_app(endpoint))
+
+        async def outer(scope: Any, receive: Any, send: Any) -> None:
+            async def broken(event: Any) -> None:
+                if event["type"] == "websocket.send":
+                    raise RuntimeError("the server is broken")
+                await send(event)
+
+            await inner(scope, receive, broken)
+
+        async with serving(outer, lifespan="off") as place, client(place, "/"):
+            await until(lambda: ends)
+        assert ends == [(None, "the server is broken")]
         await hub.close()
 
     run_asyncio(main())

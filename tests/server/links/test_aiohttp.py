@@ -4,6 +4,7 @@ import asyncio
 import signal
 import subprocess
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ import pytest
 import websockets
 from aiohttp import web
 from tests.server.links.back_ends import aiohttp_web, application, echo, running, stay
-from tests.server.raw import CLOSE, TEXT, Closes, client
+from tests.server.raw import CLOSE, PING, TEXT, Closes, client, frame, reluctant
+from tests.server.raw import connect as connect_bare
 from tests.watch import PATIENCE, Run, until
 
-from websocket_heartbeat import connect
 from websocket_heartbeat.server import Hub, Peer, Refusal, Request
 
 
@@ -140,17 +141,47 @@ def test_a_refusal_is_an_exception_of_aiohttp_that_middlewares_see(run_asyncio: 
     run_asyncio(main())
 
 
-def test_a_request_that_is_no_handshake_is_refused_as_by_aiohttp(run_asyncio: Run) -> None:
+def test_a_request_that_is_no_handshake_is_refused_as_by_aiohttp_and_takes_no_place(run_asyncio: Run) -> None:
     async def main() -> None:
-        async with (
-            aiohttp_web(Hub(max_peers=1)) as place,
-            aiohttp.ClientSession() as session,
-        ):
-            for _ in range(2):
+        hub = Hub(max_peers=1)
+        async with aiohttp_web(hub) as place, aiohttp.ClientSession() as session:
+            async with session.get(place.url(scheme="http")) as response:
+                assert response.status == 400
+            async with client(place):
+                await until(lambda: hub.peers)
                 async with session.get(place.url(scheme="http")) as response:
                     assert response.status == 400
 
     run_asyncio(main())
+
+
+def test_a_handshake_that_fails_keeps_no_place_while_its_connection_is_kept_alive(run_asyncio: Run) -> None:
+    async def main() -> None:
+        async with aiohttp_web(Hub(max_peers=1)) as place, connect_bare(place) as raw:
+            raw.writer.write(
+                b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+            )
+            assert await raw.reader.readuntil(b" ") == b"HTTP/1.1 "
+            assert await raw.reader.readuntil(b" ") == b"400 "
+            async with client(place) as other:
+                assert other.status == 101
+
+    run_asyncio(main())
+
+
+def test_a_peer_that_pings_and_does_not_read_takes_no_memory(run: Run) -> None:
+    async def main() -> None:
+        hub = Hub()
+        pings = frame(PING, bytes(125)) * 1000
+        async with aiohttp_web(hub, stay) as place, reluctant(place) as sock:
+            await until(lambda: hub.peers)
+            async with asyncio.timeout(PATIENCE):
+                for _ in range(80):  # for 10 MB of pongs, of which the kernel takes some
+                    await asyncio.get_running_loop().sock_sendall(sock, pings)
+            assert hub.peers[0].buffered < 2**20
+            hub.peers[0].abort()
+
+    run(main())
 
 
 def test_the_address_is_what_a_middleware_takes_from_a_proxy(run_asyncio: Run) -> None:
@@ -180,16 +211,21 @@ def test_on_shutdown_sends_every_peer_away_with_a_hint(run: Run) -> None:
         closes = Closes()
         hub = Hub(on_close=closes, close_timeout=PATIENCE)
         app = application(hub, stay)
-        async with running(app) as place:
-            ws = await websockets.connect(place.url(), ping_interval=None)
-            own = connect(place.url())
-            async with own as connection:
-                await until(lambda: connection.stats.links == 1)
-                await until(lambda: len(hub.peers) == 2)
-                await app.shutdown()
-        await ws.wait_closed()
-        assert ws.close_code == 1012
-        assert (ws.close_reason or "").startswith("restarting; retry-after=")
+        async with AsyncExitStack() as clients:
+            async with running(app) as place:
+                raw = await clients.enter_async_context(client(place))
+                await until(lambda: hub.peers)
+
+                async def answer() -> tuple[int, bytes]:
+                    opcode, payload = await raw.read()
+                    raw.frame(CLOSE, payload[:2])
+                    assert await raw.end() == "end of file"  # though aiohttp does not read the answer
+                    raw.leave()
+                    return opcode, payload
+
+                answering = asyncio.create_task(answer())
+            assert await answering == (CLOSE, (1012).to_bytes(2) + b"restarting; retry-after=15")
+        assert len(closes.seen) == 1
         await hub.close()
 
     run(main())

@@ -6,8 +6,8 @@ import logging
 import pytest
 import websockets
 from tests.server.links.back_ends import BackEnd, echo, stay
-from tests.server.raw import BINARY, CLOSE, TEXT, Closes, client, frame
-from tests.watch import Run, turns, until
+from tests.server.raw import BINARY, CLOSE, TEXT, Closes, client, frame, reluctant
+from tests.watch import PATIENCE, Run, turns, until
 
 from websocket_heartbeat import connect
 from websocket_heartbeat.errors import ConnectionFailed, PeerGone
@@ -75,10 +75,19 @@ def test_a_handler_that_is_cancelled_closes_with_1001(run: Run, back_end: BackEn
 
 @pytest.mark.parametrize(
     ("payload", "code", "reason"),
-    [((4001).to_bytes(2) + b"bye", 4001, "bye"), (b"", None, "ended without a close code")],
+    [
+        ((4001).to_bytes(2) + b"bye", 4001, "bye"),
+        ((1009).to_bytes(2) + b"too much for me", 1009, "too much for me"),
+        (b"", None, "ended without a close code"),
+    ],
 )
 def test_a_client_that_closes_is_answered_and_its_handler_learns_why(
-    run: Run, back_end: BackEnd, payload: bytes, code: int | None, reason: str
+    run: Run,
+    back_end: BackEnd,
+    payload: bytes,
+    code: int | None,
+    reason: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def main() -> None:
         gone: list[PeerGone] = []
@@ -88,17 +97,43 @@ def test_a_client_that_closes_is_answered_and_its_handler_learns_why(
                 await peer.recv()
             except PeerGone as error:
                 gone.append(error)
-            peer.send("too late")
+                peer.send("too late")
+                raise  # which nobody logs
 
         async with back_end(Hub(), receive) as place, client(place) as raw:
             raw.frame(CLOSE, payload)
             opcode, answer = await raw.read()
             assert opcode == CLOSE
             assert answer in (payload[:2], payload, (1000).to_bytes(2))
-            assert await raw.end() == "end of file"
+            assert await raw.reader.read() == b""
             raw.leave()
             await until(lambda: gone)
         assert (gone[0].code, gone[0].reason) == (code, reason)
+
+    run(main())
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def test_a_client_that_closes_and_does_not_read_is_not_waited_for(run: Run, back_end: BackEnd) -> None:
+    async def main() -> None:
+        async def flood(peer: Peer) -> None:
+            peer.send(bytes(16 * 2**20))
+            await peer.wait_closed()
+
+        hub = Hub(idle_timeout=1)
+        async with back_end(hub, flood) as place, reluctant(place) as sock:
+            await until(lambda: hub.peers and hub.peers[0].buffered)
+            await asyncio.get_running_loop().sock_sendall(sock, frame(CLOSE, (4001).to_bytes(2)))
+            await until(lambda: not hub.peers)
+            # Its socket is gone too: what was on its way comes, and then the end.
+            received = 0
+            async with asyncio.timeout(PATIENCE):
+                try:
+                    while data := await asyncio.get_running_loop().sock_recv(sock, 2**20):
+                        received += len(data)
+                except ConnectionResetError:
+                    pass
+            assert received < 16 * 2**20
 
     run(main())
 
@@ -228,6 +263,24 @@ def test_a_client_that_breaks_the_protocol_is_told_so(
     assert f"<Peer 1 '/'> broke RFC 6455 and was closed with {code}" in caplog.messages
 
 
+def test_a_client_that_has_broken_the_protocol_gets_one_close_frame(
+    run_asyncio: Run, back_end: BackEnd
+) -> None:
+    async def main() -> None:
+        hub = Hub()
+        async with back_end(hub, stay) as place, client(place) as raw:
+            await until(lambda: hub.peers)
+            raw.frame(3)
+            assert await raw.close_code() == 1002
+            for peer in hub.peers:
+                peer.close(4000)  # meanwhile
+            await turns()
+            raw.frame(CLOSE, (1002).to_bytes(2))
+            assert await raw.reader.read() == b""
+
+    run_asyncio(main())
+
+
 def test_large_messages_come_and_go(run: Run, back_end: BackEnd) -> None:
     async def main() -> None:
         async with (
@@ -237,6 +290,30 @@ def test_large_messages_come_and_go(run: Run, back_end: BackEnd) -> None:
             for message in ("x" * 2**20, bytes(range(256)) * 2**12):
                 await ws.send(message)
                 assert await ws.recv() == message
+
+    run(main())
+
+
+def test_messages_of_all_sizes_keep_their_order(run: Run, back_end: BackEnd) -> None:
+    sizes = [10, 2**16, 10, 2**20, 10, 200, 2**17, 1, 0]
+
+    async def burst(peer: Peer) -> None:
+        for turn in range(5):
+            for size in sizes:
+                peer.send(chr(97 + turn) * size)
+                peer.send(bytes([turn]) * size)
+            await asyncio.sleep(0)
+        await peer.wait_closed()
+
+    async def main() -> None:
+        async with (
+            back_end(Hub(), burst) as place,
+            websockets.connect(place.url(), ping_interval=None, max_queue=1) as ws,
+        ):
+            for turn in range(5):
+                for size in sizes:
+                    assert await ws.recv() == chr(97 + turn) * size
+                    assert await ws.recv() == bytes([turn]) * size
 
     run(main())
 

@@ -117,16 +117,23 @@ def test_without_a_function_the_hooks_have_it_all(run: Run) -> None:
 
 def test_forgotten_pings_of_websockets_drop_no_peer_whose_handler_is_busy(run: Run) -> None:
     async def main() -> None:
-        hub = Hub()
+        released = asyncio.Event()
+
+        async def busy(peer: Peer) -> None:
+            await released.wait()
+            await echo(peer)
+
         async with (
-            websockets_server(hub, stay, ping_interval=0.1, ping_timeout=0.2) as place,
-            client(place) as raw,
+            websockets_server(Hub(), busy, ping_interval=0.1, ping_timeout=0.2) as place,
+            websockets.connect(place.url(), ping_interval=None) as ws,
         ):
-            # More than may wait: reading pauses, and so pongs are not read either.
-            for _ in range(200):
-                raw.frame(TEXT, b"x")
-            await asyncio.sleep(0.8)
-            assert len(hub.peers) == 1
+            # More than may wait: reading pauses, and so its pongs are not read either.
+            for _ in range(3):
+                for _ in range(100):
+                    await ws.send("x")
+                await asyncio.sleep(0.3)
+            released.set()
+            assert [await ws.recv() for _ in range(300)] == ["x"] * 300
 
     run(main())
 

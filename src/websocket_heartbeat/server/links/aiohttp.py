@@ -13,10 +13,11 @@ except ImportError as error:
 
 from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure
 from websocket_heartbeat.engines.transport import drop
+from websocket_heartbeat.engines.wire import BINARY, CLOSE, PONG, TEXT, frame_head
 from websocket_heartbeat.errors import ProtocolViolation
-from websocket_heartbeat.events import Message
+from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.redaction import printable
-from websocket_heartbeat.server.admission import BODILESS, Refusal, Request
+from websocket_heartbeat.server.admission import Refusal, Request
 from websocket_heartbeat.server.block import closing
 from websocket_heartbeat.server.gate import Gate
 from websocket_heartbeat.server.links.asgi_servers import AsyncioWire
@@ -37,10 +38,6 @@ _PING = aiohttp.WSMsgType.PING
 _PONG = aiohttp.WSMsgType.PONG
 _CLOSE = aiohttp.WSMsgType.CLOSE
 _ERROR = aiohttp.WSMsgType.ERROR
-
-_PONG_HEAD = 0x8A
-_CLOSE_HEAD = 0x88
-"""The first byte of these frames: RFC 6455, section 5.2. Those of a server have no mask."""
 
 
 class AiohttpEntrance:
@@ -77,8 +74,6 @@ class AiohttpEntrance:
         if principal is not None:
             decision.principal = principal
         response = web.WebSocketResponse(
-            # In which one that broke RFC 6455 may answer its close frame.
-            timeout=self._gate.roster.policy.close_timeout,
             autoclose=False,
             autoping=False,
             protocols=protocols,
@@ -104,10 +99,8 @@ class _Refused(web.HTTPException):
 
     def __init__(self, refusal: Refusal) -> None:
         self.status_code = refusal.status
-        self.empty_body = refusal.status in BODILESS
         super().__init__(headers=refusal.headers)
-        if not self.empty_body:
-            self.body = refusal.body
+        self.body = refusal.body
         self.force_close()  # a crowd that is turned away must not hold its sockets for the keep-alive timeout
 
 
@@ -154,30 +147,38 @@ class _AiohttpChannel(Channel):
         if kind is _PING:
             # A peer that pings and does not read must not fill our memory: RFC 6455 5.5.3 lets us skip some.
             if self.buffered <= WRITE_LIMIT:
-                self._write(_PONG_HEAD, bytes(received.data))
+                self._write(PONG, bytes(received.data))
             return None
         if kind is _PONG:
             self.ponged()
             return None
-        if kind is _CLOSE:
-            return self._peer_closed(received.data or None, received.extra or "")
-        if kind is _ERROR and isinstance(received.data, aiohttp.WebSocketError):
-            # The response has told the peer.
-            return Closure(error=ProtocolViolation(received.data.code, printable(str(received.data))))
-        return Closure(error=received.data if kind is _ERROR else None)
-
-    def _peer_closed(self, code: int | None, reason: str) -> Closure:
-        """Answer the close frame of the peer, unless it is an answer, and end the connection."""
-        if not self._has_said_close:
-            self._write(_CLOSE_HEAD, (code or 1000).to_bytes(2))
+        if kind is _CLOSE and not self._has_said_close:
+            self._write(CLOSE, (received.data or 1000).to_bytes(2))
         self._transport.close()
-        # What it has not taken by the loop's next turn, it may never read.
+        # What the peer has not taken by the loop's next turn, it may never read.
         asyncio.get_running_loop().call_soon(drop, self._transport)
-        return Closure(code, reason, framed=True)
+        if kind is _CLOSE:
+            return Closure(received.data or None, received.extra or "", framed=True)
+        if kind is not _ERROR:
+            return Closure()
+        error: Exception = received.data
+        if isinstance(error, aiohttp.WebSocketError):  # of which the response has told the peer
+            error = ProtocolViolation(error.code, printable(str(error)))
+        return Closure(error=error)
 
-    def _write(self, head: int, payload: bytes) -> None:
+    def _write(self, first: int, payload: bytes) -> None:
+        """Write a frame; aiohttp writes whole ones, so this may come between any two."""
         if not self._transport.is_closing():
-            self._transport.write(bytes([head, len(payload)]) + payload)
+            self._transport.write(frame_head(first, len(payload), 0) + payload)
+
+    def send_at_once(self, message: Message) -> bool:
+        if self._response.compress or self.buffered + size_of(message) > WRITE_LIMIT:
+            return False
+        if isinstance(message, str):
+            self._write(TEXT, message.encode())
+        else:
+            self._write(BINARY, message)
+        return True
 
     async def send(self, message: Message) -> None:
         if isinstance(message, str):
@@ -186,11 +187,9 @@ class _AiohttpChannel(Channel):
             await self._response.send_bytes(message)
 
     async def close(self, code: int, reason: str) -> None:
-        if self._response.closed:
-            return
         # Not by its `close`, which would take the peer's last messages and its answer from `receive`.
         self._has_said_close = True
-        self._write(_CLOSE_HEAD, code.to_bytes(2) + reason.encode())
+        self._write(CLOSE, code.to_bytes(2) + reason.encode())
         if self._entrance.is_shutting_down and self._transport.can_write_eof():
             self._transport.write_eof()  # the answer would not be read; so the peer ends the connection
 

@@ -19,7 +19,7 @@ from websocket_heartbeat.server.handler import PeerHandler
 from websocket_heartbeat.server.links.asgi_servers import Wire, complete, server_of, wire_of
 from websocket_heartbeat.server.links.pump import Channel, PumpedLink
 from websocket_heartbeat.server.peer import Peer
-from websocket_heartbeat.system.kernel import TELLS
+from websocket_heartbeat.system.kernel import tcp_info
 
 Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
@@ -38,6 +38,9 @@ _BUSY = (429, 503)
 """Statuses that mean "later": where a server cannot say them, a close code does."""
 
 _TRY_AGAIN_LATER = 1013
+
+_LAST_WORDS = 0.5
+"""Seconds that an endpoint that is cancelled waits for its close frame to leave."""
 
 
 class HasScope(Protocol):
@@ -73,6 +76,7 @@ class AsgiMiddleware:
         try:
             await connection.run(self._app, scope)
         finally:
+            await connection.let_go()
             del connections[self._owner]
 
 
@@ -88,7 +92,7 @@ class AsgiConnection:
         self._early: asyncio.Task[Event] | None = None  # waits for an event before the endpoint has accepted
         self._opening: asyncio.Future[None] | None = None  # done once it has
         self._receiving = asyncio.Lock()  # an endpoint may receive in several tasks
-        self._is_peers = False  # whether messages are for `Hub.accept`
+        self._has_messages = True  # whether the endpoint gets them here, and not a hook or `Hub.accept`
         self._answer: Event = {}  # what `Hub.accept` adds to the event websocket.accept
         self._handler: PeerHandler
         self._channel: _AsgiChannel | None = None
@@ -110,8 +114,9 @@ class AsgiConnection:
             await self._ended(1011)
             raise
         except BaseException:
-            self._part(1001)
-            await asyncio.sleep(0)  # the close frame leaves in the loop's next turn
+            if self._channel is not None:
+                self._handler.close(1001, "")
+                await self._link.wait_written(_LAST_WORDS)
             raise
         finally:
             if self._early is not None:
@@ -129,7 +134,7 @@ class AsgiConnection:
                 event = await self._receive_early()
                 if event is not None:
                     return event
-            message = None if self._is_peers else await self._next_message()
+            message = await self._handler.mailbox.recv() if self._has_messages else None
             if message is None:
                 await self._handler.wait_gone()
                 return self._disconnect()
@@ -152,11 +157,6 @@ class AsgiConnection:
 
     async def _receive_event(self) -> Event:
         return await self._receive()
-
-    async def _next_message(self) -> Message | None:
-        """Wait for a message of the mailbox; None: there are no more for the endpoint."""
-        mailbox = self._handler.mailbox
-        return None if mailbox.is_taken_by_hook else await mailbox.recv()
 
     def _disconnect(self) -> Event:
         if self._channel is not None and self._channel.disconnect is not None:
@@ -210,8 +210,8 @@ class AsgiConnection:
             if headers:
                 self._answer["headers"] = _to_bytes(headers)
             await self._accept_by(websocket)
-        if not self._is_peers:
-            self._is_peers = True
+        if self._has_messages:
+            self._has_messages = False
             self._handler.mailbox.release()
         return self._handler.peer
 
@@ -232,6 +232,7 @@ class AsgiConnection:
         self._early = None
         self._link = PumpedLink(self._channel, self._handler)
         self._link.begin()
+        self._has_messages = not self._handler.mailbox.is_taken_by_hook
         if self._opening is not None:
             self._opening.set_result(None)
 
@@ -279,19 +280,25 @@ class AsgiConnection:
         except OSError:  # it has left
             pass
 
-    def _part(self, code: int) -> None:
-        if self._channel is not None:
-            self._handler.close(code, "")
-
     async def _ended(self, code: int) -> None:
         """Close the connection, as the endpoint has ended, and wait for the end."""
-        self._part(code)
         if self._channel is not None:
+            self._handler.close(code, "")
             await self._handler.wait_gone()
+
+    async def let_go(self) -> None:
+        """Wait until the server has taken a close frame that is in place of a reset, if it does in time.
+
+        granian may keep the connection of an application that ends meanwhile.
+        """
+        closing = None if self._channel is None else self._channel.closing
+        if closing is not None:
+            await asyncio.wait([closing], timeout=self._gate.roster.policy.close_timeout)
+            closing.cancel()
 
 
 class _AsgiChannel(Channel):
-    """disconnect: the event that has ended it, None before."""
+    """disconnect: the event that has ended it, None before. closing: says goodbye in place of a reset."""
 
     def __init__(
         self,
@@ -309,9 +316,11 @@ class _AsgiChannel(Channel):
         self._awaits_end = False  # whether the next disconnect is only what the server says of our close
         self.subprotocol = subprotocol
         self.disconnect: Event | None = None
+        self.closing: asyncio.Task[None] | None = None
         if self._wire is not None:
             self.socket = self._wire.socket
-            self.can_ping = TELLS  # what answers a ping is seen by the kernel alone
+            # What answers a ping is seen by the kernel alone, and that does not tell of Unix sockets.
+            self.can_ping = tcp_info(self.socket) is not None
 
     async def receive(self) -> Message | Closure | None:
         if self._early is None:
@@ -349,7 +358,7 @@ class _AsgiChannel(Channel):
         if self._wire is not None:
             self._wire.reset()
         else:
-            self._closing = asyncio.get_running_loop().create_task(self._close_quietly())
+            self.closing = asyncio.get_running_loop().create_task(self._close_quietly())
 
     def pause_reading(self) -> None:
         if self._wire is not None:

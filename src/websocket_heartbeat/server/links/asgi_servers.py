@@ -76,17 +76,18 @@ class AsyncioWire:
 
 
 class TwistedWire:
-    """A transport of Twisted, as daphne has it."""
+    """A transport of Twisted, as daphne has it: of TCP, or of TLS over one of TCP."""
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
-        self.socket: Socket | None = transport.getHandle()
+        self._tcp = getattr(transport, "transport", transport)
+        self.socket: Socket | None = self._tcp.getHandle()
 
     @property
     def buffered(self) -> int:
         """As in Wire."""
-        transport = self._transport
-        return int(len(transport.dataBuffer) - transport.offset + transport._tempDataLen)
+        tcp = self._tcp
+        return int(len(tcp.dataBuffer) - tcp.offset + tcp._tempDataLen)
 
     def ping(self) -> None:
         """As in Wire."""
@@ -98,16 +99,16 @@ class TwistedWire:
 
     def pause_reading(self) -> None:
         """As in Wire."""
-        self._transport.stopReading()
+        self._tcp.stopReading()
 
     def resume_reading(self) -> None:
         """As in Wire."""
-        if self._transport.connected:
-            self._transport.startReading()
+        if self._tcp.connected:
+            self._tcp.startReading()
 
     async def drain(self) -> None:
         """Wait while more than WRITE_LIMIT waits to be written."""
-        while self.buffered > WRITE_LIMIT and self._transport.connected:  # noqa: ASYNC110  # as _LOOK says
+        while self.buffered > WRITE_LIMIT and self._tcp.connected:  # noqa: ASYNC110  # as _LOOK says
             await asyncio.sleep(_LOOK)
 
 
@@ -183,7 +184,10 @@ def wire_of(send: Any, http_version: str) -> Wire | None:
     if http_version != "1.1":
         return None
     try:
-        return server_of(send).find_wire(send)
+        wire = server_of(send).find_wire(send)
+        if wire is not None:
+            _ = wire.buffered  # whose insides may be elsewhere, too
+        return wire
     except _UNFAMILIAR:
         return None
 

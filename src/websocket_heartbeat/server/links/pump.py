@@ -42,6 +42,13 @@ class Channel(ABC):
     async def send(self, message: Message) -> None:
         """Hand a message over; wait while the framework has enough to write."""
 
+    def send_at_once(self, message: Message) -> bool:
+        """Hand a message over without a wait, if the framework can and has little to write; return whether.
+
+        Called where no `send` is under way. Never raises.
+        """
+        return False
+
     @abstractmethod
     async def close(self, code: int, reason: str) -> None:
         """Send a close frame, as far as the framework can say this; it may wait for the answer."""
@@ -53,6 +60,12 @@ class Channel(ABC):
     @abstractmethod
     def ping(self) -> None:
         """Send a ping, if it can; never waits, never raises."""
+
+    def pause_reading(self) -> None:  # noqa: B027  # needed only where the framework keeps all that comes
+        """Take nothing from the socket until `resume_reading`; nobody calls `receive` meanwhile."""
+
+    def resume_reading(self) -> None:  # noqa: B027
+        """Read again."""
 
     @property
     @abstractmethod
@@ -148,12 +161,14 @@ class PumpedLink(Link):
         """As in Link."""
         if self._paused is None:
             self._paused = self._loop.create_future()
+            self._channel.pause_reading()
 
     def resume_reading(self) -> None:
         """As in Link."""
         if self._paused is not None:
             self._paused.set_result(None)
             self._paused = None
+            self._channel.resume_reading()
 
     def ponged(self) -> None:
         """Take the news from the channel that a pong has come."""
@@ -166,6 +181,9 @@ class PumpedLink(Link):
         """As in Link."""
         if self._ended or self.is_closing:
             return
+        if self._writer is None and self._channel.send_at_once(message):
+            self._sent_at = self._loop.time()
+            return
         self._waiting += size_of(message)
         if self._waiting > WRITE_LIMIT:
             self.full = True
@@ -177,10 +195,15 @@ class PumpedLink(Link):
         Raises what the framework raises.
         """
         while self._writer is not None:
-            await asyncio.wait([self._writer])
+            await self.wait_written()
         if not (self._ended or self.is_closing):
             self._sent_at = self._loop.time()
             await self._channel.send(message)
+
+    async def wait_written(self, timeout: float | None = None) -> None:
+        """Wait until the framework has taken what was sent, for so many seconds at most."""
+        if self._writer is not None:
+            await asyncio.wait([self._writer], timeout=timeout)
 
     def close(self, code: int, reason: str) -> None:
         """As in Link."""

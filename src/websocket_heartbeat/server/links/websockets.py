@@ -8,9 +8,9 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from websocket_heartbeat.engines.base import Closure
+from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure
 from websocket_heartbeat.errors import ProtocolViolation
-from websocket_heartbeat.events import Message
+from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.server.admission import Refusal
 from websocket_heartbeat.server.block import closing
 from websocket_heartbeat.server.farewell import with_hint
@@ -95,7 +95,10 @@ class _WebsocketsChannel(Channel):
     can_ping = True
 
     def __init__(self, connection: "ServerConnection") -> None:
+        from websockets.asyncio.server import broadcast  # which the user has loaded
+
         self._connection = connection
+        self._broadcast = broadcast
         self._wire = AsyncioWire(connection.transport)
         self._pings: set[asyncio.Task[None]] = set()  # those whose pongs have not come
         self.subprotocol = connection.subprotocol
@@ -109,6 +112,12 @@ class _WebsocketsChannel(Channel):
 
     async def send(self, message: Message) -> None:
         await self._connection.send(message)
+
+    def send_at_once(self, message: Message) -> bool:
+        if self.buffered + size_of(message) > WRITE_LIMIT:
+            return False
+        self._broadcast((self._connection,), message)
+        return True
 
     async def close(self, code: int, reason: str) -> None:
         await self._connection.close(code, reason)
