@@ -27,6 +27,9 @@ from websocket_heartbeat.redaction import printable
 WINDOW = Window(256, 2**20)
 """What the server may send unacknowledged."""
 
+GREETED_WITHIN = 3.0
+"""Seconds in which a server greets that has sessions: its greeting travels with the answer to the handshake."""
+
 _DISMISSED = 4500
 """A close code that is final, for the end of a session: core/machine.py."""
 
@@ -78,9 +81,11 @@ class _Greeter:
         self._protocol: str | None = None
         self._link: SessionLink | None = None  # once the session is attached
         self._is_plain = False
+        self._timer: asyncio.TimerHandle | None = None  # for the greeting
 
     def abort(self) -> None:
         """Drop the link, as its attempt is over."""
+        self._stop_timer()
         self.physical.abort()
         if self._link is None and not self._is_plain:
             self._session.lost(self, 0)
@@ -91,6 +96,7 @@ class _Greeter:
         """Wait for the greeting."""
         self.physical = link
         link.deliver = self._take
+        self._timer = asyncio.get_running_loop().call_later(GREETED_WITHIN, self._session.other_frame, self)
         self._session.opened(self, is_selected=link.subprotocol == SUBPROTOCOL)
 
     def batch_delivered(self) -> None:
@@ -120,6 +126,7 @@ class _Greeter:
 
     def closed(self, closure: Closure) -> None:
         """Tell the session, and whoever has the link."""
+        self._stop_timer()
         if self._is_plain:
             self._session.lost(self, 0)
             self._events.closed(closure)
@@ -136,6 +143,7 @@ class _Greeter:
     def _take(self, frame: Message) -> Any:
         if self._link is not None:
             return self._link.take(frame)
+        self._stop_timer()
         control = decode(frame) if isinstance(frame, str) and frame[:1] == "{" else None
         if control is None:
             self._session.other_frame(self)
@@ -183,7 +191,13 @@ class _Greeter:
         else:
             self._finish(SessionOver(f"the session is over: {printable(why)}"))
 
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _finish(self, error: Exception | None) -> None:
+        self._stop_timer()
         if self.outcome.done():
             return
         if error is None:
