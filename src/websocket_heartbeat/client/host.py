@@ -29,7 +29,7 @@ from websocket_heartbeat.client.outbox import Outbox
 from websocket_heartbeat.client.reporter import Reporter
 from websocket_heartbeat.client.retry import Verdict, judge
 from websocket_heartbeat.client.send_queue import SendQueue
-from websocket_heartbeat.client.session import ClientSession, SessionEngine
+from websocket_heartbeat.client.session import WINDOW, ClientSession, SessionEngine
 from websocket_heartbeat.config import Dialect
 from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.engines.base import Closure, Link, OpenRequest
@@ -89,6 +89,8 @@ class Host:
         self.dismissal = options.dismissal
         self.links = Links(self, options, self._machine)
         bounds = options.receive_queue, options.receive_queue_bytes
+        if self._session is not None:  # which has bounds of its own, and must always be read
+            bounds = max(bounds[0], 2 * int(WINDOW.messages)), max(bounds[1], 2 * int(WINDOW.size))
         make_inbox = _INBOXES[options.receive_policy]
         self.inbox = make_inbox(*bounds, self.lifetime, self.hooks, self.links.made_room)
         if self._session is not None:

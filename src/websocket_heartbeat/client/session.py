@@ -28,7 +28,7 @@ WINDOW = Window(256, 2**20)
 """What the server may send unacknowledged."""
 
 GREETED_WITHIN = 3.0
-"""Seconds in which a server greets that has sessions: its greeting travels with the answer to the handshake."""
+"""Seconds in which a server greets that has sessions: that travels with the answer to the handshake."""
 
 _DISMISSED = 4500
 """A close code that is final, for the end of a session: core/machine.py."""
