@@ -1,12 +1,12 @@
 """Decides who comes in, and who that is: by the Origin of a request, the places, and the user's hook."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from inspect import isawaitable
 from typing import Any
 
-from websocket_heartbeat.checks import check_function, check_hook
+from websocket_heartbeat.checks import check_function, check_hook, is_hashable
 from websocket_heartbeat.engines.base import LinkEvents
 from websocket_heartbeat.errors import HookFailed
 from websocket_heartbeat.server.admission import Refusal, Request
@@ -142,12 +142,12 @@ class Gate:
             return self._refused(answer, place)
         names = self._hook_name == "authenticate"
         # True is what one returns who takes this for a yes.
-        if answer is None or (names and isinstance(answer, Hashable) and not isinstance(answer, bool)):
+        if answer is None or (names and not isinstance(answer, bool) and is_hashable(answer)):
             return self.roster.admit(request, self._hooks, answer, place)
         self._log.error(
             "%s must return None%s or a Refusal, not %s",
             self._hook_name,
-            ", a principal" if names else "",
+            ", a hashable principal" if names else "",
             type(answer).__name__,
         )
         return self._refused(Refusal(500), place)

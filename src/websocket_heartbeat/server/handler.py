@@ -356,7 +356,7 @@ class PeerHandler:
     @property
     def rooms(self) -> tuple[Hashable, ...]:
         """As `Peer.rooms`."""
-        return () if self.end is not None else tuple(self._rooms or ())
+        return tuple(self._rooms or ())
 
     @property
     def principal(self) -> Hashable | None:
@@ -394,12 +394,18 @@ class PeerHandler:
             return None
         policy = self.keeper.policy
         dues = []
+        if self._progress is None and self.link.buffered > policy.write_limit:
+            # Not by `send`: the library beneath answers pings by itself, of a peer that does not read too.
+            self._progress = Progress(self.link, now)
         if self._progress is not None:
             problem = self._progress.problem(self.link, now, policy.write_limit)
             if problem is not None:
                 self.drop("write_limit", problem)
                 return None
-            dues.append(now + LOOK)
+            if self.link.buffered or self.link.full or self._backlog is not None:
+                dues.append(now + LOOK)
+            else:
+                self._progress = None
         due = self.mailbox.look(now)
         if due is not None:
             dues.append(due)
@@ -459,11 +465,12 @@ class PeerHandler:
             self._place.give_back()
         keeper = self.keeper
         keeper.link_ended(self.peer.id)
-        for name in self._rooms or ():
+        self.mailbox.end(code, reason)
+        rooms, self._rooms = self._rooms, None
+        for name in rooms or ():
             keeper.rooms.leave(name, self)
         if self._principal is not None:
             keeper.users.leave(self._principal, self)
-        self.mailbox.end(code, reason)
 
     def has_ended(self) -> None:
         """Take the news that on_close was called."""

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from websocket_heartbeat.checks import check_headers, check_seconds, check_token
+from websocket_heartbeat.checks import check_hashable, check_headers, check_hook, check_seconds, check_token
 from websocket_heartbeat.config import Dialect, Headers
 from websocket_heartbeat.errors import PeerGone
 from websocket_heartbeat.server.admission import Request
@@ -149,10 +149,12 @@ class Hub:
 
     def room(self, name: Hashable) -> Room:
         """Return the room of that name: the peers that have joined it."""
+        check_hashable("name", name)
         return Room(self._commons.policy, self._commons.rooms, name)
 
     def user(self, principal: Hashable) -> Room:
         """Return the peers of one principal, as a room."""
+        check_hashable("principal", principal)
         return Room(self._commons.policy, self._commons.users, principal)
 
     # ASGI
@@ -194,6 +196,7 @@ class Hub:
         connection = connection_of(websocket, self)
         if subprotocol is not None:
             check_token("subprotocol", subprotocol)
+        check_hashable("principal", principal)
         peer = await connection.accept(websocket, subprotocol, check_headers("headers", headers), principal)
         try:
             yield peer
@@ -222,7 +225,8 @@ class Hub:
         when the peer goes: iteration ends, and `recv` and `drain` raise PeerGone, which ends the block and
         goes no further.
 
-        protocols, compress, max_msg_size: as `web.WebSocketResponse` has them, and with its defaults.
+        protocols, compress, max_msg_size: as `web.WebSocketResponse` has them, and with its defaults; the
+            last is in bytes, and 0 is any.
         headers: of the answer. principal: who this is, in place of what `authenticate` has said.
 
         Raises:
@@ -231,6 +235,7 @@ class Hub:
             ImportError: aiohttp is missing or too old; the text names the install command.
             TypeError, ValueError: an argument is wrong; the text names it.
         """
+        check_hashable("principal", principal)
         return self._aiohttp.accept(
             request, protocols, compress, max_msg_size, check_headers("headers", headers), principal
         )
@@ -266,7 +271,12 @@ class Hub:
         Give `process_request=hub.refuse`, so that who is not let in gets an HTTP answer. Without it, a client
         is refused by a close frame: with 1013 for a 503 or a 429, with 1011 for another 5xx, else with 1008.
         Give `ping_interval=None` too: it is the hub that pings, and those of websockets end here.
+
+        Raises:
+            TypeError: on_peer cannot be called with a peer.
         """
+        if on_peer is not None:
+            check_hook("on_peer", on_peer, 1)
 
         async def handler(connection: "ServerConnection") -> None:
             await self._websockets.run(connection, on_peer)

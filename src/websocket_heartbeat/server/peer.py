@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from websocket_heartbeat.checks import check_close, check_message
+from websocket_heartbeat.checks import check_close, check_hashable, check_message
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.sessions.link import SessionLink
@@ -155,10 +155,12 @@ class Peer:
 
     def join(self, name: Hashable) -> None:
         """Become a member of a room, `Hub.room(name)`, until `leave` or the end; once only."""
+        check_hashable("name", name)
         self._handler.join(name)
 
     def leave(self, name: Hashable) -> None:
         """Be a member of the room no more; does nothing if it is none."""
+        check_hashable("name", name)
         self._handler.leave(name)
 
     @property
@@ -178,6 +180,7 @@ class Peer:
 
     @principal.setter
     def principal(self, principal: Hashable | None) -> None:
+        check_hashable("principal", principal)
         self._handler.principal = principal
 
     @property

@@ -141,7 +141,8 @@ async def _how_dropped(raw: Raw | Client) -> str:
             return "end of file"
         if opcode == CLOSE:
             raw.frame(CLOSE, payload[:2])
-            return f"close {int.from_bytes(payload[:2])}" if payload else "close"
+            hint = " and hint" if b"retry-after=" in payload else ""
+            return f"close {int.from_bytes(payload[:2])}{hint}" if payload else "close"
 
 
 # The agreement
@@ -299,6 +300,16 @@ async def refusal(server: BackEnd) -> str:
         assert "retry-after: 7" in head
         assert await raw.reader.readexactly(4) == b"full"
     return "503"
+
+
+@_check("request")
+async def request(server: BackEnd) -> str:
+    """The back end knows of a client its address and port, path, query and headers."""
+    name = _name()
+    async with client(server, f"/echo?{name}", "X-Token: abc\r\n", tls=server.tls) as raw:
+        address = list(raw.writer.get_extra_info("sockname"))
+        assert await server.answer("asked", name) == [address, "/echo", name, "abc"]
+    return YES
 
 
 @_check("dismissal", best="message, 4500")

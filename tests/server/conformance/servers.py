@@ -108,9 +108,14 @@ SERVERS = (
         "uvicorn, websockets-sansio",
         "uvicorn",
         _uvicorn("websockets-sansio", "uvloop"),
-        short={"SIGTERM": "close 1012"},
+        short={"SIGTERM": "close 1012 and hint"},
     ),
-    Kind("uvicorn, wsproto", "uvicorn", _uvicorn("wsproto", "asyncio"), short={"SIGTERM": "close 1012"}),
+    Kind(
+        "uvicorn, wsproto",
+        "uvicorn",
+        _uvicorn("wsproto", "asyncio"),
+        short={"SIGTERM": "close 1012 and hint"},
+    ),
     Kind(
         "hypercorn",
         "hypercorn",
@@ -141,7 +146,7 @@ SERVERS = (
             "SIGTERM": "end of file",
         },
     ),
-    Kind("aiohttp.web", "aiohttp", _own("aiohttp"), is_asgi=False, short={"SIGTERM": "close 1012"}),
+    Kind("aiohttp.web", "aiohttp", _own("aiohttp"), is_asgi=False, short={"SIGTERM": "close 1012 and hint"}),
     Kind("websockets", "websockets", _own("websockets"), is_asgi=False, short={"SIGTERM": "close 1001"}),
 )
 
