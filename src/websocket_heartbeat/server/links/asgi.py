@@ -435,5 +435,6 @@ def _request(scope: Scope) -> Request:
         scope["path"],
         scope.get("query_string", b"").decode("latin-1"),
         tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]),
-        remote_address=None if client is None else (client[0], client[1]),
+        # granian gives the port as a str.
+        remote_address=None if client is None or client[1] is None else (client[0], int(client[1])),
     )
