@@ -25,7 +25,7 @@ from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Room
 from websocket_heartbeat.server.roster import Commons, Roster
 from websocket_heartbeat.server.sessions.book import Book, EndHook
-from websocket_heartbeat.server.sessions.places import store_at
+from websocket_heartbeat.server.sessions.stores import store_at
 from websocket_heartbeat.server.sigterm import before_sigterm
 from websocket_heartbeat.server.stats import HubStats
 
