@@ -378,12 +378,18 @@ class PeerHandler:
             return None
         policy = self.keeper.policy
         dues = []
+        if self._progress is None and self.link.buffered > policy.write_limit:
+            # Not by `send`: the library beneath answers pings by itself, of a peer that does not read too.
+            self._progress = Progress(self.link, now)
         if self._progress is not None:
             problem = self._progress.problem(self.link, now, policy.write_limit)
             if problem is not None:
                 self.drop("write_limit", problem)
                 return None
-            dues.append(now + LOOK)
+            if self.link.buffered or self.link.full or self._backlog is not None:
+                dues.append(now + LOOK)
+            else:
+                self._progress = None
         due = self.mailbox.look(now)
         if due is not None:
             dues.append(due)

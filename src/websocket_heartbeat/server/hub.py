@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from websocket_heartbeat.checks import check_hashable, check_headers, check_seconds, check_token
+from websocket_heartbeat.checks import check_hashable, check_headers, check_hook, check_seconds, check_token
 from websocket_heartbeat.config import Dialect, Headers
 from websocket_heartbeat.errors import PeerGone
 from websocket_heartbeat.server.admission import Request
@@ -214,7 +214,8 @@ class Hub:
         when the peer goes: iteration ends, and `recv` and `drain` raise PeerGone, which ends the block and
         goes no further.
 
-        protocols, compress, max_msg_size: as `web.WebSocketResponse` has them, and with its defaults.
+        protocols, compress, max_msg_size: as `web.WebSocketResponse` has them, and with its defaults; the
+            last is in bytes, and 0 is any.
         headers: of the answer. principal: who this is, in place of what `authenticate` has said.
 
         Raises:
@@ -259,7 +260,12 @@ class Hub:
         Give `process_request=hub.refuse`, so that who is not let in gets an HTTP answer. Without it, a client
         is refused by a close frame: with 1013 for a 503 or a 429, with 1011 for another 5xx, else with 1008.
         Give `ping_interval=None` too: it is the hub that pings, and those of websockets end here.
+
+        Raises:
+            TypeError: on_peer cannot be called with a peer.
         """
+        if on_peer is not None:
+            check_hook("on_peer", on_peer, 1)
 
         async def handler(connection: "ServerConnection") -> None:
             await self._websockets.run(connection, on_peer)
