@@ -20,6 +20,7 @@ from benchmarks.returning import AWAY, CLIENTS, KINDS, LIMIT, come_back
 from benchmarks.storm import CAPACITY_SECONDS, OUTAGES, ServerModel, herd_of, simulate
 
 LET_IN = 0.9
+ROUNDS = 3
 DRAWN = 20.0
 """The outage that the figure shows."""
 
@@ -52,9 +53,13 @@ def simulated(count: int) -> Iterator[dict[str, Any]]:
 
 
 def real() -> list[dict[str, Any]]:
-    """Let real clients come back to each kind of server."""
+    """Let real clients come back to each kind of server; return the middle one of its runs, by T99."""
     raise_file_limit()
-    return [{"server": name, **come_back(kind)} for name, kind in KINDS.items()]
+    rows = []
+    for name, kind in KINDS.items():
+        runs = sorted((come_back(kind) for _ in range(ROUNDS)), key=lambda run: float(run["t99"]))
+        rows.append({"server": name, "t99_of_each": [run["t99"] for run in runs], **runs[ROUNDS // 2]})
+    return rows
 
 
 def run(options: Namespace) -> None:

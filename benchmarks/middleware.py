@@ -12,7 +12,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from benchmarks import report
@@ -69,19 +69,33 @@ async def _cpu(port: int) -> float:
     return float(answer.partition(b"\r\n\r\n")[2])
 
 
-async def _measure(port: int, seconds: float) -> dict[str, float]:
-    """Return the microseconds of the server for a message, and for a heartbeat."""
-    clients = [await _open(port) for _ in range(_CLIENTS)]
-    answer = {}
-    for name, frame in (("message", _MESSAGE), ("heartbeat", _HEARTBEAT)):
-        await asyncio.gather(*(_talk(*client, frame, time.monotonic() + 0.1) for client in clients))
-        before = await _cpu(port)
+class _Crowd:
+    """The clients of one server."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._clients: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def come(self) -> None:
+        self._clients = [await _open(self._port) for _ in range(_CLIENTS)]
+
+    def leave(self) -> None:
+        for _, writer in self._clients:
+            writer.close()
+
+    async def measure(self, seconds: float) -> dict[str, float]:
+        """Return the microseconds of the server for a message, and for a heartbeat."""
+        answer = {}
+        for name, frame in (("message", _MESSAGE), ("heartbeat", _HEARTBEAT)):
+            await self._talk(frame, seconds / 5)
+            before = await _cpu(self._port)
+            count = await self._talk(frame, seconds)
+            answer[name] = (await _cpu(self._port) - before) / count * 1e6
+        return answer
+
+    async def _talk(self, frame: bytes, seconds: float) -> int:
         until = time.monotonic() + seconds
-        counts = await asyncio.gather(*(_talk(*client, frame, until) for client in clients))
-        answer[name] = (await _cpu(port) - before) / sum(counts) * 1e6
-    for _, writer in clients:
-        writer.close()
-    return answer
+        return sum(await asyncio.gather(*(_talk(*client, frame, until) for client in self._clients)))
 
 
 # The server
@@ -96,7 +110,7 @@ def _app(way: str) -> Any:
 
     from websocket_heartbeat.server import Hub
 
-    hub = Hub()
+    hub = Hub(idle_timeout=None)  # the clients know of no pings
 
     async def plain(websocket: WebSocket) -> None:
         await websocket.accept()
@@ -121,7 +135,7 @@ def _app(way: str) -> Any:
 async def _uvicorn(app: Any, sock: socket.socket, ws: str) -> None:
     import uvicorn
 
-    config = uvicorn.Config(app, ws=ws, log_level="warning", loop="asyncio")
+    config = uvicorn.Config(app, ws=ws, log_level="warning", loop="asyncio", ws_ping_interval=None)
     await uvicorn.Server(config).serve(sockets=[sock])
 
 
@@ -201,7 +215,7 @@ def run(options: Namespace) -> None:
     try:
         pin(CLIENT_CORE)
         for server in SERVERS:
-            rows += _compare(server, 9 if options.long else 5, 2.0 if options.long else 1.0)
+            rows += _compare(server, 60 if options.long else 15, 0.25)
     finally:
         if affinity is not None:
             os.sched_setaffinity(0, affinity)
@@ -213,9 +227,9 @@ def run(options: Namespace) -> None:
                 row["server"],
                 row["way"],
                 1e6 / row["message"]["median"],
-                row["message_ratio"],
+                row["message_ratio"]["median"],
                 1e6 / row["heartbeat"]["median"],
-                row["heartbeat_ratio"],
+                row["heartbeat_ratio"]["median"],
             ]
             for row in rows
         ],
@@ -224,20 +238,30 @@ def run(options: Namespace) -> None:
 
 
 def _compare(server: str, rounds: int, seconds: float) -> list[dict[str, Any]]:
-    answers: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
-    for _ in range(rounds):
-        for way in WAYS:
-            with _serving(server, way) as port:
-                answers[way].append(asyncio.run(_measure(port, seconds)))
+    """Let the ways take turns. What else the machine does changes: so each is compared within its round."""
+    with ExitStack() as stack:
+        ports = {way: stack.enter_context(_serving(server, way)) for way in WAYS}
+        answers = asyncio.run(_take_turns(ports, rounds, seconds))
     rows: list[dict[str, Any]] = []
     for way in WAYS:
         row: dict[str, Any] = {"server": server, "way": way}
         for name in ("message", "heartbeat"):
-            row[name] = report.spread([answer[name] for answer in answers[way]])
-            plain = rows[0][name]["median"] if rows else row[name]["median"]
-            row[f"{name}_ratio"] = row[name]["median"] / plain
+            row[name] = report.spread([each[way][name] for each in answers])
+            row[f"{name}_ratio"] = report.spread([each[way][name] / each["plain"][name] for each in answers])
         rows.append(row)
     return rows
+
+
+async def _take_turns(
+    ports: dict[str, int], rounds: int, seconds: float
+) -> list[dict[str, dict[str, float]]]:
+    crowds = {way: _Crowd(port) for way, port in ports.items()}
+    for crowd in crowds.values():
+        await crowd.come()
+    answers = [{way: await crowd.measure(seconds) for way, crowd in crowds.items()} for _ in range(rounds)]
+    for crowd in crowds.values():
+        crowd.leave()
+    return answers
 
 
 if __name__ == "__main__":

@@ -78,6 +78,21 @@ def _check_arguments(name: str, hook: Callable[..., Any], arguments: int) -> Non
         raise TypeError(f"{name} is called with {called}, which {hook!r} does not take: {error}") from None
 
 
+def is_hashable(value: object) -> bool:
+    """Whether a value can be a key; a tuple, of which `Hashable` knows nothing, can if what it holds can."""
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def check_hashable(name: str, value: object) -> None:
+    """Raise TypeError, naming the argument, for what cannot be a key."""
+    if not is_hashable(value):
+        raise TypeError(f"{name} must be hashable, such as a str, not {type(value).__name__}")
+
+
 def check_function(name: str, function: object, arguments: int) -> Callable[..., Any]:
     """Return a function whose answer is needed at once; raise naming the argument otherwise.
 

@@ -12,7 +12,6 @@ from tests.watch import Run, until
 
 from websocket_heartbeat import Backoff, CloseEvent, Heartbeat, connect
 from websocket_heartbeat.system.kernel import TELLS
-from websocket_heartbeat.testing import FaultProxy
 
 SOON = Backoff(0.05, 0.2)
 QUICK = Heartbeat(0.3, 0.5)
@@ -143,32 +142,5 @@ def test_spring_itself_ends_clients_that_read_slowly_with_a_code_that_others_tak
             await connection.send("flood 2000")
             await until(lambda: connection.stats.links == 2)
             assert closes[0].code == 4500
-
-    run_asyncio(main())
-
-
-def test_the_example_for_spring_ends_them_with_another_code(
-    servers: Callable[[str], Server], run_asyncio: Run
-) -> None:
-    spring = calm(servers("spring"))
-
-    async def main() -> None:
-        closes: list[CloseEvent] = []
-        async with (
-            FaultProxy("127.0.0.1", spring.port) as proxy,
-            connect(proxy.url("/feed"), backoff=SOON) as connection,
-        ):
-            connection.on_close = closes.append
-            connection.on_message = lambda message: None
-            await until(lambda: spring.told("open"))
-            proxy.throttle(5_000_000)
-            spring.order("flood", 1000)
-            spring.order(
-                "flood", 1000
-            )  # in two threads: the one that finds the other sending must let it wait
-            await until(lambda: closes)
-            assert closes[0].code == 1013
-            proxy.heal()
-            await until(lambda: connection.stats.links == 2)
 
     run_asyncio(main())

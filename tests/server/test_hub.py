@@ -208,7 +208,11 @@ def test_the_principal_is_whom_authenticate_names_or_whom_a_login_does(run: Run)
     run(main())
 
 
-@pytest.mark.parametrize("wrong", [True, [], {"name": "ann"}], ids=["a bool", "a list", "a dict"])
+@pytest.mark.parametrize(
+    "wrong",
+    [True, [], {"name": "ann"}, ("ann", [])],
+    ids=["a bool", "a list", "a dict", "a tuple with a list"],
+)
 def test_what_can_be_no_principal_lets_nobody_in(
     run: Run, wrong: object, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -217,7 +221,27 @@ def test_what_can_be_no_principal_lets_nobody_in(
             assert raw.status == 500
 
     run(main())
-    assert "authenticate must return None, a principal or a Refusal" in caplog.text
+    assert "authenticate must return None, a hashable principal or a Refusal" in caplog.text
+
+
+def test_a_principal_that_cannot_be_one_is_refused_where_it_is_set_and_the_old_one_stays(run: Run) -> None:
+    async def main() -> None:
+        hub = Hub(authenticate=lambda request: "ann")
+        async with serve(hub=hub) as server:
+            async with client(server):
+                await until(lambda: hub.peers)
+                (peer,) = hub.peers
+                wrong: Any
+                for wrong in ([], ("bob", [])):
+                    with pytest.raises(TypeError, match="principal must be hashable"):
+                        peer.principal = wrong
+                    with pytest.raises(TypeError, match="principal must be hashable"):
+                        hub.user(wrong)
+                assert (peer.principal, len(hub.user("ann"))) == ("ann", 1)
+            async with asyncio.timeout(PATIENCE):
+                await peer.wait_closed()
+
+    run(main())
 
 
 def test_a_peer_knows_where_and_when_it_came_from_and_how_far_away_it_is(run: Run) -> None:

@@ -103,8 +103,41 @@ def test_members_get_what_is_sent_to_their_room_until_they_leave_it_or_go(run: R
             b.send("four")
             assert await received(first, 1) == ["four"]
         assert (len(hub.rooms), len(peer.rooms)) == (0, 0)
+        peer.leave("b")  # in which it was at its end
         peer.join("b")
-        assert hub.rooms == {}
+        assert not hub.rooms
+        assert not peer.rooms
+
+    run(main())
+
+
+def test_on_close_may_leave_the_rooms_of_its_peer_as_well(run: Run) -> None:
+    async def main() -> None:
+        left: list[tuple[object, ...]] = []
+
+        def on_close(peer: Peer, code: int | None, reason: str) -> None:
+            peer.leave("a")
+            left.append(peer.rooms)
+
+        hub = Hub(on_open=join("a"), on_close=on_close)
+        async with serve(hub=hub) as server, members(server, 1):
+            await until(lambda: hub.rooms)
+        assert left == [()]
+
+    run(main())
+
+
+def test_a_name_that_can_be_no_key_is_refused_where_it_is_given(run: Run) -> None:
+    async def main() -> None:
+        hub = Hub()
+        async with serve(hub=hub) as server, members(server, 1):
+            await until(lambda: hub.peers)
+            (peer,) = hub.peers
+            wrong: Any = []
+            for call in (peer.join, peer.leave, hub.room):
+                with pytest.raises(TypeError, match="name must be hashable"):
+                    call(wrong)
+            assert hub.rooms == {}
 
     run(main())
 

@@ -1,12 +1,13 @@
 """Decides who comes in, and who that is: by the Origin of a request, the places, and the user's hook."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from inspect import isawaitable
 from typing import Any
 
-from websocket_heartbeat.checks import check_function, check_hook
+from websocket_heartbeat.checks import check_function, check_hook, is_hashable
+from websocket_heartbeat.engines.base import LinkEvents
 from websocket_heartbeat.errors import HookFailed
 from websocket_heartbeat.server.admission import Refusal, Request
 from websocket_heartbeat.server.handler import PeerHandler
@@ -14,6 +15,8 @@ from websocket_heartbeat.server.hooks import Hooks
 from websocket_heartbeat.server.origins import Origins
 from websocket_heartbeat.server.places import Place
 from websocket_heartbeat.server.roster import Roster
+from websocket_heartbeat.server.sessions.book import Book
+from websocket_heartbeat.server.sessions.door import Door
 from websocket_heartbeat.system.callbacks import call, log_raised, path_to_show, settle
 
 Decision = PeerHandler | Refusal
@@ -25,6 +28,7 @@ class Gate:
 
     roster: of those that came in here. hooks: those of these peers. hook_name: that of the user's hook,
     `on_handshake` or `authenticate`; the second may name a principal.
+    book: of the hub's sessions, None if it has none.
     """
 
     def __init__(
@@ -35,6 +39,7 @@ class Gate:
         hook_name: str,
         hook: Callable[..., Any] | None,
         shown_path: Callable[[str], str] | None,
+        book: Book | None = None,
     ) -> None:
         if hook is not None:
             check_hook(hook_name, hook, 1)
@@ -47,6 +52,21 @@ class Gate:
         self._hook = hook
         self._shown_path = shown_path
         self._log = roster.log
+        self._book = book
+
+    @property
+    def has_sessions(self) -> bool:
+        """Whether clients that want one get a session."""
+        return self._book is not None
+
+    def door(self, handler: LinkEvents, protocol: str | None, max_size: int) -> Door:
+        """Return what takes the events of a link that has selected the subprotocol of sessions.
+
+        handler: what `admit` has returned. protocol: the application's subprotocol.
+        """
+        assert self._book is not None
+        assert isinstance(handler, PeerHandler)
+        return Door(self._book, self.roster.doors, handler, protocol or "", max_size)
 
     def admit(self, request: Request, *, takes_place: bool = True) -> Decision | asyncio.Task[Decision]:
         """Decide about a request, at once or, if the hook is asynchronous, by a task.
@@ -91,10 +111,13 @@ class Gate:
             return decision
         timeout = self.roster.policy.open_timeout
         try:
-            async with asyncio.timeout(timeout):
-                return await decision
-        except TimeoutError:
-            return self.too_late(timeout)
+            # Not `await decision`: a hook that is cancelled may go on, or may have cancelled itself.
+            await asyncio.wait((decision,), timeout=timeout)
+        finally:
+            decision.cancel()
+        if decision.cancelled():
+            return self.cancelled()
+        return decision.result() if decision.done() else self.too_late(timeout)
 
     def too_late(self, timeout: float) -> Refusal:
         """Return the answer to a client about whom the hook has not decided for so many seconds."""
@@ -103,6 +126,12 @@ class Gate:
         )
         self.roster.tally.refused[self._hook_name] += 1
         return Refusal(503)
+
+    def cancelled(self) -> Refusal:
+        """Return the answer to a client about whom nothing is decided, as that was cancelled."""
+        self._log.error("%s was cancelled: its client was refused", self._hook_name)
+        self.roster.tally.refused[self._hook_name] += 1
+        return Refusal(500)
 
     async def _admit_later(
         self, request: Request, pending: Awaitable[object], place: Place | None
@@ -122,12 +151,12 @@ class Gate:
             return self._refused(answer, place)
         names = self._hook_name == "authenticate"
         # True is what one returns who takes this for a yes.
-        if answer is None or (names and isinstance(answer, Hashable) and not isinstance(answer, bool)):
+        if answer is None or (names and not isinstance(answer, bool) and is_hashable(answer)):
             return self.roster.admit(request, self._hooks, answer, place)
         self._log.error(
             "%s must return None%s or a Refusal, not %s",
             self._hook_name,
-            ", a principal" if names else "",
+            ", a hashable principal" if names else "",
             type(answer).__name__,
         )
         return self._refused(Refusal(500), place)

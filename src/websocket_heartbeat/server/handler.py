@@ -149,8 +149,12 @@ class PeerHandler:
         self.peer = Peer(self, number, self._request, time.time())
         self.mailbox = Mailbox(self)
         policy = self.keeper.policy
-        has_dialect = isinstance(policy.heartbeat, Dialect)
-        link.deliver = self._deliver_in_dialect if has_dialect else self._deliver
+        if link.is_session:
+            link.deliver = self.mailbox.put
+        elif isinstance(policy.heartbeat, Dialect):
+            link.deliver = self._deliver_in_dialect
+        else:
+            link.deliver = self._deliver
         if self._principal is not None:
             self.keeper.users.join(self._principal, self)
         if policy.idle_timeout is not None:
@@ -302,6 +306,8 @@ class PeerHandler:
             return
         self._send_backlog(whole=True)
         self.link.close(code, reason)
+        if self.link.is_session:
+            return
         self._close_by = asyncio.get_running_loop().time() + self.keeper.policy.close_timeout
         self.mailbox.is_leaving = True
         self.mailbox.resume()  # its answer is still to be read
@@ -309,10 +315,19 @@ class PeerHandler:
 
     def dismiss(self, code: int, reason: str) -> None:
         """Do as `Peer.dismiss`, with a code and a reason that were checked."""
+        if self.link.is_session:
+            self.link.end(code, reason)
+            return
         if self.keeper.policy.dismissal is not None and self._close_by is None:
             self._send_backlog(whole=True)
             self.send(self.keeper.policy.dismissal)
         self.close(code, reason)
+
+    def let_go(self) -> None:
+        """Be gone, as this server closes; a session goes on with the next one, if its store does."""
+        if self.end is None:
+            self.link.release()
+            self._end(None, "the server has closed")
 
     def drop(self, cause: str, reason: str) -> None:
         """Reset the connection at once, and tell the hooks the reason; HubStats.dropped has the causes."""
@@ -321,7 +336,8 @@ class PeerHandler:
         _logger.info("%r was dropped: %s", self.peer, reason)
         self.keeper.tally.dropped[cause] += 1
         self.link.abort()
-        self._end(None, reason)
+        if not self.link.is_session:
+            self._end(None, reason)
 
     def join(self, name: Hashable) -> None:
         """Do as `Peer.join`."""
@@ -340,7 +356,7 @@ class PeerHandler:
     @property
     def rooms(self) -> tuple[Hashable, ...]:
         """As `Peer.rooms`."""
-        return () if self.end is not None else tuple(self._rooms or ())
+        return tuple(self._rooms or ())
 
     @property
     def principal(self) -> Hashable | None:
@@ -378,12 +394,18 @@ class PeerHandler:
             return None
         policy = self.keeper.policy
         dues = []
+        if self._progress is None and self.link.buffered > policy.write_limit:
+            # Not by `send`: the library beneath answers pings by itself, of a peer that does not read too.
+            self._progress = Progress(self.link, now)
         if self._progress is not None:
             problem = self._progress.problem(self.link, now, policy.write_limit)
             if problem is not None:
                 self.drop("write_limit", problem)
                 return None
-            dues.append(now + LOOK)
+            if self.link.buffered or self.link.full or self._backlog is not None:
+                dues.append(now + LOOK)
+            else:
+                self._progress = None
         due = self.mailbox.look(now)
         if due is not None:
             dues.append(due)
@@ -443,11 +465,12 @@ class PeerHandler:
             self._place.give_back()
         keeper = self.keeper
         keeper.link_ended(self.peer.id)
-        for name in self._rooms or ():
+        self.mailbox.end(code, reason)
+        rooms, self._rooms = self._rooms, None
+        for name in rooms or ():
             keeper.rooms.leave(name, self)
         if self._principal is not None:
             keeper.users.leave(self._principal, self)
-        self.mailbox.end(code, reason)
 
     def has_ended(self) -> None:
         """Take the news that on_close was called."""

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from websocket_heartbeat.checks import check_headers, check_seconds, check_token
+from websocket_heartbeat.checks import check_hashable, check_headers, check_hook, check_seconds, check_token
 from websocket_heartbeat.config import Dialect, Headers
 from websocket_heartbeat.errors import PeerGone
 from websocket_heartbeat.server.admission import Request
@@ -24,6 +24,8 @@ from websocket_heartbeat.server.places import Limits
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Room
 from websocket_heartbeat.server.roster import Commons, Roster
+from websocket_heartbeat.server.sessions.book import Book, EndHook
+from websocket_heartbeat.server.sessions.places import store_at
 from websocket_heartbeat.server.sigterm import before_sigterm
 from websocket_heartbeat.server.stats import HubStats
 
@@ -59,6 +61,10 @@ class Hub:
         it refuses and for its peers. None (default): any number.
     dismissal: a text message that tells clients not to come back, sent by `Peer.dismiss` before its close
         frame: not every platform of clients learns close codes. As in `connect`. None (default): none.
+    sessions: "memory", or "sqlite:///" and the path of a file: clients that ask for it get a session, which
+        outlives their links. None (default): nobody does. ttl: seconds that a session is kept without a link;
+        default 120. on_end: called with (session, why, unacknowledged), the ID, the reason and the messages
+        that the client has not acknowledged, when one is over. docs/session.md has the protocol.
 
     Raises:
         TypeError, ValueError: an argument is wrong; the text names it.
@@ -82,6 +88,9 @@ class Hub:
         max_new_peers_per_second: float | None = None,
         dismissal: str | None = None,
         shown_path: Callable[[str], str] | None = None,
+        sessions: str | None = None,
+        ttl: float = 120,
+        on_end: EndHook | None = None,
     ) -> None:
         self._commons = Commons(
             Policy(heartbeat, idle_timeout, open_timeout, close_timeout, write_limit, dismissal),
@@ -92,6 +101,7 @@ class Hub:
         self._shown_path = shown_path
         self._authenticate = authenticate
         self._origins = Origins(origins)
+        self._book = None if sessions is None else Book(store_at(sessions, ttl), on_end)
         self.entrance()  # checks its arguments
 
     def __repr__(self) -> str:
@@ -108,6 +118,7 @@ class Hub:
             "authenticate",
             self._authenticate,
             self._shown_path,
+            self._book,
         )
 
     @property
@@ -138,10 +149,12 @@ class Hub:
 
     def room(self, name: Hashable) -> Room:
         """Return the room of that name: the peers that have joined it."""
+        check_hashable("name", name)
         return Room(self._commons.policy, self._commons.rooms, name)
 
     def user(self, principal: Hashable) -> Room:
         """Return the peers of one principal, as a room."""
+        check_hashable("principal", principal)
         return Room(self._commons.policy, self._commons.users, principal)
 
     # ASGI
@@ -183,6 +196,7 @@ class Hub:
         connection = connection_of(websocket, self)
         if subprotocol is not None:
             check_token("subprotocol", subprotocol)
+        check_hashable("principal", principal)
         peer = await connection.accept(websocket, subprotocol, check_headers("headers", headers), principal)
         try:
             yield peer
@@ -211,7 +225,8 @@ class Hub:
         when the peer goes: iteration ends, and `recv` and `drain` raise PeerGone, which ends the block and
         goes no further.
 
-        protocols, compress, max_msg_size: as `web.WebSocketResponse` has them, and with its defaults.
+        protocols, compress, max_msg_size: as `web.WebSocketResponse` has them, and with its defaults; the
+            last is in bytes, and 0 is any.
         headers: of the answer. principal: who this is, in place of what `authenticate` has said.
 
         Raises:
@@ -220,6 +235,7 @@ class Hub:
             ImportError: aiohttp is missing or too old; the text names the install command.
             TypeError, ValueError: an argument is wrong; the text names it.
         """
+        check_hashable("principal", principal)
         return self._aiohttp.accept(
             request, protocols, compress, max_msg_size, check_headers("headers", headers), principal
         )
@@ -255,7 +271,12 @@ class Hub:
         Give `process_request=hub.refuse`, so that who is not let in gets an HTTP answer. Without it, a client
         is refused by a close frame: with 1013 for a 503 or a 429, with 1011 for another 5xx, else with 1008.
         Give `ping_interval=None` too: it is the hub that pings, and those of websockets end here.
+
+        Raises:
+            TypeError: on_peer cannot be called with a peer.
         """
+        if on_peer is not None:
+            check_hook("on_peer", on_peer, 1)
 
         async def handler(connection: "ServerConnection") -> None:
             await self._websockets.run(connection, on_peer)
@@ -335,3 +356,5 @@ class Hub:
         """Close every peer with 1001 and wait until all are gone, `close_timeout` seconds at most."""
         await self._commons.rounds.done()
         await asyncio.gather(*(roster.close() for roster in self._rosters))
+        if self._book is not None:
+            await self._book.close()

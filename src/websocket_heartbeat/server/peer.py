@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from websocket_heartbeat.checks import check_close, check_message
+from websocket_heartbeat.checks import check_close, check_hashable, check_message
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import Request
+from websocket_heartbeat.server.sessions.link import SessionLink
 
 if TYPE_CHECKING:
     from websocket_heartbeat.server.handler import PeerHandler
@@ -86,6 +87,22 @@ class Peer:
         while (message := await self._handler.mailbox.recv()) is not None:
             yield message
 
+    # Sessions
+
+    @property
+    def session(self) -> str | None:
+        """The ID of its session, which is no secret; None: it has none, and is gone when its link is."""
+        return self._handler.link.id if isinstance(self._handler.link, SessionLink) else None
+
+    @property
+    def number(self) -> int:
+        """The number of the message that is being handled: with `session`, it names that message for good.
+
+        0 where there is no session.
+        """
+        link = self._handler.link
+        return link.half.done + 1 if isinstance(link, SessionLink) else 0
+
     # Parting
 
     def close(self, code: int = 1000, reason: str = "") -> None:
@@ -138,10 +155,12 @@ class Peer:
 
     def join(self, name: Hashable) -> None:
         """Become a member of a room, `Hub.room(name)`, until `leave` or the end; once only."""
+        check_hashable("name", name)
         self._handler.join(name)
 
     def leave(self, name: Hashable) -> None:
         """Be a member of the room no more; does nothing if it is none."""
+        check_hashable("name", name)
         self._handler.leave(name)
 
     @property
@@ -161,6 +180,7 @@ class Peer:
 
     @principal.setter
     def principal(self, principal: Hashable | None) -> None:
+        check_hashable("principal", principal)
         self._handler.principal = principal
 
     @property

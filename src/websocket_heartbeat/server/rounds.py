@@ -40,6 +40,7 @@ class Rounds(Generic[M]):
 
     def __init__(self) -> None:
         self._waiting: deque[_Round[Any]] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None  # that of those which wait
 
     def begin(self, members: Collection[M], act: Callable[[M], None]) -> None:
         """Call `act` with each who is a member now and still is when it is reached; it must not raise."""
@@ -57,9 +58,13 @@ class Rounds(Generic[M]):
             await done
 
     def _wait(self, new: _Round[Any]) -> None:
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # a hub outlives those of tests: roster.py
+            self._loop = loop
+            self._waiting.clear()
         self._waiting.append(new)
         if len(self._waiting) == 1:
-            asyncio.get_running_loop().call_soon(self._go_on)
+            loop.call_soon(self._go_on)
 
     def _go_on(self) -> None:
         """Go on with the oldest, and then in the loop's next turn."""

@@ -143,12 +143,21 @@ def _abort(name: str) -> None:
         peer.abort()
 
 
+def _asked(name: str) -> list[Any] | None:
+    """Tell what is known of a client: where it comes from, its path and query, and one of its headers."""
+    for peer in hub.room(name):
+        request = peer.request
+        return [peer.remote_address, request.path, request.query, request.header("X-Token")]
+    return None
+
+
 async def _send_away(name: str, over: float) -> None:
     await hub.room(name).send_away(over)
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "facts": _facts,
+    "asked": _asked,
     "here": lambda name: len(hub.room(name)),
     "paused": lambda name: any(peer.paused for peer in hub.room(name)),
     "end": _ends.get,
@@ -194,11 +203,11 @@ async def _plain(scope: Any, receive: Any, send: Any) -> None:
 
 async def _endpoints(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
-        while True:
-            event = await receive()
-            await send({"type": f"{event['type']}.complete"})
-            if event["type"] == "lifespan.shutdown":
-                return
+        await receive()
+        with hub.send_away_on_sigterm(over=9):
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
     elif scope["type"] == "websocket":
         if scope["path"].startswith("/plain/"):
             await _plain(scope, receive, send)

@@ -39,7 +39,8 @@ class Kind:
     package: whose version is shown. arguments: of `python -m`, to start it at a port, with or without TLS.
     has_endpoints: whether what serves a client is a coroutine with whose end the client goes; else it is a
     hook. is_asgi: whether it also runs endpoints that know nothing of the hub. can_reset: whether the hub can
-    reset its connections. short: what is shown instead of the best, by check.
+    reset its connections. short: what is shown instead of the best, by check; of SIGTERM, "A or B" where
+    chance decides.
     """
 
     name: str
@@ -108,9 +109,14 @@ SERVERS = (
         "uvicorn, websockets-sansio",
         "uvicorn",
         _uvicorn("websockets-sansio", "uvloop"),
-        short={"SIGTERM": "close 1012"},
+        short={"SIGTERM": "close 1012 and hint"},
     ),
-    Kind("uvicorn, wsproto", "uvicorn", _uvicorn("wsproto", "asyncio"), short={"SIGTERM": "close 1012"}),
+    Kind(
+        "uvicorn, wsproto",
+        "uvicorn",
+        _uvicorn("wsproto", "asyncio"),
+        short={"SIGTERM": "close 1012 and hint"},
+    ),
     Kind(
         "hypercorn",
         "hypercorn",
@@ -128,7 +134,7 @@ SERVERS = (
             "half-open peer": "end of file",
             "abort": "close",
             "the client's end": "code",
-            "SIGTERM": "end of file",
+            "SIGTERM": "close 1012 and hint or end of file",
         },
     ),
     Kind(
@@ -138,10 +144,10 @@ SERVERS = (
         short={
             "refusal": "close 1013, retry-after=7",
             "the client's end": "code",
-            "SIGTERM": "end of file",
+            "SIGTERM": "close 1001 or end of file",
         },
     ),
-    Kind("aiohttp.web", "aiohttp", _own("aiohttp"), is_asgi=False, short={"SIGTERM": "close 1012"}),
+    Kind("aiohttp.web", "aiohttp", _own("aiohttp"), is_asgi=False, short={"SIGTERM": "close 1012 and hint"}),
     Kind("websockets", "websockets", _own("websockets"), is_asgi=False, short={"SIGTERM": "close 1001"}),
 )
 

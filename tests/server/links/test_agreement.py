@@ -55,7 +55,7 @@ def test_a_peer_that_answers_pings_is_kept(run: Run, back_end: BackEnd) -> None:
     async def main() -> None:
         hub = Hub(idle_timeout=0.4)
         async with back_end(hub) as place, websockets.connect(place.url(), ping_interval=None) as ws:
-            await asyncio.sleep(1.6)
+            await asyncio.sleep(1)
             assert len(hub.peers) == 1
             latency = hub.peers[0].latency
             assert latency is not None
@@ -69,9 +69,9 @@ def test_a_peer_that_answers_pings_is_kept(run: Run, back_end: BackEnd) -> None:
 @pytest.mark.usefixtures("kernel")
 def test_a_peer_that_sends_heartbeats_alone_is_kept(run: Run, back_end: BackEnd) -> None:
     async def main() -> None:
-        hub = Hub(idle_timeout=0.6)
+        hub = Hub(idle_timeout=0.4)
         async with back_end(hub, stay) as place, client(place) as raw:
-            for _ in range(12):
+            for _ in range(8):
                 raw.frame(TEXT, b"heartbeat")
                 assert await raw.read() == (TEXT, b"heartbeat")
                 await asyncio.sleep(0.1)
@@ -100,7 +100,8 @@ def test_our_client_stays_on_one_link(run: Run, back_end: BackEnd, message: Dial
 @pytest.fixture
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Judge who takes nothing sooner than in real life."""
-    monkeypatch.setattr(flow, "STALLED", 1.0)
+    for name in ("STALLED", "SHORTEST"):
+        monkeypatch.setattr(flow, name, 0.5)
 
 
 @pytest.mark.usefixtures("kernel", "hurry")
@@ -141,7 +142,7 @@ def test_a_flood_for_a_busy_handler_waits_at_its_sender(run: Run, back_end: Back
             async for message in peer:
                 received += len(message)
 
-        hub = Hub(idle_timeout=0.6)
+        hub = Hub(idle_timeout=0.4)
         async with back_end(hub, busy) as place, client(place) as raw:
             raw.writer.transport.set_write_buffer_limits(high=0)
 
@@ -152,7 +153,7 @@ def test_a_flood_for_a_busy_handler_waits_at_its_sender(run: Run, back_end: Back
 
             flooding = asyncio.create_task(flood())
             await until(lambda: hub.peers and hub.peers[0].paused)
-            await asyncio.sleep(1.2)
+            await asyncio.sleep(0.8)
             assert not flooding.done()
             assert hub.peers[0].waiting <= 65  # and it is not dropped, as it is we who do not read
             released.set()

@@ -43,6 +43,28 @@ def test_its_options_are_those_of_aiohttp(run_asyncio: Run) -> None:
     run_asyncio(main())
 
 
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"protocols": "chat"}, "protocols must be a collection, not 'chat'"),
+        ({"protocols": ["a chat"]}, "protocols[0] must be an HTTP token"),
+        ({"max_msg_size": -1}, "max_msg_size must be at least 0, not -1"),
+        ({"headers": {"X-Shard": "3\r\n"}}, "headers"),
+    ],
+)
+def test_a_wrong_option_is_named(
+    run_asyncio: Run, options: dict[str, Any], error: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with aiohttp_web(Hub(), **options) as place, client(place) as raw:
+            assert raw.status == 500
+
+    run_asyncio(main())
+    [record] = [record for record in caplog.records if record.exc_info]
+    assert record.exc_info is not None
+    assert str(record.exc_info[1]).startswith(error)
+
+
 def test_compression_can_be_refused_and_a_peer_names_its_subprotocol(run_asyncio: Run) -> None:
     async def main() -> None:
         hub = Hub()

@@ -175,6 +175,34 @@ def test_an_authenticate_that_takes_too_long_refuses(run_asyncio: Run, back_end:
     run_asyncio(main())
 
 
+@pytest.mark.parametrize(("how", "status"), [("goes on", 503), ("cancels itself", 500)])
+def test_an_authenticate_that_is_odd_about_cancellation_refuses_too(
+    run: Run, back_end: BackEnd, how: str, status: int
+) -> None:
+    async def main() -> None:
+        let_go = asyncio.Event()
+
+        async def authenticate(request: Request) -> None:
+            if how == "cancels itself":
+                task = asyncio.current_task()
+                assert task is not None
+                task.cancel()
+            while not let_go.is_set():
+                try:
+                    await let_go.wait()
+                except asyncio.CancelledError:
+                    if how == "cancels itself":
+                        raise
+
+        hub = Hub(authenticate=authenticate, open_timeout=0.1)
+        async with back_end(hub) as place, client(place) as raw:
+            assert raw.status == status
+            assert hub.stats.refused["authenticate"] == 1
+            let_go.set()
+
+    run(main())
+
+
 def test_over_tls_it_is_the_same(run: Run, back_end: BackEnd) -> None:
     authority = trustme.CA()
     serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

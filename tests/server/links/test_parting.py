@@ -5,7 +5,7 @@ import logging
 
 import pytest
 import websockets
-from tests.server.links.back_ends import BackEnd, echo, stay
+from tests.server.links.back_ends import BackEnd, aiohttp_web, echo, stay
 from tests.server.raw import BINARY, CLOSE, TEXT, Closes, client, frame, reluctant
 from tests.watch import PATIENCE, Run, turns, until
 
@@ -333,3 +333,28 @@ def test_hooks_and_rooms_work_as_over_our_own_listener(run_asyncio: Run, back_en
         assert seen == ["hello"]
 
     run_asyncio(main())
+
+
+def test_a_loop_that_ends_while_reading_pauses_closes_its_peers_in_order(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        hub = Hub(close_timeout=0.2)
+        async with aiohttp_web(hub, stay_busy) as place:
+            async with client(place) as raw:
+                for _ in range(200):
+                    raw.frame(TEXT, b"unread")
+                await until(lambda: hub.peers and hub.peers[0].paused)
+                (peer,) = hub.peers
+                others = asyncio.all_tasks() - {asyncio.current_task()}
+                for task in others:  # as `asyncio.run` does, in whatever order
+                    task.cancel()
+                await until(lambda: peer.closed)
+            await asyncio.wait(others, timeout=PATIENCE)
+
+    run(main())
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+async def stay_busy(peer: Peer) -> None:
+    await asyncio.sleep(3600)

@@ -2,18 +2,19 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import websockets
 from tests.server.links.back_ends import Place, echo, stay, websockets_server
-from tests.server.raw import CLOSE, PONG, TEXT, Closes, client
+from tests.server.raw import CLOSE, PING, PONG, TEXT, Closes, client, frame, reluctant
 from tests.watch import PATIENCE, Run, until
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request as HTTPRequest
 from websockets.http11 import Response
 from websockets.typing import Subprotocol
 
-from websocket_heartbeat.server import Hub, Peer, Refusal
+from websocket_heartbeat.server import Hub, Peer, Refusal, flow
 
 
 def test_its_options_are_those_of_websockets(run_asyncio: Run) -> None:
@@ -105,6 +106,12 @@ def test_two_hubs_may_serve_one_after_the_other(run_asyncio: Run) -> None:
     run_asyncio(main())
 
 
+def test_what_cannot_be_called_with_a_peer_is_named() -> None:
+    wrong: Any = lambda: None  # noqa: E731
+    with pytest.raises(TypeError, match="on_peer"):
+        Hub().websockets(wrong)
+
+
 def test_without_a_function_the_hooks_have_it_all(run: Run) -> None:
     async def main() -> None:
         hub = Hub(on_message=lambda peer, message: peer.send(message))
@@ -134,6 +141,28 @@ def test_forgotten_pings_of_websockets_drop_no_peer_whose_handler_is_busy(run: R
                 await asyncio.sleep(0.3)
             released.set()
             assert [await ws.recv() for _ in range(300)] == ["x"] * 300
+
+    run(main())
+
+
+def test_a_peer_that_pings_and_does_not_read_is_dropped(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("STALLED", "SHORTEST"):
+        monkeypatch.setattr(flow, name, 0.5)
+
+    async def main() -> None:
+        closes = Closes()
+        hub = Hub(idle_timeout=1, write_limit=2**20, on_close=closes)
+        pings = frame(PING, bytes(125)) * 1000
+        async with websockets_server(hub, stay) as place, reluctant(place) as sock:
+
+            async def flood() -> None:
+                while True:
+                    await asyncio.get_running_loop().sock_sendall(sock, pings)
+
+            with pytest.raises(ConnectionError):
+                await asyncio.wait_for(flood(), PATIENCE)
+            await until(lambda: closes.seen)
+        assert closes.seen[0][2].startswith("did not read: ")
 
     run(main())
 

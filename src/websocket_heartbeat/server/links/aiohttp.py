@@ -11,6 +11,7 @@ try:
 except ImportError as error:
     raise ImportError("Hub.aiohttp needs aiohttp: pip install 'websocket-heartbeat[aiohttp]'") from error
 
+from websocket_heartbeat.checks import check_collection, check_count, check_token
 from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure
 from websocket_heartbeat.engines.transport import drop
 from websocket_heartbeat.engines.wire import BINARY, CLOSE, PONG, TEXT, frame_head
@@ -61,6 +62,10 @@ class AiohttpEntrance:
         principal: Hashable | None,
     ) -> AsyncIterator[Peer]:
         """Do as `Hub.aiohttp`."""
+        protocols = check_collection("protocols", protocols)
+        for index, name in enumerate(protocols):
+            check_token(f"protocols[{index}]", name)
+        check_count("max_msg_size", max_msg_size)
         transport = request.transport
         if transport is None:
             raise _gone()

@@ -16,7 +16,7 @@ from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import BODILESS, Refusal, Request
 from websocket_heartbeat.server.gate import Gate
 from websocket_heartbeat.server.handler import PeerHandler
-from websocket_heartbeat.server.links.asgi_servers import Wire, complete, server_of, wire_of
+from websocket_heartbeat.server.links.asgi_servers import Wire, complete, ready_of, server_of, wire_of
 from websocket_heartbeat.server.links.pump import Channel, PumpedLink
 from websocket_heartbeat.server.peer import Peer
 from websocket_heartbeat.system.kernel import tcp_info
@@ -91,7 +91,8 @@ class AsgiConnection:
         self._has_connected = False  # whether the event websocket.connect was received
         self._early: asyncio.Task[Event] | None = None  # waits for an event before the endpoint has accepted
         self._opening: asyncio.Future[None] | None = None  # done once it has
-        self._receiving = asyncio.Lock()  # an endpoint may receive in several tasks
+        self._is_receiving = False
+        self._turn: asyncio.Future[None] | None = None  # done when the next of several tasks may receive
         self._has_messages = True  # whether the endpoint gets them here, and not a hook or `Hub.accept`
         self._answer: Event = {}  # what `Hub.accept` adds to the event websocket.accept
         self._handler: PeerHandler
@@ -129,7 +130,12 @@ class AsgiConnection:
 
     async def receive(self) -> Event:
         """Return the next event, as `receive` of ASGI."""
-        async with self._receiving:
+        while self._is_receiving:
+            if self._turn is None:
+                self._turn = asyncio.get_running_loop().create_future()
+            await asyncio.wait((self._turn,))
+        self._is_receiving = True
+        try:
             if self._channel is None:
                 event = await self._receive_early()
                 if event is not None:
@@ -138,6 +144,11 @@ class AsgiConnection:
             if message is None:
                 await self._handler.wait_gone()
                 return self._disconnect()
+        finally:
+            self._is_receiving = False
+            if self._turn is not None:
+                self._turn.set_result(None)
+                self._turn = None
         kind = "text" if isinstance(message, str) else "bytes"
         return {"type": "websocket.receive", kind: message}
 
@@ -310,6 +321,7 @@ class _AsgiChannel(Channel):
     ) -> None:
         self._receive = receive
         self._send = complete(send)
+        self._is_ready = ready_of(send)
         self._early = early
         self._server = server_of(send)
         self._wire: Wire | None = wire_of(send, http_version)
@@ -341,6 +353,19 @@ class _AsgiChannel(Channel):
         has_code = code is not None and code not in (1005, 1006)
         reason = self.disconnect.get("reason") or ""
         return Closure(code if has_code else None, reason, framed=code != 1006)
+
+    def send_at_once(self, message: Message) -> bool:
+        if self._is_ready is None or not self._is_ready():
+            return False
+        sending = self.send(message)  # which ends in its first step, and needs no task
+        try:
+            sending.send(None)
+        except StopIteration:
+            return True
+        except Exception:  # as `send` will raise again, for who can tell of it
+            return False
+        sending.close()
+        return False
 
     async def send(self, message: Message) -> None:
         kind = "text" if isinstance(message, str) else "bytes"
@@ -410,5 +435,6 @@ def _request(scope: Scope) -> Request:
         scope["path"],
         scope.get("query_string", b"").decode("latin-1"),
         tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]),
-        remote_address=None if client is None else (client[0], client[1]),
+        # granian gives the port as a str.
+        remote_address=None if client is None or client[1] is None else (client[0], int(client[1])),
     )

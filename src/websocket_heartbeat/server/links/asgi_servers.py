@@ -119,6 +119,8 @@ class AsgiServer:
     find_wire: takes the raw `send` of a connection and returns its transport; None: unknown.
     complete: takes the raw `send` of a connection and returns one that can do all that ASGI has for a
     connection that is open: any message, any close code with a reason, and waiting while much is unwritten.
+    find_ready: takes the raw `send` of a connection and returns what tells whether sending a message would be
+    done at once, without a wait; None: nothing tells.
     disconnects_twice: whether the application is told of a disconnect at once when it has sent a close event,
     and once more at the end of the connection.
     """
@@ -126,11 +128,17 @@ class AsgiServer:
     name: str
     find_wire: Callable[[Any], Wire | None] = lambda send: None
     complete: Callable[[Any], Send] = lambda send: send
+    find_ready: Callable[[Any], Callable[[], bool] | None] = lambda send: None
     disconnects_twice: bool = False
 
 
 def _uvicorn(send: Any) -> Wire | None:
     return AsyncioWire(send.__self__.transport)
+
+
+def _uvicorn_ready(send: Any) -> Callable[[], bool]:
+    is_set: Callable[[], bool] = send.__self__.writable.is_set  # an event, which its `send` awaits first
+    return is_set
 
 
 def _hypercorn(send: Any) -> Wire | None:
@@ -162,7 +170,7 @@ def _daphne_send(send: Any) -> Send:
 
 
 _SERVERS = (
-    AsgiServer("uvicorn", _uvicorn, disconnects_twice=True),
+    AsgiServer("uvicorn", _uvicorn, find_ready=_uvicorn_ready, disconnects_twice=True),
     AsgiServer("hypercorn", _hypercorn),
     AsgiServer("daphne", _daphne, _daphne_send),
 )
@@ -199,3 +207,11 @@ def complete(send: Any) -> Send:
     except _UNFAMILIAR:
         own: Send = send
         return own
+
+
+def ready_of(send: Any) -> Callable[[], bool] | None:
+    """Return what tells whether sending a message would be done at once; None: nothing tells."""
+    try:
+        return server_of(send).find_ready(send)
+    except _UNFAMILIAR:
+        return None

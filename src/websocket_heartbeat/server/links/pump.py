@@ -166,7 +166,8 @@ class PumpedLink(Link):
     def resume_reading(self) -> None:
         """As in Link."""
         if self._paused is not None:
-            self._paused.set_result(None)
+            if not self._paused.done():  # cancelled with the reader, as at the end of the loop
+                self._paused.set_result(None)
             self._paused = None
             self._channel.resume_reading()
 

@@ -116,7 +116,8 @@ class _WebsocketsChannel(Channel):
     def send_at_once(self, message: Message) -> bool:
         if self.buffered + size_of(message) > WRITE_LIMIT:
             return False
-        self._broadcast((self._connection,), message)
+        if not self._connection.transport.is_closing():  # which would log what is written to it
+            self._broadcast((self._connection,), message)
         return True
 
     async def close(self, code: int, reason: str) -> None:
