@@ -333,8 +333,8 @@ class Hub:
     def send_away_app(self, over: float, *, token: str | None = None) -> SendAwayApp:
         """Return an ASGI application that sends every client away: for the preStop hooks of deployments.
 
-        `app.add_route("/send-away", hub.send_away_app(over=20))`. It answers a POST when all are gone; new
-        clients are refused for `over` seconds. `websocket-heartbeat send-away URL` calls it.
+        Starlette's `Route("/send-away", hub.send_away_app(over=20))` takes it. It answers a POST when all are
+        gone; new clients are refused for `over` seconds. `websocket-heartbeat send-away URL` calls it.
 
         token: who sends `Authorization: Bearer TOKEN` may call it, by GET too. None (default): programs on
             this machine may, not through a proxy.
