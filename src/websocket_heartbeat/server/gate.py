@@ -71,7 +71,11 @@ class Gate:
 
         takes_place: whether it takes one of the places of the hub, as what asks for a WebSocket does. It is
         the peer's from then on; where nobody is let in, or no peer comes of it, it is free again by itself.
+
+        Raises:
+            RuntimeError: the hub has peers on another event loop.
         """
+        self.roster.enter()
         if not self._origins.allow(request):
             self._log.warning(
                 "a client was refused with 403: origins= does not allow the Origin %.120r at the Host %.120r",

@@ -268,7 +268,7 @@ class PeerHandler:
         await asyncio.sleep(0)
         while self.end is None and (self.link.full or self._close_by is not None):
             if self._drained is None:
-                self._drained = asyncio.get_running_loop().create_future()
+                self._drained = self.keeper.future()
             await asyncio.wait([self._drained])
         if self.end is not None:
             raise self.gone_error()
@@ -407,7 +407,7 @@ class PeerHandler:
     def gone(self) -> asyncio.Future[None]:
         """Return a future that is done when `on_close` has been called."""
         if self._gone is None:
-            self._gone = asyncio.get_running_loop().create_future()
+            self._gone = self.keeper.future()
         return self._gone
 
     async def wait_gone(self) -> None:
@@ -417,11 +417,20 @@ class PeerHandler:
     def _end(self, code: int | None, reason: str) -> None:
         self.end = End(code, reason)
         self._wake_drains()
+        self.keeper.link_ended(self.peer.id)
+        self.mailbox.end(code, reason)
+        self._leave_all()
+
+    def forget(self) -> None:
+        """End without a word to anybody, as the loop of the link and the hooks is closed."""
+        self.end = End(None, "its event loop was closed")
+        self.mailbox.has_ended = True
+        self._leave_all()
+
+    def _leave_all(self) -> None:
         if self._place is not None:
             self._place.give_back()
         keeper = self.keeper
-        keeper.link_ended(self.peer.id)
-        self.mailbox.end(code, reason)
         rooms, self._rooms = self._rooms, None
         for name in rooms or ():
             keeper.rooms.leave(name, self)

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hash
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
 from websocket_heartbeat.checks import check_hashable, check_headers, check_hook, check_seconds, check_token
 from websocket_heartbeat.config import Dialect, Headers
@@ -38,7 +37,8 @@ if TYPE_CHECKING:
 class Hub:
     """A back end: as a rule one for a process. Its peers come by `serve(hub=...)` and by frameworks.
 
-    It belongs to the event loop of its peers, and is not for several threads. Hooks are as `serve` has them.
+    It belongs to the event loop of its peers, and is not for several threads. When they have gone, or their
+    loop is closed, it may serve on another one. Hooks are as `serve` has them.
 
     on_message: called with (peer, message). None (default): messages wait for `Peer.recv`, as endpoints call
         it.
@@ -96,7 +96,6 @@ class Hub:
             Policy(heartbeat, idle_timeout, open_timeout, close_timeout, write_limit, dismissal),
             Limits(max_peers, max_peers_per_address, max_new_peers_per_second),
         )
-        self._rosters: WeakSet[Roster] = WeakSet()  # of each entrance
         self._hooks = Hooks(on_message, on_open, on_close)
         self._shown_path = shown_path
         self._authenticate = authenticate
@@ -113,7 +112,6 @@ class Hub:
         hooks, origins: its own; what it has none of is the hub's.
         """
         roster = Roster(self._commons)
-        self._rosters.add(roster)
         return Gate(
             roster,
             self._hooks if hooks is None else hooks.or_those_of(self._hooks),
@@ -126,7 +124,7 @@ class Hub:
 
     @property
     def _here(self) -> list[PeerHandler]:
-        return [handler for roster in self._rosters for handler in roster.here]
+        return [handler for roster in self._commons.rosters for handler in roster.here]
 
     @property
     def peers(self) -> tuple[Peer, ...]:
@@ -257,7 +255,7 @@ class Hub:
 
         over: default 30; for another time, append `partial(hub.on_shutdown, over=60)`.
         """
-        self._aiohttp.is_shutting_down = True
+        self._aiohttp.shuts_down(app)
         await self.send_away(over, refuse=True)
 
     # websockets
@@ -315,6 +313,7 @@ class Hub:
             ValueError: `over` is negative or not finite, the code may not be sent, or the reason is longer
                 than 123 bytes of UTF-8 with its hint; then nobody was sent away.
         """
+        self._commons.enter()
         if refuse:
             self._commons.places.shut(check_seconds("over", over, zero=True))
         await self._commons.rounds.done()
@@ -337,8 +336,8 @@ class Hub:
     def send_away_app(self, over: float, *, token: str | None = None) -> SendAwayApp:
         """Return an ASGI application that sends every client away: for the preStop hooks of deployments.
 
-        `app.add_route("/send-away", hub.send_away_app(over=20))`. It answers a POST when all are gone; new
-        clients are refused for `over` seconds. `websocket-heartbeat send-away URL` calls it.
+        Starlette's `Route("/send-away", hub.send_away_app(over=20))` takes it. It answers a POST when all are
+        gone; new clients are refused for `over` seconds. `websocket-heartbeat send-away URL` calls it.
 
         token: who sends `Authorization: Bearer TOKEN` may call it, by GET too. None (default): programs on
             this machine may, not through a proxy.
@@ -357,7 +356,8 @@ class Hub:
 
     async def close(self) -> None:
         """Close every peer with 1001 and wait until all are gone, `close_timeout` seconds at most."""
+        self._commons.enter()
         await self._commons.rounds.done()
-        await asyncio.gather(*(roster.close() for roster in self._rosters))
+        await asyncio.gather(*(roster.close() for roster in self._commons.rosters))
         if self._book is not None:
             await self._book.close()

@@ -116,6 +116,10 @@ class Places:
         self._shut_for = seconds
         self._shut_until = asyncio.get_running_loop().time() + seconds
 
+    def open(self) -> None:
+        """Let clients in again."""
+        self._shut_until = -math.inf
+
     def _refusal(self, status: int, limit: str, least: int) -> Refusal:
         """Return the refusal by a limit; the client may come back after so many seconds at least."""
         self._tally.refused[limit] += 1

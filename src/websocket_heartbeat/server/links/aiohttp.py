@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Hashable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from weakref import WeakSet
 
 try:
     import aiohttp
@@ -42,14 +43,21 @@ _ERROR = aiohttp.WSMsgType.ERROR
 
 
 class AiohttpEntrance:
-    """Lets clients in from handlers of aiohttp.web.
-
-    is_shutting_down: whether the application shuts down: from then on, aiohttp takes no bytes from sockets.
-    """
+    """Lets clients in from handlers of aiohttp.web."""
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
-        self.is_shutting_down = False
+        # Each, as a hub may see several: those of the tests of a program.
+        self._shutting_down: WeakSet[object] = WeakSet()
+
+    def shuts_down(self, app: object) -> None:
+        """Take the news that an application shuts down."""
+        self._shutting_down.add(app)
+
+    def is_shutting_down(self, request: HTTPRequest) -> bool:
+        """Whether the application of a request shuts down: then aiohttp takes no bytes from sockets."""
+        apps = request.match_info.apps if isinstance(request, web.Request) else ()
+        return any(app in self._shutting_down for app in apps)
 
     @asynccontextmanager
     async def accept(
@@ -73,7 +81,7 @@ class AiohttpEntrance:
         decision = await self._gate.decide(asked, takes_place=asks_for_websocket(asked))
         if isinstance(decision, Refusal):
             raise _Refused(decision)
-        if self.is_shutting_down:  # meanwhile
+        if self.is_shutting_down(request):  # meanwhile
             decision.never_opened()
             raise _Refused(Refusal(503))
         if principal is not None:
@@ -93,7 +101,7 @@ class AiohttpEntrance:
             if isinstance(error, ConnectionError):
                 raise _gone() from error
             raise
-        link = PumpedLink(_AiohttpChannel(self, response, transport), decision)
+        link = PumpedLink(_AiohttpChannel(self, request, response, transport), decision)
         link.begin()
         async with closing(decision.peer) as peer:
             yield peer
@@ -131,10 +139,12 @@ class _AiohttpChannel(Channel):
     def __init__(
         self,
         entrance: AiohttpEntrance,
+        request: HTTPRequest,
         response: WebSocketResponse,
         transport: asyncio.Transport,
     ) -> None:
         self._entrance = entrance
+        self._request = request
         self._response = response
         self._transport = transport
         self._wire = AsyncioWire(transport)
@@ -195,7 +205,7 @@ class _AiohttpChannel(Channel):
         # Not by its `close`, which would take the peer's last messages and its answer from `receive`.
         self._has_said_close = True
         self._write(CLOSE, code.to_bytes(2) + reason.encode())
-        if self._entrance.is_shutting_down and self._transport.can_write_eof():
+        if self._entrance.is_shutting_down(self._request) and self._transport.can_write_eof():
             self._transport.write_eof()  # the answer would not be read; so the peer ends the connection
 
     def ping(self) -> None:
