@@ -12,20 +12,15 @@ from typing import Any, Protocol
 from websocket_heartbeat.checks import check_close
 from websocket_heartbeat.engines.base import Closure
 from websocket_heartbeat.errors import PeerGone
-from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import BODILESS, Refusal, Request
 from websocket_heartbeat.server.gate import Gate
 from websocket_heartbeat.server.handler import PeerHandler
-from websocket_heartbeat.server.links.asgi_servers import complete, ready_of, server_of, wire_of
-from websocket_heartbeat.server.links.pump import Channel, PumpedLink
-from websocket_heartbeat.server.links.wires import Wire
+from websocket_heartbeat.server.links.asgi_channel import AsgiChannel, Receive
+from websocket_heartbeat.server.links.asgi_servers import Event, Send, server_of
+from websocket_heartbeat.server.links.pump import PumpedLink
 from websocket_heartbeat.server.peer import Peer
-from websocket_heartbeat.system.kernel import tcp_info
 
 Scope = MutableMapping[str, Any]
-Event = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Event]]
-Send = Callable[[Event], Awaitable[None]]
 App = Callable[[Any, Any, Any], Awaitable[Any]]
 """An application. Each framework has types of its own for what it is called with."""
 
@@ -97,7 +92,7 @@ class AsgiConnection:
         self._has_messages = True  # whether the endpoint gets them here, and not a hook or `Hub.accept`
         self._answer: Event = {}  # what `Hub.accept` adds to the event websocket.accept
         self._handler: PeerHandler
-        self._channel: _AsgiChannel | None = None
+        self._channel: AsgiChannel | None = None
         self._link: PumpedLink
 
     async def run(self, app: App, scope: Scope) -> None:
@@ -240,7 +235,7 @@ class AsgiConnection:
             await self.send({"type": "websocket.accept"})
 
     def _open(self, subprotocol: str | None) -> None:
-        self._channel = _AsgiChannel(self._receive, self._send, self._http_version, subprotocol, self._early)
+        self._channel = AsgiChannel(self._receive, self._send, self._http_version, subprotocol, self._early)
         self._early = None
         self._link = PumpedLink(self._channel, self._handler)
         self._link.begin()
@@ -280,7 +275,7 @@ class AsgiConnection:
     async def _put_off(self, refusal: Refusal) -> None:
         """Accept the client to tell it by a close frame to come later: RFC 6455, section 7.4.2, has 1013."""
         await self._send({"type": "websocket.accept"})
-        channel = _AsgiChannel(self._receive, self._send, self._http_version, None, None)
+        channel = AsgiChannel(self._receive, self._send, self._http_version, None, None)
         hint = next((value for name, value in refusal.headers if name.lower() == "retry-after"), "")
         try:
             async with asyncio.timeout(self._gate.roster.policy.close_timeout):
@@ -307,102 +302,6 @@ class AsgiConnection:
         if closing is not None:
             await asyncio.wait([closing], timeout=self._gate.roster.policy.close_timeout)
             closing.cancel()
-
-
-class _AsgiChannel(Channel):
-    """disconnect: the event that has ended it, None before. closing: says goodbye in place of a reset."""
-
-    def __init__(
-        self,
-        receive: Receive,
-        send: Send,
-        http_version: str,
-        subprotocol: str | None,
-        early: asyncio.Task[Event] | None,
-    ) -> None:
-        self._receive = receive
-        self._send = complete(send)
-        self._is_ready = ready_of(send)
-        self._early = early
-        self._server = server_of(send)
-        self._wire: Wire | None = wire_of(send, http_version)
-        self._awaits_end = False  # whether the next disconnect is only what the server says of our close
-        self.subprotocol = subprotocol
-        self.disconnect: Event | None = None
-        self.closing: asyncio.Task[None] | None = None
-        if self._wire is not None:
-            self.socket = self._wire.socket
-            # What answers a ping is seen by the kernel alone, and that does not tell of Unix sockets.
-            self.can_ping = tcp_info(self.socket) is not None
-
-    async def receive(self) -> Message | Closure | None:
-        if self._early is None:
-            event = await self._receive()
-        else:
-            early, self._early = self._early, None
-            event = await early
-        if event["type"] == "websocket.receive":
-            text: str | None = event.get("text")
-            data: Message = event["bytes"] if text is None else text
-            return data
-        if self.disconnect is None:
-            self.disconnect = event
-        if self._awaits_end:
-            self._awaits_end = False
-            return None
-        code = self.disconnect.get("code")
-        has_code = code is not None and code not in (1005, 1006)
-        reason = self.disconnect.get("reason") or ""
-        return Closure(code if has_code else None, reason, framed=code != 1006)
-
-    def send_at_once(self, message: Message) -> bool:
-        if self._is_ready is None or not self._is_ready():
-            return False
-        sending = self.send(message)  # which ends in its first step, and needs no task
-        try:
-            sending.send(None)
-        except StopIteration:
-            return True
-        except Exception:  # as `send` will raise again, for who can tell of it
-            return False
-        sending.close()
-        return False
-
-    async def send(self, message: Message) -> None:
-        kind = "text" if isinstance(message, str) else "bytes"
-        await self._send({"type": "websocket.send", kind: message})
-
-    async def close(self, code: int, reason: str) -> None:
-        await self._send({"type": "websocket.close", "code": code, "reason": reason})
-        self._awaits_end = self._server.disconnects_twice
-
-    def ping(self) -> None:
-        if self._wire is not None:
-            self._wire.ping()
-
-    def reset(self) -> None:
-        if self._wire is not None:
-            self._wire.reset()
-        else:
-            self.closing = asyncio.get_running_loop().create_task(self._close_quietly())
-
-    def pause_reading(self) -> None:
-        if self._wire is not None:
-            self._wire.pause_reading()
-
-    def resume_reading(self) -> None:
-        if self._wire is not None:
-            self._wire.resume_reading()
-
-    async def _close_quietly(self) -> None:
-        try:
-            await self.close(1001, "")
-        except Exception:  # it has ended by itself
-            pass
-
-    @property
-    def buffered(self) -> int:
-        return 0 if self._wire is None else self._wire.buffered
 
 
 def connection_of(websocket: HasScope | Scope, owner: Hashable) -> AsgiConnection:
