@@ -13,6 +13,7 @@ from websocket_heartbeat.checks import check_close
 from websocket_heartbeat.engines.base import Closure
 from websocket_heartbeat.errors import PeerGone
 from websocket_heartbeat.server.admission import BODILESS, Refusal, Request
+from websocket_heartbeat.server.farewell import put_off
 from websocket_heartbeat.server.gate import Gate
 from websocket_heartbeat.server.handler import PeerHandler
 from websocket_heartbeat.server.links.asgi_channel import AsgiChannel, Receive
@@ -29,11 +30,6 @@ _KEY = "websocket_heartbeat"
 
 _LONGEST_REASON = 123
 """Bytes that a close frame has for its reason: RFC 6455, section 5.5."""
-
-_BUSY = (429, 503)
-"""Statuses that mean "later": where a server cannot say them, a close code does."""
-
-_TRY_AGAIN_LATER = 1013
 
 _LAST_WORDS = 0.5
 """Seconds that an endpoint that is cancelled waits for its close frame to leave."""
@@ -254,8 +250,8 @@ class AsgiConnection:
             )
             await self._send({"type": "websocket.http.response.body", "body": refusal.body})
             await self._wait_for_end()
-        elif refusal.status in _BUSY:
-            await self._put_off(refusal)
+        elif (later := put_off(refusal)) is not None:
+            await self._put_off(*later)
         else:
             await self._send({"type": "websocket.close", "code": 1000})
 
@@ -272,14 +268,13 @@ class AsgiConnection:
             except TimeoutError:
                 pass
 
-    async def _put_off(self, refusal: Refusal) -> None:
-        """Accept the client to tell it by a close frame to come later: RFC 6455, section 7.4.2, has 1013."""
+    async def _put_off(self, code: int, reason: str) -> None:
+        """Accept the client to tell it by a close frame to come later."""
         await self._send({"type": "websocket.accept"})
         channel = AsgiChannel(self._receive, self._send, self._http_version, None, None)
-        hint = next((value for name, value in refusal.headers if name.lower() == "retry-after"), "")
         try:
             async with asyncio.timeout(self._gate.roster.policy.close_timeout):
-                await channel.close(_TRY_AGAIN_LATER, f"retry-after={hint}" if hint.isdecimal() else "")
+                await channel.close(code, reason)
                 while not isinstance(await channel.receive(), Closure):
                     pass
         except TimeoutError:
