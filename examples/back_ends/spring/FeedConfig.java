@@ -1,4 +1,4 @@
-// The endpoint of FeedHandler.java, its limits of sizes, and its path.
+// The configuration of FeedHandler.java in Spring: the path at which it answers.
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Configuration;
 import org.springframework.web.socket.config.annotation.EnableWebSocket;
