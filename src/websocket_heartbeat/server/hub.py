@@ -183,7 +183,7 @@ class Hub:
         At the end of the block the peer is closed with 1000; returns when it is gone. Where the block raises,
         the framework's handlers of exceptions may close it with a code of theirs; else it is closed with
         1011. The block is not cancelled when the peer goes: iteration ends, `recv` and `drain` raise
-        PeerGone, by which the block may end.
+        PeerGone, by which the block may end. One that only sends looks at `peer.closed`, or awaits `drain`.
 
         Messages go to the peer: what the framework offers to receive them gets the disconnect alone.
 
