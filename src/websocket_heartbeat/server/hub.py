@@ -234,6 +234,7 @@ class Hub:
             web.HTTPException: the client is not let in. Let it pass: it is the answer, with the status,
                 headers and body of the Refusal.
             ImportError: aiohttp is missing or too old; the text names the install command.
+            RuntimeError: the request is answered already, as by `prepare` of a WebSocketResponse.
             TypeError, ValueError: an argument is wrong; the text names it.
         """
         check_hashable("principal", principal)
