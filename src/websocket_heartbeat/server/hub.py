@@ -166,7 +166,12 @@ class Hub:
         That alone makes a peer of each WebSocket that an endpoint accepts: its heartbeats are answered,
         whatever the endpoint is doing, it is pinged and dropped when it is silent, and can be sent away.
         The endpoint need not know of it: it gets its messages, without heartbeats, as before.
+
+        Raises:
+            TypeError: app is no application.
         """
+        if not callable(app):
+            raise TypeError(f"app must be callable, not {app!r}")
         return AsgiMiddleware(app, self._entrance(), self)
 
     @asynccontextmanager

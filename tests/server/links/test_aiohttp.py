@@ -163,6 +163,15 @@ def test_a_refusal_is_an_exception_of_aiohttp_that_middlewares_see(run_asyncio: 
     run_asyncio(main())
 
 
+def test_what_is_no_request_is_named(run_asyncio: Run) -> None:
+    async def main() -> None:
+        with pytest.raises(TypeError, match=r"request must be that of a handler of aiohttp\.web, not int"):
+            async with Hub().aiohttp(3):  # type: ignore[arg-type]
+                pass
+
+    run_asyncio(main())
+
+
 def test_a_handler_that_has_accepted_by_itself_is_told_so(run_asyncio: Run) -> None:
     async def main() -> None:
         hub = Hub()

@@ -70,6 +70,9 @@ class AiohttpEntrance:
         principal: Hashable | None,
     ) -> AsyncIterator[Peer]:
         """Do as `Hub.aiohttp`."""
+        given: object = request
+        if not isinstance(given, web.BaseRequest):
+            raise TypeError(f"request must be that of a handler of aiohttp.web, not {type(given).__name__}")
         protocols = check_collection("protocols", protocols)
         for index, name in enumerate(protocols):
             check_token(f"protocols[{index}]", name)
