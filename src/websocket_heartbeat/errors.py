@@ -150,5 +150,13 @@ class PeerGone(WebSocketHeartbeatError, ConnectionResetError):
         self.reason = reason
 
 
+class SessionNotOffered(HandshakeError):
+    """The server has no sessions, and `session="require"` asks for one."""
+
+
+class SessionOver(WebSocketHeartbeatError):
+    """The session has ended; the text says why."""
+
+
 class EngineNotInstalled(WebSocketHeartbeatError, ImportError):
     """The engine asked for needs a package that is not installed; the text names the install command."""

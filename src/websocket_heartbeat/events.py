@@ -35,6 +35,21 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class SessionEvent:
+    """A session has begun, gone on, or ended.
+
+    kind: "new"; "resumed": nothing is lost; "reset": the server does not have the session any more, and a new
+    one has begun; "over": it has ended, and the connection with it.
+    why: of a reset and of an end, in the server's words.
+    uncertain: messages of ours that may have been handled or not, oldest first. They are not sent again.
+    """
+
+    kind: str
+    why: str = ""
+    uncertain: Sequence[Message] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class OpenEvent:
     """A link has opened.
 

@@ -24,6 +24,8 @@ EVERY_KIND = [
     errors.Undelivered(["one", b"two"]),
     errors.LinkRejected("the login has ended"),
     errors.PeerGone(4000, "leaving"),
+    errors.SessionNotOffered("the server offers no session"),
+    errors.SessionOver("expired"),
     errors.EngineNotInstalled("pip install it"),
 ]
 

@@ -379,6 +379,7 @@ def test_reprs_tell_nothing_secret(run_asyncio: Run) -> None:
             shown_path=None,
             final_close_codes=(),
             dismissal=f"{SECRET} bye",
+            session="off",
             retry_if=None,
         )
         async with Connection(options) as connection:

@@ -231,8 +231,8 @@ def test_a_principal_that_cannot_be_one_is_refused_where_it_is_set_and_the_old_o
             async with client(server):
                 await until(lambda: hub.peers)
                 (peer,) = hub.peers
-                wrongs: list[Any] = [[], ("bob", [])]
-                for wrong in wrongs:
+                wrong: Any
+                for wrong in ([], ("bob", [])):
                     with pytest.raises(TypeError, match="principal must be hashable"):
                         peer.principal = wrong
                     with pytest.raises(TypeError, match="principal must be hashable"):

@@ -77,6 +77,11 @@ def test_small_messages_leave_at_once(run: Run) -> None:
         def admit(self, request: Request, *, takes_place: bool) -> Events:
             return Events()
 
+        has_sessions = False
+
+        def door(self, handler: object, protocol: str | None, max_size: int) -> Events:
+            raise NotImplementedError
+
         def too_late(self, timeout: float) -> Refusal:
             raise NotImplementedError
 

@@ -17,6 +17,7 @@ from websocket_heartbeat.client.hooks import (
     MessageHook,
     OpenHook,
     ReconnectHook,
+    SessionHook,
     StateHook,
     logger,
 )
@@ -56,6 +57,7 @@ def connect(
     shown_path: Callable[[str], str] | None = None,
     final_close_codes: Collection[int | range] = FINAL_CLOSE_CODES,
     dismissal: str | None = None,
+    session: Literal["off", "prefer", "require"] = "off",
     retry_if: Callable[[Exception], bool | None] | None = None,
 ) -> "Connection":
     """Return a connection to a WebSocket server that outlives its sockets.
@@ -100,6 +102,9 @@ def connect(
     dismissal: a text message of the server that means the same, as `Hub(dismissal=...)` sends it. It is not
         delivered, and what comes after it is thrown away; when the server has closed the link, or has not
         within close_timeout, the connection fails. Default none.
+    session: "prefer": messages are carried across links by a session, none lost and none doubled, if the
+        server has sessions, as `Hub(sessions=...)` does; "require": it must. "off" (default): a link that
+        dies takes with it what the server has not received.
     retry_if: asked about each failure; True retries, False gives up, None leaves it to the table in retry.py.
 
     Raises:
@@ -134,6 +139,7 @@ def connect(
             shown_path=shown_path,
             final_close_codes=final_close_codes,
             dismissal=dismissal,
+            session=session,
             retry_if=retry_if,
         )
     )
@@ -171,6 +177,10 @@ class Connection:
     )
     on_reconnect = Hook[ReconnectHook]("Called with a ReconnectEvent when a retry is scheduled.")
     on_state = Hook[StateHook]("Called with each State entered.")
+    on_session = Hook[SessionHook](
+        "Called with a SessionEvent when a session begins, is resumed or reset, or is over. Without it, what "
+        "is uncertain goes to on_error as Undelivered."
+    )
 
     def __init__(self, options: Options) -> None:
         self._host = host = Host(options)
@@ -423,6 +433,15 @@ class Connection:
     def clear_queue(self) -> tuple[Message, ...]:
         """Take all messages out of the send queue and return them, oldest first; they will not be sent."""
         return self._outbox.clear()
+
+    async def flush(self) -> None:
+        """Wait until the server has handled all that was sent, and said so; without a session, as `drain`.
+
+        Raises:
+            ConnectionClosed, ConnectionFailed: that will not happen.
+        """
+        await self._outbox.drain()
+        await self._host.flush()
 
     async def drain(self) -> None:
         """Wait until every queued message was handed to a link whose write buffer is not full.

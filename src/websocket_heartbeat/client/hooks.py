@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar, overload
 
 from websocket_heartbeat.checks import check_hook
 from websocket_heartbeat.errors import HookFailed
-from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, State
+from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, SessionEvent, State
 from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.system.callbacks import call, close_unawaited, log_raised, settle
 
@@ -19,6 +19,7 @@ MessageHook = Callable[[Message], Awaitable[None] | None]
 CloseHook = Callable[[CloseEvent], Awaitable[None] | None]
 ErrorHook = Callable[[Exception], Awaitable[None] | None]
 ReconnectHook = Callable[[ReconnectEvent], Awaitable[None] | None]
+SessionHook = Callable[[SessionEvent], Awaitable[None] | None]
 StateHook = Callable[[State], Awaitable[None] | None]
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -8,9 +8,10 @@ is in links.py; what the user is told of their ends, in reporter.py.
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import Context, copy_context
+from dataclasses import replace
 from functools import partial
 
 from websocket_heartbeat.checks import check_message
@@ -28,11 +29,12 @@ from websocket_heartbeat.client.outbox import Outbox
 from websocket_heartbeat.client.reporter import Reporter
 from websocket_heartbeat.client.retry import Verdict, judge
 from websocket_heartbeat.client.send_queue import SendQueue
+from websocket_heartbeat.client.session import WINDOW, ClientSession, SessionEngine
 from websocket_heartbeat.config import Dialect
 from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.engines.base import Closure, Link, OpenRequest
-from websocket_heartbeat.errors import ConnectionClosed, HookFailed, LinkRejected
-from websocket_heartbeat.events import Message, OpenEvent, State, Stats
+from websocket_heartbeat.errors import ConnectionClosed, HookFailed, LinkRejected, Undelivered
+from websocket_heartbeat.events import Message, OpenEvent, SessionEvent, State, Stats
 from websocket_heartbeat.system.alarm import Alarm
 
 _INBOXES = {"pause": Inbox, "drop_oldest": DroppingInbox, "latest": LatestInbox}
@@ -61,6 +63,7 @@ class Host:
         "_performing",
         "_renewal",
         "_reporter",
+        "_session",
         "dialect",
         "dismissal",
         "hooks",
@@ -73,6 +76,11 @@ class Host:
     )
 
     def __init__(self, options: Options) -> None:
+        self._session: ClientSession | None = None
+        if options.session != "off":
+            session = ClientSession(options.session == "require", self._session_told, self._acknowledged)
+            self._session = session
+            options = replace(options, engine=SessionEngine(options.engine, session))
         self._options = options
         self._machine = core.Machine(options.settings(), random.random)
         self.lifetime = Lifetime(self._machine)
@@ -81,8 +89,13 @@ class Host:
         self.dismissal = options.dismissal
         self.links = Links(self, options, self._machine)
         bounds = options.receive_queue, options.receive_queue_bytes
+        if self._session is not None:  # which has bounds of its own, and must always be read
+            bounds = max(bounds[0], 2 * int(WINDOW.messages)), max(bounds[1], 2 * int(WINDOW.size))
         make_inbox = _INBOXES[options.receive_policy]
         self.inbox = make_inbox(*bounds, self.lifetime, self.hooks, self.links.made_room)
+        if self._session is not None:
+            self.inbox.on_handled = self._session.handled
+            self.inbox.is_direct = False
         counts_messages = options.heartbeat.message is not None
         queue = SendQueue(options.send_queue, options.send_queue_bytes)
         self.outbox = Outbox(queue, self.lifetime, self.hooks, self._time if counts_messages else None)
@@ -156,6 +169,7 @@ class Host:
         now = loop.time()
         deadline = now + self._options.close_timeout
         self.outbox.close()
+        self.inbox.done_with_last()
         with self.hooks.closing():
             try:
                 await self._send_queue(deadline)
@@ -288,7 +302,7 @@ class Host:
 
     def _close_link(self, action: core.Action) -> None:
         if self.link is not None:
-            self.link.close(*self._close_with)
+            self.link.end(*self._close_with)
 
     def _abandon_link(self, action: core.Action) -> None:
         handler = self.links.get(action.link)
@@ -366,6 +380,8 @@ class Host:
         if action.state in ENDED:
             self.links.end()
             self.outbox.end()
+            if self._session is not None:
+                self._report_uncertain(self._session.stop())
         self.lifetime.changed.notify()
         self.outbox.wake()
         self.inbox.arrived.notify()
@@ -384,6 +400,28 @@ class Host:
         core.NOTIFY_RENEWAL_FAILED: _notify_renewal_failed,
         core.NOTIFY_STATE: _notify_state,
     }
+
+    # The session
+
+    def _session_told(self, event: SessionEvent) -> None:
+        if "on_session" in self.hooks:
+            self.hooks.call_hook("on_session", event)
+        else:
+            self._report_uncertain(tuple(event.uncertain))
+
+    def _report_uncertain(self, messages: Sequence[Message]) -> None:
+        if messages:
+            self.hooks.report(Undelivered(messages))
+
+    def _acknowledged(self) -> None:
+        self.lifetime.changed.notify()
+
+    async def flush(self) -> None:
+        """Wait until the session has nothing unacknowledged."""
+        session = self._session
+        while session is not None and session.half.sent > session.half.acked:
+            self.lifetime.check_alive()
+            await self.lifetime.change()
 
     # What happens on a link: called by LinkHandler
 

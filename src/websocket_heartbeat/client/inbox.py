@@ -30,6 +30,7 @@ class Inbox:
     paused: whether a link is not read until a reader has made room here; for the owner of the links to set.
     is_direct: whether whoever asks may take from `batch`: no hook is set, and no on_open hook has a dialogue.
     dropped: how many messages were thrown away for a slow reader.
+    on_handled: called when the user has done with a message: with a session, that is acknowledged.
     """
 
     __slots__ = (
@@ -38,6 +39,7 @@ class Inbox:
         "_giving",
         "_has_dialogue",
         "_hooks",
+        "_in_hand",
         "_lifetime",
         "_limit",
         "_limit_bytes",
@@ -49,6 +51,7 @@ class Inbox:
         "deliver",
         "hook",
         "is_direct",
+        "on_handled",
         "paused",
         "waiting",
     )
@@ -73,6 +76,8 @@ class Inbox:
         self._batch_bytes = 0  # of the batch when they were counted, or 0
         self._feeding = False  # a task gives what has arrived to on_message
         self._giving = False  # the same, on the spot
+        self.on_handled: Callable[[], None] | None = None
+        self._in_hand = False  # whether the user has a message that is not handled, as far as is known
         self.arrived = Wakeup()
         self.paused = False
         self.is_direct = True
@@ -92,6 +97,7 @@ class Inbox:
         """
         if self.hook is None and self:
             return False
+        self.done_with_last()
         self._lifetime.check_alive()
         self._lifetime.check_place()
         return True
@@ -110,7 +116,16 @@ class Inbox:
             self._seen = self._waiting_bytes = self._batch_bytes = 0
             if self.paused:
                 self._made_room()
+        self.done_with_last()
+        self._in_hand = True
         return self.batch.pop()
+
+    def done_with_last(self) -> None:
+        """Note that the user is done with the message that was taken last."""
+        if self._in_hand:
+            self._in_hand = False
+            if self.on_handled is not None:
+                self.on_handled()
 
     def take_all(self) -> list[Message]:
         """Take all messages that wait for a reader, oldest first."""
@@ -152,7 +167,7 @@ class Inbox:
     def set_dialogue(self, has_dialogue: bool) -> None:
         """Note whether an on_open hook runs, which has an inbox of its own."""
         self._has_dialogue = has_dialogue
-        self.is_direct = self.hook is None and not has_dialogue
+        self.is_direct = self.hook is None and not has_dialogue and self.on_handled is None
 
     def has_room(self) -> bool:
         """Whether less waits than may."""
@@ -162,8 +177,11 @@ class Inbox:
 
     def take_over(self, other: "Inbox") -> None:
         """Take what another inbox holds, as if it came just now."""
-        for message in other.take_all():
+        for message in [*reversed(other.batch), *other.waiting]:
             self.keep(message)
+        other.batch.clear()
+        other.waiting.clear()
+        other.done_with_last()
         self._give_all()
         self._feed()
         self.arrived.notify()
@@ -173,13 +191,26 @@ class Inbox:
     def set_hook(self, hook: Callable[[Message], Any] | None) -> None:
         """Set on_message, or remove it; `deliver`, and what has arrived already, follow."""
         self.hook = hook
-        self.is_direct = hook is None and not self._has_dialogue
+        self.is_direct = hook is None and not self._has_dialogue and self.on_handled is None
         if hook is None or is_coroutine_function(hook):
             self._deliver_to_queue()
             self._tell_readers()
         else:
-            self.deliver = hook
+            self.deliver = hook if self.on_handled is None else self._call_plain
             self._give_all()
+
+    def _call_plain(self, message: Message) -> Any:
+        """Call a plain hook, and note that the message is handled when it has returned."""
+        assert self.hook is not None
+        self._in_hand = True
+        try:
+            result = self.hook(message)
+        except BaseException:
+            self.done_with_last()
+            raise
+        if result is None or not isawaitable(result):
+            self.done_with_last()
+        return result
 
     def hook_returned(self, result: object) -> None:
         """Take what a plain hook has returned: with an awaitable it turns out to be a coroutine function."""
@@ -196,10 +227,17 @@ class Inbox:
             return
         self._giving = True
         try:
-            while self and (hook := self.hook) is not None and self.deliver is hook:
+            while self and (hook := self.hook) is not None and self._gives_plainly:
                 self.hook_returned(self._hooks.call_function("on_message", hook, self.take()))
         finally:
             self._giving = False
+        if not self._feeding:
+            self.done_with_last()
+
+    @property
+    def _gives_plainly(self) -> bool:
+        """Whether messages go to a plain hook on the spot."""
+        return self.deliver is self.hook or self.deliver == self._call_plain
 
     def _feed(self, awaitable: Awaitable[None] | None = None) -> None:
         """Have a task give what has arrived to the hook, one by one, and first wait for `awaitable`."""
@@ -216,10 +254,12 @@ class Inbox:
     async def _feed_hook(self, awaitable: Awaitable[None] | None) -> None:
         if awaitable is not None:
             await self._hooks.wait_for("on_message", awaitable)
+        self.done_with_last()
         while self and (hook := self.hook) is not None:
             result = self._hooks.call_function("on_message", hook, self.take())
             if isawaitable(result):
                 await self._hooks.wait_for("on_message", result)
+            self.done_with_last()
 
     def _feeder_done(self, feeder: asyncio.Task[None]) -> None:
         self._feeding = False

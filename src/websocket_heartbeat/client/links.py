@@ -181,7 +181,9 @@ class Links:
         """Return an inbox for what one link brings."""
         bounds = self._options.receive_queue, self._options.receive_queue_bytes
         made_room = partial(self.resume_reading, handler)
-        return Inbox(*bounds, self._keeper.lifetime, self._keeper.hooks, made_room)
+        inbox = Inbox(*bounds, self._keeper.lifetime, self._keeper.hooks, made_room)
+        inbox.on_handled = self._keeper.inbox.on_handled
+        return inbox
 
     def _deliver_to_all(self, handler: LinkHandler) -> None:
         """Let a link deliver to the inbox of the connection, and move what waits in its own there."""
@@ -320,6 +322,7 @@ class Links:
         assert dialogue is not None
         handler.inbox = dialogue.inbox if is_current else self._keeper.inbox
         dialogue.end()
+        dialogue.inbox.done_with_last()
         self._keeper.inbox.set_dialogue(False)
         self._keeper.outbox.dialogue_ended(dialogue)
         if is_current and self._renewed is None:

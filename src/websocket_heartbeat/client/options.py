@@ -66,6 +66,7 @@ class Options:
     shown_path: Callable[[str], str] | None
     final_close_codes: Collection[int | range]
     dismissal: str | None
+    session: Literal["off", "prefer", "require"]
     retry_if: Callable[[Exception], bool | None] | None
 
     def __post_init__(self) -> None:
@@ -129,6 +130,10 @@ class Options:
             check_message(name, message, self.max_size)
         if self.dismissal is not None:
             self._check_dismissal()
+        if self.session not in ("off", "prefer", "require"):
+            raise ValueError(f'session must be "off", "prefer" or "require", not {self.session!r}')
+        if self.session != "off" and self.receive_policy != "pause":
+            raise ValueError("session and receive_policy exclude each other: a session loses nothing")
 
     def _check_dismissal(self) -> None:
         if not isinstance(self.dismissal, str):

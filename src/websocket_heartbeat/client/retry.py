@@ -11,11 +11,12 @@
     HTTP 408, 421, 425, 429                         retry       "later", after Retry-After
     other HTTP 4xx, 501, 505                        final *     the request itself is wrong
     other HTTP statuses                             retry       servers behind a gateway restart; portals
+    no session offered, and one is required         final *     the server is configured so
     no valid WebSocket answer                       retry       the same
     the server broke RFC 6455, too big a message    retry       a fresh link may not meet it again
     close codes of final_close_codes                final       the server says so; looked at by the core
     other close codes                               retry       servers restart; logins end, and begin anew
-    the dismissal message                           final       the server says so; retry_if is not asked
+    the dismissal message, the end of a session     final       the server says so; retry_if is not asked
 
 * Final until a link has been open: then a server that worked is restarting or misconfigured for a while. That
 is retried with delays that grow as for an overloaded server, and told in the log.
@@ -29,7 +30,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from websocket_heartbeat.core.hint import hint_of
-from websocket_heartbeat.errors import HandshakeRejected, RedirectRefused, ServerClosed
+from websocket_heartbeat.errors import (
+    HandshakeRejected,
+    RedirectRefused,
+    ServerClosed,
+    SessionNotOffered,
+    SessionOver,
+)
 
 RETRYABLE_STATUSES = frozenset({408, 421, 425, 429})
 FINAL_STATUSES = frozenset({501, 505})
@@ -63,6 +70,8 @@ def judge(
     retry: what `retry_if` says; None leaves it to the table.
     was_open: whether a link of this connection was ever open.
     """
+    if isinstance(error, SessionOver):
+        return Verdict(True)
     hint = retry_hint(error)
     if retry is not None:
         return Verdict(not retry, hint or _least_hint(error))
@@ -83,7 +92,7 @@ def _is_refusal(error: Exception) -> bool:
     if isinstance(error, HandshakeRejected):
         client_error = 400 <= error.status < 500 and error.status not in RETRYABLE_STATUSES
         return client_error or error.status in FINAL_STATUSES
-    return isinstance(error, ssl.SSLCertVerificationError | RedirectRefused)
+    return isinstance(error, ssl.SSLCertVerificationError | RedirectRefused | SessionNotOffered)
 
 
 def retry_hint(error: Exception) -> float:

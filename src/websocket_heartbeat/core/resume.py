@@ -78,6 +78,9 @@ class Control:
 
     kind: which member it has. answer: of a welcome. key: of a resume, and of a welcome to a new session.
     why: of a reset, of a session that is over, and the reason of an end.
+    window, max: of a greeting and a hello: what the speaker takes unacknowledged, and the largest message.
+    ttl: of a greeting: seconds that the server keeps a session without a link. protocol: of a greeting: the
+    application's subprotocol, "" for none.
     """
 
     def __init__(self, kind: str) -> None:
@@ -86,7 +89,9 @@ class Control:
         self.key = ""
         self.why = ""
         self.window = Window(0, 0)
-        """Of a greeting and a hello: that of the speaker."""
+        self.max = 0
+        self.ttl = 0
+        self.protocol = ""
         self.link = 0
         """Of a resume."""
         self.done = 0

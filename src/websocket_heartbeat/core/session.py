@@ -91,6 +91,21 @@ class Half:
         """That of the next one that we receive."""
         self._due_at: float | None = None
 
+    def go_on(self, acked: int, out_place: int, done: int, in_place: int) -> None:
+        """Go on where a half was that is gone: what it had received and not handled will come again.
+
+        acked: of what it had sent; `accept` what it had kept next. out_place, in_place: those among the
+        characters of the messages after `acked` and `done`.
+        """
+        self.sent = acked
+        self.acked = acked
+        self._out = out_place
+        self.got = done
+        self.done = done
+        self.recorded = done
+        self.told = done
+        self._in = in_place
+
     # What we send
 
     def has_room(self, size: float) -> bool:

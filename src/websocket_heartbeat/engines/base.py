@@ -159,6 +159,7 @@ class Link(ABC):
     WRITE_LIMIT and has not been drained since; no property, as it is asked for with each message.
     can_ping: whether `ping` sends one, and any byte that comes counts in `heard_at`. All can but some links
     of back ends, over servers that send no pings for a program and tell it of none: messages are life there.
+    is_session: whether it is a session, which outlives links: `close` and `abort` end the link beneath alone.
     """
 
     __slots__ = ()
@@ -170,6 +171,7 @@ class Link(ABC):
     socket: Socket | None = None
     full: bool = False
     can_ping: bool = True
+    is_session: bool = False
 
     @abstractmethod
     def send(self, message: Message) -> None:
@@ -198,6 +200,17 @@ class Link(ABC):
     @abstractmethod
     def abort(self) -> None:
         """Drop the link at once and wait for nothing. Safe in every state; no callback follows."""
+
+    def handled(self) -> None:  # noqa: B027  # only what has acknowledgements has something to do
+        """Take the news that a message that was delivered is handled; sessions acknowledge that."""
+
+    def release(self) -> None:
+        """Be used no more here; a session may go on elsewhere, or later."""
+        self.abort()
+
+    def end(self, code: int, reason: str) -> None:
+        """Close for good: a session ends when what was sent before is handled."""
+        self.close(code, reason)
 
     @abstractmethod
     def pause_reading(self) -> None:

@@ -15,14 +15,18 @@ _AT_ONCE = 100
 """Peers that are sent a close frame before the loop has a turn for others."""
 
 
-class Leaver(Protocol):
+class HasEnd(Protocol):
+    """What goes at some time."""
+
+    def gone(self) -> asyncio.Future[None]:
+        """Return a future that is done when it has gone."""
+
+
+class Leaver(HasEnd, Protocol):
     """The inside of a peer, as far as it is needed here: handler.py."""
 
     def close(self, code: int, reason: str) -> None:
         """Ask it to go, with a code and a reason that were checked."""
-
-    def gone(self) -> asyncio.Future[None]:
-        """Return a future that is done when it has gone."""
 
 
 def spread(count: int, over: float) -> list[float]:
@@ -62,7 +66,7 @@ async def close_all(leavers: Sequence[Leaver], code: int, reasons: Sequence[str]
             await asyncio.sleep(0)
 
 
-async def all_gone(leavers: Collection[Leaver], timeout: float | None = None) -> None:
+async def all_gone(leavers: Collection[HasEnd], timeout: float | None = None) -> None:
     """Wait until they are gone, or until so many seconds have passed."""
     if leavers:
         await asyncio.wait([leaver.gone() for leaver in leavers], timeout=timeout)

@@ -7,6 +7,7 @@ from inspect import isawaitable
 from typing import Any
 
 from websocket_heartbeat.checks import check_function, check_hook, is_hashable
+from websocket_heartbeat.engines.base import LinkEvents
 from websocket_heartbeat.errors import HookFailed
 from websocket_heartbeat.server.admission import Refusal, Request
 from websocket_heartbeat.server.handler import PeerHandler
@@ -14,6 +15,8 @@ from websocket_heartbeat.server.hooks import Hooks
 from websocket_heartbeat.server.origins import Origins
 from websocket_heartbeat.server.places import Place
 from websocket_heartbeat.server.roster import Roster
+from websocket_heartbeat.server.sessions.book import Book
+from websocket_heartbeat.server.sessions.door import Door
 from websocket_heartbeat.system.callbacks import call, log_raised, path_to_show, settle
 
 Decision = PeerHandler | Refusal
@@ -25,6 +28,7 @@ class Gate:
 
     roster: of those that came in here. hooks: those of these peers. hook_name: that of the user's hook,
     `on_handshake` or `authenticate`; the second may name a principal.
+    book: of the hub's sessions, None if it has none.
     """
 
     def __init__(
@@ -35,6 +39,7 @@ class Gate:
         hook_name: str,
         hook: Callable[..., Any] | None,
         shown_path: Callable[[str], str] | None,
+        book: Book | None = None,
     ) -> None:
         if hook is not None:
             check_hook(hook_name, hook, 1)
@@ -47,6 +52,21 @@ class Gate:
         self._hook = hook
         self._shown_path = shown_path
         self._log = roster.log
+        self._book = book
+
+    @property
+    def has_sessions(self) -> bool:
+        """Whether clients that want one get a session."""
+        return self._book is not None
+
+    def door(self, handler: LinkEvents, protocol: str | None, max_size: int) -> Door:
+        """Return what takes the events of a link that has selected the subprotocol of sessions.
+
+        handler: what `admit` has returned. protocol: the application's subprotocol.
+        """
+        assert self._book is not None
+        assert isinstance(handler, PeerHandler)
+        return Door(self._book, self.roster.doors, handler, protocol or "", max_size)
 
     def admit(self, request: Request, *, takes_place: bool = True) -> Decision | asyncio.Task[Decision]:
         """Decide about a request, at once or, if the hook is asynchronous, by a task.

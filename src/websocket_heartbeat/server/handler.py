@@ -152,8 +152,12 @@ class PeerHandler:
         self.peer = Peer(self, number, self._request, time.time())
         self.mailbox = Mailbox(self)
         policy = self.keeper.policy
-        has_dialect = isinstance(policy.heartbeat, Dialect)
-        link.deliver = self._deliver_in_dialect if has_dialect else self._deliver
+        if link.is_session:
+            link.deliver = self.mailbox.put
+        elif isinstance(policy.heartbeat, Dialect):
+            link.deliver = self._deliver_in_dialect
+        else:
+            link.deliver = self._deliver
         if self._principal is not None:
             self.keeper.users.join(self._principal, self)
         if policy.idle_timeout is not None:
@@ -305,6 +309,8 @@ class PeerHandler:
             return
         self._send_backlog(whole=True)
         self.link.close(code, reason)
+        if self.link.is_session:
+            return
         self._close_by = asyncio.get_running_loop().time() + self.keeper.policy.close_timeout
         self.mailbox.is_leaving = True
         self.mailbox.resume()  # its answer is still to be read
@@ -312,10 +318,19 @@ class PeerHandler:
 
     def dismiss(self, code: int, reason: str) -> None:
         """Do as `Peer.dismiss`, with a code and a reason that were checked."""
+        if self.link.is_session:
+            self.link.end(code, reason)
+            return
         if self.keeper.policy.dismissal is not None and self._close_by is None:
             self._send_backlog(whole=True)
             self.send(self.keeper.policy.dismissal)
         self.close(code, reason)
+
+    def let_go(self) -> None:
+        """Be gone, as this server closes; a session goes on with the next one, if its store does."""
+        if self.end is None:
+            self.link.release()
+            self._end(None, "the server has closed")
 
     def drop(self, cause: str, reason: str) -> None:
         """Reset the connection at once, and tell the hooks the reason; HubStats.dropped has the causes."""
@@ -324,7 +339,8 @@ class PeerHandler:
         _logger.info("%r was dropped: %s", self.peer, reason)
         self.keeper.tally.dropped[cause] += 1
         self.link.abort()
-        self._end(None, reason)
+        if not self.link.is_session:
+            self._end(None, reason)
 
     def join(self, name: Hashable) -> None:
         """Do as `Peer.join`."""

@@ -23,6 +23,8 @@ from websocket_heartbeat.server.places import Limits
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Room
 from websocket_heartbeat.server.roster import Commons, Roster
+from websocket_heartbeat.server.sessions.book import Book, EndHook
+from websocket_heartbeat.server.sessions.places import store_at
 from websocket_heartbeat.server.sigterm import before_sigterm
 from websocket_heartbeat.server.stats import HubStats
 
@@ -59,6 +61,10 @@ class Hub:
         it refuses and for its peers. None (default): any number.
     dismissal: a text message that tells clients not to come back, sent by `Peer.dismiss` before its close
         frame: not every platform of clients learns close codes. As in `connect`. None (default): none.
+    sessions: "memory", or "sqlite:///" and the path of a file: clients that ask for it get a session, which
+        outlives their links. None (default): nobody does. ttl: seconds that a session is kept without a link;
+        default 120. on_end: called with (session, why, unacknowledged), the ID, the reason and the messages
+        that the client has not acknowledged, when one is over. docs/session.md has the protocol.
 
     Raises:
         TypeError, ValueError: an argument is wrong; the text names it.
@@ -82,6 +88,9 @@ class Hub:
         max_new_peers_per_second: float | None = None,
         dismissal: str | None = None,
         shown_path: Callable[[str], str] | None = None,
+        sessions: str | None = None,
+        ttl: float = 120,
+        on_end: EndHook | None = None,
     ) -> None:
         self._commons = Commons(
             Policy(heartbeat, idle_timeout, open_timeout, close_timeout, write_limit, dismissal),
@@ -91,6 +100,7 @@ class Hub:
         self._shown_path = shown_path
         self._authenticate = authenticate
         self._origins = Origins(origins)
+        self._book = None if sessions is None else Book(store_at(sessions, ttl), on_end)
         self.entrance()  # checks its arguments
 
     def __repr__(self) -> str:
@@ -106,6 +116,7 @@ class Hub:
             "authenticate",
             self._authenticate,
             self._shown_path,
+            self._book,
         )
 
     @property
@@ -345,3 +356,5 @@ class Hub:
         self._commons.enter()
         await self._commons.rounds.done()
         await asyncio.gather(*(roster.close() for roster in self._commons.rosters))
+        if self._book is not None:
+            await self._book.close()

@@ -146,6 +146,8 @@ class Mailbox:
         Raises:
             RuntimeError: another call waits, or messages go to on_message.
         """
+        if not self._messages:
+            self._owner.link.handled()  # who asks for the next message has done with the last
         while not self._messages:
             if self.has_ended:
                 return None
@@ -247,6 +249,8 @@ class Mailbox:
         pending = self._call(name, hook, *arguments)
         if pending is not None:
             self._employ(name, pending)
+        elif name == "on_message":
+            self._owner.link.handled()
 
     def _employ(self, name: str, pending: Awaitable[object] | None) -> None:
         """Have a task of its own do `_work`."""
@@ -267,6 +271,8 @@ class Mailbox:
                         await settle(name, pending)
                     except HookFailed as failed:
                         self.report(failed)
+                    if name == "on_message":
+                        self._owner.link.handled()
                 if on_message is None:
                     return
                 message = self._next()
@@ -274,6 +280,8 @@ class Mailbox:
                     return
                 name = "on_message"
                 pending = self._call(name, on_message, self._owner.peer, message)
+                if pending is None:
+                    self._owner.link.handled()
                 self._running = None if pending is None else _RunningHook(name, pending)
         except asyncio.CancelledError as error:
             if self.has_ended:

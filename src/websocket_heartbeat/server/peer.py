@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from websocket_heartbeat.checks import check_close, check_hashable, check_message
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import Request
+from websocket_heartbeat.server.sessions.link import SessionLink
 
 if TYPE_CHECKING:
     from websocket_heartbeat.server.handler import PeerHandler
@@ -85,6 +86,22 @@ class Peer:
         """Yield each message, as `recv` does; end when the peer is gone."""
         while (message := await self._handler.mailbox.recv()) is not None:
             yield message
+
+    # Sessions
+
+    @property
+    def session(self) -> str | None:
+        """The ID of its session, which is no secret; None: it has none, and is gone when its link is."""
+        return self._handler.link.id if isinstance(self._handler.link, SessionLink) else None
+
+    @property
+    def number(self) -> int:
+        """The number of the message that is being handled: with `session`, it names that message for good.
+
+        0 where there is no session.
+        """
+        link = self._handler.link
+        return link.half.done + 1 if isinstance(link, SessionLink) else 0
 
     # Parting
 

@@ -20,6 +20,7 @@ from websocket_heartbeat.server.places import Limits, Place, Places
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Member, Rooms
 from websocket_heartbeat.server.rounds import Rounds
+from websocket_heartbeat.server.sessions.door import Door
 from websocket_heartbeat.server.stats import Tally
 from websocket_heartbeat.server.throttle import Throttle
 from websocket_heartbeat.system.callbacks import close_unawaited
@@ -99,6 +100,8 @@ class Roster:
         self.tally = commons.tally
         self.rooms = commons.rooms
         self.users = commons.users
+        # Of links of sessions, which may be no peer's yet, or not any more.
+        self.doors: set[Door] = set()
         # By number: those whose link is open, and those whose link has ended and who have still to be told.
         self._here: dict[int, PeerHandler] = {}
         self._leaving: dict[int, PeerHandler] = {}
@@ -229,10 +232,16 @@ class Roster:
         """Close every peer with 1001 and wait for their ends and hooks, `close_timeout` seconds at most."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.policy.close_timeout
+        for handler in self.here:
+            if handler.link.is_session:
+                handler.let_go()
         handlers = list(self._here.values())
         try:
             await close_all(handlers, 1001, [""] * len(handlers))
+            for door in list(self.doors):
+                door.leave()
             await all_gone(handlers, self.policy.close_timeout * _ANSWER_SHARE)
+            await all_gone(list(self.doors), deadline - loop.time())
         finally:
             self.abort()
         await all_gone(self._leaving.values(), deadline - loop.time())
@@ -244,8 +253,13 @@ class Roster:
 
     def abort(self) -> None:
         """Drop every peer at once."""
+        for door in list(self.doors):
+            door.abort()
         for handler in list(self._here.values()):
-            handler.drop("abort", "aborted")
+            if handler.link.is_session:
+                handler.let_go()
+            else:
+                handler.drop("abort", "aborted")
         self._stop_timer()
 
     def _stop_timer(self) -> None:

@@ -173,5 +173,6 @@ def _options(arguments: argparse.Namespace, context: ssl.SSLContext | None) -> O
         shown_path=None,
         final_close_codes=(),
         dismissal=None,
+        session="off",
         retry_if=None,
     )

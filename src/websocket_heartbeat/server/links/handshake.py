@@ -6,7 +6,9 @@ import socket
 from contextlib import suppress
 from typing import Protocol
 
+from websocket_heartbeat.controls import SUBPROTOCOL
 from websocket_heartbeat.engines.answer import MAX_HEAD, HeadReader
+from websocket_heartbeat.engines.base import LinkEvents
 from websocket_heartbeat.engines.dial import accept
 from websocket_heartbeat.engines.wire_server import ServerLink
 from websocket_heartbeat.server.admission import Admitted, Refusal, Request
@@ -23,6 +25,13 @@ class Gate(Protocol):
 
     def admit(self, request: Request, *, takes_place: bool) -> Admitted | asyncio.Task[Admitted]:
         """Decide about a request, at once or later. takes_place: whether it asks for a WebSocket."""
+
+    @property
+    def has_sessions(self) -> bool:
+        """Whether clients that want one get a session."""
+
+    def door(self, handler: LinkEvents, protocol: str | None, max_size: int) -> LinkEvents:
+        """Return what takes the events of a link of a session, for what `admit` has returned."""
 
     def too_late(self, timeout: float) -> Refusal:
         """Return the answer to a client about whom nothing was decided for so many seconds."""
@@ -114,7 +123,7 @@ class Handshake(HeadReader):
         if not self._keeper.is_listening:
             self._refuse(Refusal(503))
             return
-        self._upgraded = upgrade(asked, self._keeper.terms)
+        self._upgraded = upgrade(asked, self._keeper.terms, has_sessions=self._keeper.gate.has_sessions)
         admitted = self._keeper.gate.admit(
             asked.request(self.transport), takes_place=isinstance(self._upgraded, Upgrade)
         )
@@ -186,7 +195,12 @@ class Handshake(HeadReader):
             return
         self._done()
         self.transport.write(upgraded.answer)
-        link = ServerLink(admitted, self._keeper.terms.max_size, upgraded.subprotocol, upgraded.extensions)
+        events: LinkEvents = admitted
+        max_size = self._keeper.terms.max_size
+        if upgraded.subprotocol == SUBPROTOCOL:
+            events = self._keeper.gate.door(events, upgraded.protocol, max_size)
+            max_size += 1  # for the character before each message
+        link = ServerLink(events, max_size, upgraded.subprotocol, upgraded.extensions)
         self.link = link
         link.begin(self.transport, self._rest)
 

@@ -10,6 +10,7 @@ from websockets.http11 import Request as HTTPRequest
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
+from websocket_heartbeat.controls import SUBPROTOCOL
 from websocket_heartbeat.engines.sansio import SERVER_DEFLATE, SILENT
 from websocket_heartbeat.server.admission import Refusal
 from websocket_heartbeat.server.links.http import Head
@@ -20,19 +21,25 @@ from websocket_heartbeat.server.links.terms import Terms
 class Upgrade:
     """A handshake that is right.
 
-    answer: the 101 as it goes out. subprotocol, extensions: those agreed on.
+    answer: the 101 as it goes out. subprotocol, extensions: those agreed on. protocol: the application's
+    subprotocol, where the one agreed on is that of sessions.
     """
 
     answer: bytes
     subprotocol: str | None
     extensions: Sequence[Extension]
+    protocol: str | None = None
 
 
-def upgrade(head: Head, terms: Terms) -> Upgrade | Refusal:
-    """Return how a request becomes a WebSocket, or how it is refused as it is no handshake."""
+def upgrade(head: Head, terms: Terms, *, has_sessions: bool) -> Upgrade | Refusal:
+    """Return how a request becomes a WebSocket, or how it is refused as it is no handshake.
+
+    has_sessions: whether the subprotocol of sessions is agreed on where it is offered.
+    """
+    ours = [SUBPROTOCOL, *terms.subprotocols] if has_sessions else terms.subprotocols
     protocol = ServerProtocol(
         extensions=SERVER_DEFLATE if terms.compression else None,
-        subprotocols=[Subprotocol(name) for name in terms.subprotocols] or None,
+        subprotocols=[Subprotocol(name) for name in ours] or None,
         select_subprotocol=_first_of_ours,
         max_size=terms.max_size,
         logger=SILENT,
@@ -40,7 +47,16 @@ def upgrade(head: Head, terms: Terms) -> Upgrade | Refusal:
     response = protocol.accept(HTTPRequest(head.target, Headers(_simplified(head.headers))))
     if head.method != "GET" or head.version != "HTTP/1.1" or response.status_code != 101:
         return _no_handshake(head, protocol.handshake_exc)
-    return Upgrade(response.serialize(), protocol.subprotocol, protocol.extensions)
+    own = None
+    if protocol.subprotocol == SUBPROTOCOL:
+        offered = _offered(head.headers)
+        own = next((name for name in terms.subprotocols if name in offered), None)
+    return Upgrade(response.serialize(), protocol.subprotocol, protocol.extensions, own)
+
+
+def _offered(headers: list[tuple[str, str]]) -> set[str]:
+    lists = [value for name, value in headers if name.lower() == "sec-websocket-protocol"]
+    return {token.strip() for value in lists for token in value.split(",")}
 
 
 def _simplified(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:

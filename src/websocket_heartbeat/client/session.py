@@ -1,0 +1,555 @@
+"""The session of a connection: it makes of each link one that goes on where the last one was cut.
+
+To the rest of the client it is an engine over the user's, whose links open when the server has welcomed the
+session. What is said in a handshake is decided in core/resume.py; numbers and windows are in core/session.py.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from websocket_heartbeat.controls import SUBPROTOCOL, decode, encode
+from websocket_heartbeat.core import resume
+from websocket_heartbeat.core.resume import Resumption, Step
+from websocket_heartbeat.core.session import CHARACTERS, OUT_OF_STEP, VIOLATION, Half, Window
+from websocket_heartbeat.engines.base import Closure, Engine, Evidence, Link, LinkEvents, OpenRequest
+from websocket_heartbeat.errors import (
+    HandshakeError,
+    RedirectRefused,
+    ServerClosed,
+    SessionNotOffered,
+    SessionOver,
+)
+from websocket_heartbeat.events import Message, SessionEvent, size_of
+from websocket_heartbeat.redaction import printable
+
+WINDOW = Window(256, 2**20)
+"""What the server may send unacknowledged."""
+
+GREETED_WITHIN = 3.0
+"""Seconds in which a server greets that has sessions: that travels with the answer to the handshake."""
+
+_DISMISSED = 4500
+"""A close code that is final, for the end of a session: core/machine.py."""
+
+
+class SessionEngine(Engine):
+    """Opens links that belong to a session, or plain ones, where the server has none."""
+
+    def __init__(self, engine: Engine, session: "ClientSession") -> None:
+        self._engine = engine
+        self._session = session
+        self.name = engine.name
+        self.supports = engine.supports
+
+    async def open(self, request: OpenRequest, events: LinkEvents) -> None:
+        """As in Engine; a link is open when the session is welcome.
+
+        Raises, besides:
+            SessionNotOffered: the server has no sessions, and one is required.
+            ServerClosed: it has closed the link before its welcome.
+        """
+        session = self._session
+        if request.is_foreign:  # the key of a session is for its own origin
+            if session.is_required or session.has_key:
+                raise RedirectRefused("the server redirects to another origin, which the session is not for")
+            await self._engine.open(request, events)
+            return
+        greeter = _Greeter(session, events)
+        subprotocols = (SUBPROTOCOL, *request.subprotocols)
+        offer = replace(request, subprotocols=subprotocols, max_size=request.max_size + 1)
+        await self._engine.open(offer, greeter)
+        try:
+            await greeter.outcome
+        except BaseException:
+            greeter.abort()
+            raise
+
+
+class _Greeter:
+    """Takes the events of a link: its handshake first; then it passes them on.
+
+    outcome: done when the link is open for its user, or cannot be.
+    """
+
+    def __init__(self, session: "ClientSession", events: LinkEvents) -> None:
+        self._session = session
+        self._events = events
+        self.outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.physical: Link
+        self._protocol: str | None = None
+        self._link: SessionLink | None = None  # once the session is attached
+        self._is_plain = False
+        self._timer: asyncio.TimerHandle | None = None  # for the greeting
+
+    def abort(self) -> None:
+        """Drop the link, as its attempt is over."""
+        self._stop_timer()
+        self.physical.abort()
+        if self._link is None and not self._is_plain:
+            self._session.lost(self, 0)
+
+    # Calls from the link
+
+    def opened(self, link: Link) -> None:
+        """Wait for the greeting."""
+        self.physical = link
+        link.deliver = self._take
+        self._timer = asyncio.get_running_loop().call_later(GREETED_WITHIN, self._session.other_frame, self)
+        self._session.opened(self, is_selected=link.subprotocol == SUBPROTOCOL)
+
+    def batch_delivered(self) -> None:
+        """Pass it on, and acknowledge what a plain hook has handled."""
+        self._events.batch_delivered() if self._link is not None or self._is_plain else None
+        self._session.acknowledge_if_due()
+
+    def deliver_returned(self, result: object) -> None:
+        """Pass it on."""
+        self._events.deliver_returned(result)
+
+    def deliver_failed(self, error: BaseException) -> None:
+        """Pass it on."""
+        self._events.deliver_failed(error)
+
+    def ponged(self) -> None:
+        """Pass it on."""
+        if self._link is not None or self._is_plain:
+            self._events.ponged()
+
+    def writable(self) -> None:
+        """Pass it on."""
+        if self._is_plain:
+            self._events.writable()
+        elif self._link is not None:
+            self._link.writable()
+
+    def closed(self, closure: Closure) -> None:
+        """Tell the session, and whoever has the link."""
+        self._stop_timer()
+        if self._is_plain:
+            self._session.lost(self, 0)
+            self._events.closed(closure)
+            return
+        self._session.lost(self, closure.code or 0)
+        if self._link is not None:
+            self._link.ended(closure)
+        elif not self.outcome.done():
+            error = closure.error or ServerClosed(closure.code, closure.reason)
+            self.outcome.set_exception(error)
+
+    # The handshake
+
+    def _take(self, frame: Message) -> Any:
+        if self._link is not None:
+            return self._link.take(frame)
+        self._stop_timer()
+        control = decode(frame) if isinstance(frame, str) and frame[:1] == "{" else None
+        if control is None:
+            self._session.other_frame(self)
+            if self._is_plain:  # it was the first message
+                return self.physical.deliver(frame)
+        else:
+            if control.kind == resume.GREETING_CONTROL:
+                self._protocol = control.protocol or None
+            self._session.control(self, control)
+        return None
+
+    def be_plain(self) -> None:
+        """Let the link be what it is."""
+        self._is_plain = True
+        self._events.opened(self.physical)
+        self._finish(None)
+
+    def attached(self, link: "SessionLink") -> None:
+        """Let the link be the session's."""
+        self._link = link
+        link.subprotocol = self._protocol
+        self._events.opened(link)
+        self._finish(None)
+
+    def fail(self, error: Exception) -> None:
+        """Give the link up."""
+        self.physical.abort()
+        self._finish(error)
+
+    def refuse(self, code: int) -> None:
+        """Close the link, which breaks the protocol."""
+        self.physical.close(code, "")
+        self.physical.deliver = _discard
+        if self._link is not None:
+            self._link.ended(Closure(error=HandshakeError(f"the session was out of step: {code}")))
+        else:
+            self._finish(HandshakeError(f"the server broke the protocol of sessions: {code}"))
+
+    def end(self, why: str) -> None:
+        """Close the link: the session is over for good."""
+        self.physical.close(1000, "")
+        self.physical.deliver = _discard
+        if self._link is not None:
+            self._link.ended(Closure(_DISMISSED, why, framed=True))
+        else:
+            self._finish(SessionOver(f"the session is over: {printable(why)}"))
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _finish(self, error: Exception | None) -> None:
+        self._stop_timer()
+        if self.outcome.done():
+            return
+        if error is None:
+            self.outcome.set_result(None)
+        else:
+            self.outcome.set_exception(error)
+
+
+class ClientSession:
+    """The session of one connection, over all its links.
+
+    tell: called with a SessionEvent. changed: called when messages were acknowledged.
+    """
+
+    def __init__(
+        self,
+        is_required: bool,
+        tell: Callable[[SessionEvent], None],
+        changed: Callable[[], None],
+    ) -> None:
+        self.is_required = is_required
+        self._tell = tell
+        self._changed = changed
+        self._resumption = Resumption(is_required, WINDOW)
+        self._greeter: _Greeter | None = None  # of the newest link
+        self.link: SessionLink | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        # Messages of sessions before that were received and are not handled yet: those come first.
+        self._stale = 0
+
+    @property
+    def has_key(self) -> bool:
+        """Whether there is a session to resume."""
+        return self._resumption.key != ""
+
+    @property
+    def half(self) -> Half:
+        """The messages."""
+        return self._resumption.half
+
+    @property
+    def kind(self) -> str | None:
+        """How the session of the latest link began: "new", "resumed" or "reset"; None: that link is plain."""
+        return self._kind
+
+    _kind: str | None = None
+
+    # Links come and go
+
+    def opened(self, greeter: _Greeter, *, is_selected: bool) -> None:
+        """Take a link that is open; one before it is the session's no more."""
+        before = self._greeter
+        if before is not None and before is not greeter:
+            self.lost(before, 0)
+        self._greeter = greeter
+        self._resumption.opened(is_selected)
+        self._carry_out()
+
+    def lost(self, greeter: _Greeter, code: int) -> None:
+        """Take the news that a link is gone."""
+        if greeter is self._greeter:
+            self._greeter = None
+            self.link = None
+            self._resumption.lost(code)
+            self._carry_out()
+
+    def control(self, greeter: _Greeter, control: resume.Control) -> None:
+        """Take a control that has come on a link."""
+        if greeter is self._greeter:
+            self._resumption.control_received(control)
+            self._carry_out()
+
+    def other_frame(self, greeter: _Greeter) -> None:
+        """Take the news that something else has come before the welcome."""
+        if greeter is self._greeter:
+            self._resumption.frame_received()
+            self._carry_out()
+
+    def violated(self, code: int) -> None:
+        """Give the link up, which is out of step, or breaks the protocol."""
+        greeter = self._greeter
+        self._resumption.violated(code)
+        self._greeter = None
+        self.link = None
+        for step in self._resumption.take_steps():
+            if step.kind == resume.TELL:
+                self._told(step)
+        if greeter is not None:
+            greeter.refuse(code)
+
+    def end(self, reason: str) -> None:
+        """End the session: the server handles what was sent, acknowledges, and closes the link."""
+        if self.link is not None and self.half.recorded > self.half.told:
+            self.link.say(f"={self.half.acknowledge()}")
+        self._resumption.end(reason)
+        self._carry_out()
+
+    # Messages
+
+    def accept(self, message: Message) -> str:
+        """Number a message, keep it, and return its character."""
+        return self.half.accept(message, size_of(message))
+
+    def handled(self) -> None:
+        """Note that the user has done with the oldest message."""
+        if self._stale:
+            self._stale -= 1
+            return
+        if self.half.got == self.half.done:
+            return  # it came on a plain link
+        self._resumption.handled(asyncio.get_running_loop().time())
+        self._carry_out()
+        self.acknowledge_if_due()
+
+    def acknowledged(self, number: int) -> bool:
+        """Take an acknowledgement; false if it breaks the protocol."""
+        is_right = self.half.acknowledged(number)
+        self._changed()
+        return is_right
+
+    def acknowledge_if_due(self) -> None:
+        """Acknowledge, now or a little later."""
+        if self.link is None:
+            return
+        loop = asyncio.get_running_loop()
+        due = self.half.acknowledgement_due_at()
+        if self.half.is_acknowledgement_due(loop.time()):
+            self.link.say(f"={self.half.acknowledge()}")
+        elif due is not None and self._alarm is None:
+            self._alarm = loop.call_at(due, self._alarm_rang)
+
+    def _alarm_rang(self) -> None:
+        self._alarm = None
+        self.acknowledge_if_due()
+
+    def unacknowledged(self) -> tuple[Message, ...]:
+        """Return what was sent and is not acknowledged, oldest first."""
+        return _messages_after(self.half, self.half.acked)
+
+    def stop(self) -> tuple[Message, ...]:
+        """Be done, as the connection has ended; return what is not acknowledged, if it was not told yet."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        return () if self._resumption.state in (resume.OVER, resume.DISMISSED) else self.unacknowledged()
+
+    # What was decided
+
+    def _carry_out(self) -> None:
+        for step in self._resumption.take_steps():
+            greeter = self._greeter
+            if step.kind == resume.TELL:
+                self._told(step)
+            elif greeter is None:
+                continue
+            elif step.kind == resume.SAY and step.control is not None:
+                greeter.physical.send(encode(step.control))
+            elif step.kind == resume.READY:
+                self.link = SessionLink(self, greeter.physical, greeter)
+                self._replay(self.link, step.number)
+                greeter.attached(self.link)
+            elif step.kind == resume.BE_PLAIN:
+                self._kind = None
+                greeter.be_plain()
+            elif step.kind == resume.REFUSE:
+                greeter.fail(SessionNotOffered("the server offers no session"))
+            elif step.kind == resume.DROP_LINK:
+                greeter.refuse(step.code)
+            elif step.kind == resume.CLOSE_LINK:
+                if self.link is not None:
+                    self.link.say(f"={self.half.acknowledge()}")
+                greeter.end(self._why)
+
+    def _replay(self, link: "SessionLink", number: int) -> None:
+        kept = self.half.after(number)
+        while kept is not None:
+            link.put(kept.character, kept.payload)
+            kept = kept.next
+
+    _why = ""
+
+    def _told(self, step: Step) -> None:
+        self._why = step.why
+        self._kind = step.answer
+        uncertain: tuple[Message, ...] = ()
+        if step.before is not None:
+            uncertain = _messages_after(step.before, step.number)
+            if step.answer == resume.RESET:
+                self._stale += step.before.got - step.before.done
+        self._tell(SessionEvent(step.answer, step.why, uncertain))
+
+
+def _messages_after(half: Half, number: int) -> tuple[Message, ...]:
+    messages = []
+    kept = half.after(number)
+    while kept is not None:
+        messages.append(kept.payload)
+        kept = kept.next
+    return tuple(messages)
+
+
+class SessionLink(Link):
+    """A link of a session: what is sent is numbered and kept, what comes is taken once and in order."""
+
+    __slots__ = ("_events", "_physical", "_session", "deliver", "full", "subprotocol")
+
+    def __init__(self, session: ClientSession, physical: Link, greeter: _Greeter) -> None:
+        self._session = session
+        self._physical = physical
+        self._events = greeter._events
+        self.full = False
+        self.deliver = _discard
+        self.subprotocol: str | None = None
+
+    # What is sent
+
+    def send(self, message: Message) -> None:
+        """As in Link."""
+        character = self._session.accept(message)
+        if self._session.link is self:
+            self.put(character, message)
+        self._note_room()
+
+    def put(self, character: str, message: Message) -> None:
+        """Put a message on the link that is numbered."""
+        self._physical.send(character + message if isinstance(message, str) else character.encode() + message)
+
+    def say(self, text: str) -> None:
+        """Send what is no message."""
+        self._physical.send(text)
+
+    def _note_room(self) -> None:
+        self.full = self._physical.full or not self._session.half.has_room(0)
+
+    def writable(self) -> None:
+        """Take the news that the link beneath is not full any more, or that the window has room."""
+        was_full = self.full
+        self._note_room()
+        if was_full and not self.full:
+            self._events.writable()
+
+    # What comes
+
+    def take(self, frame: Message) -> Any:
+        """Take a frame."""
+        first = frame[:1] if isinstance(frame, str) else frame[:1].decode("latin-1")
+        session = self._session
+        if session.link is not self:
+            return None
+        if first != "" and first in CHARACTERS:
+            code = session.half.take(first, size_of(frame) - 1)
+            if code != 0:
+                session.violated(code)
+                return None
+            return self.deliver(frame[1:])
+        if first == "~":
+            return self.deliver(frame[1:])
+        if not isinstance(frame, str):
+            session.violated(VIOLATION)
+        elif first == "=":
+            number = _number(frame[1:].removesuffix("?"))
+            if number is None or not session.acknowledged(number):
+                session.violated(VIOLATION)
+            else:
+                self.writable()
+        elif first == "?":
+            number = _number(frame[1:])
+            if number is None or not session.half.is_in_step(number):
+                session.violated(VIOLATION if number is None else OUT_OF_STEP)
+            else:
+                self.say(f"={session.half.acknowledge()}?")
+        elif first == "{" and (control := decode(frame)) is not None:
+            assert session._greeter is not None
+            session.control(session._greeter, control)
+        else:
+            session.violated(VIOLATION)
+        return None
+
+    # Its end
+
+    def ended(self, closure: Closure) -> None:
+        """Take the news that the link beneath has ended, or is not the session's any more."""
+        self._events.closed(replace(closure, uncertain_bytes=0))
+
+    def close(self, code: int, reason: str) -> None:
+        """As in Link; the session goes on."""
+        self._physical.close(code, reason)
+
+    def end(self, code: int, reason: str) -> None:
+        """As in Link: the session ends."""
+        if self._session.link is self:
+            self._session.end(reason)
+        else:
+            self._physical.close(code, reason)
+
+    def abort(self) -> None:
+        """As in Link; the session goes on."""
+        self._physical.abort()
+        greeter = self._session._greeter
+        if self._session.link is self and greeter is not None:
+            self._session.lost(greeter, 0)
+
+    # The link beneath
+
+    def ping(self) -> None:
+        """As in Link."""
+        self._physical.ping()
+
+    def pause_reading(self) -> None:
+        """Nothing to do: the window bounds what comes, and acknowledgements must be read."""
+
+    def resume_reading(self) -> None:
+        """Nothing to do."""
+
+    @property
+    def native(self) -> Any:
+        """As in Link."""
+        return self._physical.native
+
+    @property
+    def socket(self) -> Any:  # type: ignore[override]
+        """As in Link."""
+        return self._physical.socket
+
+    @property
+    def response_headers(self) -> Any:  # type: ignore[override]
+        """As in Link."""
+        return self._physical.response_headers
+
+    @property
+    def buffered(self) -> int:
+        """As in Link."""
+        return self._physical.buffered
+
+    def evidence(self) -> Evidence:
+        """As in Link."""
+        return self._physical.evidence()
+
+    @property
+    def position(self) -> int:
+        """As in Link."""
+        return self._physical.position
+
+    @property
+    def uncertain(self) -> int | None:
+        """Nothing is uncertain: what was not acknowledged is sent again, or told."""
+        return 0
+
+
+def _number(digits: str) -> int | None:
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 16 else None
+
+
+def _discard(message: Message) -> None:
+    """Take what comes after the end."""

@@ -1,0 +1,109 @@
+"""The JSON objects by which the halves of a session talk about it: docs/session.md, chapter 4.
+
+Members that are not known are ignored; one that is missing or wrong makes the object nothing.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from websocket_heartbeat.core.resume import END, GREETING_CONTROL, HELLO, RESUME, RESUMED, WELCOME, Control
+from websocket_heartbeat.core.session import Window
+
+SUBPROTOCOL = "websocket-heartbeat.v1"
+"""What a client offers that speaks of sessions, and a server selects."""
+
+MAX_SIZE = 4096
+"""Characters of such an object at most."""
+
+_VERSION = 1
+_MOST = 2**53
+
+
+def encode(control: Control) -> str:
+    """Return the text of a control."""
+    kind = control.kind
+    members: dict[str, Any]
+    if kind == GREETING_CONTROL:
+        members = {"session": _VERSION, "window": _pair(control.window), "max": control.max}
+        members |= {"ttl": control.ttl, "protocol": control.protocol}
+    elif kind == HELLO:
+        members = {"hello": _VERSION, "window": _pair(control.window), "max": control.max, "binary": True}
+    elif kind == RESUME:
+        members = {"resume": control.key, "link": control.link}
+        members |= {"in": [control.done, control.got], "out": [control.acked, control.sent]}
+    elif kind == WELCOME:
+        members = {"welcome": control.answer}
+        if control.answer == RESUMED:
+            members["in"] = [control.done, control.got]
+        elif control.key:
+            members["key"] = control.key
+        if control.why:
+            members["why"] = control.why
+        if control.key and control.done:
+            members["done"] = control.done
+    else:
+        members = {"end": control.why}
+    return json.dumps(members, separators=(",", ":"))
+
+
+def decode(text: str) -> Control | None:
+    """Return the control of a text, None if it is none."""
+    if len(text) > MAX_SIZE:
+        return None
+    try:
+        members = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(members, dict):
+        return None
+    kinds = [kind for kind in (GREETING_CONTROL, HELLO, RESUME, WELCOME, END) if kind in members]
+    if len(kinds) != 1:
+        return None
+    control = Control(kinds[0])
+    try:
+        _fill(control, members)
+    except (KeyError, TypeError, ValueError):
+        return None
+    return control
+
+
+def _fill(control: Control, members: dict[str, Any]) -> None:
+    if control.kind in (GREETING_CONTROL, HELLO):
+        control.window = Window(*_numbers(members["window"]))
+        control.max = _number(members["max"])
+        control.protocol = _text(members.get("protocol", ""))
+        control.ttl = _number(members.get("ttl", 0))
+    elif control.kind == RESUME:
+        control.key = _text(members["resume"])
+        control.link = _number(members["link"])
+        control.done, control.got = _numbers(members["in"])
+        control.acked, control.sent = _numbers(members["out"])
+    elif control.kind == WELCOME:
+        control.answer = _text(members["welcome"])
+        control.key = _text(members.get("key", ""))
+        control.why = _text(members.get("why", ""))
+        control.done, control.got = _numbers(members.get("in", (members.get("done", 0), 0)))
+    else:
+        control.why = _text(members["end"])
+
+
+def _pair(window: Window) -> list[float]:
+    return [window.messages, window.size]
+
+
+def _number(value: object) -> int:
+    if type(value) is not int or not 0 <= value < _MOST:
+        raise ValueError
+    return value
+
+
+def _numbers(values: Sequence[object]) -> tuple[int, int]:
+    first, second = values
+    return _number(first), _number(second)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value

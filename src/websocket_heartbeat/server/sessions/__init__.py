@@ -1,0 +1,1 @@
+"""Where a hub keeps sessions: store.py is the contract, and each engine has a file of its own."""

@@ -1,0 +1,217 @@
+"""The handshake of a session on one link: greets, and hears whether a session is to begin or to go on."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from websocket_heartbeat.controls import decode, encode
+from websocket_heartbeat.core.resume import (
+    GREETING_CONTROL,
+    HELLO,
+    NEW,
+    OVER,
+    RESET,
+    RESUME,
+    RESUMED,
+    WELCOME,
+    Control,
+)
+from websocket_heartbeat.core.session import REPLACED, VIOLATION
+from websocket_heartbeat.engines.base import Closure, Link
+from websocket_heartbeat.events import Message
+from websocket_heartbeat.server.handler import PeerHandler
+from websocket_heartbeat.server.sessions.book import WINDOW, Book, Reset
+from websocket_heartbeat.server.sessions.link import SessionLink
+from websocket_heartbeat.server.sessions.store import Ended, Found, Refused
+
+_logger = logging.getLogger("websocket_heartbeat.server")
+
+NO_HELLO = 4493
+"""The close code of a link whose client does not say what it wants in time."""
+HELLO_WITHIN = 5.0
+"""Seconds that it has for that."""
+
+
+class Door:
+    """Takes the events of a link that has selected the subprotocol of sessions, for its whole life.
+
+    handler: the inside of a peer, for a session that begins. protocol: the application's subprotocol, "" for
+    none. max_size: the largest message that is taken. doors: those of the same entrance, for it to close.
+    """
+
+    def __init__(
+        self, book: Book, doors: "set[Door]", handler: PeerHandler, protocol: str, max_size: int
+    ) -> None:
+        self._book = book
+        self._doors = doors
+        self._handler = handler
+        self._protocol = protocol
+        self._max_size = max_size
+        self._link: Link
+        self._session: SessionLink | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._has_ended = False
+        self._gone: asyncio.Future[None] | None = None
+        self._deciding: asyncio.Task[None] | None = None
+
+    # Calls from the link
+
+    def opened(self, link: Link) -> None:
+        """Greet."""
+        self._link = link
+        self._doors.add(self)
+        link.deliver = self._first
+        greeting = Control(GREETING_CONTROL)
+        greeting.window = WINDOW
+        greeting.max = self._max_size
+        greeting.ttl = int(self._book.ttl)
+        greeting.protocol = self._protocol
+        link.send(encode(greeting))
+        self._timer = asyncio.get_running_loop().call_later(HELLO_WITHIN, self._refuse, NO_HELLO)
+
+    def closed(self, closure: Closure) -> None:
+        """Take the news that the link has ended."""
+        self._stop()
+        self._doors.discard(self)
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
+        if self._session is not None:
+            self._session.detached(self._link)
+
+    # Calls from the entrance
+
+    def leave(self) -> None:
+        """Close the link, as the server closes."""
+        if self._session is None:
+            self._refuse(1001)
+
+    def gone(self) -> asyncio.Future[None]:
+        """Return a future that is done when the link has ended."""
+        if self._gone is None:
+            self._gone = asyncio.get_running_loop().create_future()
+        return self._gone
+
+    def abort(self) -> None:
+        """Drop the link."""
+        self._link.abort()
+        self.closed(Closure())
+
+    def batch_delivered(self) -> None:
+        """Nothing to do."""
+
+    def deliver_returned(self, result: object) -> None:
+        """Does not happen."""
+
+    def deliver_failed(self, error: BaseException) -> None:
+        """Have it logged."""
+        self._handler.deliver_failed(error)
+
+    def ponged(self) -> None:
+        """Pass on that a pong has come."""
+        if self._session is not None:
+            self._session.ponged()
+
+    def writable(self) -> None:
+        """Nothing to do: the window bounds what is sent."""
+
+    # The handshake
+
+    def _first(self, frame: Message) -> None:
+        control = decode(frame) if isinstance(frame, str) and frame[:1] == "{" else None
+        self._link.deliver = self._too_early
+        if control is not None and control.kind == HELLO:
+            self._decide(self._begin(control))
+        elif control is not None and control.kind == RESUME:
+            self._decide(self._resume(control))
+        else:
+            self._refuse(VIOLATION)
+
+    def _too_early(self, frame: Message) -> None:
+        self._refuse(VIOLATION)
+
+    def _decide(self, decision: Coroutine[Any, Any, None]) -> None:
+        self._deciding = asyncio.get_running_loop().create_task(self._decided(decision))
+
+    async def _decided(self, decision: Coroutine[Any, Any, None]) -> None:
+        try:
+            await decision
+        except OSError as error:
+            _logger.error("a session cannot begin or go on: %s", error)
+            self._refuse(1013)
+
+    async def _begin(self, hello: Control) -> None:
+        session, key = await self._book.begin(hello, self._handler.principal)
+        self._attach_new(session, self._welcome(NEW, key=key))
+
+    async def _resume(self, asked: Control) -> None:
+        answer = await self._book.resume(asked, self._handler.principal)
+        if isinstance(answer, Found):
+            self._go_on(answer, asked)
+        elif isinstance(answer, Ended):
+            self._say(self._welcome(OVER, why=answer.why))
+            self._link.close(1000, "")
+            self._stop()
+        elif isinstance(answer, Reset):
+            await self._reset(asked, answer)
+        else:
+            self._refuse(REPLACED if answer is Refused.STALE else VIOLATION)
+
+    def _go_on(self, found: Found, asked: Control) -> None:
+        session = self._book.owned(found)
+        half = session.half
+        if not (asked.acked <= half.got <= asked.sent and half.fits(asked.done, asked.got)):
+            self._decide(self._mismatch(session, asked))
+            return
+        welcome = self._welcome(RESUMED)
+        welcome.done, welcome.got = half.recorded, half.got
+        if not session.has_begun:
+            session.begin(self._handler, self._protocol or None)
+        self._attach(session, welcome, found.record.generation, asked.got, asked.done)
+
+    async def _mismatch(self, session: SessionLink, asked: Control) -> None:
+        done = session.half.recorded
+        session.reset("mismatch")
+        await self._reset(asked, Reset("mismatch", min(done, asked.sent)))
+
+    async def _reset(self, asked: Control, reset: Reset) -> None:
+        hello = Control(HELLO)
+        hello.window, hello.max = WINDOW, self._max_size
+        session, key = await self._book.begin(hello, self._handler.principal)
+        welcome = self._welcome(RESET, key=key, why=reset.why)
+        welcome.done = reset.done
+        self._attach_new(session, welcome)
+
+    def _attach_new(self, session: SessionLink, welcome: Control) -> None:
+        session.begin(self._handler, self._protocol or None)
+        self._attach(session, welcome, 1, 0, 0)
+
+    def _attach(self, session: SessionLink, welcome: Control, generation: int, got: int, acked: int) -> None:
+        self._stop_timer()
+        self._say(welcome)
+        self._session = session
+        session.attach(self._link, generation, got, acked)
+        if self._has_ended:
+            session.detached(self._link)
+
+    def _welcome(self, answer: str, *, key: str = "", why: str = "") -> Control:
+        control = Control(WELCOME)
+        control.answer, control.key, control.why = answer, key, why
+        return control
+
+    def _say(self, control: Control) -> None:
+        self._link.send(encode(control))
+
+    def _refuse(self, code: int) -> None:
+        self._link.close(code, "")
+        self._link.deliver = lambda frame: None
+        self._stop()
+
+    def _stop(self) -> None:
+        self._has_ended = True
+        self._stop_timer()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

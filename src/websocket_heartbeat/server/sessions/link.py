@@ -1,0 +1,487 @@
+"""A session, as a link that outlives links: what a peer has in place of one, over whatever link there is.
+
+What the peer sends is numbered, stored, and then put on the link. What its client sends is given to the peer
+one by one, each when the one before was handled and that is recorded. docs/session.md, chapters 5 to 7.
+"""
+
+import asyncio
+import time
+from collections import deque
+from typing import Protocol
+
+from websocket_heartbeat.controls import decode, encode
+from websocket_heartbeat.core.resume import END, Control
+from websocket_heartbeat.core.session import CHARACTERS, OUT_OF_STEP, REPLACED, VIOLATION, Half, Kept
+from websocket_heartbeat.engines.base import Closure, Evidence, Link, LinkEvents
+from websocket_heartbeat.errors import SessionOver
+from websocket_heartbeat.events import Message, size_of
+from websocket_heartbeat.server.sessions.store import OVER, Record, Refused, Store
+from websocket_heartbeat.server.sessions.store import REPLACED as RESET
+from websocket_heartbeat.system.kernel import Socket
+
+_SHORT_TTL = 10.0
+"""Seconds that a session is kept whose client has neither sent nor acknowledged anything."""
+
+
+class Keeper(Protocol):
+    """What a session needs of whoever keeps all of them: book.py."""
+
+    @property
+    def store(self) -> Store:
+        """Where they are kept."""
+
+    @property
+    def ttl(self) -> float:
+        """Seconds that one is kept without a link."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be written any more."""
+
+    def finish(self, id: str, generation: int, kind: str, why: str) -> None:
+        """Have the store end a session."""
+
+    def over(self, session: "SessionLink", why: str, unacknowledged: tuple[Message, ...]) -> None:
+        """Forget a session, and tell the user."""
+
+
+class SessionLink(Link):
+    """See above. The inside of its peer takes its events: `closed` comes when the session is over.
+
+    id: public, and in logs. half: its messages. has_begun: whether there is a peer that it is the link of.
+    has_ended: whether this process has nothing to do with it any more.
+    """
+
+    __slots__ = (
+        "_alarm",
+        "_deadline",
+        "_ending",
+        "_events",
+        "_generation",
+        "_inbox",
+        "_is_giving",
+        "_is_handling",
+        "_is_writing",
+        "_keeper",
+        "_loop",
+        "_marked_acked",
+        "_marked_deadline",
+        "_marked_ending",
+        "_physical",
+        "_said_end_on",
+        "_stored",
+        "_their_end",
+        "_unstored",
+        "_writer",
+        "deliver",
+        "full",
+        "half",
+        "has_begun",
+        "has_ended",
+        "id",
+        "subprotocol",
+    )
+
+    is_session = True
+
+    def __init__(self, keeper: Keeper, record: Record, half: Half) -> None:
+        self.id = record.id
+        self.half = half
+        self.full = False
+        self.has_begun = False
+        self.has_ended = False
+        self._keeper = keeper
+        self._loop = asyncio.get_running_loop()
+        self._generation = record.generation
+        self._events: LinkEvents
+        self._physical: Link | None = None
+        # What the store does not have yet: messages, as they go on the link, and what was marked there last.
+        self._unstored: deque[tuple[str, Message]] = deque()
+        self._stored = half.sent
+        self._marked_acked = half.acked
+        self._deadline = self._marked_deadline = record.deadline
+        self._ending = self._marked_ending = record.ending
+        self._said_end_on: Link | None = None
+        self._is_writing = False
+        self._writer: asyncio.Task[None] | None = None
+        # What has come and waits until the peer has handled what it has.
+        self._inbox: deque[Message] = deque()
+        self._is_handling = False
+        self._is_giving = False
+        self._their_end: str | None = None  # the reason, when the client wants to end the session
+        self._alarm: asyncio.TimerHandle | None = None  # for an acknowledgement
+
+    def begin(self, events: LinkEvents, subprotocol: str | None) -> None:
+        """Be the link of a peer."""
+        self.has_begun = True
+        self.subprotocol = subprotocol
+        self._events = events
+        events.opened(self)
+
+    # The link beneath
+
+    @property
+    def physical(self) -> Link | None:
+        """The link that there is now."""
+        return self._physical
+
+    def attach(self, physical: Link, generation: int, got: int, acked: int) -> None:
+        """Go on over a link whose client has received messages up to `got`, and handled up to `acked`."""
+        if self._physical is not None:
+            old, self._physical = self._physical, None
+            old.close(REPLACED, "")
+        self._generation = generation
+        self._physical = physical
+        self._deadline = None
+        physical.deliver = self._take
+        self.half.acknowledged(acked)
+        self._note_room()
+        self.half.attached(self.half.recorded)
+        kept = self.half.after(got)
+        while kept is not None and kept.number <= self._stored:
+            self._put(kept.character, kept.payload)
+            kept = kept.next
+        self._say_end()
+        self._write()
+
+    def detached(self, physical: Link) -> None:
+        """Take the news that a link has ended."""
+        if physical is self._physical:
+            self._physical = None
+            ttl = self._keeper.ttl
+            is_unused = self.half.got == 0 and self.half.acked == 0
+            self._deadline = time.time() + (min(_SHORT_TTL, ttl) if is_unused else ttl)
+            self._write()
+
+    def _put(self, character: str, message: Message) -> None:
+        if self._physical is not None:
+            text = character + message if isinstance(message, str) else character.encode() + message
+            self._physical.send(text)
+
+    def _drop(self, code: int) -> None:
+        """Close a link that breaks the protocol; its client resumes."""
+        if self._physical is not None:
+            physical = self._physical
+            physical.close(code, "")
+            self.detached(physical)
+
+    # What the client sends
+
+    def _take(self, frame: Message) -> None:
+        is_text = isinstance(frame, str)
+        first = frame[:1] if isinstance(frame, str) else frame[:1].decode("latin-1")
+        if first != "" and first in CHARACTERS:
+            code = self.half.take(first, size_of(frame) - 1)
+            if code != 0:
+                self._drop(code)
+                return
+            self._inbox.append(frame[1:])
+            self._give()
+        elif not is_text:
+            self._drop(VIOLATION)
+        elif first == "=":
+            self._acknowledged(_number(frame[1:]))
+        elif first == "?":
+            self._probed(_number(frame[1:]))
+        elif first == "{":
+            control = decode(str(frame))
+            if control is None or control.kind != END:
+                self._drop(VIOLATION)
+            else:
+                self._their_end = control.why
+                self._end_if_handled()
+        else:
+            self._drop(VIOLATION)
+
+    def _acknowledged(self, number: int | None) -> None:
+        if number is None or not self.half.acknowledged(number):
+            self._drop(VIOLATION)
+            return
+        self._note_room()
+        self._write()
+
+    def _probed(self, sent: int | None) -> None:
+        if sent is None:
+            self._drop(VIOLATION)
+        elif not self.half.is_in_step(sent):
+            self._drop(OUT_OF_STEP)
+        elif self._physical is not None:
+            self._physical.send(f"={self.half.acknowledge()}?")
+
+    def _give(self) -> None:
+        """Give the peer the next message, if it has handled the last one."""
+        if self._is_giving:
+            return
+        self._is_giving = True
+        try:
+            while self._inbox and not self._is_handling and self.half.recorded == self.half.done:
+                self._is_handling = True
+                try:
+                    self.deliver(self._inbox.popleft())
+                except (Exception, asyncio.CancelledError) as error:
+                    self._events.deliver_failed(error)
+                    self.handled()
+        finally:
+            self._is_giving = False
+
+    def handled(self) -> None:
+        """Take the news that the peer has handled the last message that it was given."""
+        if self._is_handling:
+            self._is_handling = False
+            self.half.handled()
+            self._write()
+
+    def _acknowledge_if_due(self) -> None:
+        if self._physical is None:
+            return
+        now = self._loop.time()
+        due = self.half.acknowledgement_due_at()
+        if self.half.is_acknowledgement_due(now):
+            self._physical.send(f"={self.half.acknowledge()}")
+        elif due is not None and self._alarm is None:
+            self._alarm = self._loop.call_at(due, self._alarm_rang)
+
+    def _alarm_rang(self) -> None:
+        self._alarm = None
+        self._acknowledge_if_due()
+
+    # What the peer sends
+
+    def send(self, message: Message) -> None:
+        """As in Link."""
+        if self.has_ended or self._ending is not None:
+            return
+        size = size_of(message)
+        if not self.half.has_room(size):
+            self._finish(RESET, "overflow")
+            return
+        self._unstored.append((self.half.accept(message, size), message))
+        self._note_room()
+        self._write()
+
+    def _note_room(self) -> None:
+        """Count as full while more than half of the client's window is unacknowledged."""
+        half = self.half
+        was_full, self.full = self.full, 2 * (half.sent - half.acked) > half.theirs.messages
+        if was_full and not self.full:
+            self._events.writable()
+
+    # What is written
+
+    def _write(self) -> None:
+        """Have the store know what it does not know."""
+        if self._is_writing or self._keeper.is_closed:
+            return
+        self._is_writing = True
+        if not self._keeper.store.is_immediate:
+            self._writer = self._loop.create_task(self._bring_up_to_date())
+            return
+        try:
+            self._bring_up_to_date().send(None)
+        except StopIteration:
+            pass
+
+    async def _bring_up_to_date(self) -> None:
+        try:
+            while True:
+                if self._unstored and self.half.acked == self._marked_acked:
+                    await self._store_messages()
+                elif (  # first what makes room there
+                    self.half.acked > self._marked_acked
+                    or self.half.done > self.half.recorded
+                    or self._deadline != self._marked_deadline
+                    or self._ending != self._marked_ending
+                ):
+                    await self._mark()
+                else:
+                    break
+        finally:
+            self._is_writing = False
+
+    async def _store_messages(self) -> None:
+        batch = list(self._unstored)
+        generation = self._generation
+        answer = await self._keeper.store.append(
+            self.id, generation, self._stored, [message for _, message in batch]
+        )
+        if isinstance(answer, Refused):
+            if self._generation == generation:
+                self._refused()
+                self._unstored.clear()
+            return  # else it is us who have claimed it since, for another link
+        self._stored = answer
+        for character, message in batch:
+            self._unstored.popleft()
+            self._put(character, message)
+        self._say_end()
+
+    async def _mark(self) -> None:
+        half = self.half
+        done, acked, deadline, ending = half.done, half.acked, self._deadline, self._ending
+        generation = self._generation
+        answer = await self._keeper.store.mark(
+            self.id, generation, done=done, acked=acked, deadline=deadline, ending=ending
+        )
+        if isinstance(answer, Refused):
+            if self._generation != generation:
+                return  # it is us who have claimed it since, for another link
+            self._refused()
+        self._marked_acked, self._marked_deadline, self._marked_ending = acked, deadline, ending
+        half.record(done, self._loop.time())
+        self._say_end()
+        self._acknowledge_if_due()
+        self._end_if_handled()
+        self._give()
+
+    def _refused(self) -> None:
+        """Be gone: another node has the session, or it is over."""
+        if self._physical is not None:
+            self._physical.close(REPLACED, "")
+        self._over("lost", ())
+
+    # The end
+
+    def close(self, code: int, reason: str) -> None:
+        """Close the link that there is; the client comes back, and the session goes on."""
+        if self._physical is not None:
+            self._physical.close(code, reason)
+
+    def abort(self) -> None:
+        """Drop the link that there is; the client comes back, and the session goes on."""
+        if self._physical is not None:
+            physical = self._physical
+            physical.abort()
+            self.detached(physical)
+
+    def end(self, code: int, reason: str) -> None:
+        """End the session: the client handles all that was sent before, and does not come back."""
+        if self._ending is None and not self.has_ended:
+            self._ending = reason
+            self._write()
+
+    def _say_end(self) -> None:
+        is_due = self._marked_ending is not None and self._stored == self.half.sent
+        if is_due and self._physical is not None and self._said_end_on is not self._physical:
+            self._said_end_on = self._physical
+            control = Control(END)
+            control.why = self._marked_ending or ""
+            self._physical.send(encode(control))
+
+    def _end_if_handled(self) -> None:
+        """End the session, if one of the two wants that and has what it is owed."""
+        if self.has_ended:
+            return
+        if self._their_end is not None and self.half.done == self.half.got == self.half.recorded:
+            if self._physical is not None:
+                self._physical.send(f"={self.half.acknowledge()}")
+            self._finish(OVER, self._their_end)
+        elif self._ending is not None and self.half.acked == self.half.sent:
+            self._finish(OVER, self._ending)
+
+    def reset(self, why: str) -> None:
+        """Give the session up: its client gets another one."""
+        self._finish(RESET, why)
+
+    def release(self) -> None:
+        """Let the session go, with what is in the store: the next resume finds it there."""
+        self.has_ended = True
+        self.close(1001, "")
+        if self._alarm is not None:
+            self._alarm.cancel()
+
+    async def written(self) -> None:
+        """Wait until all is written that was to be."""
+        if self._writer is not None:
+            await asyncio.wait([self._writer])
+
+    def _finish(self, kind: str, why: str) -> None:
+        unacknowledged = self._unacknowledged()
+        if self._physical is not None:
+            self._physical.close(1000 if kind == OVER else 1012, "")
+        self._keeper.finish(self.id, self._generation, kind, why)
+        self._over(why, unacknowledged)
+
+    def expired(self, why: str) -> None:
+        """Take the news that the store has ended the session."""
+        self._over(why, self._unacknowledged())
+
+    def _unacknowledged(self) -> tuple[Message, ...]:
+        messages = []
+        kept: Kept | None = self.half.after(self.half.acked)
+        while kept is not None:
+            messages.append(kept.payload)
+            kept = kept.next
+        return tuple(messages)
+
+    def _over(self, why: str, unacknowledged: tuple[Message, ...]) -> None:
+        if self.has_ended:
+            return
+        self.has_ended = True
+        self._physical = None
+        self._inbox.clear()
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._keeper.over(self, why, unacknowledged)
+        self._events.closed(Closure(error=SessionOver(why)))
+
+    # The link beneath
+
+    def ponged(self) -> None:
+        """Take the news that a pong has come."""
+        self._events.ponged()
+
+    def pause_reading(self) -> None:
+        """Nothing to do: the window bounds what comes, and acknowledgements must be read."""
+
+    def resume_reading(self) -> None:
+        """Nothing to do."""
+
+    def ping(self) -> None:
+        """As in Link."""
+        if self._physical is not None:
+            self._physical.ping()
+
+    @property
+    def can_ping(self) -> bool:  # type: ignore[override]
+        """Whether silence of the link beneath says something; there is none to be silent while detached."""
+        return self._physical is not None and self._physical.can_ping
+
+    @property
+    def socket(self) -> Socket | None:  # type: ignore[override]
+        """That of the link beneath."""
+        return None if self._physical is None else self._physical.socket
+
+    @property
+    def native(self) -> object:
+        """That of the link beneath."""
+        return None if self._physical is None else self._physical.native
+
+    @property
+    def buffered(self) -> int:
+        """As in Link."""
+        return 0 if self._physical is None else self._physical.buffered
+
+    @property
+    def uncertain(self) -> int | None:
+        """Nothing is: what was not acknowledged is sent again, or reported."""
+        return 0
+
+    def evidence(self) -> Evidence:
+        """As in Link; without a link beneath, nobody is silent."""
+        if self._physical is None:
+            now = self._loop.time()
+            return Evidence(now, now, 0)
+        return self._physical.evidence()
+
+    @property
+    def position(self) -> int:
+        """As in Link."""
+        return 0 if self._physical is None else self._physical.position
+
+
+def _number(text: object) -> int | None:
+    """Return the number of an acknowledgement or a probe, None if it is none."""
+    if not isinstance(text, str):
+        return None
+    digits = text.removesuffix("?")
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 16 else None

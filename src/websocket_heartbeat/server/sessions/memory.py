@@ -1,0 +1,189 @@
+"""Sessions in the memory of this process: they survive links, not the process."""
+
+import heapq
+import hmac
+import secrets
+import time
+from collections import deque
+from collections.abc import Sequence
+from copy import copy
+
+from websocket_heartbeat.events import Message
+from websocket_heartbeat.server.sessions.store import (
+    EXPIRED,
+    OVER,
+    Ended,
+    Found,
+    Held,
+    Listener,
+    Record,
+    Refused,
+    Store,
+)
+
+
+class _Session:
+    """A session, with its log; or its tombstone."""
+
+    __slots__ = ("end", "forgotten_at", "log", "record")
+
+    def __init__(self, record: Record, log: Sequence[Message]) -> None:
+        self.record = record
+        self.log: deque[Message] | None = deque(log) if log else None  # an empty one would take memory
+        self.end: Ended | None = None
+        self.forgotten_at = 0.0
+
+
+class MemoryStore(Store):
+    """A dict. Several hubs of one process may share it."""
+
+    is_immediate = True
+
+    def __init__(self, ttl: float = 120) -> None:
+        self.ttl = ttl
+        self._sessions: dict[str, _Session] = {}
+        # When to look whether which session is past its deadline: entries of those that are not are stale.
+        self._due: list[tuple[float, str]] = []
+        self._tombs: deque[str] = deque()
+        self._nodes: dict[str, Listener] = {}
+        self._lineage = secrets.token_hex(8)
+
+    @property
+    def lineage(self) -> str:
+        return self._lineage
+
+    async def open(self, node: str, listener: Listener) -> None:
+        self._nodes[node] = listener
+
+    async def close(self) -> None:
+        self._nodes.clear()
+
+    async def put(self, record: Record, log: Sequence[Message]) -> Refused | None:
+        known = self._sessions.get(record.id)
+        if known is not None:
+            if known.end is not None:
+                return Refused.GONE
+            if known.record.generation > record.generation:
+                return Refused.FENCED
+        record = copy(record)
+        record.lineage = self._lineage
+        self._sessions[record.id] = _Session(record, log)
+        deadline, record.deadline = record.deadline, None
+        self._set_deadline(record, deadline)
+        return None
+
+    async def claim(
+        self, id: str, hash: bytes, principal: str | None, link: int, node: str, *, force: bool = False
+    ) -> Found | Refused | Held | Ended:
+        session = self._sessions.get(id)
+        if session is None:
+            return Refused.UNKNOWN
+        record = session.record
+        if not hmac.compare_digest(record.hash, hash) or record.principal != principal:
+            return Refused.UNKNOWN
+        if session.end is not None:
+            return session.end
+        if link <= record.link:
+            return Refused.STALE
+        if record.node != node and not force:
+            return Held(record.node)
+        record.link = link
+        record.node = node
+        record.generation += 1
+        return Found(copy(record), tuple(session.log or ()))
+
+    async def append(
+        self, id: str, generation: int, after: int, messages: Sequence[Message]
+    ) -> int | Refused:
+        session = self._writable(id, generation)
+        if isinstance(session, Refused):
+            return session
+        record = session.record
+        if record.sent == after + len(messages):
+            return record.sent
+        if record.sent != after:
+            return Refused.GAP
+        log = session.log if session.log is not None else deque()
+        if len(log) + len(messages) > max(1, record.window[0]):
+            return Refused.FULL
+        log.extend(messages)
+        session.log = log
+        record.sent += len(messages)
+        return record.sent
+
+    async def mark(
+        self,
+        id: str,
+        generation: int,
+        *,
+        done: int = 0,
+        acked: int = 0,
+        deadline: float | None = None,
+        state: bytes | None = None,
+        ending: str | None = None,
+    ) -> Refused | None:
+        session = self._writable(id, generation)
+        if isinstance(session, Refused):
+            return session
+        record = session.record
+        record.done = max(record.done, done)
+        if acked > record.acked and session.log is not None:
+            for _ in range(min(acked, record.sent) - record.acked):
+                session.log.popleft()
+                record.acked += 1
+            if not session.log:
+                session.log = None
+        if state is not None:
+            record.state = state
+        if ending is not None:
+            record.ending = ending
+        self._set_deadline(record, deadline)
+        return None
+
+    async def finish(self, id: str, generation: int, kind: str, why: str) -> Refused | None:
+        session = self._writable(id, generation)
+        if isinstance(session, Refused):
+            return session
+        self._bury(session, kind, why)
+        return None
+
+    async def due(self, now: float, limit: int) -> list[Found]:
+        self._forget_tombs(now)
+        found: list[Found] = []
+        while self._due and self._due[0][0] <= now and len(found) < limit:
+            at, id = heapq.heappop(self._due)
+            session = self._sessions.get(id)
+            if session is None or session.end is not None or session.record.deadline != at:
+                continue
+            found.append(Found(copy(session.record), tuple(session.log or ())))
+            ending = session.record.ending
+            self._bury(session, EXPIRED if ending is None else OVER, EXPIRED if ending is None else ending)
+        return found
+
+    async def notify(self, node: str | None, data: bytes) -> None:
+        for name, listener in list(self._nodes.items()):
+            if node is None or name == node:
+                listener(data)
+
+    def _writable(self, id: str, generation: int) -> _Session | Refused:
+        session = self._sessions.get(id)
+        if session is None or session.end is not None:
+            return Refused.GONE
+        return session if session.record.generation == generation else Refused.FENCED
+
+    def _set_deadline(self, record: Record, deadline: float | None) -> None:
+        if deadline == record.deadline:
+            return
+        record.deadline = deadline
+        if deadline is not None:
+            heapq.heappush(self._due, (deadline, record.id))
+
+    def _bury(self, session: _Session, kind: str, why: str) -> None:
+        session.end = Ended(kind, why, session.record.done)
+        session.log = None
+        session.forgotten_at = time.time() + self.ttl
+        self._tombs.append(session.record.id)
+
+    def _forget_tombs(self, now: float) -> None:
+        while self._tombs and self._sessions[self._tombs[0]].forgotten_at <= now:
+            del self._sessions[self._tombs.popleft()]

@@ -1,0 +1,24 @@
+"""Which store a URL names."""
+
+from websocket_heartbeat.checks import check_seconds
+from websocket_heartbeat.server.sessions.memory import MemoryStore
+from websocket_heartbeat.server.sessions.sqlite import SqliteStore
+from websocket_heartbeat.server.sessions.store import Store
+
+_SQLITE = "sqlite:///"
+
+
+def store_at(place: str, ttl: float) -> Store:
+    """Return the store of `Hub(sessions=...)`.
+
+    Raises:
+        TypeError, ValueError: there is no such store; the text names the argument.
+    """
+    check_seconds("ttl", ttl)
+    if not isinstance(place, str):
+        raise TypeError(f"sessions must be a str or None, not {type(place).__name__}")
+    if place == "memory":
+        return MemoryStore(ttl)
+    if place.startswith(_SQLITE) and len(place) > len(_SQLITE):
+        return SqliteStore(place.removeprefix(_SQLITE), ttl)
+    raise ValueError(f'sessions must be "memory" or "sqlite:///" and a path, not {place!r}')

@@ -1,0 +1,391 @@
+"""Sessions in a file of SQLite: they survive the process, and by choice the machine.
+
+One thread writes. It takes all calls that have come meanwhile and makes them one transaction, so that many
+sessions share the cost of a commit. Processes of one machine may share the file.
+"""
+
+import asyncio
+import hmac
+import os
+import queue
+import secrets
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from websocket_heartbeat.events import Message
+from websocket_heartbeat.server.sessions.store import (
+    EXPIRED,
+    OVER,
+    Ended,
+    Found,
+    Held,
+    Listener,
+    Record,
+    Refused,
+    Store,
+)
+
+T = TypeVar("T")
+
+_SCHEMA = """
+create table if not exists meta (name text primary key, value text) without rowid;
+create table if not exists session (
+    id text primary key, hash blob, principal text, generation integer, link integer, node text, lineage text,
+    window_messages integer, window_size integer, max integer, done integer, sent integer, acked integer,
+    state blob, ending text, deadline real, end_kind text, end_why text, forget_at real
+) without rowid;
+create table if not exists message (id text, number integer, data, primary key (id, number)) without rowid;
+create index if not exists due on session (deadline) where deadline is not null;
+create index if not exists tomb on session (forget_at) where forget_at is not null;
+"""
+
+_COLUMNS = (
+    "id, hash, principal, generation, link, node, lineage, window_messages, window_size, max,"
+    " done, sent, acked, state, ending, deadline"
+)
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+_BUSY = 10.0
+"""Seconds to wait for another process that writes."""
+
+Call = tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any], asyncio.AbstractEventLoop]
+
+
+class SqliteStore(Store):
+    """A file.
+
+    synchronous: "NORMAL": what was acknowledged survives the end of the process, and of the machine only up
+    to some moment before; sessions know that, and are reset then. "FULL": it survives the machine too, at the
+    price of an fsync for each transaction.
+    """
+
+    def __init__(self, path: str, ttl: float = 120, synchronous: str = "NORMAL") -> None:
+        self.ttl = ttl
+        self._path = path
+        self._synchronous = synchronous
+        self._lineage = ""
+        self._calls: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._node = ""
+        self._socket: socket.socket | None = None
+
+    @property
+    def lineage(self) -> str:
+        return self._lineage
+
+    async def open(self, node: str, listener: Listener) -> None:
+        loop = asyncio.get_running_loop()
+        ready: asyncio.Future[str] = loop.create_future()
+        self._thread = threading.Thread(target=self._run, args=(loop, ready), name="sessions", daemon=True)
+        self._thread.start()
+        self._lineage = await ready
+        self._node = node
+        self._listen(listener)
+
+    async def close(self) -> None:
+        if self._socket is not None:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
+            self._socket = None
+            with suppress(OSError):
+                os.unlink(self._place_of(self._node))
+        if self._thread is not None:
+            thread, self._thread = self._thread, None
+            self._calls.put(None)
+            await asyncio.get_running_loop().run_in_executor(None, thread.join)
+
+    # The thread
+
+    def _run(self, loop: asyncio.AbstractEventLoop, ready: asyncio.Future[str]) -> None:
+        try:
+            database = self._open()
+            lineage = self._read_lineage(database)
+        except sqlite3.Error as error:
+            failure = OSError(f"sessions cannot be kept in {self._path!r}: {error}")
+            loop.call_soon_threadsafe(_fail, ready, failure)
+            return
+        loop.call_soon_threadsafe(_answer, ready, lineage)
+        try:
+            while (call := self._calls.get()) is not None:
+                calls = [call]
+                with suppress(queue.Empty):
+                    while (more := self._calls.get_nowait()) is not None:
+                        calls.append(more)
+                    self._calls.put(None)
+                self._transact(database, calls)
+        finally:
+            database.close()
+
+    def _open(self) -> sqlite3.Connection:
+        database = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None)
+        database.execute("pragma journal_mode = wal")
+        database.execute(f"pragma synchronous = {self._synchronous}")
+        database.executescript(_SCHEMA)
+        return database
+
+    def _read_lineage(self, database: sqlite3.Connection) -> str:
+        database.execute("insert or ignore into meta values ('lineage', ?)", (secrets.token_hex(8),))
+        (lineage,) = database.execute("select value from meta where name = 'lineage'").fetchone()
+        if self._synchronous == "FULL":
+            return str(lineage)
+        # The machine may forget on its way down what it has not written yet.
+        return f"{lineage} {_BOOT_ID.read_text().strip() if _BOOT_ID.exists() else ''}"
+
+    @staticmethod
+    def _transact(database: sqlite3.Connection, calls: list[Call]) -> None:
+        """Make one transaction of the calls; none is answered before it is committed."""
+        answers = []
+        try:
+            database.execute("begin immediate")
+            answers = [work(database) for work, _, _ in calls]
+            database.execute("commit")
+        except sqlite3.Error as error:
+            with suppress(sqlite3.Error):
+                database.execute("rollback")
+            failure = OSError(f"the sessions cannot be written: {error}")
+            for _, future, loop in calls:
+                loop.call_soon_threadsafe(_fail, future, failure)
+            return
+        for (_, future, loop), answer in zip(calls, answers, strict=True):
+            loop.call_soon_threadsafe(_answer, future, answer)
+
+    async def _call(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._calls.put((work, future, loop))
+        return await future
+
+    # The calls
+
+    async def put(self, record: Record, log: Sequence[Message]) -> Refused | None:
+        lineage = self._lineage
+
+        def work(database: sqlite3.Connection) -> Refused | None:
+            known = database.execute(
+                "select generation, end_kind from session where id = ?", (record.id,)
+            ).fetchone()
+            if known is not None:
+                if known[1] is not None:
+                    return Refused.GONE
+                if known[0] > record.generation:
+                    return Refused.FENCED
+            values = (
+                *(record.id, record.hash, record.principal, record.generation, record.link, record.node),
+                *(lineage, *record.window, record.max, record.done, record.sent, record.acked),
+                *(record.state, record.ending, record.deadline),
+            )
+            marks = ", ".join("?" * len(values))
+            database.execute(f"insert or replace into session ({_COLUMNS}) values ({marks})", values)
+            database.execute("delete from message where id = ?", (record.id,))
+            _add(database, record.id, record.acked, log)
+            return None
+
+        return await self._call(work)
+
+    async def claim(
+        self, id: str, hash: bytes, principal: str | None, link: int, node: str, *, force: bool = False
+    ) -> Found | Refused | Held | Ended:
+        lineage = self._lineage
+
+        def work(database: sqlite3.Connection) -> Found | Refused | Held | Ended:
+            row = database.execute(
+                f"select {_COLUMNS}, end_kind, end_why from session where id = ?", (id,)
+            ).fetchone()
+            if row is None:
+                return Refused.UNKNOWN
+            record = _record(row)
+            if not hmac.compare_digest(record.hash, hash) or record.principal != principal:
+                return Refused.UNKNOWN
+            if record.lineage != lineage:
+                return Refused.FORGOTTEN
+            kind, why = row[-2:]
+            if kind is not None:
+                return Ended(kind, why, record.done)
+            if link <= record.link:
+                return Refused.STALE
+            if record.node != node and not force:
+                return Held(record.node)
+            record.link, record.node = link, node
+            record.generation += 1
+            database.execute(
+                "update session set link = ?, node = ?, generation = ? where id = ?",
+                (link, node, record.generation, id),
+            )
+            return Found(record, _log(database, id))
+
+        return await self._call(work)
+
+    async def append(
+        self, id: str, generation: int, after: int, messages: Sequence[Message]
+    ) -> int | Refused:
+        def work(database: sqlite3.Connection) -> int | Refused:
+            row = _writable(database, id, generation, "sent, acked, window_messages")
+            if isinstance(row, Refused):
+                return row
+            sent, acked, most = row
+            wanted = after + len(messages)
+            if sent == wanted:
+                return wanted
+            if sent != after:
+                return Refused.GAP
+            if wanted - acked > max(1, most):
+                return Refused.FULL
+            _add(database, id, after, messages)
+            database.execute("update session set sent = ? where id = ?", (wanted, id))
+            return wanted
+
+        return await self._call(work)
+
+    async def mark(
+        self,
+        id: str,
+        generation: int,
+        *,
+        done: int = 0,
+        acked: int = 0,
+        deadline: float | None = None,
+        state: bytes | None = None,
+        ending: str | None = None,
+    ) -> Refused | None:
+        def work(database: sqlite3.Connection) -> Refused | None:
+            row = _writable(database, id, generation, "sent, acked")
+            if isinstance(row, Refused):
+                return row
+            sent, known = row
+            acknowledged = max(known, min(acked, sent))
+            database.execute(
+                "update session set done = max(done, ?), acked = ?, deadline = ?, state = coalesce(?, state),"
+                " ending = coalesce(?, ending) where id = ?",
+                (done, acknowledged, deadline, state, ending, id),
+            )
+            if acknowledged > known:
+                database.execute("delete from message where id = ? and number <= ?", (id, acknowledged))
+            return None
+
+        return await self._call(work)
+
+    async def finish(self, id: str, generation: int, kind: str, why: str) -> Refused | None:
+        def work(database: sqlite3.Connection) -> Refused | None:
+            row = _writable(database, id, generation, "id")
+            if isinstance(row, Refused):
+                return row
+            self._bury(database, id, kind, why)
+            return None
+
+        return await self._call(work)
+
+    async def due(self, now: float, limit: int) -> list[Found]:
+        def work(database: sqlite3.Connection) -> list[Found]:
+            database.execute("delete from session where forget_at <= ?", (now,))
+            rows = database.execute(
+                f"select {_COLUMNS} from session where deadline <= ? order by deadline limit ?", (now, limit)
+            ).fetchall()
+            found = []
+            for row in rows:
+                record = _record(row)
+                found.append(Found(record, _log(database, record.id)))
+                ending = record.ending
+                self._bury(database, record.id, EXPIRED if ending is None else OVER, ending or EXPIRED)
+            return found
+
+        return await self._call(work)
+
+    def _bury(self, database: sqlite3.Connection, id: str, kind: str, why: str) -> None:
+        database.execute(
+            "update session set end_kind = ?, end_why = ?, forget_at = ?, deadline = null where id = ?",
+            (kind, why, time.time() + self.ttl, id),
+        )
+        database.execute("delete from message where id = ?", (id,))
+
+    # Other processes
+
+    def _place_of(self, node: str) -> str:
+        return f"{self._path}.{node}.socket"
+
+    def _listen(self, listener: Listener) -> None:
+        place = self._place_of(self._node)
+        with suppress(OSError):
+            os.unlink(place)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        self._socket.bind(place)
+        asyncio.get_running_loop().add_reader(self._socket, self._hear, self._socket, listener)
+
+    @staticmethod
+    def _hear(listening: socket.socket, listener: Listener) -> None:
+        with suppress(OSError):
+            listener(listening.recv(65536))
+
+    async def notify(self, node: str | None, data: bytes) -> None:
+        if node is not None:
+            places = [Path(self._place_of(node))]
+        else:
+            path = Path(self._path)
+            ours = Path(self._place_of(self._node))
+            places = [place for place in path.parent.glob(f"{path.name}.*.socket") if place != ours]
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.setblocking(False)
+            for place in places:
+                with suppress(OSError):  # that process is gone
+                    sender.sendto(data, str(place))
+
+
+def _answer(future: asyncio.Future[Any], answer: object) -> None:
+    if not future.done():
+        future.set_result(answer)
+
+
+def _fail(future: asyncio.Future[Any], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
+
+
+def _record(row: Sequence[Any]) -> Record:
+    id, hash, principal, generation, link, node, lineage, messages, size, most, done, sent, acked = row[:13]
+    state, ending, deadline = row[13:16]
+    return Record(
+        id=id,
+        hash=hash,
+        principal=principal,
+        generation=generation,
+        link=link,
+        node=node,
+        lineage=lineage,
+        window=(messages, size),
+        max=most,
+        done=done,
+        sent=sent,
+        acked=acked,
+        state=state,
+        ending=ending,
+        deadline=deadline,
+    )
+
+
+def _log(database: sqlite3.Connection, id: str) -> tuple[Message, ...]:
+    rows = database.execute("select data from message where id = ? order by number", (id,))
+    return tuple(data for (data,) in rows)
+
+
+def _add(database: sqlite3.Connection, id: str, after: int, messages: Sequence[Message]) -> None:
+    rows = [(id, number, data) for number, data in enumerate(messages, after + 1)]
+    database.executemany("insert into message values (?, ?, ?)", rows)
+
+
+def _writable(
+    database: sqlite3.Connection, id: str, generation: int, columns: str
+) -> tuple[Any, ...] | Refused:
+    """Return columns of a session that may be written."""
+    row = database.execute(
+        f"select generation, end_kind, {columns} from session where id = ?", (id,)
+    ).fetchone()
+    if row is None or row[1] is not None:
+        return Refused.GONE
+    return tuple(row[2:]) if row[0] == generation else Refused.FENCED

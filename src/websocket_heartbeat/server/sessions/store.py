@@ -1,0 +1,166 @@
+"""What a hub asks of the place where its sessions are kept: eight calls and a name.
+
+A session has one record and the messages to its client that are not acknowledged, its log. One node owns it;
+each claim makes a new generation, and every write carries the generation of who writes: what was claimed by
+somebody else since is fenced. Every call is atomic, and may be repeated where its outcome is not known.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from websocket_heartbeat.events import Message
+
+
+class Refused(Enum):
+    """Why a call has done nothing."""
+
+    FENCED = "fenced"
+    """Another node has claimed the session since."""
+    GONE = "gone"
+    """There is no such session, or it is over."""
+    FULL = "full"
+    """The client's window has no room."""
+    GAP = "gap"
+    """The messages do not follow those that are there."""
+    STALE = "stale"
+    """The link is not newer than the one that the session has."""
+    UNKNOWN = "unknown"
+    """There is no such session, or not for this secret and principal."""
+    FORGOTTEN = "forgotten"
+    """The store may have forgotten writes since this was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Another node owns the session."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The session is over. kind, why: as given to `Store.finish`. done: as in Record."""
+
+    kind: str
+    why: str
+    done: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Record:
+    """One session.
+
+    id: public. hash: SHA-256 of the secret that its client resumes with. principal: whose it is.
+    generation: how often it was claimed. link: the number of the link that has claimed it last. node: its
+    owner. lineage: of the store, when this was last written.
+    window: of messages to the client: how many, and of what size together. max: the largest that it takes.
+    done: the last message of the client that was handled. sent, acked: the last message to the client, and
+    the last that it has acknowledged. state: what the application keeps with it.
+    ending: the reason of a dismissal that the client has not acknowledged; None: there is none.
+    deadline: when it expires, in seconds since the epoch; None while it has a link.
+    """
+
+    id: str
+    hash: bytes = field(repr=False)
+    principal: str | None = None
+    generation: int = 1
+    link: int = 0
+    node: str
+    lineage: str
+    window: tuple[int, int]
+    max: int
+    done: int = 0
+    sent: int = 0
+    acked: int = 0
+    state: bytes = field(default=b"", repr=False)
+    ending: str | None = None
+    deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A session, with the messages acked + 1 to sent."""
+
+    record: Record
+    log: Sequence[Message] = field(repr=False)
+
+
+Listener = Callable[[bytes], None]
+"""Called on the loop with what another node has sent by `notify`."""
+
+OVER = "over"
+EXPIRED = "expired"
+REPLACED = "replaced"
+"""How sessions end: by an end or a dismissal, after which nobody comes back; in time; by a reset."""
+
+
+class Store(ABC):
+    """Keeps sessions. A tombstone of each that is over is kept for `ttl` seconds."""
+
+    ttl: float
+    is_immediate = False
+    """Whether no call but `open` and `close` ever waits."""
+
+    @abstractmethod
+    async def open(self, node: str, listener: Listener) -> None:
+        """Begin, as that node.
+
+        Raises:
+            OSError: the store cannot be reached.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Be done with it; what was acknowledged is kept."""
+
+    @property
+    @abstractmethod
+    def lineage(self) -> str:
+        """What changes whenever the store may have forgotten a write that it has acknowledged."""
+
+    @abstractmethod
+    async def put(self, record: Record, log: Sequence[Message]) -> Refused | None:
+        """Create a session, or write it again; never over a newer generation or one that is over."""
+
+    @abstractmethod
+    async def claim(
+        self, id: str, hash: bytes, principal: str | None, link: int, node: str, *, force: bool = False
+    ) -> Found | Refused | Held | Ended:
+        """Make a node the owner, on behalf of a link that resumes. force: also if another one is."""
+
+    @abstractmethod
+    async def append(
+        self, id: str, generation: int, after: int, messages: Sequence[Message]
+    ) -> int | Refused:
+        """Add messages to the log, after that number; return the last one's. Once is enough."""
+
+    @abstractmethod
+    async def mark(
+        self,
+        id: str,
+        generation: int,
+        *,
+        done: int = 0,
+        acked: int = 0,
+        deadline: float | None = None,
+        state: bytes | None = None,
+        ending: str | None = None,
+    ) -> Refused | None:
+        """Note what was handled and acknowledged, if it is more than is known; forget the log up to `acked`.
+
+        deadline: None while the session has a link. state, ending: None: as they were.
+        """
+
+    @abstractmethod
+    async def finish(self, id: str, generation: int, kind: str, why: str) -> Refused | None:
+        """End a session and forget its log. kind: OVER, EXPIRED or REPLACED."""
+
+    @abstractmethod
+    async def due(self, now: float, limit: int) -> list[Found]:
+        """End as EXPIRED what is past its deadline, and return it: each session to one caller only."""
+
+    @abstractmethod
+    async def notify(self, node: str | None, data: bytes) -> None:
+        """Send something to a node, or to all others; it may be lost, and is never doubled."""

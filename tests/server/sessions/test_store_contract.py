@@ -1,0 +1,327 @@
+"""Every engine that keeps sessions does the same, and what it has acknowledged it has."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.watch import until
+
+from websocket_heartbeat.server.sessions.memory import MemoryStore
+from websocket_heartbeat.server.sessions.sqlite import SqliteStore
+from websocket_heartbeat.server.sessions.store import (
+    EXPIRED,
+    OVER,
+    REPLACED,
+    Ended,
+    Found,
+    Held,
+    Record,
+    Refused,
+    Store,
+)
+
+HASH = b"h" * 32
+TTL = 60.0
+
+Engine = Callable[[], Store]
+
+
+@pytest.fixture(params=["memory", "sqlite", "sqlite, full"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
+    """Return what makes a store of a kind; those of SQLite share one file."""
+    if request.param == "memory":
+        return lambda: MemoryStore(TTL)
+    path = str(tmp_path / "s.db")
+    return lambda: SqliteStore(path, TTL, "FULL" if "full" in request.param else "NORMAL")
+
+
+@asynccontextmanager
+async def opened(store: Store, node: str = "a") -> AsyncIterator[Store]:
+    await store.open(node, lambda data: None)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def record(store: Store, id: str = "s", sent: int = 0) -> Record:
+    return Record(
+        id=id,
+        hash=HASH,
+        principal="ann",
+        node="a",
+        lineage=store.lineage,
+        window=(4, 100),
+        max=2**20,
+        sent=sent,
+    )
+
+
+async def claimed(store: Store, link: int, node: str = "a", id: str = "s") -> Found:
+    found = await store.claim(id, HASH, "ann", link, node)
+    assert isinstance(found, Found)
+    return found
+
+
+def test_a_session_is_found_again_with_what_its_client_lacks(engine: Engine) -> None:
+    async def main() -> None:
+        async with opened(engine()) as store:
+            assert await store.put(record(store), []) is None
+            assert await store.append("s", 1, 0, ["one", b"\x00two", "thr\0ee"]) == 3
+            assert await store.mark("s", 1, done=7, acked=1, state=b"cart", deadline=5.0) is None
+            found = await claimed(store, link=1)
+            assert found.log == (b"\x00two", "thr\0ee")
+            assert found.record == replace(
+                record(store), generation=2, link=1, done=7, sent=3, acked=1, state=b"cart", deadline=5.0
+            )
+
+    asyncio.run(main())
+
+
+def test_the_secret_and_the_principal_must_be_right(engine: Engine) -> None:
+    async def main() -> None:
+        async with opened(engine()) as store:
+            await store.put(record(store), [])
+            assert await store.claim("s", b"x" * 32, "ann", 1, "a") is Refused.UNKNOWN
+            assert await store.claim("s", HASH, "bob", 1, "a") is Refused.UNKNOWN
+            assert await store.claim("s", HASH, None, 1, "a") is Refused.UNKNOWN
+            assert await store.claim("t", HASH, "ann", 1, "a") is Refused.UNKNOWN
+
+    asyncio.run(main())
+
+
+def test_a_link_that_is_not_newer_gets_nothing(engine: Engine) -> None:
+    async def main() -> None:
+        async with opened(engine()) as store:
+            await store.put(record(store), [])
+            await claimed(store, link=5)
+            assert await store.claim("s", HASH, "ann", 5, "a") is Refused.STALE
+            assert await store.claim("s", HASH, "ann", 4, "a") is Refused.STALE
+            assert (await claimed(store, link=6)).record.generation == 3
+
+    asyncio.run(main())
+
+
+def test_a_session_of_another_node_is_held_and_can_be_forced(engine: Engine) -> None:
+    async def main() -> None:
+        async with opened(engine()) as store:
+            await store.put(record(store, sent=1), ["x"])
+            assert await store.claim("s", HASH, "ann", 1, "b") == Held("a")
+            found = await store.claim("s", HASH, "ann", 1, "b", force=True)
+            assert isinstance(found, Found)
+            assert (found.record.node, found.record.generation, found.log) == ("b", 2, ("x",))
+
+    asyncio.run(main())
+
+
+def test_who_does_not_own_the_session_any_more_writes_nothing(engine: Engine) -> None:
+    async def main() -> None:
+        async with opened(engine()) as store:
+            await store.put(record(store), [])
+            await claimed(store, link=1)
+            assert await store.append("s", 1, 0, ["x"]) is Refused.FENCED
+            assert await store.mark("s", 1, done=1) is Refused.FENCED
+            assert await store.finish("s", 1, OVER, "") is Refused.FENCED
+            assert await store.put(record(store, sent=1), ["x"]) is Refused.FENCED
+            found = await claimed(store, link=2)
+            assert (found.record.done, found.log) == (0, ())
+
+    asyncio.run(main())
+
+
+def test_a_call_that_is_repeated_changes_nothing(engine: Engine) -> None:
+    async def main() -> None:
+        async with opened(engine()) as store:
+            for _ in range(2):
+                assert await store.put(record(store), []) is None
+            for _ in range(2):
+                assert await store.append("s", 1, 0, ["one", "two"]) == 2
+                assert await store.mark("s", 1, done=3, acked=1) is None
+            assert await store.mark("s", 1, done=2, acked=0) is None
+            assert await store.append("s", 1, 5, ["x"]) is Refused.GAP
+            assert await store.append("s", 1, 0, ["one"]) is Refused.GAP
+            found = await claimed(store, link=1)
+            assert (found.record.done, found.record.acked, found.log) == (3, 1, ("two",))
+            assert await store.mark("s", 2, acked=99) is None
+            assert (await claimed(store, link=2)).record.acked == 2
+
+    asyncio.run(main())
+
+
+def test_the_log_is_no_longer_than_the_window_but_for_one_message(engine: Engine) -> None:
+    async def main() -> None:
+        async with opened(engine()) as store:
+            await store.put(record(store), [])
+            assert await store.append("s", 1, 0, list("1234")) == 4
+            assert await store.append("s", 1, 4, ["5"]) is Refused.FULL
+            await store.mark("s", 1, acked=1)
+            assert await store.append("s", 1, 4, ["5"]) == 5
+            await store.put(replace(record(store, "none"), window=(0, 0)), [])
+            assert await store.append("none", 1, 0, ["1"]) == 1
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", [OVER, EXPIRED, REPLACED])
+def test_what_has_ended_is_remembered_as_ended(engine: Engine, kind: str) -> None:
+    async def main() -> None:
+        async with opened(engine()) as store:
+            await store.put(record(store, sent=1), ["x"])
+            await store.mark("s", 1, done=9)
+            assert await store.finish("s", 1, kind, "why") is None
+            assert await store.finish("s", 1, kind, "why") is Refused.GONE
+            assert await store.append("s", 1, 1, ["y"]) is Refused.GONE
+            assert await store.mark("s", 1, done=1) is Refused.GONE
+            assert await store.put(record(store), []) is Refused.GONE
+            assert await store.claim("s", b"?" * 32, "ann", 1, "a") is Refused.UNKNOWN
+            assert await store.claim("s", HASH, "ann", 1, "a") == Ended(kind, "why", 9)
+            await store.due(time.time() + TTL + 1, 10)
+            assert await store.claim("s", HASH, "ann", 1, "a") is Refused.UNKNOWN
+
+    asyncio.run(main())
+
+
+def test_sessions_expire_once_and_give_back_what_nobody_has_acknowledged(engine: Engine) -> None:
+    async def main() -> None:
+        async with opened(engine()) as store:
+            for number in range(5):
+                await store.put(record(store, f"s{number}", sent=2), ["x", "y"])
+                await store.mark(f"s{number}", 1, acked=1, deadline=100.0 + number)
+            await store.mark("s0", 1)  # it has a link again
+            await store.mark("s1", 1, deadline=500.0)
+            await store.mark("s2", 1, deadline=102.0, ending="account closed")
+            assert await store.due(101.9, 10) == []
+            first = await store.due(103.0, 1)
+            rest = await store.due(103.0, 10)
+            assert [found.record.id for found in (*first, *rest)] == ["s2", "s3"]
+            assert rest[0].log == ("y",)
+            assert await store.due(103.0, 10) == []
+            assert await store.claim("s2", HASH, "ann", 1, "a") == Ended(OVER, "account closed", 0)
+            assert await store.claim("s3", HASH, "ann", 1, "a") == Ended(EXPIRED, EXPIRED, 0)
+            await claimed(store, 1, id="s4")
+
+    asyncio.run(main())
+
+
+def test_many_calls_at_once_are_each_answered_and_keep_their_order(engine: Engine) -> None:
+    async def main() -> None:
+        async with opened(engine()) as store:
+            ids = [f"s{number}" for number in range(50)]
+            await asyncio.gather(*(store.put(replace(record(store, id), window=(99, 99)), []) for id in ids))
+            calls = [store.append(id, 1, number, [str(number)]) for number in range(20) for id in ids]
+            assert await asyncio.gather(*calls) == [number + 1 for number in range(20) for _ in ids]
+            for id in ids:
+                assert (await claimed(store, 1, id=id)).log == tuple(map(str, range(20)))
+
+    asyncio.run(main())
+
+
+def test_a_caller_that_is_cancelled_harms_no_other(engine: Engine) -> None:
+    async def main() -> None:
+        async with opened(engine()) as store:
+            await store.put(record(store), [])
+            cancelled = asyncio.create_task(store.append("s", 1, 0, ["x"]))
+            await asyncio.sleep(0)
+            cancelled.cancel()
+            await asyncio.wait([cancelled])
+            assert await store.append("s", 1, 0, ["x"]) == 1
+
+    asyncio.run(main())
+
+
+def test_neither_secrets_nor_payloads_are_shown(engine: Engine) -> None:
+    async def main() -> None:
+        async with opened(engine()) as store:
+            await store.put(replace(record(store, sent=1), state=b"hush"), ["hush"])
+            shown = repr(await claimed(store, 1))
+            assert "hush" not in shown
+            assert "hhh" not in shown
+
+    asyncio.run(main())
+
+
+# What survives the process
+
+
+def sqlite(path: Path, synchronous: str = "NORMAL") -> SqliteStore:
+    return SqliteStore(str(path), TTL, synchronous)
+
+
+def test_a_file_has_everything_when_it_is_opened_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(sqlite(tmp_path / "s.db")) as store:
+            lineage = store.lineage
+            await store.put(record(store, sent=2), ["x", b"y"])
+        async with opened(sqlite(tmp_path / "s.db")) as store:
+            assert store.lineage == lineage
+            assert (await claimed(store, 1)).log == ("x", b"y")
+        async with opened(sqlite(tmp_path / "other.db")) as store:
+            assert store.lineage != lineage
+
+    asyncio.run(main())
+
+
+def test_after_a_crash_of_the_machine_a_file_that_may_have_forgotten_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boot = tmp_path / "boot_id"
+    boot.write_text("first")
+    monkeypatch.setattr("websocket_heartbeat.server.sessions.sqlite._BOOT_ID", boot)
+
+    async def main(synchronous: str, answer: type[Found] | Refused) -> None:
+        boot.write_text("first")
+        async with opened(sqlite(tmp_path / f"{synchronous}.db", synchronous)) as store:
+            await store.put(record(store), [])
+        boot.write_text("second")
+        async with opened(sqlite(tmp_path / f"{synchronous}.db", synchronous)) as store:
+            found = await store.claim("s", HASH, "ann", 1, "a")
+            assert found is answer or type(found) is answer
+            if answer is Refused.FORGOTTEN:  # an owner that still knows it writes it again
+                assert await store.put(record(store, sent=1), ["x"]) is None
+                assert (await claimed(store, 1)).log == ("x",)
+
+    asyncio.run(main("NORMAL", Refused.FORGOTTEN))
+    asyncio.run(main("FULL", Found))
+
+
+def test_a_file_that_cannot_be_opened_is_an_error_that_names_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        with pytest.raises(OSError, match=r"no/such/s\.db"):
+            await sqlite(tmp_path / "no/such/s.db").open("a", lambda data: None)
+
+    asyncio.run(main())
+
+
+def test_nodes_hear_each_other(tmp_path: Path) -> None:
+    async def main() -> None:
+        heard: dict[str, list[bytes]] = {"a": [], "b": [], "c": []}
+        stores = {name: sqlite(tmp_path / "s.db") for name in heard}
+        for name, store in stores.items():
+            await store.open(name, heard[name].append)
+        await stores["a"].notify("b", b"to b")
+        await stores["a"].notify(None, b"to all others")
+        await stores["c"].notify("nobody", b"lost")
+        await until(lambda: len(heard["b"]) == 2 and len(heard["c"]) == 1)
+        for store in stores.values():
+            await store.close()
+        assert heard == {"a": [], "b": [b"to b", b"to all others"], "c": [b"to all others"]}
+
+    asyncio.run(main())
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".socket"] == []
+
+
+def test_hubs_of_one_process_may_share_a_memory() -> None:
+    async def main() -> None:
+        store = MemoryStore(TTL)
+        heard: list[Sequence[bytes]] = []
+        await store.open("a", lambda data: heard.append([b"a", data]))
+        await store.open("b", lambda data: heard.append([b"b", data]))
+        await store.notify("b", b"x")
+        assert heard == [[b"b", b"x"]]
+        await store.close()
+
+    asyncio.run(main())
