@@ -93,6 +93,7 @@ class PeerHandler:
         "_gone",
         "_has_beaten",
         "_has_opened",
+        "_owed",
         "_ping",
         "_place",
         "_principal",
@@ -140,6 +141,7 @@ class PeerHandler:
         self._progress: Progress | None = None
         self._drained: asyncio.Future[None] | None = None
         self._backlog: Backlog | None = None
+        self._owed: Message | None = None  # the answer to the last heartbeat
         self.dropped_messages = 0
 
     # Calls from the link
@@ -204,6 +206,9 @@ class PeerHandler:
     def writable(self) -> None:
         """Take the news that the link is not full any more."""
         self._progress = None
+        owed, self._owed = self._owed, None
+        if owed is not None:
+            self.send(owed)
         self._send_backlog()
         self._wake_drains()
 
@@ -213,7 +218,7 @@ class PeerHandler:
         # The type first: `python -bb` lets nobody compare bytes with a str.
         if type(message) is str and message == self.keeper.policy.heartbeat:
             self._has_beaten = True
-            self.send(message)
+            self._answer(message)
         else:
             self.mailbox.put(message)
 
@@ -230,9 +235,20 @@ class PeerHandler:
             reply = None
         if reply is not None:
             self._has_beaten = True
-            self.send(reply)
+            self._answer(reply)
         else:
             self.mailbox.put(message)
+
+    def _answer(self, reply: Message) -> None:
+        """Send the answer to a heartbeat; to a peer that does not read, only the last one, once it does.
+
+        It has other signs of life to read before. And who sends heartbeats and never reads must not fill our
+        memory: RFC 6455, section 5.5.3, has the same for pings.
+        """
+        if self.link.full:
+            self._owed = reply
+        else:
+            self.send(reply)
 
     # Calls from the peer and the keeper
 
