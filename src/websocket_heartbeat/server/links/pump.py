@@ -17,7 +17,7 @@ from websocket_heartbeat.system.kernel import Socket, bytes_written, tcp_info
 _EMPTY_ENOUGH = WRITE_LIMIT // 4
 
 _AT_ONCE = 100
-"""Messages that are read before the loop has a turn for others: what waits in a framework is given at once."""
+"""Messages that are read before the loop has a turn for others: a framework may have many that wait."""
 
 _TELLING = 1.0
 """Seconds within which a framework tells its reader of an end that it has told our writer."""
