@@ -7,7 +7,6 @@ from inspect import isawaitable
 from typing import Any
 
 from websocket_heartbeat.checks import check_function, check_hook, is_hashable
-from websocket_heartbeat.engines.base import LinkEvents
 from websocket_heartbeat.errors import HookFailed
 from websocket_heartbeat.server.admission import Refusal, Request
 from websocket_heartbeat.server.handler import PeerHandler
@@ -59,13 +58,12 @@ class Gate:
         """Whether clients that want one get a session."""
         return self._book is not None
 
-    def door(self, handler: LinkEvents, protocol: str | None, max_size: int) -> Door:
+    def door(self, handler: PeerHandler, protocol: str | None, max_size: int) -> Door:
         """Return what takes the events of a link that has selected the subprotocol of sessions.
 
         handler: what `admit` has returned. protocol: the application's subprotocol.
         """
         assert self._book is not None
-        assert isinstance(handler, PeerHandler)
         return Door(self._book, self.roster.doors, handler, protocol or "", max_size)
 
     def admit(self, request: Request, *, takes_place: bool = True) -> Decision | asyncio.Task[Decision]:

@@ -24,7 +24,7 @@ from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Room
 from websocket_heartbeat.server.roster import Commons, Roster
 from websocket_heartbeat.server.sessions.book import Book, EndHook
-from websocket_heartbeat.server.sessions.places import store_at
+from websocket_heartbeat.server.sessions.stores import store_at
 from websocket_heartbeat.server.sigterm import before_sigterm
 from websocket_heartbeat.server.stats import HubStats
 
@@ -101,13 +101,16 @@ class Hub:
         self._authenticate = authenticate
         self._origins = Origins(origins)
         self._book = None if sessions is None else Book(store_at(sessions, ttl), on_end)
-        self.entrance()  # checks its arguments
+        self._entrance()  # checks its arguments
 
     def __repr__(self) -> str:
         return f"<Hub with {len(self._here)} peers>"
 
-    def entrance(self, hooks: Hooks | None = None, origins: Origins | None = None) -> Gate:
-        """Return an entrance for the clients of one transport; what it has none of is the hub's."""
+    def _entrance(self, hooks: Hooks | None = None, origins: Origins | None = None) -> Gate:
+        """Return an entrance for the clients of one transport, as serving.py and the links below need one.
+
+        hooks, origins: its own; what it has none of is the hub's.
+        """
         roster = Roster(self._commons)
         return Gate(
             roster,
@@ -125,8 +128,8 @@ class Hub:
 
     @property
     def peers(self) -> tuple[Peer, ...]:
-        """The peers that are connected now."""
-        return tuple(handler.peer for handler in self._here)
+        """The peers that are connected now, in the order in which they have come."""
+        return tuple(sorted((handler.peer for handler in self._here), key=lambda peer: peer.id))
 
     @property
     def rooms(self) -> dict[Hashable, int]:
@@ -164,7 +167,7 @@ class Hub:
         whatever the endpoint is doing, it is pinged and dropped when it is silent, and can be sent away.
         The endpoint need not know of it: it gets its messages, without heartbeats, as before.
         """
-        return AsgiMiddleware(app, self.entrance(), self)
+        return AsgiMiddleware(app, self._entrance(), self)
 
     @asynccontextmanager
     async def accept(
@@ -242,7 +245,7 @@ class Hub:
     def _aiohttp(self) -> "AiohttpEntrance":
         from websocket_heartbeat.server.links.aiohttp import AiohttpEntrance
 
-        return AiohttpEntrance(self.entrance())
+        return AiohttpEntrance(self._entrance())
 
     async def on_shutdown(self, app: object, *, over: float = 30) -> None:
         """Send every peer away, as an application of aiohttp.web shuts down.
@@ -290,7 +293,7 @@ class Hub:
 
     @cached_property
     def _websockets(self) -> WebsocketsEntrance:
-        return WebsocketsEntrance(self.entrance())
+        return WebsocketsEntrance(self._entrance())
 
     # Parting
 
@@ -333,8 +336,8 @@ class Hub:
     def send_away_app(self, over: float, *, token: str | None = None) -> SendAwayApp:
         """Return an ASGI application that sends every client away: for the preStop hooks of deployments.
 
-        `app.add_route("/send-away", hub.send_away_app(over=20))`. It answers a POST when all are gone; new
-        clients are refused for `over` seconds. `websocket-heartbeat send-away URL` calls it.
+        Starlette's `Route("/send-away", hub.send_away_app(over=20))` takes it. It answers a POST when all are
+        gone; new clients are refused for `over` seconds. `websocket-heartbeat send-away URL` calls it.
 
         token: who sends `Authorization: Bearer TOKEN` may call it, by GET too. None (default): programs on
             this machine may, not through a proxy.

@@ -128,7 +128,7 @@ def serve(
             max_peers_per_address=(max_peers_per_address, None),
             shown_path=(shown_path, None),
         )
-        gate = hub.entrance(hooks, allowed)
+        gate = hub._entrance(hooks, allowed)
     else:
         if on_message is None:
             hooks = replace(hooks, on_message=echo)

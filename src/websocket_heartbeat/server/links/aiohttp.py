@@ -20,11 +20,11 @@ from websocket_heartbeat.errors import ProtocolViolation
 from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server.admission import Refusal, Request
-from websocket_heartbeat.server.block import closing
 from websocket_heartbeat.server.gate import Gate
-from websocket_heartbeat.server.links.asgi_servers import AsyncioWire
+from websocket_heartbeat.server.links.closing import closing
 from websocket_heartbeat.server.links.http import Head, asks_for_websocket
 from websocket_heartbeat.server.links.pump import Channel, PumpedLink
+from websocket_heartbeat.server.links.wires import AsyncioWire
 from websocket_heartbeat.server.peer import Peer
 
 if tuple(int(part) for part in aiohttp.__version__.split(".")[:3] if part.isdigit()) < (3, 14, 1):

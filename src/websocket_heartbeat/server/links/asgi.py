@@ -16,8 +16,9 @@ from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import BODILESS, Refusal, Request
 from websocket_heartbeat.server.gate import Gate
 from websocket_heartbeat.server.handler import PeerHandler
-from websocket_heartbeat.server.links.asgi_servers import Wire, complete, ready_of, server_of, wire_of
+from websocket_heartbeat.server.links.asgi_servers import complete, ready_of, server_of, wire_of
 from websocket_heartbeat.server.links.pump import Channel, PumpedLink
+from websocket_heartbeat.server.links.wires import Wire
 from websocket_heartbeat.server.peer import Peer
 from websocket_heartbeat.system.kernel import tcp_info
 

@@ -12,13 +12,13 @@ from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure
 from websocket_heartbeat.errors import ProtocolViolation
 from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.server.admission import Refusal
-from websocket_heartbeat.server.block import closing
 from websocket_heartbeat.server.farewell import with_hint
 from websocket_heartbeat.server.gate import Gate
 from websocket_heartbeat.server.handler import PeerHandler
-from websocket_heartbeat.server.links.asgi_servers import AsyncioWire
+from websocket_heartbeat.server.links.closing import closing
 from websocket_heartbeat.server.links.http import Head, answer_fields, asks_for_websocket
 from websocket_heartbeat.server.links.pump import Channel, PumpedLink
+from websocket_heartbeat.server.links.wires import AsyncioWire
 from websocket_heartbeat.server.peer import Peer
 
 if TYPE_CHECKING:
