@@ -340,7 +340,7 @@ class Hub:
         gone; new clients are refused for `over` seconds. `websocket-heartbeat send-away URL` calls it.
 
         token: who sends `Authorization: Bearer TOKEN` may call it, by GET too. None (default): programs on
-            this machine may, not through a proxy.
+            this machine may, not through a proxy that tells of itself; set it behind one that does not.
 
         Raises:
             TypeError, ValueError: an argument is wrong; the text names it.
