@@ -1,8 +1,8 @@
 """An ASGI application of one page, by which the hook of a deployment sends the clients of a hub away.
 
 Whoever may call it can disturb every client, so it answers only to who has its token, or, if it has none, to
-programs on this machine: not to a proxy on it, and not to a page in a browser on it. A proxy that says nothing
-of itself, nor of the host that was asked for, looks like such a program: behind one, the token is needed.
+programs on this machine: not to a proxy on it, and not to a page in a browser on it. A proxy that tells of
+neither itself nor the host that was asked for looks like such a program: behind one, the token is needed.
 """
 
 import hmac
