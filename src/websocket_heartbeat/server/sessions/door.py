@@ -165,7 +165,9 @@ class Door:
             return
         welcome = self._welcome(RESUMED)
         welcome.done, welcome.got = half.recorded, half.got
-        if not session.has_begun:
+        if session.has_begun:
+            self._handler.never_opened()  # the session's peer has a place already
+        else:
             session.begin(self._handler, self._protocol or None)
         self._attach(session, welcome, found.record.generation, asked.got, asked.done)
 
