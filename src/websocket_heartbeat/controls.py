@@ -106,4 +106,5 @@ def _numbers(values: Sequence[object]) -> tuple[int, int]:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError
+    value.encode()  # a lone surrogate is no text: logs, files and databases refuse it
     return value
