@@ -182,9 +182,7 @@ class Door:
         await self._reset(asked, Reset("mismatch", min(done, asked.sent)))
 
     async def _reset(self, asked: Control, reset: Reset) -> None:
-        hello = Control(HELLO)
-        hello.window, hello.max = WINDOW, self._max_size
-        session, key = await self._book.begin(hello, self._handler.principal)
+        session, key = await self._book.begin(asked, self._handler.principal)
         welcome = self._welcome(RESET, key=key, why=reset.why)
         welcome.done = reset.done
         self._attach_new(session, welcome)

@@ -74,6 +74,7 @@ class SessionLink(Link):
         "_marked_acked",
         "_marked_deadline",
         "_marked_ending",
+        "_max",
         "_parting",
         "_physical",
         "_said_end_on",
@@ -101,6 +102,7 @@ class SessionLink(Link):
         self._keeper = keeper
         self._loop = asyncio.get_running_loop()
         self._generation = record.generation
+        self._max = record.max  # the largest message that the client takes
         self._events: LinkEvents
         self._physical: Link | None = None
         self._parting: Parting = _no_parting
@@ -280,8 +282,8 @@ class SessionLink(Link):
         if self.has_ended or self._ending is not None:
             return
         size = size_of(message)
-        if not self.half.has_room(size):
-            self._finish(RESET, "overflow")
+        if not self.half.has_room(size) or size > self._max:
+            self._finish(RESET, "overflow", message)
             return
         self._unstored.append((self.half.accept(message, size), message))
         self._note_room()
@@ -432,8 +434,8 @@ class SessionLink(Link):
         if self._writer is not None:
             await asyncio.wait([self._writer])
 
-    def _finish(self, kind: str, why: str) -> None:
-        unacknowledged = self._unacknowledged()
+    def _finish(self, kind: str, why: str, *refused: Message) -> None:
+        unacknowledged = (*self._unacknowledged(), *refused)
         self._part(1000 if kind == OVER else 1012)
         self._keeper.finish(self.id, self._generation, kind, why)
         self._over(why, unacknowledged)
