@@ -15,7 +15,7 @@ from websocket_heartbeat.testing import FaultProxy
 
 
 @pytest.mark.timeout(60)
-def test_what_comes_on_a_link_that_is_left_comes_again_on_the_next(run_asyncio: Run) -> None:
+def test_what_comes_on_a_link_that_the_user_has_called_bad_comes_again_on_the_next(run_asyncio: Run) -> None:
     async def main() -> None:
         hub = Hub(sessions="memory")
         async with (
@@ -28,7 +28,7 @@ def test_what_comes_on_a_link_that_is_left_comes_again_on_the_next(run_asyncio: 
             proxy.delay(0.03, "to_client")
             for number in range(5):
                 hub.peers[0].send(str(number))
-                connection.reconnect_now()  # the message is on its way
+                connection.fail_link("odd")  # the message is on its way
                 async with asyncio.timeout(PATIENCE):
                     assert await connection.recv() == str(number)
 
