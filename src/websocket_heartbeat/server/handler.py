@@ -151,6 +151,10 @@ class PeerHandler:
 
     def never_opened(self) -> None:
         """Take the news that no link will open: the handshake has ended otherwise."""
+        self.give_place_back()
+
+    def give_place_back(self) -> None:
+        """Let another client have the place: that of a session is its link's, which may be gone before it."""
         if self._place is not None:
             self._place.give_back()
 

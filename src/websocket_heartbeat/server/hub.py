@@ -100,6 +100,8 @@ class Hub:
         self._shown_path = shown_path
         self._authenticate = authenticate
         self._origins = Origins(origins)
+        if on_end is not None:
+            check_hook("on_end", on_end, 3)
         self._book = None if sessions is None else Book(store_at(sessions, ttl), on_end)
         self._entrance()  # checks its arguments
 

@@ -490,7 +490,7 @@ def test_a_client_that_takes_nothing_overflows_and_both_sides_are_told(run_async
                 hub.peers[0].send(str(number)) if hub.peers else None
             (end,) = ends
             assert end[1] == "overflow"
-            assert end[2] == tuple(str(number) for number in range(256))
+            assert end[2] == tuple(str(number) for number in range(257))
             await until(lambda: bool(events) and events[-1].kind == "reset")
             assert events[-1].why == "overflow"
 
