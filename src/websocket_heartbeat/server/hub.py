@@ -100,6 +100,8 @@ class Hub:
         self._shown_path = shown_path
         self._authenticate = authenticate
         self._origins = Origins(origins)
+        if on_end is not None:
+            check_hook("on_end", on_end, 3)
         self._book = None if sessions is None else Book(store_at(sessions, ttl), on_end)
         self._entrance()  # checks its arguments
 
@@ -346,7 +348,7 @@ class Hub:
         gone; new clients are refused for `over` seconds. `websocket-heartbeat send-away URL` calls it.
 
         token: who sends `Authorization: Bearer TOKEN` may call it, by GET too. None (default): programs on
-            this machine may, not through a proxy.
+            this machine may, not through a proxy that tells of itself; set it behind one that does not.
 
         Raises:
             TypeError, ValueError: an argument is wrong; the text names it.

@@ -131,6 +131,7 @@ class Roster:
         if self._commons.loop is not None and self._commons.loop.is_closed():
             self._leaving.clear()
             self._tasks.clear()
+            self.doors.clear()
         self._stop_timer()
 
     def admit(

@@ -42,6 +42,10 @@ _CLOSE = aiohttp.WSMsgType.CLOSE
 _ERROR = aiohttp.WSMsgType.ERROR
 
 
+_COMPRESSED_AT_ONCE = 4096
+"""Characters or bytes of a message that aiohttp surely compresses without a thread."""
+
+
 class AiohttpEntrance:
     """Lets clients in from handlers of aiohttp.web."""
 
@@ -201,6 +205,15 @@ class _AiohttpChannel(Channel):
         return True
 
     async def send(self, message: Message) -> None:
+        if self._response.compress and size_of(message) > _COMPRESSED_AT_ONCE:
+            # aiohttp goes on when who sends is cancelled, and would then complain of a client that has left.
+            sending = asyncio.create_task(self._send(message))
+            sending.add_done_callback(lambda task: task.cancelled() or task.exception())
+            await asyncio.shield(sending)
+        else:
+            await self._send(message)
+
+    async def _send(self, message: Message) -> None:
         if isinstance(message, str):
             await self._response.send_str(message)
         else:
