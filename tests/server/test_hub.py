@@ -11,8 +11,7 @@ import websockets
 from tests.server.raw import TEXT, client
 from tests.watch import PATIENCE, Run, until
 
-from websocket_heartbeat.errors import PeerGone
-from websocket_heartbeat.server import Hub, Peer, Refusal, Request, serve
+from websocket_heartbeat.server import Hub, Peer, PeerGone, Refusal, Request, serve
 
 
 def by_query(request: Request) -> str | Refusal | None:

@@ -100,6 +100,8 @@ class Hub:
         self._shown_path = shown_path
         self._authenticate = authenticate
         self._origins = Origins(origins)
+        if on_end is not None:
+            check_hook("on_end", on_end, 3)
         self._book = None if sessions is None else Book(store_at(sessions, ttl), on_end)
         self._entrance()  # checks its arguments
 
@@ -183,7 +185,7 @@ class Hub:
         At the end of the block the peer is closed with 1000; returns when it is gone. Where the block raises,
         the framework's handlers of exceptions may close it with a code of theirs; else it is closed with
         1011. The block is not cancelled when the peer goes: iteration ends, `recv` and `drain` raise
-        PeerGone, by which the block may end.
+        PeerGone, by which the block may end. One that only sends looks at `peer.closed`, or awaits `drain`.
 
         Messages go to the peer: what the framework offers to receive them gets the disconnect alone.
 
@@ -234,6 +236,7 @@ class Hub:
             web.HTTPException: the client is not let in. Let it pass: it is the answer, with the status,
                 headers and body of the Refusal.
             ImportError: aiohttp is missing or too old; the text names the install command.
+            RuntimeError: the request is answered already, as by `prepare` of a WebSocketResponse.
             TypeError, ValueError: an argument is wrong; the text names it.
         """
         check_hashable("principal", principal)

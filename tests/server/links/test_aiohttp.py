@@ -164,6 +164,30 @@ def test_a_refusal_is_an_exception_of_aiohttp_that_middlewares_see(run_asyncio: 
     run_asyncio(main())
 
 
+def test_a_handler_that_has_accepted_by_itself_is_told_so(run_asyncio: Run) -> None:
+    async def main() -> None:
+        hub = Hub()
+        told: list[str] = []
+
+        async def handler(request: web.Request) -> web.WebSocketResponse:
+            response = web.WebSocketResponse()
+            await response.prepare(request)
+            with pytest.raises(RuntimeError) as raised:
+                async with hub.aiohttp(request):
+                    pass
+            told.append(str(raised.value))
+            return response
+
+        app = web.Application()
+        app.router.add_get("/", handler)
+        async with running(app) as place, client(place):
+            await until(lambda: told)
+        assert told == ["the request is answered already: hub.aiohttp takes the place of `prepare`"]
+        assert hub.stats.admitted == 0
+
+    run_asyncio(main())
+
+
 def test_a_request_that_is_no_handshake_is_refused_as_by_aiohttp_and_takes_no_place(run_asyncio: Run) -> None:
     async def main() -> None:
         hub = Hub(max_peers=1)

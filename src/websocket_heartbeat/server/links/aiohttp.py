@@ -81,6 +81,8 @@ class AiohttpEntrance:
         transport = request.transport
         if transport is None:
             raise _gone()
+        if request.writer.output_size:
+            raise RuntimeError("the request is answered already: hub.aiohttp takes the place of `prepare`")
         asked = _request(request, transport)
         decision = await self._gate.decide(asked, takes_place=asks_for_websocket(asked))
         if isinstance(decision, Refusal):

@@ -1,7 +1,8 @@
 """What each ASGI server can do with a WebSocket, and where it keeps its transport.
 
 Undocumented, so each place is looked at with care: where it is not what we know, the server counts as one of
-which nothing is known. docs/server.md has a table.
+which nothing is known. Each function below names the code in which it was found; `make conformance` tries it,
+and docs/server.md has its table, with the versions.
 """
 
 import asyncio
@@ -30,7 +31,7 @@ class TwistedWire:
 
     @property
     def buffered(self) -> int:
-        """As in Wire."""
+        """As in Wire; FileDescriptor of twisted/internet/abstract.py has these."""
         tcp = self._tcp
         return int(len(tcp.dataBuffer) - tcp.offset + tcp._tempDataLen)
 
@@ -67,7 +68,7 @@ class AsgiServer:
     find_ready: takes the raw `send` of a connection and returns what tells whether sending a message would be
     done at once, without a wait; None: nothing tells.
     disconnects_twice: whether the application is told of a disconnect at once when it has sent a close event,
-    and once more at the end of the connection.
+    and once more at the end of the connection. (uvicorn: `send` and `connection_lost` of its protocols.)
     """
 
     name: str
@@ -78,24 +79,34 @@ class AsgiServer:
 
 
 def _uvicorn(send: Any) -> Wire | None:
+    """`send` is a method of the asyncio protocol, which has its transport.
+
+    protocols/websockets/websockets_sansio_impl.py and wsproto_impl.py; websockets_impl.py calls it asgi_send.
+    """
     return AsyncioWire(send.__self__.transport)
 
 
 def _uvicorn_ready(send: Any) -> Callable[[], bool]:
-    is_set: Callable[[], bool] = send.__self__.writable.is_set  # an event, which its `send` awaits first
+    """`send` awaits this event first, and for a message nothing else: the files named above."""
+    is_set: Callable[[], bool] = send.__self__.writable.is_set
     return is_set
 
 
 def _hypercorn(send: Any) -> Wire | None:
+    """`send` is WSStream.app_send; its `send` is H11Protocol.stream_send; its `send` TCPServer.protocol_send.
+
+    protocol/ws_stream.py, protocol/h11.py, asyncio/tcp_server.py; the last one has the StreamWriter.
+    """
     return AsyncioWire(send.__self__.send.__self__.send.__self__.writer.transport)
 
 
 def _daphne(send: Any) -> Wire | None:
+    """`send` is a partial of Server.handle_reply with Twisted's protocol: server.py, create_application."""
     return TwistedWire(send.args[0].transport)
 
 
 def _daphne_send(send: Any) -> Send:
-    """Speak to the protocol of Autobahn beneath, as daphne itself does.
+    """Speak to the protocol of Autobahn beneath, as daphne itself does: `handle_reply` of ws_protocol.py.
 
     It would refuse codes from 1001 to 2999, and drop reasons, empty messages, and the wish to wait.
     """

@@ -146,9 +146,13 @@ class SqliteStore(Store):
             database.execute("begin immediate")
             answers = [work(database) for work, _, _ in calls]
             database.execute("commit")
-        except sqlite3.Error as error:
+        except Exception as error:
             with suppress(sqlite3.Error):
                 database.execute("rollback")
+            if len(calls) > 1 and not isinstance(error, sqlite3.OperationalError):
+                for call in calls:  # one of them alone may be the cause
+                    SqliteStore._transact(database, [call])
+                return
             failure = OSError(f"the sessions cannot be written: {error}")
             for _, future, loop in calls:
                 loop.call_soon_threadsafe(_fail, future, failure)
@@ -157,6 +161,8 @@ class SqliteStore(Store):
             loop.call_soon_threadsafe(_answer, future, answer)
 
     async def _call(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        if self._thread is None:
+            raise OSError("the store of the sessions is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._calls.put((work, future, loop))
@@ -214,8 +220,9 @@ class SqliteStore(Store):
                 return Held(record.node)
             record.link, record.node = link, node
             record.generation += 1
+            record.deadline = None
             database.execute(
-                "update session set link = ?, node = ?, generation = ? where id = ?",
+                "update session set link = ?, node = ?, generation = ?, deadline = null where id = ?",
                 (link, node, record.generation, id),
             )
             return Found(record, _log(database, id))
