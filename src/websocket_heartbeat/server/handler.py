@@ -335,11 +335,11 @@ class PeerHandler:
         """Reset the connection at once, and tell the hooks the reason; HubStats.dropped has the causes."""
         if self.end is not None:
             return
-        _logger.info("%r was dropped: %s", self.peer, reason)
         self.keeper.tally.dropped[cause] += 1
         self.link.abort()
         if not self.link.is_session:
             self._end(None, reason)
+        _logger.info("%r was dropped: %s", self.peer, reason)
 
     def join(self, name: Hashable) -> None:
         """Do as `Peer.join`."""
