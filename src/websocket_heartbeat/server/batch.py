@@ -19,16 +19,12 @@ class Batch:
 
     def __init__(self) -> None:
         self._links: deque[Link] = deque()
-        self._loop: asyncio.AbstractEventLoop | None = None  # that of the links
         self._taken = 0.0  # seconds, by the writing that is under way
         self._not_before = 0.0
 
     def hold(self, link: Link) -> None:
         """See to it that the link is flushed."""
         loop = asyncio.get_running_loop()
-        if loop is not self._loop:  # a hub outlives those of tests: roster.py
-            self._loop = loop
-            self._links.clear()
         if not self._links:
             wait = self._not_before - time.monotonic()
             if wait > 0:
@@ -38,7 +34,7 @@ class Batch:
         self._links.append(link)
 
     def forget(self) -> None:
-        """Forget all, as the loop that would write them is closed."""
+        """Forget all, as the hub has gone on to another event loop than the one that would write them."""
         self._links.clear()
 
     def _flush(self) -> None:

@@ -62,9 +62,10 @@ class Hub:
     dismissal: a text message that tells clients not to come back, sent by `Peer.dismiss` before its close
         frame: not every platform of clients learns close codes. As in `connect`. None (default): none.
     sessions: "memory", or "sqlite:///" and the path of a file: clients that ask for it get a session, which
-        outlives their links. None (default): nobody does. ttl: seconds that a session is kept without a link;
-        default 120. on_end: called with (session, why, unacknowledged), the ID, the reason and the messages
-        that the client has not acknowledged, when one is over. docs/session.md has the protocol.
+        outlives their links; docs/session.md has the protocol. None (default): nobody does.
+    ttl: seconds that a session is kept without a link. Default 120.
+    on_end: called with (session, why, unacknowledged) when a session is over: its ID, the reason, and the
+        messages that the client has not acknowledged.
 
     Raises:
         TypeError, ValueError: an argument is wrong; the text names it.

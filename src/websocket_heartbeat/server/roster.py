@@ -82,9 +82,8 @@ class Commons:
             _logger.warning("%d peers are forgotten: their event loop was closed before they had ended", here)
         for roster in self.rosters:
             roster.forget()
-        if self.loop is not None and self.loop.is_closed():
-            self.rounds.forget()
-            self._batch.forget()
+        self.rounds.forget()
+        self._batch.forget()
         self.places.open()
         self.loop = loop
 

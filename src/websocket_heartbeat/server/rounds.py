@@ -40,7 +40,6 @@ class Rounds(Generic[M]):
 
     def __init__(self) -> None:
         self._waiting: deque[_Round[Any]] = deque()
-        self._loop: asyncio.AbstractEventLoop | None = None  # that of those which wait
 
     def begin(self, members: Collection[M], act: Callable[[M], None]) -> None:
         """Call `act` with each who is a member now and still is when it is reached; it must not raise."""
@@ -58,22 +57,18 @@ class Rounds(Generic[M]):
             await done
 
     def forget(self) -> None:
-        """Forget all, as the loop that would go on with them is closed."""
+        """Forget all, as the hub has gone on to another event loop than the one that would do them."""
         self._waiting.clear()
 
     def _wait(self, new: _Round[Any]) -> None:
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:  # a hub outlives those of tests: roster.py
-            self._loop = loop
-            self._waiting.clear()
         self._waiting.append(new)
         if len(self._waiting) == 1:
-            loop.call_soon(self._go_on)
+            asyncio.get_running_loop().call_soon(self._go_on)
 
     def _go_on(self) -> None:
         """Go on with the oldest, and then in the loop's next turn."""
         try:
-            if self._waiting[0].go_on(AT_ONCE):
+            if self._waiting and self._waiting[0].go_on(AT_ONCE):  # else all were forgotten
                 self._waiting.popleft()
         finally:  # also where something was raised: the others must not wait for ever
             if self._waiting:
