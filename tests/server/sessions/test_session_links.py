@@ -36,7 +36,9 @@ def test_what_comes_on_a_link_that_the_user_has_called_bad_comes_again_on_the_ne
 
 
 @pytest.mark.timeout(60)
-def test_a_renewal_that_fails_in_its_handshake_does_not_leave_a_link_that_is_nobodys(run_asyncio: Run) -> None:
+def test_a_renewal_that_fails_in_its_handshake_does_not_leave_a_link_that_is_nobodys(
+    run_asyncio: Run,
+) -> None:
     async def main() -> None:
         hub = Hub(sessions="memory", on_message=lambda peer, message: peer.send(message))
         async with running(hub) as server, FaultProxy("127.0.0.1", server.port) as proxy:
@@ -79,7 +81,9 @@ def test_a_renewal_that_fails_in_its_handshake_does_not_leave_a_link_that_is_nob
 def test_heartbeats_that_are_messages_are_no_messages_of_a_session(run_asyncio: Run, message: Any) -> None:
     async def main() -> None:
         up: list[object] = []
-        hub = Hub(sessions="memory", on_message=lambda peer, message: up.append(message), heartbeat="heartbeat")
+        hub = Hub(
+            sessions="memory", on_message=lambda peer, message: up.append(message), heartbeat="heartbeat"
+        )
         async with running(hub) as server:
             async with connect(
                 server.url(), session="require", heartbeat=Heartbeat(0.05, 5, message=message), backoff=QUICK
