@@ -96,9 +96,9 @@ def test_a_server_that_is_killed_again_and_again_loses_nothing(run_asyncio: Run,
                 sending.cancel()
                 with suppress(asyncio.CancelledError):
                     await sending
-                sent = connection._host._session.half.sent  # type: ignore[union-attr]
                 async with asyncio.timeout(PATIENCE):
                     await connection.flush()
+                sent = connection._host._session.half.sent  # type: ignore[union-attr]
                 await until(lambda: answers[-1:] == [f"answer {sent}"])
                 taking.cancel()
                 assert {event.kind for event in events} == {"new", "resumed"}
