@@ -22,6 +22,7 @@ SERVERS = ("uvicorn sansio", "uvicorn wsproto", "hypercorn", "granian")
 WAYS = ("plain", "hub.asgi", "hub.accept")
 
 _CLIENTS = 20
+_SECONDS = 0.25
 _GOAL = 1.15
 _MASK = b"\0\0\0\0"  # a mask that changes nothing
 
@@ -215,7 +216,7 @@ def run(options: Namespace) -> None:
     try:
         pin(CLIENT_CORE)
         for server in SERVERS:
-            rows += _compare(server, 60 if options.long else 15, 0.25)
+            rows += _compare(server, 12 if options.long else 5, 4)
     finally:
         if affinity is not None:
             os.sched_setaffinity(0, affinity)
@@ -237,11 +238,16 @@ def run(options: Namespace) -> None:
     report.keep("middleware", {"goal": _GOAL, "rows": rows})
 
 
-def _compare(server: str, rounds: int, seconds: float) -> list[dict[str, Any]]:
-    """Let the ways take turns. What else the machine does changes: so each is compared within its round."""
-    with ExitStack() as stack:
-        ports = {way: stack.enter_context(_serving(server, way)) for way in WAYS}
-        answers = asyncio.run(_take_turns(ports, rounds, seconds))
+def _compare(server: str, fresh: int, rounds: int) -> list[dict[str, Any]]:
+    """Let the ways take turns, in so many rounds, with so many fresh processes for each.
+
+    What else the machine does changes: so each is compared within its round.
+    """
+    answers = []
+    for _ in range(fresh):
+        with ExitStack() as stack:
+            ports = {way: stack.enter_context(_serving(server, way)) for way in WAYS}
+            answers += asyncio.run(_take_turns(ports, rounds))
     rows: list[dict[str, Any]] = []
     for way in WAYS:
         row: dict[str, Any] = {"server": server, "way": way}
@@ -252,13 +258,11 @@ def _compare(server: str, rounds: int, seconds: float) -> list[dict[str, Any]]:
     return rows
 
 
-async def _take_turns(
-    ports: dict[str, int], rounds: int, seconds: float
-) -> list[dict[str, dict[str, float]]]:
+async def _take_turns(ports: dict[str, int], rounds: int) -> list[dict[str, dict[str, float]]]:
     crowds = {way: _Crowd(port) for way, port in ports.items()}
     for crowd in crowds.values():
         await crowd.come()
-    answers = [{way: await crowd.measure(seconds) for way, crowd in crowds.items()} for _ in range(rounds)]
+    answers = [{way: await crowd.measure(_SECONDS) for way, crowd in crowds.items()} for _ in range(rounds)]
     for crowd in crowds.values():
         crowd.leave()
     return answers

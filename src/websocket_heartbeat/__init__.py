@@ -27,10 +27,19 @@ if TYPE_CHECKING:
         RedirectRefused,
         SendQueueFull,
         ServerClosed,
+        SessionNotOffered,
         Undelivered,
         WebSocketHeartbeatError,
     )
-    from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, State, Stats
+    from websocket_heartbeat.events import (
+        CloseEvent,
+        Message,
+        OpenEvent,
+        ReconnectEvent,
+        SessionEvent,
+        State,
+        Stats,
+    )
     from websocket_heartbeat.fleet import Fleet
 
 __all__ = [
@@ -58,6 +67,8 @@ __all__ = [
     "RedirectRefused",
     "SendQueueFull",
     "ServerClosed",
+    "SessionEvent",
+    "SessionNotOffered",
     "State",
     "Stats",
     "Undelivered",
@@ -70,7 +81,7 @@ if not TYPE_CHECKING:
     _HOMES = {
         "client": ("Connection", "connect"),
         "config": ("FINAL_CLOSE_CODES", "Backoff", "Dialect", "Heartbeat"),
-        "events": ("CloseEvent", "Message", "OpenEvent", "ReconnectEvent", "State", "Stats"),
+        "events": ("CloseEvent", "Message", "OpenEvent", "ReconnectEvent", "SessionEvent", "State", "Stats"),
         "fleet": ("Fleet",),
     }
 

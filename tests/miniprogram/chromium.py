@@ -52,26 +52,33 @@ def _found() -> str | None:
 
 
 @contextlib.asynccontextmanager
-async def opened(
-    files: dict[str, str], profile: Path, query: str = ""
-) -> AsyncIterator[tuple[Any, list[str]]]:
-    """Open index.html of `files`, served by name; yield Playwright's page, and the errors nobody caught."""
+async def browser(profile: Path) -> AsyncIterator[Any]:
+    """Start Chromium; yield Playwright's context, which opens pages."""
     from playwright.async_api import async_playwright
 
-    server = await asyncio.start_server(functools.partial(_answer, files), "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    async with server, async_playwright() as playwright:
+    async with async_playwright() as playwright:
         context = await playwright.chromium.launch_persistent_context(
             profile, executable_path=executable(), args=list(_FLAGS), headless=True
         )
         try:
-            page = await context.new_page()
-            errors: list[str] = []
-            page.on("pageerror", lambda error: errors.append(str(error)))
-            await page.goto(f"http://127.0.0.1:{port}/index.html?{query}")
-            yield page, errors
+            yield context
         finally:
             await context.close()
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    files: dict[str, str], profile: Path, query: str = ""
+) -> AsyncIterator[tuple[Any, list[str]]]:
+    """Open index.html of `files`, served by name; yield Playwright's page, and the errors nobody caught."""
+    server = await asyncio.start_server(functools.partial(_answer, files), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, browser(profile) as context:
+        page = await context.new_page()
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        await page.goto(f"http://127.0.0.1:{port}/index.html?{query}")
+        yield page, errors
 
 
 async def _answer(files: dict[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

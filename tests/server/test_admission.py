@@ -297,7 +297,7 @@ def test_a_hub_counts_whom_it_has_dropped_by_the_option_that_has_done_so(run: Ru
                 await until(lambda: hub.peers)
             await until(lambda: not hub.peers)
             dropped = {"idle_timeout": 1, "write_limit": 0, "close_timeout": 1, "abort": 1}
-            assert hub.stats == HubStats(0, 4, NOBODY_REFUSED, dropped)
+            assert hub.stats == HubStats(0, 4, NOBODY_REFUSED, dropped, 0)
 
     run(main())
 

@@ -11,8 +11,7 @@ import websockets
 from tests.server.raw import TEXT, client
 from tests.watch import PATIENCE, Run, until
 
-from websocket_heartbeat.errors import PeerGone
-from websocket_heartbeat.server import Hub, Peer, Refusal, Request, serve
+from websocket_heartbeat.server import Hub, Peer, PeerGone, Refusal, Request, serve
 
 
 def by_query(request: Request) -> str | Refusal | None:
@@ -26,11 +25,16 @@ def test_peers_of_all_servers_of_a_hub_are_its_own_and_each_server_closes_its_ow
     async def main() -> None:
         hub = Hub()
         async with serve(hub=hub) as first, websockets.connect(first.url()) as a:
-            async with serve(hub=hub) as second, websockets.connect(second.url()):
-                await until(lambda: len(hub.peers) == 2)
-                assert {peer.id for peer in hub.peers} == {1, 2}
-                assert [peer.id for peer in first.connections] == [1]
-                assert repr(hub) == "<Hub with 2 peers>"
+            async with (
+                serve(hub=hub) as second,
+                websockets.connect(second.url()),
+                websockets.connect(first.url()),
+            ):
+                await until(lambda: len(hub.peers) == 3)
+                assert [peer.id for peer in hub.peers] == [1, 2, 3]
+                assert [peer.id for peer in first.connections] == [1, 3]
+                assert repr(hub) == "<Hub with 3 peers>"
+            await until(lambda: len(hub.peers) == 1)
             assert [peer.id for peer in hub.peers] == [1]
             await hub.close()
             await a.wait_closed()
@@ -231,8 +235,8 @@ def test_a_principal_that_cannot_be_one_is_refused_where_it_is_set_and_the_old_o
             async with client(server):
                 await until(lambda: hub.peers)
                 (peer,) = hub.peers
-                wrong: Any
-                for wrong in ([], ("bob", [])):
+                wrongs: list[Any] = [[], ("bob", [])]
+                for wrong in wrongs:
                     with pytest.raises(TypeError, match="principal must be hashable"):
                         peer.principal = wrong
                     with pytest.raises(TypeError, match="principal must be hashable"):

@@ -14,16 +14,19 @@ from typing import Any
 import pytest
 import trustme
 import websockets
-from tests.engines.recorder import Recorder
 from tests.server.raw import PING, PONG, client, connect
 from tests.watch import PATIENCE, Run, until
 
-from websocket_heartbeat.engines.base import Link
 from websocket_heartbeat.server import Refusal, Request, Server, serve
+from websocket_heartbeat.server.gate import Gate
+from websocket_heartbeat.server.hooks import Hooks
 from websocket_heartbeat.server.links import listener
 from websocket_heartbeat.server.links.endpoint import Endpoint
 from websocket_heartbeat.server.links.terms import Terms
-from websocket_heartbeat.server.throttle import Throttle
+from websocket_heartbeat.server.origins import Origins
+from websocket_heartbeat.server.places import Limits
+from websocket_heartbeat.server.policy import Policy
+from websocket_heartbeat.server.roster import Commons, Roster
 
 
 @pytest.fixture(scope="module")
@@ -65,29 +68,6 @@ def test_an_address_that_this_machine_does_not_have_is_refused(run: Run) -> None
 
 
 def test_small_messages_leave_at_once(run: Run) -> None:
-    delays: list[bytes] = []
-
-    class Events(Recorder):
-        def opened(self, link: Link) -> None:
-            assert link.socket is not None
-            delays.append(link.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 4))
-            link.abort()
-
-    class OpenGate:
-        def admit(self, request: Request, *, takes_place: bool) -> Events:
-            return Events()
-
-        has_sessions = False
-
-        def door(self, handler: object, protocol: str | None, max_size: int) -> Events:
-            raise NotImplementedError
-
-        def too_late(self, timeout: float) -> Refusal:
-            raise NotImplementedError
-
-        def cancelled(self) -> Refusal:
-            raise NotImplementedError
-
     async def main() -> None:
         endpoint = Endpoint("127.0.0.1", 0, None)
         terms = Terms(
@@ -98,15 +78,20 @@ def test_small_messages_leave_at_once(run: Run) -> None:
             ssl=None,
             max_handshakes=1,
         )
-        log = Throttle(logging.getLogger("websocket_heartbeat.server"))
-        listening = listener.Listener(OpenGate(), endpoint, terms, log)
+        policy = Policy(None, None, open_timeout=10, close_timeout=5, write_limit=0, dismissal=None)
+        roster = Roster(Commons(policy, Limits()))
+        gate = Gate(roster, Hooks(), Origins(None), "on_handshake", None, None)
+        listening = listener.Listener(gate, endpoint, terms, roster.log)
         await listening.listen()
-        async with websockets.connect(endpoint.url("/", secure=False)) as ws:
-            await ws.wait_closed()
-        listening.abort()
+        async with websockets.connect(endpoint.url("/", secure=False)):
+            (handler,) = roster.here
+            assert handler.link.socket is not None
+            delay = handler.link.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 4)
+            assert int.from_bytes(delay, sys.byteorder) == 1
+            listening.abort()
+            roster.abort()
 
     run(main())
-    assert [int.from_bytes(delay, sys.byteorder) for delay in delays] == [1]
 
 
 @pytest.mark.parametrize("end", [Server.close, Server.abort])

@@ -189,6 +189,7 @@ def test_a_herd_of_silent_peers_is_pinged_in_several_turns_of_the_loop(run_async
             None, idle_timeout=0.5, open_timeout=10, close_timeout=5, write_limit=2**20, dismissal=None
         )
         roster = Roster(Commons(policy, Limits()))
+        roster.enter()
         hooks = Hooks(on_message=print)
         peers = []
         for _ in range(1000):

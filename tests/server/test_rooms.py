@@ -105,8 +105,7 @@ def test_members_get_what_is_sent_to_their_room_until_they_leave_it_or_go(run: R
         assert (len(hub.rooms), len(peer.rooms)) == (0, 0)
         peer.leave("b")  # in which it was at its end
         peer.join("b")
-        assert not hub.rooms
-        assert not peer.rooms
+        assert (len(hub.rooms), len(peer.rooms)) == (0, 0)
 
     run(main())
 
@@ -133,10 +132,10 @@ def test_a_name_that_can_be_no_key_is_refused_where_it_is_given(run: Run) -> Non
         async with serve(hub=hub) as server, members(server, 1):
             await until(lambda: hub.peers)
             (peer,) = hub.peers
-            wrong: Any = []
-            for call in (peer.join, peer.leave, hub.room):
+            calls: list[Callable[[Any], object]] = [peer.join, peer.leave, hub.room]
+            for call in calls:
                 with pytest.raises(TypeError, match="name must be hashable"):
-                    call(wrong)
+                    call([])
             assert hub.rooms == {}
 
     run(main())

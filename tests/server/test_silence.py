@@ -202,6 +202,7 @@ def test_peers_that_have_gone_are_not_remembered_until_they_would_have_been_judg
             None, idle_timeout=3600, open_timeout=10, close_timeout=5, write_limit=2**20, dismissal=None
         )
         roster = Roster(Commons(policy, Limits()))
+        roster.enter()
         hooks = Hooks(on_message=print)
 
         async def come_and_go(count: int) -> None:

@@ -1,3 +1,4 @@
+// The configuration of FeedHandler.java in Spring: the path at which it answers.
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Configuration;
 import org.springframework.web.socket.config.annotation.EnableWebSocket;

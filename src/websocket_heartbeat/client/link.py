@@ -100,7 +100,7 @@ class LinkHandler(LinkEvents):
         self.inbox = keeper.inbox
         self.paused = False
         self.is_dismissed = False
-        self._deliver: Callable[[Message], Any] = keeper.inbox.deliver  # with a dismissal
+        self._deliver: Callable[[Message], Any]  # where there is a dismissal to look for; set by `deliver_to`
         self.awaits_proof = False
         self.awaits_message = False
         self._pinged_at = 0.0

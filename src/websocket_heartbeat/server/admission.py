@@ -1,4 +1,4 @@
-"""What a client asks for when it connects, how it is refused, and what is decided about it."""
+"""What a client asks for when it connects, and how it is refused."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,7 +6,6 @@ from typing import Any
 
 from websocket_heartbeat.checks import check_count, check_headers
 from websocket_heartbeat.config import Headers
-from websocket_heartbeat.engines.base import LinkEvents
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -75,7 +74,3 @@ class Refusal:
 
     def __repr__(self) -> str:
         return f"Refusal({self.status})"
-
-
-Admitted = LinkEvents | Refusal
-"""What is decided about a request: how it is refused, or what takes the events of its link."""

@@ -37,6 +37,10 @@ class Batch:
                 loop.call_soon(self._flush)
         self._links.append(link)
 
+    def forget(self) -> None:
+        """Forget all, as the loop that would write them is closed."""
+        self._links.clear()
+
     def _flush(self) -> None:
         """Write for a while, and the rest in the loop's next turn."""
         begun = now = time.monotonic()

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from websocket_heartbeat.checks import check_close, check_seconds
+from websocket_heartbeat.server.admission import Refusal
 
 _AT_ONCE = 100
 """Peers that are sent a close frame before the loop has a turn for others."""
@@ -41,6 +42,17 @@ def with_hint(reason: str, seconds: float) -> str:
     """Return the reason with the hint to come back after so many seconds."""
     hint = f"retry-after={seconds:.3f}".rstrip("0").rstrip(".")
     return f"{reason}; {hint}" if reason else hint
+
+
+def put_off(refusal: Refusal) -> tuple[int, str] | None:
+    """Return the close code and the reason that say what a refusal by 429 or 503 does; None for any other.
+
+    For where no status can be sent, or it is too late for one. RFC 6455, section 7.4.2, has 1013.
+    """
+    if refusal.status not in (429, 503):
+        return None
+    seconds = next((value for name, value in refusal.headers if name.lower() == "retry-after"), "")
+    return 1013, with_hint("", float(seconds)) if seconds.isdecimal() else ""
 
 
 async def send_away(leavers: Sequence[Leaver], over: float, code: int, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""What a peer takes of what is sent to it: whether a ping can have reached it, and whether it reads at all.
+"""Whether a peer takes what is sent to it, or holds so much of our memory that it must be dropped.
 
 `Link.evidence` tells how much the peer has taken.
 
@@ -21,34 +21,6 @@ LAGGING = 60.0
 
 LOOK = 0.5
 """Seconds from one look at a peer whose write buffer is full to the next."""
-
-
-class Ping:
-    """A ping to a silent peer that has not answered it yet.
-
-    since: when it left as far as is known; later while bytes that were sent before it are still being taken.
-    is_behind: whether there are such bytes.
-    """
-
-    __slots__ = ("_before", "_taken", "since")
-
-    def __init__(self, link: Link, taken: int, now: float) -> None:
-        """Send it; taken: how much the peer has taken so far."""
-        self._taken = taken
-        self._before = link.position
-        self.since = now
-        link.ping()
-
-    @property
-    def is_behind(self) -> bool:
-        """Whether bytes that were sent before it have not been taken yet."""
-        return self._taken < self._before
-
-    def look(self, taken: int, now: float) -> None:
-        """Take the news of how much the peer has taken."""
-        if self.is_behind and taken > self._taken:
-            self._taken = taken
-            self.since = now
 
 
 class Progress:

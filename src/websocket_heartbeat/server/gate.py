@@ -7,7 +7,6 @@ from inspect import isawaitable
 from typing import Any
 
 from websocket_heartbeat.checks import check_function, check_hook, is_hashable
-from websocket_heartbeat.engines.base import LinkEvents
 from websocket_heartbeat.errors import HookFailed
 from websocket_heartbeat.server.admission import Refusal, Request
 from websocket_heartbeat.server.handler import PeerHandler
@@ -59,13 +58,12 @@ class Gate:
         """Whether clients that want one get a session."""
         return self._book is not None
 
-    def door(self, handler: LinkEvents, protocol: str | None, max_size: int) -> Door:
+    def door(self, handler: PeerHandler, protocol: str | None, max_size: int) -> Door:
         """Return what takes the events of a link that has selected the subprotocol of sessions.
 
         handler: what `admit` has returned. protocol: the application's subprotocol.
         """
         assert self._book is not None
-        assert isinstance(handler, PeerHandler)
         return Door(self._book, self.roster.doors, handler, protocol or "", max_size)
 
     def admit(self, request: Request, *, takes_place: bool = True) -> Decision | asyncio.Task[Decision]:
@@ -73,7 +71,11 @@ class Gate:
 
         takes_place: whether it takes one of the places of the hub, as what asks for a WebSocket does. It is
         the peer's from then on; where nobody is let in, or no peer comes of it, it is free again by itself.
+
+        Raises:
+            RuntimeError: the hub has peers on another event loop.
         """
+        self.roster.enter()
         if not self._origins.allow(request):
             self._log.warning(
                 "a client was refused with 403: origins= does not allow the Origin %.120r at the Host %.120r",

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Coroutine, Hashable
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Hashable
+from typing import NamedTuple, Protocol
 
 from websocket_heartbeat.config import Dialect
 from websocket_heartbeat.engines.base import Closure, Link, SharedMessage
@@ -12,31 +12,23 @@ from websocket_heartbeat.errors import HookFailed, PeerGone, ProtocolViolation
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.backlog import Backlog
-from websocket_heartbeat.server.flow import LOOK, Ping, Progress
+from websocket_heartbeat.server.flow import LOOK, Progress
 from websocket_heartbeat.server.hooks import Hooks
+from websocket_heartbeat.server.mailbox import Keeper as MailboxKeeper
 from websocket_heartbeat.server.mailbox import Mailbox
 from websocket_heartbeat.server.peer import Peer
 from websocket_heartbeat.server.places import Place
-from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Rooms
+from websocket_heartbeat.server.silence import Silence
 from websocket_heartbeat.server.stats import Tally
-from websocket_heartbeat.server.throttle import Throttle
 from websocket_heartbeat.system.callbacks import place_of
 from websocket_heartbeat.system.kernel import tcp_info
 
 _logger = logging.getLogger("websocket_heartbeat.server")
 
 
-class Keeper(Protocol):
-    """What a peer needs of whoever keeps all peers: roster.py."""
-
-    @property
-    def policy(self) -> Policy:
-        """What holds for all peers."""
-
-    @property
-    def log(self) -> Throttle:
-        """Where what hooks raise is logged: messages of strangers may cause it as often as they like."""
+class Keeper(MailboxKeeper, Protocol):
+    """What a peer needs of whoever keeps all peers, beside what its mailbox needs: roster.py."""
 
     @property
     def tally(self) -> Tally:
@@ -55,9 +47,6 @@ class Keeper(Protocol):
 
     def watch(self, handler: "PeerHandler", due: float) -> None:
         """Call its `check_deadlines` by that time of the loop's clock, or soon after."""
-
-    def spawn(self, work: Coroutine[Any, Any, None], pending: Awaitable[object] | None) -> asyncio.Task[None]:
-        """Run a coroutine that awaits what a hook has returned, and hold it until it is done."""
 
     def link_ended(self, number: int) -> None:
         """Count a client as connected no more; `remove` follows when on_close was called."""
@@ -88,15 +77,14 @@ class PeerHandler:
         "_close_by",
         "_drained",
         "_gone",
-        "_has_beaten",
         "_has_opened",
-        "_ping",
+        "_owed",
         "_place",
         "_principal",
         "_progress",
         "_request",
         "_rooms",
-        "_round_trip",
+        "_silence",
         "dropped_messages",
         "due",
         "end",
@@ -130,13 +118,12 @@ class PeerHandler:
         self._gone: asyncio.Future[None] | None = None
         self.due: float | None = None
         self._close_by: float | None = None  # when a peer that was asked to go must have answered
-        self._has_beaten = False  # whether a heartbeat message has come
-        self._ping: Ping | None = None  # one that is unanswered
-        self._round_trip: float | None = None  # of the last ping that was answered
+        self._silence = Silence()
         # While the link is full.
         self._progress: Progress | None = None
         self._drained: asyncio.Future[None] | None = None
         self._backlog: Backlog | None = None
+        self._owed: Message | None = None  # the answer to the last heartbeat
         self.dropped_messages = 0
 
     # Calls from the link
@@ -196,15 +183,15 @@ class PeerHandler:
         )
 
     def ponged(self) -> None:
-        """Take the answer to a ping; that it is a sign of life is seen where it is asked for."""
-        if self._ping is not None:
-            if not self._ping.is_behind:
-                self._round_trip = asyncio.get_running_loop().time() - self._ping.since
-            self._ping = None
+        """Take the answer to a ping."""
+        self._silence.ponged(asyncio.get_running_loop().time())
 
     def writable(self) -> None:
         """Take the news that the link is not full any more."""
         self._progress = None
+        owed, self._owed = self._owed, None
+        if owed is not None:
+            self.send(owed)
         self._send_backlog()
         self._wake_drains()
 
@@ -213,8 +200,8 @@ class PeerHandler:
     def _deliver(self, message: Message) -> None:
         # The type first: `python -bb` lets nobody compare bytes with a str.
         if type(message) is str and message == self.keeper.policy.heartbeat:
-            self._has_beaten = True
-            self.send(message)
+            self._silence.has_beaten = True
+            self._answer(message)
         else:
             self.mailbox.put(message)
 
@@ -224,16 +211,27 @@ class PeerHandler:
         try:
             reply = dialect.reply_to(message)
             if reply is None and dialect.is_pong(message):
-                self._has_beaten = True
+                self._silence.has_beaten = True
                 return
         except HookFailed as failed:
             self.mailbox.report(failed)
             reply = None
         if reply is not None:
-            self._has_beaten = True
-            self.send(reply)
+            self._silence.has_beaten = True
+            self._answer(reply)
         else:
             self.mailbox.put(message)
+
+    def _answer(self, reply: Message) -> None:
+        """Send the answer to a heartbeat; to a peer that does not read, only the last one, once it does.
+
+        It has other signs of life to read before. And who sends heartbeats and never reads must not fill our
+        memory: RFC 6455, section 5.5.3, has the same for pings.
+        """
+        if self.link.full:
+            self._owed = reply
+        else:
+            self.send(reply)
 
     # Calls from the peer and the keeper
 
@@ -290,7 +288,7 @@ class PeerHandler:
         await asyncio.sleep(0)
         while self.end is None and (self.link.full or self._close_by is not None):
             if self._drained is None:
-                self._drained = asyncio.get_running_loop().create_future()
+                self._drained = self.keeper.future()
             await asyncio.wait([self._drained])
         if self.end is not None:
             raise self.gone_error()
@@ -381,7 +379,7 @@ class PeerHandler:
     def latency(self) -> float | None:
         """As `Peer.latency`."""
         info = tcp_info(self.link.socket)
-        return self._round_trip if info is None else info.round_trip
+        return self._silence.round_trip if info is None else info.round_trip
 
     # Time
 
@@ -414,48 +412,22 @@ class PeerHandler:
         if due is not None:
             dues.append(due)
         if policy.idle_timeout is not None:
-            due = self._silence_due(now, policy.idle_timeout)
+            if self.mailbox.is_paused:  # by us: that it is silent is not its fault
+                due = now + policy.idle_timeout / 2
+            else:
+                due = self._silence.look(self.link, now, self.mailbox.listening_since, policy.idle_timeout)
             if due is None:
                 self.drop("idle_timeout", f"silent for {policy.idle_timeout:g} s")
                 return None
             dues.append(due)
         return min(dues, default=None)
 
-    def _silence_due(self, now: float, idle_timeout: float) -> float | None:
-        """Ping a peer that was silent for half of idle_timeout; return when to look again, None to drop it.
-
-        The ping has the other half to be answered, also where it left late as our loop was blocked.
-        """
-        half = idle_timeout / 2
-        if self.mailbox.is_paused:  # by us: that it is silent is not its fault
-            return now + half
-        evidence = self.link.evidence()
-        heard = max(evidence.heard_at, self.mailbox.listening_since)
-        if not self.link.can_ping:
-            # It may be well, and have nothing to say, unless it sends heartbeats.
-            silent = self._has_beaten and now >= heard + idle_timeout
-            return None if silent else max(now + half / 4, heard + idle_timeout)
-        ping = self._ping
-        # The kernel's times are rough. But what was heard before the ping is older than it by a half.
-        if ping is not None and heard > ping.since - half / 2:
-            ping = self._ping = None
-        if ping is None:
-            if now < heard + half:
-                return heard + half
-            ping = self._ping = Ping(self.link, evidence.taken, now)
-        else:
-            ping.look(evidence.taken, now)
-        due = max(heard + idle_timeout, ping.since + half)
-        if now >= due:
-            return None
-        return min(due, now + half / 4) if ping.is_behind else due
-
     # The end
 
     def gone(self) -> asyncio.Future[None]:
         """Return a future that is done when `on_close` has been called."""
         if self._gone is None:
-            self._gone = asyncio.get_running_loop().create_future()
+            self._gone = self.keeper.future()
         return self._gone
 
     async def wait_gone(self) -> None:
@@ -465,11 +437,20 @@ class PeerHandler:
     def _end(self, code: int | None, reason: str) -> None:
         self.end = End(code, reason)
         self._wake_drains()
+        self.keeper.link_ended(self.peer.id)
+        self.mailbox.end(code, reason)
+        self._leave_all()
+
+    def forget(self) -> None:
+        """End without a word to anybody, as the loop of the link and the hooks is closed."""
+        self.end = End(None, "its event loop was closed")
+        self.mailbox.has_ended = True
+        self._leave_all()
+
+    def _leave_all(self) -> None:
         if self._place is not None:
             self._place.give_back()
         keeper = self.keeper
-        keeper.link_ended(self.peer.id)
-        self.mailbox.end(code, reason)
         rooms, self._rooms = self._rooms, None
         for name in rooms or ():
             keeper.rooms.leave(name, self)

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hash
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
 from websocket_heartbeat.checks import check_hashable, check_headers, check_hook, check_seconds, check_token
 from websocket_heartbeat.config import Dialect, Headers
@@ -25,7 +24,7 @@ from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Room
 from websocket_heartbeat.server.roster import Commons, Roster
 from websocket_heartbeat.server.sessions.book import Book, EndHook
-from websocket_heartbeat.server.sessions.places import store_at
+from websocket_heartbeat.server.sessions.stores import store_at
 from websocket_heartbeat.server.sigterm import before_sigterm
 from websocket_heartbeat.server.stats import HubStats
 
@@ -38,7 +37,8 @@ if TYPE_CHECKING:
 class Hub:
     """A back end: as a rule one for a process. Its peers come by `serve(hub=...)` and by frameworks.
 
-    It belongs to the event loop of its peers, and is not for several threads. Hooks are as `serve` has them.
+    It belongs to the event loop of its peers, and is not for several threads. When they have gone, or their
+    loop is closed, it may serve on another one. Hooks are as `serve` has them.
 
     on_message: called with (peer, message). None (default): messages wait for `Peer.recv`, as endpoints call
         it.
@@ -96,7 +96,6 @@ class Hub:
             Policy(heartbeat, idle_timeout, open_timeout, close_timeout, write_limit, dismissal),
             Limits(max_peers, max_peers_per_address, max_new_peers_per_second),
         )
-        self._rosters: WeakSet[Roster] = WeakSet()  # of each entrance
         self._hooks = Hooks(on_message, on_open, on_close)
         self._shown_path = shown_path
         self._authenticate = authenticate
@@ -104,15 +103,17 @@ class Hub:
         if on_end is not None:
             check_hook("on_end", on_end, 3)
         self._book = None if sessions is None else Book(store_at(sessions, ttl), on_end)
-        self.entrance()  # checks its arguments
+        self._entrance()  # checks its arguments
 
     def __repr__(self) -> str:
         return f"<Hub with {len(self._here)} peers>"
 
-    def entrance(self, hooks: Hooks | None = None, origins: Origins | None = None) -> Gate:
-        """Return an entrance for the clients of one transport; what it has none of is the hub's."""
+    def _entrance(self, hooks: Hooks | None = None, origins: Origins | None = None) -> Gate:
+        """Return an entrance for the clients of one transport, as serving.py and the links below need one.
+
+        hooks, origins: its own; what it has none of is the hub's.
+        """
         roster = Roster(self._commons)
-        self._rosters.add(roster)
         return Gate(
             roster,
             self._hooks if hooks is None else hooks.or_those_of(self._hooks),
@@ -125,12 +126,12 @@ class Hub:
 
     @property
     def _here(self) -> list[PeerHandler]:
-        return [handler for roster in self._rosters for handler in roster.here]
+        return [handler for roster in self._commons.rosters for handler in roster.here]
 
     @property
     def peers(self) -> tuple[Peer, ...]:
-        """The peers that are connected now."""
-        return tuple(handler.peer for handler in self._here)
+        """The peers that are connected now, in the order in which they have come."""
+        return tuple(sorted((handler.peer for handler in self._here), key=lambda peer: peer.id))
 
     @property
     def rooms(self) -> dict[Hashable, int]:
@@ -168,7 +169,7 @@ class Hub:
         whatever the endpoint is doing, it is pinged and dropped when it is silent, and can be sent away.
         The endpoint need not know of it: it gets its messages, without heartbeats, as before.
         """
-        return AsgiMiddleware(app, self.entrance(), self)
+        return AsgiMiddleware(app, self._entrance(), self)
 
     @asynccontextmanager
     async def accept(
@@ -184,7 +185,7 @@ class Hub:
         At the end of the block the peer is closed with 1000; returns when it is gone. Where the block raises,
         the framework's handlers of exceptions may close it with a code of theirs; else it is closed with
         1011. The block is not cancelled when the peer goes: iteration ends, `recv` and `drain` raise
-        PeerGone, by which the block may end.
+        PeerGone, by which the block may end. One that only sends looks at `peer.closed`, or awaits `drain`.
 
         Messages go to the peer: what the framework offers to receive them gets the disconnect alone.
 
@@ -235,6 +236,7 @@ class Hub:
             web.HTTPException: the client is not let in. Let it pass: it is the answer, with the status,
                 headers and body of the Refusal.
             ImportError: aiohttp is missing or too old; the text names the install command.
+            RuntimeError: the request is answered already, as by `prepare` of a WebSocketResponse.
             TypeError, ValueError: an argument is wrong; the text names it.
         """
         check_hashable("principal", principal)
@@ -246,7 +248,7 @@ class Hub:
     def _aiohttp(self) -> "AiohttpEntrance":
         from websocket_heartbeat.server.links.aiohttp import AiohttpEntrance
 
-        return AiohttpEntrance(self.entrance())
+        return AiohttpEntrance(self._entrance())
 
     async def on_shutdown(self, app: object, *, over: float = 30) -> None:
         """Send every peer away, as an application of aiohttp.web shuts down.
@@ -256,7 +258,7 @@ class Hub:
 
         over: default 30; for another time, append `partial(hub.on_shutdown, over=60)`.
         """
-        self._aiohttp.is_shutting_down = True
+        self._aiohttp.shuts_down(app)
         await self.send_away(over, refuse=True)
 
     # websockets
@@ -294,7 +296,7 @@ class Hub:
 
     @cached_property
     def _websockets(self) -> WebsocketsEntrance:
-        return WebsocketsEntrance(self.entrance())
+        return WebsocketsEntrance(self._entrance())
 
     # Parting
 
@@ -314,6 +316,7 @@ class Hub:
             ValueError: `over` is negative or not finite, the code may not be sent, or the reason is longer
                 than 123 bytes of UTF-8 with its hint; then nobody was sent away.
         """
+        self._commons.enter()
         if refuse:
             self._commons.places.shut(check_seconds("over", over, zero=True))
         await self._commons.rounds.done()
@@ -336,11 +339,11 @@ class Hub:
     def send_away_app(self, over: float, *, token: str | None = None) -> SendAwayApp:
         """Return an ASGI application that sends every client away: for the preStop hooks of deployments.
 
-        `app.add_route("/send-away", hub.send_away_app(over=20))`. It answers a POST when all are gone; new
-        clients are refused for `over` seconds. `websocket-heartbeat send-away URL` calls it.
+        Starlette's `Route("/send-away", hub.send_away_app(over=20))` takes it. It answers a POST when all are
+        gone; new clients are refused for `over` seconds. `websocket-heartbeat send-away URL` calls it.
 
         token: who sends `Authorization: Bearer TOKEN` may call it, by GET too. None (default): programs on
-            this machine may, not through a proxy.
+            this machine may, not through a proxy that tells of itself; set it behind one that does not.
 
         Raises:
             TypeError, ValueError: an argument is wrong; the text names it.
@@ -356,7 +359,8 @@ class Hub:
 
     async def close(self) -> None:
         """Close every peer with 1001 and wait until all are gone, `close_timeout` seconds at most."""
+        self._commons.enter()
         await self._commons.rounds.done()
-        await asyncio.gather(*(roster.close() for roster in self._rosters))
+        await asyncio.gather(*(roster.close() for roster in self._commons.rosters))
         if self._book is not None:
             await self._book.close()

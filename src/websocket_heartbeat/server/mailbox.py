@@ -37,6 +37,9 @@ class Keeper(Protocol):
     def spawn(self, work: Coroutine[Any, Any, None], pending: Awaitable[object] | None) -> asyncio.Task[None]:
         """Run a coroutine that awaits what a hook has returned, and hold it until it is done."""
 
+    def future(self) -> "asyncio.Future[None]":
+        """Return a future for who waits for something of a peer; RuntimeError: this is not its loop."""
+
 
 class Owner(Protocol):
     """The inside of the peer whose messages these are: handler.py."""
@@ -160,7 +163,7 @@ class Mailbox:
                 raise RuntimeError("another task waits for a message of this peer already")
             if self._owner.hooks.on_message is not None and self._worker is None:
                 raise RuntimeError("messages of this peer go to on_message")
-            receiver = self._receiver = asyncio.get_running_loop().create_future()
+            receiver = self._receiver = self._owner.keeper.future()
             try:
                 await receiver
             finally:

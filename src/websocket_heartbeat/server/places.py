@@ -49,8 +49,8 @@ class Place:
 
     __slots__ = ("_places", "_source")
 
-    def __init__(self, places: "Places", source: str | None) -> None:
-        self._places: Places | None = places
+    def __init__(self, places: "Places | None", source: str | None) -> None:
+        self._places = places  # None: it is given back, or nobody counts it
         self._source = source
 
     def give_back(self) -> None:
@@ -76,6 +76,7 @@ class Places:
         self._shut_until = -math.inf
         self._taken = 0
         self._taken_by: dict[str, int] = {}  # by source, where that is limited
+        self._uncounted = Place(None, None)  # everybody's, where nothing is limited: it saves memory
 
     def take(self, address: str | None) -> Place | Refusal:
         """Return a place for a client of that address, None: unknown; or how it is refused."""
@@ -105,6 +106,8 @@ class Places:
             return self._refusal(503, "max_new_peers_per_second", 1)
         if source is not None:
             self._taken_by[source] = count + 1
+        elif limits.max_peers is None:
+            return self._uncounted
         self._taken += 1
         return Place(self, source)
 
@@ -112,6 +115,10 @@ class Places:
         """Refuse everybody for so many seconds, each with a moment within as many of its own to come back."""
         self._shut_for = seconds
         self._shut_until = asyncio.get_running_loop().time() + seconds
+
+    def open(self) -> None:
+        """Let clients in again."""
+        self._shut_until = -math.inf
 
     def _refusal(self, status: int, limit: str, least: int) -> Refusal:
         """Return the refusal by a limit; the client may come back after so many seconds at least."""

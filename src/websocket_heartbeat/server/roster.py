@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Coroutine, Hashable
 from itertools import count
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.batch import Batch
@@ -44,12 +45,15 @@ _SPARE = 1000
 class Commons:
     """What all rosters of a hub share.
 
-    policy: what holds for all peers. numbers: of peers. log: for what strangers may cause. places: for those
-    that want to come in. tally: of what becomes of them. rounds: of all rooms.
+    policy: what holds for all peers. rosters: of each entrance. loop: the event loop to which peers, hooks
+    and timers belong, None before the first. numbers: of peers. log: for what strangers may cause. places:
+    for those that want to come in. tally: of what becomes of them. rounds: of all rooms.
     """
 
     def __init__(self, policy: Policy, limits: Limits) -> None:
         self.policy = policy
+        self.rosters: WeakSet[Roster] = WeakSet()
+        self.loop: asyncio.AbstractEventLoop | None = None
         self.numbers = count(1)
         self.log = Throttle(_logger)
         self.tally = Tally()
@@ -58,6 +62,31 @@ class Commons:
         batch = Batch()
         self.rooms = Rooms(self.rounds, batch)
         self.users = Rooms(self.rounds, batch)
+        self._batch = batch
+
+    def enter(self) -> None:
+        """Belong to the running loop from now on: tests of an application have one after the other.
+
+        What one that is closed has left behind is forgotten, as nothing can be done on it any more.
+
+        Raises:
+            RuntimeError: there are peers on another one.
+        """
+        loop = asyncio.get_running_loop()
+        if loop is self.loop:
+            return
+        here = sum(len(roster.here) for roster in self.rosters)
+        if here and self.loop is not None and not self.loop.is_closed():
+            raise RuntimeError(f"a hub belongs to one event loop: this one has {here} peers on another")
+        if here:
+            _logger.warning("%d peers are forgotten: their event loop was closed before they had ended", here)
+        for roster in self.rosters:
+            roster.forget()
+        if self.loop is not None and self.loop.is_closed():
+            self.rounds.forget()
+            self._batch.forget()
+        self.places.open()
+        self.loop = loop
 
 
 class Roster:
@@ -83,12 +112,27 @@ class Roster:
         self._due: list[tuple[float, int]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._wakes_at = 0.0  # kept here, as the timers of uvloop round it
-        self._loop: asyncio.AbstractEventLoop | None = None  # that of the timer
+        commons.rosters.add(self)
 
     @property
     def here(self) -> tuple[PeerHandler, ...]:
         """Those whose link is open."""
         return tuple(self._here.values())
+
+    def enter(self) -> None:
+        """Do as `Commons.enter`."""
+        self._commons.enter()
+
+    def forget(self) -> None:
+        """Forget all peers: their loop is closed, or there are none."""
+        for handler in self.here:
+            handler.forget()
+        self._here.clear()
+        if self._commons.loop is not None and self._commons.loop.is_closed():
+            self._leaving.clear()
+            self._tasks.clear()
+            self.doors.clear()
+        self._stop_timer()
 
     def admit(
         self, request: Request, hooks: Hooks, principal: Hashable | None, place: Place | None
@@ -122,13 +166,22 @@ class Roster:
         close_unawaited(task, pending)
         return task
 
+    def future(self) -> "asyncio.Future[None]":
+        """Return a future for who waits for something of a peer.
+
+        Raises:
+            RuntimeError: this is not the loop of the peer, as in another thread.
+        """
+        loop = asyncio.get_running_loop()
+        if loop is not self._commons.loop:
+            raise RuntimeError("a peer belongs to the event loop of its hub, and this is another one")
+        return loop.create_future()
+
     def watch(self, handler: PeerHandler, due: float) -> None:
         """Call its `check_deadlines` by that time of the loop's clock, or soon after."""
         if handler.due is None or due < handler.due:
             self._put(handler, due)
-            # Another loop: a hub outlives those of the tests of an application, each with a loop of its own.
-            on_another_loop = self._loop is not asyncio.get_running_loop()
-            if self._timer is None or due < self._wakes_at or on_another_loop:
+            if self._timer is None or due < self._wakes_at:
                 self._arm(due)
 
     # Time
@@ -137,8 +190,7 @@ class Roster:
         if self._timer is not None:
             self._timer.cancel()
         self._wakes_at = due
-        self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_at(due, self._wake, after_grace)
+        self._timer = asyncio.get_running_loop().call_at(due, self._wake, after_grace)
 
     def _wake(self, after_grace: bool) -> None:
         now = asyncio.get_running_loop().time()
@@ -209,6 +261,9 @@ class Roster:
                 handler.let_go()
             else:
                 handler.drop("abort", "aborted")
+        self._stop_timer()
+
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

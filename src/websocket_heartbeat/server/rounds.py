@@ -57,6 +57,10 @@ class Rounds(Generic[M]):
             self._wait(_Round(iter((done,)), (done,), _set_done))
             await done
 
+    def forget(self) -> None:
+        """Forget all, as the loop that would go on with them is closed."""
+        self._waiting.clear()
+
     def _wait(self, new: _Round[Any]) -> None:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # a hub outlives those of tests: roster.py

@@ -113,6 +113,7 @@ def serve(
     Raises:
         TypeError, ValueError: an argument is wrong; the text names it.
         OSError: from `async with`: the address cannot be listened on.
+        RuntimeError: from `async with`: the hub has peers on another event loop.
     """
     hooks = Hooks(on_message, on_open, on_close)
     allowed = Origins(origins)
@@ -127,7 +128,7 @@ def serve(
             max_peers_per_address=(max_peers_per_address, None),
             shown_path=(shown_path, None),
         )
-        gate = hub.entrance(hooks, allowed)
+        gate = hub._entrance(hooks, allowed)
     else:
         if on_message is None:
             hooks = replace(hooks, on_message=echo)
@@ -168,6 +169,7 @@ class Server:
         return f"<Server {where} with {len(self._roster.here)} connections>"
 
     async def __aenter__(self) -> "Server":
+        self._roster.enter()
         await self._listener.listen()
         return self
 

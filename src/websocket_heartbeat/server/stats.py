@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-REFUSED_BY = (
+_REFUSED_BY = (
     "origins",
     "max_peers",
     "max_peers_per_address",
@@ -12,7 +12,7 @@ REFUSED_BY = (
     "authenticate",
     "send_away",
 )
-DROPPED_BY = ("idle_timeout", "write_limit", "close_timeout", "abort")
+_DROPPED_BY = ("idle_timeout", "write_limit", "close_timeout", "abort")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class HubStats:
     admitted: int
     refused: Mapping[str, int]
     dropped: Mapping[str, int]
-    dropped_messages: int = 0
+    dropped_messages: int
 
 
 class Tally:
@@ -44,6 +44,6 @@ class Tally:
 
     def __init__(self) -> None:
         self.admitted = 0
-        self.refused = Counter(dict.fromkeys(REFUSED_BY, 0))
-        self.dropped = Counter(dict.fromkeys(DROPPED_BY, 0))
+        self.refused = Counter(dict.fromkeys(_REFUSED_BY, 0))
+        self.dropped = Counter(dict.fromkeys(_DROPPED_BY, 0))
         self.dropped_messages = 0

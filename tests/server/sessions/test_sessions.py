@@ -581,3 +581,20 @@ def test_the_key_of_a_session_is_shown_nowhere(
 def test_a_wrong_option_is_named(call: Callable[[], object], text: str) -> None:
     with pytest.raises((TypeError, ValueError), match=text):
         call()
+
+
+def test_a_session_that_goes_on_takes_no_second_place_of_a_hub(run_asyncio: Run) -> None:
+    async def main() -> None:
+        hub = Hub(sessions="memory", max_peers=2)
+        async with running(hub) as server, FaultProxy("127.0.0.1", server.port) as proxy:
+            connection = session(f"ws://127.0.0.1:{proxy.port}/")
+            events = told(connection)
+            async with connection:
+                await until(lambda: len(events) == 1)
+                proxy.reset()
+                await until(lambda: len(events) == 2)
+                assert events[-1].kind == "resumed"
+                async with websockets.connect(server.url()):
+                    await until(lambda: len(hub.peers) == 2)
+
+    run_asyncio(main())

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Hashable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from weakref import WeakSet
 
 try:
     import aiohttp
@@ -19,11 +20,11 @@ from websocket_heartbeat.errors import ProtocolViolation
 from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server.admission import Refusal, Request
-from websocket_heartbeat.server.block import closing
 from websocket_heartbeat.server.gate import Gate
-from websocket_heartbeat.server.links.asgi_servers import AsyncioWire
+from websocket_heartbeat.server.links.closing import closing
 from websocket_heartbeat.server.links.http import Head, asks_for_websocket
 from websocket_heartbeat.server.links.pump import Channel, PumpedLink
+from websocket_heartbeat.server.links.wires import AsyncioWire
 from websocket_heartbeat.server.peer import Peer
 
 if tuple(int(part) for part in aiohttp.__version__.split(".")[:3] if part.isdigit()) < (3, 14, 1):
@@ -41,15 +42,26 @@ _CLOSE = aiohttp.WSMsgType.CLOSE
 _ERROR = aiohttp.WSMsgType.ERROR
 
 
-class AiohttpEntrance:
-    """Lets clients in from handlers of aiohttp.web.
+_COMPRESSED_AT_ONCE = 4096
+"""Characters or bytes of a message that aiohttp surely compresses without a thread."""
 
-    is_shutting_down: whether the application shuts down: from then on, aiohttp takes no bytes from sockets.
-    """
+
+class AiohttpEntrance:
+    """Lets clients in from handlers of aiohttp.web."""
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
-        self.is_shutting_down = False
+        # Each, as a hub may see several: those of the tests of a program.
+        self._shutting_down: WeakSet[object] = WeakSet()
+
+    def shuts_down(self, app: object) -> None:
+        """Take the news that an application shuts down."""
+        self._shutting_down.add(app)
+
+    def is_shutting_down(self, request: HTTPRequest) -> bool:
+        """Whether the application of a request shuts down: then aiohttp takes no bytes from sockets."""
+        apps = request.match_info.apps if isinstance(request, web.Request) else ()
+        return any(app in self._shutting_down for app in apps)
 
     @asynccontextmanager
     async def accept(
@@ -69,11 +81,13 @@ class AiohttpEntrance:
         transport = request.transport
         if transport is None:
             raise _gone()
+        if request.writer.output_size:
+            raise RuntimeError("the request is answered already: hub.aiohttp takes the place of `prepare`")
         asked = _request(request, transport)
         decision = await self._gate.decide(asked, takes_place=asks_for_websocket(asked))
         if isinstance(decision, Refusal):
             raise _Refused(decision)
-        if self.is_shutting_down:  # meanwhile
+        if self.is_shutting_down(request):  # meanwhile
             decision.never_opened()
             raise _Refused(Refusal(503))
         if principal is not None:
@@ -93,7 +107,7 @@ class AiohttpEntrance:
             if isinstance(error, ConnectionError):
                 raise _gone() from error
             raise
-        link = PumpedLink(_AiohttpChannel(self, response, transport), decision)
+        link = PumpedLink(_AiohttpChannel(self, request, response, transport), decision)
         link.begin()
         async with closing(decision.peer) as peer:
             yield peer
@@ -131,10 +145,12 @@ class _AiohttpChannel(Channel):
     def __init__(
         self,
         entrance: AiohttpEntrance,
+        request: HTTPRequest,
         response: WebSocketResponse,
         transport: asyncio.Transport,
     ) -> None:
         self._entrance = entrance
+        self._request = request
         self._response = response
         self._transport = transport
         self._wire = AsyncioWire(transport)
@@ -186,6 +202,15 @@ class _AiohttpChannel(Channel):
         return True
 
     async def send(self, message: Message) -> None:
+        if self._response.compress and size_of(message) > _COMPRESSED_AT_ONCE:
+            # aiohttp goes on when who sends is cancelled, and would then complain of a client that has left.
+            sending = asyncio.create_task(self._send(message))
+            sending.add_done_callback(lambda task: task.cancelled() or task.exception())
+            await asyncio.shield(sending)
+        else:
+            await self._send(message)
+
+    async def _send(self, message: Message) -> None:
         if isinstance(message, str):
             await self._response.send_str(message)
         else:
@@ -195,7 +220,7 @@ class _AiohttpChannel(Channel):
         # Not by its `close`, which would take the peer's last messages and its answer from `receive`.
         self._has_said_close = True
         self._write(CLOSE, code.to_bytes(2) + reason.encode())
-        if self._entrance.is_shutting_down and self._transport.can_write_eof():
+        if self._entrance.is_shutting_down(self._request) and self._transport.can_write_eof():
             self._transport.write_eof()  # the answer would not be read; so the peer ends the connection
 
     def ping(self) -> None:

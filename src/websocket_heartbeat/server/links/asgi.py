@@ -12,19 +12,16 @@ from typing import Any, Protocol
 from websocket_heartbeat.checks import check_close
 from websocket_heartbeat.engines.base import Closure
 from websocket_heartbeat.errors import PeerGone
-from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import BODILESS, Refusal, Request
+from websocket_heartbeat.server.farewell import put_off
 from websocket_heartbeat.server.gate import Gate
 from websocket_heartbeat.server.handler import PeerHandler
-from websocket_heartbeat.server.links.asgi_servers import Wire, complete, ready_of, server_of, wire_of
-from websocket_heartbeat.server.links.pump import Channel, PumpedLink
+from websocket_heartbeat.server.links.asgi_channel import AsgiChannel, Receive
+from websocket_heartbeat.server.links.asgi_servers import Event, Send, server_of
+from websocket_heartbeat.server.links.pump import PumpedLink
 from websocket_heartbeat.server.peer import Peer
-from websocket_heartbeat.system.kernel import tcp_info
 
 Scope = MutableMapping[str, Any]
-Event = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Event]]
-Send = Callable[[Event], Awaitable[None]]
 App = Callable[[Any, Any, Any], Awaitable[Any]]
 """An application. Each framework has types of its own for what it is called with."""
 
@@ -33,11 +30,6 @@ _KEY = "websocket_heartbeat"
 
 _LONGEST_REASON = 123
 """Bytes that a close frame has for its reason: RFC 6455, section 5.5."""
-
-_BUSY = (429, 503)
-"""Statuses that mean "later": where a server cannot say them, a close code does."""
-
-_TRY_AGAIN_LATER = 1013
 
 _LAST_WORDS = 0.5
 """Seconds that an endpoint that is cancelled waits for its close frame to leave."""
@@ -96,7 +88,7 @@ class AsgiConnection:
         self._has_messages = True  # whether the endpoint gets them here, and not a hook or `Hub.accept`
         self._answer: Event = {}  # what `Hub.accept` adds to the event websocket.accept
         self._handler: PeerHandler
-        self._channel: _AsgiChannel | None = None
+        self._channel: AsgiChannel | None = None
         self._link: PumpedLink
 
     async def run(self, app: App, scope: Scope) -> None:
@@ -239,7 +231,7 @@ class AsgiConnection:
             await self.send({"type": "websocket.accept"})
 
     def _open(self, subprotocol: str | None) -> None:
-        self._channel = _AsgiChannel(self._receive, self._send, self._http_version, subprotocol, self._early)
+        self._channel = AsgiChannel(self._receive, self._send, self._http_version, subprotocol, self._early)
         self._early = None
         self._link = PumpedLink(self._channel, self._handler)
         self._link.begin()
@@ -258,8 +250,8 @@ class AsgiConnection:
             )
             await self._send({"type": "websocket.http.response.body", "body": refusal.body})
             await self._wait_for_end()
-        elif refusal.status in _BUSY:
-            await self._put_off(refusal)
+        elif (later := put_off(refusal)) is not None:
+            await self._put_off(*later)
         else:
             await self._send({"type": "websocket.close", "code": 1000})
 
@@ -276,14 +268,13 @@ class AsgiConnection:
             except TimeoutError:
                 pass
 
-    async def _put_off(self, refusal: Refusal) -> None:
-        """Accept the client to tell it by a close frame to come later: RFC 6455, section 7.4.2, has 1013."""
+    async def _put_off(self, code: int, reason: str) -> None:
+        """Accept the client to tell it by a close frame to come later."""
         await self._send({"type": "websocket.accept"})
-        channel = _AsgiChannel(self._receive, self._send, self._http_version, None, None)
-        hint = next((value for name, value in refusal.headers if name.lower() == "retry-after"), "")
+        channel = AsgiChannel(self._receive, self._send, self._http_version, None, None)
         try:
             async with asyncio.timeout(self._gate.roster.policy.close_timeout):
-                await channel.close(_TRY_AGAIN_LATER, f"retry-after={hint}" if hint.isdecimal() else "")
+                await channel.close(code, reason)
                 while not isinstance(await channel.receive(), Closure):
                     pass
         except TimeoutError:
@@ -306,102 +297,6 @@ class AsgiConnection:
         if closing is not None:
             await asyncio.wait([closing], timeout=self._gate.roster.policy.close_timeout)
             closing.cancel()
-
-
-class _AsgiChannel(Channel):
-    """disconnect: the event that has ended it, None before. closing: says goodbye in place of a reset."""
-
-    def __init__(
-        self,
-        receive: Receive,
-        send: Send,
-        http_version: str,
-        subprotocol: str | None,
-        early: asyncio.Task[Event] | None,
-    ) -> None:
-        self._receive = receive
-        self._send = complete(send)
-        self._is_ready = ready_of(send)
-        self._early = early
-        self._server = server_of(send)
-        self._wire: Wire | None = wire_of(send, http_version)
-        self._awaits_end = False  # whether the next disconnect is only what the server says of our close
-        self.subprotocol = subprotocol
-        self.disconnect: Event | None = None
-        self.closing: asyncio.Task[None] | None = None
-        if self._wire is not None:
-            self.socket = self._wire.socket
-            # What answers a ping is seen by the kernel alone, and that does not tell of Unix sockets.
-            self.can_ping = tcp_info(self.socket) is not None
-
-    async def receive(self) -> Message | Closure | None:
-        if self._early is None:
-            event = await self._receive()
-        else:
-            early, self._early = self._early, None
-            event = await early
-        if event["type"] == "websocket.receive":
-            text: str | None = event.get("text")
-            data: Message = event["bytes"] if text is None else text
-            return data
-        if self.disconnect is None:
-            self.disconnect = event
-        if self._awaits_end:
-            self._awaits_end = False
-            return None
-        code = self.disconnect.get("code")
-        has_code = code is not None and code not in (1005, 1006)
-        reason = self.disconnect.get("reason") or ""
-        return Closure(code if has_code else None, reason, framed=code != 1006)
-
-    def send_at_once(self, message: Message) -> bool:
-        if self._is_ready is None or not self._is_ready():
-            return False
-        sending = self.send(message)  # which ends in its first step, and needs no task
-        try:
-            sending.send(None)
-        except StopIteration:
-            return True
-        except Exception:  # as `send` will raise again, for who can tell of it
-            return False
-        sending.close()
-        return False
-
-    async def send(self, message: Message) -> None:
-        kind = "text" if isinstance(message, str) else "bytes"
-        await self._send({"type": "websocket.send", kind: message})
-
-    async def close(self, code: int, reason: str) -> None:
-        await self._send({"type": "websocket.close", "code": code, "reason": reason})
-        self._awaits_end = self._server.disconnects_twice
-
-    def ping(self) -> None:
-        if self._wire is not None:
-            self._wire.ping()
-
-    def reset(self) -> None:
-        if self._wire is not None:
-            self._wire.reset()
-        else:
-            self.closing = asyncio.get_running_loop().create_task(self._close_quietly())
-
-    def pause_reading(self) -> None:
-        if self._wire is not None:
-            self._wire.pause_reading()
-
-    def resume_reading(self) -> None:
-        if self._wire is not None:
-            self._wire.resume_reading()
-
-    async def _close_quietly(self) -> None:
-        try:
-            await self.close(1001, "")
-        except Exception:  # it has ended by itself
-            pass
-
-    @property
-    def buffered(self) -> int:
-        return 0 if self._wire is None else self._wire.buffered
 
 
 def connection_of(websocket: HasScope | Scope, owner: Hashable) -> AsgiConnection:

@@ -1,78 +1,24 @@
 """What each ASGI server can do with a WebSocket, and where it keeps its transport.
 
 Undocumented, so each place is looked at with care: where it is not what we know, the server counts as one of
-which nothing is known. docs/server.md has a table.
+which nothing is known. Each function below names the code in which it was found; `make conformance` tries it,
+and docs/server.md has its table, with the versions.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from websocket_heartbeat.engines.base import WRITE_LIMIT
-from websocket_heartbeat.system.kernel import Socket, end_by_reset
+from websocket_heartbeat.server.links.wires import PING, AsyncioWire, Wire
+from websocket_heartbeat.system.kernel import Socket
 
 Event = MutableMapping[str, Any]
 Send = Callable[[Event], Awaitable[None]]
 
-_PING = b"\x89\x00"
-"""A ping of a server, RFC 6455, section 5.5.2. Servers write whole frames, so it may come between any two."""
-
 _LOOK = 0.02
 """Seconds from one look at what Twisted holds to the next: it tells one producer only, which is daphne's."""
-
-
-class Wire(Protocol):
-    """The transport of one connection, which nothing else uses."""
-
-    @property
-    def socket(self) -> Socket | None:
-        """The TCP socket, for questions only."""
-
-    @property
-    def buffered(self) -> int:
-        """Bytes that wait to be written."""
-
-    def ping(self) -> None:
-        """Write a ping."""
-
-    def reset(self) -> None:
-        """Drop the connection by a TCP reset."""
-
-    def pause_reading(self) -> None:
-        """Stop reading from the socket, where the server would go on and keep what comes."""
-
-    def resume_reading(self) -> None:
-        """Read again."""
-
-
-class AsyncioWire:
-    """An asyncio transport, or one of uvloop."""
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self.socket: Socket | None = transport.get_extra_info("socket")
-
-    @property
-    def buffered(self) -> int:
-        """As in Wire."""
-        return self._transport.get_write_buffer_size()
-
-    def ping(self) -> None:
-        """As in Wire."""
-        if not self._transport.is_closing():
-            self._transport.write(_PING)
-
-    def reset(self) -> None:
-        """As in Wire."""
-        end_by_reset(self.socket)
-        self._transport.abort()
-
-    def pause_reading(self) -> None:
-        """Do nothing: the server stops by itself, and would be confused by who else does it."""
-
-    def resume_reading(self) -> None:
-        """Do nothing, either."""
 
 
 class TwistedWire:
@@ -85,13 +31,13 @@ class TwistedWire:
 
     @property
     def buffered(self) -> int:
-        """As in Wire."""
+        """As in Wire; FileDescriptor of twisted/internet/abstract.py has these."""
         tcp = self._tcp
         return int(len(tcp.dataBuffer) - tcp.offset + tcp._tempDataLen)
 
     def ping(self) -> None:
         """As in Wire."""
-        self._transport.write(_PING)
+        self._transport.write(PING)
 
     def reset(self) -> None:
         """As in Wire."""
@@ -122,7 +68,7 @@ class AsgiServer:
     find_ready: takes the raw `send` of a connection and returns what tells whether sending a message would be
     done at once, without a wait; None: nothing tells.
     disconnects_twice: whether the application is told of a disconnect at once when it has sent a close event,
-    and once more at the end of the connection.
+    and once more at the end of the connection. (uvicorn: `send` and `connection_lost` of its protocols.)
     """
 
     name: str
@@ -133,24 +79,34 @@ class AsgiServer:
 
 
 def _uvicorn(send: Any) -> Wire | None:
+    """`send` is a method of the asyncio protocol, which has its transport.
+
+    protocols/websockets/websockets_sansio_impl.py and wsproto_impl.py; websockets_impl.py calls it asgi_send.
+    """
     return AsyncioWire(send.__self__.transport)
 
 
 def _uvicorn_ready(send: Any) -> Callable[[], bool]:
-    is_set: Callable[[], bool] = send.__self__.writable.is_set  # an event, which its `send` awaits first
+    """`send` awaits this event first, and for a message nothing else: the files named above."""
+    is_set: Callable[[], bool] = send.__self__.writable.is_set
     return is_set
 
 
 def _hypercorn(send: Any) -> Wire | None:
+    """`send` is WSStream.app_send; its `send` is H11Protocol.stream_send; its `send` TCPServer.protocol_send.
+
+    protocol/ws_stream.py, protocol/h11.py, asyncio/tcp_server.py; the last one has the StreamWriter.
+    """
     return AsyncioWire(send.__self__.send.__self__.send.__self__.writer.transport)
 
 
 def _daphne(send: Any) -> Wire | None:
+    """`send` is a partial of Server.handle_reply with Twisted's protocol: server.py, create_application."""
     return TwistedWire(send.args[0].transport)
 
 
 def _daphne_send(send: Any) -> Send:
-    """Speak to the protocol of Autobahn beneath, as daphne itself does.
+    """Speak to the protocol of Autobahn beneath, as daphne itself does: `handle_reply` of ws_protocol.py.
 
     It would refuse codes from 1001 to 2999, and drop reasons, empty messages, and the wish to wait.
     """

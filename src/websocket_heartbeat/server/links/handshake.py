@@ -11,33 +11,14 @@ from websocket_heartbeat.engines.answer import MAX_HEAD, HeadReader
 from websocket_heartbeat.engines.base import LinkEvents
 from websocket_heartbeat.engines.dial import accept
 from websocket_heartbeat.engines.wire_server import ServerLink
-from websocket_heartbeat.server.admission import Admitted, Refusal, Request
+from websocket_heartbeat.server.admission import Refusal
+from websocket_heartbeat.server.gate import Decision, Gate
 from websocket_heartbeat.server.links.http import read_request, write_refusal
 from websocket_heartbeat.server.links.terms import Terms
 from websocket_heartbeat.server.links.upgrade import Upgrade, upgrade
 from websocket_heartbeat.system.kernel import end_by_reset
 
 _logger = logging.getLogger("websocket_heartbeat.server")
-
-
-class Gate(Protocol):
-    """Decides about requests: gate.py."""
-
-    def admit(self, request: Request, *, takes_place: bool) -> Admitted | asyncio.Task[Admitted]:
-        """Decide about a request, at once or later. takes_place: whether it asks for a WebSocket."""
-
-    @property
-    def has_sessions(self) -> bool:
-        """Whether clients that want one get a session."""
-
-    def door(self, handler: LinkEvents, protocol: str | None, max_size: int) -> LinkEvents:
-        """Return what takes the events of a link of a session, for what `admit` has returned."""
-
-    def too_late(self, timeout: float) -> Refusal:
-        """Return the answer to a client about whom nothing was decided for so many seconds."""
-
-    def cancelled(self) -> Refusal:
-        """Return the answer to a client about whom nothing is decided, as that was cancelled."""
 
 
 class Keeper(Protocol):
@@ -80,7 +61,7 @@ class Handshake(HeadReader):
         self._wants_body = True  # it does not ask by HEAD
         self._upgraded: Upgrade | Refusal = Refusal(400)
         self._rest = b""  # what was read behind the request
-        self._deciding: asyncio.Task[Admitted] | None = None
+        self._deciding: asyncio.Task[Decision] | None = None
         self._opening = asyncio.get_running_loop().create_task(self._open())
 
     async def _open(self) -> None:
@@ -124,14 +105,14 @@ class Handshake(HeadReader):
             self._refuse(Refusal(503))
             return
         self._upgraded = upgrade(asked, self._keeper.terms, has_sessions=self._keeper.gate.has_sessions)
-        admitted = self._keeper.gate.admit(
+        decision = self._keeper.gate.admit(
             asked.request(self.transport), takes_place=isinstance(self._upgraded, Upgrade)
         )
-        if isinstance(admitted, asyncio.Task):
-            self._deciding = admitted
-            admitted.add_done_callback(self._decided_later)
+        if isinstance(decision, asyncio.Task):
+            self._deciding = decision
+            decision.add_done_callback(self._decided_later)
         else:
-            self._decided(admitted)
+            self._decided(decision)
 
     def read_behind(self, data: bytes) -> None:
         """Keep what comes while the request is decided about: RFC 6455 has the client wait for the answer."""
@@ -171,7 +152,7 @@ class Handshake(HeadReader):
         self._refuse(self._keeper.gate.too_late(self._keeper.terms.open_timeout))
         self._wait()  # until the client has read that
 
-    def _decided_later(self, deciding: asyncio.Task[Admitted]) -> None:
+    def _decided_later(self, deciding: asyncio.Task[Decision]) -> None:
         failed = not deciding.cancelled() and deciding.exception() is not None
         if self._deciding is None:  # it comes too late
             return
@@ -183,22 +164,24 @@ class Handshake(HeadReader):
         else:
             self._decided(deciding.result())
 
-    def _decided(self, admitted: Admitted) -> None:
+    def _decided(self, decision: Decision) -> None:
         if self.transport.is_closing():  # the hook has aborted the server
+            if not isinstance(decision, Refusal):
+                decision.never_opened()
             return
         upgraded = self._upgraded
-        if isinstance(admitted, Refusal):
-            self._refuse(admitted)
+        if isinstance(decision, Refusal):
+            self._refuse(decision)
             return
         if isinstance(upgraded, Refusal):
             self._refuse(upgraded)
             return
         self._done()
         self.transport.write(upgraded.answer)
-        events: LinkEvents = admitted
+        events: LinkEvents = decision
         max_size = self._keeper.terms.max_size
         if upgraded.subprotocol == SUBPROTOCOL:
-            events = self._keeper.gate.door(events, upgraded.protocol, max_size)
+            events = self._keeper.gate.door(decision, upgraded.protocol, max_size)
             max_size += 1  # for the character before each message
         link = ServerLink(events, max_size, upgraded.subprotocol, upgraded.extensions)
         self.link = link

@@ -7,7 +7,6 @@ from email.utils import formatdate
 from http import HTTPStatus
 
 from websocket_heartbeat.server.admission import BODILESS, Refusal, Request
-from websocket_heartbeat.server.links.address import certificate, remote_address
 
 _TOKEN = re.compile(rb"[0-9A-Za-z!#$%&'*+.^_`|~-]+")
 _VALUE = re.compile(rb"[\t -~\x80-\xff]*")
@@ -58,9 +57,15 @@ class Head:
             path,
             query,
             tuple(self.headers),
-            remote_address=remote_address(transport),
-            certificate=certificate(transport),
+            remote_address=_remote_address(transport),
+            certificate=transport.get_extra_info("peercert") or None,
         )
+
+
+def _remote_address(transport: asyncio.BaseTransport) -> tuple[str, int] | None:
+    """Return the address and port of the client, None where that is unknown, as with a Unix socket."""
+    name = transport.get_extra_info("peername")
+    return (name[0], name[1]) if isinstance(name, tuple) and len(name) >= 2 else None
 
 
 def read_request(head: bytes) -> Head | None:

@@ -8,8 +8,9 @@ import asyncio
 import errno
 import socket
 
+from websocket_heartbeat.server.gate import Gate
 from websocket_heartbeat.server.links.endpoint import Endpoint
-from websocket_heartbeat.server.links.handshake import Gate, Handshake
+from websocket_heartbeat.server.links.handshake import Handshake
 from websocket_heartbeat.server.links.terms import Terms
 from websocket_heartbeat.server.throttle import Throttle
 

@@ -12,13 +12,13 @@ from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure
 from websocket_heartbeat.errors import ProtocolViolation
 from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.server.admission import Refusal
-from websocket_heartbeat.server.block import closing
-from websocket_heartbeat.server.farewell import with_hint
+from websocket_heartbeat.server.farewell import put_off
 from websocket_heartbeat.server.gate import Gate
 from websocket_heartbeat.server.handler import PeerHandler
-from websocket_heartbeat.server.links.asgi_servers import AsyncioWire
+from websocket_heartbeat.server.links.closing import closing
 from websocket_heartbeat.server.links.http import Head, answer_fields, asks_for_websocket
 from websocket_heartbeat.server.links.pump import Channel, PumpedLink
+from websocket_heartbeat.server.links.wires import AsyncioWire
 from websocket_heartbeat.server.peer import Peer
 
 if TYPE_CHECKING:
@@ -83,10 +83,7 @@ def _head(request: HTTPRequest) -> Head:
 
 def _close_of(refusal: Refusal) -> tuple[int, str]:
     """Return the code and the reason of a close frame that says what the refusal does."""
-    seconds = next((value for name, value in refusal.headers if name.lower() == "retry-after"), "")
-    if refusal.status in (429, 503):
-        return 1013, with_hint("", float(seconds)) if seconds.isdecimal() else ""
-    return (1011 if refusal.status >= 500 else 1008), ""
+    return put_off(refusal) or (1011 if refusal.status >= 500 else 1008, "")
 
 
 class _WebsocketsChannel(Channel):

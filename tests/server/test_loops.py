@@ -1,0 +1,136 @@
+"""A hub belongs to one event loop at a time; when that has ended, it serves on the next one."""
+
+import asyncio
+import gc
+import warnings
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import websockets
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocket
+from tests.server.frameworks.serving import socket_app
+from tests.server.links.back_ends import aiohttp_web
+from tests.server.raw import client
+from tests.watch import PATIENCE, Run, until
+
+from websocket_heartbeat.server import Hub, Peer, serve
+
+
+def test_what_a_closed_loop_has_left_is_forgotten_on_the_next_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    hub = Hub(on_open=lambda peer: peer.join("all"), authenticate=lambda request: "ann", max_peers=3)
+    left: list[Peer] = []
+    rest: list[Any] = []  # what is collected would complain
+
+    async def leave_all_behind() -> None:
+        server = serve(hub=hub)
+        await server.__aenter__()
+        rest.extend([server, *[await asyncio.open_connection(server.host, server.port) for _ in range(2)]])
+        for _, writer in rest[1:]:
+            writer.write(
+                b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+            )
+        await until(lambda: len(hub.peers) == 2)
+        left.extend(hub.peers)
+        hub.room("all").send("written at once")
+        hub.room("all").send("waits for its turn")
+
+    async def go_on() -> None:
+        async with serve(hub=hub) as server:
+            assert (hub.peers, hub.rooms, len(hub.user("ann"))) == ((), {}, 0)
+            assert all(peer.closed and not peer.rooms for peer in left)
+            async with asyncio.timeout(PATIENCE), client(server) as raw:
+                await until(lambda: hub.rooms == {"all": 1})
+                hub.room("all").send("hello")
+                assert (await raw.read())[1] == b"hello"
+                assert hub.stats.peers == 1
+                raw.leave()
+                await hub.send_away(0)
+                await hub.close()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # of the sockets that are left
+        asyncio.run(leave_all_behind())
+        asyncio.run(go_on())
+        left.clear()
+        rest.clear()
+        gc.collect()
+    assert "2 peers are forgotten" in caplog.text
+
+
+def _in_a_thread(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a coroutine on a loop of its own, in another thread."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, work()).result(PATIENCE)
+
+
+def test_two_loops_at_once_are_refused_by_an_error_that_says_so(run_asyncio: Run) -> None:
+    async def main() -> None:
+        hub = Hub(on_open=lambda peer: peer.join("all"))
+
+        async def elsewhere() -> None:
+            (peer,) = hub.peers
+            call: Callable[[], Coroutine[Any, Any, Any]]
+            for call in (serve(hub=hub).__aenter__, lambda: hub.send_away(0), hub.close):
+                with pytest.raises(RuntimeError, match="one event loop: this one has 1 peers on another"):
+                    await call()
+            for call in (peer.recv, peer.wait_closed, lambda: hub.room("all").send_away(0)):
+                with pytest.raises(RuntimeError, match="belongs to the event loop of its hub"):
+                    await call()
+
+        async with serve(hub=hub) as server:
+            async with client(server):
+                await until(lambda: hub.rooms)
+                await asyncio.to_thread(_in_a_thread, elsewhere)
+                assert len(hub.peers) == 1
+            await until(lambda: not hub.peers)
+
+    run_asyncio(main())
+
+
+def _chat(hub: Hub) -> Starlette:
+    async def endpoint(websocket: WebSocket) -> None:
+        async with hub.accept(websocket) as peer:
+            peer.join("chat")
+            async for message in peer:
+                hub.room("chat").send(message)
+
+    app = socket_app(endpoint)
+    app.add_middleware(hub.asgi)
+    return app
+
+
+def test_test_clients_that_have_a_loop_each_are_told_that_they_cannot_share_a_hub() -> None:
+    chat = TestClient(_chat(Hub()))
+    for _ in range(2):  # one after the other they can
+        with chat.websocket_connect("/") as first:
+            first.send_text("hello")
+            assert first.receive_text() == "hello"
+            with pytest.raises(RuntimeError, match="one event loop"), chat.websocket_connect("/"):
+                pass
+    with (
+        TestClient(_chat(Hub())) as chat,
+        chat.websocket_connect("/") as first,
+        chat.websocket_connect("/") as second,
+    ):
+        second.send_text("hello")
+        assert (first.receive_text(), second.receive_text()) == ("hello", "hello")
+
+
+def test_who_was_refused_while_all_were_sent_away_is_let_in_on_the_next_loop() -> None:
+    hub = Hub()
+
+    async def one_test_of_an_application() -> None:
+        # Its on_shutdown sends all away at the end.
+        async with aiohttp_web(hub) as place, websockets.connect(place.url()) as ws:
+            await ws.send("hello")
+            assert await ws.recv() == "hello"
+
+    for _ in range(2):
+        asyncio.run(one_test_of_an_application())

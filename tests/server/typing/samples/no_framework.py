@@ -1,0 +1,54 @@
+"""A hub, its peers and rooms, with nothing installed but our package: mypy must see no Any."""
+
+from collections.abc import Hashable
+from typing import Any, assert_type
+
+from websocket_heartbeat.server import Hub, HubStats, Peer, Refusal, Request, Room, serve
+
+
+def who(request: Request) -> str | Refusal | None:
+    return request.header("Authorization") or Refusal(401)
+
+
+hub = Hub(authenticate=who)
+
+
+async def use(peer: Peer) -> None:
+    assert_type(hub.room("a"), Room)
+    assert_type(hub.user("a"), Room)
+    assert_type(hub.peers, tuple[Peer, ...])
+    assert_type(hub.stats, HubStats)
+    assert_type(hub.rooms, dict[Hashable, int])
+    async for message in peer:
+        assert_type(message, str | bytes)
+        peer.send(message)
+    assert_type(await peer.recv(), str | bytes)
+    for member in hub.room("a"):
+        assert_type(member, Peer)
+    assert_type(peer.principal, Hashable | None)
+    assert_type(peer.closed, bool)
+    assert_type(peer.latency, float | None)
+    assert_type(peer.remote_address, tuple[str, int] | None)
+    assert_type(peer.close_code, int | None)
+
+
+async def main() -> None:
+    async with serve(hub=hub) as server:
+        assert_type(server.url(), str)
+        await hub.send_away(over=20)
+    await hub.on_shutdown(None)
+
+
+class Socket:
+    @property
+    def scope(self) -> Any:
+        return {"type": "websocket"}
+
+
+async def endpoint() -> None:
+    async with hub.accept(Socket()) as peer:
+        assert_type(peer, Peer)
+    async with hub.accept({"type": "websocket"}) as peer:
+        assert_type(peer, Peer)
+    async with hub.accept("socket"):  # type: ignore[arg-type]
+        pass
