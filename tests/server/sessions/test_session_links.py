@@ -36,38 +36,43 @@ def test_what_comes_on_a_link_that_the_user_has_called_bad_comes_again_on_the_ne
 
 
 @pytest.mark.timeout(60)
-def test_a_renewal_that_fails_in_its_handshake_does_not_leave_a_link_that_is_nobodys(run_asyncio: Run) -> None:
+def test_a_renewal_that_fails_in_its_handshake_does_not_leave_a_link_that_is_nobodys(
+    run_asyncio: Run,
+) -> None:
     async def main() -> None:
         hub = Hub(sessions="memory", on_message=lambda peer, message: peer.send(message))
-        async with running(hub) as server, FaultProxy("127.0.0.1", server.port) as proxy:
-            async with connect(
+        async with (
+            running(hub) as server,
+            FaultProxy("127.0.0.1", server.port) as proxy,
+            connect(
                 f"ws://127.0.0.1:{proxy.port}/", session="require", heartbeat=Heartbeat(30, 30), backoff=QUICK
-            ) as connection:
-                events = told(connection)
-                await until(lambda: len(events) == 1)
-                opened = 0
+            ) as connection,
+        ):
+            events = told(connection)
+            await until(lambda: len(events) == 1)
+            opened = 0
 
-                async def renew() -> None:
-                    with suppress(Exception):
-                        await connection.renew()
+            async def renew() -> None:
+                with suppress(Exception):
+                    await connection.renew()
 
-                # The door of the new link hears the resume, and its answer never comes.
-                take = hub._book.store.claim  # type: ignore[union-attr]
+            # The door of the new link hears the resume, and its answer never comes.
+            take = hub._book.store.claim  # type: ignore[union-attr]
 
-                async def never(*args: Any, **options: Any) -> Any:
-                    nonlocal opened
-                    opened += 1
-                    raise OSError("the store is away")
+            async def never(*args: Any, **options: Any) -> Any:
+                nonlocal opened
+                opened += 1
+                raise OSError("the store is away")
 
-                hub._book.store.claim = never  # type: ignore[union-attr, method-assign]
-                renewing = asyncio.create_task(renew())
-                await until(lambda: opened == 1)
-                hub._book.store.claim = take  # type: ignore[union-attr, method-assign]
-                await renewing
-                await connection.send("x")
-                async with asyncio.timeout(PATIENCE):
-                    assert await connection.recv() == "x"
-                    await connection.flush()
+            hub._book.store.claim = never  # type: ignore[union-attr, method-assign]
+            renewing = asyncio.create_task(renew())
+            await until(lambda: opened == 1)
+            hub._book.store.claim = take  # type: ignore[union-attr, method-assign]
+            await renewing
+            await connection.send("x")
+            async with asyncio.timeout(PATIENCE):
+                assert await connection.recv() == "x"
+                await connection.flush()
 
     run_asyncio(main())
 
@@ -79,21 +84,25 @@ def test_a_renewal_that_fails_in_its_handshake_does_not_leave_a_link_that_is_nob
 def test_heartbeats_that_are_messages_are_no_messages_of_a_session(run_asyncio: Run, message: Any) -> None:
     async def main() -> None:
         up: list[object] = []
-        hub = Hub(sessions="memory", on_message=lambda peer, message: up.append(message), heartbeat="heartbeat")
-        async with running(hub) as server:
-            async with connect(
+        hub = Hub(
+            sessions="memory", on_message=lambda peer, message: up.append(message), heartbeat="heartbeat"
+        )
+        async with (
+            running(hub) as server,
+            connect(
                 server.url(), session="require", heartbeat=Heartbeat(0.05, 5, message=message), backoff=QUICK
-            ) as connection:
-                events = told(connection)
-                await until(lambda: len(hub.peers) == len(events) == 1)
-                await until(lambda: connection.stats.pings >= 5 and connection.latency is not None)
-                for text in ("pong", "x"):
-                    hub.peers[0].send(text)
-                    assert await connection.recv() == text
-                await connection.send("heartbeat")
-                await connection.flush()
-                assert up == ["heartbeat"]
-                assert len(events) == 1
+            ) as connection,
+        ):
+            events = told(connection)
+            await until(lambda: len(hub.peers) == len(events) == 1)
+            await until(lambda: connection.stats.pings >= 5 and connection.latency is not None)
+            for text in ("pong", "x"):
+                hub.peers[0].send(text)
+                assert await connection.recv() == text
+            await connection.send("heartbeat")
+            await connection.flush()
+            assert up == ["heartbeat"]
+            assert len(events) == 1
 
     run_asyncio(main())
 
