@@ -32,6 +32,8 @@ def encode(control: Control) -> str:
     elif kind == RESUME:
         members = {"resume": control.key, "link": control.link}
         members |= {"in": [control.done, control.got], "out": [control.acked, control.sent]}
+        if control.max:
+            members |= {"window": _pair(control.window), "max": control.max}
     elif kind == WELCOME:
         members = {"welcome": control.answer}
         if control.answer == RESUMED:
@@ -79,6 +81,8 @@ def _fill(control: Control, members: dict[str, Any]) -> None:
         control.link = _number(members["link"])
         control.done, control.got = _numbers(members["in"])
         control.acked, control.sent = _numbers(members["out"])
+        control.window = Window(*_numbers(members.get("window", (0, 0))))
+        control.max = _number(members.get("max", 0))
     elif control.kind == WELCOME:
         control.answer = _text(members["welcome"])
         control.key = _text(members.get("key", ""))
@@ -106,4 +110,5 @@ def _numbers(values: Sequence[object]) -> tuple[int, int]:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError
+    value.encode()  # a lone surrogate is no text: logs, files and databases refuse it
     return value

@@ -1,6 +1,7 @@
 """A back end drops silent peers, and nobody else."""
 
 import asyncio
+import logging
 import os
 import socket
 import ssl
@@ -220,3 +221,26 @@ def test_peers_that_have_gone_are_not_remembered_until_they_would_have_been_judg
         assert peak.python < 500_000
 
     run_asyncio(main())
+
+
+def test_a_filter_of_the_log_that_raises_keeps_no_silent_peer_alive() -> None:
+    async def main() -> None:
+        raised: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: raised.append(context))
+        async with serve(idle_timeout=0.2) as server, client(server), client(server):
+            assert len(server.connections) == 2
+            await until(lambda: not server.connections)
+        assert len(raised) == 2
+
+    def broken(record: logging.LogRecord) -> bool:
+        raise ZeroDivisionError
+
+    logger = logging.getLogger("websocket_heartbeat.server")
+    logger.addFilter(broken)
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    try:
+        asyncio.run(main())
+    finally:
+        logger.removeFilter(broken)
+        logger.setLevel(level)

@@ -78,7 +78,14 @@ class Host:
     def __init__(self, options: Options) -> None:
         self._session: ClientSession | None = None
         if options.session != "off":
-            session = ClientSession(options.session == "require", self._session_told, self._acknowledged)
+            session = ClientSession(
+                options.session == "require",
+                self._session_told,
+                self._acknowledged,
+                self._report_uncertain,
+                max_size=options.max_size,
+                probes=options.heartbeat.message is not None,
+            )
             self._session = session
             options = replace(options, engine=SessionEngine(options.engine, session))
         self._options = options
@@ -190,7 +197,10 @@ class Host:
         machine = self._machine
         with suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
-                while (self.outbox.keeps_waiting and not self.outbox.is_stuck) and (
+                while (
+                    (self.outbox.keeps_waiting and not self.outbox.is_stuck)
+                    or (self._session is not None and self._session.owes)
+                ) and (
                     machine.state == core.CONNECTING
                     or machine.state in _UP
                     or (machine.state == core.WAITING and machine.retries.due < deadline)
@@ -285,6 +295,8 @@ class Host:
 
         What has a dialect wants a login, say, before all else: a link that is not ready gets a ping.
         """
+        if self.link is not None and self.link.is_session:
+            return None  # its ping is a probe
         name = "Heartbeat.message"
         message = self._options.heartbeat.message
         if isinstance(message, Dialect):

@@ -220,7 +220,7 @@ class Links:
         if current is not None and current.link is not None:
             if self._machine.state == core.CLOSING:
                 current.link.deliver = current.discard
-            elif self._keeper.dialect is not None:
+            elif self._keeper.dialect is not None and not current.link.is_session:
                 current.deliver_to(current.link, current.deliver_in_dialect)
             elif self._options.message_timeout is not None:
                 current.deliver_to(current.link, current.deliver_watched)
@@ -230,7 +230,7 @@ class Links:
                 current.deliver_to(current.link, current.inbox.deliver)
         successor = self.successor
         if successor is not None and successor.link is not None:
-            has_dialect = self._keeper.dialect is not None
+            has_dialect = self._keeper.dialect is not None and not successor.link.is_session
             deliver = successor.deliver_in_dialect if has_dialect else successor.inbox.deliver
             successor.deliver_to(successor.link, deliver)
 

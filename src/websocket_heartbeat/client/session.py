@@ -5,7 +5,7 @@ session. What is said in a handshake is decided in core/resume.py; numbers and w
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -182,6 +182,12 @@ class _Greeter:
         else:
             self._finish(HandshakeError(f"the server broke the protocol of sessions: {code}"))
 
+    def oust(self) -> None:
+        """Drop a link that has lost the session to another one, which is lost too."""
+        self.physical.abort()
+        if self._link is not None:
+            self._link.ended(Closure(error=HandshakeError("the link that was to take its place was lost")))
+
     def end(self, why: str) -> None:
         """Close the link: the session is over for good."""
         self.physical.close(1000, "")
@@ -209,7 +215,9 @@ class _Greeter:
 class ClientSession:
     """The session of one connection, over all its links.
 
-    tell: called with a SessionEvent. changed: called when messages were acknowledged.
+    tell: called with a SessionEvent. changed: called when messages were acknowledged. report: called with
+    messages that the server does not take. max_size: the largest that we take, in bytes. probes: whether
+    a probe of the session stands for a ping, as heartbeats are to be messages.
     """
 
     def __init__(
@@ -217,8 +225,17 @@ class ClientSession:
         is_required: bool,
         tell: Callable[[SessionEvent], None],
         changed: Callable[[], None],
+        report: Callable[[Sequence[Message]], None],
+        *,
+        max_size: int,
+        probes: bool,
     ) -> None:
         self.is_required = is_required
+        self.report = report
+        self.probes = probes
+        self._max_size = max_size
+        self._their_max = 0
+        self._ousted: _Greeter | None = None  # whose session waits for the welcome of another link
         self._tell = tell
         self._changed = changed
         self._resumption = Resumption(is_required, WINDOW)
@@ -249,9 +266,10 @@ class ClientSession:
 
     def opened(self, greeter: _Greeter, *, is_selected: bool) -> None:
         """Take a link that is open; one before it is the session's no more."""
-        before = self._greeter
-        if before is not None and before is not greeter:
-            self.lost(before, 0)
+        if self._greeter is not None:
+            if self.link is not None:
+                self._ousted = self._greeter
+            self._detach(0)
         self._greeter = greeter
         self._resumption.opened(is_selected)
         self._carry_out()
@@ -259,14 +277,28 @@ class ClientSession:
     def lost(self, greeter: _Greeter, code: int) -> None:
         """Take the news that a link is gone."""
         if greeter is self._greeter:
-            self._greeter = None
-            self.link = None
-            self._resumption.lost(code)
-            self._carry_out()
+            self._detach(code)
+            self._end_ousted()
+        elif greeter is self._ousted:
+            self._ousted = None
+
+    def _detach(self, code: int) -> None:
+        self._greeter = None
+        self.link = None
+        self._resumption.lost(code)
+        self._carry_out()
+
+    def _end_ousted(self) -> None:
+        """End the link before, as the one that was to take the session from it is lost: it is nobody's."""
+        ousted, self._ousted = self._ousted, None
+        if ousted is not None:
+            ousted.oust()
 
     def control(self, greeter: _Greeter, control: resume.Control) -> None:
         """Take a control that has come on a link."""
         if greeter is self._greeter:
+            if control.kind == resume.GREETING_CONTROL:
+                self._their_max = control.max
             self._resumption.control_received(control)
             self._carry_out()
 
@@ -287,6 +319,7 @@ class ClientSession:
                 self._told(step)
         if greeter is not None:
             greeter.refuse(code)
+        self._end_ousted()
 
     def end(self, reason: str) -> None:
         """End the session: the server handles what was sent, acknowledges, and closes the link."""
@@ -296,6 +329,15 @@ class ClientSession:
         self._carry_out()
 
     # Messages
+
+    def is_too_large(self, message: Message) -> bool:
+        """Whether the server would close the link for the message, again and again."""
+        return size_of(message) > self._their_max
+
+    @property
+    def owes(self) -> bool:
+        """Whether what was sent waits for a link on which it can be acknowledged."""
+        return self.has_key and self.link is None and self.half.sent > self.half.acked
 
     def accept(self, message: Message) -> str:
         """Number a message, keep it, and return its character."""
@@ -354,8 +396,10 @@ class ClientSession:
             elif greeter is None:
                 continue
             elif step.kind == resume.SAY and step.control is not None:
+                step.control.max = self._max_size
                 greeter.physical.send(encode(step.control))
             elif step.kind == resume.READY:
+                self._ousted = None
                 self.link = SessionLink(self, greeter.physical, greeter)
                 self._replay(self.link, step.number)
                 greeter.attached(self.link)
@@ -365,7 +409,10 @@ class ClientSession:
             elif step.kind == resume.REFUSE:
                 greeter.fail(SessionNotOffered("the server offers no session"))
             elif step.kind == resume.DROP_LINK:
+                self._greeter = None
+                self.link = None
                 greeter.refuse(step.code)
+                self._end_ousted()
             elif step.kind == resume.CLOSE_LINK:
                 if self.link is not None:
                     self.link.say(f"={self.half.acknowledge()}")
@@ -402,6 +449,8 @@ def _messages_after(half: Half, number: int) -> tuple[Message, ...]:
 class SessionLink(Link):
     """A link of a session: what is sent is numbered and kept, what comes is taken once and in order."""
 
+    is_session = True
+
     __slots__ = ("_events", "_physical", "_session", "deliver", "full", "subprotocol")
 
     def __init__(self, session: ClientSession, physical: Link, greeter: _Greeter) -> None:
@@ -416,6 +465,9 @@ class SessionLink(Link):
 
     def send(self, message: Message) -> None:
         """As in Link."""
+        if self._session.is_too_large(message):
+            self._session.report((message,))
+            return
         character = self._session.accept(message)
         if self._session.link is self:
             self.put(character, message)
@@ -463,6 +515,8 @@ class SessionLink(Link):
                 session.violated(VIOLATION)
             else:
                 self.writable()
+                if frame[-1:] == "?":
+                    self._events.ponged()
         elif first == "?":
             number = _number(frame[1:])
             if number is None or not session.half.is_in_step(number):
@@ -483,8 +537,9 @@ class SessionLink(Link):
         self._events.closed(replace(closure, uncertain_bytes=0))
 
     def close(self, code: int, reason: str) -> None:
-        """As in Link; the session goes on."""
+        """As in Link; the session goes on, and what comes here is taken no more: it comes again."""
         self._physical.close(code, reason)
+        self._detach()
 
     def end(self, code: int, reason: str) -> None:
         """As in Link: the session ends."""
@@ -496,6 +551,9 @@ class SessionLink(Link):
     def abort(self) -> None:
         """As in Link; the session goes on."""
         self._physical.abort()
+        self._detach()
+
+    def _detach(self) -> None:
         greeter = self._session._greeter
         if self._session.link is self and greeter is not None:
             self._session.lost(greeter, 0)
@@ -503,8 +561,11 @@ class SessionLink(Link):
     # The link beneath
 
     def ping(self) -> None:
-        """As in Link."""
-        self._physical.ping()
+        """As in Link; by a probe, where heartbeats are to be messages."""
+        if not self._session.probes:
+            self._physical.ping()
+        elif self._session.link is self:
+            self.say(f"?{self._session.half.sent}")
 
     def pause_reading(self) -> None:
         """Nothing to do: the window bounds what comes, and acknowledgements must be read."""

@@ -78,7 +78,8 @@ class Control:
 
     kind: which member it has. answer: of a welcome. key: of a resume, and of a welcome to a new session.
     why: of a reset, of a session that is over, and the reason of an end.
-    window, max: of a greeting and a hello: what the speaker takes unacknowledged, and the largest message.
+    window, max: of a greeting, a hello and a resume: what the speaker takes unacknowledged, and the largest
+    message. With a resume, for a session that takes the place of the old one.
     ttl: of a greeting: seconds that the server keeps a session without a link. protocol: of a greeting: the
     application's subprotocol, "" for none.
     """
@@ -235,7 +236,6 @@ class Resumption:
         if self.key == "":
             self.half.theirs = greeting.window
             control = Control(HELLO)
-            control.window = self._window
         else:
             self._link = self._link + 1
             control = Control(RESUME)
@@ -246,6 +246,7 @@ class Resumption:
             control.got = self.half.got
             control.acked = self.half.acked
             control.sent = self.half.sent
+        control.window = self._window
         step = Step(SAY)
         step.control = control
         self._steps.append(step)

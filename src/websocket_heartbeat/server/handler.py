@@ -78,6 +78,7 @@ class PeerHandler:
         "_drained",
         "_gone",
         "_has_opened",
+        "_owed",
         "_place",
         "_principal",
         "_progress",
@@ -122,6 +123,7 @@ class PeerHandler:
         self._progress: Progress | None = None
         self._drained: asyncio.Future[None] | None = None
         self._backlog: Backlog | None = None
+        self._owed: Message | None = None  # the answer to the last heartbeat
         self.dropped_messages = 0
 
     # Calls from the link
@@ -149,6 +151,10 @@ class PeerHandler:
 
     def never_opened(self) -> None:
         """Take the news that no link will open: the handshake has ended otherwise."""
+        self.give_place_back()
+
+    def give_place_back(self) -> None:
+        """Let another client have the place: that of a session is its link's, which may be gone before it."""
         if self._place is not None:
             self._place.give_back()
 
@@ -183,6 +189,9 @@ class PeerHandler:
     def writable(self) -> None:
         """Take the news that the link is not full any more."""
         self._progress = None
+        owed, self._owed = self._owed, None
+        if owed is not None:
+            self.send(owed)
         self._send_backlog()
         self._wake_drains()
 
@@ -192,7 +201,7 @@ class PeerHandler:
         # The type first: `python -bb` lets nobody compare bytes with a str.
         if type(message) is str and message == self.keeper.policy.heartbeat:
             self._silence.has_beaten = True
-            self.send(message)
+            self._answer(message)
         else:
             self.mailbox.put(message)
 
@@ -209,9 +218,20 @@ class PeerHandler:
             reply = None
         if reply is not None:
             self._silence.has_beaten = True
-            self.send(reply)
+            self._answer(reply)
         else:
             self.mailbox.put(message)
+
+    def _answer(self, reply: Message) -> None:
+        """Send the answer to a heartbeat; to a peer that does not read, only the last one, once it does.
+
+        It has other signs of life to read before. And who sends heartbeats and never reads must not fill our
+        memory: RFC 6455, section 5.5.3, has the same for pings.
+        """
+        if self.link.full:
+            self._owed = reply
+        else:
+            self.send(reply)
 
     # Calls from the peer and the keeper
 
@@ -315,11 +335,11 @@ class PeerHandler:
         """Reset the connection at once, and tell the hooks the reason; HubStats.dropped has the causes."""
         if self.end is not None:
             return
-        _logger.info("%r was dropped: %s", self.peer, reason)
         self.keeper.tally.dropped[cause] += 1
         self.link.abort()
         if not self.link.is_session:
             self._end(None, reason)
+        _logger.info("%r was dropped: %s", self.peer, reason)
 
     def join(self, name: Hashable) -> None:
         """Do as `Peer.join`."""

@@ -101,6 +101,8 @@ class Hub:
         self._shown_path = shown_path
         self._authenticate = authenticate
         self._origins = Origins(origins)
+        if on_end is not None:
+            check_hook("on_end", on_end, 3)
         self._book = None if sessions is None else Book(store_at(sessions, ttl), on_end)
         self._entrance()  # checks its arguments
 
@@ -167,7 +169,12 @@ class Hub:
         That alone makes a peer of each WebSocket that an endpoint accepts: its heartbeats are answered,
         whatever the endpoint is doing, it is pinged and dropped when it is silent, and can be sent away.
         The endpoint need not know of it: it gets its messages, without heartbeats, as before.
+
+        Raises:
+            TypeError: app is no application.
         """
+        if not callable(app):
+            raise TypeError(f"app must be callable, not {app!r}")
         return AsgiMiddleware(app, self._entrance(), self)
 
     @asynccontextmanager
@@ -184,7 +191,7 @@ class Hub:
         At the end of the block the peer is closed with 1000; returns when it is gone. Where the block raises,
         the framework's handlers of exceptions may close it with a code of theirs; else it is closed with
         1011. The block is not cancelled when the peer goes: iteration ends, `recv` and `drain` raise
-        PeerGone, by which the block may end.
+        PeerGone, by which the block may end. One that only sends looks at `peer.closed`, or awaits `drain`.
 
         Messages go to the peer: what the framework offers to receive them gets the disconnect alone.
 
@@ -235,6 +242,7 @@ class Hub:
             web.HTTPException: the client is not let in. Let it pass: it is the answer, with the status,
                 headers and body of the Refusal.
             ImportError: aiohttp is missing or too old; the text names the install command.
+            RuntimeError: the request is answered already, as by `prepare` of a WebSocketResponse.
             TypeError, ValueError: an argument is wrong; the text names it.
         """
         check_hashable("principal", principal)
@@ -341,7 +349,7 @@ class Hub:
         gone; new clients are refused for `over` seconds. `websocket-heartbeat send-away URL` calls it.
 
         token: who sends `Authorization: Bearer TOKEN` may call it, by GET too. None (default): programs on
-            this machine may, not through a proxy.
+            this machine may, not through a proxy that tells of itself; set it behind one that does not.
 
         Raises:
             TypeError, ValueError: an argument is wrong; the text names it.

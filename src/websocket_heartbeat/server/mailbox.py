@@ -94,6 +94,7 @@ class Mailbox:
     __slots__ = (
         "_behind",
         "_bytes",
+        "_in_hand",
         "_messages",
         "_owner",
         "_receiver",
@@ -115,6 +116,7 @@ class Mailbox:
         self._running: _RunningHook | None = None
         self._behind: _Behind | None = None
         self._receiver: asyncio.Future[None] | None = None  # a call of `recv` that waits
+        self._in_hand = False  # whether a message was taken that is not handled, as far as is known
         self.is_paused = False
         self.listening_since = 0.0
         self.is_leaving = False
@@ -138,7 +140,14 @@ class Mailbox:
         if on_message is None or self._worker is not None:
             self._enqueue(message)
         else:
+            self._in_hand = True
             self.begin("on_message", on_message, self._owner.peer, message)
+
+    def _done_with_last(self) -> None:
+        """Note that the message that was taken last is handled."""
+        if self._in_hand:
+            self._in_hand = False
+            self._owner.link.handled()
 
     async def recv(self) -> Message | None:
         """Wait for the next message; return None when the peer is gone and nothing is left, or if released.
@@ -146,8 +155,7 @@ class Mailbox:
         Raises:
             RuntimeError: another call waits, or messages go to on_message.
         """
-        if not self._messages:
-            self._owner.link.handled()  # who asks for the next message has done with the last
+        self._done_with_last()  # as who asks for the next message has
         while not self._messages:
             if self.has_ended:
                 return None
@@ -201,6 +209,7 @@ class Mailbox:
             return None
         message = self._messages.popleft()
         self._bytes -= len(message)
+        self._in_hand = True
         if len(self._messages) <= _MOST_MESSAGES // 2 and self._bytes <= _MOST_BYTES // 2:
             self.resume()
         return message
@@ -250,7 +259,7 @@ class Mailbox:
         if pending is not None:
             self._employ(name, pending)
         elif name == "on_message":
-            self._owner.link.handled()
+            self._done_with_last()
 
     def _employ(self, name: str, pending: Awaitable[object] | None) -> None:
         """Have a task of its own do `_work`."""
@@ -271,8 +280,7 @@ class Mailbox:
                         await settle(name, pending)
                     except HookFailed as failed:
                         self.report(failed)
-                    if name == "on_message":
-                        self._owner.link.handled()
+                    self._done_with_last()
                 if on_message is None:
                     return
                 message = self._next()
@@ -281,12 +289,13 @@ class Mailbox:
                 name = "on_message"
                 pending = self._call(name, on_message, self._owner.peer, message)
                 if pending is None:
-                    self._owner.link.handled()
+                    self._done_with_last()
                 self._running = None if pending is None else _RunningHook(name, pending)
         except asyncio.CancelledError as error:
             if self.has_ended:
                 raise
             self.report(HookFailed(name, error))  # it has cancelled its own task
+            self._done_with_last()
         finally:
             self._worker = None
             self._running = None

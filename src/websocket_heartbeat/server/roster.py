@@ -130,6 +130,7 @@ class Roster:
         if self._commons.loop is not None and self._commons.loop.is_closed():
             self._leaving.clear()
             self._tasks.clear()
+            self.doors.clear()
         self._stop_timer()
 
     def admit(
@@ -197,18 +198,20 @@ class Roster:
             # Read first: where the kernel does not tell, what waits unread looks like silence.
             self._arm(now + _GRACE, after_grace=True)
             return
-        for _ in range(_AT_ONCE):
-            if not self._due or self._due[0][0] > now:
-                break
-            due, number = heapq.heappop(self._due)
-            handler = self._expected(due, number)
-            if handler is not None:
-                handler.due = None
-                next_due = handler.check_deadlines(now)
-                if next_due is not None:
-                    self._put(handler, next_due)
-        if self._due:
-            self._arm(max(now, self._due[0][0]))
+        try:
+            for _ in range(_AT_ONCE):
+                if not self._due or self._due[0][0] > now:
+                    break
+                due, number = heapq.heappop(self._due)
+                handler = self._expected(due, number)
+                if handler is not None:
+                    handler.due = None
+                    next_due = handler.check_deadlines(now)
+                    if next_due is not None:
+                        self._put(handler, next_due)
+        finally:  # also where something was raised, as by a filter of the log: the others must be judged
+            if self._due:
+                self._arm(max(now, self._due[0][0]))
 
     def _put(self, handler: PeerHandler, due: float) -> None:
         handler.due = due

@@ -22,6 +22,7 @@ from websocket_heartbeat.client.hooks import (
     MessageHook,
     OpenHook,
     ReconnectHook,
+    SessionHook,
     StateHook,
 )
 from websocket_heartbeat.errors import ConnectionClosed, ConnectionFailed, NotConnected
@@ -64,6 +65,9 @@ class Connection:
     on_error = Hook[ErrorHook]("Called with an exception that has no other way to you.")
     on_reconnect = Hook[ReconnectHook]("Called with a ReconnectEvent when a retry is scheduled.")
     on_state = Hook[StateHook]("Called with each State entered.")
+    on_session = Hook[SessionHook](
+        "Called with a SessionEvent when a session begins, is resumed or reset, or is over."
+    )
 
     def __init__(self, connection: client.Connection, close_timeout: float) -> None:
         """close_timeout: as the connection was given it."""
@@ -316,6 +320,11 @@ class Connection:
         """Wait until every queued message was handed to a link whose write buffer is not full."""
         background = self._usable("wait for the queue", "drain it in a thread of your own")
         self._run(background, self._connection.drain)
+
+    def flush(self) -> None:
+        """Wait until the server has handled all that was sent, and said so; without a session, as `drain`."""
+        background = self._usable("wait for the server", "flush in a thread of your own")
+        self._run(background, self._connection.flush)
 
     # Hooks
 

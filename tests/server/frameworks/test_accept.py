@@ -221,6 +221,20 @@ def test_arguments_are_checked_where_they_are_given(run_asyncio: Run) -> None:
     run_asyncio(play(endpoint, talk, Hub(close_timeout=0.1)))
 
 
+def test_what_is_no_websocket_and_no_application_is_named(run_asyncio: Run) -> None:
+    async def main() -> None:
+        hub = Hub()
+        with pytest.raises(
+            TypeError, match="websocket must be what the framework gives to an endpoint, not int"
+        ):
+            async with hub.accept(3):  # type: ignore[arg-type]
+                pass
+        with pytest.raises(TypeError, match="app must be callable, not None"):
+            hub.asgi(None)  # type: ignore[arg-type]
+
+    run_asyncio(main())
+
+
 def test_the_handlers_of_exceptions_of_a_framework_close_with_their_code(run_asyncio: Run) -> None:
     async def main() -> None:
         hub = Hub(close_timeout=0.1)

@@ -1,27 +1,31 @@
-"""What docs/server.md shows under "With a framework" runs."""
+"""What docs/server.md shows of frameworks, and of logging in, runs."""
 
 import asyncio
 import re
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from tests.server.frameworks.serving import serving
+from starlette.websockets import WebSocket
+from tests.server.frameworks.serving import serving, socket_app
 from tests.server.raw import TEXT, client
 from tests.watch import Run, until
+
+from websocket_heartbeat.server import Hub
 
 PAGE = Path(__file__).parents[3] / "docs" / "server.md"
 
 
-def _blocks() -> list[str]:
-    """Return the Python of the section."""
-    section = PAGE.read_text().partition("\n## With a framework\n")[2].partition("\n## ")[0]
+def _blocks(title: str) -> list[str]:
+    """Return the Python of a section."""
+    section = PAGE.read_text().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
     return re.findall(r"```python\n(.*?)```", section, re.DOTALL)
 
 
 def test_a_user_of_fastapi_follows_the_page(run_asyncio: Run) -> None:
     async def main() -> None:
-        application, lifespan, endpoint = _blocks()
+        application, lifespan, endpoint = _blocks("With a framework")
         names: dict[str, Any] = {}
         exec(application, names)
         async with serving(names["app"]) as place:
@@ -47,5 +51,30 @@ def test_a_user_of_fastapi_follows_the_page(run_asyncio: Run) -> None:
             async with client(place, "/") as late:
                 assert late.status == 503
         await names["hub"].close()
+
+    run_asyncio(main())
+
+
+def test_a_user_of_fastapi_logs_in_as_the_page_has_it(run_asyncio: Run) -> None:
+    async def user_of(token: str) -> Any:
+        return SimpleNamespace(id="ann") if token == "ann's" else None
+
+    async def main() -> None:
+        [login] = _blocks("Logging in")
+        names: dict[str, Any] = {"user_of": user_of}
+        exec(login, names)
+        hub: Hub = names["hub"]
+
+        async def mail(websocket: WebSocket) -> None:
+            async with hub.accept(websocket) as peer:
+                hub.user("ann").send("you have mail")
+                await peer.wait_closed()
+
+        async with serving(hub.asgi(socket_app(mail))) as place:
+            async with client(place, "/?token=none") as stranger:
+                assert stranger.status == 401
+            async with client(place, "/?token=ann's") as ann:
+                assert await ann.read() == (TEXT, b"you have mail")
+        await hub.close()
 
     run_asyncio(main())

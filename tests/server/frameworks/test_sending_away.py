@@ -248,9 +248,46 @@ def test_without_a_token_only_this_machine_may(host: str | None) -> None:
             sent.append(event)
 
         client = None if host is None else (host, 1)
-        scope: dict[str, Any] = {"type": "http", "method": "POST", "headers": [], "client": client}
+        headers = [(b"host", b"127.0.0.1:8000")]
+        scope: dict[str, Any] = {"type": "http", "method": "POST", "headers": headers, "client": client}
         await Hub().send_away_app(over=1)(scope, None, send)
         assert sent[0]["status"] == (200 if host and host.endswith("127.0.0.1") else 403)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("headers", "version", "status"),
+    [
+        ({"host": "127.0.0.1:8000"}, "1.1", 200),
+        ({"host": "localhost"}, "1.1", 200),
+        ({"host": "[::1]:8000"}, "1.1", 200),
+        ({"host": "example.com"}, "1.1", 403),  # as most proxies pass it on
+        ({"host": "127.0.0.1.example.com"}, "1.1", 403),
+        ({}, "1.1", 403),
+        ({"host": "127.0.0.1:8000"}, "1.0", 403),  # as nginx does by default
+        ({"host": "127.0.0.1:8000", "x-forwarded-proto": "https"}, "1.1", 403),
+        ({"host": "127.0.0.1:8000", "sec-fetch-site": "cross-site"}, "1.1", 403),
+    ],
+)
+def test_what_looks_like_a_proxy_or_a_page_may_not(
+    headers: dict[str, str], version: str, status: int
+) -> None:
+    async def main() -> None:
+        sent: list[Any] = []
+
+        async def send(event: Any) -> None:
+            sent.append(event)
+
+        scope: dict[str, Any] = {
+            "type": "http",
+            "http_version": version,
+            "method": "POST",
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+            "client": ("127.0.0.1", 1),
+        }
+        await Hub().send_away_app(over=1)(scope, None, send)
+        assert sent[0]["status"] == status
 
     asyncio.run(main())
 

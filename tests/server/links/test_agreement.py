@@ -5,11 +5,12 @@ import asyncio
 import pytest
 import websockets
 from tests.server.links.back_ends import BackEnd, Place, echo, stay
-from tests.server.raw import BINARY, CLOSE, PING, PONG, TEXT, Closes, client, reluctant
+from tests.server.raw import BINARY, CLOSE, PING, PONG, TEXT, Closes, client, frame, reluctant
 from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import Dialect, Heartbeat, connect
 from websocket_heartbeat.errors import PeerGone
+from websocket_heartbeat.events import Message
 from websocket_heartbeat.server import Hub, Peer, flow
 
 MEBIBYTE = 2**20
@@ -159,6 +160,61 @@ def test_a_flood_for_a_busy_handler_waits_at_its_sender(run: Run, back_end: Back
             released.set()
             await until(lambda: received == 1000 * 64 * 1024)
             await flooding
+
+    run(main())
+
+
+def test_a_flood_of_tiny_messages_leaves_turns_of_the_loop_to_others(run: Run, back_end: BackEnd) -> None:
+    async def main() -> None:
+        received = 0
+
+        def on_message(peer: Peer, message: Message) -> None:
+            nonlocal received
+            received += 1
+
+        async with back_end(Hub(on_message=on_message), stay) as place, client(place) as raw:
+            raw.writer.write(frame(TEXT, b"x") * 5000)
+            most = 0
+            async with asyncio.timeout(PATIENCE):
+                while received < 5000:
+                    before = received
+                    await asyncio.sleep(0)
+                    most = max(most, received - before)
+            assert most <= 100
+
+    run(main())
+
+
+def test_of_the_heartbeats_of_a_peer_that_does_not_read_the_last_is_answered_when_it_does(
+    run: Run, back_end: BackEnd
+) -> None:
+    async def main() -> None:
+        async def feed(peer: Peer) -> None:
+            async for _ in peer:
+                while peer.buffered < 2**18:  # above 64 KiB, heartbeats are not answered
+                    peer.send(bytes(2**16))
+                    await asyncio.sleep(0)
+                took.set()
+
+        took = asyncio.Event()
+        hub = Hub(write_limit=2**30)
+        async with back_end(hub, feed) as place, client(place) as raw:
+            raw.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            raw.frame(TEXT, b"feed me")
+            await took.wait()
+            (peer,) = hub.peers
+            before = peer.buffered
+            for _ in range(100):
+                raw.writer.write(frame(TEXT, b"heartbeat") * 100)
+                await raw.writer.drain()
+            took.clear()
+            raw.frame(TEXT, b"feed me")  # behind all of them
+            await took.wait()
+            assert peer.buffered < before + 2**16
+            raw.writer.transport.resume_reading()  # type: ignore[attr-defined]
+            answers = 0
+            while not answers:
+                answers += (await raw.read()) == (TEXT, b"heartbeat")
 
     run(main())
 

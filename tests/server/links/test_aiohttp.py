@@ -1,6 +1,7 @@
 """The hub within an application of aiohttp.web: its options, its responses, its shutdown."""
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from aiohttp import web
 from tests.server.links.back_ends import aiohttp_web, application, echo, running, stay
 from tests.server.raw import CLOSE, PING, TEXT, Closes, client, frame, reluctant
 from tests.server.raw import connect as connect_bare
-from tests.watch import PATIENCE, Run, until
+from tests.watch import PATIENCE, Run, turns, until
 
 from websocket_heartbeat.server import Hub, Peer, Refusal, Request
 
@@ -159,6 +160,39 @@ def test_a_refusal_is_an_exception_of_aiohttp_that_middlewares_see(run_asyncio: 
         async with running(app) as place, client(place) as raw:
             assert raw.status == 429
         assert seen == [(429, "3")]
+
+    run_asyncio(main())
+
+
+def test_what_is_no_request_is_named(run_asyncio: Run) -> None:
+    async def main() -> None:
+        with pytest.raises(TypeError, match=r"request must be that of a handler of aiohttp\.web, not int"):
+            async with Hub().aiohttp(3):  # type: ignore[arg-type]
+                pass
+
+    run_asyncio(main())
+
+
+def test_a_handler_that_has_accepted_by_itself_is_told_so(run_asyncio: Run) -> None:
+    async def main() -> None:
+        hub = Hub()
+        told: list[str] = []
+
+        async def handler(request: web.Request) -> web.WebSocketResponse:
+            response = web.WebSocketResponse()
+            await response.prepare(request)
+            with pytest.raises(RuntimeError) as raised:
+                async with hub.aiohttp(request):
+                    pass
+            told.append(str(raised.value))
+            return response
+
+        app = web.Application()
+        app.router.add_get("/", handler)
+        async with running(app) as place, client(place):
+            await until(lambda: told)
+        assert told == ["the request is answered already: hub.aiohttp takes the place of `prepare`"]
+        assert hub.stats.admitted == 0
 
     run_asyncio(main())
 
@@ -366,3 +400,22 @@ def test_without_on_shutdown_a_handler_still_learns_that_the_server_ends(run_asy
         assert closes.seen == [(1, None, "ended without a close code")]
 
     run_asyncio(main())
+
+
+def test_a_client_that_goes_while_a_large_message_is_compressed_for_it_is_no_error(run: Run) -> None:
+    async def main() -> None:
+        gone = asyncio.Event()
+
+        async def feed(peer: Peer) -> None:
+            peer.send(os.urandom(2**21))
+            await turns(5)  # it is with aiohttp's thread by now
+            peer.abort()
+            gone.set()
+
+        offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n"
+        async with aiohttp_web(Hub(), feed) as place, client(place, headers=offer) as raw:
+            assert b"permessage-deflate" in raw.head
+            await gone.wait()
+            await until(lambda: len(asyncio.all_tasks()) == 1)  # aiohttp has done with it
+
+    run(main())

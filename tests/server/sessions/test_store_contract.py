@@ -76,7 +76,7 @@ def test_a_session_is_found_again_with_what_its_client_lacks(engine: Engine) -> 
             found = await claimed(store, link=1)
             assert found.log == (b"\x00two", "thr\0ee")
             assert found.record == replace(
-                record(store), generation=2, link=1, done=7, sent=3, acked=1, state=b"cart", deadline=5.0
+                record(store), generation=2, link=1, done=7, sent=3, acked=1, state=b"cart", deadline=None
             )
 
     asyncio.run(main())

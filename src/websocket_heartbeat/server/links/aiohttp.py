@@ -42,6 +42,10 @@ _CLOSE = aiohttp.WSMsgType.CLOSE
 _ERROR = aiohttp.WSMsgType.ERROR
 
 
+_COMPRESSED_AT_ONCE = 4096
+"""Characters or bytes of a message that aiohttp surely compresses without a thread."""
+
+
 class AiohttpEntrance:
     """Lets clients in from handlers of aiohttp.web."""
 
@@ -70,6 +74,9 @@ class AiohttpEntrance:
         principal: Hashable | None,
     ) -> AsyncIterator[Peer]:
         """Do as `Hub.aiohttp`."""
+        given: object = request
+        if not isinstance(given, web.BaseRequest):
+            raise TypeError(f"request must be that of a handler of aiohttp.web, not {type(given).__name__}")
         protocols = check_collection("protocols", protocols)
         for index, name in enumerate(protocols):
             check_token(f"protocols[{index}]", name)
@@ -77,6 +84,8 @@ class AiohttpEntrance:
         transport = request.transport
         if transport is None:
             raise _gone()
+        if request.writer.output_size:
+            raise RuntimeError("the request is answered already: hub.aiohttp takes the place of `prepare`")
         asked = _request(request, transport)
         decision = await self._gate.decide(asked, takes_place=asks_for_websocket(asked))
         if isinstance(decision, Refusal):
@@ -196,6 +205,15 @@ class _AiohttpChannel(Channel):
         return True
 
     async def send(self, message: Message) -> None:
+        if self._response.compress and size_of(message) > _COMPRESSED_AT_ONCE:
+            # aiohttp goes on when who sends is cancelled, and would then complain of a client that has left.
+            sending = asyncio.create_task(self._send(message))
+            sending.add_done_callback(lambda task: task.cancelled() or task.exception())
+            await asyncio.shield(sending)
+        else:
+            await self._send(message)
+
+    async def _send(self, message: Message) -> None:
         if isinstance(message, str):
             await self._response.send_str(message)
         else:

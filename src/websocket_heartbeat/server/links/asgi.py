@@ -304,8 +304,12 @@ def connection_of(websocket: HasScope | Scope, owner: Hashable) -> AsgiConnectio
 
     Raises:
         RuntimeError: there is none.
+        TypeError: this is no WebSocket.
     """
-    scope = websocket if isinstance(websocket, MutableMapping) else websocket.scope
+    scope = websocket if isinstance(websocket, MutableMapping) else getattr(websocket, "scope", None)
+    if not isinstance(scope, MutableMapping):
+        given = type(websocket).__name__
+        raise TypeError(f"websocket must be what the framework gives to an endpoint, not {given}")
     connection = scope.get(_KEY, {}).get(owner)
     if connection is None:
         raise RuntimeError(

@@ -16,6 +16,9 @@ from websocket_heartbeat.system.kernel import Socket, bytes_written, tcp_info
 
 _EMPTY_ENOUGH = WRITE_LIMIT // 4
 
+_AT_ONCE = 100
+"""Messages that are read before the loop has a turn for others: a framework may have many that wait."""
+
 _TELLING = 1.0
 """Seconds within which a framework tells its reader of an end that it has told our writer."""
 
@@ -136,8 +139,13 @@ class PumpedLink(Link):
 
     async def _read(self) -> None:
         received: Message | Closure | None = None
+        left = _AT_ONCE
         try:
             while not self._ended:
+                left -= 1
+                if not left:
+                    await asyncio.sleep(0)
+                    left = _AT_ONCE
                 if self._paused is not None:
                     await self._paused
                 try:

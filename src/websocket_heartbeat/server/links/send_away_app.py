@@ -1,7 +1,8 @@
 """An ASGI application of one page, by which the hook of a deployment sends the clients of a hub away.
 
 Whoever may call it can disturb every client, so it answers only to who has its token, or, if it has none, to
-programs on this machine: not to a proxy on it, and not to a page in a browser on it.
+programs on this machine: not to a proxy on it, and not to a page in a browser on it. A proxy that tells of
+neither itself nor the host that was asked for looks like such a program: behind one, the token is needed.
 """
 
 import hmac
@@ -9,7 +10,8 @@ from collections.abc import Awaitable, Callable
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
-_SAYS_WHOM_IT_IS_FOR = frozenset((b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via", b"origin"))
+_SAYS_WHOM_IT_IS_FOR = frozenset((b"forwarded", b"x-real-ip", b"x-request-id", b"via", b"origin"))
+_BEGINS_SO = (b"x-forwarded-", b"x-envoy-", b"cf-", b"sec-fetch-")
 """Headers of proxies and browsers: that such a request comes from this machine says nothing."""
 
 
@@ -42,7 +44,7 @@ class SendAwayApp:
 
     async def _answer(self, scope: Any) -> tuple[int, list[tuple[bytes, bytes]], str]:
         if not self._is_allowed(scope):
-            return 403, [], "only for programs on this machine, or with the token\n"
+            return 403, [], "only for programs on this machine, by its address 127.0.0.1, or with the token\n"
         # Hooks that cannot POST, as those of Kubernetes, have to have the token.
         methods = ["POST"] if self._credentials is None else ["POST", "GET"]
         if scope["method"] not in methods:
@@ -55,7 +57,19 @@ class SendAwayApp:
         if self._credentials is not None:
             return hmac.compare_digest(headers.get(b"authorization", b""), self._credentials)
         client = scope.get("client")
-        return client is not None and _is_loopback(client[0]) and not _SAYS_WHOM_IT_IS_FOR & headers.keys()
+        return (
+            client is not None
+            and _is_loopback(client[0])
+            and scope.get("http_version", "1.1") != "1.0"  # which nginx spoke to applications for long
+            and _is_of_this_machine(headers.get(b"host", b"").decode("latin-1"))
+            and not any(name in _SAYS_WHOM_IT_IS_FOR or name.startswith(_BEGINS_SO) for name in headers)
+        )
+
+
+def _is_of_this_machine(host: str) -> bool:
+    """Whether the header Host names this machine as no stranger does; most proxies pass on what he wrote."""
+    name = host.rpartition("]")[0].removeprefix("[") or host.partition(":")[0]
+    return name == "localhost" or _is_loopback(name)
 
 
 def _is_loopback(host: str) -> bool:

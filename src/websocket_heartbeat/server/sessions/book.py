@@ -5,13 +5,15 @@ import hashlib
 import logging
 import secrets
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from inspect import isawaitable
 from typing import Any
 
 from websocket_heartbeat.core.resume import Control
 from websocket_heartbeat.core.session import Half, Window
 from websocket_heartbeat.errors import HookFailed
 from websocket_heartbeat.events import Message, size_of
+from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server.sessions.link import SessionLink
 from websocket_heartbeat.server.sessions.store import (
     EXPIRED,
@@ -23,7 +25,7 @@ from websocket_heartbeat.server.sessions.store import (
     Refused,
     Store,
 )
-from websocket_heartbeat.system.callbacks import call, log_raised
+from websocket_heartbeat.system.callbacks import call, close_unawaited, log_raised, settle
 
 _logger = logging.getLogger("websocket_heartbeat.server")
 
@@ -33,6 +35,10 @@ WINDOW = Window(256, 256 * 1024)
 _LOOK = 1.0
 """Seconds from one look for sessions that have expired to the next."""
 _AT_ONCE = 100
+
+_PAUSE = 0.1
+_PAUSES = 10
+"""So many pauses of so many seconds, until what could not be written is tried again."""
 
 EndHook = Callable[[str, str, tuple[Message, ...]], Any]
 
@@ -67,9 +73,10 @@ class Book:
         """
         if self.is_closed:
             raise OSError("the hub is closed")
-        if self._opening is None:
-            self._opening = asyncio.ensure_future(self._open())
-        await asyncio.shield(self._opening)
+        opening = self._opening
+        if opening is None or (opening.done() and (opening.cancelled() or opening.exception() is not None)):
+            opening = self._opening = asyncio.ensure_future(self._open())
+        await asyncio.shield(opening)
 
     async def _open(self) -> None:
         await self.store.open(self._node, lambda data: None)
@@ -129,7 +136,7 @@ class Book:
         """Return the session that was found, with what this process knows of it."""
         record = found.record
         known = self._sessions.get(record.id)
-        if known is not None and not known.has_ended:
+        if known is not None and not known.has_ended and known.claimed(record.generation):
             return known
         half = Half(WINDOW)
         half.go_on(record.acked, (record.acked + 1) % 64, record.done, (record.done + 1) % 64)
@@ -147,9 +154,26 @@ class Book:
 
     def finish(self, id: str, generation: int, kind: str, why: str) -> None:
         """Have the store end a session."""
-        task = asyncio.get_running_loop().create_task(self.store.finish(id, generation, kind, why))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._spawn(self._finish(id, generation, kind, why))
+
+    async def _finish(self, id: str, generation: int, kind: str, why: str) -> None:
+        while True:
+            try:
+                await self.store.finish(id, generation, kind, why)
+            except OSError as error:
+                if not await self.may_write_again(error):
+                    return
+            else:
+                return
+
+    async def may_write_again(self, error: OSError) -> bool:
+        """Wait a while after the store could not be written; return whether to try again."""
+        _logger.error("%s", error)
+        for _ in range(_PAUSES):
+            if self.is_closed:
+                return False
+            await asyncio.sleep(_PAUSE)
+        return not self.is_closed
 
     def over(self, session: SessionLink, why: str, unacknowledged: tuple[Message, ...]) -> None:
         """Forget a session, and tell the user."""
@@ -158,18 +182,39 @@ class Book:
         self._tell(session.id, why, unacknowledged)
 
     def _tell(self, id: str, why: str, unacknowledged: tuple[Message, ...]) -> None:
-        _logger.info("session %s is over: %s", id, why)
-        if self._on_end is not None:
-            try:
-                call("on_end", self._on_end, id, why, unacknowledged)
-            except HookFailed as failed:
-                log_raised(_logger.error, f"on_end for session {id}", failed.__cause__)
+        _logger.info("session %s is over: %s", id, printable(why))
+        if self._on_end is None:
+            return
+        try:
+            result = call("on_end", self._on_end, id, why, unacknowledged)
+        except HookFailed as failed:
+            log_raised(_logger.error, f"on_end for session {id}", failed.__cause__)
+            return
+        if isawaitable(result):
+            close_unawaited(self._spawn(self._settle(id, result)), result)
+
+    async def _settle(self, id: str, pending: Awaitable[Any]) -> None:
+        try:
+            await settle("on_end", pending)
+        except HookFailed as failed:
+            log_raised(_logger.error, f"on_end for session {id}", failed.__cause__)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _look(self) -> None:
         """End sessions that have expired."""
         while True:
             await asyncio.sleep(min(_LOOK, self.ttl / 4))
-            for found in await self.store.due(time.time(), _AT_ONCE):
+            try:
+                expired = await self.store.due(time.time(), _AT_ONCE)
+            except OSError as error:
+                _logger.error("sessions that have expired cannot be ended: %s", error)
+                continue
+            for found in expired:
                 session = self._sessions.get(found.record.id)
                 why = EXPIRED if found.record.ending is None else found.record.ending
                 if session is not None:
@@ -183,4 +228,5 @@ def _hash(secret: str) -> bytes:
 
 
 def _name(principal: Hashable | None) -> str | None:
-    return None if principal is None else f"{type(principal).__name__} {principal}"
+    """Return the text that tells a principal from all others, as its repr does."""
+    return None if principal is None else f"{type(principal).__qualname__} {principal!r}"

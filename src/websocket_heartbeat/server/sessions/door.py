@@ -24,6 +24,7 @@ from websocket_heartbeat.server.handler import PeerHandler
 from websocket_heartbeat.server.sessions.book import WINDOW, Book, Reset
 from websocket_heartbeat.server.sessions.link import SessionLink
 from websocket_heartbeat.server.sessions.store import Ended, Found, Refused
+from websocket_heartbeat.system.callbacks import log_raised
 
 _logger = logging.getLogger("websocket_heartbeat.server")
 
@@ -51,9 +52,11 @@ class Door:
         self._link: Link
         self._session: SessionLink | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._has_ended = False
+        self._has_ended = False  # whether no session is to begin here
+        self._is_closed = False
         self._gone: asyncio.Future[None] | None = None
         self._deciding: asyncio.Task[None] | None = None
+        self._dropping: asyncio.TimerHandle | None = None  # of a link that is to close
 
     # Calls from the link
 
@@ -74,6 +77,10 @@ class Door:
         """Take the news that the link has ended."""
         self._stop()
         self._doors.discard(self)
+        self._is_closed = True
+        self._handler.give_place_back()
+        if self._dropping is not None:
+            self._dropping.cancel()
         if self._gone is not None and not self._gone.done():
             self._gone.set_result(None)
         if self._session is not None:
@@ -139,6 +146,9 @@ class Door:
         except OSError as error:
             _logger.error("a session cannot begin or go on: %s", error)
             self._refuse(1013)
+        except Exception as error:
+            log_raised(self._handler.keeper.log.error, "the handshake of a session", error)
+            self._refuse(1011)
 
     async def _begin(self, hello: Control) -> None:
         session, key = await self._book.begin(hello, self._handler.principal)
@@ -150,8 +160,7 @@ class Door:
             self._go_on(answer, asked)
         elif isinstance(answer, Ended):
             self._say(self._welcome(OVER, why=answer.why))
-            self._link.close(1000, "")
-            self._stop()
+            self._refuse(1000)
         elif isinstance(answer, Reset):
             await self._reset(asked, answer)
         else:
@@ -167,9 +176,7 @@ class Door:
         welcome.done, welcome.got = half.recorded, half.got
         if session.has_begun:
             self._handler.never_opened()  # the session's peer has a place already
-        else:
-            session.begin(self._handler, self._protocol or None)
-        self._attach(session, welcome, found.record.generation, asked.got, asked.done)
+        self._attach(session, welcome, asked.got, asked.done)
 
     async def _mismatch(self, session: SessionLink, asked: Control) -> None:
         done = session.half.recorded
@@ -177,22 +184,21 @@ class Door:
         await self._reset(asked, Reset("mismatch", min(done, asked.sent)))
 
     async def _reset(self, asked: Control, reset: Reset) -> None:
-        hello = Control(HELLO)
-        hello.window, hello.max = WINDOW, self._max_size
-        session, key = await self._book.begin(hello, self._handler.principal)
+        session, key = await self._book.begin(asked, self._handler.principal)
         welcome = self._welcome(RESET, key=key, why=reset.why)
         welcome.done = reset.done
         self._attach_new(session, welcome)
 
     def _attach_new(self, session: SessionLink, welcome: Control) -> None:
-        session.begin(self._handler, self._protocol or None)
-        self._attach(session, welcome, 1, 0, 0)
+        self._attach(session, welcome, 0, 0)
 
-    def _attach(self, session: SessionLink, welcome: Control, generation: int, got: int, acked: int) -> None:
+    def _attach(self, session: SessionLink, welcome: Control, got: int, acked: int) -> None:
         self._stop_timer()
         self._say(welcome)
         self._session = session
-        session.attach(self._link, generation, got, acked)
+        session.attach(self._link, self.part, got, acked)
+        if not session.has_begun and not session.has_ended:
+            session.begin(self._handler, self._protocol or None)
         if self._has_ended:
             session.detached(self._link)
 
@@ -205,9 +211,16 @@ class Door:
         self._link.send(encode(control))
 
     def _refuse(self, code: int) -> None:
-        self._link.close(code, "")
-        self._link.deliver = lambda frame: None
+        self._link.deliver = _discard
         self._stop()
+        self.part(code, "")
+
+    def part(self, code: int, reason: str) -> None:
+        """Close the link, and drop it if its client does not answer in time."""
+        if self._dropping is None and not self._is_closed:
+            self._link.close(code, reason)
+            timeout = self._handler.keeper.policy.close_timeout
+            self._dropping = asyncio.get_running_loop().call_later(timeout, self.abort)
 
     def _stop(self) -> None:
         self._has_ended = True
@@ -217,3 +230,7 @@ class Door:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _discard(message: Message) -> None:
+    """Take what comes after the end."""

@@ -7,6 +7,7 @@ one by one, each when the one before was handled and that is recorded. docs/sess
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 from websocket_heartbeat.controls import decode, encode
@@ -21,6 +22,9 @@ from websocket_heartbeat.system.kernel import Socket
 
 _SHORT_TTL = 10.0
 """Seconds that a session is kept whose client has neither sent nor acknowledged anything."""
+
+
+Parting = Callable[[int, str], None]
 
 
 class Keeper(Protocol):
@@ -40,6 +44,9 @@ class Keeper(Protocol):
 
     def finish(self, id: str, generation: int, kind: str, why: str) -> None:
         """Have the store end a session."""
+
+    async def may_write_again(self, error: OSError) -> bool:
+        """Wait a while after the store could not be written; return whether to try again."""
 
     def over(self, session: "SessionLink", why: str, unacknowledged: tuple[Message, ...]) -> None:
         """Forget a session, and tell the user."""
@@ -67,6 +74,8 @@ class SessionLink(Link):
         "_marked_acked",
         "_marked_deadline",
         "_marked_ending",
+        "_max",
+        "_parting",
         "_physical",
         "_said_end_on",
         "_stored",
@@ -93,8 +102,10 @@ class SessionLink(Link):
         self._keeper = keeper
         self._loop = asyncio.get_running_loop()
         self._generation = record.generation
+        self._max = record.max  # the largest message that the client takes
         self._events: LinkEvents
         self._physical: Link | None = None
+        self._parting: Parting = _no_parting
         # What the store does not have yet: messages, as they go on the link, and what was marked there last.
         self._unstored: deque[tuple[str, Message]] = deque()
         self._stored = half.sent
@@ -125,13 +136,22 @@ class SessionLink(Link):
         """The link that there is now."""
         return self._physical
 
-    def attach(self, physical: Link, generation: int, got: int, acked: int) -> None:
-        """Go on over a link whose client has received messages up to `got`, and handled up to `acked`."""
-        if self._physical is not None:
-            old, self._physical = self._physical, None
-            old.close(REPLACED, "")
-        self._generation = generation
-        self._physical = physical
+    def claimed(self, generation: int) -> bool:
+        """Take the news that a link has claimed the session; false if another process had it meanwhile."""
+        is_ours = generation == self._generation + 1
+        if is_ours:
+            self._generation = generation
+        else:
+            self._refused()
+        return is_ours
+
+    def attach(self, physical: Link, part: Parting, got: int, acked: int) -> None:
+        """Go on over a link whose client has received messages up to `got`, and handled up to `acked`.
+
+        part: closes the link, and drops it if its client does not answer.
+        """
+        self._part(REPLACED)
+        self._physical, self._parting = physical, part
         self._deadline = None
         physical.deliver = self._take
         self.half.acknowledged(acked)
@@ -148,22 +168,32 @@ class SessionLink(Link):
         """Take the news that a link has ended."""
         if physical is self._physical:
             self._physical = None
-            ttl = self._keeper.ttl
-            is_unused = self.half.got == 0 and self.half.acked == 0
-            self._deadline = time.time() + (min(_SHORT_TTL, ttl) if is_unused else ttl)
-            self._write()
+            self._is_away()
+
+    def _is_away(self) -> None:
+        """Let the session expire, unless its client comes back in time."""
+        ttl = self._keeper.ttl
+        is_unused = self.half.got == 0 and self.half.acked == 0
+        self._deadline = time.time() + (min(_SHORT_TTL, ttl) if is_unused else ttl)
+        self._write()
 
     def _put(self, character: str, message: Message) -> None:
         if self._physical is not None:
             text = character + message if isinstance(message, str) else character.encode() + message
             self._physical.send(text)
 
+    def _part(self, code: int) -> Link | None:
+        """Close the link that there is, and take nothing more that comes on it."""
+        physical, self._physical = self._physical, None
+        if physical is not None:
+            physical.deliver = _discard
+            self._parting(code, "")
+        return physical
+
     def _drop(self, code: int) -> None:
         """Close a link that breaks the protocol; its client resumes."""
-        if self._physical is not None:
-            physical = self._physical
-            physical.close(code, "")
-            self.detached(physical)
+        if self._part(code) is not None:
+            self._is_away()
 
     # What the client sends
 
@@ -252,8 +282,8 @@ class SessionLink(Link):
         if self.has_ended or self._ending is not None:
             return
         size = size_of(message)
-        if not self.half.has_room(size):
-            self._finish(RESET, "overflow")
+        if not self.half.has_room(size) or size > self._max:
+            self._finish(RESET, "overflow", message)
             return
         self._unstored.append((self.half.accept(message, size), message))
         self._note_room()
@@ -263,7 +293,7 @@ class SessionLink(Link):
         """Count as full while more than half of the client's window is unacknowledged."""
         half = self.half
         was_full, self.full = self.full, 2 * (half.sent - half.acked) > half.theirs.messages
-        if was_full and not self.full:
+        if was_full and not self.full and self.has_begun:
             self._events.writable()
 
     # What is written
@@ -283,20 +313,30 @@ class SessionLink(Link):
 
     async def _bring_up_to_date(self) -> None:
         try:
-            while True:
-                if self._unstored and self.half.acked == self._marked_acked:
-                    await self._store_messages()
-                elif (  # first what makes room there
-                    self.half.acked > self._marked_acked
-                    or self.half.done > self.half.recorded
-                    or self._deadline != self._marked_deadline
-                    or self._ending != self._marked_ending
-                ):
-                    await self._mark()
-                else:
-                    break
+            while not self._keeper.is_closed:
+                try:
+                    if not await self._write_once():
+                        break
+                except OSError as error:
+                    if not await self._keeper.may_write_again(error):
+                        break
         finally:
             self._is_writing = False
+
+    async def _write_once(self) -> bool:
+        """Write what comes first; return whether there was anything."""
+        if self._unstored and self.half.acked == self._marked_acked:
+            await self._store_messages()
+            return True
+        if (  # first what makes room there
+            self.half.acked > self._marked_acked
+            or self.half.done > self.half.recorded
+            or self._deadline != self._marked_deadline
+            or self._ending != self._marked_ending
+        ):
+            await self._mark()
+            return True
+        return False
 
     async def _store_messages(self) -> None:
         batch = list(self._unstored)
@@ -335,8 +375,7 @@ class SessionLink(Link):
 
     def _refused(self) -> None:
         """Be gone: another node has the session, or it is over."""
-        if self._physical is not None:
-            self._physical.close(REPLACED, "")
+        self._part(REPLACED)
         self._over("lost", ())
 
     # The end
@@ -344,12 +383,13 @@ class SessionLink(Link):
     def close(self, code: int, reason: str) -> None:
         """Close the link that there is; the client comes back, and the session goes on."""
         if self._physical is not None:
-            self._physical.close(code, reason)
+            self._parting(code, reason)
 
     def abort(self) -> None:
         """Drop the link that there is; the client comes back, and the session goes on."""
         if self._physical is not None:
             physical = self._physical
+            physical.deliver = _discard
             physical.abort()
             self.detached(physical)
 
@@ -394,15 +434,15 @@ class SessionLink(Link):
         if self._writer is not None:
             await asyncio.wait([self._writer])
 
-    def _finish(self, kind: str, why: str) -> None:
-        unacknowledged = self._unacknowledged()
-        if self._physical is not None:
-            self._physical.close(1000 if kind == OVER else 1012, "")
+    def _finish(self, kind: str, why: str, *refused: Message) -> None:
+        unacknowledged = (*self._unacknowledged(), *refused)
+        self._part(1000 if kind == OVER else 1012)
         self._keeper.finish(self.id, self._generation, kind, why)
         self._over(why, unacknowledged)
 
     def expired(self, why: str) -> None:
         """Take the news that the store has ended the session."""
+        self._part(1012)
         self._over(why, self._unacknowledged())
 
     def _unacknowledged(self) -> tuple[Message, ...]:
@@ -417,12 +457,12 @@ class SessionLink(Link):
         if self.has_ended:
             return
         self.has_ended = True
-        self._physical = None
         self._inbox.clear()
         if self._alarm is not None:
             self._alarm.cancel()
         self._keeper.over(self, why, unacknowledged)
-        self._events.closed(Closure(error=SessionOver(why)))
+        if self.has_begun:
+            self._events.closed(Closure(error=SessionOver(why)))
 
     # The link beneath
 
@@ -477,6 +517,14 @@ class SessionLink(Link):
     def position(self) -> int:
         """As in Link."""
         return 0 if self._physical is None else self._physical.position
+
+
+def _discard(message: Message) -> None:
+    """Take what comes on a link that is the session's no more."""
+
+
+def _no_parting(code: int, reason: str) -> None:
+    """Close the link that there is: there is none."""
 
 
 def _number(text: object) -> int | None:

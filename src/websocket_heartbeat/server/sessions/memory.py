@@ -90,6 +90,7 @@ class MemoryStore(Store):
         record.link = link
         record.node = node
         record.generation += 1
+        self._set_deadline(record, None)
         return Found(copy(record), tuple(session.log or ()))
 
     async def append(

@@ -34,6 +34,7 @@ from websocket_heartbeat.server.sessions.store import (
 T = TypeVar("T")
 
 _SCHEMA = """
+create table if not exists node (name text primary key, seen real) without rowid;
 create table if not exists meta (name text primary key, value text) without rowid;
 create table if not exists session (
     id text primary key, hash blob, principal text, generation integer, link integer, node text, lineage text,
@@ -42,6 +43,7 @@ create table if not exists session (
 ) without rowid;
 create table if not exists message (id text, number integer, data, primary key (id, number)) without rowid;
 create index if not exists due on session (deadline) where deadline is not null;
+create index if not exists held on session (node) where deadline is null and end_kind is null;
 create index if not exists tomb on session (forget_at) where forget_at is not null;
 """
 
@@ -81,13 +83,14 @@ class SqliteStore(Store):
         return self._lineage
 
     async def open(self, node: str, listener: Listener) -> None:
+        self._node = node
         loop = asyncio.get_running_loop()
         ready: asyncio.Future[str] = loop.create_future()
         self._thread = threading.Thread(target=self._run, args=(loop, ready), name="sessions", daemon=True)
         self._thread.start()
         self._lineage = await ready
-        self._node = node
-        self._listen(listener)
+        with suppress(OSError):  # a path may be too long for a socket; what comes by it may be lost anyway
+            self._listen(listener)
 
     async def close(self) -> None:
         if self._socket is not None:
@@ -97,6 +100,8 @@ class SqliteStore(Store):
             with suppress(OSError):
                 os.unlink(self._place_of(self._node))
         if self._thread is not None:
+            with suppress(OSError):
+                await self._call(self._let_go)
             thread, self._thread = self._thread, None
             self._calls.put(None)
             await asyncio.get_running_loop().run_in_executor(None, thread.join)
@@ -128,7 +133,31 @@ class SqliteStore(Store):
         database.execute("pragma journal_mode = wal")
         database.execute(f"pragma synchronous = {self._synchronous}")
         database.executescript(_SCHEMA)
+        self._note_life(database)
         return database
+
+    def _note_life(self, database: sqlite3.Connection) -> None:
+        database.execute("insert or replace into node values (?, ?)", (self._node, time.time()))
+
+    def _let_go(self, database: sqlite3.Connection) -> None:
+        self._let_expire(database, self._node, time.time() + self.ttl)
+
+    def _let_expire_those_of_the_dead(self, database: sqlite3.Connection) -> None:
+        """Let sessions expire that have no deadline, as they had a link when their process ended."""
+        now = time.time()
+        dead = database.execute("select name from node where seen <= ?", (now - self.ttl,)).fetchall()
+        for (node,) in dead:
+            self._let_expire(database, node, now)
+            with suppress(OSError):
+                os.unlink(self._place_of(node))
+
+    @staticmethod
+    def _let_expire(database: sqlite3.Connection, node: str, deadline: float) -> None:
+        database.execute(
+            "update session set deadline = ? where node = ? and deadline is null and end_kind is null",
+            (deadline, node),
+        )
+        database.execute("delete from node where name = ?", (node,))
 
     def _read_lineage(self, database: sqlite3.Connection) -> str:
         database.execute("insert or ignore into meta values ('lineage', ?)", (secrets.token_hex(8),))
@@ -146,9 +175,13 @@ class SqliteStore(Store):
             database.execute("begin immediate")
             answers = [work(database) for work, _, _ in calls]
             database.execute("commit")
-        except sqlite3.Error as error:
+        except Exception as error:
             with suppress(sqlite3.Error):
                 database.execute("rollback")
+            if len(calls) > 1 and not isinstance(error, sqlite3.OperationalError):
+                for call in calls:  # one of them alone may be the cause
+                    SqliteStore._transact(database, [call])
+                return
             failure = OSError(f"the sessions cannot be written: {error}")
             for _, future, loop in calls:
                 loop.call_soon_threadsafe(_fail, future, failure)
@@ -157,6 +190,8 @@ class SqliteStore(Store):
             loop.call_soon_threadsafe(_answer, future, answer)
 
     async def _call(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        if self._thread is None:
+            raise OSError("the store of the sessions is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._calls.put((work, future, loop))
@@ -214,8 +249,9 @@ class SqliteStore(Store):
                 return Held(record.node)
             record.link, record.node = link, node
             record.generation += 1
+            record.deadline = None
             database.execute(
-                "update session set link = ?, node = ?, generation = ? where id = ?",
+                "update session set link = ?, node = ?, generation = ?, deadline = null where id = ?",
                 (link, node, record.generation, id),
             )
             return Found(record, _log(database, id))
@@ -283,6 +319,8 @@ class SqliteStore(Store):
 
     async def due(self, now: float, limit: int) -> list[Found]:
         def work(database: sqlite3.Connection) -> list[Found]:
+            self._note_life(database)
+            self._let_expire_those_of_the_dead(database)
             database.execute("delete from session where forget_at <= ?", (now,))
             rows = database.execute(
                 f"select {_COLUMNS} from session where deadline <= ? order by deadline limit ?", (now, limit)
@@ -313,10 +351,15 @@ class SqliteStore(Store):
         place = self._place_of(self._node)
         with suppress(OSError):
             os.unlink(place)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)
-        self._socket.bind(place)
-        asyncio.get_running_loop().add_reader(self._socket, self._hear, self._socket, listener)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        listening.setblocking(False)
+        try:
+            listening.bind(place)
+        except OSError:
+            listening.close()
+            raise
+        self._socket = listening
+        asyncio.get_running_loop().add_reader(listening, self._hear, listening, listener)
 
     @staticmethod
     def _hear(listening: socket.socket, listener: Listener) -> None:

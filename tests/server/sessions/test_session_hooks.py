@@ -1,0 +1,159 @@
+"""Hooks of peers with a session: each message is handled once, one after the other, whatever a hook does."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from tests.server.sessions.test_sessions import running, session, told
+from tests.watch import Run, until
+
+from websocket_heartbeat import ConnectionFailed
+from websocket_heartbeat.server import Hub, Peer, serve
+
+
+@pytest.mark.timeout(60)
+def test_an_on_open_hook_that_takes_one_message_leaves_the_rest_to_on_message(run_asyncio: Run) -> None:
+    async def main() -> None:
+        up: list[object] = []
+
+        async def on_open(peer: Peer) -> None:
+            up.append(("login", await peer.recv()))
+
+        hub = Hub(sessions="memory", on_open=on_open, on_message=lambda peer, message: up.append(message))
+        async with running(hub) as server, session(server.url()) as connection:
+            for text in ("me", "a", "b"):
+                await connection.send(text)
+            await until(lambda: len(up) == 3)
+            assert up == [("login", "me"), "a", "b"]
+            await connection.flush()
+
+    run_asyncio(main())
+
+
+@pytest.mark.timeout(60)
+def test_a_recv_in_a_hook_that_is_cancelled_handles_nothing(run_asyncio: Run) -> None:
+    async def main() -> None:
+        seen: list[tuple[int, object]] = []
+        release = asyncio.Event()
+        waits = asyncio.Event()
+
+        async def on_message(peer: Peer, message: object) -> None:
+            seen.append((peer.number, message))
+            if message == "first":
+                try:
+                    async with asyncio.timeout(0.05):
+                        await peer.recv()
+                except TimeoutError:
+                    pass
+                waits.set()
+                await release.wait()
+            if message == "second":
+                seen.append((peer.number, "still second"))
+
+        hub = Hub(sessions="memory", on_message=on_message)
+        async with running(hub) as server, session(server.url()) as connection:
+            await connection.send("first")
+            await waits.wait()
+            await connection.send("second")
+            await connection.send("third")
+            await until(lambda: hub.peers[0].waiting == 1)
+            release.set()
+            await connection.flush()
+            assert seen == [(1, "first"), (2, "second"), (2, "still second"), (3, "third")]
+
+    run_asyncio(main())
+
+
+@pytest.mark.timeout(60)
+def test_an_on_open_hook_may_dismiss(run_asyncio: Run) -> None:
+    async def main() -> None:
+        ends: list[Any] = []
+        hub = Hub(
+            sessions="memory",
+            on_open=lambda peer: peer.dismiss("not you"),
+            on_end=lambda *end: ends.append(end[1:]),
+        )
+        async with running(hub) as server, session(server.url()) as connection:
+            events = told(connection)
+            with pytest.raises(ConnectionFailed):
+                async with asyncio.timeout(10):
+                    await connection.recv()
+            assert (events[-1].kind, events[-1].why) == ("over", "not you")
+            assert ends == [("not you", ())]
+
+    run_asyncio(main())
+
+
+@pytest.mark.timeout(60)
+def test_an_end_hook_may_be_a_coroutine_function(run_asyncio: Run) -> None:
+    async def main() -> None:
+        ends: list[Any] = []
+
+        async def on_end(*end: object) -> None:
+            await asyncio.sleep(0)
+            ends.append(end[1:])
+
+        hub = Hub(sessions="memory", on_end=on_end)
+        async with running(hub) as server:
+            async with session(server.url()) as connection:
+                events = told(connection)
+                await until(lambda: len(events) == 1)
+            await until(lambda: ends == [("", ())])
+
+    run_asyncio(main())
+
+
+def test_an_end_hook_that_cannot_be_called_is_refused() -> None:
+    with pytest.raises(TypeError, match="on_end"):
+        Hub(sessions="memory", on_end=5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="on_end"):
+        Hub(sessions="memory", on_end=lambda session: None)  # type: ignore[arg-type, misc]
+
+
+@pytest.mark.timeout(60)
+def test_a_session_takes_one_place_and_none_while_its_client_is_away(run_asyncio: Run) -> None:
+    async def main() -> None:
+        hub = Hub(sessions="memory", max_peers=2, on_message=lambda peer, message: peer.send(message))
+        async with running(hub) as server, session(server.url()) as connection:
+            events = told(connection)
+            for number in range(1, 6):
+                await connection.send("x")
+                assert await connection.recv() == "x"
+                assert len(events) == number
+                connection.reconnect_now()
+                await until(lambda number=number: len(events) == number + 1)  # type: ignore[misc]
+            async with session(server.url()) as other:
+                await other.send("y")
+                assert await other.recv() == "y"
+
+    run_asyncio(main())
+
+
+@pytest.mark.timeout(60)
+def test_hooks_are_called_for_nothing_once_the_session_is_over(run_asyncio: Run) -> None:
+    async def main() -> None:
+        order: list[object] = []
+
+        def on_message(peer: Peer, message: object) -> None:
+            order.append(message)
+            if message == "2":
+                for _ in range(300):
+                    peer.send("overflow")
+
+        hub = Hub(
+            sessions="memory",
+            on_message=on_message,
+            on_close=lambda peer, *end: order.append(("close", peer.id)),
+        )
+        async with serve(hub=hub) as server, session(server.url()) as connection:
+            events = told(connection)
+            await until(lambda: len(events) == 1)
+            for number in range(6):
+                connection.send_nowait(str(number))
+            await until(lambda: len(events) == 2)
+            assert order == ["0", "1", "2", ("close", 1)]
+            await connection.send("again")
+            await until(lambda: order[-1] == "again")
+            await hub.close()
+
+    run_asyncio(main())
