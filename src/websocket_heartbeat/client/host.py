@@ -340,6 +340,7 @@ class Host:
 
     def _switch_link(self, action: core.Action) -> None:
         self.links.switch()
+        self.outbox.flush()  # what waited as the link before was full
         self._renewal_ended(None)
 
     def _notify_opened(self, action: core.Action) -> None:

@@ -226,3 +226,27 @@ def test_a_hub_that_closes_while_a_link_says_hello_leaves_nothing_behind(run_asy
                 writer.close()
 
     run_asyncio(main())
+
+
+@pytest.mark.timeout(60)
+def test_what_waits_for_the_window_goes_on_over_a_renewed_link(run_asyncio: Run) -> None:
+    async def main() -> None:
+        up: list[object] = []
+        release = asyncio.Event()
+
+        async def on_message(peer: object, message: object) -> None:
+            await release.wait()
+            up.append(message)
+
+        hub = Hub(sessions="memory", on_message=on_message)
+        async with running(hub) as server, session(server.url()) as connection:
+            for number in range(400):
+                await connection.send(str(number))
+            assert len(connection.queued) > 100
+            await connection.renew()
+            release.set()
+            async with asyncio.timeout(PATIENCE):
+                await connection.flush()
+            assert up == [str(number) for number in range(400)]
+
+    run_asyncio(main())
