@@ -22,7 +22,7 @@ QUICK = "pingTimeout: 200, pongTimeout: 2000, bothDirections: true, "
 
 def examples() -> tuple[str, str]:
     """Return the examples of the section: the one of texts, and that of GraphQL."""
-    section = README.read_text(encoding="utf-8").split("### Heartbeats of a protocol\n")[1].split("\n## ")[0]
+    section = README.read_text(encoding="utf-8").split("### Heartbeats of a protocol\n")[1].split("\n##")[0]
     texts, graphql = re.findall(r"^```js\nimport [^\n]*\n(.*?)^```", section, re.M | re.S)
     return texts, graphql
 
