@@ -107,7 +107,9 @@ class Connection:
 
     async def _join(self) -> None:
         await self._loop.connect_accepted_socket(lambda: self._client, self._accepted)
-        if self._ended:
+        self._client.was_handed_over = True
+        if self.is_ended:
+            self._client.abort(reset=False)
             return
         self._is_dialling = True
         try:
@@ -120,6 +122,10 @@ class Connection:
             return
         self._is_dialling = False
         await self._loop.create_connection(lambda: self._server, sock=dialled)
+        self._server.was_handed_over = True
+        if self.is_ended:
+            self._server.abort(reset=False)
+            return
         self._log.note("connected", f"connection {self.number}")
 
     async def _dial(self, host: str, port: int) -> socket.socket:
@@ -145,6 +151,8 @@ class _Endpoint(asyncio.Protocol):
     """One of the two sockets of a connection.
 
     transport: None until the socket is there and after it is gone. was_made: whether it ever was there.
+    was_handed_over: whether the transport has the socket to close. That of uvloop gets it last: ended before, it
+    closes the descriptor alone, and the socket would close it again, when it may be another's.
     told_end: whether the end of the stream was passed on to it.
     """
 
@@ -152,6 +160,7 @@ class _Endpoint(asyncio.Protocol):
         self._connection = connection
         self.transport: asyncio.Transport | None = None
         self.was_made = False
+        self.was_handed_over = False
         self.told_end = False
 
     def join(self, inward: Pipe, outward: Pipe, other: "_Endpoint") -> None:
@@ -166,8 +175,7 @@ class _Endpoint(asyncio.Protocol):
         self.was_made = True
         self.transport = cast(asyncio.Transport, transport)
         if self._connection.is_ended:
-            self.transport.abort()
-            return
+            return  # it is aborted when the socket was handed over
         # asyncio does not do it for sockets that were made by hand.
         with contextlib.suppress(OSError):
             transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -236,4 +244,5 @@ class _Endpoint(asyncio.Protocol):
         if self.transport is not None:
             if reset:
                 end_by_reset(self.transport.get_extra_info("socket"))
-            self.transport.abort()
+            if self.was_handed_over:
+                self.transport.abort()
