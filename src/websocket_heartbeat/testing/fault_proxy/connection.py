@@ -151,8 +151,8 @@ class _Endpoint(asyncio.Protocol):
     """One of the two sockets of a connection.
 
     transport: None until the socket is there and after it is gone. was_made: whether it ever was there.
-    was_handed_over: whether the transport has the socket to close. uvloop hands it over last: a transport that
-    is ended before closes the descriptor alone, and the socket would close it again, when it is another's.
+    was_handed_over: whether the transport has the socket to close. uvloop hands it over last: a transport
+    that is ended before closes the descriptor alone, and the socket closes it again, when it is another's.
     told_end: whether the end of the stream was passed on to it.
     """
 
