@@ -1,4 +1,4 @@
-"""The JSON objects by which the halves of a session talk about it: docs/session.md, chapter 4.
+"""The JSON objects and numbers by which the halves of a session talk about it: docs/session.md, 3 and 4.
 
 Members that are not known are ignored; one that is missing or wrong makes the object nothing.
 """
@@ -68,6 +68,11 @@ def decode(text: str) -> Control | None:
     except (KeyError, TypeError, ValueError):
         return None
     return control
+
+
+def number_of(text: str) -> int | None:
+    """Return the number of an acknowledgement or a probe, without what goes before and behind; None: none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 16 else None
 
 
 def _fill(control: Control, members: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from websocket_heartbeat.controls import SUBPROTOCOL, decode, encode
+from websocket_heartbeat.controls import SUBPROTOCOL, decode, encode, number_of
 from websocket_heartbeat.core import resume
 from websocket_heartbeat.core.resume import Resumption, Step
 from websocket_heartbeat.core.session import CHARACTERS, OUT_OF_STEP, VIOLATION, Half, Window
@@ -510,7 +510,7 @@ class SessionLink(Link):
         if not isinstance(frame, str):
             session.violated(VIOLATION)
         elif first == "=":
-            number = _number(frame[1:].removesuffix("?"))
+            number = number_of(frame[1:].removesuffix("?"))
             if number is None or not session.acknowledged(number):
                 session.violated(VIOLATION)
             else:
@@ -518,7 +518,7 @@ class SessionLink(Link):
                 if frame[-1:] == "?":
                     self._events.ponged()
         elif first == "?":
-            number = _number(frame[1:])
+            number = number_of(frame[1:])
             if number is None or not session.half.is_in_step(number):
                 session.violated(VIOLATION if number is None else OUT_OF_STEP)
             else:
@@ -606,10 +606,6 @@ class SessionLink(Link):
     def uncertain(self) -> int | None:
         """Nothing is uncertain: what was not acknowledged is sent again, or told."""
         return 0
-
-
-def _number(digits: str) -> int | None:
-    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 16 else None
 
 
 def _discard(message: Message) -> None:

@@ -111,8 +111,8 @@ class Door:
         """Does not happen."""
 
     def deliver_failed(self, error: BaseException) -> None:
-        """Have it logged."""
-        self._handler.deliver_failed(error)
+        """Log where: a mistake in this package, or what ends the program. There may be no peer yet."""
+        log_raised(_logger.error, "a frame of a session", error)
 
     def ponged(self) -> None:
         """Pass on that a pong has come."""

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from websocket_heartbeat.controls import decode, encode
+from websocket_heartbeat.controls import decode, encode, number_of
 from websocket_heartbeat.core.resume import END, Control
 from websocket_heartbeat.core.session import CHARACTERS, OUT_OF_STEP, REPLACED, VIOLATION, Half, Kept
 from websocket_heartbeat.engines.base import Closure, Evidence, Link, LinkEvents
@@ -210,9 +210,9 @@ class SessionLink(Link):
         elif not is_text:
             self._drop(VIOLATION)
         elif first == "=":
-            self._acknowledged(_number(frame[1:]))
+            self._acknowledged(number_of(str(frame[1:]).removesuffix("?")))
         elif first == "?":
-            self._probed(_number(frame[1:]))
+            self._probed(number_of(str(frame[1:])))
         elif first == "{":
             control = decode(str(frame))
             if control is None or control.kind != END:
@@ -525,11 +525,3 @@ def _discard(message: Message) -> None:
 
 def _no_parting(code: int, reason: str) -> None:
     """Close the link that there is: there is none."""
-
-
-def _number(text: object) -> int | None:
-    """Return the number of an acknowledgement or a probe, None if it is none."""
-    if not isinstance(text, str):
-        return None
-    digits = text.removesuffix("?")
-    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 16 else None

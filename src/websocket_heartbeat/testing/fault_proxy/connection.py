@@ -107,9 +107,7 @@ class Connection:
 
     async def _join(self) -> None:
         await self._loop.connect_accepted_socket(lambda: self._client, self._accepted)
-        self._client.was_handed_over = True
-        if self.is_ended:
-            self._client.abort(reset=False)
+        if not self._handed_over(self._client):
             return
         self._is_dialling = True
         try:
@@ -122,11 +120,15 @@ class Connection:
             return
         self._is_dialling = False
         await self._loop.create_connection(lambda: self._server, sock=dialled)
-        self._server.was_handed_over = True
-        if self.is_ended:
-            self._server.abort(reset=False)
-            return
-        self._log.note("connected", f"connection {self.number}")
+        if self._handed_over(self._server):
+            self._log.note("connected", f"connection {self.number}")
+
+    def _handed_over(self, end: "_Endpoint") -> bool:
+        """Note that a transport has its socket; tell whether the connection goes on."""
+        end.was_handed_over = True
+        if self._ended:
+            end.abort(reset=False)
+        return not self._ended
 
     async def _dial(self, host: str, port: int) -> socket.socket:
         """Return a socket that is connected to the target."""
