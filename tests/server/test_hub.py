@@ -11,6 +11,7 @@ import websockets
 from tests.server.raw import TEXT, client
 from tests.watch import PATIENCE, Run, until
 
+from websocket_heartbeat import ReconnectEvent, connect
 from websocket_heartbeat.server import Hub, Peer, PeerGone, Refusal, Request, serve
 
 
@@ -313,5 +314,24 @@ def test_a_peer_shows_the_certificate_of_its_client(run: Run) -> None:
             certificate = server.connections[0].certificate
             assert certificate is not None
             assert ("email", "ann@example.com") in certificate["subjectAltName"]
+
+    run(main())
+
+
+def test_one_peer_can_be_sent_away_and_comes_back_after_its_hint(run: Run) -> None:
+    async def main() -> None:
+        hub = Hub()
+        async with serve(hub=hub) as server, connect(server.url()) as connection:
+            retries: list[ReconnectEvent] = []
+            connection.on_reconnect = retries.append
+            await until(lambda: hub.peers)
+            hub.peers[0].send_away(0.3, reason="moving")
+            await until(lambda: retries)
+            assert retries[0].delay >= 0.3
+            assert "1012: moving; retry-after=0.3" in retries[0].reason
+            await until(lambda: [peer.id for peer in hub.peers] == [2])
+            for wrong in (-1, float("inf")):
+                with pytest.raises(ValueError, match="after"):
+                    hub.peers[0].send_away(wrong)
 
     run(main())

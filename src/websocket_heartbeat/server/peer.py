@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from websocket_heartbeat.checks import check_close, check_hashable, check_message
+from websocket_heartbeat.checks import check_close, check_hashable, check_message, check_seconds
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import Request
+from websocket_heartbeat.server.farewell import with_hint
 from websocket_heartbeat.server.sessions.link import SessionLink
 
 if TYPE_CHECKING:
@@ -117,6 +118,16 @@ class Peer:
         """
         check_close(code, reason)
         self._handler.close(code, reason)
+
+    def send_away(self, after: float, code: int = 1012, reason: str = "restarting") -> None:
+        """Ask the peer to go and to come back, not before so many seconds have passed; else as `close`.
+
+        `Hub.send_away` and `Room.send_away` give each peer a moment of its own.
+
+        Raises:
+            ValueError, TypeError: `after` is negative or not finite, or as `close`; the reason gets the hint.
+        """
+        self.close(code, with_hint(reason, check_seconds("after", after, zero=True)))
 
     def dismiss(self, reason: str = "", code: int = DISMISSED) -> None:
         """Ask the peer to go and not to come back: by the hub's `dismissal` message, if any, and a code.
