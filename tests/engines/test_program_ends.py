@@ -1,6 +1,7 @@
-"""A hook that ends the program (SystemExit, KeyboardInterrupt) leaves its link whole, for a last farewell."""
+"""A hook that ends the program leaves its link whole for a last farewell; a signal may end one that opens."""
 
 import asyncio
+import signal
 from contextlib import AsyncExitStack
 
 import pytest
@@ -9,6 +10,7 @@ from tests.engines.peers import Peer, frame, ws_server
 from tests.engines.recorder import Recorder, opened
 from tests.watch import PATIENCE
 
+from websocket_heartbeat.engines.answer import read_head
 from websocket_heartbeat.engines.base import Link
 from websocket_heartbeat.engines.websockets import WebsocketsEngine
 from websocket_heartbeat.events import Message
@@ -64,3 +66,23 @@ def test_what_was_delivered_before_is_told_and_what_comes_behind_is_not_lost(pla
         assert recorder.log[-1] == "batch"
         runner.run(end())
     assert recorder.messages == [*before, b"exit" * (LONG // 4), b"2" * LONG, b"3"]
+
+
+def test_a_signal_that_cancels_while_the_answer_is_read_cancels_and_no_more(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """asyncio.run's handler of SIGINT cancels the main task wherever that is, also in a call of the loop."""
+
+    def read(head: bytes) -> object:
+        signal.raise_signal(signal.SIGINT)
+        return read_head(head)
+
+    monkeypatch.setattr("websocket_heartbeat.engines.websockets.read_head", read)
+
+    async def main() -> None:
+        async with ws_server(peers.hang) as server:
+            await opened(WebsocketsEngine(), server.url())
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(main())
+    assert caplog.text == ""

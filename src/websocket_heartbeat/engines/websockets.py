@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from contextlib import suppress
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHeader, NegotiationError
@@ -42,8 +43,6 @@ class _Opening(HeadReader):
         self._fail(_not_http())
 
     def head_read(self, head: bytes, rest: bytes) -> None:
-        if self.done.done():  # cancelled
-            return
         answer = read_head(head)
         if answer is None:
             self._fail(_not_http())
@@ -57,14 +56,17 @@ class _Opening(HeadReader):
         if protocol.handshake_exc is not None:
             self._fail(_in_words(protocol.handshake_exc))
             return
-        self.done.set_result(None)
+        try:
+            self.done.set_result(None)
+        except asyncio.InvalidStateError:  # cancelled: by a signal, as asyncio.run's is, even in this call
+            return
         link = ClientLink(self._events, self._request.max_size, protocol.subprotocol, protocol.extensions)
         link.response_headers = tuple(headers)
         self.link = link
         link.begin(self.transport, rest)
 
     def _fail(self, error: HandshakeError | ssl.SSLError) -> None:
-        if not self.done.done():
+        with suppress(asyncio.InvalidStateError):  # cancelled
             self.done.set_exception(error)
         self.drop()
 
