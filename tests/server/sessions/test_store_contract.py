@@ -302,9 +302,9 @@ def test_nodes_hear_each_other(tmp_path: Path) -> None:
         stores = {name: sqlite(tmp_path / "s.db") for name in heard}
         for name, store in stores.items():
             await store.open(name, heard[name].append)
-        await stores["a"].notify("b", b"to b")
-        await stores["a"].notify(None, b"to all others")
-        await stores["c"].notify("nobody", b"lost")
+        assert await stores["a"].notify("b", b"to b")
+        assert await stores["a"].notify(None, b"to all others")
+        assert not await stores["c"].notify("nobody", b"lost")
         await until(lambda: len(heard["b"]) == 2 and len(heard["c"]) == 1)
         for store in stores.values():
             await store.close()
@@ -320,7 +320,8 @@ def test_hubs_of_one_process_may_share_a_memory() -> None:
         heard: list[Sequence[bytes]] = []
         await store.open("a", lambda data: heard.append([b"a", data]))
         await store.open("b", lambda data: heard.append([b"b", data]))
-        await store.notify("b", b"x")
+        assert await store.notify("b", b"x")
+        assert not await store.notify("c", b"x")
         assert heard == [[b"b", b"x"]]
         await store.close()
 

@@ -161,10 +161,11 @@ class MemoryStore(Store):
             self._bury(session, EXPIRED if ending is None else OVER, EXPIRED if ending is None else ending)
         return found
 
-    async def notify(self, node: str | None, data: bytes) -> None:
-        for name, listener in list(self._nodes.items()):
-            if node is None or name == node:
-                listener(data)
+    async def notify(self, node: str | None, data: bytes) -> bool:
+        listeners = [hear for name, hear in self._nodes.items() if node is None or name == node]
+        for hear in listeners:
+            hear(data)
+        return listeners != []
 
     def _writable(self, id: str, generation: int) -> _Session | Refused:
         session = self._sessions.get(id)

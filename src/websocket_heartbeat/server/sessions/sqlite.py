@@ -363,10 +363,13 @@ class SqliteStore(Store):
 
     @staticmethod
     def _hear(listening: socket.socket, listener: Listener) -> None:
-        with suppress(OSError):
-            listener(listening.recv(65536))
+        try:
+            data = listening.recv(65536)
+        except OSError:
+            return
+        listener(data)
 
-    async def notify(self, node: str | None, data: bytes) -> None:
+    async def notify(self, node: str | None, data: bytes) -> bool:
         if node is not None:
             places = [Path(self._place_of(node))]
         else:
@@ -375,9 +378,16 @@ class SqliteStore(Store):
             places = [place for place in path.parent.glob(f"{path.name}.*.socket") if place != ours]
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             sender.setblocking(False)
+            has_sent = False
             for place in places:
-                with suppress(OSError):  # that process is gone
+                try:
                     sender.sendto(data, str(place))
+                except BlockingIOError:  # that process is busy
+                    pass
+                except OSError:  # that process is gone
+                    continue
+                has_sent = True
+        return has_sent
 
 
 def _answer(future: asyncio.Future[Any], answer: object) -> None:

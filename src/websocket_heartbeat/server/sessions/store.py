@@ -162,5 +162,9 @@ class Store(ABC):
         """End as EXPIRED what is past its deadline, and return it: each session to one caller only."""
 
     @abstractmethod
-    async def notify(self, node: str | None, data: bytes) -> None:
-        """Send something to a node, or to all others; it may be lost, and is never doubled."""
+    async def notify(self, node: str | None, data: bytes) -> bool:
+        """Send something to a node, or to all others; it may be lost, and is never doubled.
+
+        Returns:
+            Whether there may be somebody who hears it: a node of which that is false is gone.
+        """
