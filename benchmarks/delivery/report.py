@@ -36,12 +36,13 @@ _NOTES = """\
   is one more program to write. They send one message at a time, so that each costs a round trip.
 - socket.io's connection state recovery makes up for what is lost to the client, as long as the server's
   process lives. It does nothing for messages to the server.
-- After a recovery, socket.io's client gives messages twice to its user if the link dies again right behind them, before
-  the answer that the session goes on: it keeps them, and the next link brings them again.
+- After a recovery, socket.io's client gives messages twice to its user if the link dies again right behind
+  them, before the answer that the session goes on: it keeps them, and the next link brings them again.
 - SignalR's stateful reconnect resumes a link if the first attempt to reconnect comes through, and begins a
   new one otherwise, without what was on its way; it acknowledges what was received, not what was handled.
 - Where the server's process is killed, the message that it has in hand may be handled again, with any
-  library; in a session its number tells so ([session.md](session.md#2-what-is-promised)).
+  library; in a session its number tells so ([session.md](session.md#2-what-is-promised)). What the server's
+  program was about to send when it was killed is not counted: nobody can say whether it was sent.
 - What our session has to give up, after its `ttl` or an overflow, it reports (`on_session`, `on_end`); here
   that was nothing.
 """

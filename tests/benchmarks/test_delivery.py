@@ -2,7 +2,7 @@
 
 import asyncio
 
-from benchmarks.delivery.chaos import Count, Result, Trial, tally, timetable
+from benchmarks.delivery.chaos import Count, Line, Result, Trial, tally, timetable
 from benchmarks.delivery.contestants import CONTESTANTS
 from benchmarks.delivery.report import markdown
 
@@ -23,7 +23,13 @@ def test_the_faults_are_the_same_for_all_and_end_with_a_network_that_works() -> 
 
 
 def test_nothing_is_lost_or_doubled_with_our_session_and_the_loss_without_one_is_seen() -> None:
-    lines = [(0.3, "freeze", "both"), (0.8, "reset"), (0.8, "thaw", "both"), (1.2, "reset"), (1.3, "heal")]
+    lines: list[Line] = [
+        (0.3, "freeze", "both"),
+        (0.8, "reset"),
+        (0.8, "thaw", "both"),
+        (1.2, "reset"),
+        (1.3, "heal"),
+    ]
 
     async def run() -> list[Result]:
         trials = [Trial(contestant, 200, 0.01, lines) for contestant in CONTESTANTS[:2]]
