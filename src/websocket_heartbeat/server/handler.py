@@ -69,7 +69,8 @@ class PeerHandler:
     messages; these three from `opened` on.
     end: how it has ended, None while it has not.
     due: when the keeper will next call `check_deadlines`, None for never; the keeper's own.
-    dropped_messages: of rooms, that it did not get, as it had not taken those before.
+    dropped_messages: of rooms, that it did not get, as it had not taken those before. dropped_volatile: those
+    that would have had to wait, of either direction.
     """
 
     __slots__ = (
@@ -86,6 +87,7 @@ class PeerHandler:
         "_rooms",
         "_silence",
         "dropped_messages",
+        "dropped_volatile",
         "due",
         "end",
         "hooks",
@@ -125,6 +127,7 @@ class PeerHandler:
         self._backlog: Backlog | None = None
         self._owed: Message | None = None  # the answer to the last heartbeat
         self.dropped_messages = 0
+        self.dropped_volatile = 0
 
     # Calls from the link
 
@@ -257,6 +260,27 @@ class PeerHandler:
         link.send_shared(shared)
         if link.full and self._progress is None:
             self._watch_progress()
+
+    def send_volatile(self, message: Message) -> None:
+        """Do as `Peer.send` with `volatile`, with a message that was checked."""
+        if self.end is None:
+            self._note_volatile(self._backlog is None and self.link.send_volatile(message))
+
+    def send_shared_volatile(self, shared: SharedMessage) -> None:
+        """Do as `Room.send` with `volatile`."""
+        if self.end is None:
+            self._note_volatile(self._backlog is None and self.link.send_shared_volatile(shared))
+
+    def _note_volatile(self, was_sent: bool) -> None:
+        if not was_sent:
+            self.volatile_dropped()
+        elif self.link.full and self._progress is None:
+            self._watch_progress()
+
+    def volatile_dropped(self) -> None:
+        """Count a volatile message that was dropped."""
+        self.dropped_volatile += 1
+        self.keeper.tally.dropped_messages += 1
 
     def _watch_progress(self) -> None:
         """Look from now on whether the peer takes what waits for it."""
