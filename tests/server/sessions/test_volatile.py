@@ -40,6 +40,33 @@ def test_they_come_in_order_with_the_others_in_both_directions(run_asyncio: Run,
     run_asyncio(main())
 
 
+def test_they_do_not_pass_those_that_the_store_does_not_have_yet(run_asyncio: Run, place: str) -> None:
+    async def main() -> None:
+        hub = Hub(sessions=place)
+        async with running(hub) as server, session(server.url()) as connection:
+            await connection.wait_open()
+            (peer,) = hub.peers
+            peer.join("room")
+            wanted = [f"{part} {number}" for number in range(20) for part in "abcd"]
+            for number in range(20):
+                peer.send(f"a {number}")
+                peer.send(f"b {number}", volatile=True)
+                hub.room("room").send(f"c {number}", volatile=True)
+                peer.send(f"d {number}")
+            assert [await connection.recv() for _ in wanted] == wanted
+            for _ in range(50):
+                peer.send("x" * 600, volatile=True)
+            assert peer.dropped_messages == 0
+            peer.send("first")
+            for _ in range(150):  # behind which no more of them wait than may
+                peer.send("x" * 600, volatile=True)
+            down = [await connection.recv() for _ in range(50 + 1 + 150 - peer.dropped_messages)]
+            assert down.index("first") == 50
+            assert (peer.dropped_messages == 0) == (place == "memory")
+
+    run_asyncio(main())
+
+
 def test_without_a_link_they_are_dropped_and_counted_and_never_come_later(
     run_asyncio: Run, place: str
 ) -> None:
