@@ -19,6 +19,7 @@ from websocket_heartbeat.server.mailbox import Mailbox
 from websocket_heartbeat.server.peer import Peer
 from websocket_heartbeat.server.places import Place
 from websocket_heartbeat.server.rooms import Rooms
+from websocket_heartbeat.server.sessions.state import PeerState
 from websocket_heartbeat.server.silence import Silence
 from websocket_heartbeat.server.stats import Tally
 from websocket_heartbeat.system.callbacks import place_of
@@ -86,6 +87,7 @@ class PeerHandler:
         "_request",
         "_rooms",
         "_silence",
+        "_state",
         "dropped_messages",
         "dropped_volatile",
         "due",
@@ -115,6 +117,7 @@ class PeerHandler:
         self._principal = principal
         self._place = place
         self._has_opened = False
+        self._state: PeerState | None = None
         self._rooms: set[Hashable] | None = None  # those joined; an empty set would take memory
         self.end: End | None = None
         self._gone: asyncio.Future[None] | None = None
@@ -383,6 +386,13 @@ class PeerHandler:
     def rooms(self) -> tuple[Hashable, ...]:
         """As `Peer.rooms`."""
         return tuple(self._rooms or ())
+
+    @property
+    def state(self) -> PeerState:
+        """As `Peer.state`, without a session."""
+        if self._state is None:
+            self._state = PeerState(b"", lambda: None)
+        return self._state
 
     @property
     def principal(self) -> Hashable | None:

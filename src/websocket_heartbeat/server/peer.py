@@ -1,6 +1,6 @@
 """One client of a server, as users hold it: from its handshake to its end."""
 
-from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Hashable, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from websocket_heartbeat.checks import check_close, check_hashable, check_message, check_seconds
@@ -110,6 +110,20 @@ class Peer:
         """
         link = self._handler.link
         return link.number if isinstance(link, SessionLink) else 0
+
+    @property
+    def state(self) -> MutableMapping[str, Any]:
+        """What your application keeps of this client: str to JSON, at most 64 KiB of it, empty at first.
+
+        With a session it is written together with the record that the message is handled which changed it, so
+        that neither is without the other; it is found again when the process has restarted, if the store of
+        the sessions was. Without a session it is gone with the peer.
+
+        Assign values: `peer.state["cart"] = [*peer.state["cart"], item]`. One that is in it cannot be changed
+        in place: that is a TypeError. What is no JSON is one too, and what is too much a ValueError.
+        """
+        link = self._handler.link
+        return link.state if isinstance(link, SessionLink) else self._handler.state
 
     # Parting
 

@@ -33,6 +33,7 @@ from websocket_heartbeat.engines.base import (
 )
 from websocket_heartbeat.errors import SessionOver
 from websocket_heartbeat.events import Message, size_of
+from websocket_heartbeat.server.sessions.state import PeerState
 from websocket_heartbeat.server.sessions.store import OVER, Record, Refused, Store
 from websocket_heartbeat.server.sessions.store import REPLACED as RESET
 from websocket_heartbeat.system.kernel import Socket
@@ -108,6 +109,7 @@ class SessionLink(Link):
         "_is_giving",
         "_is_handling",
         "_is_leaving",
+        "_is_state_new",
         "_is_volatile",
         "_is_writing",
         "_keeper",
@@ -119,7 +121,10 @@ class SessionLink(Link):
         "_parting",
         "_physical",
         "_said_end_on",
+        "_saved_state",
         "_settled",
+        "_state",
+        "_state_due",
         "_stored",
         "_their_end",
         "_unstored",
@@ -157,6 +162,11 @@ class SessionLink(Link):
         self._deadline = self._marked_deadline = record.deadline
         self._ending = self._marked_ending = record.ending
         self._said_end_on: Link | None = None
+        # What the application keeps with the session: as it was found, as it is, and as it is to be written.
+        self._saved_state = record.state
+        self._state: PeerState | None = None
+        self._is_state_new = False
+        self._state_due: bytes | None = None
         self._is_writing = False
         self._writer: asyncio.Task[None] | None = None
         # What has come and waits until the peer has handled what it has.
@@ -331,12 +341,36 @@ class SessionLink(Link):
         if not self._is_handling:
             return
         self._is_handling = False
-        if self._is_volatile:
-            self._is_volatile = False
+        is_volatile, self._is_volatile = self._is_volatile, False
+        if not is_volatile:
+            self.half.handled()
+        if self._is_state_new:
+            self._write_state()
+        if is_volatile:
             self._note_settled()
             self._give()
         else:
-            self.half.handled()
+            self._write()
+
+    # What the application keeps with the session
+
+    @property
+    def state(self) -> PeerState:
+        """As `Peer.state`. Written with the message that is being handled: if not, it is handled again."""
+        if self._state is None:
+            self._state = PeerState(self._saved_state, self._state_changed)
+            self._saved_state = b""
+        return self._state
+
+    def _state_changed(self) -> None:
+        self._is_state_new = True
+        if not self._is_handling:
+            self._write_state()
+
+    def _write_state(self) -> None:
+        self._is_state_new = False
+        if not self.has_ended:
+            self._state_due = self.state.encoded()
             self._write()
 
     def _acknowledge_if_due(self) -> None:
@@ -442,6 +476,7 @@ class SessionLink(Link):
         if (  # first what makes room there
             self.half.acked > self._marked_acked
             or self.half.done > self.half.recorded
+            or self._state_due is not None
             or self._deadline != self._marked_deadline
             or self._ending != self._marked_ending
         ):
@@ -473,15 +508,18 @@ class SessionLink(Link):
     async def _mark(self) -> None:
         half = self.half
         done, acked, deadline, ending = half.done, half.acked, self._deadline, self._ending
+        state = self._state_due
         generation = self._generation
         answer = await self._keeper.store.mark(
-            self.id, generation, done=done, acked=acked, deadline=deadline, ending=ending
+            self.id, generation, done=done, acked=acked, deadline=deadline, state=state, ending=ending
         )
         if isinstance(answer, Refused):
             if self._generation != generation:
                 return  # it is us who have claimed it since, for another link
             self._refused()
         self._marked_acked, self._marked_deadline, self._marked_ending = acked, deadline, ending
+        if self._state_due is state:
+            self._state_due = None
         half.record(done, self._loop.time())
         self._say_end()
         self._acknowledge_if_due()
