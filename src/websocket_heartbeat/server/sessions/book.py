@@ -14,6 +14,7 @@ from websocket_heartbeat.core.session import Half, Window
 from websocket_heartbeat.errors import HookFailed
 from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.redaction import printable
+from websocket_heartbeat.server.sessions.handover import Handover
 from websocket_heartbeat.server.sessions.link import SessionLink
 from websocket_heartbeat.server.sessions.store import (
     EXPIRED,
@@ -60,6 +61,7 @@ class Book:
         self._on_end = on_end
         self._node = secrets.token_hex(8)
         self._sessions: dict[str, SessionLink] = {}
+        self._handover = Handover(store, self._node, self._sessions.get)
         self._opening: asyncio.Future[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -79,7 +81,7 @@ class Book:
         await asyncio.shield(opening)
 
     async def _open(self) -> None:
-        await self.store.open(self._node, lambda data: None)
+        await self.store.open(self._node, self._handover.heard)
         self._looking = asyncio.get_running_loop().create_task(self._look())
 
     async def close(self) -> None:
@@ -88,6 +90,7 @@ class Book:
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.wait([self._looking])
+        await self._handover.close()
         for session in self._sessions.values():
             await session.written()
         self._sessions.clear()
@@ -120,7 +123,8 @@ class Book:
         await self.ready()
         id, _, secret = asked.key.partition(".")
         answer = await self.store.claim(id, _hash(secret), _name(principal), asked.link, self._node)
-        if isinstance(answer, Held):  # by a process that is gone: this store is not for many
+        if isinstance(answer, Held):
+            await self._handover.ask(answer.node, id)
             answer = await self.store.claim(
                 id, _hash(secret), _name(principal), asked.link, self._node, force=True
             )
@@ -177,9 +181,17 @@ class Book:
 
     def over(self, session: SessionLink, why: str, unacknowledged: tuple[Message, ...]) -> None:
         """Forget a session, and tell the user."""
+        self._forget(session)
+        self._tell(session.id, why, unacknowledged)
+
+    def moved(self, session: SessionLink) -> None:
+        """Forget a session that another process has: what becomes of it is told there."""
+        self._forget(session)
+        _logger.info("session %s goes on in another process", session.id)
+
+    def _forget(self, session: SessionLink) -> None:
         if self._sessions.get(session.id) is session:
             del self._sessions[session.id]
-        self._tell(session.id, why, unacknowledged)
 
     def _tell(self, id: str, why: str, unacknowledged: tuple[Message, ...]) -> None:
         _logger.info("session %s is over: %s", id, printable(why))

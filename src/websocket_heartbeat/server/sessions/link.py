@@ -51,6 +51,9 @@ class Keeper(Protocol):
     def over(self, session: "SessionLink", why: str, unacknowledged: tuple[Message, ...]) -> None:
         """Forget a session, and tell the user."""
 
+    def moved(self, session: "SessionLink") -> None:
+        """Forget a session that another process has."""
+
 
 class SessionLink(Link):
     """See above. The inside of its peer takes its events: `closed` comes when the session is over.
@@ -68,6 +71,7 @@ class SessionLink(Link):
         "_inbox",
         "_is_giving",
         "_is_handling",
+        "_is_leaving",
         "_is_writing",
         "_keeper",
         "_loop",
@@ -78,6 +82,7 @@ class SessionLink(Link):
         "_parting",
         "_physical",
         "_said_end_on",
+        "_settled",
         "_stored",
         "_their_end",
         "_unstored",
@@ -119,6 +124,8 @@ class SessionLink(Link):
         self._inbox: deque[Message] = deque()
         self._is_handling = False
         self._is_giving = False
+        self._is_leaving = False  # whether another process is to have the session
+        self._settled: asyncio.Future[None] | None = None  # done when nothing is handled or written any more
         self._their_end: str | None = None  # the reason, when the client wants to end the session
         self._alarm: asyncio.TimerHandle | None = None  # for an acknowledgement
 
@@ -240,7 +247,7 @@ class SessionLink(Link):
 
     def _give(self) -> None:
         """Give the peer the next message, if it has handled the last one."""
-        if self._is_giving:
+        if self._is_giving or self._is_leaving:
             return
         self._is_giving = True
         try:
@@ -322,61 +329,63 @@ class SessionLink(Link):
                         break
         finally:
             self._is_writing = False
+            self._note_settled()
 
     async def _write_once(self) -> bool:
-        """Write what comes first; return whether there was anything."""
-        if self._unstored and self.half.acked == self._marked_acked:
-            await self._store_messages()
-            return True
-        if (  # first what makes room there
-            self.half.acked > self._marked_acked
-            or self.half.done > self.half.recorded
-            or self._deadline != self._marked_deadline
-            or self._ending != self._marked_ending
-        ):
-            await self._mark()
-            return True
-        return False
-
-    async def _store_messages(self) -> None:
-        batch = list(self._unstored)
-        generation = self._generation
-        answer = await self._keeper.store.append(
-            self.id, generation, self._stored, [message for _, message in batch]
-        )
-        if isinstance(answer, Refused):
-            if self._generation == generation:
-                self._refused()
-                self._unstored.clear()
-            return  # else it is us who have claimed it since, for another link
-        self._stored = answer
-        for character, message in batch:
-            self._unstored.popleft()
-            self._put(character, message)
-        self._say_end()
-
-    async def _mark(self) -> None:
+        """Write what the store does not know; return whether there was anything."""
         half = self.half
+        batch = list(self._unstored)
         done, acked, deadline, ending = half.done, half.acked, self._deadline, self._ending
+        is_known = done == half.recorded and acked == self._marked_acked
+        if not batch and is_known and deadline == self._marked_deadline and ending == self._marked_ending:
+            return False
         generation = self._generation
-        answer = await self._keeper.store.mark(
-            self.id, generation, done=done, acked=acked, deadline=deadline, ending=ending
+        answer = await self._keeper.store.write(
+            self.id,
+            generation,
+            self._stored,
+            [message for _, message in batch],
+            done=done,
+            acked=acked,
+            deadline=deadline,
+            ending=ending,
         )
         if isinstance(answer, Refused):
             if self._generation != generation:
-                return  # it is us who have claimed it since, for another link
+                return True  # it is us who have claimed it since, for another link
             self._refused()
+            return False
+        self._stored = answer
         self._marked_acked, self._marked_deadline, self._marked_ending = acked, deadline, ending
+        for character, message in batch:
+            self._unstored.popleft()
+            self._put(character, message)
         half.record(done, self._loop.time())
         self._say_end()
         self._acknowledge_if_due()
         self._end_if_handled()
         self._give()
+        return True
 
     def _refused(self) -> None:
-        """Be gone: another node has the session, or it is over."""
+        """Be gone: another process has the session."""
         self._part(REPLACED)
-        self._over("lost", ())
+        if self._end_here():
+            self._keeper.moved(self)
+            self._tell_peer("goes on in another process")
+
+    async def hand_over(self, patience: float) -> None:
+        """Give the session up to another process: when what is being handled is done, or after `patience`."""
+        if self._settled is None:
+            self._is_leaving = True
+            self._settled = self._loop.create_future()
+            self._note_settled()
+        await asyncio.wait([self._settled], timeout=patience)
+        self._refused()
+
+    def _note_settled(self) -> None:
+        if self._settled is not None and not (self._is_handling or self._is_writing or self._settled.done()):
+            self._settled.set_result(None)
 
     # The end
 
@@ -454,13 +463,21 @@ class SessionLink(Link):
         return tuple(messages)
 
     def _over(self, why: str, unacknowledged: tuple[Message, ...]) -> None:
+        if self._end_here():
+            self._keeper.over(self, why, unacknowledged)
+            self._tell_peer(why)
+
+    def _end_here(self) -> bool:
+        """Have nothing to do with the session any more; false if that is so already."""
         if self.has_ended:
-            return
+            return False
         self.has_ended = True
         self._inbox.clear()
         if self._alarm is not None:
             self._alarm.cancel()
-        self._keeper.over(self, why, unacknowledged)
+        return True
+
+    def _tell_peer(self, why: str) -> None:
         if self.has_begun:
             self._events.closed(Closure(error=SessionOver(why)))
 

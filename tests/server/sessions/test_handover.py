@@ -1,0 +1,106 @@
+"""A session that moves to another process of the same file: the old one ends what it handles, and no more."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.server.sessions.test_sessions import running, session, told
+from tests.watch import PATIENCE, Run, until
+
+from websocket_heartbeat import Connection
+from websocket_heartbeat.server import Hub, Server
+
+
+class Two:
+    """Two hubs that share a file, and a connection that goes to one of them."""
+
+    def __init__(self, path: Path, **options: Any) -> None:
+        self.ends: list[object] = []
+        place = f"sqlite:///{path / 's.db'}"
+        self.hubs = [
+            Hub(sessions=place, on_end=lambda *end: self.ends.append(end), **options) for _ in range(2)
+        ]
+        self.servers: list[Server] = []
+        self.connection: Connection = session(lambda: self.servers[0].url())
+        self.events = told(self.connection)
+
+    async def move(self) -> None:
+        """Let the connection go on at the other hub."""
+        self.servers.reverse()
+        count = len(self.events)
+        self.connection.reconnect_now()
+        await until(lambda: len(self.events) > count)
+
+
+@asynccontextmanager
+async def two(path: Path, **options: Any) -> AsyncIterator[Two]:
+    both = Two(path, **options)
+    async with AsyncExitStack() as stack:
+        for hub in both.hubs:
+            both.servers.append(await stack.enter_async_context(running(hub)))
+        await stack.enter_async_context(both.connection)
+        yield both
+
+
+@pytest.mark.timeout(60)
+def test_the_move_waits_for_the_hook_that_runs_and_nothing_is_handled_twice(
+    run_asyncio: Run, tmp_path: Path
+) -> None:
+    begun: list[str] = []
+
+    async def answer(peer: Any, message: str) -> None:
+        begun.append(message)
+        peer.send(f"a {message}")
+        await asyncio.sleep(0.1)
+        peer.send(f"b {message}")
+
+    async def main() -> None:
+        async with two(tmp_path, on_message=answer) as both:
+            for number in range(6):
+                await both.connection.send(str(number))
+                await until(lambda: len(begun) > number)  # noqa: B023
+                await both.move()
+            async with asyncio.timeout(PATIENCE):
+                answers = [await both.connection.recv() for _ in range(12)]
+            assert answers == [f"{part} {number}" for number in range(6) for part in "ab"]
+            assert begun == [str(number) for number in range(6)]
+            assert {event.kind for event in both.events} == {"new", "resumed"}
+            assert both.ends == []
+
+    run_asyncio(main())
+
+
+@pytest.mark.timeout(60)
+def test_a_hook_that_does_not_end_is_cancelled_and_its_message_is_handled_again(
+    run_asyncio: Run, tmp_path: Path
+) -> None:
+    begun: list[str] = []
+    cancelled: list[str] = []
+    closed: list[object] = []
+
+    async def on_message(peer: Any, message: str) -> None:
+        begun.append(message)
+        if len(begun) == 1:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled.append(message)
+                raise
+        peer.send("done")
+
+    async def main() -> None:
+        closes = lambda peer, code, reason: closed.append((code, reason))  # noqa: E731
+        async with two(tmp_path, on_message=on_message, on_close=closes) as both:
+            await both.connection.send("x")
+            await until(lambda: begun == ["x"])
+            await both.move()
+            async with asyncio.timeout(PATIENCE):
+                assert await both.connection.recv() == "done"
+            await until(lambda: closed == [(None, "goes on in another process")])
+            assert (begun, cancelled) == (["x", "x"], ["x"])
+            assert both.ends == []
+
+    run_asyncio(main())
