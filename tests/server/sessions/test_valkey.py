@@ -156,7 +156,7 @@ def test_a_user_who_may_not_ask_what_was_forgotten_is_told_so_and_no_password_is
 
     async def main() -> None:
         for user, what in (
-            ("ann:hush", "refuses INFO"),
+            ("ann:hush", "may not call INFO"),
             ("ann:wrong", "cannot be reached"),
             ("x:y", "reached"),
         ):
