@@ -469,62 +469,54 @@ class SessionLink(Link):
             self._note_settled()
 
     async def _write_once(self) -> bool:
-        """Write what comes first; return whether there was anything."""
-        if self._unstored and self.half.acked == self._marked_acked:
-            await self._store_messages()
-            return True
-        if (  # first what makes room there
-            self.half.acked > self._marked_acked
-            or self.half.done > self.half.recorded
-            or self._state_due is not None
-            or self._deadline != self._marked_deadline
-            or self._ending != self._marked_ending
-        ):
-            await self._mark()
-            return True
-        return False
-
-    async def _store_messages(self) -> None:
+        """Write what the store does not know; return whether there was anything."""
+        half = self.half
         batch = list(self._unstored)
-        generation = self._generation
         messages = [message for character, message in batch if character != VOLATILE]
-        answer: int | Refused = self._stored
-        if messages:
-            answer = await self._keeper.store.append(self.id, generation, self._stored, messages)
+        done, acked, deadline, ending = half.done, half.acked, self._deadline, self._ending
+        state = self._state_due
+        is_known = done == half.recorded and acked == self._marked_acked and state is None
+        is_kept = deadline == self._marked_deadline and ending == self._marked_ending
+        if not messages and is_known and is_kept:
+            self._put_all(batch)
+            return False
+        generation = self._generation
+        answer = await self._keeper.store.write(
+            self.id,
+            generation,
+            self._stored,
+            messages,
+            done=done,
+            acked=acked,
+            deadline=deadline,
+            state=state,
+            ending=ending,
+        )
         if isinstance(answer, Refused):
-            if self._generation == generation:
-                self._refused()
-                self._unstored.clear()
-            return  # else it is us who have claimed it since, for another link
+            if self._generation != generation:
+                return True  # it is us who have claimed it since, for another link
+            self._refused()
+            return False
         self._stored = answer
+        self._marked_acked, self._marked_deadline, self._marked_ending = acked, deadline, ending
+        if self._state_due is state:
+            self._state_due = None
+        self._put_all(batch)
+        half.record(done, self._loop.time())
+        self._say_end()
+        self._acknowledge_if_due()
+        self._end_if_handled()
+        self._give()
+        return True
+
+    def _put_all(self, batch: list[tuple[str, Message]]) -> None:
+        """Put on the link what the store has now, and the volatile messages among it."""
         for character, message in batch:
             self._unstored.popleft()
             if character == VOLATILE:
                 self._send_behind(message)
             else:
                 self._put(character, message)
-        self._say_end()
-
-    async def _mark(self) -> None:
-        half = self.half
-        done, acked, deadline, ending = half.done, half.acked, self._deadline, self._ending
-        state = self._state_due
-        generation = self._generation
-        answer = await self._keeper.store.mark(
-            self.id, generation, done=done, acked=acked, deadline=deadline, state=state, ending=ending
-        )
-        if isinstance(answer, Refused):
-            if self._generation != generation:
-                return  # it is us who have claimed it since, for another link
-            self._refused()
-        self._marked_acked, self._marked_deadline, self._marked_ending = acked, deadline, ending
-        if self._state_due is state:
-            self._state_due = None
-        half.record(done, self._loop.time())
-        self._say_end()
-        self._acknowledge_if_due()
-        self._end_if_handled()
-        self._give()
 
     def _refused(self) -> None:
         """Be gone: another process has the session."""
