@@ -11,7 +11,7 @@ from typing import Any
 
 from websocket_heartbeat.core.resume import Control
 from websocket_heartbeat.core.session import Half, Window
-from websocket_heartbeat.errors import HookFailed
+from websocket_heartbeat.errors import HookFailed, SessionOver
 from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server.sessions.handover import Handover
@@ -135,6 +135,29 @@ class Book:
         if isinstance(answer, Held):
             return Reset(Refused.UNKNOWN.value)
         return answer
+
+    async def send(self, id: str, message: Message) -> None:
+        """Do as `Hub.send`, with arguments that were checked."""
+        await self.ready()
+        session = self._sessions.get(id)
+        if session is None or session.has_ended:
+            session = await self._take_over(id)
+        await session.keep(message)
+
+    async def _take_over(self, id: str) -> SessionLink:
+        """Have a session that no process has, until its client comes back."""
+        answer = await self.store.claim(id, None, None, 0, self._node)
+        if isinstance(answer, Held):
+            if await self._handover.is_alive(answer.node):
+                raise RuntimeError(f"session {id} is another process's, which alone can send to it")
+            answer = await self.store.claim(id, None, None, 0, self._node, force=True)
+        if not isinstance(answer, Found):
+            why = answer.why if isinstance(answer, Ended) else "unknown"
+            raise SessionOver(f"there is no such session, or not any more: {printable(why)}")
+        session = self.owned(answer)
+        if session.physical is None:
+            session.wait_for_client()
+        return session
 
     def owned(self, found: Found) -> SessionLink:
         """Return the session that was found, with what this process knows of it."""

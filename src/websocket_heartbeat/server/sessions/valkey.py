@@ -250,12 +250,12 @@ class ValkeyStore(Store):
         return _REFUSED.get(answer)
 
     async def claim(
-        self, id: str, hash: bytes, principal: str | None, link: int, node: str, *, force: bool = False
+        self, id: str, hash: bytes | None, principal: str | None, link: int, node: str, *, force: bool = False
     ) -> Found | Refused | Held | Ended:
         lease = self._lease()
         _, (kind, *rest) = await asyncio.gather(
             self._look_at(id, lease),
-            self._run("claim", _keys(id), hash, principal or "", link, node, int(force), lease, self._keep),
+            self._run("claim", _keys(id), hash or b"", principal or "", link, node, int(force), lease, self._keep),
         )
         if kind == b"found":
             self._held.add(id)
