@@ -255,7 +255,9 @@ class ValkeyStore(Store):
         lease = self._lease()
         _, (kind, *rest) = await asyncio.gather(
             self._look_at(id, lease),
-            self._run("claim", _keys(id), hash or b"", principal or "", link, node, int(force), lease, self._keep),
+            self._run(
+                "claim", _keys(id), hash or b"", principal or "", link, node, int(force), lease, self._keep
+            ),
         )
         if kind == b"found":
             self._held.add(id)
