@@ -12,19 +12,63 @@ from typing import Protocol
 
 from websocket_heartbeat.controls import decode, encode, number_of
 from websocket_heartbeat.core.resume import END, Control
-from websocket_heartbeat.core.session import CHARACTERS, OUT_OF_STEP, REPLACED, VIOLATION, Half, Kept
-from websocket_heartbeat.engines.base import Closure, Evidence, Link, LinkEvents
+from websocket_heartbeat.core.session import (
+    CHARACTERS,
+    OUT_OF_STEP,
+    REPLACED,
+    VIOLATION,
+    Half,
+    Kept,
+    Window,
+)
+from websocket_heartbeat.core.volatile import VOLATILE, Waiting
+from websocket_heartbeat.engines.base import (
+    WRITE_LIMIT,
+    Closure,
+    Evidence,
+    Link,
+    LinkEvents,
+    SharedMessage,
+    marked,
+)
 from websocket_heartbeat.errors import SessionOver
 from websocket_heartbeat.events import Message, size_of
-from websocket_heartbeat.server.sessions.store import OVER, Record, Refused, Store
+from websocket_heartbeat.redaction import printable
+from websocket_heartbeat.server.sessions.state import PeerState
+from websocket_heartbeat.server.sessions.store import EXPIRED, OVER, Record, Refused, Store
 from websocket_heartbeat.server.sessions.store import REPLACED as RESET
 from websocket_heartbeat.system.kernel import Socket
+from websocket_heartbeat.system.stall import Stall
+
+MESSAGE_OVERHEAD = 200
+"""Bytes that a message takes in memory besides its own, about."""
 
 _SHORT_TTL = 10.0
 """Seconds that a session is kept whose client has neither sent nor acknowledged anything."""
 
+_BEHIND = Window(256, WRITE_LIMIT)
+"""Volatile messages that may wait until the store has those before them."""
 
 Parting = Callable[[int, str], None]
+
+
+class PeerEvents(LinkEvents, Protocol):
+    """What a session calls: the inside of its peer."""
+
+    def volatile_dropped(self) -> None:
+        """A volatile message was dropped, of those to the client or from it."""
+
+    def stalled(self) -> None:
+        """The client has handled nothing for long, though its link lives, and others wait for it to do so."""
+
+
+class _Volatile:
+    """One that has come, among the messages that have a number."""
+
+    __slots__ = ("message",)
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
 
 
 class Keeper(Protocol):
@@ -48,6 +92,9 @@ class Keeper(Protocol):
     async def may_write_again(self, error: OSError) -> bool:
         """Wait a while after the store could not be written; return whether to try again."""
 
+    def held(self, size: float) -> None:
+        """Count so many bytes more that messages take, or less."""
+
     def over(self, session: "SessionLink", why: str, unacknowledged: tuple[Message, ...]) -> None:
         """Forget a session, and tell the user."""
 
@@ -58,12 +105,15 @@ class Keeper(Protocol):
 class SessionLink(Link):
     """See above. The inside of its peer takes its events: `closed` comes when the session is over.
 
-    id: public, and in logs. half: its messages. has_begun: whether there is a peer that it is the link of.
-    has_ended: whether this process has nothing to do with it any more.
+    id: public, and in logs. principal: whose it is, in text, or None. half: its messages. has_begun: whether
+    there is a peer that it is the link of. has_ended: whether this process is done with it; why: the reason.
+    held: bytes that its messages take, about. busy_until: for limits.py, which says how often it may be
+    resumed.
     """
 
     __slots__ = (
         "_alarm",
+        "_behind",
         "_deadline",
         "_ending",
         "_events",
@@ -72,6 +122,8 @@ class SessionLink(Link):
         "_is_giving",
         "_is_handling",
         "_is_leaving",
+        "_is_state_new",
+        "_is_volatile",
         "_is_writing",
         "_keeper",
         "_loop",
@@ -82,54 +134,76 @@ class SessionLink(Link):
         "_parting",
         "_physical",
         "_said_end_on",
+        "_saved_state",
         "_settled",
+        "_stall",
+        "_state",
+        "_state_due",
         "_stored",
         "_their_end",
         "_unstored",
+        "_waiting",
         "_writer",
+        "busy_until",
         "deliver",
         "full",
         "half",
         "has_begun",
         "has_ended",
+        "held",
         "id",
+        "principal",
         "subprotocol",
+        "why",
     )
 
     is_session = True
 
-    def __init__(self, keeper: Keeper, record: Record, half: Half) -> None:
+    def __init__(self, keeper: Keeper, record: Record, half: Half, principal: str | None) -> None:
         self.id = record.id
+        self.principal = principal
         self.half = half
+        self.held = 0.0
+        self.busy_until = 0.0
         self.full = False
         self.has_begun = False
         self.has_ended = False
+        self.why = ""
         self._keeper = keeper
         self._loop = asyncio.get_running_loop()
         self._generation = record.generation
         self._max = record.max  # the largest message that the client takes
-        self._events: LinkEvents
+        self._events: PeerEvents
         self._physical: Link | None = None
         self._parting: Parting = _no_parting
         # What the store does not have yet: messages, as they go on the link, and what was marked there last.
         self._unstored: deque[tuple[str, Message]] = deque()
+        self._behind: Waiting | None = None  # the volatile ones among them
         self._stored = half.sent
         self._marked_acked = half.acked
         self._deadline = self._marked_deadline = record.deadline
         self._ending = self._marked_ending = record.ending
         self._said_end_on: Link | None = None
+        # What the application keeps with the session: as it was found, as it is, and as it is to be written.
+        self._saved_state = record.state
+        self._state: PeerState | None = None
+        self._is_state_new = False
+        self._state_due: bytes | None = None
         self._is_writing = False
         self._writer: asyncio.Task[None] | None = None
         # What has come and waits until the peer has handled what it has.
-        self._inbox: deque[Message] = deque()
+        self._inbox: deque[Message | _Volatile] = deque()
+        self._waiting: Waiting | None = None  # the volatile ones there
         self._is_handling = False
+        self._is_volatile = False  # whether what it has is a volatile message
         self._is_giving = False
         self._is_leaving = False  # whether another process is to have the session
         self._settled: asyncio.Future[None] | None = None  # done when nothing is handled or written any more
         self._their_end: str | None = None  # the reason, when the client wants to end the session
         self._alarm: asyncio.TimerHandle | None = None  # for an acknowledgement
+        self._stall: Stall | None = None  # once it was full
 
-    def begin(self, events: LinkEvents, subprotocol: str | None) -> None:
+    def begin(self, events: PeerEvents, subprotocol: str | None) -> None:
         """Be the link of a peer."""
         self.has_begun = True
         self.subprotocol = subprotocol
@@ -142,6 +216,11 @@ class SessionLink(Link):
     def physical(self) -> Link | None:
         """The link that there is now."""
         return self._physical
+
+    @property
+    def deadline(self) -> float | None:
+        """When the session expires, in seconds since the epoch; None while it has a link."""
+        return self._deadline
 
     def claimed(self, generation: int) -> bool:
         """Take the news that a link has claimed the session; false if another process had it meanwhile."""
@@ -159,10 +238,15 @@ class SessionLink(Link):
         """
         self._part(REPLACED)
         self._physical, self._parting = physical, part
-        self._deadline = None
+        self._marked_deadline = None  # as the claim has left it
+        if self._ending is None:
+            self._deadline = None
+        else:
+            self._expire_after(self._keeper.ttl)
         physical.deliver = self._take
         self.half.acknowledged(acked)
         self._note_room()
+        self._note_held()
         self.half.attached(self.half.recorded)
         kept = self.half.after(got)
         while kept is not None and kept.number <= self._stored:
@@ -174,27 +258,60 @@ class SessionLink(Link):
     def detached(self, physical: Link) -> None:
         """Take the news that a link has ended."""
         if physical is self._physical:
-            self._physical = None
+            self._let_go()
             self._is_away()
 
     def _is_away(self) -> None:
         """Let the session expire, unless its client comes back in time."""
         ttl = self._keeper.ttl
         is_unused = self.half.got == 0 and self.half.acked == 0
-        self._deadline = time.time() + (min(_SHORT_TTL, ttl) if is_unused else ttl)
+        self._expire_after(min(_SHORT_TTL, ttl) if is_unused else ttl)
         self._write()
+
+    def _expire_after(self, seconds: float) -> None:
+        """Be over in so many seconds, if that is not to be sooner already."""
+        if self._deadline is None:
+            self._deadline = time.time() + seconds
+
+    def wait_for_client(self) -> None:
+        """Take the news that this process has the session, and no link of it."""
+        self._is_away()
+
+    async def keep(self, message: Message) -> None:
+        """Send a message, and wait until the store has it.
+
+        Raises:
+            SessionOver: it does not take it, as it is over.
+            OSError: the hub is closed.
+        """
+        if self._ending is not None:
+            raise SessionOver(f"the session is being ended: {printable(self._ending)}")
+        self.send(message)
+        number = self.half.sent
+        while self._stored < number and self._is_writing and self._writer is not None:
+            await asyncio.wait([self._writer])
+        if self.has_ended:
+            raise SessionOver(f"the session is over: {printable(self.why)}")
+        if self._stored < number:
+            raise OSError("the hub is closed")
 
     def _put(self, character: str, message: Message) -> None:
         if self._physical is not None:
-            text = character + message if isinstance(message, str) else character.encode() + message
-            self._physical.send(text)
+            self._physical.send(marked(character, message))
 
     def _part(self, code: int) -> Link | None:
         """Close the link that there is, and take nothing more that comes on it."""
-        physical, self._physical = self._physical, None
+        physical = self._let_go()
         if physical is not None:
             physical.deliver = _discard
             self._parting(code, "")
+        return physical
+
+    def _let_go(self) -> Link | None:
+        """Have no link."""
+        physical, self._physical = self._physical, None
+        if self._stall is not None:
+            self._stall.stop()
         return physical
 
     def _drop(self, code: int) -> None:
@@ -214,6 +331,10 @@ class SessionLink(Link):
                 return
             self._inbox.append(frame[1:])
             self._give()
+            if self._inbox:
+                self._note_held()
+        elif first == VOLATILE:
+            self._volatile_came(frame[1:])
         elif not is_text:
             self._drop(VIOLATION)
         elif first == "=":
@@ -229,6 +350,15 @@ class SessionLink(Link):
                 self._end_if_handled()
         else:
             self._drop(VIOLATION)
+
+    def _volatile_came(self, message: Message) -> None:
+        if self._waiting is None:
+            self._waiting = Waiting(self.half.ours)
+        if self._waiting.add(size_of(message)):
+            self._inbox.append(_Volatile(message))
+            self._give()
+        elif self.has_begun:
+            self._events.volatile_dropped()
 
     def _acknowledged(self, number: int | None) -> None:
         if number is None or not self.half.acknowledged(number):
@@ -253,19 +383,63 @@ class SessionLink(Link):
         try:
             while self._inbox and not self._is_handling and self.half.recorded == self.half.done:
                 self._is_handling = True
+                message = self._inbox.popleft()
+                if isinstance(message, _Volatile):
+                    message = self._begin_volatile(message)
                 try:
-                    self.deliver(self._inbox.popleft())
+                    self.deliver(message)
                 except (Exception, asyncio.CancelledError) as error:
                     self._events.deliver_failed(error)
                     self.handled()
         finally:
             self._is_giving = False
 
+    def _begin_volatile(self, volatile: _Volatile) -> Message:
+        assert self._waiting is not None
+        self._waiting.remove(size_of(volatile.message))
+        self._is_volatile = True
+        return volatile.message
+
+    @property
+    def number(self) -> int:
+        """The number of the message that is being handled, or that comes next; 0: it is a volatile one."""
+        return 0 if self._is_volatile else self.half.done + 1
+
     def handled(self) -> None:
         """Take the news that the peer has handled the last message that it was given."""
-        if self._is_handling:
-            self._is_handling = False
+        if not self._is_handling:
+            return
+        self._is_handling = False
+        is_volatile, self._is_volatile = self._is_volatile, False
+        if not is_volatile:
             self.half.handled()
+        if self._is_state_new:
+            self._write_state()
+        if is_volatile:
+            self._note_settled()
+            self._give()
+        else:
+            self._write()
+
+    # What the application keeps with the session
+
+    @property
+    def state(self) -> PeerState:
+        """As `Peer.state`. Written with the message that is being handled: if not, it is handled again."""
+        if self._state is None:
+            self._state = PeerState(self._saved_state, self._state_changed)
+            self._saved_state = b""
+        return self._state
+
+    def _state_changed(self) -> None:
+        self._is_state_new = True
+        if not self._is_handling:
+            self._write_state()
+
+    def _write_state(self) -> None:
+        self._is_state_new = False
+        if not self.has_ended:
+            self._state_due = self.state.encoded()
             self._write()
 
     def _acknowledge_if_due(self) -> None:
@@ -294,14 +468,59 @@ class SessionLink(Link):
             return
         self._unstored.append((self.half.accept(message, size), message))
         self._note_room()
+        self._note_held()
         self._write()
+
+    def send_volatile(self, message: Message) -> bool:
+        """As in Link: not without a link beneath, and behind what the store does not have yet."""
+        if self.has_ended or self._ending is not None:
+            return True  # as `send`, which does nothing
+        physical = self._physical
+        if physical is None or size_of(message) > self._max:
+            return False
+        if not self._unstored:
+            return physical.send_volatile(marked(VOLATILE, message))
+        if self._behind is None:
+            self._behind = Waiting(_BEHIND)
+        has_room = self._behind.add(size_of(message))
+        if has_room:
+            self._unstored.append((VOLATILE, message))
+        return has_room
+
+    def send_shared_volatile(self, shared: SharedMessage) -> bool:
+        """As in Link."""
+        physical = self._physical
+        is_free = not (self.has_ended or self._ending is not None or self._unstored)
+        if physical is None or not is_free or size_of(shared.message) > self._max:
+            return self.send_volatile(shared.message)
+        return physical.send_shared_volatile(shared.marked(VOLATILE))
+
+    def _send_behind(self, message: Message) -> None:
+        """Send a volatile message that has waited for the store."""
+        assert self._behind is not None
+        self._behind.remove(size_of(message))
+        physical = self._physical
+        if (physical is None or not physical.send_volatile(marked(VOLATILE, message))) and self.has_begun:
+            self._events.volatile_dropped()
 
     def _note_room(self) -> None:
         """Count as full while more than half of the client's window is unacknowledged."""
         half = self.half
         was_full, self.full = self.full, 2 * (half.sent - half.acked) > half.theirs.messages
+        if self.full and self._physical is not None and self.has_begun:
+            if self._stall is None:
+                self._stall = Stall(half, lambda: self.full, self._events.stalled)
+            self._stall.begins()
         if was_full and not self.full and self.has_begun:
             self._events.writable()
+
+    def _note_held(self) -> None:
+        """Have it counted what the messages take that are not acknowledged, or not handled."""
+        half = self.half
+        held = half.size() + MESSAGE_OVERHEAD * (half.sent - half.acked + half.got - half.done)
+        if held != self.held and not self.has_ended:
+            more, self.held = held - self.held, held
+            self._keeper.held(more)
 
     # What is written
 
@@ -335,19 +554,24 @@ class SessionLink(Link):
         """Write what the store does not know; return whether there was anything."""
         half = self.half
         batch = list(self._unstored)
+        messages = [message for character, message in batch if character != VOLATILE]
         done, acked, deadline, ending = half.done, half.acked, self._deadline, self._ending
-        is_known = done == half.recorded and acked == self._marked_acked
-        if not batch and is_known and deadline == self._marked_deadline and ending == self._marked_ending:
+        state = self._state_due
+        is_known = done == half.recorded and acked == self._marked_acked and state is None
+        is_kept = deadline == self._marked_deadline and ending == self._marked_ending
+        if not messages and is_known and is_kept:
+            self._put_all(batch)
             return False
         generation = self._generation
         answer = await self._keeper.store.write(
             self.id,
             generation,
             self._stored,
-            [message for _, message in batch],
+            messages,
             done=done,
             acked=acked,
             deadline=deadline,
+            state=state,
             ending=ending,
         )
         if isinstance(answer, Refused):
@@ -357,22 +581,32 @@ class SessionLink(Link):
             return False
         self._stored = answer
         self._marked_acked, self._marked_deadline, self._marked_ending = acked, deadline, ending
-        for character, message in batch:
-            self._unstored.popleft()
-            self._put(character, message)
+        if self._state_due is state:
+            self._state_due = None
+        self._put_all(batch)
         half.record(done, self._loop.time())
+        self._note_held()
         self._say_end()
         self._acknowledge_if_due()
         self._end_if_handled()
         self._give()
         return True
 
+    def _put_all(self, batch: list[tuple[str, Message]]) -> None:
+        """Put on the link what the store has now, and the volatile messages among it."""
+        for character, message in batch:
+            self._unstored.popleft()
+            if character == VOLATILE:
+                self._send_behind(message)
+            else:
+                self._put(character, message)
+
     def _refused(self) -> None:
         """Be gone: another process has the session."""
         self._part(REPLACED)
-        if self._end_here():
+        if self._end_here("goes on in another process"):
             self._keeper.moved(self)
-            self._tell_peer("goes on in another process")
+            self._tell_peer()
 
     async def hand_over(self, patience: float) -> None:
         """Give the session up to another process: when what is being handled is done, or after `patience`."""
@@ -403,10 +637,16 @@ class SessionLink(Link):
             self.detached(physical)
 
     def end(self, code: int, reason: str) -> None:
-        """End the session: the client handles all that was sent before, and does not come back."""
+        """End the session: the client handles what was sent before, within a ttl, and does not come back."""
         if self._ending is None and not self.has_ended:
             self._ending = reason
+            self._expire_after(self._keeper.ttl)
             self._write()
+
+    def end_now(self) -> None:
+        """Wait no more for the client, which has not handled all that was sent before the end."""
+        if self._ending is not None and not self.has_ended:
+            self._finish(OVER, self._ending)
 
     def _say_end(self) -> None:
         is_due = self._marked_ending is not None and self._stored == self.half.sent
@@ -431,9 +671,19 @@ class SessionLink(Link):
         """Give the session up: its client gets another one."""
         self._finish(RESET, why)
 
+    def expire(self) -> None:
+        """End the session before its time."""
+        self._finish(EXPIRED, EXPIRED)
+
+    def put_off(self) -> None:
+        """Let the session have no link: it was claimed for one that may not go on with it yet."""
+        self._part(REPLACED)
+        self._is_away()
+
     def release(self) -> None:
         """Let the session go, with what is in the store: the next resume finds it there."""
         self.has_ended = True
+        self._keeper.held(-self.held)
         self.close(1001, "")
         if self._alarm is not None:
             self._alarm.cancel()
@@ -463,23 +713,25 @@ class SessionLink(Link):
         return tuple(messages)
 
     def _over(self, why: str, unacknowledged: tuple[Message, ...]) -> None:
-        if self._end_here():
+        if self._end_here(why):
             self._keeper.over(self, why, unacknowledged)
-            self._tell_peer(why)
+            self._tell_peer()
 
-    def _end_here(self) -> bool:
+    def _end_here(self, why: str) -> bool:
         """Have nothing to do with the session any more; false if that is so already."""
         if self.has_ended:
             return False
         self.has_ended = True
+        self.why = why
+        self._keeper.held(-self.held)
         self._inbox.clear()
         if self._alarm is not None:
             self._alarm.cancel()
         return True
 
-    def _tell_peer(self, why: str) -> None:
+    def _tell_peer(self) -> None:
         if self.has_begun:
-            self._events.closed(Closure(error=SessionOver(why)))
+            self._events.closed(Closure(error=SessionOver(self.why)))
 
     # The link beneath
 
