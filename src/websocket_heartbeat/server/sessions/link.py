@@ -7,7 +7,6 @@ one by one, each when the one before was handled and that is recorded. docs/sess
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import Protocol
 
 from websocket_heartbeat.controls import decode, encode, number_of
@@ -20,11 +19,24 @@ from websocket_heartbeat.server.sessions.store import OVER, Record, Refused, Sto
 from websocket_heartbeat.server.sessions.store import REPLACED as RESET
 from websocket_heartbeat.system.kernel import Socket
 
+FAILED = "failed"
+"""The reason of a reset: what served the session has raised, or has closed it by a code."""
+
 _SHORT_TTL = 10.0
 """Seconds that a session is kept whose client has neither sent nor acknowledged anything."""
 
 
-Parting = Callable[[int, str], None]
+class Carrier(Protocol):
+    """What a session needs of whoever has taken in the link beneath: door.py."""
+
+    def part(self, code: int, reason: str) -> None:
+        """Close the link, and drop it if its client does not answer."""
+
+    def abort(self) -> None:
+        """Drop the link; `SessionLink.detached` follows at once."""
+
+    def gone(self) -> asyncio.Future[None]:
+        """Return a future that is done when the link has ended."""
 
 
 class Keeper(Protocol):
@@ -64,6 +76,7 @@ class SessionLink(Link):
 
     __slots__ = (
         "_alarm",
+        "_carrier",
         "_deadline",
         "_ending",
         "_events",
@@ -79,7 +92,6 @@ class SessionLink(Link):
         "_marked_deadline",
         "_marked_ending",
         "_max",
-        "_parting",
         "_physical",
         "_said_end_on",
         "_settled",
@@ -110,7 +122,7 @@ class SessionLink(Link):
         self._max = record.max  # the largest message that the client takes
         self._events: LinkEvents
         self._physical: Link | None = None
-        self._parting: Parting = _no_parting
+        self._carrier: Carrier | None = None  # of the link beneath
         # What the store does not have yet: messages, as they go on the link, and what was marked there last.
         self._unstored: deque[tuple[str, Message]] = deque()
         self._stored = half.sent
@@ -152,13 +164,10 @@ class SessionLink(Link):
             self._refused()
         return is_ours
 
-    def attach(self, physical: Link, part: Parting, got: int, acked: int) -> None:
-        """Go on over a link whose client has received messages up to `got`, and handled up to `acked`.
-
-        part: closes the link, and drops it if its client does not answer.
-        """
+    def attach(self, physical: Link, carrier: Carrier, got: int, acked: int) -> None:
+        """Go on over a link whose client has received messages up to `got`, and handled up to `acked`."""
         self._part(REPLACED)
-        self._physical, self._parting = physical, part
+        self._physical, self._carrier = physical, carrier
         self._deadline = None
         physical.deliver = self._take
         self.half.acknowledged(acked)
@@ -174,7 +183,7 @@ class SessionLink(Link):
     def detached(self, physical: Link) -> None:
         """Take the news that a link has ended."""
         if physical is self._physical:
-            self._physical = None
+            self._physical = self._carrier = None
             self._is_away()
 
     def _is_away(self) -> None:
@@ -189,12 +198,13 @@ class SessionLink(Link):
             text = character + message if isinstance(message, str) else character.encode() + message
             self._physical.send(text)
 
-    def _part(self, code: int) -> Link | None:
+    def _part(self, code: int, reason: str = "") -> Link | None:
         """Close the link that there is, and take nothing more that comes on it."""
         physical, self._physical = self._physical, None
-        if physical is not None:
+        carrier, self._carrier = self._carrier, None
+        if physical is not None and carrier is not None:
             physical.deliver = _discard
-            self._parting(code, "")
+            carrier.part(code, reason)
         return physical
 
     def _drop(self, code: int) -> None:
@@ -391,16 +401,18 @@ class SessionLink(Link):
 
     def close(self, code: int, reason: str) -> None:
         """Close the link that there is; the client comes back, and the session goes on."""
-        if self._physical is not None:
-            self._parting(code, reason)
+        if self._carrier is not None:
+            self._carrier.part(code, reason)
 
     def abort(self) -> None:
         """Drop the link that there is; the client comes back, and the session goes on."""
-        if self._physical is not None:
-            physical = self._physical
-            physical.deliver = _discard
-            physical.abort()
-            self.detached(physical)
+        if self._physical is not None and self._carrier is not None:
+            self._physical.deliver = _discard
+            self._carrier.abort()
+
+    def link_gone(self) -> asyncio.Future[None] | None:
+        """As in Link."""
+        return None if self._carrier is None else self._carrier.gone()
 
     def end(self, code: int, reason: str) -> None:
         """End the session: the client handles all that was sent before, and does not come back."""
@@ -412,6 +424,8 @@ class SessionLink(Link):
         is_due = self._marked_ending is not None and self._stored == self.half.sent
         if is_due and self._physical is not None and self._said_end_on is not self._physical:
             self._said_end_on = self._physical
+            if self.half.recorded > self.half.told:  # what is not told by now would count as uncertain
+                self._physical.send(f"={self.half.acknowledge()}")
             control = Control(END)
             control.why = self._marked_ending or ""
             self._physical.send(encode(control))
@@ -431,6 +445,11 @@ class SessionLink(Link):
         """Give the session up: its client gets another one."""
         self._finish(RESET, why)
 
+    def fail(self, code: int, reason: str) -> None:
+        """Give the session up and close its link so: what served it has failed. Its client gets another one."""
+        if not self.has_ended:
+            self._finish(RESET, FAILED, code=code, reason=reason)
+
     def release(self) -> None:
         """Let the session go, with what is in the store: the next resume finds it there."""
         self.has_ended = True
@@ -443,9 +462,9 @@ class SessionLink(Link):
         if self._writer is not None:
             await asyncio.wait([self._writer])
 
-    def _finish(self, kind: str, why: str, *refused: Message) -> None:
+    def _finish(self, kind: str, why: str, *refused: Message, code: int = 1012, reason: str = "") -> None:
         unacknowledged = (*self._unacknowledged(), *refused)
-        self._part(1000 if kind == OVER else 1012)
+        self._part(1000 if kind == OVER else code, reason)
         self._keeper.finish(self.id, self._generation, kind, why)
         self._over(why, unacknowledged)
 
@@ -538,7 +557,3 @@ class SessionLink(Link):
 
 def _discard(message: Message) -> None:
     """Take what comes on a link that is the session's no more."""
-
-
-def _no_parting(code: int, reason: str) -> None:
-    """Close the link that there is: there is none."""
