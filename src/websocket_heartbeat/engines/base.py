@@ -210,7 +210,7 @@ class Link(ABC):
         self.abort()
 
     def fail(self, code: int, reason: str) -> None:
-        """Close, as what served the client has failed; a session is given up, and its client begins another."""
+        """Close, as what served the client has failed; a session is given up, and another one begins."""
         self.close(code, reason)
 
     def link_gone(self) -> asyncio.Future[None] | None:

@@ -212,7 +212,7 @@ class Hub:
         except PeerGone:  # a client that leaves is no error, of which frameworks would log a traceback
             if not peer.closed:
                 raise
-        peer.close()
+        connection.finish()
         await peer.wait_closed()
 
     # aiohttp.web

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from websocket_heartbeat.errors import PeerGone
 from websocket_heartbeat.server.handler import PeerHandler
 from websocket_heartbeat.server.peer import Peer
+from websocket_heartbeat.server.sessions.door import Door
 
 
 @asynccontextmanager
@@ -31,3 +32,12 @@ async def closing(handler: PeerHandler) -> AsyncIterator[Peer]:
         handler.endpoint_returned()
     finally:
         await handler.wait_gone()
+
+
+async def ended(door: Door) -> None:
+    """Wait for the end of a link of a session; where that is cancelled, close the link."""
+    try:
+        await asyncio.wait((door.gone(),))
+    except asyncio.CancelledError:
+        door.part(1001, "")
+        raise

@@ -382,7 +382,7 @@ class SessionLink(Link):
         self._part(REPLACED)
         if self._end_here():
             self._keeper.moved(self)
-            self._tell_peer("goes on in another process")
+            self._tell_peer(Closure(error=SessionOver("goes on in another process")))
 
     async def hand_over(self, patience: float) -> None:
         """Give the session up to another process: when what is being handled is done, or after `patience`."""
@@ -437,7 +437,7 @@ class SessionLink(Link):
         if self._their_end is not None and self.half.done == self.half.got == self.half.recorded:
             if self._physical is not None:
                 self._physical.send(f"={self.half.acknowledge()}")
-            self._finish(OVER, self._their_end)
+            self._finish(OVER, self._their_end, closure=Closure(1000, self._their_end, framed=True))
         elif self._ending is not None and self.half.acked == self.half.sent:
             self._finish(OVER, self._ending)
 
@@ -446,7 +446,7 @@ class SessionLink(Link):
         self._finish(RESET, why)
 
     def fail(self, code: int, reason: str) -> None:
-        """Give the session up and close its link so: what served it has failed. Its client gets another one."""
+        """Give the session up, and close its link so: what served it has failed. Its client begins anew."""
         if not self.has_ended:
             self._finish(RESET, FAILED, code=code, reason=reason)
 
@@ -462,11 +462,19 @@ class SessionLink(Link):
         if self._writer is not None:
             await asyncio.wait([self._writer])
 
-    def _finish(self, kind: str, why: str, *refused: Message, code: int = 1012, reason: str = "") -> None:
+    def _finish(
+        self,
+        kind: str,
+        why: str,
+        *refused: Message,
+        code: int = 1012,
+        reason: str = "",
+        closure: Closure | None = None,
+    ) -> None:
         unacknowledged = (*self._unacknowledged(), *refused)
         self._part(1000 if kind == OVER else code, reason)
         self._keeper.finish(self.id, self._generation, kind, why)
-        self._over(why, unacknowledged)
+        self._over(why, unacknowledged, closure)
 
     def expired(self, why: str) -> None:
         """Take the news that the store has ended the session."""
@@ -481,10 +489,10 @@ class SessionLink(Link):
             kept = kept.next
         return tuple(messages)
 
-    def _over(self, why: str, unacknowledged: tuple[Message, ...]) -> None:
+    def _over(self, why: str, unacknowledged: tuple[Message, ...], closure: Closure | None = None) -> None:
         if self._end_here():
             self._keeper.over(self, why, unacknowledged)
-            self._tell_peer(why)
+            self._tell_peer(closure or Closure(error=SessionOver(why)))
 
     def _end_here(self) -> bool:
         """Have nothing to do with the session any more; false if that is so already."""
@@ -496,9 +504,9 @@ class SessionLink(Link):
             self._alarm.cancel()
         return True
 
-    def _tell_peer(self, why: str) -> None:
+    def _tell_peer(self, closure: Closure) -> None:
         if self.has_begun:
-            self._events.closed(Closure(error=SessionOver(why)))
+            self._events.closed(closure)
 
     # The link beneath
 
@@ -526,11 +534,6 @@ class SessionLink(Link):
     def socket(self) -> Socket | None:  # type: ignore[override]
         """That of the link beneath."""
         return None if self._physical is None else self._physical.socket
-
-    @property
-    def native(self) -> object:
-        """That of the link beneath."""
-        return None if self._physical is None else self._physical.native
 
     @property
     def buffered(self) -> int:
