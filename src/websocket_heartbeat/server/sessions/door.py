@@ -100,6 +100,8 @@ class Door:
         """Return a future that is done when the link has ended."""
         if self._gone is None:
             self._gone = asyncio.get_running_loop().create_future()
+            if self._is_closed:
+                self._gone.set_result(None)
         return self._gone
 
     def abort(self) -> None:
