@@ -115,6 +115,11 @@ class Half:
         unacknowledged = self.sent - self.acked
         return unacknowledged < self.theirs.messages and self._outbox_size + size <= self.theirs.size
 
+    def is_half_full(self) -> bool:
+        """Whether more than half of the peer's window is taken."""
+        half_of_it = 2 * (self.sent - self.acked) > self.theirs.messages
+        return half_of_it or 2 * self._outbox_size > self.theirs.size
+
     def accept(self, payload: Any, size: float) -> str:
         """Number a message and keep it; return its character. It goes on the link behind all before it."""
         kept = Kept(self.sent + 1, CHARACTERS[self._out : self._out + 1], payload, size)

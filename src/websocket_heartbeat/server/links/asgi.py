@@ -281,8 +281,7 @@ class AsgiConnection:
             if self._door is None:
                 await self._link.send_now(message)
             else:
-                await self._handler.drain()
-                self._handler.send(message)
+                await self._handler.send_with_room(message)
 
     async def accept(
         self,

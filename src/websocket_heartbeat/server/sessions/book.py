@@ -93,7 +93,7 @@ class Book:
             self.is_closed = False
 
     async def _open(self) -> None:
-        await self.store.open(self._node, self._handover.heard)
+        await self.store.open(self._node, self._handover.heard, tuple)
         self._looking = asyncio.get_running_loop().create_task(self._look())
 
     async def close(self) -> None:
