@@ -18,11 +18,12 @@ from websocket_heartbeat.cli.output import show
 HELP = "write the library for mini programs and browsers"
 
 Format = Literal["cjs", "esm", "iife"]
-Target = Literal["miniprogram", "browser"]
+Target = Literal["miniprogram", "browser", "session"]
 
 EXPORTS: Final[dict[Target, str]] = {
     "miniprogram": "WebsocketHeartbeat",
     "browser": "WebsocketHeartbeatJs",
+    "session": "WebsocketHeartbeatSession",
 }
 """The name that each target defines; also in tools/es5/bundle.py, which the wheel does not have."""
 

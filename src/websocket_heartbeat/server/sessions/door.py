@@ -152,7 +152,7 @@ class Door:
 
     async def _begin(self, hello: Control) -> None:
         session, key = await self._book.begin(hello, self._handler.principal)
-        self._attach_new(session, self._welcome(NEW, key=key))
+        self._attach(session, hello, self._welcome(NEW, key=key))
 
     async def _resume(self, asked: Control) -> None:
         answer = await self._book.resume(asked, self._handler.principal)
@@ -176,7 +176,7 @@ class Door:
         welcome.done, welcome.got = half.recorded, half.got
         if session.has_begun:
             self._handler.never_opened()  # the session's peer has a place already
-        self._attach(session, welcome, asked.got, asked.done)
+        self._attach(session, asked, welcome, asked.got, asked.done)
 
     async def _mismatch(self, session: SessionLink, asked: Control) -> None:
         done = session.half.recorded
@@ -187,16 +187,15 @@ class Door:
         session, key = await self._book.begin(asked, self._handler.principal)
         welcome = self._welcome(RESET, key=key, why=reset.why)
         welcome.done = reset.done
-        self._attach_new(session, welcome)
+        self._attach(session, asked, welcome)
 
-    def _attach_new(self, session: SessionLink, welcome: Control) -> None:
-        self._attach(session, welcome, 0, 0)
-
-    def _attach(self, session: SessionLink, welcome: Control, got: int, acked: int) -> None:
+    def _attach(
+        self, session: SessionLink, asked: Control, welcome: Control, got: int = 0, acked: int = 0
+    ) -> None:
         self._stop_timer()
         self._say(welcome)
         self._session = session
-        session.attach(self._link, self.part, got, acked)
+        session.attach(self._link, self.part, got, acked, is_text_only=not asked.binary)
         if not session.has_begun and not session.has_ended:
             session.begin(self._handler, self._protocol or None)
         if self._has_ended:

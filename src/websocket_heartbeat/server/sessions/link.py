@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from websocket_heartbeat.controls import decode, encode, number_of
+from websocket_heartbeat.controls import decode, encode, framed_as_text, number_of, unframed
 from websocket_heartbeat.core.resume import END, Control
 from websocket_heartbeat.core.session import CHARACTERS, OUT_OF_STEP, REPLACED, VIOLATION, Half, Kept
 from websocket_heartbeat.engines.base import Closure, Evidence, Link, LinkEvents
@@ -72,6 +72,7 @@ class SessionLink(Link):
         "_is_giving",
         "_is_handling",
         "_is_leaving",
+        "_is_text_only",
         "_is_writing",
         "_keeper",
         "_loop",
@@ -111,6 +112,7 @@ class SessionLink(Link):
         self._events: LinkEvents
         self._physical: Link | None = None
         self._parting: Parting = _no_parting
+        self._is_text_only = False
         # What the store does not have yet: messages, as they go on the link, and what was marked there last.
         self._unstored: deque[tuple[str, Message]] = deque()
         self._stored = half.sent
@@ -152,13 +154,14 @@ class SessionLink(Link):
             self._refused()
         return is_ours
 
-    def attach(self, physical: Link, part: Parting, got: int, acked: int) -> None:
+    def attach(self, physical: Link, part: Parting, got: int, acked: int, *, is_text_only: bool) -> None:
         """Go on over a link whose client has received messages up to `got`, and handled up to `acked`.
 
-        part: closes the link, and drops it if its client does not answer.
+        part: closes the link, and drops it if its client does not answer. is_text_only: whether the client
+        has no binary frames.
         """
         self._part(REPLACED)
-        self._physical, self._parting = physical, part
+        self._physical, self._parting, self._is_text_only = physical, part, is_text_only
         self._deadline = None
         physical.deliver = self._take
         self.half.acknowledged(acked)
@@ -185,9 +188,14 @@ class SessionLink(Link):
         self._write()
 
     def _put(self, character: str, message: Message) -> None:
-        if self._physical is not None:
-            text = character + message if isinstance(message, str) else character.encode() + message
-            self._physical.send(text)
+        if self._physical is None:
+            return
+        if isinstance(message, str):
+            self._physical.send(character + message)
+        elif self._is_text_only:
+            self._physical.send(framed_as_text(character, message))
+        else:
+            self._physical.send(character.encode() + message)
 
     def _part(self, code: int) -> Link | None:
         """Close the link that there is, and take nothing more that comes on it."""
@@ -216,6 +224,8 @@ class SessionLink(Link):
             self._give()
         elif not is_text:
             self._drop(VIOLATION)
+        elif first == "%" and (binary := unframed(str(frame[1:]))) is not None:
+            self._take(binary)
         elif first == "=":
             self._acknowledged(number_of(str(frame[1:]).removesuffix("?")))
         elif first == "?":
