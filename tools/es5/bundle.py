@@ -76,11 +76,13 @@ _HANDWRITTEN: Final[dict[Target, tuple[str, ...]]] = {
 }
 _MINIFIER: Final = "tdewolff-minify"
 
-_GUIDE: Final = """\
+_READING: Final = """\
 // Translated from the Python modules that are named below, with their names and comments. In a comment None
 // is null or undefined, True and False are true and false, and to raise ValueError is to throw an Error. A
 // name that begins with _ is private to its class or module; self is this, for the functions within a method;
 // /* name: */ before an argument names the parameter. The core counts in seconds. Where to look:
+"""
+_GUIDE: Final = """\
 //   settings_of, in miniprogram/options.py   turns the options, in milliseconds, into settings of the core
 //   Machine, in core/machine.py              decides everything: its comment has the rules and the table of
 //                                            states; when a silent link is given up is in its method woke
@@ -88,7 +90,19 @@ _GUIDE: Final = """\
 //   Connection, in miniprogram/connection.py the methods that users call
 //   at the end                               the entry, and what is written by hand in JavaScript
 """
-"""What a reader of the script should know first."""
+_GUIDE_OF_SESSIONS: Final = """\
+//   Half, in core/session.py        numbers, windows and acknowledgements: its comment has the rules
+//   Resumption, in core/resume.py   decides the handshake: its comment has the table of states
+//   ConnectionSession, in miniprogram/session/connection_session.py
+//                                   what the library tells of links and messages, and what it is asked for
+//   at the end                      the entry, and what is written by hand in JavaScript
+"""
+_GUIDES: Final[dict[Target, str]] = {
+    "miniprogram": _READING + _GUIDE,
+    "browser": _READING + _GUIDE,
+    "session": _READING + _GUIDE_OF_SESSIONS,
+}
+"""What a reader of a script should know first."""
 
 
 class Collision(Exception):
@@ -121,7 +135,7 @@ def build(target: Target, *, minify: bool = False) -> str:
     if minify:
         program = translate(_modules(target), short_names(program, target))
     body = "\n".join([str(program), *handwritten(target)])
-    script = f"{_GUIDE}var {export} = (function () {{\n{body}\nreturn {export};\n}})();\n"
+    script = f"{_GUIDES[target]}var {export} = (function () {{\n{body}\nreturn {export};\n}})();\n"
     version = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     header = f"/*! websocket-heartbeat {version} | MIT License */\n"
     return header + (f"{_minified(script)}\n" if minify else script)
