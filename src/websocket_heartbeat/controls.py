@@ -75,9 +75,9 @@ def decode(text: str) -> Control | None:
     return control
 
 
-def framed_as_text(character: str, message: bytes) -> str:
-    """Return the frame of a binary message for a link that has no binary frames: chapter 15."""
-    return f"%{character}{base64.b64encode(message).decode()}"
+def marked_as_text(mark: str, message: str | bytes) -> str:
+    """Return a message with a character before it, for a link that has no binary frames: chapter 15."""
+    return mark + message if isinstance(message, str) else f"%{mark}{base64.b64encode(message).decode()}"
 
 
 def unframed(text: str) -> bytes | None:

@@ -260,8 +260,9 @@ def test_without_binary_frames_bytes_travel_as_text_in_both_directions(kind: str
             program.order(bytes=[])
             await program.until("open", "resumed")
             assert await program.until("message") == ["message", []]
-            ledger.hub.peers[0].send(b"\x80")
-            assert await program.until("message") == ["message", [128]]
+            for volatile in (False, True):
+                ledger.hub.peers[0].send(b"\x80", volatile=volatile)
+                assert await program.until("message") == ["message", [128]]
             assert ledger.up == [bytes([0, 127, 128, 255]), b""]
             program.order(close="bye")
             await program.ended()
@@ -288,7 +289,12 @@ def test_a_volatile_message_is_sent_now_or_never(kind: str, start: Start) -> Non
             proxy.accept()
             await program.until("open", "resumed")
             await program.until("message", "kept")
-            assert ledger.up == ["kept"]
+            program.order(send="now", volatile=True)
+            assert await program.until("sent") == ["sent", True]
+            await program.until("message", "now")
+            ledger.hub.peers[0].send("from the server", volatile=True)
+            await program.until("message", "from the server")
+            assert ledger.up == ["kept", "now"]
             program.order(close="bye")
             await program.ended()
 

@@ -5,15 +5,18 @@ session. What is said in a handshake is decided in core/resume.py; numbers and w
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from websocket_heartbeat.config import Session
 from websocket_heartbeat.controls import SUBPROTOCOL, decode, encode, number_of
 from websocket_heartbeat.core import resume
 from websocket_heartbeat.core.resume import Resumption, Step
 from websocket_heartbeat.core.session import CHARACTERS, OUT_OF_STEP, VIOLATION, Half, Window
-from websocket_heartbeat.engines.base import Closure, Engine, Evidence, Link, LinkEvents, OpenRequest
+from websocket_heartbeat.core.volatile import VOLATILE, Waiting
+from websocket_heartbeat.engines.base import Closure, Engine, Evidence, Link, LinkEvents, OpenRequest, marked
 from websocket_heartbeat.errors import (
     HandshakeError,
     RedirectRefused,
@@ -23,9 +26,6 @@ from websocket_heartbeat.errors import (
 )
 from websocket_heartbeat.events import Message, SessionEvent, size_of
 from websocket_heartbeat.redaction import printable
-
-WINDOW = Window(256, 2**20)
-"""What the server may send unacknowledged."""
 
 GREETED_WITHIN = 3.0
 """Seconds in which a server greets that has sessions: that travels with the answer to the handshake."""
@@ -218,11 +218,13 @@ class ClientSession:
     tell: called with a SessionEvent. changed: called when messages were acknowledged. report: called with
     messages that the server does not take. max_size: the largest that we take, in bytes. probes: whether
     a probe of the session stands for a ping, as heartbeats are to be messages.
+    kind: what the user was told last: of the newest link that has a session, how that began.
+    dropped: volatile messages that were thrown away, as they came faster than the user took them.
     """
 
     def __init__(
         self,
-        is_required: bool,
+        options: Session,
         tell: Callable[[SessionEvent], None],
         changed: Callable[[], None],
         report: Callable[[Sequence[Message]], None],
@@ -230,7 +232,8 @@ class ClientSession:
         max_size: int,
         probes: bool,
     ) -> None:
-        self.is_required = is_required
+        window = Window(options.window, options.window_bytes)
+        self.is_required = options.mode == "require"
         self.report = report
         self.probes = probes
         self._max_size = max_size
@@ -238,10 +241,15 @@ class ClientSession:
         self._ousted: _Greeter | None = None  # whose session waits for the welcome of another link
         self._tell = tell
         self._changed = changed
-        self._resumption = Resumption(is_required, WINDOW)
+        self._resumption = Resumption(self.is_required, window)
         self._greeter: _Greeter | None = None  # of the newest link
         self.link: SessionLink | None = None
         self._alarm: asyncio.TimerHandle | None = None
+        self.kind = ""
+        self.dropped = 0
+        # Volatile messages that wait for the user: the number of the message before each, and its size.
+        self._volatile: deque[tuple[int, int]] = deque()
+        self._waiting = Waiting(window)
         # Messages of sessions before that were received and are not handled yet: those come first.
         self._stale = 0
 
@@ -254,13 +262,6 @@ class ClientSession:
     def half(self) -> Half:
         """The messages."""
         return self._resumption.half
-
-    @property
-    def kind(self) -> str | None:
-        """How the session of the latest link began: "new", "resumed" or "reset"; None: that link is plain."""
-        return self._kind
-
-    _kind: str | None = None
 
     # Links come and go
 
@@ -348,11 +349,23 @@ class ClientSession:
         if self._stale:
             self._stale -= 1
             return
+        if self._volatile and self._volatile[0][0] == self.half.done:
+            self._waiting.remove(self._volatile.popleft()[1])
+            return
         if self.half.got == self.half.done:
             return  # it came on a plain link
         self._resumption.handled(asyncio.get_running_loop().time())
         self._carry_out()
         self.acknowledge_if_due()
+
+    def may_give(self, volatile: Message) -> bool:
+        """Whether the user is to get a volatile message that has come; else it is counted."""
+        size = size_of(volatile)
+        if not self._waiting.add(size):
+            self.dropped += 1
+            return False
+        self._volatile.append((self.half.got, size))
+        return True
 
     def acknowledged(self, number: int) -> bool:
         """Take an acknowledgement; false if it breaks the protocol."""
@@ -404,7 +417,6 @@ class ClientSession:
                 self._replay(self.link, step.number)
                 greeter.attached(self.link)
             elif step.kind == resume.BE_PLAIN:
-                self._kind = None
                 greeter.be_plain()
             elif step.kind == resume.REFUSE:
                 greeter.fail(SessionNotOffered("the server offers no session"))
@@ -428,12 +440,14 @@ class ClientSession:
 
     def _told(self, step: Step) -> None:
         self._why = step.why
-        self._kind = step.answer
+        self.kind = step.answer
         uncertain: tuple[Message, ...] = ()
         if step.before is not None:
             uncertain = _messages_after(step.before, step.number)
             if step.answer == resume.RESET:
-                self._stale += step.before.got - step.before.done
+                self._stale += step.before.got - step.before.done + len(self._volatile)
+                self._volatile.clear()
+                self._waiting = Waiting(self._resumption.half.ours)
         self._tell(SessionEvent(step.answer, step.why, uncertain))
 
 
@@ -475,7 +489,14 @@ class SessionLink(Link):
 
     def put(self, character: str, message: Message) -> None:
         """Put a message on the link that is numbered."""
-        self._physical.send(character + message if isinstance(message, str) else character.encode() + message)
+        self._physical.send(marked(character, message))
+
+    def send_volatile(self, message: Message) -> bool:
+        """As in Link; what the server does not take is not sent."""
+        session = self._session
+        if session.link is not self or session.is_too_large(message):
+            return False
+        return self._physical.send_volatile(marked(VOLATILE, message))
 
     def say(self, text: str) -> None:
         """Send what is no message."""
@@ -505,8 +526,9 @@ class SessionLink(Link):
                 session.violated(code)
                 return None
             return self.deliver(frame[1:])
-        if first == "~":
-            return self.deliver(frame[1:])
+        if first == VOLATILE:
+            message = frame[1:]
+            return self.deliver(message) if session.may_give(message) else None
         if not isinstance(frame, str):
             session.violated(VIOLATION)
         elif first == "=":

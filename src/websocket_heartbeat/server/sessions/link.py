@@ -10,12 +10,30 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from websocket_heartbeat.controls import decode, encode, framed_as_text, number_of, unframed
+from websocket_heartbeat.controls import decode, encode, marked_as_text, number_of, unframed
 from websocket_heartbeat.core.resume import END, Control
-from websocket_heartbeat.core.session import CHARACTERS, OUT_OF_STEP, REPLACED, VIOLATION, Half, Kept
-from websocket_heartbeat.engines.base import Closure, Evidence, Link, LinkEvents
+from websocket_heartbeat.core.session import (
+    CHARACTERS,
+    OUT_OF_STEP,
+    REPLACED,
+    VIOLATION,
+    Half,
+    Kept,
+    Window,
+)
+from websocket_heartbeat.core.volatile import VOLATILE, Waiting
+from websocket_heartbeat.engines.base import (
+    WRITE_LIMIT,
+    Closure,
+    Evidence,
+    Link,
+    LinkEvents,
+    SharedMessage,
+    marked,
+)
 from websocket_heartbeat.errors import SessionOver
 from websocket_heartbeat.events import Message, size_of
+from websocket_heartbeat.server.sessions.state import PeerState
 from websocket_heartbeat.server.sessions.store import OVER, Record, Refused, Store
 from websocket_heartbeat.server.sessions.store import REPLACED as RESET
 from websocket_heartbeat.system.kernel import Socket
@@ -23,8 +41,26 @@ from websocket_heartbeat.system.kernel import Socket
 _SHORT_TTL = 10.0
 """Seconds that a session is kept whose client has neither sent nor acknowledged anything."""
 
+_BEHIND = Window(256, WRITE_LIMIT)
+"""Volatile messages that may wait until the store has those before them."""
 
 Parting = Callable[[int, str], None]
+
+
+class PeerEvents(LinkEvents, Protocol):
+    """What a session calls: the inside of its peer."""
+
+    def volatile_dropped(self) -> None:
+        """A volatile message was dropped, of those to the client or from it."""
+
+
+class _Volatile:
+    """One that has come, among the messages that have a number."""
+
+    __slots__ = ("message",)
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
 
 
 class Keeper(Protocol):
@@ -64,15 +100,18 @@ class SessionLink(Link):
 
     __slots__ = (
         "_alarm",
+        "_behind",
         "_deadline",
         "_ending",
         "_events",
+        "_framed",
         "_generation",
         "_inbox",
         "_is_giving",
         "_is_handling",
         "_is_leaving",
-        "_is_text_only",
+        "_is_state_new",
+        "_is_volatile",
         "_is_writing",
         "_keeper",
         "_loop",
@@ -83,10 +122,14 @@ class SessionLink(Link):
         "_parting",
         "_physical",
         "_said_end_on",
+        "_saved_state",
         "_settled",
+        "_state",
+        "_state_due",
         "_stored",
         "_their_end",
         "_unstored",
+        "_waiting",
         "_writer",
         "deliver",
         "full",
@@ -109,29 +152,37 @@ class SessionLink(Link):
         self._loop = asyncio.get_running_loop()
         self._generation = record.generation
         self._max = record.max  # the largest message that the client takes
-        self._events: LinkEvents
+        self._events: PeerEvents
         self._physical: Link | None = None
         self._parting: Parting = _no_parting
-        self._is_text_only = False
+        self._framed = marked  # what makes a frame of a message
         # What the store does not have yet: messages, as they go on the link, and what was marked there last.
         self._unstored: deque[tuple[str, Message]] = deque()
+        self._behind: Waiting | None = None  # the volatile ones among them
         self._stored = half.sent
         self._marked_acked = half.acked
         self._deadline = self._marked_deadline = record.deadline
         self._ending = self._marked_ending = record.ending
         self._said_end_on: Link | None = None
+        # What the application keeps with the session: as it was found, as it is, and as it is to be written.
+        self._saved_state = record.state
+        self._state: PeerState | None = None
+        self._is_state_new = False
+        self._state_due: bytes | None = None
         self._is_writing = False
         self._writer: asyncio.Task[None] | None = None
         # What has come and waits until the peer has handled what it has.
-        self._inbox: deque[Message] = deque()
+        self._inbox: deque[Message | _Volatile] = deque()
+        self._waiting: Waiting | None = None  # the volatile ones there
         self._is_handling = False
+        self._is_volatile = False  # whether what it has is a volatile message
         self._is_giving = False
         self._is_leaving = False  # whether another process is to have the session
         self._settled: asyncio.Future[None] | None = None  # done when nothing is handled or written any more
         self._their_end: str | None = None  # the reason, when the client wants to end the session
         self._alarm: asyncio.TimerHandle | None = None  # for an acknowledgement
 
-    def begin(self, events: LinkEvents, subprotocol: str | None) -> None:
+    def begin(self, events: PeerEvents, subprotocol: str | None) -> None:
         """Be the link of a peer."""
         self.has_begun = True
         self.subprotocol = subprotocol
@@ -161,7 +212,8 @@ class SessionLink(Link):
         has no binary frames.
         """
         self._part(REPLACED)
-        self._physical, self._parting, self._is_text_only = physical, part, is_text_only
+        self._physical, self._parting = physical, part
+        self._framed = marked_as_text if is_text_only else marked
         self._deadline = None
         physical.deliver = self._take
         self.half.acknowledged(acked)
@@ -188,14 +240,8 @@ class SessionLink(Link):
         self._write()
 
     def _put(self, character: str, message: Message) -> None:
-        if self._physical is None:
-            return
-        if isinstance(message, str):
-            self._physical.send(character + message)
-        elif self._is_text_only:
-            self._physical.send(framed_as_text(character, message))
-        else:
-            self._physical.send(character.encode() + message)
+        if self._physical is not None:
+            self._physical.send(self._framed(character, message))
 
     def _part(self, code: int) -> Link | None:
         """Close the link that there is, and take nothing more that comes on it."""
@@ -222,6 +268,8 @@ class SessionLink(Link):
                 return
             self._inbox.append(frame[1:])
             self._give()
+        elif first == VOLATILE:
+            self._volatile_came(frame[1:])
         elif not is_text:
             self._drop(VIOLATION)
         elif first == "%" and (binary := unframed(str(frame[1:]))) is not None:
@@ -239,6 +287,15 @@ class SessionLink(Link):
                 self._end_if_handled()
         else:
             self._drop(VIOLATION)
+
+    def _volatile_came(self, message: Message) -> None:
+        if self._waiting is None:
+            self._waiting = Waiting(self.half.ours)
+        if self._waiting.add(size_of(message)):
+            self._inbox.append(_Volatile(message))
+            self._give()
+        elif self.has_begun:
+            self._events.volatile_dropped()
 
     def _acknowledged(self, number: int | None) -> None:
         if number is None or not self.half.acknowledged(number):
@@ -263,19 +320,63 @@ class SessionLink(Link):
         try:
             while self._inbox and not self._is_handling and self.half.recorded == self.half.done:
                 self._is_handling = True
+                message = self._inbox.popleft()
+                if isinstance(message, _Volatile):
+                    message = self._begin_volatile(message)
                 try:
-                    self.deliver(self._inbox.popleft())
+                    self.deliver(message)
                 except (Exception, asyncio.CancelledError) as error:
                     self._events.deliver_failed(error)
                     self.handled()
         finally:
             self._is_giving = False
 
+    def _begin_volatile(self, volatile: _Volatile) -> Message:
+        assert self._waiting is not None
+        self._waiting.remove(size_of(volatile.message))
+        self._is_volatile = True
+        return volatile.message
+
+    @property
+    def number(self) -> int:
+        """The number of the message that is being handled, or that comes next; 0: it is a volatile one."""
+        return 0 if self._is_volatile else self.half.done + 1
+
     def handled(self) -> None:
         """Take the news that the peer has handled the last message that it was given."""
-        if self._is_handling:
-            self._is_handling = False
+        if not self._is_handling:
+            return
+        self._is_handling = False
+        is_volatile, self._is_volatile = self._is_volatile, False
+        if not is_volatile:
             self.half.handled()
+        if self._is_state_new:
+            self._write_state()
+        if is_volatile:
+            self._note_settled()
+            self._give()
+        else:
+            self._write()
+
+    # What the application keeps with the session
+
+    @property
+    def state(self) -> PeerState:
+        """As `Peer.state`. Written with the message that is being handled: if not, it is handled again."""
+        if self._state is None:
+            self._state = PeerState(self._saved_state, self._state_changed)
+            self._saved_state = b""
+        return self._state
+
+    def _state_changed(self) -> None:
+        self._is_state_new = True
+        if not self._is_handling:
+            self._write_state()
+
+    def _write_state(self) -> None:
+        self._is_state_new = False
+        if not self.has_ended:
+            self._state_due = self.state.encoded()
             self._write()
 
     def _acknowledge_if_due(self) -> None:
@@ -305,6 +406,45 @@ class SessionLink(Link):
         self._unstored.append((self.half.accept(message, size), message))
         self._note_room()
         self._write()
+
+    def send_volatile(self, message: Message) -> bool:
+        """As in Link: not without a link beneath, and behind what the store does not have yet."""
+        if self.has_ended or self._ending is not None:
+            return True  # as `send`, which does nothing
+        physical = self._physical
+        if physical is None or size_of(message) > self._max:
+            return False
+        if not self._unstored:
+            return physical.send_volatile(self._framed(VOLATILE, message))
+        if self._behind is None:
+            self._behind = Waiting(_BEHIND)
+        has_room = self._behind.add(size_of(message))
+        if has_room:
+            self._unstored.append((VOLATILE, message))
+        return has_room
+
+    def send_shared_volatile(self, shared: SharedMessage) -> bool:
+        """As in Link."""
+        physical = self._physical
+        is_free = not (self.has_ended or self._ending is not None or self._unstored)
+        if (
+            physical is None
+            or not is_free
+            or self._framed is not marked
+            or size_of(shared.message) > self._max
+        ):
+            return self.send_volatile(shared.message)
+        return physical.send_shared_volatile(shared.marked(VOLATILE))
+
+    def _send_behind(self, message: Message) -> None:
+        """Send a volatile message that has waited for the store."""
+        assert self._behind is not None
+        self._behind.remove(size_of(message))
+        physical = self._physical
+        if (
+            physical is None or not physical.send_volatile(self._framed(VOLATILE, message))
+        ) and self.has_begun:
+            self._events.volatile_dropped()
 
     def _note_room(self) -> None:
         """Count as full while more than half of the client's window is unacknowledged."""
@@ -345,31 +485,43 @@ class SessionLink(Link):
         """Write what the store does not know; return whether there was anything."""
         half = self.half
         batch = list(self._unstored)
+        messages = [message for character, message in batch if character != VOLATILE]
         done, acked, deadline, ending = half.done, half.acked, self._deadline, self._ending
-        is_known = done == half.recorded and acked == self._marked_acked
-        if not batch and is_known and deadline == self._marked_deadline and ending == self._marked_ending:
+        state = self._state_due
+        if (
+            messages
+            or done > half.recorded
+            or acked > self._marked_acked
+            or state is not None
+            or deadline != self._marked_deadline
+            or ending != self._marked_ending
+        ):
+            generation = self._generation
+            answer = await self._keeper.store.write(
+                *(self.id, generation, self._stored, messages),
+                done=done,
+                acked=acked,
+                deadline=deadline,
+                state=state,
+                ending=ending,
+            )
+            if isinstance(answer, Refused):
+                if self._generation != generation:
+                    return True  # it is us who have claimed it since, for another link
+                self._refused()
+                return False
+            self._stored = answer
+            self._marked_acked, self._marked_deadline, self._marked_ending = acked, deadline, ending
+            if self._state_due is state:
+                self._state_due = None
+        elif not batch:
             return False
-        generation = self._generation
-        answer = await self._keeper.store.write(
-            self.id,
-            generation,
-            self._stored,
-            [message for _, message in batch],
-            done=done,
-            acked=acked,
-            deadline=deadline,
-            ending=ending,
-        )
-        if isinstance(answer, Refused):
-            if self._generation != generation:
-                return True  # it is us who have claimed it since, for another link
-            self._refused()
-            return False
-        self._stored = answer
-        self._marked_acked, self._marked_deadline, self._marked_ending = acked, deadline, ending
         for character, message in batch:
             self._unstored.popleft()
-            self._put(character, message)
+            if character == VOLATILE:
+                self._send_behind(message)
+            else:
+                self._put(character, message)
         half.record(done, self._loop.time())
         self._say_end()
         self._acknowledge_if_due()
