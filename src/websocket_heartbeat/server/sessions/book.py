@@ -81,7 +81,7 @@ class Book:
         await asyncio.shield(opening)
 
     async def _open(self) -> None:
-        await self.store.open(self._node, self._handover.heard)
+        await self.store.open(self._node, self._handover.heard, tuple)
         self._looking = asyncio.get_running_loop().create_task(self._look())
 
     async def close(self) -> None:

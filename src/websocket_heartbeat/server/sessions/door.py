@@ -196,7 +196,7 @@ class Door:
         self._stop_timer()
         self._say(welcome)
         self._session = session
-        session.attach(self._link, self.part, got, acked)
+        session.attach(self._link, self, got, acked)
         if not session.has_begun and not session.has_ended:
             session.begin(self._handler, self._protocol or None)
         if self._has_ended:

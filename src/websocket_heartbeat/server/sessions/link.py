@@ -7,7 +7,6 @@ one by one, each when the one before was handled and that is recorded. docs/sess
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import Protocol
 
 from websocket_heartbeat.controls import decode, encode, number_of
@@ -46,7 +45,15 @@ _SHORT_TTL = 10.0
 _BEHIND = Window(256, WRITE_LIMIT)
 """Volatile messages that may wait until the store has those before them."""
 
-Parting = Callable[[int, str], None]
+
+class Parting(Protocol):
+    """How a session ends a link: door.py."""
+
+    def part(self, code: int, reason: str) -> None:
+        """Close it, and drop it if its client does not answer."""
+
+    def abort(self) -> None:
+        """Drop it, which is then told as the end of any link."""
 
 
 class PeerEvents(LinkEvents, Protocol):
@@ -161,7 +168,7 @@ class SessionLink(Link):
         self._max = record.max  # the largest message that the client takes
         self._events: PeerEvents
         self._physical: Link | None = None
-        self._parting: Parting = _no_parting
+        self._parting: Parting  # of the link beneath
         # What the store does not have yet: messages, as they go on the link, and what was marked there last.
         self._unstored: deque[tuple[str, Message]] = deque()
         self._behind: Waiting | None = None  # the volatile ones among them
@@ -212,13 +219,13 @@ class SessionLink(Link):
             self._refused()
         return is_ours
 
-    def attach(self, physical: Link, part: Parting, got: int, acked: int) -> None:
+    def attach(self, physical: Link, parting: Parting, got: int, acked: int) -> None:
         """Go on over a link whose client has received messages up to `got`, and handled up to `acked`.
 
-        part: closes the link, and drops it if its client does not answer.
+        parting: ends the link.
         """
         self._part(REPLACED)
-        self._physical, self._parting = physical, part
+        self._physical, self._parting = physical, parting
         self._marked_deadline = None  # as the claim has left it
         if self._ending is None:
             self._deadline = None
@@ -284,7 +291,7 @@ class SessionLink(Link):
         physical = self._let_go()
         if physical is not None:
             physical.deliver = _discard
-            self._parting(code, "")
+            self._parting.part(code, "")
         return physical
 
     def _let_go(self) -> Link | None:
@@ -526,48 +533,46 @@ class SessionLink(Link):
         messages = [message for character, message in batch if character != VOLATILE]
         done, acked, deadline, ending = half.done, half.acked, self._deadline, self._ending
         state = self._state_due
-        is_known = done == half.recorded and acked == self._marked_acked and state is None
-        is_kept = deadline == self._marked_deadline and ending == self._marked_ending
-        if not messages and is_known and is_kept:
-            self._put_all(batch)
+        if (
+            messages
+            or done > half.recorded
+            or acked > self._marked_acked
+            or state is not None
+            or deadline != self._marked_deadline
+            or ending != self._marked_ending
+        ):
+            generation = self._generation
+            answer = await self._keeper.store.write(
+                *(self.id, generation, self._stored, messages),
+                done=done,
+                acked=acked,
+                deadline=deadline,
+                state=state,
+                ending=ending,
+            )
+            if isinstance(answer, Refused):
+                if self._generation != generation:
+                    return True  # it is us who have claimed it since, for another link
+                self._refused()
+                return False
+            self._stored = answer
+            self._marked_acked, self._marked_deadline, self._marked_ending = acked, deadline, ending
+            if self._state_due is state:
+                self._state_due = None
+        elif not batch:
             return False
-        generation = self._generation
-        answer = await self._keeper.store.write(
-            self.id,
-            generation,
-            self._stored,
-            messages,
-            done=done,
-            acked=acked,
-            deadline=deadline,
-            state=state,
-            ending=ending,
-        )
-        if isinstance(answer, Refused):
-            if self._generation != generation:
-                return True  # it is us who have claimed it since, for another link
-            self._refused()
-            return False
-        self._stored = answer
-        self._marked_acked, self._marked_deadline, self._marked_ending = acked, deadline, ending
-        if self._state_due is state:
-            self._state_due = None
-        self._put_all(batch)
-        half.record(done, self._loop.time())
-        self._say_end()
-        self._acknowledge_if_due()
-        self._end_if_handled()
-        self._give()
-        return True
-
-    def _put_all(self, batch: list[tuple[str, Message]]) -> None:
-        """Put on the link what the store has now, and the volatile messages among it."""
         for character, message in batch:
             self._unstored.popleft()
             if character == VOLATILE:
                 self._send_behind(message)
             else:
                 self._put(character, message)
+        half.record(done, self._loop.time())
+        self._say_end()
+        self._acknowledge_if_due()
+        self._end_if_handled()
+        self._give()
+        return True
 
     def _refused(self) -> None:
         """Be gone: another process has the session."""
@@ -594,15 +599,13 @@ class SessionLink(Link):
     def close(self, code: int, reason: str) -> None:
         """Close the link that there is; the client comes back, and the session goes on."""
         if self._physical is not None:
-            self._parting(code, reason)
+            self._parting.part(code, reason)
 
     def abort(self) -> None:
         """Drop the link that there is; the client comes back, and the session goes on."""
         if self._physical is not None:
-            physical = self._physical
-            physical.deliver = _discard
-            physical.abort()
-            self.detached(physical)
+            self._physical.deliver = _discard
+            self._parting.abort()
 
     def end(self, code: int, reason: str) -> None:
         """End the session: the client handles what was sent before, within a ttl, and does not come back."""
@@ -747,7 +750,3 @@ class SessionLink(Link):
 
 def _discard(message: Message) -> None:
     """Take what comes on a link that is the session's no more."""
-
-
-def _no_parting(code: int, reason: str) -> None:
-    """Close the link that there is: there is none."""
