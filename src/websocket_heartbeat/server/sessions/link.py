@@ -533,46 +533,48 @@ class SessionLink(Link):
         messages = [message for character, message in batch if character != VOLATILE]
         done, acked, deadline, ending = half.done, half.acked, self._deadline, self._ending
         state = self._state_due
-        if (
-            messages
-            or done > half.recorded
-            or acked > self._marked_acked
-            or state is not None
-            or deadline != self._marked_deadline
-            or ending != self._marked_ending
-        ):
-            generation = self._generation
-            answer = await self._keeper.store.write(
-                *(self.id, generation, self._stored, messages),
-                done=done,
-                acked=acked,
-                deadline=deadline,
-                state=state,
-                ending=ending,
-            )
-            if isinstance(answer, Refused):
-                if self._generation != generation:
-                    return True  # it is us who have claimed it since, for another link
-                self._refused()
-                return False
-            self._stored = answer
-            self._marked_acked, self._marked_deadline, self._marked_ending = acked, deadline, ending
-            if self._state_due is state:
-                self._state_due = None
-        elif not batch:
+        is_known = done == half.recorded and acked == self._marked_acked and state is None
+        is_kept = deadline == self._marked_deadline and ending == self._marked_ending
+        if not messages and is_known and is_kept:
+            self._put_all(batch)
             return False
-        for character, message in batch:
-            self._unstored.popleft()
-            if character == VOLATILE:
-                self._send_behind(message)
-            else:
-                self._put(character, message)
+        generation = self._generation
+        answer = await self._keeper.store.write(
+            self.id,
+            generation,
+            self._stored,
+            messages,
+            done=done,
+            acked=acked,
+            deadline=deadline,
+            state=state,
+            ending=ending,
+        )
+        if isinstance(answer, Refused):
+            if self._generation != generation:
+                return True  # it is us who have claimed it since, for another link
+            self._refused()
+            return False
+        self._stored = answer
+        self._marked_acked, self._marked_deadline, self._marked_ending = acked, deadline, ending
+        if self._state_due is state:
+            self._state_due = None
+        self._put_all(batch)
         half.record(done, self._loop.time())
         self._say_end()
         self._acknowledge_if_due()
         self._end_if_handled()
         self._give()
         return True
+
+    def _put_all(self, batch: list[tuple[str, Message]]) -> None:
+        """Put on the link what the store has now, and the volatile messages among it."""
+        for character, message in batch:
+            self._unstored.popleft()
+            if character == VOLATILE:
+                self._send_behind(message)
+            else:
+                self._put(character, message)
 
     def _refused(self) -> None:
         """Be gone: another process has the session."""

@@ -253,10 +253,11 @@ class ValkeyStore(Store):
         self, id: str, hash: bytes | None, principal: str | None, link: int, node: str, *, force: bool = False
     ) -> Found | Refused | Held | Ended:
         lease = self._lease()
-        arguments = hash or b"", principal or "", link, node, int(force), lease, self._keep
         _, (kind, *rest) = await asyncio.gather(
             self._look_at(id, lease),
-            self._run("claim", _keys(id), *arguments),
+            self._run(
+                "claim", _keys(id), hash or b"", principal or "", link, node, int(force), lease, self._keep
+            ),
         )
         if kind == b"found":
             self._held.add(id)

@@ -1,10 +1,10 @@
--- Makes a node the owner: docs/session.md, 4.3, steps 1 to 6 and 8.
--- KEYS: session, log. ARGV: hash ('': no link asks), principal, link, node, force, lease, keep
+-- Makes a node the owner: docs/session.md, 4.3, steps 1 to 6 and 8. hash: '': the application asks, and no link.
+-- KEYS: session, log. ARGV: hash, principal, link, node, force, lease, keep
 local session, log = KEYS[1], KEYS[2]
 local names = { 'hash', 'principal', 'lineage', 'end_kind', 'end_why', 'done', 'link', 'node', 'generation' }
 local hash, principal, written, kind, why, done, link, node, generation = unpack(redis.call('HMGET', session, unpack(names)))
 local is_link = ARGV[1] ~= ''
-if not hash or is_link and (hash ~= ARGV[1] or principal ~= ARGV[2]) then return { 'unknown' } end
+if not hash or (is_link and (hash ~= ARGV[1] or principal ~= ARGV[2])) then return { 'unknown' } end
 if written ~= lineage() then return { 'forgotten' } end
 if kind then return { 'ended', kind, why, done } end
 if is_link and tonumber(ARGV[3]) <= tonumber(link) then return { 'stale' } end
