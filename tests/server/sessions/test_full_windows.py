@@ -5,11 +5,13 @@ import logging
 from typing import Any
 
 import pytest
-from tests.server.sessions.test_sessions import place, running, session, told
+from tests.server.sessions.test_sessions import QUICK, place, running, session, told
 from tests.watch import PATIENCE, Run, turns, until
 
 from websocket_heartbeat import Backoff, SendQueueFull, Session, connect
-from websocket_heartbeat.server import Hub, Peer, PeerGone
+from websocket_heartbeat.server import Hub, Peer, PeerGone, SessionOver
+from websocket_heartbeat.server.sessions.memory import MemoryStore
+from websocket_heartbeat.server.sessions.store import Refused
 from websocket_heartbeat.system import stall
 
 __all__ = ["place"]
@@ -132,6 +134,38 @@ def test_what_a_server_sends_beyond_the_window_ends_the_session_and_both_sides_a
             connection.reconnect_now()
             await until(lambda: events[-1].kind == "reset")
             assert events[-1].why == "overflow"
+
+    run_asyncio(main())
+
+
+def test_a_client_that_is_back_before_the_store_knows_of_the_end_is_told_of_it(
+    run_asyncio: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = MemoryStore.finish
+
+    async def slow_finish(self: MemoryStore, *end: Any) -> Refused | None:
+        await asyncio.sleep(0.5)
+        return await finish(self, *end)
+
+    monkeypatch.setattr(MemoryStore, "finish", slow_finish)
+
+    async def main() -> None:
+        hub = Hub(sessions="memory")
+        options = Session("require", window=1)
+        async with (
+            running(hub) as server,
+            connect(server.url(), session=options, backoff=QUICK) as connection,
+        ):
+            events = told(connection)
+            await connection.wait_open()
+            (peer,) = hub.peers
+            id = str(peer.session)
+            peer.send("1")
+            peer.send("2")
+            with pytest.raises(SessionOver, match="overflow"):
+                await hub.send(id, "3")
+            await until(lambda: len(events) == 2)
+            assert (events[1].kind, events[1].why) == ("reset", "overflow")
 
     run_asyncio(main())
 

@@ -61,10 +61,11 @@ class Book:
         self._on_end = on_end
         self._node = secrets.token_hex(8)
         self._sessions: dict[str, SessionLink] = {}
-        self._handover = Handover(store, self._node, self._sessions.get)
+        self._handover = Handover(store, self._node, self._sessions.get, self._finished)
         self._opening: asyncio.Future[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._finishing: dict[str, asyncio.Task[None]] = {}  # whose end the store does not know yet
         self.is_closed = False
 
     async def ready(self) -> None:
@@ -122,6 +123,7 @@ class Book:
         """Claim a session for the link that asks for it; SessionLink.attach is next, or how it is refused."""
         await self.ready()
         id, _, secret = asked.key.partition(".")
+        await self._finished(id)
         answer = await self.store.claim(id, _hash(secret), _name(principal), asked.link, self._node)
         if isinstance(answer, Held):
             await self._handover.ask(answer.node, id)
@@ -146,6 +148,7 @@ class Book:
 
     async def _take_over(self, id: str) -> SessionLink:
         """Have a session that no process has, until its client comes back."""
+        await self._finished(id)
         answer = await self.store.claim(id, None, None, 0, self._node)
         if isinstance(answer, Held):
             if await self._handover.is_alive(answer.node):
@@ -181,7 +184,14 @@ class Book:
 
     def finish(self, id: str, generation: int, kind: str, why: str) -> None:
         """Have the store end a session."""
-        self._spawn(self._finish(id, generation, kind, why))
+        task = self._finishing[id] = self._spawn(self._finish(id, generation, kind, why))
+        task.add_done_callback(lambda _: self._finishing.pop(id, None))
+
+    async def _finished(self, id: str) -> None:
+        """Wait until the store knows the end of a session, if it has ended: before that it can be claimed."""
+        task = self._finishing.get(id)
+        if task is not None:
+            await asyncio.wait([task])
 
     async def _finish(self, id: str, generation: int, kind: str, why: str) -> None:
         while True:
