@@ -154,6 +154,10 @@ class Half:
             kept = kept.next
         return kept
 
+    def size(self) -> float:
+        """Return the size of what is in the outbox and in the inbox."""
+        return self._outbox_size + self._inbox_size
+
     # What we receive
 
     def take(self, character: str, size: float) -> int:

@@ -227,6 +227,9 @@ class Link(ABC):
     def abort(self) -> None:
         """Drop the link at once and wait for nothing. Safe in every state; no callback follows."""
 
+    def accept_up_to(self, size: int) -> None:  # noqa: B027  # what cannot change it has a limit for all
+        """Take messages of so many bytes at most from now on, where what is beneath lets that change."""
+
     def handled(self) -> None:  # noqa: B027  # only what has acknowledgements has something to do
         """Take the news that a message that was delivered is handled; sessions acknowledge that."""
 

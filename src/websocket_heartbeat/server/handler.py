@@ -425,6 +425,11 @@ class PeerHandler:
         self._principal = principal
 
     @property
+    def origin(self) -> str | None:
+        """The header Origin of the handshake: in browsers, whose page this is."""
+        return self._request.header("Origin")
+
+    @property
     def latency(self) -> float | None:
         """As `Peer.latency`."""
         info = tcp_info(self.link.socket)

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from websocket_heartbeat.checks import (
+    check_count,
     check_hashable,
     check_headers,
     check_hook,
@@ -72,6 +73,9 @@ class Hub:
     sessions: "memory", or "sqlite:///" and the path of a file: clients that ask for it get a session, which
         outlives their links; docs/session.md has the protocol. None (default): nobody does.
     ttl: seconds that a session is kept without a link. Default 120.
+    session_limit: bytes that messages of all sessions may take together: those to clients that are not
+        acknowledged, and those of clients that are not handled. Beyond that there are no new sessions, and
+        the largest are over ("overflow"), those without a link first. Default 256 MiB.
     on_end: called with (session, why, unacknowledged) when a session is over: its ID, the reason, and the
         messages that the client has not acknowledged.
 
@@ -99,6 +103,7 @@ class Hub:
         shown_path: Callable[[str], str] | None = None,
         sessions: str | None = None,
         ttl: float = 120,
+        session_limit: int = 256 * 2**20,
         on_end: EndHook | None = None,
     ) -> None:
         self._commons = Commons(
@@ -111,7 +116,8 @@ class Hub:
         self._origins = Origins(origins)
         if on_end is not None:
             check_hook("on_end", on_end, 3)
-        self._book = None if sessions is None else Book(store_at(sessions, ttl), on_end)
+        check_count("session_limit", session_limit)
+        self._book = None if sessions is None else Book(store_at(sessions, ttl), on_end, session_limit)
         self._entrance()  # checks its arguments
 
     def __repr__(self) -> str:

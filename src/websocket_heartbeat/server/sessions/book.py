@@ -15,6 +15,7 @@ from websocket_heartbeat.errors import HookFailed, SessionOver
 from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server.sessions.handover import Handover
+from websocket_heartbeat.server.sessions.limits import LARGEST_WINDOW, Limits, OverLimit
 from websocket_heartbeat.server.sessions.link import SessionLink
 from websocket_heartbeat.server.sessions.store import (
     EXPIRED,
@@ -36,6 +37,7 @@ WINDOW = Window(256, 256 * 1024)
 _LOOK = 1.0
 """Seconds from one look for sessions that have expired to the next."""
 _AT_ONCE = 100
+"""Sessions that are ended before the loop has a turn for others."""
 
 _PAUSE = 0.1
 _PAUSES = 10
@@ -55,8 +57,10 @@ class Reset:
 class Book:
     """The sessions of one hub."""
 
-    def __init__(self, store: Store, on_end: EndHook | None) -> None:
+    def __init__(self, store: Store, on_end: EndHook | None, session_limit: int) -> None:
         self.store = store
+        self.limits = Limits(session_limit)
+        self._is_making_room = False
         self.ttl = store.ttl
         self._on_end = on_end
         self._node = secrets.token_hex(8)
@@ -65,7 +69,7 @@ class Book:
         self._opening: asyncio.Future[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._finishing: dict[str, asyncio.Task[None]] = {}  # whose end the store does not know yet
+        self._finishing: dict[str, asyncio.Task[None]] = {}  # by the ID of the session
         self.is_closed = False
 
     async def ready(self) -> None:
@@ -102,34 +106,51 @@ class Book:
 
     # Sessions begin
 
-    async def begin(self, hello: Control, principal: Hashable | None) -> tuple[SessionLink, str]:
-        """Return a new session, and the key that its client resumes it with."""
+    async def begin(
+        self, hello: Control, principal: Hashable | None, origin: str | None
+    ) -> tuple[SessionLink, str]:
+        """Return a new session, and the key that its client resumes it with.
+
+        principal, origin: those of its link, to which the session is bound.
+
+        Raises:
+            OverLimit: there is no room for one.
+        """
         await self.ready()
+        self.limits.check_room()
+        name = _name(principal)
+        before = self.limits.one_too_many(name)
+        if before is not None:
+            before.expire()
         id = secrets.token_urlsafe(9)
         secret = secrets.token_urlsafe(32)
         record = Record(
             id=id,
             hash=_hash(secret),
-            principal=_name(principal),
+            principal=_bound_to(name, origin),
             node=self._node,
             lineage=self.store.lineage,
-            window=(int(hello.window.messages), int(hello.window.size)),
+            window=(
+                int(min(hello.window.messages, LARGEST_WINDOW.messages)),
+                int(min(hello.window.size, LARGEST_WINDOW.size)),
+            ),
             max=hello.max,
         )
         await self.store.put(record, ())
-        return self._owned(record, Half(WINDOW)), f"{id}.{secret}"
+        return self._owned(record, Half(WINDOW), name), f"{id}.{secret}"
 
-    async def resume(self, asked: Control, principal: Hashable | None) -> Found | Reset | Refused | Ended:
+    async def resume(
+        self, asked: Control, principal: Hashable | None, origin: str | None
+    ) -> Found | Reset | Refused | Ended:
         """Claim a session for the link that asks for it; SessionLink.attach is next, or how it is refused."""
         await self.ready()
         id, _, secret = asked.key.partition(".")
+        owner = _bound_to(_name(principal), origin)
         await self._finished(id)
-        answer = await self.store.claim(id, _hash(secret), _name(principal), asked.link, self._node)
+        answer = await self.store.claim(id, _hash(secret), owner, asked.link, self._node)
         if isinstance(answer, Held):
             await self._handover.ask(answer.node, id)
-            answer = await self.store.claim(
-                id, _hash(secret), _name(principal), asked.link, self._node, force=True
-            )
+            answer = await self.store.claim(id, _hash(secret), owner, asked.link, self._node, force=True)
         if isinstance(answer, Ended) and answer.kind != OVER:
             return Reset(answer.why, answer.done)
         if answer is Refused.UNKNOWN or answer is Refused.FORGOTTEN:
@@ -157,13 +178,26 @@ class Book:
         if not isinstance(answer, Found):
             why = answer.why if isinstance(answer, Ended) else "unknown"
             raise SessionOver(f"there is no such session, or not any more: {printable(why)}")
-        session = self.owned(answer)
+        session = self._known(answer, answer.record.principal)
         if session.physical is None:
             session.wait_for_client()
         return session
 
-    def owned(self, found: Found) -> SessionLink:
-        """Return the session that was found, with what this process knows of it."""
+    def owned(self, found: Found, principal: Hashable | None) -> SessionLink:
+        """Return the session that was found, with what this process knows of it.
+
+        Raises:
+            OverLimit: it may not go on yet.
+        """
+        session = self._known(found, _name(principal))
+        try:
+            self.limits.check_resume(session, asyncio.get_running_loop().time())
+        except OverLimit:
+            session.put_off()
+            raise
+        return session
+
+    def _known(self, found: Found, principal: str | None) -> SessionLink:
         record = found.record
         known = self._sessions.get(record.id)
         if known is not None and not known.has_ended and known.claimed(record.generation):
@@ -172,26 +206,38 @@ class Book:
         half.go_on(record.acked, (record.acked + 1) % 64, record.done, (record.done + 1) % 64)
         for message in found.log:
             half.accept(message, size_of(message))
-        return self._owned(record, half)
+        return self._owned(record, half, principal)
 
-    def _owned(self, record: Record, half: Half) -> SessionLink:
+    def _owned(self, record: Record, half: Half, principal: str | None) -> SessionLink:
         half.theirs = Window(*record.window)
-        session = SessionLink(self, record, half)
+        session = SessionLink(self, record, half, principal)
         self._sessions[record.id] = session
+        self.limits.add(session)
         return session
+
+    def held(self, size: float) -> None:
+        """Count so many bytes more that messages take, or less; soon make room, where they take too many."""
+        self.limits.held += size
+        if self.limits.held > self.limits.most and not self._is_making_room:
+            self._is_making_room = True
+            asyncio.get_running_loop().call_soon(self._make_room)
+
+    def _make_room(self) -> None:
+        self._is_making_room = False
+        for session in self.limits.in_the_way(self._sessions.values()):
+            session.reset("overflow")
 
     # And end
 
     def finish(self, id: str, generation: int, kind: str, why: str) -> None:
-        """Have the store end a session."""
-        task = self._finishing[id] = self._spawn(self._finish(id, generation, kind, why))
-        task.add_done_callback(lambda _: self._finishing.pop(id, None))
+        """Have the store end a session; until it has, its client waits."""
+        finishing = self._finishing[id] = self._spawn(self._finish(id, generation, kind, why))
+        finishing.add_done_callback(lambda _: self._finishing.pop(id, None))
 
     async def _finished(self, id: str) -> None:
         """Wait until the store knows the end of a session, if it has ended: before that it can be claimed."""
-        task = self._finishing.get(id)
-        if task is not None:
-            await asyncio.wait([task])
+        if id in self._finishing:
+            await asyncio.wait([self._finishing[id]])
 
     async def _finish(self, id: str, generation: int, kind: str, why: str) -> None:
         while True:
@@ -225,6 +271,7 @@ class Book:
     def _forget(self, session: SessionLink) -> None:
         if self._sessions.get(session.id) is session:
             del self._sessions[session.id]
+            self.limits.remove(session)
 
     def _tell(self, id: str, why: str, unacknowledged: tuple[Message, ...]) -> None:
         _logger.info("session %s is over: %s", id, printable(why))
@@ -255,10 +302,13 @@ class Book:
         while True:
             await asyncio.sleep(min(_LOOK, self.ttl / 4))
             try:
-                expired = await self.store.due(time.time(), _AT_ONCE)
+                await self._end_expired()
             except OSError as error:
                 _logger.error("sessions that have expired cannot be ended: %s", error)
-                continue
+
+    async def _end_expired(self) -> None:
+        while True:
+            expired = await self.store.due(time.time(), _AT_ONCE)
             for found in expired:
                 session = self._sessions.get(found.record.id)
                 why = EXPIRED if found.record.ending is None else found.record.ending
@@ -266,10 +316,21 @@ class Book:
                     session.expired(why)
                 else:
                     self._tell(found.record.id, why, tuple(found.log))
+            if len(expired) < _AT_ONCE:
+                return
+            await asyncio.sleep(0)
 
 
 def _hash(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
+
+
+def _bound_to(name: str | None, origin: str | None) -> str:
+    """Return the text that tells those who may resume a session from all others.
+
+    origin: in browsers that of the page; a longer one is no browser's.
+    """
+    return f"{(origin or '')[:300]}\n{name or ''}"
 
 
 def _name(principal: Hashable | None) -> str | None:

@@ -34,10 +34,13 @@ from websocket_heartbeat.errors import SessionOver
 from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server.sessions.state import PeerState
-from websocket_heartbeat.server.sessions.store import OVER, Record, Refused, Store
+from websocket_heartbeat.server.sessions.store import EXPIRED, OVER, Record, Refused, Store
 from websocket_heartbeat.server.sessions.store import REPLACED as RESET
 from websocket_heartbeat.system.kernel import Socket
 from websocket_heartbeat.system.stall import Stall
+
+MESSAGE_OVERHEAD = 200
+"""Bytes that a message takes in memory besides its own, about."""
 
 _SHORT_TTL = 10.0
 """Seconds that a session is kept whose client has neither sent nor acknowledged anything."""
@@ -96,6 +99,9 @@ class Keeper(Protocol):
     async def may_write_again(self, error: OSError) -> bool:
         """Wait a while after the store could not be written; return whether to try again."""
 
+    def held(self, size: float) -> None:
+        """Count so many bytes more that messages take, or less."""
+
     def over(self, session: "SessionLink", why: str, unacknowledged: tuple[Message, ...]) -> None:
         """Forget a session, and tell the user."""
 
@@ -106,8 +112,10 @@ class Keeper(Protocol):
 class SessionLink(Link):
     """See above. The inside of its peer takes its events: `closed` comes when the session is over.
 
-    id: public, and in logs. half: its messages. has_begun: whether there is a peer that it is the link of.
-    has_ended: whether this process has nothing to do with it any more; why: the reason.
+    id: public, and in logs. principal: whose it is, in text, or None. half: its messages. has_begun: whether
+    there is a peer that it is the link of. has_ended: whether this process is done with it; why: the reason.
+    held: bytes that its messages take, about. busy_until: for limits.py, which says how often it may be
+    resumed.
     """
 
     __slots__ = (
@@ -143,21 +151,27 @@ class SessionLink(Link):
         "_unstored",
         "_waiting",
         "_writer",
+        "busy_until",
         "deliver",
         "full",
         "half",
         "has_begun",
         "has_ended",
+        "held",
         "id",
+        "principal",
         "subprotocol",
         "why",
     )
 
     is_session = True
 
-    def __init__(self, keeper: Keeper, record: Record, half: Half) -> None:
+    def __init__(self, keeper: Keeper, record: Record, half: Half, principal: str | None) -> None:
         self.id = record.id
+        self.principal = principal
         self.half = half
+        self.held = 0.0
+        self.busy_until = 0.0
         self.full = False
         self.has_begun = False
         self.has_ended = False
@@ -210,6 +224,11 @@ class SessionLink(Link):
         """The link that there is now."""
         return self._physical
 
+    @property
+    def deadline(self) -> float | None:
+        """When the session expires, in seconds since the epoch; None while it has a link."""
+        return self._deadline
+
     def claimed(self, generation: int) -> bool:
         """Take the news that a link has claimed the session; false if another process had it meanwhile."""
         is_ours = generation == self._generation + 1
@@ -234,6 +253,7 @@ class SessionLink(Link):
         physical.deliver = self._take
         self.half.acknowledged(acked)
         self._note_room()
+        self._note_held()
         self.half.attached(self.half.recorded)
         kept = self.half.after(got)
         while kept is not None and kept.number <= self._stored:
@@ -318,6 +338,8 @@ class SessionLink(Link):
                 return
             self._inbox.append(frame[1:])
             self._give()
+            if self._inbox:
+                self._note_held()
         elif first == VOLATILE:
             self._volatile_came(frame[1:])
         elif not is_text:
@@ -453,6 +475,7 @@ class SessionLink(Link):
             return
         self._unstored.append((self.half.accept(message, size), message))
         self._note_room()
+        self._note_held()
         self._write()
 
     def send_volatile(self, message: Message) -> bool:
@@ -497,6 +520,14 @@ class SessionLink(Link):
             self._stall.begins()
         if was_full and not self.full and self.has_begun:
             self._events.writable()
+
+    def _note_held(self) -> None:
+        """Have it counted what the messages take that are not acknowledged, or not handled."""
+        half = self.half
+        held = half.size() + MESSAGE_OVERHEAD * (half.sent - half.acked + half.got - half.done)
+        if held != self.held and not self.has_ended:
+            more, self.held = held - self.held, held
+            self._keeper.held(more)
 
     # What is written
 
@@ -561,6 +592,7 @@ class SessionLink(Link):
             self._state_due = None
         self._put_all(batch)
         half.record(done, self._loop.time())
+        self._note_held()
         self._say_end()
         self._acknowledge_if_due()
         self._end_if_handled()
@@ -644,9 +676,19 @@ class SessionLink(Link):
         """Give the session up: its client gets another one."""
         self._finish(RESET, why)
 
+    def expire(self) -> None:
+        """End the session before its time."""
+        self._finish(EXPIRED, EXPIRED)
+
+    def put_off(self) -> None:
+        """Let the session have no link: it was claimed for one that may not go on with it yet."""
+        self._part(REPLACED)
+        self._is_away()
+
     def release(self) -> None:
         """Let the session go, with what is in the store: the next resume finds it there."""
         self.has_ended = True
+        self._keeper.held(-self.held)
         self.close(1001, "")
         if self._alarm is not None:
             self._alarm.cancel()
@@ -686,6 +728,7 @@ class SessionLink(Link):
             return False
         self.has_ended = True
         self.why = why
+        self._keeper.held(-self.held)
         self._inbox.clear()
         if self._alarm is not None:
             self._alarm.cancel()
