@@ -30,6 +30,9 @@ from websocket_heartbeat.redaction import printable
 GREETED_WITHIN = 3.0
 """Seconds in which a server greets that has sessions: that travels with the answer to the handshake."""
 
+CLOSED_WITHIN = 3.0
+"""Seconds that a server has to close a link that is of no use any more."""
+
 _DISMISSED = 4500
 """A close code that is final, for the end of a session: core/machine.py."""
 
@@ -49,8 +52,11 @@ class SessionEngine(Engine):
         Raises, besides:
             SessionNotOffered: the server has no sessions, and one is required.
             ServerClosed: it has closed the link before its welcome.
+            SessionOver: it has dismissed us, and the link was lost before all was handled.
         """
         session = self._session
+        if session.is_over:
+            raise session.over_error()
         if request.is_foreign:  # the key of a session is for its own origin
             if session.is_required or session.has_key:
                 raise RedirectRefused("the server redirects to another origin, which the session is not for")
@@ -81,7 +87,7 @@ class _Greeter:
         self._protocol: str | None = None
         self._link: SessionLink | None = None  # once the session is attached
         self._is_plain = False
-        self._timer: asyncio.TimerHandle | None = None  # for the greeting
+        self._timer: asyncio.TimerHandle | None = None  # for the greeting, or for the end
 
     def abort(self) -> None:
         """Drop the link, as its attempt is over."""
@@ -133,7 +139,7 @@ class _Greeter:
             return
         self._session.lost(self, closure.code or 0)
         if self._link is not None:
-            self._link.ended(closure)
+            self._link.ended(self._session.closure_of_the_end() if self._session.is_over else closure)
         elif not self.outcome.done():
             error = closure.error or ServerClosed(closure.code, closure.reason)
             self.outcome.set_exception(error)
@@ -147,13 +153,12 @@ class _Greeter:
         control = decode(frame) if isinstance(frame, str) and frame[:1] == "{" else None
         if control is None:
             self._session.other_frame(self)
-            if self._is_plain:  # it was the first message
-                return self.physical.deliver(frame)
         else:
             if control.kind == resume.GREETING_CONTROL:
                 self._protocol = control.protocol or None
             self._session.control(self, control)
-        return None
+        # If the link is plain after that, it was the first message.
+        return self.physical.deliver(frame) if self._is_plain else None
 
     def be_plain(self) -> None:
         """Let the link be what it is."""
@@ -175,8 +180,7 @@ class _Greeter:
 
     def refuse(self, code: int) -> None:
         """Close the link, which breaks the protocol."""
-        self.physical.close(code, "")
-        self.physical.deliver = _discard
+        self._close(code)
         if self._link is not None:
             self._link.ended(Closure(error=HandshakeError(f"the session was out of step: {code}")))
         else:
@@ -188,14 +192,20 @@ class _Greeter:
         if self._link is not None:
             self._link.ended(Closure(error=HandshakeError("the link that was to take its place was lost")))
 
-    def end(self, why: str) -> None:
+    def end(self) -> None:
         """Close the link: the session is over for good."""
-        self.physical.close(1000, "")
-        self.physical.deliver = _discard
+        self._close(1000)
         if self._link is not None:
-            self._link.ended(Closure(_DISMISSED, why, framed=True))
+            self._link.ended(self._session.closure_of_the_end())
         else:
-            self._finish(SessionOver(f"the session is over: {printable(why)}"))
+            self._finish(self._session.over_error())
+
+    def _close(self, code: int) -> None:
+        """Close the link, of which nobody knows any more; drop it, if its server does not answer."""
+        self._stop_timer()
+        self.physical.deliver = _discard
+        self._timer = asyncio.get_running_loop().call_later(CLOSED_WITHIN, self.physical.abort)
+        self.physical.close(code, "")
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -262,6 +272,19 @@ class ClientSession:
     def half(self) -> Half:
         """The messages."""
         return self._resumption.half
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the server has ended the session: no link is to open any more."""
+        return self._resumption.state in (resume.DISMISSED, resume.OVER)
+
+    def over_error(self) -> SessionOver:
+        """Return what says so."""
+        return SessionOver(f"the session is over: {printable(self._why)}")
+
+    def closure_of_the_end(self) -> Closure:
+        """Return how the last link ends, whatever has ended it."""
+        return Closure(_DISMISSED, self._why, framed=True)
 
     # Links come and go
 
@@ -397,7 +420,7 @@ class ClientSession:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-        return () if self._resumption.state in (resume.OVER, resume.DISMISSED) else self.unacknowledged()
+        return () if self.is_over else self.unacknowledged()
 
     # What was decided
 
@@ -428,7 +451,7 @@ class ClientSession:
             elif step.kind == resume.CLOSE_LINK:
                 if self.link is not None:
                     self.link.say(f"={self.half.acknowledge()}")
-                greeter.end(self._why)
+                greeter.end()
 
     def _replay(self, link: "SessionLink", number: int) -> None:
         kept = self.half.after(number)
