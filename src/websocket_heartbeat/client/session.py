@@ -26,6 +26,7 @@ from websocket_heartbeat.errors import (
 )
 from websocket_heartbeat.events import Message, SessionEvent, size_of
 from websocket_heartbeat.redaction import printable
+from websocket_heartbeat.system.stall import Stall
 
 GREETED_WITHIN = 3.0
 """Seconds in which a server greets that has sessions: that travels with the answer to the handshake."""
@@ -52,11 +53,11 @@ class SessionEngine(Engine):
         Raises, besides:
             SessionNotOffered: the server has no sessions, and one is required.
             ServerClosed: it has closed the link before its welcome.
-            SessionOver: it has dismissed us, and the link was lost before all was handled.
+            SessionOver: the server has ended the session, and what it had sent before may still be handled.
         """
         session = self._session
         if session.is_over:
-            raise session.over_error()
+            raise SessionOver(f"the session is over: {printable(session.why)}")
         if request.is_foreign:  # the key of a session is for its own origin
             if session.is_required or session.has_key:
                 raise RedirectRefused("the server redirects to another origin, which the session is not for")
@@ -139,7 +140,8 @@ class _Greeter:
             return
         self._session.lost(self, closure.code or 0)
         if self._link is not None:
-            self._link.ended(self._session.closure_of_the_end() if self._session.is_over else closure)
+            is_over = self._session.is_over
+            self._link.ended(Closure(_DISMISSED, self._session.why, framed=True) if is_over else closure)
         elif not self.outcome.done():
             error = closure.error or ServerClosed(closure.code, closure.reason)
             self.outcome.set_exception(error)
@@ -192,13 +194,13 @@ class _Greeter:
         if self._link is not None:
             self._link.ended(Closure(error=HandshakeError("the link that was to take its place was lost")))
 
-    def end(self) -> None:
+    def end(self, why: str) -> None:
         """Close the link: the session is over for good."""
         self._close(1000)
         if self._link is not None:
-            self._link.ended(self._session.closure_of_the_end())
+            self._link.ended(Closure(_DISMISSED, why, framed=True))
         else:
-            self._finish(self._session.over_error())
+            self._finish(SessionOver(f"the session is over: {printable(why)}"))
 
     def _close(self, code: int) -> None:
         """Close the link, of which nobody knows any more; drop it, if its server does not answer."""
@@ -228,7 +230,7 @@ class ClientSession:
     tell: called with a SessionEvent. changed: called when messages were acknowledged. report: called with
     messages that the server does not take. max_size: the largest that we take, in bytes. probes: whether
     a probe of the session stands for a ping, as heartbeats are to be messages.
-    kind: what the user was told last: of the newest link that has a session, how that began.
+    kind, why: what the user was told last: of the newest link that has a session, how that began.
     dropped: volatile messages that were thrown away, as they came faster than the user took them.
     """
 
@@ -256,12 +258,18 @@ class ClientSession:
         self.link: SessionLink | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self.kind = ""
+        self.why = ""
         self.dropped = 0
         # Volatile messages that wait for the user: the number of the message before each, and its size.
         self._volatile: deque[tuple[int, int]] = deque()
         self._waiting = Waiting(window)
         # Messages of sessions before that were received and are not handled yet: those come first.
         self._stale = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the server has ended the session: then there is to be no further link."""
+        return self._resumption.state in (resume.DISMISSED, resume.OVER)
 
     @property
     def has_key(self) -> bool:
@@ -272,19 +280,6 @@ class ClientSession:
     def half(self) -> Half:
         """The messages."""
         return self._resumption.half
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the server has ended the session: no link is to open any more."""
-        return self._resumption.state in (resume.DISMISSED, resume.OVER)
-
-    def over_error(self) -> SessionOver:
-        """Return what says so."""
-        return SessionOver(f"the session is over: {printable(self._why)}")
-
-    def closure_of_the_end(self) -> Closure:
-        """Return how the last link ends, whatever has ended it."""
-        return Closure(_DISMISSED, self._why, framed=True)
 
     # Links come and go
 
@@ -307,10 +302,16 @@ class ClientSession:
             self._ousted = None
 
     def _detach(self, code: int) -> None:
-        self._greeter = None
-        self.link = None
+        self._let_go()
         self._resumption.lost(code)
         self._carry_out()
+
+    def _let_go(self) -> None:
+        """Have no link."""
+        self._greeter = None
+        link, self.link = self.link, None
+        if link is not None:
+            link.is_left()
 
     def _end_ousted(self) -> None:
         """End the link before, as the one that was to take the session from it is lost: it is nobody's."""
@@ -336,8 +337,7 @@ class ClientSession:
         """Give the link up, which is out of step, or breaks the protocol."""
         greeter = self._greeter
         self._resumption.violated(code)
-        self._greeter = None
-        self.link = None
+        self._let_go()
         for step in self._resumption.take_steps():
             if step.kind == resume.TELL:
                 self._told(step)
@@ -396,6 +396,10 @@ class ClientSession:
         self._changed()
         return is_right
 
+    def stalled(self) -> None:
+        """Tell that the server has handled nothing for long of what fills its window."""
+        self._tell(SessionEvent("stalled"))
+
     def acknowledge_if_due(self) -> None:
         """Acknowledge, now or a little later."""
         if self.link is None:
@@ -420,6 +424,7 @@ class ClientSession:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
+        self._let_go()
         return () if self.is_over else self.unacknowledged()
 
     # What was decided
@@ -438,20 +443,20 @@ class ClientSession:
                 self._ousted = None
                 self.link = SessionLink(self, greeter.physical, greeter)
                 self._replay(self.link, step.number)
+                self.link.note_room()
                 greeter.attached(self.link)
             elif step.kind == resume.BE_PLAIN:
                 greeter.be_plain()
             elif step.kind == resume.REFUSE:
                 greeter.fail(SessionNotOffered("the server offers no session"))
             elif step.kind == resume.DROP_LINK:
-                self._greeter = None
-                self.link = None
+                self._let_go()
                 greeter.refuse(step.code)
                 self._end_ousted()
             elif step.kind == resume.CLOSE_LINK:
                 if self.link is not None:
                     self.link.say(f"={self.half.acknowledge()}")
-                greeter.end()
+                greeter.end(self.why)
 
     def _replay(self, link: "SessionLink", number: int) -> None:
         kept = self.half.after(number)
@@ -459,10 +464,8 @@ class ClientSession:
             link.put(kept.character, kept.payload)
             kept = kept.next
 
-    _why = ""
-
     def _told(self, step: Step) -> None:
-        self._why = step.why
+        self.why = step.why
         self.kind = step.answer
         uncertain: tuple[Message, ...] = ()
         if step.before is not None:
@@ -488,12 +491,13 @@ class SessionLink(Link):
 
     is_session = True
 
-    __slots__ = ("_events", "_physical", "_session", "deliver", "full", "subprotocol")
+    __slots__ = ("_events", "_physical", "_session", "_stall", "deliver", "full", "subprotocol")
 
     def __init__(self, session: ClientSession, physical: Link, greeter: _Greeter) -> None:
         self._session = session
         self._physical = physical
         self._events = greeter._events
+        self._stall: Stall | None = None  # once the window was full
         self.full = False
         self.deliver = _discard
         self.subprotocol: str | None = None
@@ -508,7 +512,7 @@ class SessionLink(Link):
         character = self._session.accept(message)
         if self._session.link is self:
             self.put(character, message)
-        self._note_room()
+        self.note_room()
 
     def put(self, character: str, message: Message) -> None:
         """Put a message on the link that is numbered."""
@@ -525,13 +529,27 @@ class SessionLink(Link):
         """Send what is no message."""
         self._physical.send(text)
 
-    def _note_room(self) -> None:
-        self.full = self._physical.full or not self._session.half.has_room(0)
+    def note_room(self) -> None:
+        """Count as full while the link beneath does, or the window of the server is full."""
+        self.full = self._physical.full
+        if not self._session.half.has_room(0):
+            self.full = True
+            if self._stall is None:
+                self._stall = Stall(self._session.half, self._is_window_full, self._session.stalled)
+            self._stall.begins()
+
+    def _is_window_full(self) -> bool:
+        return not self._session.half.has_room(0)
+
+    def is_left(self) -> None:
+        """Take the news that the session has this link no more."""
+        if self._stall is not None:
+            self._stall.stop()
 
     def writable(self) -> None:
         """Take the news that the link beneath is not full any more, or that the window has room."""
         was_full = self.full
-        self._note_room()
+        self.note_room()
         if was_full and not self.full:
             self._events.writable()
 

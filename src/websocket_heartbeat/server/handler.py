@@ -16,9 +16,10 @@ from websocket_heartbeat.server.flow import LOOK, Progress
 from websocket_heartbeat.server.hooks import Hooks
 from websocket_heartbeat.server.mailbox import Keeper as MailboxKeeper
 from websocket_heartbeat.server.mailbox import Mailbox
-from websocket_heartbeat.server.peer import Peer
+from websocket_heartbeat.server.peer import DISMISSED, Peer
 from websocket_heartbeat.server.places import Place
 from websocket_heartbeat.server.rooms import Rooms
+from websocket_heartbeat.server.sessions.link import SessionLink
 from websocket_heartbeat.server.sessions.state import PeerState
 from websocket_heartbeat.server.silence import Silence
 from websocket_heartbeat.server.stats import Tally
@@ -285,6 +286,12 @@ class PeerHandler:
         self.dropped_volatile += 1
         self.keeper.tally.dropped_messages += 1
 
+    def stalled(self) -> None:
+        """Tell that the client of a session handles nothing."""
+        self.keeper.log.warning(
+            "%r has handled nothing for long, and more than half of its window is full", self.peer
+        )
+
     def _watch_progress(self) -> None:
         """Look from now on whether the peer takes what waits for it."""
         now = asyncio.get_running_loop().time()
@@ -351,6 +358,14 @@ class PeerHandler:
             self._send_backlog(whole=True)
             self.send(self.keeper.policy.dismissal)
         self.close(code, reason)
+
+    async def end_session(self, reason: str) -> None:
+        """Do as `Peer.end`, with a reason that was checked."""
+        self.dismiss(DISMISSED, reason)
+        await asyncio.wait([self.gone()], timeout=self.keeper.policy.close_timeout)
+        if isinstance(self.link, SessionLink):
+            self.link.end_now()
+        await self.wait_gone()
 
     def let_go(self) -> None:
         """Be gone, as this server closes; a session goes on with the next one, if its store does."""

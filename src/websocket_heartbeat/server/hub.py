@@ -11,11 +11,13 @@ from websocket_heartbeat.checks import (
     check_hashable,
     check_headers,
     check_hook,
+    check_message,
     check_seconds,
     check_token,
 )
 from websocket_heartbeat.config import Dialect, Headers
 from websocket_heartbeat.errors import PeerGone
+from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.farewell import send_away
 from websocket_heartbeat.server.gate import Gate
@@ -162,6 +164,30 @@ class Hub:
             dict(tally.dropped),
             tally.dropped_messages,
         )
+
+    async def send(self, session: str, message: Message) -> None:
+        """Send a message to the client of a session, which need not be here now: it gets it when it is.
+
+        Returns when the message is kept with the session, as durably as the store of the sessions keeps it.
+        The session may be one of an earlier process, whose client has not come back yet. One that has no room
+        for the message is over by it, as with `Peer.send`.
+
+        session: its ID, as `Peer.session` tells it.
+
+        Raises:
+            SessionOver: there is no such session, or not any more.
+            RuntimeError: the hub has no sessions, or another process that shares its store has this one.
+            OSError: the store cannot be read, or the hub is closed.
+            TypeError, ValueError: the message cannot be sent, as with `Peer.send`, or the session is no str.
+        """
+        if not isinstance(session, str):
+            raise TypeError(f"session must be a str, not {type(session).__name__}")
+        message = check_message("message", message)
+        self._commons.policy.check_allowed(message)
+        if self._book is None:
+            raise RuntimeError("the hub has no sessions: make it with Hub(sessions=...)")
+        self._commons.enter()
+        await self._book.send(session, message)
 
     def room(self, name: Hashable) -> Room:
         """Return the room of that name: the peers that have joined it."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from websocket_heartbeat.core.resume import Control
 from websocket_heartbeat.core.session import Half, Window
-from websocket_heartbeat.errors import HookFailed
+from websocket_heartbeat.errors import HookFailed, SessionOver
 from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server.sessions.handover import Handover
@@ -136,7 +136,7 @@ class Book:
             max=hello.max,
         )
         await self.store.put(record, ())
-        return self._owned(record, Half(WINDOW), name), f"{id}.{secret}"
+        return self._owned(record, Half(WINDOW)), f"{id}.{secret}"
 
     async def resume(
         self, asked: Control, principal: Hashable | None, origin: str | None
@@ -157,13 +157,36 @@ class Book:
             return Reset(Refused.UNKNOWN.value)
         return answer
 
-    def owned(self, found: Found, principal: Hashable | None) -> SessionLink:
+    async def send(self, id: str, message: Message) -> None:
+        """Do as `Hub.send`, with arguments that were checked."""
+        await self.ready()
+        session = self._sessions.get(id)
+        if session is None or session.has_ended:
+            session = await self._take_over(id)
+        await session.keep(message)
+
+    async def _take_over(self, id: str) -> SessionLink:
+        """Have a session that no process has, until its client comes back."""
+        answer = await self.store.claim(id, None, None, 0, self._node)
+        if isinstance(answer, Held):
+            if await self._handover.is_alive(answer.node):
+                raise RuntimeError(f"session {id} is another process's, which alone can send to it")
+            answer = await self.store.claim(id, None, None, 0, self._node, force=True)
+        if not isinstance(answer, Found):
+            why = answer.why if isinstance(answer, Ended) else "unknown"
+            raise SessionOver(f"there is no such session, or not any more: {printable(why)}")
+        session = self._known(answer)
+        if session.physical is None:
+            session.wait_for_client()
+        return session
+
+    def owned(self, found: Found) -> SessionLink:
         """Return the session that was found, with what this process knows of it.
 
         Raises:
             OverLimit: it may not go on yet.
         """
-        session = self._known(found, _name(principal))
+        session = self._known(found)
         try:
             self.limits.check_resume(session, asyncio.get_running_loop().time())
         except OverLimit:
@@ -171,7 +194,7 @@ class Book:
             raise
         return session
 
-    def _known(self, found: Found, principal: str | None) -> SessionLink:
+    def _known(self, found: Found) -> SessionLink:
         record = found.record
         known = self._sessions.get(record.id)
         if known is not None and not known.has_ended and known.claimed(record.generation):
@@ -180,11 +203,11 @@ class Book:
         half.go_on(record.acked, (record.acked + 1) % 64, record.done, (record.done + 1) % 64)
         for message in found.log:
             half.accept(message, size_of(message))
-        return self._owned(record, half, principal)
+        return self._owned(record, half)
 
-    def _owned(self, record: Record, half: Half, principal: str | None) -> SessionLink:
+    def _owned(self, record: Record, half: Half) -> SessionLink:
         half.theirs = Window(*record.window)
-        session = SessionLink(self, record, half, principal)
+        session = SessionLink(self, record, half, _principal_in(record.principal))
         self._sessions[record.id] = session
         self.limits.add(session)
         return session
@@ -299,6 +322,11 @@ def _bound_to(name: str | None, origin: str | None) -> str:
     origin: in browsers that of the page; a longer one is no browser's.
     """
     return f"{(origin or '')[:300]}\n{name or ''}"
+
+
+def _principal_in(bound_to: str | None) -> str | None:
+    """Return the principal's text, of what `_bound_to` has returned; None: unknown."""
+    return (bound_to or "").partition("\n")[2] or None
 
 
 def _name(principal: Hashable | None) -> str | None:

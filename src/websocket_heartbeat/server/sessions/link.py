@@ -33,10 +33,12 @@ from websocket_heartbeat.engines.base import (
 )
 from websocket_heartbeat.errors import SessionOver
 from websocket_heartbeat.events import Message, size_of
+from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server.sessions.state import PeerState
 from websocket_heartbeat.server.sessions.store import EXPIRED, OVER, Record, Refused, Store
 from websocket_heartbeat.server.sessions.store import REPLACED as RESET
 from websocket_heartbeat.system.kernel import Socket
+from websocket_heartbeat.system.stall import Stall
 
 MESSAGE_OVERHEAD = 200
 """Bytes that a message takes in memory besides its own, about."""
@@ -55,6 +57,9 @@ class PeerEvents(LinkEvents, Protocol):
 
     def volatile_dropped(self) -> None:
         """A volatile message was dropped, of those to the client or from it."""
+
+    def stalled(self) -> None:
+        """The client has handled nothing for long, though its link lives, and others wait for it to do so."""
 
 
 class _Volatile:
@@ -101,8 +106,8 @@ class SessionLink(Link):
     """See above. The inside of its peer takes its events: `closed` comes when the session is over.
 
     id: public, and in logs. principal: whose it is, in text, or None. half: its messages. has_begun: whether
-    there is a peer that it is the link of. has_ended: whether this process is done with it. held: bytes that
-    its messages take, about. busy_until: for limits.py, which says how often it may be resumed.
+    there is a peer that it is the link of. has_ended: whether this process is done with it; why: the reason.
+    held: bytes that its messages take, about. busy_until: for limits.py, which says how often it is resumed.
     """
 
     __slots__ = (
@@ -130,6 +135,7 @@ class SessionLink(Link):
         "_said_end_on",
         "_saved_state",
         "_settled",
+        "_stall",
         "_state",
         "_state_due",
         "_stored",
@@ -147,6 +153,7 @@ class SessionLink(Link):
         "id",
         "principal",
         "subprotocol",
+        "why",
     )
 
     is_session = True
@@ -160,6 +167,7 @@ class SessionLink(Link):
         self.full = False
         self.has_begun = False
         self.has_ended = False
+        self.why = ""
         self._keeper = keeper
         self._loop = asyncio.get_running_loop()
         self._generation = record.generation
@@ -192,6 +200,7 @@ class SessionLink(Link):
         self._settled: asyncio.Future[None] | None = None  # done when nothing is handled or written any more
         self._their_end: str | None = None  # the reason, when the client wants to end the session
         self._alarm: asyncio.TimerHandle | None = None  # for an acknowledgement
+        self._stall: Stall | None = None  # once it was full
 
     def begin(self, events: PeerEvents, subprotocol: str | None) -> None:
         """Be the link of a peer."""
@@ -228,7 +237,11 @@ class SessionLink(Link):
         """
         self._part(REPLACED)
         self._physical, self._parting = physical, part
-        self._deadline = None
+        self._marked_deadline = None  # as the claim has left it
+        if self._ending is None:
+            self._deadline = None
+        else:
+            self._expire_after(self._keeper.ttl)
         physical.deliver = self._take
         self.half.acknowledged(acked)
         self._note_room()
@@ -244,15 +257,42 @@ class SessionLink(Link):
     def detached(self, physical: Link) -> None:
         """Take the news that a link has ended."""
         if physical is self._physical:
-            self._physical = None
+            self._let_go()
             self._is_away()
 
     def _is_away(self) -> None:
         """Let the session expire, unless its client comes back in time."""
         ttl = self._keeper.ttl
         is_unused = self.half.got == 0 and self.half.acked == 0
-        self._deadline = time.time() + (min(_SHORT_TTL, ttl) if is_unused else ttl)
+        self._expire_after(min(_SHORT_TTL, ttl) if is_unused else ttl)
         self._write()
+
+    def _expire_after(self, seconds: float) -> None:
+        """Be over in so many seconds, if that is not to be sooner already."""
+        if self._deadline is None:
+            self._deadline = time.time() + seconds
+
+    def wait_for_client(self) -> None:
+        """Take the news that this process has the session, and no link of it."""
+        self._is_away()
+
+    async def keep(self, message: Message) -> None:
+        """Send a message, and wait until the store has it.
+
+        Raises:
+            SessionOver: it does not take it, as it is over.
+            OSError: the hub is closed.
+        """
+        if self._ending is not None:
+            raise SessionOver(f"the session is being ended: {printable(self._ending)}")
+        self.send(message)
+        number = self.half.sent
+        while self._stored < number and self._is_writing and self._writer is not None:
+            await asyncio.wait([self._writer])
+        if self.has_ended:
+            raise SessionOver(f"the session is over: {printable(self.why)}")
+        if self._stored < number:
+            raise OSError("the hub is closed")
 
     def _put(self, character: str, message: Message) -> None:
         if self._physical is not None:
@@ -260,10 +300,17 @@ class SessionLink(Link):
 
     def _part(self, code: int) -> Link | None:
         """Close the link that there is, and take nothing more that comes on it."""
-        physical, self._physical = self._physical, None
+        physical = self._let_go()
         if physical is not None:
             physical.deliver = _discard
             self._parting(code, "")
+        return physical
+
+    def _let_go(self) -> Link | None:
+        """Have no link."""
+        physical, self._physical = self._physical, None
+        if self._stall is not None:
+            self._stall.stop()
         return physical
 
     def _drop(self, code: int) -> None:
@@ -459,6 +506,10 @@ class SessionLink(Link):
         """Count as full while more than half of the client's window is unacknowledged."""
         half = self.half
         was_full, self.full = self.full, 2 * (half.sent - half.acked) > half.theirs.messages
+        if self.full and self._physical is not None and self.has_begun:
+            if self._stall is None:
+                self._stall = Stall(half, lambda: self.full, self._events.stalled)
+            self._stall.begins()
         if was_full and not self.full and self.has_begun:
             self._events.writable()
 
@@ -505,40 +556,33 @@ class SessionLink(Link):
         messages = [message for character, message in batch if character != VOLATILE]
         done, acked, deadline, ending = half.done, half.acked, self._deadline, self._ending
         state = self._state_due
-        if (
-            messages
-            or done > half.recorded
-            or acked > self._marked_acked
-            or state is not None
-            or deadline != self._marked_deadline
-            or ending != self._marked_ending
-        ):
-            generation = self._generation
-            answer = await self._keeper.store.write(
-                *(self.id, generation, self._stored, messages),
-                done=done,
-                acked=acked,
-                deadline=deadline,
-                state=state,
-                ending=ending,
-            )
-            if isinstance(answer, Refused):
-                if self._generation != generation:
-                    return True  # it is us who have claimed it since, for another link
-                self._refused()
-                return False
-            self._stored = answer
-            self._marked_acked, self._marked_deadline, self._marked_ending = acked, deadline, ending
-            if self._state_due is state:
-                self._state_due = None
-        elif not batch:
+        is_known = done == half.recorded and acked == self._marked_acked and state is None
+        is_kept = deadline == self._marked_deadline and ending == self._marked_ending
+        if not messages and is_known and is_kept:
+            self._put_all(batch)
             return False
-        for character, message in batch:
-            self._unstored.popleft()
-            if character == VOLATILE:
-                self._send_behind(message)
-            else:
-                self._put(character, message)
+        generation = self._generation
+        answer = await self._keeper.store.write(
+            self.id,
+            generation,
+            self._stored,
+            messages,
+            done=done,
+            acked=acked,
+            deadline=deadline,
+            state=state,
+            ending=ending,
+        )
+        if isinstance(answer, Refused):
+            if self._generation != generation:
+                return True  # it is us who have claimed it since, for another link
+            self._refused()
+            return False
+        self._stored = answer
+        self._marked_acked, self._marked_deadline, self._marked_ending = acked, deadline, ending
+        if self._state_due is state:
+            self._state_due = None
+        self._put_all(batch)
         half.record(done, self._loop.time())
         self._note_held()
         self._say_end()
@@ -547,12 +591,21 @@ class SessionLink(Link):
         self._give()
         return True
 
+    def _put_all(self, batch: list[tuple[str, Message]]) -> None:
+        """Put on the link what the store has now, and the volatile messages among it."""
+        for character, message in batch:
+            self._unstored.popleft()
+            if character == VOLATILE:
+                self._send_behind(message)
+            else:
+                self._put(character, message)
+
     def _refused(self) -> None:
         """Be gone: another process has the session."""
         self._part(REPLACED)
-        if self._end_here():
+        if self._end_here("goes on in another process"):
             self._keeper.moved(self)
-            self._tell_peer("goes on in another process")
+            self._tell_peer()
 
     async def hand_over(self, patience: float) -> None:
         """Give the session up to another process: when what is being handled is done, or after `patience`."""
@@ -583,10 +636,16 @@ class SessionLink(Link):
             self.detached(physical)
 
     def end(self, code: int, reason: str) -> None:
-        """End the session: the client handles all that was sent before, and does not come back."""
+        """End the session: the client handles what was sent before, within a ttl, and does not come back."""
         if self._ending is None and not self.has_ended:
             self._ending = reason
+            self._expire_after(self._keeper.ttl)
             self._write()
+
+    def end_now(self) -> None:
+        """Wait no more for the client, which has not handled all that was sent before the end."""
+        if self._ending is not None and not self.has_ended:
+            self._finish(OVER, self._ending)
 
     def _say_end(self) -> None:
         is_due = self._marked_ending is not None and self._stored == self.half.sent
@@ -653,24 +712,25 @@ class SessionLink(Link):
         return tuple(messages)
 
     def _over(self, why: str, unacknowledged: tuple[Message, ...]) -> None:
-        if self._end_here():
+        if self._end_here(why):
             self._keeper.over(self, why, unacknowledged)
-            self._tell_peer(why)
+            self._tell_peer()
 
-    def _end_here(self) -> bool:
+    def _end_here(self, why: str) -> bool:
         """Have nothing to do with the session any more; false if that is so already."""
         if self.has_ended:
             return False
         self.has_ended = True
         self._keeper.held(-self.held)
+        self.why = why
         self._inbox.clear()
         if self._alarm is not None:
             self._alarm.cancel()
         return True
 
-    def _tell_peer(self, why: str) -> None:
+    def _tell_peer(self) -> None:
         if self.has_begun:
-            self._events.closed(Closure(error=SessionOver(why)))
+            self._events.closed(Closure(error=SessionOver(self.why)))
 
     # The link beneath
 

@@ -226,7 +226,7 @@ class SqliteStore(Store):
         return await self._call(work)
 
     async def claim(
-        self, id: str, hash: bytes, principal: str | None, link: int, node: str, *, force: bool = False
+        self, id: str, hash: bytes | None, principal: str | None, link: int, node: str, *, force: bool = False
     ) -> Found | Refused | Held | Ended:
         lineage = self._lineage
 
@@ -237,23 +237,26 @@ class SqliteStore(Store):
             if row is None:
                 return Refused.UNKNOWN
             record = _record(row)
-            if not hmac.compare_digest(record.hash, hash) or record.principal != principal:
+            if hash is not None and not (
+                hmac.compare_digest(record.hash, hash) and record.principal == principal
+            ):
                 return Refused.UNKNOWN
             if record.lineage != lineage:
                 return Refused.FORGOTTEN
             kind, why = row[-2:]
             if kind is not None:
                 return Ended(kind, why, record.done)
-            if link <= record.link:
+            if hash is not None and link <= record.link:
                 return Refused.STALE
             if record.node != node and not force:
                 return Held(record.node)
-            record.link, record.node = link, node
+            record.node = node
             record.generation += 1
-            record.deadline = None
+            if hash is not None:
+                record.link, record.deadline = link, None
             database.execute(
-                "update session set link = ?, node = ?, generation = ?, deadline = null where id = ?",
-                (link, node, record.generation, id),
+                "update session set link = ?, node = ?, generation = ?, deadline = ? where id = ?",
+                (record.link, node, record.generation, record.deadline, id),
             )
             return Found(record, _log(database, id))
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 try:
@@ -33,6 +33,8 @@ from websocket_heartbeat.server.sessions.store import (
     Refused,
     Store,
 )
+
+T = TypeVar("T")
 
 _logger = logging.getLogger("websocket_heartbeat.server")
 
@@ -88,6 +90,7 @@ class ValkeyStore(Store):
         self._owned: Owned = tuple
         self._held: set[str] = set()  # IDs of sessions that this node owns, as far as is known
         self._calls: list[_Call] = []
+        self._lineage_asked: asyncio.Future[str] | None = None
         self._flushing: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._is_open = False
@@ -137,27 +140,38 @@ class ValkeyStore(Store):
             await asyncio.wait([self._flushing])
         await self._client.aclose()
 
-    # Calls of the server
+    # Calls of the server, all by one task: a caller that is cancelled leaves no answer unread
 
     async def _run(self, script: str, keys: tuple[str, ...], *arguments: Any) -> Any:
         """Run a script with the other calls of this turn of the loop."""
-        if not self._is_open:
-            raise OSError("the store of the sessions is closed")
-        loop = asyncio.get_running_loop()
-        call = _Call(script, keys, arguments, loop.create_future())
+        call = _Call(script, keys, arguments, asyncio.get_running_loop().create_future())
         self._calls.append(call)
-        if self._flushing is None:
-            self._flushing = loop.create_task(self._flush())
-        return await call.answer
+        return await self._answered(call.answer)
 
     async def _command(self, *arguments: Any) -> Any:
         return await self._run("", (), *arguments)
 
+    async def _read_lineage(self) -> str:
+        if self._lineage_asked is None:
+            self._lineage_asked = asyncio.get_running_loop().create_future()
+        return await self._answered(asyncio.shield(self._lineage_asked))
+
+    async def _answered(self, answer: "asyncio.Future[T]") -> T:
+        if not self._is_open:
+            raise OSError("the store of the sessions is closed")
+        if self._flushing is None:
+            self._flushing = asyncio.get_running_loop().create_task(self._flush())
+        return await answer
+
     async def _flush(self) -> None:
         try:
-            while self._calls:
+            while self._calls or self._lineage_asked is not None:
+                asked, self._lineage_asked = self._lineage_asked, None
+                if asked is not None:
+                    _settle(asked, await self._ask_lineage())
                 calls, self._calls = self._calls, []
-                await self._answer(calls)
+                if calls:
+                    await self._answer(calls)
         finally:
             self._flushing = None
 
@@ -172,12 +186,7 @@ class ValkeyStore(Store):
         except (RedisError, OSError) as error:
             answers = [error] * len(calls)
         for call, answer in zip(calls, answers, strict=True):
-            if call.answer.done():
-                continue
-            if isinstance(answer, BaseException):
-                call.answer.set_exception(OSError(f"the store of the sessions has failed: {answer}"))
-            else:
-                call.answer.set_result(answer)
+            _settle(call.answer, answer)
 
     async def _pipeline(self, calls: list[_Call]) -> list[Any]:
         pipeline = self._client.pipeline(transaction=False)
@@ -191,23 +200,17 @@ class ValkeyStore(Store):
 
     # What the server may have forgotten
 
-    async def _read_lineage(self) -> str:
+    async def _ask_lineage(self) -> str | Exception:
         try:
-            nodes = await self._lineages()
-        except NoPermissionError as error:
-            raise OSError(
-                "the store of the sessions refuses INFO to its user: it must be allowed,"
-                " as nothing else tells of writes that were forgotten"
-            ) from error
+            server, replication = await self._client.info("server"), await self._client.info("replication")
+        except NoPermissionError:
+            return OSError("the user may not call INFO, and nothing else tells whether writes were forgotten")
         except (RedisError, OSError) as error:
-            raise OSError(f"the store of the sessions cannot be reached: {error}") from error
-        return " ".join(sorted(nodes))
-
-    async def _lineages(self) -> list[str]:
-        server, replication = await self._client.info("server"), await self._client.info("replication")
+            return error
         if not self._is_cluster:
             server, replication = {"": server}, {"": replication}
-        return [f"{server[node]['run_id']} {replication[node]['master_replid']}" for node in server]
+        nodes = [f"{server[node]['run_id']} {replication[node]['master_replid']}" for node in server]
+        return " ".join(sorted(nodes))
 
     async def _look_for_lineage(self) -> None:
         """Write all sessions of this node again, if the server may have forgotten writes."""
@@ -247,12 +250,14 @@ class ValkeyStore(Store):
         return _REFUSED.get(answer)
 
     async def claim(
-        self, id: str, hash: bytes, principal: str | None, link: int, node: str, *, force: bool = False
+        self, id: str, hash: bytes | None, principal: str | None, link: int, node: str, *, force: bool = False
     ) -> Found | Refused | Held | Ended:
         lease = self._lease()
         _, (kind, *rest) = await asyncio.gather(
             self._look_at(id, lease),
-            self._run("claim", _keys(id), hash, principal or "", link, node, int(force), lease, self._keep),
+            self._run(
+                "claim", _keys(id), hash or b"", principal or "", link, node, int(force), lease, self._keep
+            ),
         )
         if kind == b"found":
             self._held.add(id)
@@ -367,6 +372,16 @@ class ValkeyStore(Store):
         sender, _, said = data.partition(b"\n")
         if sender != self._node.encode():
             listener(said)
+
+
+def _settle(future: "asyncio.Future[Any]", answer: Any) -> None:
+    if future.done():
+        return
+    if isinstance(answer, Exception):
+        future.set_exception(OSError(f"the store of the sessions has failed: {answer}"))
+        future.exception()  # looked at: who has asked may be cancelled
+    else:
+        future.set_result(answer)
 
 
 def _client_of(url: str, *, is_one: bool = False) -> tuple[Any, bool]:
