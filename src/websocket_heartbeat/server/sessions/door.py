@@ -201,7 +201,7 @@ class Door:
             self._refuse(REPLACED if answer is Refused.STALE else VIOLATION)
 
     def _go_on(self, found: Found, asked: Control) -> None:
-        session = self._book.owned(found, self._handler.principal)
+        session = self._book.owned(found)
         half = session.half
         if not (asked.acked <= half.got <= asked.sent and half.fits(asked.done, asked.got)):
             self._decide(self._mismatch(session, asked))
