@@ -19,8 +19,8 @@ Rules
     1  acked <= sent, and told <= recorded <= done <= got.
     2  What is not acknowledged is kept; what is acknowledged has been handled, and recorded.
     3  A message that is not the next is not taken: the link is out of step, and must go.
-    4  More is never unacknowledged than the peer's window, but for a single message that is larger. Who sends
-       twice our window breaks the protocol.
+    4  Nothing is sent while the peer's window is full: what is unacknowledged is at most the window, and of
+       size the last message more. Who sends twice our window breaks the protocol.
     5  An acknowledgement is due after 16 messages, or a quarter of the window, or a second after the first of
        them was handled, and at once as the answer to a probe.
 """
@@ -114,6 +114,11 @@ class Half:
             return True
         unacknowledged = self.sent - self.acked
         return unacknowledged < self.theirs.messages and self._outbox_size + size <= self.theirs.size
+
+    def is_half_full(self) -> bool:
+        """Whether more than half of the peer's window is unacknowledged."""
+        unacknowledged = self.sent - self.acked
+        return 2 * unacknowledged > self.theirs.messages or 2 * self._outbox_size > self.theirs.size
 
     def accept(self, payload: Any, size: float) -> str:
         """Number a message and keep it; return its character. It goes on the link behind all before it."""

@@ -19,6 +19,7 @@ from websocket_heartbeat.server.mailbox import Mailbox
 from websocket_heartbeat.server.peer import Peer
 from websocket_heartbeat.server.places import Place
 from websocket_heartbeat.server.rooms import Rooms
+from websocket_heartbeat.server.sessions.link import SessionLink
 from websocket_heartbeat.server.silence import Silence
 from websocket_heartbeat.server.stats import Tally
 from websocket_heartbeat.system.callbacks import place_of
@@ -325,6 +326,11 @@ class PeerHandler:
             self.send(self.keeper.policy.dismissal)
         self.close(code, reason)
 
+    async def settle(self, patience: float) -> None:
+        """Give the hook of a session nothing more, and wait for the one that runs; seconds at most."""
+        if isinstance(self.link, SessionLink):
+            await self.link.settle(patience)
+
     def let_go(self) -> None:
         """Be gone, as this server closes; a session goes on with the next one, if its store does."""
         if self.end is None:
@@ -429,6 +435,10 @@ class PeerHandler:
         if self._gone is None:
             self._gone = self.keeper.future()
         return self._gone
+
+    def parted(self) -> asyncio.Future[None]:
+        """Return a future that is done when its link is gone; a peer with a session may live on."""
+        return self.link.parted() if isinstance(self.link, SessionLink) else self.gone()
 
     async def wait_gone(self) -> None:
         """Do as `Peer.wait_closed`."""

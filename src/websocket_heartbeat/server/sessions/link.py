@@ -79,6 +79,7 @@ class SessionLink(Link):
         "_marked_deadline",
         "_marked_ending",
         "_max",
+        "_parted",
         "_parting",
         "_physical",
         "_said_end_on",
@@ -111,6 +112,7 @@ class SessionLink(Link):
         self._events: LinkEvents
         self._physical: Link | None = None
         self._parting: Parting = _no_parting
+        self._parted: asyncio.Future[None] | None = None  # done when the link beneath is gone
         # What the store does not have yet: messages, as they go on the link, and what was marked there last.
         self._unstored: deque[tuple[str, Message]] = deque()
         self._stored = half.sent
@@ -175,6 +177,7 @@ class SessionLink(Link):
         """Take the news that a link has ended."""
         if physical is self._physical:
             self._physical = None
+            self._note_parted()
             self._is_away()
 
     def _is_away(self) -> None:
@@ -195,7 +198,22 @@ class SessionLink(Link):
         if physical is not None:
             physical.deliver = _discard
             self._parting(code, "")
+            self._note_parted()
         return physical
+
+    def parted(self) -> asyncio.Future[None]:
+        """Return a future that is done when the link that there is now is gone."""
+        if self._parted is None:
+            self._parted = self._loop.create_future()
+        parted = self._parted
+        if self._physical is None:
+            self._note_parted()
+        return parted
+
+    def _note_parted(self) -> None:
+        parted, self._parted = self._parted, None
+        if parted is not None:
+            parted.set_result(None)
 
     def _drop(self, code: int) -> None:
         """Close a link that breaks the protocol; its client resumes."""
@@ -289,7 +307,7 @@ class SessionLink(Link):
         if self.has_ended or self._ending is not None:
             return
         size = size_of(message)
-        if not self.half.has_room(size) or size > self._max:
+        if not self.half.has_room(0) or size > self._max:
             self._finish(RESET, "overflow", message)
             return
         self._unstored.append((self.half.accept(message, size), message))
@@ -298,8 +316,7 @@ class SessionLink(Link):
 
     def _note_room(self) -> None:
         """Count as full while more than half of the client's window is unacknowledged."""
-        half = self.half
-        was_full, self.full = self.full, 2 * (half.sent - half.acked) > half.theirs.messages
+        was_full, self.full = self.full, self.half.is_half_full()
         if was_full and not self.full and self.has_begun:
             self._events.writable()
 
@@ -376,15 +393,20 @@ class SessionLink(Link):
 
     async def hand_over(self, patience: float) -> None:
         """Give the session up to another process: when what is being handled is done, or after `patience`."""
+        await self.settle(patience)
+        self._refused()
+
+    async def settle(self, patience: float) -> None:
+        """Give the peer nothing more; return when what it handles is written, or after `patience`."""
         if self._settled is None:
             self._is_leaving = True
             self._settled = self._loop.create_future()
             self._note_settled()
         await asyncio.wait([self._settled], timeout=patience)
-        self._refused()
 
     def _note_settled(self) -> None:
-        if self._settled is not None and not (self._is_handling or self._is_writing or self._settled.done()):
+        is_busy = (self._is_handling or self._is_writing) and not self.has_ended
+        if self._settled is not None and not is_busy and not self._settled.done():
             self._settled.set_result(None)
 
     # The end
@@ -475,6 +497,7 @@ class SessionLink(Link):
         self._inbox.clear()
         if self._alarm is not None:
             self._alarm.cancel()
+        self._note_settled()
         return True
 
     def _tell_peer(self, why: str) -> None:
