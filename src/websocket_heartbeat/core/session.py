@@ -165,13 +165,13 @@ class Half:
         """Take a message that has come, and return 0; or the close code with which its link must go."""
         if character != CHARACTERS[self._in : self._in + 1]:
             return OUT_OF_STEP
+        waiting = self.got - self.done
+        if waiting >= 2 * self.ours.messages or (waiting > 0 and self._inbox_size > 2 * self.ours.size):
+            return VIOLATION
         self._in = 0 if self._in == 63 else self._in + 1
         self.got = self.got + 1
         self._inbox.append(size)
         self._inbox_size = self._inbox_size + size
-        waiting = self.got - self.done
-        if waiting > 2 * self.ours.messages or (waiting > 1 and self._inbox_size - size > 2 * self.ours.size):
-            return VIOLATION
         return 0
 
     def handled(self) -> None:

@@ -319,3 +319,31 @@ def test_a_producer_that_drains_may_send_messages_of_any_size(run_asyncio: Run) 
             assert [event.kind for event in events] == ["new"]
 
     run_asyncio(main())
+
+
+@pytest.mark.timeout(60)
+def test_a_window_that_is_full_is_full_on_the_next_link_too(run_asyncio: Run) -> None:
+    async def main() -> None:
+        up: list[object] = []
+        release = asyncio.Event()
+
+        async def on_message(peer: object, message: object) -> None:
+            await release.wait()
+            up.append(message)
+
+        hub = Hub(sessions="memory", on_message=on_message)
+        async with running(hub) as server, session(server.url()) as connection:
+            events = told(connection)
+            for number in range(400):
+                await connection.send(str(number))
+            waiting = connection.queued
+            assert len(waiting) == 400 - 256
+            for links in range(2, 8):
+                connection.reconnect_now()
+                await until(lambda links=links: len(events) == links)  # type: ignore[misc]
+                assert connection.queued == waiting
+            release.set()
+            await connection.flush()
+            assert up == [str(number) for number in range(400)]
+
+    run_asyncio(main())
