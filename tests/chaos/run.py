@@ -207,6 +207,7 @@ class _Ledger:
         self.answers: dict[int, list[int]] = defaultdict(list)
         self.in_hand: dict[int, list[range]] = defaultdict(list)
         self.problems: list[str] = []
+        self._misnumbered: set[int] = set()
 
     def read(self, life: int, facts: list[list[object]], was_killed: bool) -> None:
         """Take in one life."""
@@ -216,7 +217,8 @@ class _Ledger:
                 client, number, said = (int(str(value)) for value in rest)
                 last[client] = "begun"
                 self.begun[client].append(number)
-                if number != said:
+                if number != said and client not in self._misnumbered:
+                    self._misnumbered.add(client)  # and so are most that follow
                     self.problems.append(f"client {client}: message {number} has the number {said}")
                 self.answers[client] += (
                     messages.answer_number(life, number, place)

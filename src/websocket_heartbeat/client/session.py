@@ -215,9 +215,10 @@ class _Greeter:
 class ClientSession:
     """The session of one connection, over all its links.
 
-    tell: called with a SessionEvent. changed: called when messages were acknowledged. report: called with
-    messages that the server does not take. max_size: the largest that we take, in bytes. probes: whether
-    a probe of the session stands for a ping, as heartbeats are to be messages.
+    tell: called with a SessionEvent. changed: called when messages were acknowledged. ended: called when the
+    server has answered our end. report: called with messages that the server does not take. max_size: the
+    largest that we take, in bytes. probes: whether a probe of the session stands for a ping, as heartbeats are
+    to be messages.
     """
 
     def __init__(
@@ -225,6 +226,7 @@ class ClientSession:
         is_required: bool,
         tell: Callable[[SessionEvent], None],
         changed: Callable[[], None],
+        ended: Callable[[], None],
         report: Callable[[Sequence[Message]], None],
         *,
         max_size: int,
@@ -238,6 +240,7 @@ class ClientSession:
         self._ousted: _Greeter | None = None  # whose session waits for the welcome of another link
         self._tell = tell
         self._changed = changed
+        self._ended = ended
         self._resumption = Resumption(is_required, WINDOW)
         self._greeter: _Greeter | None = None  # of the newest link
         self.link: SessionLink | None = None
@@ -287,6 +290,8 @@ class ClientSession:
         self.link = None
         self._resumption.lost(code)
         self._carry_out()
+        if self.is_ending and self._resumption.state == resume.OVER:
+            self._ended()
 
     def _end_ousted(self) -> None:
         """End the link before, as the one that was to take the session from it is lost: it is nobody's."""
@@ -335,9 +340,14 @@ class ClientSession:
         return size_of(message) > self._their_max
 
     @property
-    def owes(self) -> bool:
-        """Whether what was sent waits for a link on which it can be acknowledged."""
-        return self.has_key and self.link is None and self.half.sent > self.half.acked
+    def awaits_end(self) -> bool:
+        """Whether the server is still to answer that the session ends."""
+        return self._resumption.awaits_end()
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the user closes: then nothing more is sent."""
+        return self._resumption.is_ending
 
     def accept(self, message: Message) -> str:
         """Number a message, keep it, and return its character."""
@@ -402,6 +412,7 @@ class ClientSession:
                 self._ousted = None
                 self.link = SessionLink(self, greeter.physical, greeter)
                 self._replay(self.link, step.number)
+                self.link.note_room()
                 greeter.attached(self.link)
             elif step.kind == resume.BE_PLAIN:
                 self._kind = None
@@ -416,6 +427,8 @@ class ClientSession:
             elif step.kind == resume.CLOSE_LINK:
                 if self.link is not None:
                     self.link.say(f"={self.half.acknowledge()}")
+                if self.is_ending:
+                    self._ended()
                 greeter.end(self._why)
 
     def _replay(self, link: "SessionLink", number: int) -> None:
@@ -465,13 +478,13 @@ class SessionLink(Link):
 
     def send(self, message: Message) -> None:
         """As in Link."""
-        if self._session.is_too_large(message):
+        if self._session.is_too_large(message) or self._session.is_ending:
             self._session.report((message,))
             return
         character = self._session.accept(message)
         if self._session.link is self:
             self.put(character, message)
-        self._note_room()
+        self.note_room()
 
     def put(self, character: str, message: Message) -> None:
         """Put a message on the link that is numbered."""
@@ -481,13 +494,14 @@ class SessionLink(Link):
         """Send what is no message."""
         self._physical.send(text)
 
-    def _note_room(self) -> None:
+    def note_room(self) -> None:
+        """Be full while the link beneath is, or the server's window."""
         self.full = self._physical.full or not self._session.half.has_room(0)
 
     def writable(self) -> None:
         """Take the news that the link beneath is not full any more, or that the window has room."""
         was_full = self.full
-        self._note_room()
+        self.note_room()
         if was_full and not self.full:
             self._events.writable()
 

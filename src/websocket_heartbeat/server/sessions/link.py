@@ -434,6 +434,8 @@ class SessionLink(Link):
         is_due = self._marked_ending is not None and self._stored == self.half.sent
         if is_due and self._physical is not None and self._said_end_on is not self._physical:
             self._said_end_on = self._physical
+            if self.half.recorded > self.half.told:
+                self._physical.send(f"={self.half.acknowledge()}")
             control = Control(END)
             control.why = self._marked_ending or ""
             self._physical.send(encode(control))
