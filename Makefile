@@ -14,7 +14,7 @@ WEBSOCKETS ?= 15.0.1 16.0 17.4
 INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench torture conformance soak chaos compat mutation docs js clean
+.PHONY: demo test lint bench torture delivery conformance soak chaos compat mutation docs js clean
 
 demo: $(INSTALLED)
 	$(BIN)/websocket-heartbeat demo
@@ -35,6 +35,11 @@ bench: $(READY)
 torture: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group torture
 	$(BIN)/python -m benchmarks.torture
+
+# What arrives of numbered messages while links die, with ours and with the peers; writes docs/delivery.md.
+delivery: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group delivery
+	$(BIN)/python -m benchmarks.delivery
 
 # What the hub promises, tried on each server; writes the table of docs/server.md.
 conformance: $(READY)

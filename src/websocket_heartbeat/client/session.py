@@ -5,15 +5,18 @@ session. What is said in a handshake is decided in core/resume.py; numbers and w
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from websocket_heartbeat.config import Session
 from websocket_heartbeat.controls import SUBPROTOCOL, decode, encode, number_of
 from websocket_heartbeat.core import resume
 from websocket_heartbeat.core.resume import Resumption, Step
 from websocket_heartbeat.core.session import CHARACTERS, OUT_OF_STEP, VIOLATION, Half, Window
-from websocket_heartbeat.engines.base import Closure, Engine, Evidence, Link, LinkEvents, OpenRequest
+from websocket_heartbeat.core.volatile import VOLATILE, Waiting
+from websocket_heartbeat.engines.base import Closure, Engine, Evidence, Link, LinkEvents, OpenRequest, marked
 from websocket_heartbeat.errors import (
     HandshakeError,
     RedirectRefused,
@@ -23,9 +26,7 @@ from websocket_heartbeat.errors import (
 )
 from websocket_heartbeat.events import Message, SessionEvent, size_of
 from websocket_heartbeat.redaction import printable
-
-WINDOW = Window(256, 2**20)
-"""What the server may send unacknowledged."""
+from websocket_heartbeat.system.stall import Stall
 
 GREETED_WITHIN = 3.0
 """Seconds in which a server greets that has sessions: that travels with the answer to the handshake."""
@@ -49,8 +50,11 @@ class SessionEngine(Engine):
         Raises, besides:
             SessionNotOffered: the server has no sessions, and one is required.
             ServerClosed: it has closed the link before its welcome.
+            SessionOver: the server has ended the session, and what it had sent before may still be handled.
         """
         session = self._session
+        if session.is_over:
+            raise SessionOver(f"the session is over: {printable(session.why)}")
         if request.is_foreign:  # the key of a session is for its own origin
             if session.is_required or session.has_key:
                 raise RedirectRefused("the server redirects to another origin, which the session is not for")
@@ -133,7 +137,8 @@ class _Greeter:
             return
         self._session.lost(self, closure.code or 0)
         if self._link is not None:
-            self._link.ended(closure)
+            is_over = self._session.is_over
+            self._link.ended(Closure(_DISMISSED, self._session.why, framed=True) if is_over else closure)
         elif not self.outcome.done():
             error = closure.error or ServerClosed(closure.code, closure.reason)
             self.outcome.set_exception(error)
@@ -217,13 +222,15 @@ class ClientSession:
 
     tell: called with a SessionEvent. changed: called when messages were acknowledged. ended: called when the
     server has answered our end. report: called with messages that the server does not take. max_size: the
-    largest that we take, in bytes. probes: whether a probe of the session stands for a ping, as heartbeats are
-    to be messages.
+    largest that we take, in bytes. probes: whether a probe of the session stands for a ping, as heartbeats
+    are to be messages.
+    kind, why: what the user was told last: of the newest link that has a session, how that began.
+    dropped: volatile messages that were thrown away, as they came faster than the user took them.
     """
 
     def __init__(
         self,
-        is_required: bool,
+        options: Session,
         tell: Callable[[SessionEvent], None],
         changed: Callable[[], None],
         ended: Callable[[], None],
@@ -232,7 +239,8 @@ class ClientSession:
         max_size: int,
         probes: bool,
     ) -> None:
-        self.is_required = is_required
+        window = Window(options.window, options.window_bytes)
+        self.is_required = options.mode == "require"
         self.report = report
         self.probes = probes
         self._max_size = max_size
@@ -241,12 +249,23 @@ class ClientSession:
         self._tell = tell
         self._changed = changed
         self._ended = ended
-        self._resumption = Resumption(is_required, WINDOW)
+        self._resumption = Resumption(self.is_required, window)
         self._greeter: _Greeter | None = None  # of the newest link
         self.link: SessionLink | None = None
         self._alarm: asyncio.TimerHandle | None = None
+        self.kind = ""
+        self.why = ""
+        self.dropped = 0
+        # Volatile messages that wait for the user: the number of the message before each, and its size.
+        self._volatile: deque[tuple[int, int]] = deque()
+        self._waiting = Waiting(window)
         # Messages of sessions before that were received and are not handled yet: those come first.
         self._stale = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the server has ended the session: then there is to be no further link."""
+        return self._resumption.state in (resume.DISMISSED, resume.OVER)
 
     @property
     def has_key(self) -> bool:
@@ -257,13 +276,6 @@ class ClientSession:
     def half(self) -> Half:
         """The messages."""
         return self._resumption.half
-
-    @property
-    def kind(self) -> str | None:
-        """How the session of the latest link began: "new", "resumed" or "reset"; None: that link is plain."""
-        return self._kind
-
-    _kind: str | None = None
 
     # Links come and go
 
@@ -286,12 +298,18 @@ class ClientSession:
             self._ousted = None
 
     def _detach(self, code: int) -> None:
-        self._greeter = None
-        self.link = None
+        self._let_go()
         self._resumption.lost(code)
         self._carry_out()
         if self.is_ending and self._resumption.state == resume.OVER:
             self._ended()
+
+    def _let_go(self) -> None:
+        """Have no link."""
+        self._greeter = None
+        link, self.link = self.link, None
+        if link is not None:
+            link.is_left()
 
     def _end_ousted(self) -> None:
         """End the link before, as the one that was to take the session from it is lost: it is nobody's."""
@@ -317,8 +335,7 @@ class ClientSession:
         """Give the link up, which is out of step, or breaks the protocol."""
         greeter = self._greeter
         self._resumption.violated(code)
-        self._greeter = None
-        self.link = None
+        self._let_go()
         for step in self._resumption.take_steps():
             if step.kind == resume.TELL:
                 self._told(step)
@@ -358,17 +375,33 @@ class ClientSession:
         if self._stale:
             self._stale -= 1
             return
+        if self._volatile and self._volatile[0][0] == self.half.done:
+            self._waiting.remove(self._volatile.popleft()[1])
+            return
         if self.half.got == self.half.done:
             return  # it came on a plain link
         self._resumption.handled(asyncio.get_running_loop().time())
         self._carry_out()
         self.acknowledge_if_due()
 
+    def may_give(self, volatile: Message) -> bool:
+        """Whether the user is to get a volatile message that has come; else it is counted."""
+        size = size_of(volatile)
+        if not self._waiting.add(size):
+            self.dropped += 1
+            return False
+        self._volatile.append((self.half.got, size))
+        return True
+
     def acknowledged(self, number: int) -> bool:
         """Take an acknowledgement; false if it breaks the protocol."""
         is_right = self.half.acknowledged(number)
         self._changed()
         return is_right
+
+    def stalled(self) -> None:
+        """Tell that the server has handled nothing for long of what fills its window."""
+        self._tell(SessionEvent("stalled"))
 
     def acknowledge_if_due(self) -> None:
         """Acknowledge, now or a little later."""
@@ -394,7 +427,8 @@ class ClientSession:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-        return () if self._resumption.state in (resume.OVER, resume.DISMISSED) else self.unacknowledged()
+        self._let_go()
+        return () if self.is_over else self.unacknowledged()
 
     # What was decided
 
@@ -415,13 +449,11 @@ class ClientSession:
                 self.link.note_room()
                 greeter.attached(self.link)
             elif step.kind == resume.BE_PLAIN:
-                self._kind = None
                 greeter.be_plain()
             elif step.kind == resume.REFUSE:
                 greeter.fail(SessionNotOffered("the server offers no session"))
             elif step.kind == resume.DROP_LINK:
-                self._greeter = None
-                self.link = None
+                self._let_go()
                 greeter.refuse(step.code)
                 self._end_ousted()
             elif step.kind == resume.CLOSE_LINK:
@@ -429,7 +461,7 @@ class ClientSession:
                     self.link.say(f"={self.half.acknowledge()}")
                 if self.is_ending:
                     self._ended()
-                greeter.end(self._why)
+                greeter.end(self.why)
 
     def _replay(self, link: "SessionLink", number: int) -> None:
         kept = self.half.after(number)
@@ -437,16 +469,16 @@ class ClientSession:
             link.put(kept.character, kept.payload)
             kept = kept.next
 
-    _why = ""
-
     def _told(self, step: Step) -> None:
-        self._why = step.why
-        self._kind = step.answer
+        self.why = step.why
+        self.kind = step.answer
         uncertain: tuple[Message, ...] = ()
         if step.before is not None:
             uncertain = _messages_after(step.before, step.number)
             if step.answer == resume.RESET:
-                self._stale += step.before.got - step.before.done
+                self._stale += step.before.got - step.before.done + len(self._volatile)
+                self._volatile.clear()
+                self._waiting = Waiting(self._resumption.half.ours)
         self._tell(SessionEvent(step.answer, step.why, uncertain))
 
 
@@ -464,12 +496,13 @@ class SessionLink(Link):
 
     is_session = True
 
-    __slots__ = ("_events", "_physical", "_session", "deliver", "full", "subprotocol")
+    __slots__ = ("_events", "_physical", "_session", "_stall", "deliver", "full", "subprotocol")
 
     def __init__(self, session: ClientSession, physical: Link, greeter: _Greeter) -> None:
         self._session = session
         self._physical = physical
         self._events = greeter._events
+        self._stall: Stall | None = None  # once the window was full
         self.full = False
         self.deliver = _discard
         self.subprotocol: str | None = None
@@ -488,15 +521,35 @@ class SessionLink(Link):
 
     def put(self, character: str, message: Message) -> None:
         """Put a message on the link that is numbered."""
-        self._physical.send(character + message if isinstance(message, str) else character.encode() + message)
+        self._physical.send(marked(character, message))
+
+    def send_volatile(self, message: Message) -> bool:
+        """As in Link; what the server does not take is not sent."""
+        session = self._session
+        if session.link is not self or session.is_too_large(message):
+            return False
+        return self._physical.send_volatile(marked(VOLATILE, message))
 
     def say(self, text: str) -> None:
         """Send what is no message."""
         self._physical.send(text)
 
     def note_room(self) -> None:
-        """Be full while the link beneath is, or the server's window."""
-        self.full = self._physical.full or not self._session.half.has_room(0)
+        """Count as full while the link beneath does, or the window of the server is full."""
+        self.full = self._physical.full
+        if not self._session.half.has_room():
+            self.full = True
+            if self._stall is None:
+                self._stall = Stall(self._session.half, self._is_window_full, self._session.stalled)
+            self._stall.begins()
+
+    def _is_window_full(self) -> bool:
+        return not self._session.half.has_room()
+
+    def is_left(self) -> None:
+        """Take the news that the session has this link no more."""
+        if self._stall is not None:
+            self._stall.stop()
 
     def writable(self) -> None:
         """Take the news that the link beneath is not full any more, or that the window has room."""
@@ -519,8 +572,9 @@ class SessionLink(Link):
                 session.violated(code)
                 return None
             return self.deliver(frame[1:])
-        if first == "~":
-            return self.deliver(frame[1:])
+        if first == VOLATILE:
+            message = frame[1:]
+            return self.deliver(message) if session.may_give(message) else None
         if not isinstance(frame, str):
             session.violated(VIOLATION)
         elif first == "=":

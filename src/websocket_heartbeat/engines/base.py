@@ -6,6 +6,7 @@ loop's thread. An engine decides nothing about liveness or retries: it sends no 
 timeouts and never reconnects.
 """
 
+import asyncio
 import ssl as ssl_module
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
@@ -141,12 +142,24 @@ class SharedMessage:
     hold: called with a link that does not write it at once: `Link.flush` is then called soon.
     """
 
-    __slots__ = ("frames", "hold", "message")
+    __slots__ = ("_marked", "frames", "hold", "message")
 
     def __init__(self, message: Message, hold: Callable[["Link"], None]) -> None:
         self.message = message
         self.hold = hold
         self.frames: dict[int, bytes] = {}
+        self._marked: SharedMessage | None = None
+
+    def marked(self, mark: str) -> "SharedMessage":
+        """Return the message with a character before it, always the same one: for all links of sessions."""
+        if self._marked is None:
+            self._marked = SharedMessage(marked(mark, self.message), self.hold)
+        return self._marked
+
+
+def marked(mark: str, message: Message) -> Message:
+    """Return a message with a character before it, as sessions have one: docs/session.md, 3."""
+    return mark + message if isinstance(message, str) else mark.encode() + message
 
 
 class Link(ABC):
@@ -181,6 +194,20 @@ class Link(ABC):
         """Do as `send`, with a message that goes out on others too."""
         self.send(shared.message)
 
+    def send_volatile(self, message: Message) -> bool:
+        """Do as `send`, unless WRITE_LIMIT or more waits in the write buffer; return whether it did."""
+        if self.buffered >= WRITE_LIMIT:
+            return False
+        self.send(message)
+        return True
+
+    def send_shared_volatile(self, shared: SharedMessage) -> bool:
+        """Do as `send_volatile`, with a message that goes out on others too."""
+        if self.buffered >= WRITE_LIMIT:
+            return False
+        self.send_shared(shared)
+        return True
+
     def flush(self) -> None:
         """Write what `SharedMessage.hold` was called for. Never raises, never waits."""
         raise NotImplementedError  # none that holds nothing back is asked to
@@ -201,12 +228,23 @@ class Link(ABC):
     def abort(self) -> None:
         """Drop the link at once and wait for nothing. Safe in every state; no callback follows."""
 
+    def accept_up_to(self, size: int) -> None:  # noqa: B027  # what cannot change it has a limit for all
+        """Take messages of so many bytes at most from now on, where what is beneath lets that change."""
+
     def handled(self) -> None:  # noqa: B027  # only what has acknowledgements has something to do
         """Take the news that a message that was delivered is handled; sessions acknowledge that."""
 
     def release(self) -> None:
         """Be used no more here; a session may go on elsewhere, or later."""
         self.abort()
+
+    def fail(self, code: int, reason: str) -> None:
+        """Close, as what served the client has failed; a session is given up, and another one begins."""
+        self.close(code, reason)
+
+    def link_gone(self) -> asyncio.Future[None] | None:
+        """Of a session: return what is done when the link beneath has ended; None: there is none."""
+        return None
 
     def end(self, code: int, reason: str) -> None:
         """Close for good: a session ends when what was sent before is handled."""

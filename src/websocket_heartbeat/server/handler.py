@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Hashable
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from websocket_heartbeat.config import Dialect
 from websocket_heartbeat.engines.base import Closure, Link, SharedMessage
@@ -16,14 +16,18 @@ from websocket_heartbeat.server.flow import LOOK, Progress
 from websocket_heartbeat.server.hooks import Hooks
 from websocket_heartbeat.server.mailbox import Keeper as MailboxKeeper
 from websocket_heartbeat.server.mailbox import Mailbox
-from websocket_heartbeat.server.peer import Peer
+from websocket_heartbeat.server.peer import DISMISSED, Peer
 from websocket_heartbeat.server.places import Place
 from websocket_heartbeat.server.rooms import Rooms
 from websocket_heartbeat.server.sessions.link import SessionLink
+from websocket_heartbeat.server.sessions.state import PeerState
 from websocket_heartbeat.server.silence import Silence
 from websocket_heartbeat.server.stats import Tally
 from websocket_heartbeat.system.callbacks import place_of
 from websocket_heartbeat.system.kernel import tcp_info
+
+if TYPE_CHECKING:
+    from websocket_heartbeat.server.links.aiohttp import WebSocketResponse
 
 _logger = logging.getLogger("websocket_heartbeat.server")
 
@@ -68,9 +72,10 @@ class PeerHandler:
 
     keeper: who keeps all peers. hooks: those of this one. peer: what users hold; link: its link; mailbox: its
     messages; these three from `opened` on.
-    end: how it has ended, None while it has not.
+    end: how it has ended, None while it has not. response: that of a handler of aiohttp.web, otherwise None.
     due: when the keeper will next call `check_deadlines`, None for never; the keeper's own.
-    dropped_messages: of rooms, that it did not get, as it had not taken those before.
+    dropped_messages: of rooms, that it did not get, as it had not taken those before. dropped_volatile: those
+    that would have had to wait, of either direction.
     """
 
     __slots__ = (
@@ -86,7 +91,9 @@ class PeerHandler:
         "_request",
         "_rooms",
         "_silence",
+        "_state",
         "dropped_messages",
+        "dropped_volatile",
         "due",
         "end",
         "hooks",
@@ -94,6 +101,7 @@ class PeerHandler:
         "link",
         "mailbox",
         "peer",
+        "response",
     )
 
     link: Link
@@ -114,8 +122,10 @@ class PeerHandler:
         self._principal = principal
         self._place = place
         self._has_opened = False
+        self._state: PeerState | None = None
         self._rooms: set[Hashable] | None = None  # those joined; an empty set would take memory
         self.end: End | None = None
+        self.response: WebSocketResponse | None = None
         self._gone: asyncio.Future[None] | None = None
         self.due: float | None = None
         self._close_by: float | None = None  # when a peer that was asked to go must have answered
@@ -126,6 +136,7 @@ class PeerHandler:
         self._backlog: Backlog | None = None
         self._owed: Message | None = None  # the answer to the last heartbeat
         self.dropped_messages = 0
+        self.dropped_volatile = 0
 
     # Calls from the link
 
@@ -259,6 +270,33 @@ class PeerHandler:
         if link.full and self._progress is None:
             self._watch_progress()
 
+    def send_volatile(self, message: Message) -> None:
+        """Do as `Peer.send` with `volatile`, with a message that was checked."""
+        if self.end is None:
+            self._note_volatile(self._backlog is None and self.link.send_volatile(message))
+
+    def send_shared_volatile(self, shared: SharedMessage) -> None:
+        """Do as `Room.send` with `volatile`."""
+        if self.end is None:
+            self._note_volatile(self._backlog is None and self.link.send_shared_volatile(shared))
+
+    def _note_volatile(self, was_sent: bool) -> None:
+        if not was_sent:
+            self.volatile_dropped()
+        elif self.link.full and self._progress is None:
+            self._watch_progress()
+
+    def volatile_dropped(self) -> None:
+        """Count a volatile message that was dropped."""
+        self.dropped_volatile += 1
+        self.keeper.tally.dropped_messages += 1
+
+    def stalled(self) -> None:
+        """Tell that the client of a session handles nothing."""
+        self.keeper.log.warning(
+            "%r has handled nothing for long, and more than half of its window is full", self.peer
+        )
+
     def _watch_progress(self) -> None:
         """Look from now on whether the peer takes what waits for it."""
         now = asyncio.get_running_loop().time()
@@ -331,11 +369,56 @@ class PeerHandler:
         if isinstance(self.link, SessionLink):
             await self.link.settle(patience)
 
-    def let_go(self) -> None:
-        """Be gone, as this server closes; a session goes on with the next one, if its store does."""
+    async def end_session(self, reason: str) -> None:
+        """Do as `Peer.end`, with a reason that was checked."""
+        self.dismiss(DISMISSED, reason)
+        await asyncio.wait([self.gone()], timeout=self.keeper.policy.close_timeout)
+        if isinstance(self.link, SessionLink):
+            self.link.end_now()
+        await self.wait_gone()
+
+    def let_go(self, reason: str = "the server has closed") -> None:
+        """Be gone; a session goes on where its client comes to next, if its store does."""
         if self.end is None:
             self.link.release()
-            self._end(None, "the server has closed")
+            self._end(None, reason)
+
+    # Calls from who runs its endpoint
+
+    async def send_with_room(self, message: Message) -> None:
+        """Send a message, when a session has room for it: for an endpoint that knows nothing of windows.
+
+        Raises:
+            PeerGone: the peer is gone.
+        """
+        await self.drain()
+        self.send(message)
+
+    def endpoint_returned(self, reason: str = "") -> None:
+        """Be done with the client: a session ends once its client has handled all that was sent."""
+        if not self.link.is_session:
+            self.close(1000, reason)
+        elif self.end is None:
+            self.mailbox.done_with_last()
+            self.link.end(1000, reason)
+
+    def endpoint_failed(self, code: int = 1011, reason: str = "") -> None:
+        """Be done with the client, as its endpoint has raised, or closes with another code than 1000.
+
+        The client of a session comes back to a new one, and is told so.
+        """
+        if not self.link.is_session:
+            self.close(code, reason)
+        elif self.end is None:
+            self.mailbox.done_with_last()
+            self.link.fail(code, reason)
+
+    def endpoint_cancelled(self) -> None:
+        """Be done with the client here: a session goes on with the next endpoint that its client comes to."""
+        if not self.link.is_session:
+            self.close(1001, "")
+        else:
+            self.let_go("its endpoint was cancelled")
 
     def drop(self, cause: str, reason: str) -> None:
         """Reset the connection at once, and tell the hooks the reason; HubStats.dropped has the causes."""
@@ -367,6 +450,13 @@ class PeerHandler:
         return tuple(self._rooms or ())
 
     @property
+    def state(self) -> PeerState:
+        """As `Peer.state`, without a session."""
+        if self._state is None:
+            self._state = PeerState(b"", lambda: None)
+        return self._state
+
+    @property
     def principal(self) -> Hashable | None:
         """As `Peer.principal`."""
         return self._principal
@@ -380,6 +470,11 @@ class PeerHandler:
             if principal is not None:
                 users.join(principal, self)
         self._principal = principal
+
+    @property
+    def origin(self) -> str | None:
+        """The header Origin of the handshake: in browsers, whose page this is."""
+        return self._request.header("Origin")
 
     @property
     def latency(self) -> float | None:
@@ -436,9 +531,15 @@ class PeerHandler:
             self._gone = self.keeper.future()
         return self._gone
 
-    def parted(self) -> asyncio.Future[None]:
-        """Return a future that is done when its link is gone; a peer with a session may live on."""
-        return self.link.parted() if isinstance(self.link, SessionLink) else self.gone()
+    def leaving(self) -> asyncio.Future[None]:
+        """Return a future that is done when the link is gone that there is now: a session goes on without."""
+        if self.end is not None or not self.link.is_session:
+            return self.gone()
+        gone = self.link.link_gone()
+        if gone is None:
+            gone = self.keeper.future()
+            gone.set_result(None)
+        return gone
 
     async def wait_gone(self) -> None:
         """Do as `Peer.wait_closed`."""

@@ -7,24 +7,81 @@ one by one, each when the one before was handled and that is recorded. docs/sess
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import Protocol
 
 from websocket_heartbeat.controls import decode, encode, number_of
 from websocket_heartbeat.core.resume import END, Control
-from websocket_heartbeat.core.session import CHARACTERS, OUT_OF_STEP, REPLACED, VIOLATION, Half, Kept
-from websocket_heartbeat.engines.base import Closure, Evidence, Link, LinkEvents
+from websocket_heartbeat.core.session import (
+    CHARACTERS,
+    OUT_OF_STEP,
+    REPLACED,
+    VIOLATION,
+    Half,
+    Kept,
+    Window,
+)
+from websocket_heartbeat.core.volatile import VOLATILE, Waiting
+from websocket_heartbeat.engines.base import (
+    WRITE_LIMIT,
+    Closure,
+    Evidence,
+    Link,
+    LinkEvents,
+    SharedMessage,
+    marked,
+)
 from websocket_heartbeat.errors import SessionOver
 from websocket_heartbeat.events import Message, size_of
-from websocket_heartbeat.server.sessions.store import OVER, Record, Refused, Store
+from websocket_heartbeat.redaction import printable
+from websocket_heartbeat.server.sessions.state import PeerState
+from websocket_heartbeat.server.sessions.store import EXPIRED, OVER, Record, Refused, Store
 from websocket_heartbeat.server.sessions.store import REPLACED as RESET
 from websocket_heartbeat.system.kernel import Socket
+from websocket_heartbeat.system.stall import Stall
+
+MESSAGE_OVERHEAD = 200
+"""Bytes that a message takes in memory besides its own, about."""
+
+FAILED = "failed"
+"""The reason of a reset: what served the session has raised, or has closed it by a code."""
 
 _SHORT_TTL = 10.0
 """Seconds that a session is kept whose client has neither sent nor acknowledged anything."""
 
+_BEHIND = Window(256, WRITE_LIMIT)
+"""Volatile messages that may wait until the store has those before them."""
 
-Parting = Callable[[int, str], None]
+
+class Carrier(Protocol):
+    """What a session needs of whoever has taken in the link beneath: door.py."""
+
+    def part(self, code: int, reason: str) -> None:
+        """Close the link, and drop it if its client does not answer."""
+
+    def abort(self) -> None:
+        """Drop the link; `SessionLink.detached` follows at once."""
+
+    def gone(self) -> asyncio.Future[None]:
+        """Return a future that is done when the link has ended."""
+
+
+class PeerEvents(LinkEvents, Protocol):
+    """What a session calls: the inside of its peer."""
+
+    def volatile_dropped(self) -> None:
+        """A volatile message was dropped, of those to the client or from it."""
+
+    def stalled(self) -> None:
+        """The client has handled nothing for long, though its link lives, and others wait for it to do so."""
+
+
+class _Volatile:
+    """One that has come, among the messages that have a number."""
+
+    __slots__ = ("message",)
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
 
 
 class Keeper(Protocol):
@@ -48,6 +105,9 @@ class Keeper(Protocol):
     async def may_write_again(self, error: OSError) -> bool:
         """Wait a while after the store could not be written; return whether to try again."""
 
+    def held(self, size: float) -> None:
+        """Count so many bytes more that messages take, or less."""
+
     def over(self, session: "SessionLink", why: str, unacknowledged: tuple[Message, ...]) -> None:
         """Forget a session, and tell the user."""
 
@@ -58,12 +118,16 @@ class Keeper(Protocol):
 class SessionLink(Link):
     """See above. The inside of its peer takes its events: `closed` comes when the session is over.
 
-    id: public, and in logs. half: its messages. has_begun: whether there is a peer that it is the link of.
-    has_ended: whether this process has nothing to do with it any more.
+    id: public, and in logs. principal: whose it is, in text, or None. half: its messages. has_begun: whether
+    there is a peer that it is the link of. has_ended: whether this process is done with it; why: the reason.
+    held: bytes that its messages take, about. busy_until: for limits.py, which says how often it may be
+    resumed.
     """
 
     __slots__ = (
         "_alarm",
+        "_behind",
+        "_carrier",
         "_deadline",
         "_ending",
         "_events",
@@ -72,6 +136,8 @@ class SessionLink(Link):
         "_is_giving",
         "_is_handling",
         "_is_leaving",
+        "_is_state_new",
+        "_is_volatile",
         "_is_writing",
         "_keeper",
         "_loop",
@@ -79,59 +145,78 @@ class SessionLink(Link):
         "_marked_deadline",
         "_marked_ending",
         "_max",
-        "_parted",
-        "_parting",
         "_physical",
         "_said_end_on",
+        "_saved_state",
         "_settled",
+        "_stall",
+        "_state",
+        "_state_due",
         "_stored",
         "_their_end",
         "_unstored",
+        "_waiting",
         "_writer",
+        "busy_until",
         "deliver",
         "full",
         "half",
         "has_begun",
         "has_ended",
+        "held",
         "id",
+        "principal",
         "subprotocol",
+        "why",
     )
 
     is_session = True
 
-    def __init__(self, keeper: Keeper, record: Record, half: Half) -> None:
+    def __init__(self, keeper: Keeper, record: Record, half: Half, principal: str | None) -> None:
         self.id = record.id
+        self.principal = principal
         self.half = half
+        self.held = 0.0
+        self.busy_until = 0.0
         self.full = False
         self.has_begun = False
         self.has_ended = False
+        self.why = ""
         self._keeper = keeper
         self._loop = asyncio.get_running_loop()
         self._generation = record.generation
         self._max = record.max  # the largest message that the client takes
-        self._events: LinkEvents
+        self._events: PeerEvents
         self._physical: Link | None = None
-        self._parting: Parting = _no_parting
-        self._parted: asyncio.Future[None] | None = None  # done when the link beneath is gone
+        self._carrier: Carrier | None = None  # of the link beneath
         # What the store does not have yet: messages, as they go on the link, and what was marked there last.
         self._unstored: deque[tuple[str, Message]] = deque()
+        self._behind: Waiting | None = None  # the volatile ones among them
         self._stored = half.sent
         self._marked_acked = half.acked
         self._deadline = self._marked_deadline = record.deadline
         self._ending = self._marked_ending = record.ending
         self._said_end_on: Link | None = None
+        # What the application keeps with the session: as it was found, as it is, and as it is to be written.
+        self._saved_state = record.state
+        self._state: PeerState | None = None
+        self._is_state_new = False
+        self._state_due: bytes | None = None
         self._is_writing = False
         self._writer: asyncio.Task[None] | None = None
         # What has come and waits until the peer has handled what it has.
-        self._inbox: deque[Message] = deque()
+        self._inbox: deque[Message | _Volatile] = deque()
+        self._waiting: Waiting | None = None  # the volatile ones there
         self._is_handling = False
+        self._is_volatile = False  # whether what it has is a volatile message
         self._is_giving = False
         self._is_leaving = False  # whether another process is to have the session
         self._settled: asyncio.Future[None] | None = None  # done when nothing is handled or written any more
         self._their_end: str | None = None  # the reason, when the client wants to end the session
         self._alarm: asyncio.TimerHandle | None = None  # for an acknowledgement
+        self._stall: Stall | None = None  # once it was full
 
-    def begin(self, events: LinkEvents, subprotocol: str | None) -> None:
+    def begin(self, events: PeerEvents, subprotocol: str | None) -> None:
         """Be the link of a peer."""
         self.has_begun = True
         self.subprotocol = subprotocol
@@ -145,6 +230,11 @@ class SessionLink(Link):
         """The link that there is now."""
         return self._physical
 
+    @property
+    def deadline(self) -> float | None:
+        """When the session expires, in seconds since the epoch; None while it has a link."""
+        return self._deadline
+
     def claimed(self, generation: int) -> bool:
         """Take the news that a link has claimed the session; false if another process had it meanwhile."""
         is_ours = generation == self._generation + 1
@@ -154,17 +244,19 @@ class SessionLink(Link):
             self._refused()
         return is_ours
 
-    def attach(self, physical: Link, part: Parting, got: int, acked: int) -> None:
-        """Go on over a link whose client has received messages up to `got`, and handled up to `acked`.
-
-        part: closes the link, and drops it if its client does not answer.
-        """
+    def attach(self, physical: Link, carrier: Carrier, got: int, acked: int) -> None:
+        """Go on over a link whose client has received messages up to `got`, and handled up to `acked`."""
         self._part(REPLACED)
-        self._physical, self._parting = physical, part
-        self._deadline = None
+        self._physical, self._carrier = physical, carrier
+        self._marked_deadline = None  # as the claim has left it
+        if self._ending is None:
+            self._deadline = None
+        else:
+            self._expire_after(self._keeper.ttl)
         physical.deliver = self._take
         self.half.acknowledged(acked)
         self._note_room()
+        self._note_held()
         self.half.attached(self.half.recorded)
         kept = self.half.after(got)
         while kept is not None and kept.number <= self._stored:
@@ -176,44 +268,62 @@ class SessionLink(Link):
     def detached(self, physical: Link) -> None:
         """Take the news that a link has ended."""
         if physical is self._physical:
-            self._physical = None
-            self._note_parted()
+            self._let_go()
             self._is_away()
 
     def _is_away(self) -> None:
         """Let the session expire, unless its client comes back in time."""
         ttl = self._keeper.ttl
         is_unused = self.half.got == 0 and self.half.acked == 0
-        self._deadline = time.time() + (min(_SHORT_TTL, ttl) if is_unused else ttl)
+        self._expire_after(min(_SHORT_TTL, ttl) if is_unused else ttl)
         self._write()
+
+    def _expire_after(self, seconds: float) -> None:
+        """Be over in so many seconds, if that is not to be sooner already."""
+        if self._deadline is None:
+            self._deadline = time.time() + seconds
+
+    def wait_for_client(self) -> None:
+        """Take the news that this process has the session, and no link of it."""
+        self._is_away()
+
+    async def keep(self, message: Message) -> None:
+        """Send a message, and wait until the store has it.
+
+        Raises:
+            SessionOver: it does not take it, as it is over.
+            OSError: the hub is closed.
+        """
+        if self._ending is not None:
+            raise SessionOver(f"the session is being ended: {printable(self._ending)}")
+        self.send(message)
+        number = self.half.sent
+        while self._stored < number and self._is_writing and self._writer is not None:
+            await asyncio.wait([self._writer])
+        if self.has_ended:
+            raise SessionOver(f"the session is over: {printable(self.why)}")
+        if self._stored < number:
+            raise OSError("the hub is closed")
 
     def _put(self, character: str, message: Message) -> None:
         if self._physical is not None:
-            text = character + message if isinstance(message, str) else character.encode() + message
-            self._physical.send(text)
+            self._physical.send(marked(character, message))
 
-    def _part(self, code: int) -> Link | None:
+    def _part(self, code: int, reason: str = "") -> Link | None:
         """Close the link that there is, and take nothing more that comes on it."""
-        physical, self._physical = self._physical, None
-        if physical is not None:
+        physical, carrier = self._let_go()
+        if physical is not None and carrier is not None:
             physical.deliver = _discard
-            self._parting(code, "")
-            self._note_parted()
+            carrier.part(code, reason)
         return physical
 
-    def parted(self) -> asyncio.Future[None]:
-        """Return a future that is done when the link that there is now is gone."""
-        if self._parted is None:
-            self._parted = self._loop.create_future()
-        parted = self._parted
-        if self._physical is None:
-            self._note_parted()
-        return parted
-
-    def _note_parted(self) -> None:
-        parted, self._parted = self._parted, None
-        if parted is not None:
-            parted.set_result(None)
+    def _let_go(self) -> tuple[Link | None, Carrier | None]:
+        """Have no link; return the one that there was, and what carries it."""
+        was = self._physical, self._carrier
+        self._physical = self._carrier = None
+        if self._stall is not None:
+            self._stall.stop()
+        return was
 
     def _drop(self, code: int) -> None:
         """Close a link that breaks the protocol; its client resumes."""
@@ -232,6 +342,10 @@ class SessionLink(Link):
                 return
             self._inbox.append(frame[1:])
             self._give()
+            if self._inbox:
+                self._note_held()
+        elif first == VOLATILE:
+            self._volatile_came(frame[1:])
         elif not is_text:
             self._drop(VIOLATION)
         elif first == "=":
@@ -247,6 +361,15 @@ class SessionLink(Link):
                 self._end_if_handled()
         else:
             self._drop(VIOLATION)
+
+    def _volatile_came(self, message: Message) -> None:
+        if self._waiting is None:
+            self._waiting = Waiting(self.half.ours)
+        if self._waiting.add(size_of(message)):
+            self._inbox.append(_Volatile(message))
+            self._give()
+        elif self.has_begun:
+            self._events.volatile_dropped()
 
     def _acknowledged(self, number: int | None) -> None:
         if number is None or not self.half.acknowledged(number):
@@ -271,19 +394,63 @@ class SessionLink(Link):
         try:
             while self._inbox and not self._is_handling and self.half.recorded == self.half.done:
                 self._is_handling = True
+                message = self._inbox.popleft()
+                if isinstance(message, _Volatile):
+                    message = self._begin_volatile(message)
                 try:
-                    self.deliver(self._inbox.popleft())
+                    self.deliver(message)
                 except (Exception, asyncio.CancelledError) as error:
                     self._events.deliver_failed(error)
                     self.handled()
         finally:
             self._is_giving = False
 
+    def _begin_volatile(self, volatile: _Volatile) -> Message:
+        assert self._waiting is not None
+        self._waiting.remove(size_of(volatile.message))
+        self._is_volatile = True
+        return volatile.message
+
+    @property
+    def number(self) -> int:
+        """The number of the message that is being handled, or that comes next; 0: it is a volatile one."""
+        return 0 if self._is_volatile else self.half.done + 1
+
     def handled(self) -> None:
         """Take the news that the peer has handled the last message that it was given."""
-        if self._is_handling:
-            self._is_handling = False
+        if not self._is_handling:
+            return
+        self._is_handling = False
+        is_volatile, self._is_volatile = self._is_volatile, False
+        if not is_volatile:
             self.half.handled()
+        if self._is_state_new:
+            self._write_state()
+        if is_volatile:
+            self._note_settled()
+            self._give()
+        else:
+            self._write()
+
+    # What the application keeps with the session
+
+    @property
+    def state(self) -> PeerState:
+        """As `Peer.state`. Written with the message that is being handled: if not, it is handled again."""
+        if self._state is None:
+            self._state = PeerState(self._saved_state, self._state_changed)
+            self._saved_state = b""
+        return self._state
+
+    def _state_changed(self) -> None:
+        self._is_state_new = True
+        if not self._is_handling:
+            self._write_state()
+
+    def _write_state(self) -> None:
+        self._is_state_new = False
+        if not self.has_ended:
+            self._state_due = self.state.encoded()
             self._write()
 
     def _acknowledge_if_due(self) -> None:
@@ -307,18 +474,65 @@ class SessionLink(Link):
         if self.has_ended or self._ending is not None:
             return
         size = size_of(message)
-        if not self.half.has_room(0) or size > self._max:
+        if not self.half.has_room() or size > self._max:
             self._finish(RESET, "overflow", message)
             return
         self._unstored.append((self.half.accept(message, size), message))
         self._note_room()
+        self._note_held()
         self._write()
 
+    def send_volatile(self, message: Message) -> bool:
+        """As in Link: not without a link beneath, and behind what the store does not have yet."""
+        if self.has_ended or self._ending is not None:
+            return True  # as `send`, which does nothing
+        physical = self._physical
+        if physical is None or size_of(message) > self._max:
+            return False
+        if not self._unstored:
+            return physical.send_volatile(marked(VOLATILE, message))
+        if self._behind is None:
+            self._behind = Waiting(_BEHIND)
+        has_room = self._behind.add(size_of(message))
+        if has_room:
+            self._unstored.append((VOLATILE, message))
+        return has_room
+
+    def send_shared_volatile(self, shared: SharedMessage) -> bool:
+        """As in Link."""
+        physical = self._physical
+        is_free = not (self.has_ended or self._ending is not None or self._unstored)
+        if physical is None or not is_free or size_of(shared.message) > self._max:
+            return self.send_volatile(shared.message)
+        return physical.send_shared_volatile(shared.marked(VOLATILE))
+
+    def _send_behind(self, message: Message) -> None:
+        """Send a volatile message that has waited for the store."""
+        assert self._behind is not None
+        self._behind.remove(size_of(message))
+        physical = self._physical
+        if (physical is None or not physical.send_volatile(marked(VOLATILE, message))) and self.has_begun:
+            self._events.volatile_dropped()
+
     def _note_room(self) -> None:
-        """Count as full while more than half of the client's window is unacknowledged."""
-        was_full, self.full = self.full, self.half.is_half_full()
+        """Count as full while more than half of the client's window is taken."""
+        half = self.half
+        was_full = self.full
+        self.full = half.is_half_full()
+        if self.full and self._physical is not None and self.has_begun:
+            if self._stall is None:
+                self._stall = Stall(half, lambda: self.full, self._events.stalled)
+            self._stall.begins()
         if was_full and not self.full and self.has_begun:
             self._events.writable()
+
+    def _note_held(self) -> None:
+        """Have it counted what the messages take that are not acknowledged, or not handled."""
+        half = self.half
+        held = half.size() + MESSAGE_OVERHEAD * (half.sent - half.acked + half.got - half.done)
+        if held != self.held and not self.has_ended:
+            more, self.held = held - self.held, held
+            self._keeper.held(more)
 
     # What is written
 
@@ -352,19 +566,24 @@ class SessionLink(Link):
         """Write what the store does not know; return whether there was anything."""
         half = self.half
         batch = list(self._unstored)
+        messages = [message for character, message in batch if character != VOLATILE]
         done, acked, deadline, ending = half.done, half.acked, self._deadline, self._ending
-        is_known = done == half.recorded and acked == self._marked_acked
-        if not batch and is_known and deadline == self._marked_deadline and ending == self._marked_ending:
+        state = self._state_due
+        is_known = done == half.recorded and acked == self._marked_acked and state is None
+        is_kept = deadline == self._marked_deadline and ending == self._marked_ending
+        if not messages and is_known and is_kept:
+            self._put_all(batch)
             return False
         generation = self._generation
         answer = await self._keeper.store.write(
             self.id,
             generation,
             self._stored,
-            [message for _, message in batch],
+            messages,
             done=done,
             acked=acked,
             deadline=deadline,
+            state=state,
             ending=ending,
         )
         if isinstance(answer, Refused):
@@ -374,22 +593,32 @@ class SessionLink(Link):
             return False
         self._stored = answer
         self._marked_acked, self._marked_deadline, self._marked_ending = acked, deadline, ending
-        for character, message in batch:
-            self._unstored.popleft()
-            self._put(character, message)
+        if self._state_due is state:
+            self._state_due = None
+        self._put_all(batch)
         half.record(done, self._loop.time())
+        self._note_held()
         self._say_end()
         self._acknowledge_if_due()
         self._end_if_handled()
         self._give()
         return True
 
+    def _put_all(self, batch: list[tuple[str, Message]]) -> None:
+        """Put on the link what the store has now, and the volatile messages among it."""
+        for character, message in batch:
+            self._unstored.popleft()
+            if character == VOLATILE:
+                self._send_behind(message)
+            else:
+                self._put(character, message)
+
     def _refused(self) -> None:
         """Be gone: another process has the session."""
         self._part(REPLACED)
-        if self._end_here():
+        if self._end_here("goes on in another process"):
             self._keeper.moved(self)
-            self._tell_peer("goes on in another process")
+            self._tell_peer(Closure(error=SessionOver(self.why)))
 
     async def hand_over(self, patience: float) -> None:
         """Give the session up to another process: when what is being handled is done, or after `patience`."""
@@ -413,28 +642,36 @@ class SessionLink(Link):
 
     def close(self, code: int, reason: str) -> None:
         """Close the link that there is; the client comes back, and the session goes on."""
-        if self._physical is not None:
-            self._parting(code, reason)
+        if self._carrier is not None:
+            self._carrier.part(code, reason)
 
     def abort(self) -> None:
         """Drop the link that there is; the client comes back, and the session goes on."""
-        if self._physical is not None:
-            physical = self._physical
-            physical.deliver = _discard
-            physical.abort()
-            self.detached(physical)
+        if self._physical is not None and self._carrier is not None:
+            self._physical.deliver = _discard
+            self._carrier.abort()
+
+    def link_gone(self) -> asyncio.Future[None] | None:
+        """As in Link."""
+        return None if self._carrier is None else self._carrier.gone()
 
     def end(self, code: int, reason: str) -> None:
-        """End the session: the client handles all that was sent before, and does not come back."""
+        """End the session: the client handles what was sent before, within a ttl, and does not come back."""
         if self._ending is None and not self.has_ended:
             self._ending = reason
+            self._expire_after(self._keeper.ttl)
             self._write()
+
+    def end_now(self) -> None:
+        """Wait no more for the client, which has not handled all that was sent before the end."""
+        if self._ending is not None and not self.has_ended:
+            self._finish(OVER, self._ending)
 
     def _say_end(self) -> None:
         is_due = self._marked_ending is not None and self._stored == self.half.sent
         if is_due and self._physical is not None and self._said_end_on is not self._physical:
             self._said_end_on = self._physical
-            if self.half.recorded > self.half.told:
+            if self.half.recorded > self.half.told:  # what is not told by now would count as uncertain
                 self._physical.send(f"={self.half.acknowledge()}")
             control = Control(END)
             control.why = self._marked_ending or ""
@@ -447,7 +684,7 @@ class SessionLink(Link):
         if self._their_end is not None and self.half.done == self.half.got == self.half.recorded:
             if self._physical is not None:
                 self._physical.send(f"={self.half.acknowledge()}")
-            self._finish(OVER, self._their_end)
+            self._finish(OVER, self._their_end, closure=Closure(1000, self._their_end, framed=True))
         elif self._ending is not None and self.half.acked == self.half.sent:
             self._finish(OVER, self._ending)
 
@@ -455,9 +692,24 @@ class SessionLink(Link):
         """Give the session up: its client gets another one."""
         self._finish(RESET, why)
 
+    def expire(self) -> None:
+        """End the session before its time."""
+        self._finish(EXPIRED, EXPIRED)
+
+    def put_off(self) -> None:
+        """Let the session have no link: it was claimed for one that may not go on with it yet."""
+        self._part(REPLACED)
+        self._is_away()
+
+    def fail(self, code: int, reason: str) -> None:
+        """Give the session up, and close its link so: what served it has failed. Its client begins anew."""
+        if not self.has_ended:
+            self._finish(RESET, FAILED, code=code, reason=reason)
+
     def release(self) -> None:
         """Let the session go, with what is in the store: the next resume finds it there."""
         self.has_ended = True
+        self._keeper.held(-self.held)
         self.close(1001, "")
         if self._alarm is not None:
             self._alarm.cancel()
@@ -467,11 +719,19 @@ class SessionLink(Link):
         if self._writer is not None:
             await asyncio.wait([self._writer])
 
-    def _finish(self, kind: str, why: str, *refused: Message) -> None:
+    def _finish(
+        self,
+        kind: str,
+        why: str,
+        *refused: Message,
+        code: int = 1012,
+        reason: str = "",
+        closure: Closure | None = None,
+    ) -> None:
         unacknowledged = (*self._unacknowledged(), *refused)
-        self._part(1000 if kind == OVER else 1012)
+        self._part(1000 if kind == OVER else code, reason)
         self._keeper.finish(self.id, self._generation, kind, why)
-        self._over(why, unacknowledged)
+        self._over(why, unacknowledged, closure)
 
     def expired(self, why: str) -> None:
         """Take the news that the store has ended the session."""
@@ -486,25 +746,27 @@ class SessionLink(Link):
             kept = kept.next
         return tuple(messages)
 
-    def _over(self, why: str, unacknowledged: tuple[Message, ...]) -> None:
-        if self._end_here():
+    def _over(self, why: str, unacknowledged: tuple[Message, ...], closure: Closure | None = None) -> None:
+        if self._end_here(why):
             self._keeper.over(self, why, unacknowledged)
-            self._tell_peer(why)
+            self._tell_peer(closure or Closure(error=SessionOver(why)))
 
-    def _end_here(self) -> bool:
+    def _end_here(self, why: str) -> bool:
         """Have nothing to do with the session any more; false if that is so already."""
         if self.has_ended:
             return False
         self.has_ended = True
+        self.why = why
+        self._keeper.held(-self.held)
         self._inbox.clear()
         if self._alarm is not None:
             self._alarm.cancel()
         self._note_settled()
         return True
 
-    def _tell_peer(self, why: str) -> None:
+    def _tell_peer(self, closure: Closure) -> None:
         if self.has_begun:
-            self._events.closed(Closure(error=SessionOver(why)))
+            self._events.closed(closure)
 
     # The link beneath
 
@@ -534,11 +796,6 @@ class SessionLink(Link):
         return None if self._physical is None else self._physical.socket
 
     @property
-    def native(self) -> object:
-        """That of the link beneath."""
-        return None if self._physical is None else self._physical.native
-
-    @property
     def buffered(self) -> int:
         """As in Link."""
         return 0 if self._physical is None else self._physical.buffered
@@ -563,7 +820,3 @@ class SessionLink(Link):
 
 def _discard(message: Message) -> None:
     """Take what comes on a link that is the session's no more."""
-
-
-def _no_parting(code: int, reason: str) -> None:
-    """Close the link that there is: there is none."""

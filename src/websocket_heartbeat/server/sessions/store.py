@@ -6,7 +6,7 @@ somebody else since is fenced. Every call is atomic, and may be repeated where i
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -90,6 +90,9 @@ class Found:
 Listener = Callable[[bytes], None]
 """Called on the loop with what another node has sent by `notify`."""
 
+Owned = Callable[[], Iterable[Found]]
+"""Returns the sessions of this node, as it knows them, for a store that may have forgotten writes."""
+
 OVER = "over"
 EXPIRED = "expired"
 REPLACED = "replaced"
@@ -104,7 +107,7 @@ class Store(ABC):
     """Whether no call but `open` and `close` ever waits."""
 
     @abstractmethod
-    async def open(self, node: str, listener: Listener) -> None:
+    async def open(self, node: str, listener: Listener, owned: Owned) -> None:
         """Begin, as that node.
 
         Raises:
@@ -126,9 +129,13 @@ class Store(ABC):
 
     @abstractmethod
     async def claim(
-        self, id: str, hash: bytes, principal: str | None, link: int, node: str, *, force: bool = False
+        self, id: str, hash: bytes | None, principal: str | None, link: int, node: str, *, force: bool = False
     ) -> Found | Refused | Held | Ended:
-        """Make a node the owner, on behalf of a link that resumes. force: also if another one is."""
+        """Make a node the owner, on behalf of a link that resumes. force: also if another one is.
+
+        hash: None: no link asks, but the application, which has something to send. Then neither the principal
+        nor the link is looked at, and the deadline stays.
+        """
 
     @abstractmethod
     async def write(
