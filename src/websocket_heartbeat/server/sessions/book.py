@@ -66,9 +66,11 @@ class Book:
         self._node = secrets.token_hex(8)
         self._sessions: dict[str, SessionLink] = {}
         self._handover = Handover(store, self._node, self._sessions.get)
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Future[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._finishing: dict[str, asyncio.Task[None]] = {}  # by the ID of the session
         self.is_closed = False
 
     async def ready(self) -> None:
@@ -77,6 +79,7 @@ class Book:
         Raises:
             OSError: it cannot be opened, or the hub is closed.
         """
+        self._enter()
         if self.is_closed:
             raise OSError("the hub is closed")
         opening = self._opening
@@ -84,12 +87,25 @@ class Book:
             opening = self._opening = asyncio.ensure_future(self._open())
         await asyncio.shield(opening)
 
+    def _enter(self) -> None:
+        """Belong to the running loop from now on: one before is closed, and what belonged to it."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop = loop
+            self._opening = self._looking = None
+            self._sessions.clear()
+            self._tasks.clear()
+            self._finishing.clear()
+            self.limits = Limits(self.limits.most)
+            self.is_closed = False
+
     async def _open(self) -> None:
         await self.store.open(self._node, self._handover.heard, tuple)
         self._looking = asyncio.get_running_loop().create_task(self._look())
 
     async def close(self) -> None:
         """Be done with the store; its sessions go on with the next hub that opens it."""
+        self._enter()
         self.is_closed = True
         if self._looking is not None:
             self._looking.cancel()
@@ -145,6 +161,8 @@ class Book:
         await self.ready()
         id, _, secret = asked.key.partition(".")
         owner = _bound_to(_name(principal), origin)
+        if id in self._finishing:
+            await asyncio.wait([self._finishing[id]])
         answer = await self.store.claim(id, _hash(secret), owner, asked.link, self._node)
         if isinstance(answer, Held):
             await self._handover.ask(answer.node, id)
@@ -207,6 +225,9 @@ class Book:
 
     def _owned(self, record: Record, half: Half) -> SessionLink:
         half.theirs = Window(*record.window)
+        before = self._sessions.get(record.id)
+        if before is not None:  # which has let it go
+            self._forget(before)
         session = SessionLink(self, record, half, _principal_in(record.principal))
         self._sessions[record.id] = session
         self.limits.add(session)
@@ -227,8 +248,9 @@ class Book:
     # And end
 
     def finish(self, id: str, generation: int, kind: str, why: str) -> None:
-        """Have the store end a session."""
-        self._spawn(self._finish(id, generation, kind, why))
+        """Have the store end a session; until it has, its client waits."""
+        finishing = self._finishing[id] = self._spawn(self._finish(id, generation, kind, why))
+        finishing.add_done_callback(lambda _: self._finishing.pop(id, None))
 
     async def _finish(self, id: str, generation: int, kind: str, why: str) -> None:
         while True:
@@ -303,7 +325,7 @@ class Book:
             for found in expired:
                 session = self._sessions.get(found.record.id)
                 why = EXPIRED if found.record.ending is None else found.record.ending
-                if session is not None:
+                if session is not None and not session.has_ended:
                     session.expired(why)
                 else:
                     self._tell(found.record.id, why, tuple(found.log))

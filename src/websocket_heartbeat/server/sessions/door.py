@@ -57,6 +57,8 @@ class Door:
         self._has_ended = False  # whether no session is to begin here
         self._is_closed = False
         self._gone: asyncio.Future[None] | None = None
+        self._has_begun = self._is_settled = False  # whether the handler has a peer; whether that is known
+        self._settled: asyncio.Future[None] | None = None
         self._deciding: asyncio.Task[None] | None = None
         self._dropping: asyncio.TimerHandle | None = None  # of a link that is to close
 
@@ -81,6 +83,7 @@ class Door:
         self._stop()
         self._doors.discard(self)
         self._is_closed = True
+        self._settle()
         self._handler.give_place_back()
         if self._dropping is not None:
             self._dropping.cancel()
@@ -100,12 +103,32 @@ class Door:
         """Return a future that is done when the link has ended."""
         if self._gone is None:
             self._gone = asyncio.get_running_loop().create_future()
+            if self._is_closed:
+                self._gone.set_result(None)
         return self._gone
 
     def abort(self) -> None:
         """Drop the link."""
-        self._link.abort()
-        self.closed(Closure())
+        if not self._is_closed:
+            self._link.abort()
+            self.closed(Closure())
+
+    # Calls from who runs endpoints
+
+    async def has_begun(self) -> bool:
+        """Wait for the end of the handshake; return whether the handler has a peer now.
+
+        Otherwise the link carries a session that has one already, or ends.
+        """
+        if not self._is_settled:
+            self._settled = asyncio.get_running_loop().create_future()
+            await self._settled
+        return self._has_begun
+
+    def _settle(self) -> None:
+        self._is_settled = True
+        if self._settled is not None and not self._settled.done():
+            self._settled.set_result(None)
 
     def batch_delivered(self) -> None:
         """Nothing to do."""
@@ -160,7 +183,7 @@ class Door:
 
     async def _begin(self, hello: Control) -> None:
         session, key = await self._new_session(hello)
-        self._attach_new(session, self._welcome(NEW, key=key))
+        self._attach(session, hello, self._welcome(NEW, key=key))
 
     async def _new_session(self, asked: Control) -> tuple[SessionLink, str]:
         return await self._book.begin(asked, self._handler.principal, self._handler.origin)
@@ -187,7 +210,7 @@ class Door:
         welcome.done, welcome.got = half.recorded, half.got
         if session.has_begun:
             self._handler.never_opened()  # the session's peer has a place already
-        self._attach(session, welcome, asked.got, asked.done)
+        self._attach(session, asked, welcome, asked.got, asked.done)
 
     async def _mismatch(self, session: SessionLink, asked: Control) -> None:
         done = session.half.recorded
@@ -198,21 +221,22 @@ class Door:
         session, key = await self._new_session(asked)
         welcome = self._welcome(RESET, key=key, why=reset.why)
         welcome.done = reset.done
-        self._attach_new(session, welcome)
+        self._attach(session, asked, welcome)
 
-    def _attach_new(self, session: SessionLink, welcome: Control) -> None:
-        self._attach(session, welcome, 0, 0)
-
-    def _attach(self, session: SessionLink, welcome: Control, got: int, acked: int) -> None:
+    def _attach(
+        self, session: SessionLink, asked: Control, welcome: Control, got: int = 0, acked: int = 0
+    ) -> None:
         self._stop_timer()
         self._link.accept_up_to(self._max_size + 1)  # with the character before each message
         self._say(welcome)
         self._session = session
-        session.attach(self._link, self.part, got, acked)
-        if not session.has_begun and not session.has_ended:
-            session.begin(self._handler, self._protocol or None)
+        session.attach(self._link, self, got, acked, is_text_only=not asked.binary)
         if self._has_ended:
             session.detached(self._link)
+        elif not session.has_begun and not session.has_ended:
+            self._has_begun = True
+            session.begin(self._handler, self._protocol or None)
+        self._settle()
 
     def _welcome(self, answer: str, *, key: str = "", why: str = "") -> Control:
         control = Control(WELCOME)
@@ -225,6 +249,7 @@ class Door:
     def _refuse(self, code: int, reason: str = "") -> None:
         self._link.deliver = _discard
         self._stop()
+        self._settle()
         self.part(code, reason)
 
     def part(self, code: int, reason: str) -> None:

@@ -7,10 +7,9 @@ one by one, each when the one before was handled and that is recorded. docs/sess
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import Protocol
 
-from websocket_heartbeat.controls import decode, encode, number_of
+from websocket_heartbeat.controls import decode, encode, marked_as_text, number_of, unframed
 from websocket_heartbeat.core.resume import END, Control
 from websocket_heartbeat.core.session import (
     CHARACTERS,
@@ -43,13 +42,27 @@ from websocket_heartbeat.system.stall import Stall
 MESSAGE_OVERHEAD = 200
 """Bytes that a message takes in memory besides its own, about."""
 
+FAILED = "failed"
+"""The reason of a reset: what served the session has raised, or has closed it by a code."""
+
 _SHORT_TTL = 10.0
 """Seconds that a session is kept whose client has neither sent nor acknowledged anything."""
 
 _BEHIND = Window(256, WRITE_LIMIT)
 """Volatile messages that may wait until the store has those before them."""
 
-Parting = Callable[[int, str], None]
+
+class Carrier(Protocol):
+    """What a session needs of whoever has taken in the link beneath: door.py."""
+
+    def part(self, code: int, reason: str) -> None:
+        """Close the link, and drop it if its client does not answer."""
+
+    def abort(self) -> None:
+        """Drop the link; `SessionLink.detached` follows at once."""
+
+    def gone(self) -> asyncio.Future[None]:
+        """Return a future that is done when the link has ended."""
 
 
 class PeerEvents(LinkEvents, Protocol):
@@ -107,15 +120,19 @@ class SessionLink(Link):
 
     id: public, and in logs. principal: whose it is, in text, or None. half: its messages. has_begun: whether
     there is a peer that it is the link of. has_ended: whether this process is done with it; why: the reason.
-    held: bytes that its messages take, about. busy_until: for limits.py, which says how often it is resumed.
+    held: bytes that its messages take, about. busy_until: for limits.py, which says how often it may be
+    resumed.
     """
 
     __slots__ = (
         "_alarm",
+        "_asked",
         "_behind",
+        "_carrier",
         "_deadline",
         "_ending",
         "_events",
+        "_framed",
         "_generation",
         "_inbox",
         "_is_giving",
@@ -130,7 +147,6 @@ class SessionLink(Link):
         "_marked_deadline",
         "_marked_ending",
         "_max",
-        "_parting",
         "_physical",
         "_said_end_on",
         "_saved_state",
@@ -174,10 +190,12 @@ class SessionLink(Link):
         self._max = record.max  # the largest message that the client takes
         self._events: PeerEvents
         self._physical: Link | None = None
-        self._parting: Parting = _no_parting
+        self._carrier: Carrier | None = None  # of the link beneath
+        self._framed = marked  # what makes a frame of a message
         # What the store does not have yet: messages, as they go on the link, and what was marked there last.
         self._unstored: deque[tuple[str, Message]] = deque()
         self._behind: Waiting | None = None  # the volatile ones among them
+        self._asked = 0.0  # the size for which there is to be room; 0: of none
         self._stored = half.sent
         self._marked_acked = half.acked
         self._deadline = self._marked_deadline = record.deadline
@@ -230,13 +248,14 @@ class SessionLink(Link):
             self._refused()
         return is_ours
 
-    def attach(self, physical: Link, part: Parting, got: int, acked: int) -> None:
+    def attach(self, physical: Link, carrier: Carrier, got: int, acked: int, *, is_text_only: bool) -> None:
         """Go on over a link whose client has received messages up to `got`, and handled up to `acked`.
 
-        part: closes the link, and drops it if its client does not answer.
+        is_text_only: whether the client has no binary frames.
         """
         self._part(REPLACED)
-        self._physical, self._parting = physical, part
+        self._physical, self._carrier = physical, carrier
+        self._framed = marked_as_text if is_text_only else marked
         self._marked_deadline = None  # as the claim has left it
         if self._ending is None:
             self._deadline = None
@@ -296,22 +315,23 @@ class SessionLink(Link):
 
     def _put(self, character: str, message: Message) -> None:
         if self._physical is not None:
-            self._physical.send(marked(character, message))
+            self._physical.send(self._framed(character, message))
 
-    def _part(self, code: int) -> Link | None:
+    def _part(self, code: int, reason: str = "") -> Link | None:
         """Close the link that there is, and take nothing more that comes on it."""
-        physical = self._let_go()
-        if physical is not None:
+        physical, carrier = self._let_go()
+        if physical is not None and carrier is not None:
             physical.deliver = _discard
-            self._parting(code, "")
+            carrier.part(code, reason)
         return physical
 
-    def _let_go(self) -> Link | None:
-        """Have no link."""
-        physical, self._physical = self._physical, None
+    def _let_go(self) -> tuple[Link | None, Carrier | None]:
+        """Have no link; return the one that there was, and what carries it."""
+        was = self._physical, self._carrier
+        self._physical = self._carrier = None
         if self._stall is not None:
             self._stall.stop()
-        return physical
+        return was
 
     def _drop(self, code: int) -> None:
         """Close a link that breaks the protocol; its client resumes."""
@@ -336,6 +356,8 @@ class SessionLink(Link):
             self._volatile_came(frame[1:])
         elif not is_text:
             self._drop(VIOLATION)
+        elif first == "%" and (binary := unframed(str(frame[1:]))) is not None:
+            self._take(binary)
         elif first == "=":
             self._acknowledged(number_of(str(frame[1:]).removesuffix("?")))
         elif first == "?":
@@ -466,6 +488,7 @@ class SessionLink(Link):
             self._finish(RESET, "overflow", message)
             return
         self._unstored.append((self.half.accept(message, size), message))
+        self._asked = 0.0
         self._note_room()
         self._note_held()
         self._write()
@@ -478,7 +501,7 @@ class SessionLink(Link):
         if physical is None or size_of(message) > self._max:
             return False
         if not self._unstored:
-            return physical.send_volatile(marked(VOLATILE, message))
+            return physical.send_volatile(self._framed(VOLATILE, message))
         if self._behind is None:
             self._behind = Waiting(_BEHIND)
         has_room = self._behind.add(size_of(message))
@@ -490,7 +513,12 @@ class SessionLink(Link):
         """As in Link."""
         physical = self._physical
         is_free = not (self.has_ended or self._ending is not None or self._unstored)
-        if physical is None or not is_free or size_of(shared.message) > self._max:
+        if (
+            physical is None
+            or not is_free
+            or self._framed is not marked
+            or size_of(shared.message) > self._max
+        ):
             return self.send_volatile(shared.message)
         return physical.send_shared_volatile(shared.marked(VOLATILE))
 
@@ -499,13 +527,21 @@ class SessionLink(Link):
         assert self._behind is not None
         self._behind.remove(size_of(message))
         physical = self._physical
-        if (physical is None or not physical.send_volatile(marked(VOLATILE, message))) and self.has_begun:
+        if (
+            physical is None or not physical.send_volatile(self._framed(VOLATILE, message))
+        ) and self.has_begun:
             self._events.volatile_dropped()
 
+    def ask_room(self, size: float) -> None:
+        """As in Link."""
+        self._asked = size
+        self._note_room()
+
     def _note_room(self) -> None:
-        """Count as full while more than half of the client's window is unacknowledged."""
+        """Count as full while more than half of the client's window is taken, or has no room as asked."""
         half = self.half
-        was_full, self.full = self.full, 2 * (half.sent - half.acked) > half.theirs.messages
+        was_full = self.full
+        self.full = half.is_half_full() or (self._asked > 0 and not half.has_room(self._asked))
         if self.full and self._physical is not None and self.has_begun:
             if self._stall is None:
                 self._stall = Stall(half, lambda: self.full, self._events.stalled)
@@ -605,7 +641,7 @@ class SessionLink(Link):
         self._part(REPLACED)
         if self._end_here("goes on in another process"):
             self._keeper.moved(self)
-            self._tell_peer()
+            self._tell_peer(Closure(error=SessionOver(self.why)))
 
     async def hand_over(self, patience: float) -> None:
         """Give the session up to another process: when what is being handled is done, or after `patience`."""
@@ -624,16 +660,18 @@ class SessionLink(Link):
 
     def close(self, code: int, reason: str) -> None:
         """Close the link that there is; the client comes back, and the session goes on."""
-        if self._physical is not None:
-            self._parting(code, reason)
+        if self._carrier is not None:
+            self._carrier.part(code, reason)
 
     def abort(self) -> None:
         """Drop the link that there is; the client comes back, and the session goes on."""
-        if self._physical is not None:
-            physical = self._physical
-            physical.deliver = _discard
-            physical.abort()
-            self.detached(physical)
+        if self._physical is not None and self._carrier is not None:
+            self._physical.deliver = _discard
+            self._carrier.abort()
+
+    def link_gone(self) -> asyncio.Future[None] | None:
+        """As in Link."""
+        return None if self._carrier is None else self._carrier.gone()
 
     def end(self, code: int, reason: str) -> None:
         """End the session: the client handles what was sent before, within a ttl, and does not come back."""
@@ -651,6 +689,8 @@ class SessionLink(Link):
         is_due = self._marked_ending is not None and self._stored == self.half.sent
         if is_due and self._physical is not None and self._said_end_on is not self._physical:
             self._said_end_on = self._physical
+            if self.half.recorded > self.half.told:  # what is not told by now would count as uncertain
+                self._physical.send(f"={self.half.acknowledge()}")
             control = Control(END)
             control.why = self._marked_ending or ""
             self._physical.send(encode(control))
@@ -662,7 +702,7 @@ class SessionLink(Link):
         if self._their_end is not None and self.half.done == self.half.got == self.half.recorded:
             if self._physical is not None:
                 self._physical.send(f"={self.half.acknowledge()}")
-            self._finish(OVER, self._their_end)
+            self._finish(OVER, self._their_end, closure=Closure(1000, self._their_end, framed=True))
         elif self._ending is not None and self.half.acked == self.half.sent:
             self._finish(OVER, self._ending)
 
@@ -679,6 +719,11 @@ class SessionLink(Link):
         self._part(REPLACED)
         self._is_away()
 
+    def fail(self, code: int, reason: str) -> None:
+        """Give the session up, and close its link so: what served it has failed. Its client begins anew."""
+        if not self.has_ended:
+            self._finish(RESET, FAILED, code=code, reason=reason)
+
     def release(self) -> None:
         """Let the session go, with what is in the store: the next resume finds it there."""
         self.has_ended = True
@@ -692,11 +737,19 @@ class SessionLink(Link):
         if self._writer is not None:
             await asyncio.wait([self._writer])
 
-    def _finish(self, kind: str, why: str, *refused: Message) -> None:
+    def _finish(
+        self,
+        kind: str,
+        why: str,
+        *refused: Message,
+        code: int = 1012,
+        reason: str = "",
+        closure: Closure | None = None,
+    ) -> None:
         unacknowledged = (*self._unacknowledged(), *refused)
-        self._part(1000 if kind == OVER else 1012)
+        self._part(1000 if kind == OVER else code, reason)
         self._keeper.finish(self.id, self._generation, kind, why)
-        self._over(why, unacknowledged)
+        self._over(why, unacknowledged, closure)
 
     def expired(self, why: str) -> None:
         """Take the news that the store has ended the session."""
@@ -711,26 +764,26 @@ class SessionLink(Link):
             kept = kept.next
         return tuple(messages)
 
-    def _over(self, why: str, unacknowledged: tuple[Message, ...]) -> None:
+    def _over(self, why: str, unacknowledged: tuple[Message, ...], closure: Closure | None = None) -> None:
         if self._end_here(why):
             self._keeper.over(self, why, unacknowledged)
-            self._tell_peer()
+            self._tell_peer(closure or Closure(error=SessionOver(why)))
 
     def _end_here(self, why: str) -> bool:
         """Have nothing to do with the session any more; false if that is so already."""
         if self.has_ended:
             return False
         self.has_ended = True
-        self._keeper.held(-self.held)
         self.why = why
+        self._keeper.held(-self.held)
         self._inbox.clear()
         if self._alarm is not None:
             self._alarm.cancel()
         return True
 
-    def _tell_peer(self) -> None:
+    def _tell_peer(self, closure: Closure) -> None:
         if self.has_begun:
-            self._events.closed(Closure(error=SessionOver(self.why)))
+            self._events.closed(closure)
 
     # The link beneath
 
@@ -760,11 +813,6 @@ class SessionLink(Link):
         return None if self._physical is None else self._physical.socket
 
     @property
-    def native(self) -> object:
-        """That of the link beneath."""
-        return None if self._physical is None else self._physical.native
-
-    @property
     def buffered(self) -> int:
         """As in Link."""
         return 0 if self._physical is None else self._physical.buffered
@@ -789,7 +837,3 @@ class SessionLink(Link):
 
 def _discard(message: Message) -> None:
     """Take what comes on a link that is the session's no more."""
-
-
-def _no_parting(code: int, reason: str) -> None:
-    """Close the link that there is: there is none."""
