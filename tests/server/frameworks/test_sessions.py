@@ -73,7 +73,7 @@ def test_an_endpoint_refuses_whoever_offers_a_session_as_anybody_else(
 def test_a_synchronous_consumer_of_channels_goes_on_too(run_asyncio: Run) -> None:
     begun: list[object] = []
 
-    class Echo(channels.generic.websocket.WebsocketConsumer):  # type: ignore[misc]
+    class Echo(channels.generic.websocket.WebsocketConsumer):
         def connect(self) -> None:
             self.accept()
             begun.append(self)

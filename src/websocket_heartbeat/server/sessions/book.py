@@ -65,7 +65,7 @@ class Book:
         self._on_end = on_end
         self._node = secrets.token_hex(8)
         self._sessions: dict[str, SessionLink] = {}
-        self._handover = Handover(store, self._node, self._sessions.get)
+        self._handover = Handover(store, self._node, self._sessions.get, self._finished)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Future[None] | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -161,8 +161,7 @@ class Book:
         await self.ready()
         id, _, secret = asked.key.partition(".")
         owner = _bound_to(_name(principal), origin)
-        if id in self._finishing:
-            await asyncio.wait([self._finishing[id]])
+        await self._finished(id)
         answer = await self.store.claim(id, _hash(secret), owner, asked.link, self._node)
         if isinstance(answer, Held):
             await self._handover.ask(answer.node, id)
@@ -185,6 +184,7 @@ class Book:
 
     async def _take_over(self, id: str) -> SessionLink:
         """Have a session that no process has, until its client comes back."""
+        await self._finished(id)
         answer = await self.store.claim(id, None, None, 0, self._node)
         if isinstance(answer, Held):
             if await self._handover.is_alive(answer.node):
@@ -251,6 +251,11 @@ class Book:
         """Have the store end a session; until it has, its client waits."""
         finishing = self._finishing[id] = self._spawn(self._finish(id, generation, kind, why))
         finishing.add_done_callback(lambda _: self._finishing.pop(id, None))
+
+    async def _finished(self, id: str) -> None:
+        """Wait until the store knows the end of a session, if it has ended: before that it can be claimed."""
+        if id in self._finishing:
+            await asyncio.wait([self._finishing[id]])
 
     async def _finish(self, id: str, generation: int, kind: str, why: str) -> None:
         while True:

@@ -193,7 +193,9 @@ class Door:
         if isinstance(answer, Found):
             self._go_on(answer, asked)
         elif isinstance(answer, Ended):
-            self._say(self._welcome(OVER, why=answer.why))
+            welcome = self._welcome(OVER, why=answer.why)
+            welcome.done = answer.done
+            self._say(welcome)
             self._refuse(1000)
         elif isinstance(answer, Reset):
             await self._reset(asked, answer)
