@@ -72,7 +72,7 @@ js: $(READY)
 
 clean:
 	rm -rf $(VENV) dist build .coverage .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
-		mutants js/dist js/browser js/miniprogram_dist js/LICENSE js/node_modules tests/miniprogram/real/node_modules tests/dialects/servers/node_modules \
+		mutants js/dist js/browser js/session js/miniprogram_dist js/LICENSE js/node_modules tests/miniprogram/real/node_modules tests/dialects/servers/node_modules \
 		tests/back_ends/programs/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

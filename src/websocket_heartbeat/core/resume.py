@@ -80,6 +80,7 @@ class Control:
     why: of a reset, of a session that is over, and the reason of an end.
     window, max: of a greeting, a hello and a resume: what the speaker takes unacknowledged, and the largest
     message. With a resume, for a session that takes the place of the old one.
+    binary: of a hello and a resume: whether the speaker takes binary frames; else bytes come as text.
     ttl: of a greeting: seconds that the server keeps a session without a link. protocol: of a greeting: the
     application's subprotocol, "" for none.
     """
@@ -91,6 +92,7 @@ class Control:
         self.why = ""
         self.window = Window(0, 0)
         self.max = 0
+        self.binary = True
         self.ttl = 0
         self.protocol = ""
         self.link = 0

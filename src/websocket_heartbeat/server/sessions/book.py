@@ -95,6 +95,8 @@ class Book:
             self._opening = self._looking = None
             self._sessions.clear()
             self._tasks.clear()
+            self._finishing.clear()
+            self.limits = Limits(self.limits.most)
             self.is_closed = False
 
     async def _open(self) -> None:
@@ -223,6 +225,9 @@ class Book:
 
     def _owned(self, record: Record, half: Half, principal: str | None) -> SessionLink:
         half.theirs = Window(*record.window)
+        before = self._sessions.get(record.id)
+        if before is not None:  # which has let it go
+            self._forget(before)
         session = SessionLink(self, record, half, principal)
         self._sessions[record.id] = session
         self.limits.add(session)
@@ -320,7 +325,7 @@ class Book:
             for found in expired:
                 session = self._sessions.get(found.record.id)
                 why = EXPIRED if found.record.ending is None else found.record.ending
-                if session is not None:
+                if session is not None and not session.has_ended:
                     session.expired(why)
                 else:
                     self._tell(found.record.id, why, tuple(found.log))

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from typing import Protocol
 
-from websocket_heartbeat.controls import decode, encode, number_of
+from websocket_heartbeat.controls import decode, encode, marked_as_text, number_of, unframed
 from websocket_heartbeat.core.resume import END, Control
 from websocket_heartbeat.core.session import (
     CHARACTERS,
@@ -131,6 +131,7 @@ class SessionLink(Link):
         "_deadline",
         "_ending",
         "_events",
+        "_framed",
         "_generation",
         "_inbox",
         "_is_giving",
@@ -189,6 +190,7 @@ class SessionLink(Link):
         self._events: PeerEvents
         self._physical: Link | None = None
         self._carrier: Carrier | None = None  # of the link beneath
+        self._framed = marked  # what makes a frame of a message
         # What the store does not have yet: messages, as they go on the link, and what was marked there last.
         self._unstored: deque[tuple[str, Message]] = deque()
         self._behind: Waiting | None = None  # the volatile ones among them
@@ -244,10 +246,14 @@ class SessionLink(Link):
             self._refused()
         return is_ours
 
-    def attach(self, physical: Link, carrier: Carrier, got: int, acked: int) -> None:
-        """Go on over a link whose client has received messages up to `got`, and handled up to `acked`."""
+    def attach(self, physical: Link, carrier: Carrier, got: int, acked: int, *, is_text_only: bool) -> None:
+        """Go on over a link whose client has received messages up to `got`, and handled up to `acked`.
+
+        is_text_only: whether the client has no binary frames.
+        """
         self._part(REPLACED)
         self._physical, self._carrier = physical, carrier
+        self._framed = marked_as_text if is_text_only else marked
         self._marked_deadline = None  # as the claim has left it
         if self._ending is None:
             self._deadline = None
@@ -307,7 +313,7 @@ class SessionLink(Link):
 
     def _put(self, character: str, message: Message) -> None:
         if self._physical is not None:
-            self._physical.send(marked(character, message))
+            self._physical.send(self._framed(character, message))
 
     def _part(self, code: int, reason: str = "") -> Link | None:
         """Close the link that there is, and take nothing more that comes on it."""
@@ -348,6 +354,8 @@ class SessionLink(Link):
             self._volatile_came(frame[1:])
         elif not is_text:
             self._drop(VIOLATION)
+        elif first == "%" and (binary := unframed(str(frame[1:]))) is not None:
+            self._take(binary)
         elif first == "=":
             self._acknowledged(number_of(str(frame[1:]).removesuffix("?")))
         elif first == "?":
@@ -490,7 +498,7 @@ class SessionLink(Link):
         if physical is None or size_of(message) > self._max:
             return False
         if not self._unstored:
-            return physical.send_volatile(marked(VOLATILE, message))
+            return physical.send_volatile(self._framed(VOLATILE, message))
         if self._behind is None:
             self._behind = Waiting(_BEHIND)
         has_room = self._behind.add(size_of(message))
@@ -502,7 +510,12 @@ class SessionLink(Link):
         """As in Link."""
         physical = self._physical
         is_free = not (self.has_ended or self._ending is not None or self._unstored)
-        if physical is None or not is_free or size_of(shared.message) > self._max:
+        if (
+            physical is None
+            or not is_free
+            or self._framed is not marked
+            or size_of(shared.message) > self._max
+        ):
             return self.send_volatile(shared.message)
         return physical.send_shared_volatile(shared.marked(VOLATILE))
 
@@ -511,7 +524,9 @@ class SessionLink(Link):
         assert self._behind is not None
         self._behind.remove(size_of(message))
         physical = self._physical
-        if (physical is None or not physical.send_volatile(marked(VOLATILE, message))) and self.has_begun:
+        if (
+            physical is None or not physical.send_volatile(self._framed(VOLATILE, message))
+        ) and self.has_begun:
             self._events.volatile_dropped()
 
     def _note_room(self) -> None:
