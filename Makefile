@@ -50,9 +50,11 @@ conformance: $(READY)
 soak: $(READY)
 	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
-# A million messages each way of sessions, under cuts, freezes and kills of the back end: 15 minutes at most.
+# A million messages each way of sessions, under cuts, freezes and kills of the back end, in 15 minutes at most;
+# and a million each way behind a slow consumer.
 chaos: $(READY)
 	nice -n 10 $(BIN)/python -m tests.chaos $(CHAOS)
+	nice -n 10 $(BIN)/python -m tests.chaos.slow
 
 # The wire over each version of websockets that pyproject.toml allows, the newest of each.
 compat: $(READY)
