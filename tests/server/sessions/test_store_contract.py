@@ -71,8 +71,8 @@ def test_a_session_is_found_again_with_what_its_client_lacks(engine: Engine) -> 
     async def main() -> None:
         async with opened(engine()) as store:
             assert await store.put(record(store), []) is None
-            assert await store.append("s", 1, 0, ["one", b"\x00two", "thr\0ee"]) == 3
-            assert await store.mark("s", 1, done=7, acked=1, state=b"cart", deadline=5.0) is None
+            assert await store.write("s", 1, 0, ["one", b"\x00two", "thr\0ee"]) == 3
+            assert isinstance(await store.write("s", 1, done=7, acked=1, state=b"cart", deadline=5.0), int)
             found = await claimed(store, link=1)
             assert found.log == (b"\x00two", "thr\0ee")
             assert found.record == replace(
@@ -123,8 +123,8 @@ def test_who_does_not_own_the_session_any_more_writes_nothing(engine: Engine) ->
         async with opened(engine()) as store:
             await store.put(record(store), [])
             await claimed(store, link=1)
-            assert await store.append("s", 1, 0, ["x"]) is Refused.FENCED
-            assert await store.mark("s", 1, done=1) is Refused.FENCED
+            assert await store.write("s", 1, 0, ["x"]) is Refused.FENCED
+            assert await store.write("s", 1, done=1) is Refused.FENCED
             assert await store.finish("s", 1, OVER, "") is Refused.FENCED
             assert await store.put(record(store, sent=1), ["x"]) is Refused.FENCED
             found = await claimed(store, link=2)
@@ -139,14 +139,14 @@ def test_a_call_that_is_repeated_changes_nothing(engine: Engine) -> None:
             for _ in range(2):
                 assert await store.put(record(store), []) is None
             for _ in range(2):
-                assert await store.append("s", 1, 0, ["one", "two"]) == 2
-                assert await store.mark("s", 1, done=3, acked=1) is None
-            assert await store.mark("s", 1, done=2, acked=0) is None
-            assert await store.append("s", 1, 5, ["x"]) is Refused.GAP
-            assert await store.append("s", 1, 0, ["one"]) is Refused.GAP
+                assert await store.write("s", 1, 0, ["one", "two"]) == 2
+                assert isinstance(await store.write("s", 1, done=3, acked=1), int)
+            assert isinstance(await store.write("s", 1, done=2, acked=0), int)
+            assert await store.write("s", 1, 5, ["x"], done=9, acked=2) is Refused.GAP
+            assert await store.write("s", 1, 0, ["one"]) is Refused.GAP
             found = await claimed(store, link=1)
             assert (found.record.done, found.record.acked, found.log) == (3, 1, ("two",))
-            assert await store.mark("s", 2, acked=99) is None
+            assert isinstance(await store.write("s", 2, acked=99), int)
             assert (await claimed(store, link=2)).record.acked == 2
 
     asyncio.run(main())
@@ -156,12 +156,13 @@ def test_the_log_is_no_longer_than_the_window_but_for_one_message(engine: Engine
     async def main() -> None:
         async with opened(engine()) as store:
             await store.put(record(store), [])
-            assert await store.append("s", 1, 0, list("1234")) == 4
-            assert await store.append("s", 1, 4, ["5"]) is Refused.FULL
-            await store.mark("s", 1, acked=1)
-            assert await store.append("s", 1, 4, ["5"]) == 5
+            assert await store.write("s", 1, 0, list("1234")) == 4
+            assert await store.write("s", 1, 4, ["5"], done=1) is Refused.FULL
+            assert await store.write("s", 1, 4, ["5"], done=2, acked=1) == 5
+            found = await claimed(store, link=1)
+            assert (found.record.done, found.log) == (2, tuple("2345"))
             await store.put(replace(record(store, "none"), window=(0, 0)), [])
-            assert await store.append("none", 1, 0, ["1"]) == 1
+            assert await store.write("none", 1, 0, ["1"]) == 1
 
     asyncio.run(main())
 
@@ -171,11 +172,11 @@ def test_what_has_ended_is_remembered_as_ended(engine: Engine, kind: str) -> Non
     async def main() -> None:
         async with opened(engine()) as store:
             await store.put(record(store, sent=1), ["x"])
-            await store.mark("s", 1, done=9)
+            await store.write("s", 1, done=9)
             assert await store.finish("s", 1, kind, "why") is None
             assert await store.finish("s", 1, kind, "why") is Refused.GONE
-            assert await store.append("s", 1, 1, ["y"]) is Refused.GONE
-            assert await store.mark("s", 1, done=1) is Refused.GONE
+            assert await store.write("s", 1, 1, ["y"]) is Refused.GONE
+            assert await store.write("s", 1, done=1) is Refused.GONE
             assert await store.put(record(store), []) is Refused.GONE
             assert await store.claim("s", b"?" * 32, "ann", 1, "a") is Refused.UNKNOWN
             assert await store.claim("s", HASH, "ann", 1, "a") == Ended(kind, "why", 9)
@@ -190,10 +191,10 @@ def test_sessions_expire_once_and_give_back_what_nobody_has_acknowledged(engine:
         async with opened(engine()) as store:
             for number in range(5):
                 await store.put(record(store, f"s{number}", sent=2), ["x", "y"])
-                await store.mark(f"s{number}", 1, acked=1, deadline=100.0 + number)
-            await store.mark("s0", 1)  # it has a link again
-            await store.mark("s1", 1, deadline=500.0)
-            await store.mark("s2", 1, deadline=102.0, ending="account closed")
+                await store.write(f"s{number}", 1, acked=1, deadline=100.0 + number)
+            await store.write("s0", 1)  # it has a link again
+            await store.write("s1", 1, deadline=500.0)
+            await store.write("s2", 1, deadline=102.0, ending="account closed")
             assert await store.due(101.9, 10) == []
             first = await store.due(103.0, 1)
             rest = await store.due(103.0, 10)
@@ -212,7 +213,7 @@ def test_many_calls_at_once_are_each_answered_and_keep_their_order(engine: Engin
         async with opened(engine()) as store:
             ids = [f"s{number}" for number in range(50)]
             await asyncio.gather(*(store.put(replace(record(store, id), window=(99, 99)), []) for id in ids))
-            calls = [store.append(id, 1, number, [str(number)]) for number in range(20) for id in ids]
+            calls = [store.write(id, 1, number, [str(number)]) for number in range(20) for id in ids]
             assert await asyncio.gather(*calls) == [number + 1 for number in range(20) for _ in ids]
             for id in ids:
                 assert (await claimed(store, 1, id=id)).log == tuple(map(str, range(20)))
@@ -224,11 +225,11 @@ def test_a_caller_that_is_cancelled_harms_no_other(engine: Engine) -> None:
     async def main() -> None:
         async with opened(engine()) as store:
             await store.put(record(store), [])
-            cancelled = asyncio.create_task(store.append("s", 1, 0, ["x"]))
+            cancelled = asyncio.create_task(store.write("s", 1, 0, ["x"]))
             await asyncio.sleep(0)
             cancelled.cancel()
             await asyncio.wait([cancelled])
-            assert await store.append("s", 1, 0, ["x"]) == 1
+            assert await store.write("s", 1, 0, ["x"]) == 1
 
     asyncio.run(main())
 

@@ -332,54 +332,40 @@ class SessionLink(Link):
             self._note_settled()
 
     async def _write_once(self) -> bool:
-        """Write what comes first; return whether there was anything."""
-        if self._unstored and self.half.acked == self._marked_acked:
-            await self._store_messages()
-            return True
-        if (  # first what makes room there
-            self.half.acked > self._marked_acked
-            or self.half.done > self.half.recorded
-            or self._deadline != self._marked_deadline
-            or self._ending != self._marked_ending
-        ):
-            await self._mark()
-            return True
-        return False
-
-    async def _store_messages(self) -> None:
-        batch = list(self._unstored)
-        generation = self._generation
-        answer = await self._keeper.store.append(
-            self.id, generation, self._stored, [message for _, message in batch]
-        )
-        if isinstance(answer, Refused):
-            if self._generation == generation:
-                self._refused()
-                self._unstored.clear()
-            return  # else it is us who have claimed it since, for another link
-        self._stored = answer
-        for character, message in batch:
-            self._unstored.popleft()
-            self._put(character, message)
-        self._say_end()
-
-    async def _mark(self) -> None:
+        """Write what the store does not know; return whether there was anything."""
         half = self.half
+        batch = list(self._unstored)
         done, acked, deadline, ending = half.done, half.acked, self._deadline, self._ending
+        is_known = done == half.recorded and acked == self._marked_acked
+        if not batch and is_known and deadline == self._marked_deadline and ending == self._marked_ending:
+            return False
         generation = self._generation
-        answer = await self._keeper.store.mark(
-            self.id, generation, done=done, acked=acked, deadline=deadline, ending=ending
+        answer = await self._keeper.store.write(
+            self.id,
+            generation,
+            self._stored,
+            [message for _, message in batch],
+            done=done,
+            acked=acked,
+            deadline=deadline,
+            ending=ending,
         )
         if isinstance(answer, Refused):
             if self._generation != generation:
-                return  # it is us who have claimed it since, for another link
+                return True  # it is us who have claimed it since, for another link
             self._refused()
+            return False
+        self._stored = answer
         self._marked_acked, self._marked_deadline, self._marked_ending = acked, deadline, ending
+        for character, message in batch:
+            self._unstored.popleft()
+            self._put(character, message)
         half.record(done, self._loop.time())
         self._say_end()
         self._acknowledge_if_due()
         self._end_if_handled()
         self._give()
+        return True
 
     def _refused(self) -> None:
         """Be gone: another process has the session."""

@@ -93,53 +93,47 @@ class MemoryStore(Store):
         self._set_deadline(record, None)
         return Found(copy(record), tuple(session.log or ()))
 
-    async def append(
-        self, id: str, generation: int, after: int, messages: Sequence[Message]
-    ) -> int | Refused:
-        session = self._writable(id, generation)
-        if isinstance(session, Refused):
-            return session
-        record = session.record
-        if record.sent == after + len(messages):
-            return record.sent
-        if record.sent != after:
-            return Refused.GAP
-        log = session.log if session.log is not None else deque()
-        if len(log) + len(messages) > max(1, record.window[0]):
-            return Refused.FULL
-        log.extend(messages)
-        session.log = log
-        record.sent += len(messages)
-        return record.sent
-
-    async def mark(
+    async def write(
         self,
         id: str,
         generation: int,
+        after: int = 0,
+        messages: Sequence[Message] = (),
         *,
         done: int = 0,
         acked: int = 0,
         deadline: float | None = None,
         state: bytes | None = None,
         ending: str | None = None,
-    ) -> Refused | None:
+    ) -> int | Refused:
         session = self._writable(id, generation)
         if isinstance(session, Refused):
             return session
         record = session.record
-        record.done = max(record.done, done)
-        if acked > record.acked and session.log is not None:
-            for _ in range(min(acked, record.sent) - record.acked):
+        acked = max(record.acked, min(acked, record.sent))
+        wanted = after + len(messages)
+        if messages and record.sent != wanted:
+            if record.sent != after:
+                return Refused.GAP
+            if wanted - acked > max(1, record.window[0]):
+                return Refused.FULL
+            if session.log is None:
+                session.log = deque()
+            session.log.extend(messages)
+            record.sent = wanted
+        if session.log is not None:
+            for _ in range(acked - record.acked):
                 session.log.popleft()
-                record.acked += 1
             if not session.log:
                 session.log = None
+        record.acked = acked
+        record.done = max(record.done, done)
         if state is not None:
             record.state = state
         if ending is not None:
             record.ending = ending
         self._set_deadline(record, deadline)
-        return None
+        return record.sent
 
     async def finish(self, id: str, generation: int, kind: str, why: str) -> Refused | None:
         session = self._writable(id, generation)

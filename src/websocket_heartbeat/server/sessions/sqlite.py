@@ -258,52 +258,41 @@ class SqliteStore(Store):
 
         return await self._call(work)
 
-    async def append(
-        self, id: str, generation: int, after: int, messages: Sequence[Message]
-    ) -> int | Refused:
-        def work(database: sqlite3.Connection) -> int | Refused:
-            row = _writable(database, id, generation, "sent, acked, window_messages")
-            if isinstance(row, Refused):
-                return row
-            sent, acked, most = row
-            wanted = after + len(messages)
-            if sent == wanted:
-                return wanted
-            if sent != after:
-                return Refused.GAP
-            if wanted - acked > max(1, most):
-                return Refused.FULL
-            _add(database, id, after, messages)
-            database.execute("update session set sent = ? where id = ?", (wanted, id))
-            return wanted
-
-        return await self._call(work)
-
-    async def mark(
+    async def write(
         self,
         id: str,
         generation: int,
+        after: int = 0,
+        messages: Sequence[Message] = (),
         *,
         done: int = 0,
         acked: int = 0,
         deadline: float | None = None,
         state: bytes | None = None,
         ending: str | None = None,
-    ) -> Refused | None:
-        def work(database: sqlite3.Connection) -> Refused | None:
-            row = _writable(database, id, generation, "sent, acked")
+    ) -> int | Refused:
+        def work(database: sqlite3.Connection) -> int | Refused:
+            row = _writable(database, id, generation, "sent, acked, window_messages")
             if isinstance(row, Refused):
                 return row
-            sent, known = row
+            sent, known, most = row
             acknowledged = max(known, min(acked, sent))
+            wanted = after + len(messages)
+            if messages and sent != wanted:
+                if sent != after:
+                    return Refused.GAP
+                if wanted - acknowledged > max(1, most):
+                    return Refused.FULL
+                _add(database, id, after, messages)
+                sent = wanted
             database.execute(
-                "update session set done = max(done, ?), acked = ?, deadline = ?, state = coalesce(?, state),"
-                " ending = coalesce(?, ending) where id = ?",
-                (done, acknowledged, deadline, state, ending, id),
+                "update session set done = max(done, ?), sent = ?, acked = ?, deadline = ?,"
+                " state = coalesce(?, state), ending = coalesce(?, ending) where id = ?",
+                (done, sent, acknowledged, deadline, state, ending, id),
             )
             if acknowledged > known:
                 database.execute("delete from message where id = ? and number <= ?", (id, acknowledged))
-            return None
+            return int(sent)
 
         return await self._call(work)
 

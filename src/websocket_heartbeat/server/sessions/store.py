@@ -131,26 +131,29 @@ class Store(ABC):
         """Make a node the owner, on behalf of a link that resumes. force: also if another one is."""
 
     @abstractmethod
-    async def append(
-        self, id: str, generation: int, after: int, messages: Sequence[Message]
-    ) -> int | Refused:
-        """Add messages to the log, after that number; return the last one's. Once is enough."""
-
-    @abstractmethod
-    async def mark(
+    async def write(
         self,
         id: str,
         generation: int,
+        after: int = 0,
+        messages: Sequence[Message] = (),
         *,
         done: int = 0,
         acked: int = 0,
         deadline: float | None = None,
         state: bytes | None = None,
         ending: str | None = None,
-    ) -> Refused | None:
-        """Note what was handled and acknowledged, if it is more than is known; forget the log up to `acked`.
+    ) -> int | Refused:
+        """Note what was handled and acknowledged, and add messages to the log, all of it or nothing.
 
+        So the answers to a message are there if and only if it is known to be handled.
+
+        after: the number that the messages follow; where they are there already, nothing is added.
+        done, acked: noted if they are more than is known; the log up to `acked` is forgotten.
         deadline: None while the session has a link. state, ending: None: as they were.
+
+        Returns:
+            The number of the last message of the log.
         """
 
     @abstractmethod
