@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from websocket_heartbeat.controls import SUBPROTOCOL, decode, encode, number_of
+from websocket_heartbeat.controls import NUMBERED, SUBPROTOCOL, decode, encode, number_of
 from websocket_heartbeat.core import resume
 from websocket_heartbeat.core.resume import Resumption, Step
-from websocket_heartbeat.core.session import CHARACTERS, OUT_OF_STEP, VIOLATION, Half, Window
+from websocket_heartbeat.core.session import OUT_OF_STEP, VIOLATION, Half, Window
 from websocket_heartbeat.engines.base import Closure, Engine, Evidence, Link, LinkEvents, OpenRequest
 from websocket_heartbeat.errors import (
     HandshakeError,
@@ -101,8 +101,9 @@ class _Greeter:
 
     def batch_delivered(self) -> None:
         """Pass it on, and acknowledge what a plain hook has handled."""
-        self._events.batch_delivered() if self._link is not None or self._is_plain else None
-        self._session.acknowledge_if_due()
+        if self._link is not None or self._is_plain:
+            self._events.batch_delivered()
+        self._session.settle_if_pending()
 
     def deliver_returned(self, result: object) -> None:
         """Pass it on."""
@@ -141,8 +142,6 @@ class _Greeter:
     # The handshake
 
     def _take(self, frame: Message) -> Any:
-        if self._link is not None:
-            return self._link.take(frame)
         self._stop_timer()
         control = decode(frame) if isinstance(frame, str) and frame[:1] == "{" else None
         if control is None:
@@ -164,6 +163,7 @@ class _Greeter:
     def attached(self, link: "SessionLink") -> None:
         """Let the link be the session's."""
         self._link = link
+        self.physical.deliver = link.take
         link.subprotocol = self._protocol
         self._events.opened(link)
         self._finish(None)
@@ -215,6 +215,7 @@ class _Greeter:
 class ClientSession:
     """The session of one connection, over all its links.
 
+    their_max: bytes of the largest message that the server takes.
     tell: called with a SessionEvent. changed: called when messages were acknowledged. report: called with
     messages that the server does not take. max_size: the largest that we take, in bytes. probes: whether
     a probe of the session stands for a ping, as heartbeats are to be messages.
@@ -234,7 +235,7 @@ class ClientSession:
         self.report = report
         self.probes = probes
         self._max_size = max_size
-        self._their_max = 0
+        self.their_max = 0
         self._ousted: _Greeter | None = None  # whose session waits for the welcome of another link
         self._tell = tell
         self._changed = changed
@@ -242,6 +243,7 @@ class ClientSession:
         self._greeter: _Greeter | None = None  # of the newest link
         self.link: SessionLink | None = None
         self._alarm: asyncio.TimerHandle | None = None
+        self._is_pending = False  # whether `_settle` is to be called later in this turn of the loop
         # Messages of sessions before that were received and are not handled yet: those come first.
         self._stale = 0
 
@@ -271,7 +273,7 @@ class ClientSession:
                 self._ousted = self._greeter
             self._detach(0)
         self._greeter = greeter
-        self._resumption.opened(is_selected)
+        self._settled().opened(is_selected)
         self._carry_out()
 
     def lost(self, greeter: _Greeter, code: int) -> None:
@@ -285,7 +287,7 @@ class ClientSession:
     def _detach(self, code: int) -> None:
         self._greeter = None
         self.link = None
-        self._resumption.lost(code)
+        self._settled().lost(code)
         self._carry_out()
 
     def _end_ousted(self) -> None:
@@ -298,20 +300,20 @@ class ClientSession:
         """Take a control that has come on a link."""
         if greeter is self._greeter:
             if control.kind == resume.GREETING_CONTROL:
-                self._their_max = control.max
-            self._resumption.control_received(control)
+                self.their_max = control.max
+            self._settled().control_received(control)
             self._carry_out()
 
     def other_frame(self, greeter: _Greeter) -> None:
         """Take the news that something else has come before the welcome."""
         if greeter is self._greeter:
-            self._resumption.frame_received()
+            self._settled().frame_received()
             self._carry_out()
 
     def violated(self, code: int) -> None:
         """Give the link up, which is out of step, or breaks the protocol."""
         greeter = self._greeter
-        self._resumption.violated(code)
+        self._settled().violated(code)
         self._greeter = None
         self.link = None
         for step in self._resumption.take_steps():
@@ -323,36 +325,40 @@ class ClientSession:
 
     def end(self, reason: str) -> None:
         """End the session: the server handles what was sent, acknowledges, and closes the link."""
+        resumption = self._settled()
         if self.link is not None and self.half.recorded > self.half.told:
             self.link.say(f"={self.half.acknowledge()}")
-        self._resumption.end(reason)
+        resumption.end(reason)
         self._carry_out()
 
     # Messages
-
-    def is_too_large(self, message: Message) -> bool:
-        """Whether the server would close the link for the message, again and again."""
-        return size_of(message) > self._their_max
 
     @property
     def owes(self) -> bool:
         """Whether what was sent waits for a link on which it can be acknowledged."""
         return self.has_key and self.link is None and self.half.sent > self.half.acked
 
-    def accept(self, message: Message) -> str:
-        """Number a message, keep it, and return its character."""
-        return self.half.accept(message, size_of(message))
-
     def handled(self) -> None:
         """Note that the user has done with the oldest message."""
         if self._stale:
             self._stale -= 1
             return
-        if self.half.got == self.half.done:
+        half = self._resumption.half
+        if half.got == half.done:
             return  # it came on a plain link
-        self._resumption.handled(asyncio.get_running_loop().time())
-        self._carry_out()
-        self.acknowledge_if_due()
+        half.handled()
+        unacknowledged = half.done - half.told
+        if unacknowledged == 1 or self._resumption.state == resume.DISMISSED:
+            self._settle()
+        elif unacknowledged >= half.acknowledge_after and not self._is_pending:
+            self._is_pending = True
+            asyncio.get_running_loop().call_soon(self.settle_if_pending)
+
+    def answer_probe(self) -> None:
+        """Acknowledge at once."""
+        self._settled()
+        if self.link is not None:
+            self.link.say(f"={self.half.acknowledge()}?")
 
     def acknowledged(self, number: int) -> bool:
         """Take an acknowledgement; false if it breaks the protocol."""
@@ -360,8 +366,16 @@ class ClientSession:
         self._changed()
         return is_right
 
-    def acknowledge_if_due(self) -> None:
-        """Acknowledge, now or a little later."""
+    def settle_if_pending(self) -> None:
+        """Acknowledge what was handled in this turn of the loop, if it is that much."""
+        if self._is_pending:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Acknowledge what was handled, now if that is due, or a little later."""
+        self._is_pending = False
+        self._settled()
+        self._carry_out()
         if self.link is None:
             return
         loop = asyncio.get_running_loop()
@@ -371,9 +385,14 @@ class ClientSession:
         elif due is not None and self._alarm is None:
             self._alarm = loop.call_at(due, self._alarm_rang)
 
+    def _settled(self) -> Resumption:
+        """Return what decides, which knows now of all that was handled."""
+        self._resumption.settle(asyncio.get_running_loop().time())
+        return self._resumption
+
     def _alarm_rang(self) -> None:
         self._alarm = None
-        self.acknowledge_if_due()
+        self._settle()
 
     def unacknowledged(self) -> tuple[Message, ...]:
         """Return what was sent and is not acknowledged, oldest first."""
@@ -403,6 +422,7 @@ class ClientSession:
                 self.link = SessionLink(self, greeter.physical, greeter)
                 self._replay(self.link, step.number)
                 greeter.attached(self.link)
+                self._settle()  # what was handled since the resume
             elif step.kind == resume.BE_PLAIN:
                 self._kind = None
                 greeter.be_plain()
@@ -451,10 +471,11 @@ class SessionLink(Link):
 
     is_session = True
 
-    __slots__ = ("_events", "_physical", "_session", "deliver", "full", "subprotocol")
+    __slots__ = ("_events", "_half", "_physical", "_session", "deliver", "full", "subprotocol")
 
     def __init__(self, session: ClientSession, physical: Link, greeter: _Greeter) -> None:
         self._session = session
+        self._half = session.half
         self._physical = physical
         self._events = greeter._events
         self.full = False
@@ -465,13 +486,15 @@ class SessionLink(Link):
 
     def send(self, message: Message) -> None:
         """As in Link."""
-        if self._session.is_too_large(message):
-            self._session.report((message,))
+        session = self._session
+        if size_of(message) > session.their_max:  # it would close the link for it, again and again
+            session.report((message,))
             return
-        character = self._session.accept(message)
-        if self._session.link is self:
+        half = session.half
+        character = half.accept(message, len(message))
+        if session.link is self:
             self.put(character, message)
-        self._note_room()
+        self.full = self._physical.full or not half.has_room(0)
 
     def put(self, character: str, message: Message) -> None:
         """Put a message on the link that is numbered."""
@@ -481,13 +504,9 @@ class SessionLink(Link):
         """Send what is no message."""
         self._physical.send(text)
 
-    def _note_room(self) -> None:
-        self.full = self._physical.full or not self._session.half.has_room(0)
-
     def writable(self) -> None:
         """Take the news that the link beneath is not full any more, or that the window has room."""
-        was_full = self.full
-        self._note_room()
+        was_full, self.full = self.full, self._physical.full or not self._session.half.has_room(0)
         if was_full and not self.full:
             self._events.writable()
 
@@ -499,8 +518,8 @@ class SessionLink(Link):
         session = self._session
         if session.link is not self:
             return None
-        if first != "" and first in CHARACTERS:
-            code = session.half.take(first, size_of(frame) - 1)
+        if first in NUMBERED:
+            code = self._half.take(first, len(frame) - 1)
             if code != 0:
                 session.violated(code)
                 return None
@@ -522,7 +541,7 @@ class SessionLink(Link):
             if number is None or not session.half.is_in_step(number):
                 session.violated(VIOLATION if number is None else OUT_OF_STEP)
             else:
-                self.say(f"={session.half.acknowledge()}?")
+                session.answer_probe()
         elif first == "{" and (control := decode(frame)) is not None:
             assert session._greeter is not None
             session.control(session._greeter, control)

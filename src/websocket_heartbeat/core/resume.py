@@ -190,9 +190,14 @@ class Resumption:
 
     def handled(self, now: float) -> None:
         """Note that the oldest message that was received is handled."""
-        self._tries = 0
         self.half.handled()
-        self.half.record(self.half.done, now)
+        self.settle(now)
+
+    def settle(self, now: float) -> None:
+        """Let all that was handled be acknowledged: what `handled` does, once for many that `half` was told of."""
+        if self.half.done > self.half.recorded:
+            self._tries = 0
+            self.half.record(self.half.done, now)
         self._end_if_handled()
 
     def end(self, reason: str) -> None:

@@ -71,12 +71,17 @@ class Half:
 
     def __init__(self, ours: Window) -> None:
         self.ours = ours
+        self.acknowledge_after: float = ACKNOWLEDGE_AFTER
+        """Handled messages after which an acknowledgement is due."""
+        if ours.messages < 4 * ACKNOWLEDGE_AFTER:
+            self.acknowledge_after = ours.messages / 4
         self.theirs = Window(0, 0)
         self.sent = 0
         self.acked = 0
         self._oldest: Kept | None = None
         """Of the outbox; each message there knows the next."""
-        self._newest: Kept | None = None
+        self.newest: Kept | None = None
+        """Of the outbox, too: the message that was sent last, unless it is acknowledged."""
         self._outbox_size = 0.0
         self.got = 0
         self.done = 0
@@ -120,12 +125,12 @@ class Half:
         kept = Kept(self.sent + 1, CHARACTERS[self._out : self._out + 1], payload, size)
         self.sent = kept.number
         self._out = 0 if self._out == 63 else self._out + 1
-        newest: Kept | None = self._newest
+        newest: Kept | None = self.newest
         if newest is None:
             self._oldest = kept
         else:
             newest.next = kept
-        self._newest = kept
+        self.newest = kept
         self._outbox_size = self._outbox_size + size
         return kept.character
 
@@ -140,7 +145,7 @@ class Half:
             oldest = oldest.next
         self._oldest = oldest
         if oldest is None:
-            self._newest = None
+            self.newest = None
         return True
 
     def fits(self, done: int, got: int) -> bool:
@@ -201,7 +206,7 @@ class Half:
         untold = self.recorded - self.told
         if untold == 0:
             return False
-        if untold >= ACKNOWLEDGE_AFTER or 4 * untold >= self.ours.messages:
+        if untold >= self.acknowledge_after:
             return True
         due: float | None = self._due_at
         return due is not None and now >= due

@@ -105,7 +105,9 @@ class Door:
         self.closed(Closure())
 
     def batch_delivered(self) -> None:
-        """Nothing to do."""
+        """Pass it on."""
+        if self._session is not None:
+            self._session.batch_delivered()
 
     def deliver_returned(self, result: object) -> None:
         """Does not happen."""

@@ -101,7 +101,8 @@ class Store(ABC):
 
     ttl: float
     is_immediate = False
-    """Whether no call but `open` and `close` ever waits."""
+    """Whether it is the memory of this process: no call but `open` and `close` ever waits, and all is lost with
+    the process. So a message may be handled before it is recorded that the last one was."""
 
     @abstractmethod
     async def open(self, node: str, listener: Listener) -> None:
