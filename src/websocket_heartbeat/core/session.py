@@ -139,11 +139,14 @@ class Half:
         if number > self.sent:
             return False
         oldest: Kept | None = self._oldest
+        size = self._outbox_size
         while oldest is not None and oldest.number <= number:
-            self.acked = oldest.number
-            self._outbox_size = self._outbox_size - oldest.size
+            size = size - oldest.size
             oldest = oldest.next
         self._oldest = oldest
+        self._outbox_size = size
+        if number > self.acked:
+            self.acked = number
         if oldest is None:
             self.newest = None
         return True

@@ -67,12 +67,13 @@ class SessionLink(Link):
         "_ending",
         "_events",
         "_generation",
+        "_half_window",
         "_inbox",
         "_is_giving",
         "_is_handling",
         "_is_immediate",
         "_is_leaving",
-        "_is_pending",
+        "_is_scheduled",
         "_is_writing",
         "_keeper",
         "_loop",
@@ -82,9 +83,11 @@ class SessionLink(Link):
         "_max",
         "_parting",
         "_physical",
+        "_reading",
         "_said_end_on",
         "_settled",
         "_stored",
+        "_surely_fits",
         "_their_end",
         "_unstored",
         "_writer",
@@ -108,7 +111,9 @@ class SessionLink(Link):
         self._keeper = keeper
         self._loop = asyncio.get_running_loop()
         self._generation = record.generation
-        self._max = record.max  # the largest message that the client takes
+        self._max = record.max  # bytes of the largest message that the client takes
+        self._surely_fits = record.max // 4  # a text that long: a character has four bytes at most
+        self._half_window = half.theirs.messages / 2
         self._events: LinkEvents
         self._physical: Link | None = None
         self._parting: Parting = _no_parting
@@ -121,7 +126,8 @@ class SessionLink(Link):
         self._said_end_on: Link | None = None
         self._is_immediate = keeper.store.is_immediate
         self._is_writing = False
-        self._is_pending = False  # whether that is to begin later in this turn
+        self._is_scheduled = False  # whether that begins with the next turn of the loop
+        self._reading: Link | None = None  # the link in whose read we are: at its end we write
         self._writer: asyncio.Task[None] | None = None
         # What has come and waits until the peer has handled what it has. No deque: an empty one takes 0.6 KiB.
         self._inbox: list[Message] = []
@@ -201,6 +207,7 @@ class SessionLink(Link):
 
     def _take(self, frame: Message) -> None:
         first = frame[:1] if isinstance(frame, str) else frame[:1].decode("latin-1")
+        self._reading = self._physical
         if first in NUMBERED:
             code = self.half.take(first, len(frame) - 1)
             if code != 0:
@@ -229,7 +236,8 @@ class SessionLink(Link):
             self._drop(VIOLATION)
             return
         self._note_room()
-        self._write()
+        if self.half.acked == self.half.sent:  # else the store is told with the next message, or the last one
+            self._write()
 
     def _probed(self, sent: int | None) -> None:
         if sent is None:
@@ -289,40 +297,41 @@ class SessionLink(Link):
         """As in Link."""
         if self.has_ended or self._ending is not None:
             return
+        half = self.half
         size = len(message)
-        if not self.half.has_room(size) or size_of(message) > self._max:
+        if not half.has_room(size) or (size > self._surely_fits and size_of(message) > self._max):
             self._finish(RESET, "overflow", message)
             return
-        self.half.accept(message, size)
+        half.accept(message, size)
         if self._unstored is None:
-            self._unstored = self.half.newest
-        self._note_room()
+            self._unstored = half.newest
+        self.full = half.sent - half.acked > self._half_window
         self._write()
 
     def _note_room(self) -> None:
         """Count as full while more than half of the client's window is unacknowledged."""
-        half = self.half
-        was_full, self.full = self.full, 2 * (half.sent - half.acked) > half.theirs.messages
+        was_full, self.full = self.full, self.half.sent - self.half.acked > self._half_window
         if was_full and not self.full and self.has_begun:
             self._events.writable()
 
     # What is written
 
     def _write(self) -> None:
-        """Have the store know what it does not know: once for all that this turn of the loop brings."""
-        if self._is_writing or self._keeper.is_closed:
+        """Have the store know what it does not know: soon, and once for all that comes until then."""
+        if self._is_writing or self._is_scheduled or self._keeper.is_closed:
             return
-        self._is_writing = True
-        if self._is_immediate:
-            self._is_pending = True
-            self._loop.call_soon(self._write_now)
-        else:
+        if not self._is_immediate:
+            self._is_writing = True
             self._writer = self._loop.create_task(self._bring_up_to_date())
+        elif self._reading is None or self._reading is not self._physical:
+            self._is_scheduled = True
+            self._loop.call_soon(self._write_now)
 
     def _write_now(self) -> None:
-        """Write to a store that never waits, if that is still to be done."""
-        if self._is_pending:
-            self._is_pending = False
+        """Write to a store that never waits."""
+        self._is_scheduled = False
+        if self._is_immediate and not self._is_writing:
+            self._is_writing = True
             try:
                 self._bring_up_to_date().send(None)
             except StopIteration:
@@ -330,6 +339,7 @@ class SessionLink(Link):
 
     def batch_delivered(self) -> None:
         """Take the news that a read of the link has brought its last frame."""
+        self._reading = None
         self._write_now()
 
     async def _bring_up_to_date(self) -> None:
@@ -372,8 +382,7 @@ class SessionLink(Link):
         self._stored = answer
         self._marked_acked, self._marked_deadline, self._marked_ending = acked, deadline, ending
         frames = _frames(self._unstored, answer)
-        while self._unstored is not None and self._unstored.number <= answer:
-            self._unstored = self._unstored.next
+        self._unstored = None if answer == half.sent else half.after(answer)
         half.record(done, self._loop.time())
         frames += self._acknowledgement()
         if self._physical is not None:
@@ -400,7 +409,8 @@ class SessionLink(Link):
         self._refused()
 
     def _note_settled(self) -> None:
-        if self._settled is not None and not (self._is_handling or self._is_writing or self._settled.done()):
+        is_busy = self._is_handling or self._is_writing or self._is_scheduled
+        if self._settled is not None and not (is_busy or self._settled.done()):
             self._settled.set_result(None)
 
     # The end
