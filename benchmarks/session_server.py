@@ -1,7 +1,7 @@
-"""The server of benchmarks/sessions.py, a process of its own: three hubs, with no sessions, in memory, in SQLite.
+"""The server of benchmarks/sessions.py, a process of its own: hubs without sessions, in memory, in SQLite.
 
-Prints their ports. Then it does for each line of standard input what that asks, and answers with JSON: "cpu" with the
-seconds of CPU time so far; "trace" begins to trace memory, "memory" tells how much there is; "peers" who is there.
+Prints their ports. Then it does what each line of standard input asks, and answers with JSON: "cpu" with the
+seconds of CPU time so far; "trace" begins to trace memory, and "memory" tells how much there is.
 A message "flood N SIZE" is answered with N messages of that size; every other one is sent back.
 """
 
@@ -52,13 +52,11 @@ def _memory() -> dict[str, float]:
     return {"rss": pages * os.sysconf("SC_PAGE_SIZE"), "traced": tracemalloc.get_traced_memory()[0]}
 
 
-def _answer(order: str, hubs: dict[str, Hub]) -> Any:
+async def _answer(order: str) -> Any:
     if order == "trace":
         return tracemalloc.start()
     if order == "memory":
         return _memory()
-    if order == "peers":
-        return {name: hub.stats.peers for name, hub in hubs.items()}
     return time.process_time()
 
 
@@ -81,12 +79,9 @@ async def main() -> None:
             servers = [await stack.enter_async_context(serve(on_message, hub=hub)) for hub in hubs.values()]
             print(json.dumps([server.port for server in servers]), flush=True)
 
-            async def answer(order: str) -> Any:
-                return _answer(order, hubs)
-
             def obey() -> None:
                 for line in sys.stdin:
-                    done = asyncio.run_coroutine_threadsafe(answer(line.strip()), loop).result()
+                    done = asyncio.run_coroutine_threadsafe(_answer(line.strip()), loop).result()
                     print(json.dumps(done), flush=True)
                 loop.call_soon_threadsafe(end.set)
 

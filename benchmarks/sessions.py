@@ -1,7 +1,7 @@
 """What a session costs: a message at both halves, receiving and echoing beside links without one, and memory.
 
-Links with no session, with one in memory and with one in SQLite take turns of a tenth of a second or so, in the same
-two processes: so each is compared with what ran a moment before. Both processes tell their CPU time.
+Links with no session, with one in memory and with one in SQLite take turns of a tenth of a second or so, in
+the same two processes: so each is compared with what ran a moment before. Both tell their CPU time.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ Way = Callable[[Connection, int], Awaitable[None]]
 
 
 def _halves(count: int) -> float:
-    """Return the microseconds of CPU time of a message: sent, taken, handled, and acknowledged with others."""
+    """Return the CPU time of a message, in us: sent, taken, handled, and acknowledged with others."""
     window = Window(256, 2**20)
     sender, receiver = Half(window), Half(window)
     sender.theirs = window
@@ -148,9 +148,11 @@ class _Server:
         self._process.stdin.flush()
         return json.loads(self._process.stdout.readline())
 
+    def url(self, store: str) -> str:
+        return f"ws://127.0.0.1:{self.ports[STORES.index(store)]}"
+
     def connection(self, store: str) -> Connection:
-        url = f"ws://127.0.0.1:{self.ports[STORES.index(store)]}"
-        return connect(url, proxy=None, session="off" if store == "off" else "require")
+        return connect(self.url(store), proxy=None, session="off" if store == "off" else "require")
 
 
 @contextmanager
@@ -163,7 +165,7 @@ def _serving() -> Iterator[_Server]:
 
 
 async def _turn(server: _Server, store: str, way: Way, count: int) -> dict[str, float]:
-    """Do it once; return microseconds for a message: by the clock, and of CPU at the client, the server and both."""
+    """Do it once; return us for a message: by the clock, and of CPU at the client, the server and both."""
     async with server.connection(store) as connection:
         await connection.wait_open()
         await way(connection, BURST)  # before the time is taken
@@ -210,35 +212,32 @@ async def _bytes(server: _Server, store: str) -> float:
         return (link.position - before) / 6400
 
 
-async def _idle(store: str, traced: bool) -> dict[str, float]:
-    """Return the bytes at the server of an idle peer, and of one whose client has gone without its session."""
+def _idle(store: str, count: int, measure: str) -> dict[str, float]:
+    """Return the bytes that a peer takes at the server: idle, and when the client of its session is gone.
+
+    measure: "rss", the growth of the process, or "traced", what Python has allocated.
+    """
     with _serving() as server:
-        if traced:
+        if measure == "traced":
             server.ask("trace")
-        opened = [server.connection(store) for _ in range(_IDLE + 50)]
-        before: dict[str, float] = {}
-        for begin in range(0, len(opened), 50):
-            few = opened[begin : begin + 50]
-            await asyncio.gather(*few)
-            await asyncio.gather(*(connection.wait_open() for connection in few))
-            for connection in few:  # so that none is one that was never used
-                await connection.send(_TEXT)
-            await asyncio.gather(*(connection.recv() for connection in few))
-            if begin == 0:
-                before = server.ask("memory")
-        await asyncio.sleep(1.5)  # acknowledgements
-        kind = "traced" if traced else "rss"
-        answer = {"attached": (server.ask("memory")[kind] - before[kind]) / _IDLE}
-        if store != "off":
-            for connection in opened[50:]:
-                connection._host.link.abort()  # type: ignore[union-attr]
-                connection._host._machine.stopped(0, 0)  # type: ignore[call-arg]
-            await asyncio.sleep(1)
-            answer["detached"] = (server.ask("memory")[kind] - before[kind]) / _IDLE
-        for connection in opened:
-            connection._host.lifetime  # noqa: B018
-        os._exit(0) if False else None
-        return answer
+        url, session = server.url(store), "off" if store == "off" else "require"
+        with _clients(url, 50, session):  # what is made once
+            before = server.ask("memory")[measure]
+            with _clients(url, count, session):
+                answer = {"idle": (server.ask("memory")[measure] - before) / count}
+            if store != "off":
+                time.sleep(2)
+                answer["detached"] = (server.ask("memory")[measure] - before) / count
+    return answer
+
+
+@contextmanager
+def _clients(url: str, count: int, session: str) -> Iterator[None]:
+    with running("benchmarks.session_clients", url, str(count), session) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(1.5)  # in which the acknowledgements travel
+        yield
 
 
 def run(options: Namespace) -> None:
@@ -251,6 +250,12 @@ def run(options: Namespace) -> None:
         with _serving() as server:
             rows = _compare(server, rounds)
             wire = {store: asyncio.run(_bytes(server, store)) for store in STORES}
+        raise_file_limit()
+        memory = [
+            {"session": store, "measure": measure, **_idle(store, _IDLE, measure)}
+            for measure in ("rss", "traced")
+            for store in STORES
+        ]
     finally:
         if affinity is not None:
             os.sched_setaffinity(0, affinity)
@@ -269,4 +274,9 @@ def run(options: Namespace) -> None:
     )
     print(f"both halves alone: {halves['median']:.2f} us a message (least {halves['min']:.2f})")
     print("bytes on the wire of a message:", ", ".join(f"{store} {size:.2f}" for store, size in wire.items()))
-    report.keep("sessions", {"halves": halves, "wire": wire, "rows": rows})
+    report.table(
+        f"Memory of a peer at the server, bytes, of {_IDLE}",
+        ["session", "", "idle", "without its client"],
+        [[each["session"], each["measure"], each["idle"], each.get("detached")] for each in memory],
+    )
+    report.keep("sessions", {"halves": halves, "wire": wire, "rows": rows, "memory": memory})

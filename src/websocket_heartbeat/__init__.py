@@ -11,7 +11,7 @@ from websocket_heartbeat.version import __version__
 
 if TYPE_CHECKING:
     from websocket_heartbeat.client import Connection, connect
-    from websocket_heartbeat.config import FINAL_CLOSE_CODES, Backoff, Dialect, Heartbeat
+    from websocket_heartbeat.config import FINAL_CLOSE_CODES, Backoff, Dialect, Heartbeat, Session
     from websocket_heartbeat.errors import (
         ConnectionClosed,
         ConnectionFailed,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         SendQueueFull,
         ServerClosed,
         SessionNotOffered,
+        SessionOver,
         Undelivered,
         WebSocketHeartbeatError,
     )
@@ -67,8 +68,10 @@ __all__ = [
     "RedirectRefused",
     "SendQueueFull",
     "ServerClosed",
+    "Session",
     "SessionEvent",
     "SessionNotOffered",
+    "SessionOver",
     "State",
     "Stats",
     "Undelivered",
@@ -80,7 +83,7 @@ __all__ = [
 if not TYPE_CHECKING:
     _HOMES = {
         "client": ("Connection", "connect"),
-        "config": ("FINAL_CLOSE_CODES", "Backoff", "Dialect", "Heartbeat"),
+        "config": ("FINAL_CLOSE_CODES", "Backoff", "Dialect", "Heartbeat", "Session"),
         "events": ("CloseEvent", "Message", "OpenEvent", "ReconnectEvent", "SessionEvent", "State", "Stats"),
         "fleet": ("Fleet",),
     }

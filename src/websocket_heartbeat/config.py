@@ -2,9 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, Literal, TypeAlias, TypeVar
 
-from websocket_heartbeat.checks import check_function, check_message, check_seconds
+from websocket_heartbeat.checks import check_count, check_function, check_message, check_seconds
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.system.callbacks import call
 
@@ -164,3 +164,41 @@ class Backoff:
             raise ValueError(
                 f"Backoff.maximum must be at least initial ({self.initial!r}), not {self.maximum!r}"
             )
+
+
+SessionMode: TypeAlias = Literal["off", "prefer", "require"]
+"""Whether a connection asks for a session: `connect` says what each means."""
+
+_SESSION_MODES = ("off", "prefer", "require")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """How a connection asks for a session: the long form of the option `session` of `connect`.
+
+    mode: as there.
+    window: how many messages the server may send beyond the last one that was handled. Default 256.
+    window_bytes: how many bytes these may have together; one message may have more. Default 1 MiB.
+    """
+
+    mode: SessionMode
+    window: int = 256
+    window_bytes: int = 2**20
+
+    def __post_init__(self) -> None:
+        _check_mode("Session.mode", self.mode)
+        check_count("Session.window", self.window, least=1, most=2**31)
+        check_count("Session.window_bytes", self.window_bytes, least=1, most=2**31)
+
+    @classmethod
+    def of(cls, option: "SessionMode | Session") -> "Session":
+        """Return what the option `session` says, in its long form."""
+        if isinstance(option, Session):
+            return option
+        _check_mode("session", option)
+        return cls(option)
+
+
+def _check_mode(name: str, mode: object) -> None:
+    if mode not in _SESSION_MODES:
+        raise ValueError(f'{name} must be "off", "prefer" or "require", not {mode!r}')

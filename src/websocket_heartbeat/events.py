@@ -56,11 +56,14 @@ class OpenEvent:
     link: its number: 1 for the first attempt of the connection, and so on.
     subprotocol: the one the server chose, or None.
     response_headers: of the handshake, as pairs; not part of the repr.
+    session: "new"; "resumed": the server knows still what it was told; "reset": as new, in place of one that
+        the server does not have any more; None: the link has no session. Subscribe unless it is "resumed".
     """
 
     link: int
     subprotocol: str | None = None
     response_headers: Sequence[tuple[str, str]] = field(default=(), repr=False)
+    session: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,9 @@ class Stats:
 
     links: links that opened. attempts: links that were tried. pings: heartbeats sent. bytes_received,
     bytes_sent: payload of TCP (of TLS, where it is used) on all links, where the platform can tell.
-    queued: messages that wait in the send queue. dropped: messages that `receive_policy` has thrown away.
+    queued: messages that wait in the send queue. dropped: messages that have come and were thrown away, by
+    `receive_policy`, or as volatile ones of a session came faster than they were taken. not_sent: volatile
+    messages that were not sent, as they would have had to wait.
     reasons: why links and attempts ended, the latest last, ten at most.
     """
 
@@ -111,4 +116,5 @@ class Stats:
     bytes_sent: int = 0
     queued: int = 0
     dropped: int = 0
+    not_sent: int = 0
     reasons: list[str] = field(default_factory=list)

@@ -19,6 +19,7 @@ from websocket_heartbeat import (
     HandshakeError,
     Heartbeat,
     ServerClosed,
+    Session,
     connect,
 )
 from websocket_heartbeat.client.options import Options
@@ -379,7 +380,7 @@ def test_reprs_tell_nothing_secret(run_asyncio: Run) -> None:
             shown_path=None,
             final_close_codes=(),
             dismissal=f"{SECRET} bye",
-            session="off",
+            session=Session("off"),
             retry_if=None,
         )
         async with Connection(options) as connection:

@@ -16,6 +16,8 @@ from websocket_heartbeat import (
     Message,
     OpenEvent,
     ReconnectEvent,
+    Session,
+    SessionEvent,
     State,
     Stats,
     Undelivered,
@@ -38,6 +40,9 @@ async def uses() -> None:
     await connection.send(b"binary")
     await connection.send(bytearray(b"binary"))
     connection.send_nowait(memoryview(b"binary"))
+    await connection.send("position", volatile=True)
+    connection.send_nowait(b"position", volatile=True)
+    await connection.flush()
     await connection.drain()
     await connection.wait_open()
     await connection.wait_open(timeout=5)
@@ -50,6 +55,7 @@ async def uses() -> None:
     assert_type(connection.latency, float | None)
     assert_type(connection.stats, Stats)
     assert_type(connection.stats.reasons, list[str])
+    assert_type(connection.stats.not_sent, int)
     assert_type(connection.native, Any)
 
 
@@ -74,6 +80,8 @@ def options() -> None:
     connect(lambda: "ws://example.com/", additional_headers=pairs, backoff=Backoff(0.5, maximum=30))
     connect("ws://example.com/", additional_headers=[("A", "b")], proxy=None, retry_if=retry_if)
     connect("ws://example.com/", final_close_codes={4001}, subprotocols=("v1",), proxy=True, max_attempts=3)
+    connect("ws://example.com/", session="prefer")
+    connect("ws://example.com/", session=Session("require", window=64, window_bytes=2**18))
     connect("ws://example.com/", final_close_codes=(*FINAL_CLOSE_CODES, 1000), dismissal="dismissed")
 
 
@@ -82,6 +90,11 @@ def hooks_by_decorator(connection: Connection) -> None:
     async def opened(event: OpenEvent) -> None:
         assert_type(event.subprotocol, str | None)
         assert_type(event.response_headers, Sequence[tuple[str, str]])
+        assert_type(event.session, str | None)
+
+    @connection.on_session
+    def told(event: SessionEvent) -> None:
+        assert_type(event.uncertain, Sequence[str | bytes])
 
     @connection.on_message
     def received(message: Message) -> None: ...
@@ -149,6 +162,8 @@ async def wrong_uses(connection: Connection) -> None:
     connect("ws://example.com/", 5)  # type: ignore[arg-type, call-arg]
     connect("ws://example.com/", open_timeout="10")  # type: ignore[arg-type]
     connect("ws://example.com/", additional_headers={"X": 5})  # type: ignore[arg-type]
+    connect("ws://example.com/", session="yes")  # type: ignore[arg-type]
+    connect("ws://example.com/", session=Session("prefer", window="64"))  # type: ignore[arg-type]
     connect("ws://example.com/", heartbeat=15)  # type: ignore[arg-type]
     connect("ws://example.com/", proxy=False)  # type: ignore[arg-type]
     connect("ws://example.com/", pingTimeout=5)  # type: ignore[call-arg]

@@ -23,7 +23,15 @@ from websocket_heartbeat.client.hooks import (
 )
 from websocket_heartbeat.client.host import Host
 from websocket_heartbeat.client.options import USER_AGENT, Options
-from websocket_heartbeat.config import FINAL_CLOSE_CODES, Backoff, Headers, Heartbeat, Provider
+from websocket_heartbeat.config import (
+    FINAL_CLOSE_CODES,
+    Backoff,
+    Headers,
+    Heartbeat,
+    Provider,
+    Session,
+    SessionMode,
+)
 from websocket_heartbeat.engines.base import Engine
 from websocket_heartbeat.errors import ConnectionClosed
 from websocket_heartbeat.events import Message, State, Stats
@@ -57,7 +65,7 @@ def connect(
     shown_path: Callable[[str], str] | None = None,
     final_close_codes: Collection[int | range] = FINAL_CLOSE_CODES,
     dismissal: str | None = None,
-    session: Literal["off", "prefer", "require"] = "off",
+    session: SessionMode | Session = "off",
     retry_if: Callable[[Exception], bool | None] | None = None,
 ) -> "Connection":
     """Return a connection to a WebSocket server that outlives its sockets.
@@ -104,7 +112,7 @@ def connect(
         within close_timeout, the connection fails. Default none.
     session: "prefer": messages are carried across links by a session, none lost and none doubled, if the
         server has sessions, as `Hub(sessions=...)` does; "require": it must. "off" (default): a link that
-        dies takes with it what the server has not received.
+        dies takes with it what the server has not received. A `Session` says more.
     retry_if: asked about each failure; True retries, False gives up, None leaves it to the table in retry.py.
 
     Raises:
@@ -139,7 +147,7 @@ def connect(
             shown_path=shown_path,
             final_close_codes=final_close_codes,
             dismissal=dismissal,
-            session=session,
+            session=Session.of(session),
             retry_if=retry_if,
         )
     )
@@ -394,7 +402,13 @@ class Connection:
 
     # Sending
 
-    async def send(self, message: Message | bytearray | memoryview, *, ttl: float | None = None) -> None:
+    async def send(
+        self,
+        message: Message | bytearray | memoryview,
+        *,
+        ttl: float | None = None,
+        volatile: bool = False,
+    ) -> None:
         """Hand a message to the open link, or let it wait in the send queue for the next one.
 
         A str is sent as text, everything else as binary. Waits only while the queue is full. A message that
@@ -403,9 +417,12 @@ class Connection:
 
         ttl: seconds that the message may wait; after that it is not sent, but reported to `on_error` as
             Undelivered, or raised here, where this still waits for room. None (default) is for ever.
+        volatile: the message is worth nothing later, as a position or a "typing" is. It is sent now or never:
+            dropped, and counted by `stats.not_sent`, while no link takes it, while others wait in the queue,
+            or 64 KiB in the socket. No session keeps it or sends it again. Default False.
 
         Raises:
-            TypeError, ValueError: not a message, or above `max_size`.
+            TypeError, ValueError: not a message, or above `max_size`; or `ttl` and `volatile` together.
             NotConnected: no link is open and `send_queue` is 0.
             Undelivered: `ttl` ran out while the queue was full.
             ConnectionClosed, ConnectionFailed: there will be no further link.
@@ -413,10 +430,23 @@ class Connection:
         checked = check_message("message", message, self._max_size)
         if ttl is not None:
             check_seconds("ttl", ttl)
-        if not self._outbox.offer(checked, ttl):
+        if volatile:
+            self._send_volatile(checked, ttl)
+        elif not self._outbox.offer(checked, ttl):
             await self._outbox.put(checked, ttl)
 
-    def send_nowait(self, message: Message | bytearray | memoryview, *, ttl: float | None = None) -> None:
+    def _send_volatile(self, message: Message, ttl: float | None) -> None:
+        if ttl is not None:
+            raise ValueError("ttl and volatile exclude each other: a volatile message never waits")
+        self._outbox.send_volatile(message)
+
+    def send_nowait(
+        self,
+        message: Message | bytearray | memoryview,
+        *,
+        ttl: float | None = None,
+        volatile: bool = False,
+    ) -> None:
         """Do as `send`, but never wait.
 
         Raises:
@@ -426,7 +456,9 @@ class Connection:
         checked = check_message("message", message, self._max_size)
         if ttl is not None:
             check_seconds("ttl", ttl)
-        if not self._outbox.offer(checked, ttl):
+        if volatile:
+            self._send_volatile(checked, ttl)
+        elif not self._outbox.offer(checked, ttl):
             self._outbox.refuse()
 
     @property

@@ -27,8 +27,8 @@ class History(Stats):
             self.bytes_received += info.bytes_received
             self.bytes_sent += info.bytes_acked
 
-    def stats(self, link: Link | None, queued: int, dropped: int) -> Stats:
-        """Return all for the user. link: the open one. queued, dropped: as in Stats."""
+    def stats(self, link: Link | None, queued: int, dropped: int, not_sent: int) -> Stats:
+        """Return all for the user. link: the open one. queued, dropped, not_sent: as in Stats."""
         info = tcp_info(link.socket) if link is not None else None
         return Stats(
             self.links,
@@ -38,5 +38,6 @@ class History(Stats):
             self.bytes_sent + (info.bytes_acked if info else 0),
             queued,
             dropped,
+            not_sent,
             list(self.reasons),
         )

@@ -29,7 +29,7 @@ from websocket_heartbeat.client.outbox import Outbox
 from websocket_heartbeat.client.reporter import Reporter
 from websocket_heartbeat.client.retry import Verdict, judge
 from websocket_heartbeat.client.send_queue import SendQueue
-from websocket_heartbeat.client.session import WINDOW, ClientSession, SessionEngine
+from websocket_heartbeat.client.session import ClientSession, SessionEngine
 from websocket_heartbeat.config import Dialect
 from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.engines.base import Closure, Link, OpenRequest
@@ -77,9 +77,9 @@ class Host:
 
     def __init__(self, options: Options) -> None:
         self._session: ClientSession | None = None
-        if options.session != "off":
+        if options.session.mode != "off":
             session = ClientSession(
-                options.session == "require",
+                options.session,
                 self._session_told,
                 self._acknowledged,
                 self._report_uncertain,
@@ -97,7 +97,8 @@ class Host:
         self.links = Links(self, options, self._machine)
         bounds = options.receive_queue, options.receive_queue_bytes
         if self._session is not None:  # which has bounds of its own, and must always be read
-            bounds = max(bounds[0], 2 * int(WINDOW.messages)), max(bounds[1], 2 * int(WINDOW.size))
+            window = options.session
+            bounds = max(bounds[0], 3 * window.window), max(bounds[1], 3 * window.window_bytes)
         make_inbox = _INBOXES[options.receive_policy]
         self.inbox = make_inbox(*bounds, self.lifetime, self.hooks, self.links.made_room)
         if self._session is not None:
@@ -243,7 +244,9 @@ class Host:
 
     def stats(self) -> Stats:
         """Return what the connection has done so far."""
-        return self._history.stats(self.link, len(self.outbox.queue.entries), self.inbox.dropped)
+        dropped = self.inbox.dropped + (0 if self._session is None else self._session.dropped)
+        queued = len(self.outbox.queue.entries)
+        return self._history.stats(self.link, queued, dropped, self.outbox.dropped)
 
     def _time(self) -> float:
         return self._loop.time()
@@ -348,7 +351,9 @@ class Host:
             return
         self._history.links += 1
         self.links.opened(handler)
-        event = OpenEvent(action.link, handler.link.subprotocol, handler.link.response_headers)
+        link = handler.link
+        kind = self._session.kind if self._session is not None and link.is_session else None
+        event = OpenEvent(action.link, link.subprotocol, link.response_headers, kind)
         self.links.begin(handler, self.hooks.get("on_open"), event)
 
     def _notify_closed(self, action: core.Action) -> None:

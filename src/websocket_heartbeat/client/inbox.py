@@ -117,7 +117,9 @@ class Inbox:
             if self.paused:
                 self._made_room()
         if self.on_handled is not None:
-            self.done_with_last()
+            if self._in_hand:  # as done_with_last() does, without the call
+                self._in_hand = False
+                self.on_handled()
             self._in_hand = True
         return self.batch.pop()
 
@@ -202,7 +204,8 @@ class Inbox:
 
     def _call_plain(self, message: Message) -> Any:
         """Call a plain hook, and note that the message is handled when it has returned."""
-        assert self.hook is not None and self.on_handled is not None
+        assert self.hook is not None
+        assert self.on_handled is not None
         self._in_hand = True
         try:
             result = self.hook(message)

@@ -24,7 +24,7 @@ from websocket_heartbeat.checks import (
     check_url,
 )
 from websocket_heartbeat.client.hooks import logger
-from websocket_heartbeat.config import Backoff, Headers, Heartbeat, Provider
+from websocket_heartbeat.config import Backoff, Headers, Heartbeat, Provider, Session
 from websocket_heartbeat.core.close_codes import FinalCodes
 from websocket_heartbeat.core.settings import Settings
 from websocket_heartbeat.engines.base import Engine
@@ -66,7 +66,7 @@ class Options:
     shown_path: Callable[[str], str] | None
     final_close_codes: Collection[int | range]
     dismissal: str | None
-    session: Literal["off", "prefer", "require"]
+    session: Session
     retry_if: Callable[[Exception], bool | None] | None
 
     def __post_init__(self) -> None:
@@ -130,9 +130,7 @@ class Options:
             check_message(name, message, self.max_size)
         if self.dismissal is not None:
             self._check_dismissal()
-        if self.session not in ("off", "prefer", "require"):
-            raise ValueError(f'session must be "off", "prefer" or "require", not {self.session!r}')
-        if self.session != "off" and self.receive_policy != "pause":
+        if self.session.mode != "off" and self.receive_policy != "pause":
             raise ValueError("session and receive_policy exclude each other: a session loses nothing")
 
     def _check_dismissal(self) -> None:

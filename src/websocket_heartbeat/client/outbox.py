@@ -36,7 +36,7 @@ class Outbox:
     only what on_open sends, and the queue. What waits when the connection ends, or longer than it may, is
     reported as Undelivered.
 
-    queue: what waits for a link.
+    queue: what waits for a link. dropped: volatile messages that were not sent.
     sent_at: the time of `clock` at which a message was last given to a link. Answers to the peer's heartbeats
     go past this: like pongs, they do not count.
     """
@@ -51,6 +51,7 @@ class Outbox:
         "_link",
         "_senders",
         "_timer",
+        "dropped",
         "queue",
         "sent_at",
     )
@@ -64,6 +65,7 @@ class Outbox:
         self._hooks = hooks
         self._clock = clock
         self.sent_at = 0.0
+        self.dropped = 0
         self._link: Link | None = None
         self._dialogue: Dialogue | None = None  # of the link, or of the one that is to replace it
         # The link, where nothing is to be considered before a message is sent.
@@ -128,9 +130,27 @@ class Outbox:
         return True
 
     def _give(self, link: Link, message: Message) -> None:
+        self._note_sent()
+        link.send(message)
+
+    def _note_sent(self) -> None:
         if self._clock is not None:
             self.sent_at = self._clock()
-        link.send(message)
+
+    def send_volatile(self, message: Message) -> None:
+        """Hand a message to the link, if it can go at once and passes nothing that waits; else drop it.
+
+        Raises:
+            ConnectionClosed, ConnectionFailed: there will be no further link.
+            RuntimeError: not here; see `Lifetime.check_place`.
+        """
+        self._check_accepts()
+        link = self._link_for_me()
+        is_behind = self._ahead() or (self.queue.entries and not self._is_in_open_hook())
+        if link is None or is_behind or not link.send_volatile(message):
+            self.dropped += 1
+        else:
+            self._note_sent()
 
     def _link_for_me(self) -> Link | None:
         """Return the link that takes what the current task sends, unless its buffer is full."""

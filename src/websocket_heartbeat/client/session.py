@@ -5,15 +5,18 @@ session. What is said in a handshake is decided in core/resume.py; numbers and w
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from websocket_heartbeat.config import Session
 from websocket_heartbeat.controls import NUMBERED, SUBPROTOCOL, decode, encode, number_of
 from websocket_heartbeat.core import resume
 from websocket_heartbeat.core.resume import Resumption, Step
 from websocket_heartbeat.core.session import OUT_OF_STEP, VIOLATION, Half, Window
-from websocket_heartbeat.engines.base import Closure, Engine, Evidence, Link, LinkEvents, OpenRequest
+from websocket_heartbeat.core.volatile import VOLATILE, Waiting
+from websocket_heartbeat.engines.base import Closure, Engine, Evidence, Link, LinkEvents, OpenRequest, marked
 from websocket_heartbeat.errors import (
     HandshakeError,
     RedirectRefused,
@@ -23,9 +26,6 @@ from websocket_heartbeat.errors import (
 )
 from websocket_heartbeat.events import Message, SessionEvent, size_of
 from websocket_heartbeat.redaction import printable
-
-WINDOW = Window(256, 2**20)
-"""What the server may send unacknowledged."""
 
 GREETED_WITHIN = 3.0
 """Seconds in which a server greets that has sessions: that travels with the answer to the handshake."""
@@ -219,11 +219,13 @@ class ClientSession:
     tell: called with a SessionEvent. changed: called when messages were acknowledged. report: called with
     messages that the server does not take. max_size: the largest that we take, in bytes. probes: whether
     a probe of the session stands for a ping, as heartbeats are to be messages.
+    kind: what the user was told last: of the newest link that has a session, how that began.
+    dropped: volatile messages that were thrown away, as they came faster than the user took them.
     """
 
     def __init__(
         self,
-        is_required: bool,
+        options: Session,
         tell: Callable[[SessionEvent], None],
         changed: Callable[[], None],
         report: Callable[[Sequence[Message]], None],
@@ -231,7 +233,8 @@ class ClientSession:
         max_size: int,
         probes: bool,
     ) -> None:
-        self.is_required = is_required
+        window = Window(options.window, options.window_bytes)
+        self.is_required = options.mode == "require"
         self.report = report
         self.probes = probes
         self._max_size = max_size
@@ -239,11 +242,16 @@ class ClientSession:
         self._ousted: _Greeter | None = None  # whose session waits for the welcome of another link
         self._tell = tell
         self._changed = changed
-        self._resumption = Resumption(is_required, WINDOW)
+        self._resumption = Resumption(self.is_required, window)
         self._greeter: _Greeter | None = None  # of the newest link
         self.link: SessionLink | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._is_pending = False  # whether `_settle` is to be called later in this turn of the loop
+        self.kind = ""
+        self.dropped = 0
+        # Volatile messages that wait for the user: the number of the message before each, and its size.
+        self._volatile: deque[tuple[int, int]] = deque()
+        self._waiting = Waiting(window)
         # Messages of sessions before that were received and are not handled yet: those come first.
         self._stale = 0
 
@@ -256,13 +264,6 @@ class ClientSession:
     def half(self) -> Half:
         """The messages."""
         return self._resumption.half
-
-    @property
-    def kind(self) -> str | None:
-        """How the session of the latest link began: "new", "resumed" or "reset"; None: that link is plain."""
-        return self._kind
-
-    _kind: str | None = None
 
     # Links come and go
 
@@ -344,13 +345,15 @@ class ClientSession:
             self._stale -= 1
             return
         half = self._resumption.half
+        if self._volatile and self._volatile[0][0] == half.done:
+            self._waiting.remove(self._volatile.popleft()[1])
+            return
         if half.got == half.done:
             return  # it came on a plain link
         half.handled()
-        unacknowledged = half.done - half.told
-        if unacknowledged == 1 or self._resumption.state == resume.DISMISSED:
+        if half.done - half.told == 1 or self._resumption.state == resume.DISMISSED:
             self._settle()
-        elif unacknowledged >= half.acknowledge_after and not self._is_pending:
+        elif half.is_much_handled and not self._is_pending:
             self._is_pending = True
             asyncio.get_running_loop().call_soon(self.settle_if_pending)
 
@@ -359,6 +362,15 @@ class ClientSession:
         self._settled()
         if self.link is not None:
             self.link.say(f"={self.half.acknowledge()}?")
+
+    def may_give(self, volatile: Message) -> bool:
+        """Whether the user is to get a volatile message that has come; else it is counted."""
+        size = size_of(volatile)
+        if not self._waiting.add(size):
+            self.dropped += 1
+            return False
+        self._volatile.append((self.half.got, size))
+        return True
 
     def acknowledged(self, number: int) -> bool:
         """Take an acknowledgement; false if it breaks the protocol."""
@@ -420,11 +432,10 @@ class ClientSession:
             elif step.kind == resume.READY:
                 self._ousted = None
                 self.link = SessionLink(self, greeter.physical, greeter)
-                self._replay(self.link, step.number)
+                greeter.physical.send_all(_frames_after(self.half, step.number))
                 greeter.attached(self.link)
                 self._settle()  # what was handled since the resume
             elif step.kind == resume.BE_PLAIN:
-                self._kind = None
                 greeter.be_plain()
             elif step.kind == resume.REFUSE:
                 greeter.fail(SessionNotOffered("the server offers no session"))
@@ -438,23 +449,29 @@ class ClientSession:
                     self.link.say(f"={self.half.acknowledge()}")
                 greeter.end(self._why)
 
-    def _replay(self, link: "SessionLink", number: int) -> None:
-        kept = self.half.after(number)
-        while kept is not None:
-            link.put(kept.character, kept.payload)
-            kept = kept.next
-
     _why = ""
 
     def _told(self, step: Step) -> None:
         self._why = step.why
-        self._kind = step.answer
+        self.kind = step.answer
         uncertain: tuple[Message, ...] = ()
         if step.before is not None:
             uncertain = _messages_after(step.before, step.number)
             if step.answer == resume.RESET:
-                self._stale += step.before.got - step.before.done
+                self._stale += step.before.got - step.before.done + len(self._volatile)
+                self._volatile.clear()
+                self._waiting = Waiting(self._resumption.half.ours)
         self._tell(SessionEvent(step.answer, step.why, uncertain))
+
+
+def _frames_after(half: Half, number: int) -> list[Message]:
+    """Return what a link owes that was attached, as it goes there."""
+    frames = []
+    kept = half.after(number)
+    while kept is not None:
+        frames.append(marked(kept.character, kept.payload))
+        kept = kept.next
+    return frames
 
 
 def _messages_after(half: Half, number: int) -> tuple[Message, ...]:
@@ -471,11 +488,19 @@ class SessionLink(Link):
 
     is_session = True
 
-    __slots__ = ("_events", "_half", "_physical", "_session", "deliver", "full", "subprotocol")
+    __slots__ = (
+        "_events",
+        "_half",
+        "_physical",
+        "_session",
+        "deliver",
+        "full",
+        "subprotocol",
+    )
 
     def __init__(self, session: ClientSession, physical: Link, greeter: _Greeter) -> None:
         self._session = session
-        self._half = session.half
+        self._half = session.half  # for as long as this is the session's link
         self._physical = physical
         self._events = greeter._events
         self.full = False
@@ -487,18 +512,22 @@ class SessionLink(Link):
     def send(self, message: Message) -> None:
         """As in Link."""
         session = self._session
-        if size_of(message) > session.their_max:  # it would close the link for it, again and again
-            session.report((message,))
+        size = size_of(message)
+        if size > session.their_max:
+            session.report((message,))  # the server would close the link for it, again and again
             return
-        half = session.half
-        character = half.accept(message, len(message))
+        half = self._half if session.link is self else session.half
+        character = half.accept(message, size)
         if session.link is self:
-            self.put(character, message)
+            self._physical.send(marked(character, message))
         self.full = self._physical.full or not half.has_room(0)
 
-    def put(self, character: str, message: Message) -> None:
-        """Put a message on the link that is numbered."""
-        self._physical.send(character + message if isinstance(message, str) else character.encode() + message)
+    def send_volatile(self, message: Message) -> bool:
+        """As in Link; what the server does not take is not sent."""
+        session = self._session
+        if session.link is not self or size_of(message) > session.their_max:
+            return False
+        return self._physical.send_volatile(marked(VOLATILE, message))
 
     def say(self, text: str) -> None:
         """Send what is no message."""
@@ -524,8 +553,9 @@ class SessionLink(Link):
                 session.violated(code)
                 return None
             return self.deliver(frame[1:])
-        if first == "~":
-            return self.deliver(frame[1:])
+        if first == VOLATILE:
+            message = frame[1:]
+            return self.deliver(message) if session.may_give(message) else None
         if not isinstance(frame, str):
             session.violated(VIOLATION)
         elif first == "=":

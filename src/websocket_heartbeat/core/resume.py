@@ -194,7 +194,7 @@ class Resumption:
         self.settle(now)
 
     def settle(self, now: float) -> None:
-        """Let all that was handled be acknowledged: what `handled` does, once for many that `half` was told of."""
+        """Let all be acknowledged that `half` was told to be handled: as `handled`, once for many."""
         if self.half.done > self.half.recorded:
             self._tries = 0
             self.half.record(self.half.done, now)

@@ -21,8 +21,8 @@ Rules
     3  A message that is not the next is not taken: the link is out of step, and must go.
     4  More is never unacknowledged than the peer's window, but for a single message that is larger. Who sends
        twice our window breaks the protocol.
-    5  An acknowledgement is due after 16 messages, or a quarter of the window, or a second after the first of
-       them was handled, and at once as the answer to a probe.
+    5  An acknowledgement is due when a quarter of the window was handled, in messages or in size, or a second
+       after the first of them was, and at once as the answer to a probe.
 """
 
 from typing import Any, Final
@@ -35,10 +35,8 @@ VIOLATION: Final = 4490
 REPLACED: Final = 4491
 OUT_OF_STEP: Final = 4492
 
-ACKNOWLEDGE_AFTER: Final = 16
-"""Handled messages after which an acknowledgement is due, if they are no quarter of the window before."""
 ACKNOWLEDGE_WITHIN: Final = 1.0
-"""Seconds after which one is due."""
+"""Seconds after which an acknowledgement is due."""
 
 
 class Window:
@@ -71,17 +69,12 @@ class Half:
 
     def __init__(self, ours: Window) -> None:
         self.ours = ours
-        self.acknowledge_after: float = ACKNOWLEDGE_AFTER
-        """Handled messages after which an acknowledgement is due."""
-        if ours.messages < 4 * ACKNOWLEDGE_AFTER:
-            self.acknowledge_after = ours.messages / 4
         self.theirs = Window(0, 0)
         self.sent = 0
         self.acked = 0
         self._oldest: Kept | None = None
         """Of the outbox; each message there knows the next."""
-        self.newest: Kept | None = None
-        """Of the outbox, too: the message that was sent last, unless it is acknowledged."""
+        self._newest: Kept | None = None
         self._outbox_size = 0.0
         self.got = 0
         self.done = 0
@@ -90,6 +83,10 @@ class Half:
         self._inbox: list[float] = []
         """The sizes of what was received and is not handled."""
         self._inbox_size = 0.0
+        self.is_much_handled = False
+        """Whether a quarter of our window was handled since the last acknowledgement."""
+        self._handled_size = 0.0
+        """Of what was handled since then."""
         self._out = 1
         """The place among the characters of the next message that we send."""
         self._in = 1
@@ -122,17 +119,19 @@ class Half:
 
     def accept(self, payload: Any, size: float) -> str:
         """Number a message and keep it; return its character. It goes on the link behind all before it."""
-        kept = Kept(self.sent + 1, CHARACTERS[self._out : self._out + 1], payload, size)
-        self.sent = kept.number
-        self._out = 0 if self._out == 63 else self._out + 1
-        newest: Kept | None = self.newest
+        place = self._out
+        character = CHARACTERS[place : place + 1]
+        self._out = 0 if place == 63 else place + 1
+        self.sent = self.sent + 1
+        kept = Kept(self.sent, character, payload, size)
+        newest: Kept | None = self._newest
         if newest is None:
             self._oldest = kept
         else:
             newest.next = kept
-        self.newest = kept
+        self._newest = kept
         self._outbox_size = self._outbox_size + size
-        return kept.character
+        return character
 
     def acknowledged(self, number: int) -> bool:
         """Forget messages up to a number; false if there is no such message, which breaks the protocol."""
@@ -148,7 +147,7 @@ class Half:
         if number > self.acked:
             self.acked = number
         if oldest is None:
-            self.newest = None
+            self._newest = None
         return True
 
     def fits(self, done: int, got: int) -> bool:
@@ -166,14 +165,16 @@ class Half:
 
     def take(self, character: str, size: float) -> int:
         """Take a message that has come, and return 0; or the close code with which its link must go."""
-        if character != CHARACTERS[self._in : self._in + 1]:
+        place = self._in
+        if character != CHARACTERS[place : place + 1]:
             return OUT_OF_STEP
-        self._in = 0 if self._in == 63 else self._in + 1
+        self._in = 0 if place == 63 else place + 1
         self.got = self.got + 1
+        before = self._inbox_size
         self._inbox.append(size)
-        self._inbox_size = self._inbox_size + size
+        self._inbox_size = before + size
         waiting = self.got - self.done
-        if waiting > 2 * self.ours.messages or (waiting > 1 and self._inbox_size - size > 2 * self.ours.size):
+        if waiting > 1 and (waiting > 2 * self.ours.messages or before > 2 * self.ours.size):
             return VIOLATION
         return 0
 
@@ -182,6 +183,9 @@ class Half:
         self.done = self.done + 1
         size: float = self._inbox.pop(0)
         self._inbox_size = self._inbox_size - size
+        self._handled_size = self._handled_size + size
+        if 4 * (self.done - self.told) >= self.ours.messages or 4 * self._handled_size >= self.ours.size:
+            self.is_much_handled = True
 
     def record(self, number: int, now: float) -> None:
         """Let what was handled be acknowledged, up to a number: the store has it, or there is none."""
@@ -206,18 +210,17 @@ class Half:
 
     def is_acknowledgement_due(self, now: float) -> bool:
         """Whether to acknowledge now."""
-        untold = self.recorded - self.told
-        if untold == 0:
+        if self.recorded == self.told:
             return False
-        if untold >= self.acknowledge_after:
-            return True
         due: float | None = self._due_at
-        return due is not None and now >= due
+        return self.is_much_handled or (due is not None and now >= due)
 
     def acknowledge(self) -> int:
         """Return the number to acknowledge; it counts as told."""
         self.told = self.recorded
         self._due_at = None
+        self.is_much_handled = False
+        self._handled_size = 0.0
         return self.told
 
     def is_in_step(self, sent: int) -> bool:

@@ -141,12 +141,24 @@ class SharedMessage:
     hold: called with a link that does not write it at once: `Link.flush` is then called soon.
     """
 
-    __slots__ = ("frames", "hold", "message")
+    __slots__ = ("_marked", "frames", "hold", "message")
 
     def __init__(self, message: Message, hold: Callable[["Link"], None]) -> None:
         self.message = message
         self.hold = hold
         self.frames: dict[int, bytes] = {}
+        self._marked: SharedMessage | None = None
+
+    def marked(self, mark: str) -> "SharedMessage":
+        """Return the message with a character before it, always the same one: for all links of sessions."""
+        if self._marked is None:
+            self._marked = SharedMessage(marked(mark, self.message), self.hold)
+        return self._marked
+
+
+def marked(mark: str, message: Message) -> Message:
+    """Return a message with a character before it, as sessions have one: docs/session.md, 3."""
+    return mark + message if isinstance(message, str) else mark.encode() + message
 
 
 class Link(ABC):
@@ -185,6 +197,20 @@ class Link(ABC):
     def send_shared(self, shared: SharedMessage) -> None:
         """Do as `send`, with a message that goes out on others too."""
         self.send(shared.message)
+
+    def send_volatile(self, message: Message) -> bool:
+        """Do as `send`, unless WRITE_LIMIT or more waits in the write buffer; return whether it did."""
+        if self.buffered >= WRITE_LIMIT:
+            return False
+        self.send(message)
+        return True
+
+    def send_shared_volatile(self, shared: SharedMessage) -> bool:
+        """Do as `send_volatile`, with a message that goes out on others too."""
+        if self.buffered >= WRITE_LIMIT:
+            return False
+        self.send_shared(shared)
+        return True
 
     def flush(self) -> None:
         """Write what `SharedMessage.hold` was called for. Never raises, never waits."""

@@ -19,6 +19,7 @@ from websocket_heartbeat.server.mailbox import Mailbox
 from websocket_heartbeat.server.peer import Peer
 from websocket_heartbeat.server.places import Place
 from websocket_heartbeat.server.rooms import Rooms
+from websocket_heartbeat.server.sessions.state import PeerState
 from websocket_heartbeat.server.silence import Silence
 from websocket_heartbeat.server.stats import Tally
 from websocket_heartbeat.system.callbacks import place_of
@@ -69,7 +70,8 @@ class PeerHandler:
     messages; these three from `opened` on.
     end: how it has ended, None while it has not.
     due: when the keeper will next call `check_deadlines`, None for never; the keeper's own.
-    dropped_messages: of rooms, that it did not get, as it had not taken those before.
+    dropped_messages: of rooms, that it did not get, as it had not taken those before. dropped_volatile: those
+    that would have had to wait, of either direction.
     """
 
     __slots__ = (
@@ -85,7 +87,9 @@ class PeerHandler:
         "_request",
         "_rooms",
         "_silence",
+        "_state",
         "dropped_messages",
+        "dropped_volatile",
         "due",
         "end",
         "hooks",
@@ -113,6 +117,7 @@ class PeerHandler:
         self._principal = principal
         self._place = place
         self._has_opened = False
+        self._state: PeerState | None = None
         self._rooms: set[Hashable] | None = None  # those joined; an empty set would take memory
         self.end: End | None = None
         self._gone: asyncio.Future[None] | None = None
@@ -125,6 +130,7 @@ class PeerHandler:
         self._backlog: Backlog | None = None
         self._owed: Message | None = None  # the answer to the last heartbeat
         self.dropped_messages = 0
+        self.dropped_volatile = 0
 
     # Calls from the link
 
@@ -258,6 +264,27 @@ class PeerHandler:
         if link.full and self._progress is None:
             self._watch_progress()
 
+    def send_volatile(self, message: Message) -> None:
+        """Do as `Peer.send` with `volatile`, with a message that was checked."""
+        if self.end is None:
+            self._note_volatile(self._backlog is None and self.link.send_volatile(message))
+
+    def send_shared_volatile(self, shared: SharedMessage) -> None:
+        """Do as `Room.send` with `volatile`."""
+        if self.end is None:
+            self._note_volatile(self._backlog is None and self.link.send_shared_volatile(shared))
+
+    def _note_volatile(self, was_sent: bool) -> None:
+        if not was_sent:
+            self.volatile_dropped()
+        elif self.link.full and self._progress is None:
+            self._watch_progress()
+
+    def volatile_dropped(self) -> None:
+        """Count a volatile message that was dropped."""
+        self.dropped_volatile += 1
+        self.keeper.tally.dropped_messages += 1
+
     def _watch_progress(self) -> None:
         """Look from now on whether the peer takes what waits for it."""
         now = asyncio.get_running_loop().time()
@@ -359,6 +386,13 @@ class PeerHandler:
     def rooms(self) -> tuple[Hashable, ...]:
         """As `Peer.rooms`."""
         return tuple(self._rooms or ())
+
+    @property
+    def state(self) -> PeerState:
+        """As `Peer.state`, without a session."""
+        if self._state is None:
+            self._state = PeerState(b"", lambda: None)
+        return self._state
 
     @property
     def principal(self) -> Hashable | None:

@@ -1,6 +1,6 @@
 """One client of a server, as users hold it: from its handshake to its end."""
 
-from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Hashable, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from websocket_heartbeat.checks import check_close, check_hashable, check_message, check_seconds
@@ -38,12 +38,16 @@ class Peer:
 
     # Messages
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message, *, volatile: bool = False) -> None:
         """Send a text message (str) or a binary one (bytes); never waits.
 
         Does nothing once the peer is gone or was asked to go. What the peer does not take yet is buffered:
         `drain` waits for it, `buffered` tells how much it is. A peer that goes on reading may be sent as much
         as memory holds; one that does not is dropped when more than `write_limit` bytes wait for it.
+
+        volatile: the message is worth nothing later, as a position is. It is sent now or never: dropped, and
+            counted by `dropped_messages`, while a session has no link, and while 64 KiB wait for the peer. No
+            session keeps it or sends it again. Default False.
 
         Raises:
             TypeError: the message is neither str nor bytes-like.
@@ -54,7 +58,10 @@ class Peer:
         policy = self._handler.keeper.policy
         if policy.dismissal is not None:  # else a call for each message would be for nothing
             policy.check_allowed(message)
-        self._handler.send(message)
+        if volatile:
+            self._handler.send_volatile(message)
+        else:
+            self._handler.send(message)
 
     async def drain(self) -> None:
         """Wait until the peer has taken most of what was sent to it; gives other tasks a turn in any case.
@@ -99,10 +106,24 @@ class Peer:
     def number(self) -> int:
         """The number of the message that is being handled: with `session`, it names that message for good.
 
-        0 where there is no session.
+        0 where there is no session, and for a volatile message, which has none.
         """
         link = self._handler.link
-        return link.half.done + 1 if isinstance(link, SessionLink) else 0
+        return link.number if isinstance(link, SessionLink) else 0
+
+    @property
+    def state(self) -> MutableMapping[str, Any]:
+        """What your application keeps of this client: str to JSON, at most 64 KiB of it, empty at first.
+
+        With a session it is written together with the record that the message is handled which changed it, so
+        that neither is without the other; it is found again when the process has restarted, if the store of
+        the sessions was. Without a session it is gone with the peer.
+
+        Assign values: `peer.state["cart"] = [*peer.state["cart"], item]`. One that is in it cannot be changed
+        in place: that is a TypeError. What is no JSON is one too, and what is too much a ValueError.
+        """
+        link = self._handler.link
+        return link.state if isinstance(link, SessionLink) else self._handler.state
 
     # Parting
 
@@ -233,8 +254,11 @@ class Peer:
 
     @property
     def dropped_messages(self) -> int:
-        """Messages of rooms that the peer did not get, as it reads too slowly: `Room.send(keep=...)`."""
-        return self._handler.dropped_messages
+        """Messages that were dropped: of rooms, as the peer reads too slowly, by `Room.send(keep=...)`; and
+        volatile ones that would have had to wait, to the peer or, in a session, from it.
+        """
+        handler = self._handler
+        return handler.dropped_messages + handler.dropped_volatile
 
     @property
     def waiting(self) -> int:

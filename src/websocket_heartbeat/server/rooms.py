@@ -23,6 +23,9 @@ class Member(Leaver, Protocol):
     def send_shared(self, shared: SharedMessage, room: Hashable, keep: int | None) -> None:
         """Send it a message of that room; never waits."""
 
+    def send_shared_volatile(self, shared: SharedMessage) -> None:
+        """Send it a message of a room, now or never."""
+
     def dismiss(self, code: int, reason: str) -> None:
         """Ask it to go and not to come back, with a code and a reason that were checked."""
 
@@ -57,9 +60,12 @@ class Rooms:
         """Return how many are in each room."""
         return {name: len(members) for name, members in self._members.items()}
 
-    def send(self, name: Hashable, message: Message, keep: int | None) -> None:
+    def send(self, name: Hashable, message: Message, keep: int | None, volatile: bool) -> None:
         """Do as `Room.send`."""
         shared = SharedMessage(message, self._batch.hold)
+        if volatile:
+            self._rounds.begin(self.members(name), lambda member: member.send_shared_volatile(shared))
+            return
         room = self, name
         self._rounds.begin(self.members(name), lambda member: member.send_shared(shared, room, keep))
 
@@ -92,7 +98,7 @@ class Room:
     def __iter__(self) -> Iterator[Peer]:
         return iter([member.peer for member in self._rooms.members(self.name)])
 
-    def send(self, message: Message, keep: int | None = None) -> None:
+    def send(self, message: Message, keep: int | None = None, *, volatile: bool = False) -> None:
         """Send a message to each peer that is a member now; never waits.
 
         Our own listener makes it into a frame once, however many they are. All that is sent to a member
@@ -103,15 +109,20 @@ class Room:
             many messages of this room wait for each of them; older ones are dropped and counted
             (`Peer.dropped_messages`, `Hub.stats`). 1 is for news of which the latest is all that counts. None
             (default): nothing is dropped, but who makes no progress is, as with `Peer.send`.
+        volatile: it is sent now or never to each, as with `Peer.send`: members that have not taken what was
+            sent before do not get it, nor do sessions without a link. Default False.
 
         Raises:
-            TypeError, ValueError: the message cannot be sent, as with `Peer.send`; or `keep` is wrong.
+            TypeError, ValueError: the message cannot be sent, as with `Peer.send`; `keep` is wrong, or given
+                together with `volatile`.
         """
         if keep is not None:
             check_count("keep", keep, least=1)
+            if volatile:
+                raise ValueError("keep and volatile exclude each other: a volatile message never waits")
         message = check_message("message", message)
         self._policy.check_allowed(message)
-        self._rooms.send(self.name, message, keep)
+        self._rooms.send(self.name, message, keep, volatile)
 
     def dismiss(self, reason: str = "", code: int = DISMISSED) -> None:
         """Ask each peer to go and not to come back, as `Peer.dismiss`."""

@@ -25,7 +25,8 @@ class HubStats:
     or took too long; or "send_away", while all were sent away.
     dropped: peers that were dropped, in the same way: by "idle_timeout", "write_limit" or "close_timeout"; or
     "abort", by `Peer.abort`.
-    dropped_messages: those of rooms that members did not get, as they read too slowly: `Room.send(keep=...)`.
+    dropped_messages: those of rooms that members did not get, as they read too slowly, and volatile ones that
+    would have had to wait: `Peer.dropped_messages`, of all peers.
     Each of these words is there from the beginning, with 0. Peers that have gone and were not dropped have
     ended by themselves, or have answered a close frame.
     """

@@ -269,13 +269,14 @@ class Connection:
         timeout: float | None = None,
         *,
         ttl: float | None = None,
+        volatile: bool = False,
     ) -> None:
         """Hand a message to the open link, or let it wait in the send queue; block only while that is full.
 
         Within a hook it does not wait and raises SendQueueFull where it would have to.
 
         timeout: seconds that this may block; None (default) waits for ever. ttl: seconds that the message may
-        wait, as in `websocket_heartbeat.Connection.send`.
+        wait, and volatile: it never does, as in `websocket_heartbeat.Connection.send`.
 
         Raises:
             TimeoutError: the queue was full for so long, and the message was not taken.
@@ -285,11 +286,16 @@ class Connection:
             check_seconds("timeout", timeout, zero=True)
         background = self._usable()
         if background.is_current:
-            self._connection.send_nowait(message, ttl=ttl)
+            self._connection.send_nowait(message, ttl=ttl, volatile=volatile)
+        elif volatile:
+            self._run(background, self._send_volatile, message, ttl, timeout=timeout)
         elif timeout is None and ttl is None:
             self._run(background, self._connection.send, message)
         else:
             self._run(background, self._send, message, timeout, ttl, timeout=timeout)
+
+    async def _send_volatile(self, message: Message | bytearray | memoryview, ttl: float | None) -> None:
+        await self._connection.send(message, ttl=ttl, volatile=True)
 
     async def _send(
         self, message: Message | bytearray | memoryview, timeout: float | None, ttl: float | None

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.server.sessions.valkey import Valkey
 from tests.watch import until
 
 from websocket_heartbeat.server.sessions.memory import MemoryStore
@@ -23,6 +24,7 @@ from websocket_heartbeat.server.sessions.store import (
     Refused,
     Store,
 )
+from websocket_heartbeat.server.sessions.valkey import ValkeyStore
 
 HASH = b"h" * 32
 TTL = 60.0
@@ -30,18 +32,21 @@ TTL = 60.0
 Engine = Callable[[], Store]
 
 
-@pytest.fixture(params=["memory", "sqlite", "sqlite, full"])
+@pytest.fixture(params=["memory", "sqlite", "sqlite, full", "valkey"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
-    """Return what makes a store of a kind; those of SQLite share one file."""
+    """Return what makes a store of a kind; those of SQLite share one file, those of Valkey one server."""
     if request.param == "memory":
         return lambda: MemoryStore(TTL)
+    if request.param == "valkey":
+        valkey: Valkey = request.getfixturevalue("valkey")
+        return lambda: ValkeyStore(valkey.url, TTL)
     path = str(tmp_path / "s.db")
     return lambda: SqliteStore(path, TTL, "FULL" if "full" in request.param else "NORMAL")
 
 
 @asynccontextmanager
 async def opened(store: Store, node: str = "a") -> AsyncIterator[Store]:
-    await store.open(node, lambda data: None)
+    await store.open(node, lambda data: None, tuple)
     try:
         yield store
     finally:
@@ -292,7 +297,7 @@ def test_after_a_crash_of_the_machine_a_file_that_may_have_forgotten_says_so(
 def test_a_file_that_cannot_be_opened_is_an_error_that_names_it(tmp_path: Path) -> None:
     async def main() -> None:
         with pytest.raises(OSError, match=r"no/such/s\.db"):
-            await sqlite(tmp_path / "no/such/s.db").open("a", lambda data: None)
+            await sqlite(tmp_path / "no/such/s.db").open("a", lambda data: None, tuple)
 
     asyncio.run(main())
 
@@ -302,7 +307,7 @@ def test_nodes_hear_each_other(tmp_path: Path) -> None:
         heard: dict[str, list[bytes]] = {"a": [], "b": [], "c": []}
         stores = {name: sqlite(tmp_path / "s.db") for name in heard}
         for name, store in stores.items():
-            await store.open(name, heard[name].append)
+            await store.open(name, heard[name].append, tuple)
         assert await stores["a"].notify("b", b"to b")
         assert await stores["a"].notify(None, b"to all others")
         assert not await stores["c"].notify("nobody", b"lost")
@@ -319,8 +324,8 @@ def test_hubs_of_one_process_may_share_a_memory() -> None:
     async def main() -> None:
         store = MemoryStore(TTL)
         heard: list[Sequence[bytes]] = []
-        await store.open("a", lambda data: heard.append([b"a", data]))
-        await store.open("b", lambda data: heard.append([b"b", data]))
+        await store.open("a", lambda data: heard.append([b"a", data]), tuple)
+        await store.open("b", lambda data: heard.append([b"b", data]), tuple)
         assert await store.notify("b", b"x")
         assert not await store.notify("c", b"x")
         assert heard == [[b"b", b"x"]]

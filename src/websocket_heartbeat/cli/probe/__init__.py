@@ -52,7 +52,7 @@ from websocket_heartbeat.cli.probe import text
 from websocket_heartbeat.cli.probe.measure import examine
 from websocket_heartbeat.cli.probe.report import Report
 from websocket_heartbeat.client.options import USER_AGENT, Options
-from websocket_heartbeat.config import Backoff, Heartbeat
+from websocket_heartbeat.config import Backoff, Heartbeat, Session
 from websocket_heartbeat.redaction import shown_url
 
 HELP = "find out why a connection fails"
@@ -173,6 +173,6 @@ def _options(arguments: argparse.Namespace, context: ssl.SSLContext | None) -> O
         shown_path=None,
         final_close_codes=(),
         dismissal=None,
-        session="off",
+        session=Session("off"),
         retry_if=None,
     )

@@ -12,7 +12,7 @@ from typing import Any
 from websocket_heartbeat.core.resume import Control
 from websocket_heartbeat.core.session import Half, Window
 from websocket_heartbeat.errors import HookFailed
-from websocket_heartbeat.events import Message
+from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server.sessions.handover import Handover
 from websocket_heartbeat.server.sessions.link import SessionLink
@@ -81,7 +81,7 @@ class Book:
         await asyncio.shield(opening)
 
     async def _open(self) -> None:
-        await self.store.open(self._node, self._handover.heard)
+        await self.store.open(self._node, self._handover.heard, tuple)
         self._looking = asyncio.get_running_loop().create_task(self._look())
 
     async def close(self) -> None:
@@ -145,7 +145,7 @@ class Book:
         half = Half(WINDOW)
         half.go_on(record.acked, (record.acked + 1) % 64, record.done, (record.done + 1) % 64)
         for message in found.log:
-            half.accept(message, len(message))
+            half.accept(message, size_of(message))
         return self._owned(record, half)
 
     def _owned(self, record: Record, half: Half) -> SessionLink:

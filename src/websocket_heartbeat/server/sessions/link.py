@@ -11,10 +11,27 @@ from typing import Protocol
 
 from websocket_heartbeat.controls import NUMBERED, decode, encode, number_of
 from websocket_heartbeat.core.resume import END, Control
-from websocket_heartbeat.core.session import OUT_OF_STEP, REPLACED, VIOLATION, Half, Kept
-from websocket_heartbeat.engines.base import Closure, Evidence, Link, LinkEvents
+from websocket_heartbeat.core.session import (
+    OUT_OF_STEP,
+    REPLACED,
+    VIOLATION,
+    Half,
+    Kept,
+    Window,
+)
+from websocket_heartbeat.core.volatile import VOLATILE, Waiting
+from websocket_heartbeat.engines.base import (
+    WRITE_LIMIT,
+    Closure,
+    Evidence,
+    Link,
+    LinkEvents,
+    SharedMessage,
+    marked,
+)
 from websocket_heartbeat.errors import SessionOver
 from websocket_heartbeat.events import Message, size_of
+from websocket_heartbeat.server.sessions.state import PeerState
 from websocket_heartbeat.server.sessions.store import OVER, Record, Refused, Store
 from websocket_heartbeat.server.sessions.store import REPLACED as RESET
 from websocket_heartbeat.system.kernel import Socket
@@ -22,8 +39,29 @@ from websocket_heartbeat.system.kernel import Socket
 _SHORT_TTL = 10.0
 """Seconds that a session is kept whose client has neither sent nor acknowledged anything."""
 
+_BEHIND = Window(256, WRITE_LIMIT)
+"""Volatile messages that may wait until the store has those before them."""
+
+_SHORT = 8 * 1024
+"""Bytes of a message that is written with others: for a longer one, a system call of its own costs little."""
 
 Parting = Callable[[int, str], None]
+
+
+class PeerEvents(LinkEvents, Protocol):
+    """What a session calls: the inside of its peer."""
+
+    def volatile_dropped(self) -> None:
+        """A volatile message was dropped, of those to the client or from it."""
+
+
+class _Volatile:
+    """One that has come, among the messages that have a number."""
+
+    __slots__ = ("message",)
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
 
 
 class Keeper(Protocol):
@@ -63,6 +101,7 @@ class SessionLink(Link):
 
     __slots__ = (
         "_alarm",
+        "_behind",
         "_deadline",
         "_ending",
         "_events",
@@ -71,9 +110,11 @@ class SessionLink(Link):
         "_inbox",
         "_is_giving",
         "_is_handling",
-        "_is_immediate",
         "_is_leaving",
         "_is_scheduled",
+        "_is_state_new",
+        "_is_through",
+        "_is_volatile",
         "_is_writing",
         "_keeper",
         "_loop",
@@ -85,11 +126,14 @@ class SessionLink(Link):
         "_physical",
         "_reading",
         "_said_end_on",
+        "_saved_state",
         "_settled",
+        "_state",
+        "_state_due",
         "_stored",
-        "_surely_fits",
         "_their_end",
         "_unstored",
+        "_waiting",
         "_writer",
         "deliver",
         "full",
@@ -111,34 +155,44 @@ class SessionLink(Link):
         self._keeper = keeper
         self._loop = asyncio.get_running_loop()
         self._generation = record.generation
-        self._max = record.max  # bytes of the largest message that the client takes
-        self._surely_fits = record.max // 4  # a text that long: a character has four bytes at most
+        self._max = record.max  # the largest message that the client takes
         self._half_window = half.theirs.messages / 2
-        self._events: LinkEvents
+        self._events: PeerEvents
         self._physical: Link | None = None
         self._parting: Parting = _no_parting
-        # The last message that the store has, the first that it does not have yet, and what it knows besides.
+        # Whether the store is to have each message before it is sent. The memory of this process is not: what
+        # it had would be lost with the session.
+        self._is_through = not keeper.store.is_immediate
+        # What the store does not have yet, or the link: messages, as they go there, and what was marked in
+        # the store last. Lists, as an empty deque takes 0.6 KiB.
+        self._unstored: list[tuple[str, Message]] = []
+        self._behind: Waiting | None = None  # the volatile ones among them
         self._stored = half.sent
-        self._unstored: Kept | None = None
         self._marked_acked = half.acked
         self._deadline = self._marked_deadline = record.deadline
         self._ending = self._marked_ending = record.ending
         self._said_end_on: Link | None = None
-        self._is_immediate = keeper.store.is_immediate
+        # What the application keeps with the session: as it was found, as it is, and as it is to be written.
+        self._saved_state = record.state
+        self._state: PeerState | None = None
+        self._is_state_new = False
+        self._state_due: bytes | None = None
         self._is_writing = False
-        self._is_scheduled = False  # whether that begins with the next turn of the loop
-        self._reading: Link | None = None  # the link in whose read we are: at its end we write
+        self._is_scheduled = False  # whether `_turn_ends` is to be called
         self._writer: asyncio.Task[None] | None = None
-        # What has come and waits until the peer has handled what it has. No deque: an empty one takes 0.6 KiB.
-        self._inbox: list[Message] = []
+        # What has come and waits until the peer has handled what it has.
+        self._inbox: list[Message | _Volatile] = []
+        self._waiting: Waiting | None = None  # the volatile ones there
+        self._reading: Link | None = None  # the link in whose read we are
         self._is_handling = False
+        self._is_volatile = False  # whether what it has is a volatile message
         self._is_giving = False
         self._is_leaving = False  # whether another process is to have the session
         self._settled: asyncio.Future[None] | None = None  # done when nothing is handled or written any more
         self._their_end: str | None = None  # the reason, when the client wants to end the session
         self._alarm: asyncio.TimerHandle | None = None  # for an acknowledgement
 
-    def begin(self, events: LinkEvents, subprotocol: str | None) -> None:
+    def begin(self, events: PeerEvents, subprotocol: str | None) -> None:
         """Be the link of a peer."""
         self.has_begun = True
         self.subprotocol = subprotocol
@@ -173,7 +227,13 @@ class SessionLink(Link):
         self.half.acknowledged(acked)
         self._note_room()
         self.half.attached(self.half.recorded)
-        physical.send_all(_frames(self.half.after(got), self._stored))
+        last = self.half.sent - sum(character != VOLATILE for character, _ in self._unstored)
+        frames = []
+        kept = self.half.after(got)
+        while kept is not None and kept.number <= last:
+            frames.append(marked(kept.character, kept.payload))
+            kept = kept.next
+        physical.send_all(frames)
         self._say_end()
         self._write()
 
@@ -215,6 +275,8 @@ class SessionLink(Link):
                 return
             self._inbox.append(frame[1:])
             self._give()
+        elif first == VOLATILE:
+            self._volatile_came(frame[1:])
         elif not isinstance(frame, str):
             self._drop(VIOLATION)
         elif first == "=":
@@ -231,13 +293,30 @@ class SessionLink(Link):
         else:
             self._drop(VIOLATION)
 
+    def _volatile_came(self, message: Message) -> None:
+        if self._waiting is None:
+            self._waiting = Waiting(self.half.ours)
+        if self._waiting.add(size_of(message)):
+            self._inbox.append(_Volatile(message))
+            self._give()
+        elif self.has_begun:
+            self._events.volatile_dropped()
+
     def _acknowledged(self, number: int | None) -> None:
         if number is None or not self.half.acknowledged(number):
             self._drop(VIOLATION)
             return
         self._note_room()
-        if self.half.acked == self.half.sent:  # else the store is told with the next message, or the last one
+        if not self._is_through:
+            self._end_if_handled()
+        elif self.half.acked == self.half.sent:  # else that is written with the next message, or the last one
             self._write()
+
+    def batch_delivered(self) -> None:
+        """Take the news that a read of the link has brought its last frame."""
+        self._reading = None
+        if not self._is_through and self.half.done > self.half.recorded:
+            self._settle()
 
     def _probed(self, sent: int | None) -> None:
         if sent is None:
@@ -245,6 +324,8 @@ class SessionLink(Link):
         elif not self.half.is_in_step(sent):
             self._drop(OUT_OF_STEP)
         elif self._physical is not None:
+            if not self._is_through:
+                self.half.record(self.half.done, self._loop.time())
             self._physical.send(f"={self.half.acknowledge()}?")
 
     def _give(self) -> None:
@@ -253,43 +334,93 @@ class SessionLink(Link):
             return
         self._is_giving = True
         try:
-            while self._inbox and not self._is_handling and self._may_handle():
+            half = self.half
+            while self._inbox and not self._is_handling:
+                if self._is_through and half.recorded != half.done:
+                    break
                 self._is_handling = True
+                message = self._inbox.pop(0)
+                if isinstance(message, _Volatile):
+                    message = self._begin_volatile(message)
                 try:
-                    self.deliver(self._inbox.pop(0))
+                    self.deliver(message)
                 except (Exception, asyncio.CancelledError) as error:
                     self._events.deliver_failed(error)
                     self.handled()
         finally:
             self._is_giving = False
 
-    def _may_handle(self) -> bool:
-        """Whether what was handled is recorded; in the memory of this process that can wait."""
-        return self._is_immediate or self.half.recorded == self.half.done
+    def _begin_volatile(self, volatile: _Volatile) -> Message:
+        assert self._waiting is not None
+        self._waiting.remove(size_of(volatile.message))
+        self._is_volatile = True
+        return volatile.message
+
+    @property
+    def number(self) -> int:
+        """The number of the message that is being handled, or that comes next; 0: it is a volatile one."""
+        return 0 if self._is_volatile else self.half.done + 1
 
     def handled(self) -> None:
         """Take the news that the peer has handled the last message that it was given."""
-        if self._is_handling:
-            self._is_handling = False
+        if not self._is_handling:
+            return
+        self._is_handling = False
+        is_volatile, self._is_volatile = self._is_volatile, False
+        if not is_volatile:
             self.half.handled()
+        if self._is_state_new:
+            self._write_state()
+        if is_volatile:
+            self._note_settled()
+            self._give()
+        elif self._is_through or self._physical is None:
+            self._write()
+        elif self._reading is not self._physical:  # else at the end of the read
+            self._settle()
+
+    def _settle(self) -> None:
+        """Acknowledge what was handled, if that is due, as nothing is to be written first; and go on."""
+        self.half.record(self.half.done, self._loop.time())
+        self._acknowledge_if_due()
+        self._end_if_handled()
+        self._note_settled()
+        self._give()
+
+    # What the application keeps with the session
+
+    @property
+    def state(self) -> PeerState:
+        """As `Peer.state`. Written with the message that is being handled: if not, it is handled again."""
+        if self._state is None:
+            self._state = PeerState(self._saved_state, self._state_changed)
+            self._saved_state = b""
+        return self._state
+
+    def _state_changed(self) -> None:
+        self._is_state_new = True
+        if not self._is_handling:
+            self._write_state()
+
+    def _write_state(self) -> None:
+        self._is_state_new = False
+        if not self.has_ended:
+            self._state_due = self.state.encoded()
             self._write()
 
-    def _acknowledgement(self) -> list[Message]:
-        """Return the frame of one that is due, if there is a link for it."""
+    def _acknowledge_if_due(self) -> None:
         if self._physical is None:
-            return []
-        if self.half.is_acknowledgement_due(self._loop.time()):
-            return [f"={self.half.acknowledge()}"]
+            return
+        now = self._loop.time()
         due = self.half.acknowledgement_due_at()
-        if due is not None and self._alarm is None:
+        if self.half.is_acknowledgement_due(now):
+            self._physical.send(f"={self.half.acknowledge()}")
+        elif due is not None and self._alarm is None:
             self._alarm = self._loop.call_at(due, self._alarm_rang)
-        return []
 
     def _alarm_rang(self) -> None:
         self._alarm = None
-        acknowledgement = self._acknowledgement()
-        if self._physical is not None:
-            self._physical.send_all(acknowledgement)
+        self._acknowledge_if_due()
 
     # What the peer sends
 
@@ -298,15 +429,76 @@ class SessionLink(Link):
         if self.has_ended or self._ending is not None:
             return
         half = self.half
-        size = len(message)
-        if not half.has_room(size) or (size > self._surely_fits and size_of(message) > self._max):
+        size = size_of(message)
+        if not half.has_room(size) or size > self._max:
             self._finish(RESET, "overflow", message)
             return
-        half.accept(message, size)
-        if self._unstored is None:
-            self._unstored = half.newest
+        character = half.accept(message, size)
         self.full = half.sent - half.acked > self._half_window
-        self._write()
+        if self._is_through:
+            self._unstored.append((character, message))
+            self._write()
+        elif self._physical is None:
+            return
+        elif self._reading is self._physical and not self._unstored:
+            self._physical.send(marked(character, message))  # written at the end of the read, with others
+        else:
+            self._unstored.append((character, message))
+            if size > _SHORT:
+                self._write()
+            elif not self._is_scheduled:
+                self._is_scheduled = True
+                self._loop.call_soon(self._turn_ends)
+
+    def send_volatile(self, message: Message) -> bool:
+        """As in Link: not without a link beneath, and behind what the store does not have yet."""
+        if self.has_ended or self._ending is not None:
+            return True  # as `send`, which does nothing
+        self._send_held()
+        physical = self._physical
+        if physical is None or size_of(message) > self._max:
+            return False
+        if not self._unstored:
+            return physical.send_volatile(marked(VOLATILE, message))
+        if self._behind is None:
+            self._behind = Waiting(_BEHIND)
+        has_room = self._behind.add(size_of(message))
+        if has_room:
+            self._unstored.append((VOLATILE, message))
+        return has_room
+
+    def send_shared_volatile(self, shared: SharedMessage) -> bool:
+        """As in Link."""
+        self._send_held()
+        physical = self._physical
+        is_free = not (self.has_ended or self._ending is not None or self._unstored)
+        if physical is None or not is_free or size_of(shared.message) > self._max:
+            return self.send_volatile(shared.message)
+        return physical.send_shared_volatile(shared.marked(VOLATILE))
+
+    def _send_stored(self, batch: list[tuple[str, Message]]) -> None:
+        """Send what the store has now, and the volatile messages behind it."""
+        frames: list[Message] = []
+        for character, message in batch:
+            if character == VOLATILE:
+                self._send_numbered(frames)
+                frames = []
+                self._send_behind(message)
+            else:
+                frames.append(marked(character, message))
+        self._send_numbered(frames)
+
+    def _send_numbered(self, frames: list[Message]) -> None:
+        if frames and self._physical is not None:
+            self._physical.send_all(frames)
+
+    def _send_behind(self, message: Message) -> None:
+        """Send a volatile message that has waited for the store."""
+        assert self._behind is not None
+        self._behind.remove(size_of(message))
+        physical = self._physical
+        if (physical is None or not physical.send_volatile(marked(VOLATILE, message))) and self.has_begun:
+            self._events.volatile_dropped()
 
     def _note_room(self) -> None:
         """Count as full while more than half of the client's window is unacknowledged."""
@@ -317,30 +509,26 @@ class SessionLink(Link):
     # What is written
 
     def _write(self) -> None:
-        """Have the store know what it does not know: soon, and once for all that comes until then."""
-        if self._is_writing or self._is_scheduled or self._keeper.is_closed:
+        """Have the store know what it does not know."""
+        if self._is_writing or self._keeper.is_closed:
             return
-        if not self._is_immediate:
-            self._is_writing = True
+        self._is_writing = True
+        if self._is_through:
             self._writer = self._loop.create_task(self._bring_up_to_date())
-        elif self._reading is None or self._reading is not self._physical:
-            self._is_scheduled = True
-            self._loop.call_soon(self._write_now)
+            return
+        try:
+            self._bring_up_to_date().send(None)
+        except StopIteration:
+            pass
 
-    def _write_now(self) -> None:
-        """Write to a store that never waits."""
+    def _turn_ends(self) -> None:
         self._is_scheduled = False
-        if self._is_immediate and not self._is_writing:
-            self._is_writing = True
-            try:
-                self._bring_up_to_date().send(None)
-            except StopIteration:
-                pass
+        self._send_held()
 
-    def batch_delivered(self) -> None:
-        """Take the news that a read of the link has brought its last frame."""
-        self._reading = None
-        self._write_now()
+    def _send_held(self) -> None:
+        """Send what waits for others to be written with, and for nothing else."""
+        if self._unstored and not self._is_through:
+            self._write()
 
     async def _bring_up_to_date(self) -> None:
         try:
@@ -358,36 +546,43 @@ class SessionLink(Link):
     async def _write_once(self) -> bool:
         """Write what the store does not know; return whether there was anything."""
         half = self.half
-        messages = _payloads(self._unstored)
+        batch = list(self._unstored)
+        messages = [message for character, message in batch if character != VOLATILE and self._is_through]
         done, acked, deadline, ending = half.done, half.acked, self._deadline, self._ending
-        is_known = done == half.recorded and acked == self._marked_acked
-        if not messages and is_known and deadline == self._marked_deadline and ending == self._marked_ending:
+        state = self._state_due
+        if (
+            messages
+            or done > half.recorded
+            or acked > self._marked_acked
+            or state is not None
+            or deadline != self._marked_deadline
+            or ending != self._marked_ending
+        ):
+            generation = self._generation
+            answer = await self._keeper.store.write(
+                *(self.id, generation, self._stored, messages),
+                done=done,
+                acked=acked,
+                deadline=deadline,
+                state=state,
+                ending=ending,
+            )
+            if isinstance(answer, Refused):
+                if self._generation != generation:
+                    return True  # it is us who have claimed it since, for another link
+                self._refused()
+                return False
+            self._stored = answer
+            self._marked_acked, self._marked_deadline, self._marked_ending = acked, deadline, ending
+            if self._state_due is state:
+                self._state_due = None
+        elif not batch:
             return False
-        generation = self._generation
-        answer = await self._keeper.store.write(
-            self.id,
-            generation,
-            self._stored,
-            messages,
-            done=done,
-            acked=acked,
-            deadline=deadline,
-            ending=ending,
-        )
-        if isinstance(answer, Refused):
-            if self._generation != generation:
-                return True  # it is us who have claimed it since, for another link
-            self._refused()
-            return False
-        self._stored = answer
-        self._marked_acked, self._marked_deadline, self._marked_ending = acked, deadline, ending
-        frames = _frames(self._unstored, answer)
-        self._unstored = None if answer == half.sent else half.after(answer)
+        del self._unstored[: len(batch)]
+        self._send_stored(batch)
         half.record(done, self._loop.time())
-        frames += self._acknowledgement()
-        if self._physical is not None:
-            self._physical.send_all(frames)
         self._say_end()
+        self._acknowledge_if_due()
         self._end_if_handled()
         self._give()
         return True
@@ -409,15 +604,14 @@ class SessionLink(Link):
         self._refused()
 
     def _note_settled(self) -> None:
-        is_busy = self._is_handling or self._is_writing or self._is_scheduled
-        if self._settled is not None and not (is_busy or self._settled.done()):
+        if self._settled is not None and not (self._is_handling or self._is_writing or self._settled.done()):
             self._settled.set_result(None)
 
     # The end
 
     def close(self, code: int, reason: str) -> None:
         """Close the link that there is; the client comes back, and the session goes on."""
-        self._write_now()  # what was sent before goes first, where it can
+        self._send_held()
         if self._physical is not None:
             self._parting(code, reason)
 
@@ -436,7 +630,7 @@ class SessionLink(Link):
             self._write()
 
     def _say_end(self) -> None:
-        is_due = self._marked_ending is not None and self._stored == self.half.sent
+        is_due = self._marked_ending is not None and not self._unstored
         if is_due and self._physical is not None and self._said_end_on is not self._physical:
             self._said_end_on = self._physical
             control = Control(END)
@@ -472,6 +666,8 @@ class SessionLink(Link):
 
     def _finish(self, kind: str, why: str, *refused: Message) -> None:
         unacknowledged = (*self._unacknowledged(), *refused)
+        if not self._is_through:
+            self._write()  # a resume is told what was handled
         self._part(1000 if kind == OVER else 1012)
         self._keeper.finish(self.id, self._generation, kind, why)
         self._over(why, unacknowledged)
@@ -482,7 +678,12 @@ class SessionLink(Link):
         self._over(why, self._unacknowledged())
 
     def _unacknowledged(self) -> tuple[Message, ...]:
-        return tuple(_payloads(self.half.after(self.half.acked)))
+        messages = []
+        kept: Kept | None = self.half.after(self.half.acked)
+        while kept is not None:
+            messages.append(kept.payload)
+            kept = kept.next
+        return tuple(messages)
 
     def _over(self, why: str, unacknowledged: tuple[Message, ...]) -> None:
         if self._end_here():
@@ -556,27 +757,6 @@ class SessionLink(Link):
     def position(self) -> int:
         """As in Link."""
         return 0 if self._physical is None else self._physical.position
-
-
-def _payloads(kept: Kept | None) -> list[Message]:
-    """Return a message of the outbox and all after it."""
-    messages = []
-    while kept is not None:
-        messages.append(kept.payload)
-        kept = kept.next
-    return messages
-
-
-def _frames(kept: Kept | None, last: int) -> list[Message]:
-    """Return them as they go on the link, up to that number."""
-    frames: list[Message] = []
-    while kept is not None and kept.number <= last:
-        message: Message = kept.payload
-        frames.append(
-            kept.character + message if isinstance(message, str) else kept.character.encode() + message
-        )
-        kept = kept.next
-    return frames
 
 
 def _discard(message: Message) -> None:

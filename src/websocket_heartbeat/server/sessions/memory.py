@@ -16,6 +16,7 @@ from websocket_heartbeat.server.sessions.store import (
     Found,
     Held,
     Listener,
+    Owned,
     Record,
     Refused,
     Store,
@@ -52,7 +53,7 @@ class MemoryStore(Store):
     def lineage(self) -> str:
         return self._lineage
 
-    async def open(self, node: str, listener: Listener) -> None:
+    async def open(self, node: str, listener: Listener, owned: Owned) -> None:
         self._nodes[node] = listener
 
     async def close(self) -> None:

@@ -26,6 +26,7 @@ from websocket_heartbeat.server.sessions.store import (
     Found,
     Held,
     Listener,
+    Owned,
     Record,
     Refused,
     Store,
@@ -82,7 +83,7 @@ class SqliteStore(Store):
     def lineage(self) -> str:
         return self._lineage
 
-    async def open(self, node: str, listener: Listener) -> None:
+    async def open(self, node: str, listener: Listener, owned: Owned) -> None:
         self._node = node
         loop = asyncio.get_running_loop()
         ready: asyncio.Future[str] = loop.create_future()

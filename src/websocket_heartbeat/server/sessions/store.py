@@ -6,7 +6,7 @@ somebody else since is fenced. Every call is atomic, and may be repeated where i
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -90,6 +90,9 @@ class Found:
 Listener = Callable[[bytes], None]
 """Called on the loop with what another node has sent by `notify`."""
 
+Owned = Callable[[], Iterable[Found]]
+"""Returns the sessions of this node, as it knows them, for a store that may have forgotten writes."""
+
 OVER = "over"
 EXPIRED = "expired"
 REPLACED = "replaced"
@@ -101,11 +104,11 @@ class Store(ABC):
 
     ttl: float
     is_immediate = False
-    """Whether it is the memory of this process: no call but `open` and `close` ever waits, and all is lost with
-    the process. So a message may be handled before it is recorded that the last one was."""
+    """Whether it is the memory of this process: no call but `open` and `close` ever waits. What it had would
+    be lost with the sessions themselves: so it need not have their messages, nor what is handled."""
 
     @abstractmethod
-    async def open(self, node: str, listener: Listener) -> None:
+    async def open(self, node: str, listener: Listener, owned: Owned) -> None:
         """Begin, as that node.
 
         Raises:

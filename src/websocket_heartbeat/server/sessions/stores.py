@@ -6,6 +6,7 @@ from websocket_heartbeat.server.sessions.sqlite import SqliteStore
 from websocket_heartbeat.server.sessions.store import Store
 
 _SQLITE = "sqlite:///"
+_VALKEY = ("valkey://", "valkeys://", "redis://", "rediss://", "unix://")
 
 
 def store_at(place: str, ttl: float) -> Store:
@@ -21,4 +22,8 @@ def store_at(place: str, ttl: float) -> Store:
         return MemoryStore(ttl)
     if place.startswith(_SQLITE) and len(place) > len(_SQLITE):
         return SqliteStore(place.removeprefix(_SQLITE), ttl)
-    raise ValueError(f'sessions must be "memory" or "sqlite:///" and a path, not {place!r}')
+    if place.startswith(_VALKEY):
+        from websocket_heartbeat.server.sessions.valkey import ValkeyStore  # an extra
+
+        return ValkeyStore(place, ttl)
+    raise ValueError('sessions must be "memory", "sqlite:///" and a path, or "valkey://" and a host')

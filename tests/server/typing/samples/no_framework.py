@@ -22,7 +22,9 @@ async def use(peer: Peer) -> None:
     async for message in peer:
         assert_type(message, str | bytes)
         peer.send(message)
+        peer.send("position", volatile=True)
     assert_type(await peer.recv(), str | bytes)
+    hub.room("a").send("position", volatile=True)
     for member in hub.room("a"):
         assert_type(member, Peer)
     assert_type(peer.principal, Hashable | None)

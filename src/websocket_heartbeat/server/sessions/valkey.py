@@ -1,0 +1,435 @@
+"""Sessions in Valkey or Redis: they survive processes and machines, and move between them.
+
+One script a call: scripts/*.lua. The calls of one turn of the loop go as one pipeline, one pipeline after the
+other. A session has two keys, with one slot in a cluster; what is due when is beside them, and may be early.
+"""
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib.resources import files
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+try:
+    from redis.asyncio import Redis, RedisCluster
+    from redis.exceptions import NoPermissionError, NoScriptError, RedisError
+except ImportError as error:
+    raise ImportError(
+        "sessions in Valkey or Redis need redis: pip install 'websocket-heartbeat[valkey]'"
+    ) from error
+
+from websocket_heartbeat.events import Message
+from websocket_heartbeat.server.sessions.store import (
+    Ended,
+    Found,
+    Held,
+    Listener,
+    Owned,
+    Record,
+    Refused,
+    Store,
+)
+
+_logger = logging.getLogger("websocket_heartbeat.server")
+
+_DUE = "wh:due"
+_NODES = "wh:nodes"
+
+_FOLDER = files(__package__).joinpath("scripts")
+
+
+def _text(name: str) -> str:
+    return _FOLDER.joinpath(f"{name}.lua").read_text(encoding="utf-8")
+
+
+_SCRIPTS = {name: _text(name) for name in ("write", "finish", "hold", "expire", "move")}
+_SCRIPTS |= {name: _text("lineage") + _text(name) for name in ("put", "claim")}
+_SHAS = {name: hashlib.sha1(text.encode()).hexdigest() for name, text in _SCRIPTS.items()}
+
+_REFUSED = {refused.value.encode(): refused for refused in Refused}
+
+_TEXT, _BINARY = b"t", b"b"
+"""The first octet of a message in the log."""
+
+_RECONNECT_AFTER = 1.0
+"""Seconds from a lost subscription to the next attempt."""
+
+
+class _Call(NamedTuple):
+    """A script to be run, or a command if `script` is "". answer: what it answers."""
+
+    script: str
+    keys: tuple[str, ...]
+    arguments: tuple[Any, ...]
+    answer: "asyncio.Future[Any]"
+
+
+class ValkeyStore(Store):
+    """A server, or a cluster.
+
+    url: valkey://user:password@host:port/database, valkeys:// with TLS, the same with redis:// and rediss://,
+    unix://; `?cluster=yes` for a cluster. More parameters are those of redis-py's from_url.
+
+    Writes that were acknowledged are there as long as the server lives; one that was restarted, or a replica
+    that was promoted, may have forgotten some. Its lineage tells: nodes write their sessions again then, and
+    what no node has is reset.
+    """
+
+    def __init__(self, url: str, ttl: float = 120) -> None:
+        self.ttl = ttl
+        self._url = url
+        self._client, self._is_cluster = _client_of(url)
+        self._node = ""
+        self._lineage = ""
+        self._owned: Owned = tuple
+        self._held: set[str] = set()  # IDs of sessions that this node owns, as far as is known
+        self._calls: list[_Call] = []
+        self._flushing: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._is_open = False
+        self._looking = asyncio.Lock()
+
+    @property
+    def lineage(self) -> str:
+        return self._lineage
+
+    @property
+    def _keep(self) -> int:
+        """Milliseconds for which keys are kept that nobody touches."""
+        return int(4000 * self.ttl)
+
+    def _lease(self) -> float:
+        """Return until when a session is this node's that it does not touch."""
+        return time.time() + 2 * self.ttl
+
+    async def open(self, node: str, listener: Listener, owned: Owned) -> None:
+        self._node = node
+        self._owned = owned
+        self._is_open = True
+        try:
+            self._lineage = await self._read_lineage()
+        except BaseException:
+            self._is_open = False
+            raise
+        loop = asyncio.get_running_loop()
+        heard = loop.create_future()
+        self._tasks = [
+            loop.create_task(self._renew()),
+            loop.create_task(self._listen(listener, heard)),
+        ]
+        await heard
+
+    async def close(self) -> None:
+        if self._is_open:
+            deadline = time.time() + self.ttl
+            with suppress(OSError):
+                await self._hold(deadline)
+        self._is_open = False
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        if self._flushing is not None:
+            await asyncio.wait([self._flushing])
+        await self._client.aclose()
+
+    # Calls of the server
+
+    async def _run(self, script: str, keys: tuple[str, ...], *arguments: Any) -> Any:
+        """Run a script with the other calls of this turn of the loop."""
+        if not self._is_open:
+            raise OSError("the store of the sessions is closed")
+        loop = asyncio.get_running_loop()
+        call = _Call(script, keys, arguments, loop.create_future())
+        self._calls.append(call)
+        if self._flushing is None:
+            self._flushing = loop.create_task(self._flush())
+        return await call.answer
+
+    async def _command(self, *arguments: Any) -> Any:
+        return await self._run("", (), *arguments)
+
+    async def _flush(self) -> None:
+        try:
+            while self._calls:
+                calls, self._calls = self._calls, []
+                await self._answer(calls)
+        finally:
+            self._flushing = None
+
+    async def _answer(self, calls: list[_Call]) -> None:
+        try:
+            answers = await self._pipeline(calls)
+            if any(isinstance(answer, NoScriptError) for answer in answers):
+                # Every call may be repeated, so all of them keep their order.
+                for text in _SCRIPTS.values():
+                    await self._client.script_load(text)
+                answers = await self._pipeline(calls)
+        except (RedisError, OSError) as error:
+            answers = [error] * len(calls)
+        for call, answer in zip(calls, answers, strict=True):
+            if call.answer.done():
+                continue
+            if isinstance(answer, BaseException):
+                call.answer.set_exception(OSError(f"the store of the sessions has failed: {answer}"))
+            else:
+                call.answer.set_result(answer)
+
+    async def _pipeline(self, calls: list[_Call]) -> list[Any]:
+        pipeline = self._client.pipeline(transaction=False)
+        for call in calls:
+            if call.script == "":
+                pipeline.execute_command(*call.arguments)
+            else:
+                sha = _SHAS[call.script]
+                pipeline.execute_command("EVALSHA", sha, len(call.keys), *call.keys, *call.arguments)
+        return list(await pipeline.execute(raise_on_error=False))
+
+    # What the server may have forgotten
+
+    async def _read_lineage(self) -> str:
+        try:
+            nodes = await self._lineages()
+        except NoPermissionError as error:
+            raise OSError(
+                "the store of the sessions refuses INFO to its user: it must be allowed,"
+                " as nothing else tells of writes that were forgotten"
+            ) from error
+        except (RedisError, OSError) as error:
+            raise OSError(f"the store of the sessions cannot be reached: {error}") from error
+        return " ".join(sorted(nodes))
+
+    async def _lineages(self) -> list[str]:
+        server, replication = await self._client.info("server"), await self._client.info("replication")
+        if not self._is_cluster:
+            server, replication = {"": server}, {"": replication}
+        return [f"{server[node]['run_id']} {replication[node]['master_replid']}" for node in server]
+
+    async def _look_for_lineage(self) -> None:
+        """Write all sessions of this node again, if the server may have forgotten writes."""
+        async with self._looking:
+            lineage = await self._read_lineage()
+            if lineage == self._lineage:
+                return
+            self._lineage = lineage
+            owned = list(self._owned())
+            _logger.warning("the store may have forgotten writes: %d sessions are written again", len(owned))
+            await asyncio.gather(*(self.put(found.record, found.log) for found in owned))
+
+    async def _guarded(self, script: str, id: str, *arguments: Any) -> Any:
+        """Run a script; if it is refused by a server that has forgotten, run it on what was written again."""
+        while True:
+            lineage = self._lineage
+            answer = await self._run(script, _keys(id), *arguments)
+            if answer not in _REFUSED:
+                return answer
+            await self._look_for_lineage()
+            if self._lineage == lineage:
+                self._held.discard(id)
+                return _REFUSED[answer]
+
+    # The calls
+
+    async def put(self, record: Record, log: Sequence[Message]) -> Refused | None:
+        fields = _fields(record) | {"lease": self._lease()}
+        flat = [part for field in fields.items() for part in field]
+        payloads = [_packed(message) for message in log]
+        due = self._lease() if record.deadline is None else record.deadline
+        self._held.add(record.id)
+        _, answer = await asyncio.gather(
+            self._look_at(record.id, due),
+            self._run("put", _keys(record.id), record.generation, self._keep, len(flat), *flat, *payloads),
+        )
+        return _REFUSED.get(answer)
+
+    async def claim(
+        self, id: str, hash: bytes, principal: str | None, link: int, node: str, *, force: bool = False
+    ) -> Found | Refused | Held | Ended:
+        lease = self._lease()
+        _, (kind, *rest) = await asyncio.gather(
+            self._look_at(id, lease),
+            self._run("claim", _keys(id), hash, principal or "", link, node, int(force), lease, self._keep),
+        )
+        if kind == b"found":
+            self._held.add(id)
+            return _found(id, rest)
+        if kind == b"held":
+            return Held(rest[0].decode())
+        if kind == b"ended":
+            return Ended(rest[0].decode(), rest[1].decode(), int(rest[2]))
+        return _REFUSED[kind]
+
+    async def write(
+        self,
+        id: str,
+        generation: int,
+        after: int = 0,
+        messages: Sequence[Message] = (),
+        *,
+        done: int = 0,
+        acked: int = 0,
+        deadline: float | None = None,
+        state: bytes | None = None,
+        ending: str | None = None,
+    ) -> int | Refused:
+        if deadline is not None:
+            await self._look_at(id, deadline)
+        answer = await self._guarded(
+            "write",
+            id,
+            *(generation, after, done, acked, "" if deadline is None else deadline),
+            *(int(state is not None), state or b"", int(ending is not None), ending or "", self._keep),
+            *map(_packed, messages),
+        )
+        return answer if isinstance(answer, Refused) else int(answer)
+
+    async def finish(self, id: str, generation: int, kind: str, why: str) -> Refused | None:
+        forget_at = time.time() + self.ttl
+        await self._look_at(id, forget_at)
+        answer = await self._guarded("finish", id, generation, kind, why, self._keep, forget_at)
+        self._held.discard(id)
+        return answer if isinstance(answer, Refused) else None
+
+    async def due(self, now: float, limit: int) -> list[Found]:
+        await self._look_for_lineage()
+        rows = await self._command("ZRANGEBYSCORE", _DUE, "-inf", now, "WITHSCORES", "LIMIT", 0, limit)
+        ids = [id.decode() for id in rows[::2]]
+        forget_at = now + self.ttl
+        answers = await asyncio.gather(
+            *(self._run("expire", _keys(id), now, self._keep, forget_at) for id in ids)
+        )
+        found = []
+        moves = []
+        for id, was, (kind, *rest) in zip(ids, rows[1::2], answers, strict=True):
+            if kind == b"found":
+                found.append(_found(id, rest))
+                self._held.discard(id)
+            later = {b"found": forget_at, b"later": rest[0] if rest else "", b"nothing": ""}[kind]
+            moves.append(self._run("move", (_DUE,), id, was, later))
+        await asyncio.gather(*moves)
+        return found
+
+    async def _look_at(self, id: str, when: float) -> None:
+        """Have `due` look at a session by then."""
+        await self._command("ZADD", _DUE, "LT", when, id)
+
+    async def _hold(self, deadline: float | None) -> None:
+        """Renew the lease of the sessions of this node; or let those expire that have a link."""
+        lease, held = self._lease(), list(self._held)
+        due = lease if deadline is None else deadline
+        until = "" if deadline is None else deadline
+        answers = await asyncio.gather(
+            *(self._run("hold", _keys(id), self._node, lease, until, self._keep) for id in held),
+        )
+        self._held.difference_update(id for id, is_ours in zip(held, answers, strict=True) if not is_ours)
+        await asyncio.gather(*(self._look_at(id, due) for id in self._held))
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(self.ttl / 2)
+            with suppress(OSError):  # `due` says so
+                await self._hold(None)
+
+    # Other nodes
+
+    async def notify(self, node: str | None, data: bytes) -> bool:
+        channel = _NODES if node is None else _channel(node)
+        heard_by = await self._command("PUBLISH", channel, self._node.encode() + b"\n" + data)
+        return self._is_cluster or heard_by > 0
+
+    async def _listen(self, listener: Listener, heard: "asyncio.Future[None]") -> None:
+        """Pass on what other nodes send. heard: done when this node is heard of."""
+        client, _ = _client_of(self._url, is_one=True)
+        try:
+            while True:
+                try:
+                    async with client.pubsub(ignore_subscribe_messages=False) as subscription:
+                        await subscription.subscribe(_NODES, _channel(self._node))
+                        async for message in subscription.listen():
+                            if message["type"] == "message":
+                                self._hear(message["data"], listener)
+                            elif not heard.done():
+                                heard.set_result(None)
+                except (RedisError, OSError) as error:
+                    if not heard.done():
+                        heard.set_exception(OSError(f"the store of the sessions cannot be reached: {error}"))
+                        return
+                    _logger.error("the store of the sessions cannot be heard: %s", error)
+                    await asyncio.sleep(_RECONNECT_AFTER)
+        finally:
+            await client.aclose()
+
+    def _hear(self, data: bytes, listener: Listener) -> None:
+        sender, _, said = data.partition(b"\n")
+        if sender != self._node.encode():
+            listener(said)
+
+
+def _client_of(url: str, *, is_one: bool = False) -> tuple[Any, bool]:
+    """Return a client, and whether it is one of a cluster. is_one: for one node of it."""
+    place = urlsplit(url)
+    query = dict(parse_qsl(place.query))
+    is_cluster = query.pop("cluster", "no") == "yes" and not is_one
+    scheme = place.scheme.replace("valkeys", "rediss").replace("valkey", "redis")
+    address = urlunsplit((scheme, place.netloc, place.path, urlencode(query), ""))
+    kind = RedisCluster if is_cluster else Redis
+    return kind.from_url(address, protocol=2, decode_responses=False), is_cluster
+
+
+def _channel(node: str) -> str:
+    return f"wh:node:{node}"
+
+
+def _keys(id: str) -> tuple[str, str]:
+    return f"wh:{{{id}}}:m", f"wh:{{{id}}}:o"
+
+
+def _packed(message: Message) -> bytes:
+    return _TEXT + message.encode() if isinstance(message, str) else _BINARY + message
+
+
+def _unpacked(data: bytes) -> Message:
+    return data[1:].decode() if data[:1] == _TEXT else data[1:]
+
+
+def _fields(record: Record) -> dict[str, Any]:
+    fields = {
+        "hash": record.hash,
+        "principal": record.principal or "",
+        "generation": record.generation,
+        "link": record.link,
+        "node": record.node,
+        "window_messages": record.window[0],
+        "window_size": record.window[1],
+        "max": record.max,
+        "done": record.done,
+        "sent": record.sent,
+        "acked": record.acked,
+        "state": record.state,
+        "ending": record.ending,
+        "deadline": record.deadline,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _found(id: str, answer: Sequence[Any]) -> Found:
+    flat, log = answer
+    fields = dict(zip((name.decode() for name in flat[::2]), flat[1::2], strict=True))
+    numbers = {name: int(fields[name]) for name in ("generation", "link", "max", "done", "sent", "acked")}
+    record = Record(
+        id=id,
+        hash=fields["hash"],
+        principal=fields["principal"].decode() or None,
+        node=fields["node"].decode(),
+        lineage=fields["lineage"].decode(),
+        window=(int(fields["window_messages"]), int(fields["window_size"])),
+        state=fields.get("state", b""),
+        ending=fields["ending"].decode() if "ending" in fields else None,
+        deadline=float(fields["deadline"]) if "deadline" in fields else None,
+        **numbers,
+    )
+    return Found(record, tuple(map(_unpacked, log)))

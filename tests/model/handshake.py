@@ -1,0 +1,151 @@
+"""What a node decides when a client begins a session or resumes one: docs/session.md, 4.3."""
+
+from collections.abc import Iterator
+
+from tests.model.bounds import Bounds
+from tests.model.rules import require
+from tests.model.state import (
+    ALIVE,
+    LEAVING,
+    OVER,
+    REPLACED,
+    A,
+    B,
+    End,
+    Memory,
+    Message,
+    Record,
+    Reset,
+    Resume,
+    Resumed,
+    State,
+    TurnedAway,
+    Welcome,
+)
+from tests.model.store import acknowledged, unchanged, write
+
+
+def create(state: State, place: int, done: int | None) -> State:
+    """Begin a session over a link. done: what was handled of the one that it replaces, if any."""
+    link = state.links[place]
+    session = state.sessions + 1
+    record = Record(0, link.number, link.node, state.lineage, 0, (), 0, ALIVE)
+    state = state._replace(sessions=session).with_record(session, record)
+    state = state.with_link(place, link._replace(session=session, fresh=session))
+    state = state.with_memory(link.node, session, Memory(session, link.number, record, (), False, 0))
+    return state.send_down(place, Welcome(session) if done is None else Reset(session, done))
+
+
+def reset(bounds: Bounds, state: State, place: int, session: int) -> State:
+    """Give a session up and begin another; what is not acknowledged is reported to the application here."""
+    record = state.record(session)
+    done = 0
+    if record is not None:
+        done = record.done if not bounds.rule("lineage") or record.lineage == state.lineage else 0
+        ended = REPLACED if bounds.rule("tombstone_reason") else OVER
+        buried = record._replace(ended=ended, log=(), lineage=state.lineage)
+        state = state.with_record(session, buried)
+    node = state.links[place].node
+    if state.memory(node, session) is not None:
+        state = state.forget(node, session)
+    if state.sessions == bounds.sessions:
+        return state.send_down(place, TurnedAway("enough")).close_server(
+            place
+        )  # of the model, not the protocol
+    if not state.is_held_by_client(place):
+        return state.close_server(place)
+    return create(state, place, done)
+
+
+def resume(bounds: Bounds, state: State, place: int, asked: Resume) -> Iterator[State]:
+    """Decide about a resume; nothing comes of it while another node has still to record what it has begun."""
+    session = asked.session
+    node = state.links[place].node
+    record = state.record(session)
+    # The store says who has it. One that may have forgotten something is not trusted: all nodes are asked.
+    is_forgetful = state.lineage and (record is None or record.lineage != state.lineage)
+    for holder in (A, B):
+        is_asked = is_forgetful and (holder == node or bounds.rule("ask_all"))
+        if is_asked and state.memory(holder, session) is not None:
+            repaired = write(bounds, state, holder, session, unchanged)
+            state = repaired if repaired is not None else state.forget(holder, session)
+            record = state.record(session)
+    if record is None or record.ended == REPLACED:
+        yield reset(bounds, state, place, session)
+    elif record.ended == OVER:
+        yield state.send_down(place, TurnedAway("ended")).close_server(place)
+    elif asked.key != record.key:
+        yield reset(bounds, state, place, session)
+    elif bounds.rule("ordinal") and asked.link <= record.link:
+        yield state.send_down(place, TurnedAway("replaced")).close_server(place)
+    else:
+        yield from _hand_over(bounds, state, place, asked, record)
+
+
+def _hand_over(bounds: Bounds, state: State, place: int, asked: Resume, record: Record) -> Iterator[State]:
+    """Have the other node let go of the session, if it is its owner; then take it."""
+    session = asked.session
+    other = 1 - state.links[place].node
+    memory = state.memory(other, session)
+    if record.owner == other and memory is not None and memory.link == record.link and bounds.rule("handoff"):
+        if bounds.forced and memory.inbox:
+            # It does not answer in time, and may go on with what it has begun until it writes.
+            begun = state._replace(ambiguous=state.ambiguous | {memory.inbox[0]})
+            yield from _take(bounds, begun, place, asked)
+        if memory.is_running:
+            return  # wait until it has recorded
+        state = state.forget(other, session, closes=False)
+        old = state.link_at(memory.link)
+        if old is not None and state.links[old].server_open and state.links[old].node == other:
+            state = state.close_server(old)
+    yield from _take(bounds, state, place, asked)
+
+
+def _take(bounds: Bounds, state: State, place: int, asked: Resume) -> Iterator[State]:
+    """Compare what both say, and go on with the session over a link."""
+    session = asked.session
+    node = state.links[place].node
+    record = state.record(session)
+    assert record is not None
+    memory = state.memory(node, session)
+    if memory is not None and memory.link != record.link:
+        state = state.forget(node, session)  # another node has had the session since
+        memory = None
+    if bounds.rule("lineage") and record.lineage != state.lineage:
+        yield reset(bounds, state, place, session)
+        return
+    got = record.done if memory is None else record.done + len(memory.inbox)
+    sent = record.sent
+    fits = asked.acked <= got <= asked.sent and record.acked <= asked.done <= asked.got <= sent
+    if bounds.rule("range") and not fits:
+        yield reset(bounds, state, place, session)
+        return
+    if memory is not None and bounds.rule("current_link"):
+        old = state.attached(node, session)
+        if old is not None and old != place:
+            state = state.close_server(old)
+    key = record.key if bounds.rule("stable_key") else record.key + 1
+    claimed = record._replace(key=key, link=asked.link, owner=node)
+    record = acknowledged(state, claimed, asked.done)
+    state = state.with_record(session, record)
+    if record.ended == OVER:
+        state = state.with_memory(node, session, None)
+        yield state.send_down(place, TurnedAway("ended")).close_server(place)
+        return
+    _require_nothing_lost(state, session, record)
+    inbox, is_running = ((), False) if memory is None else (memory.inbox, memory.is_running)
+    state = state.with_memory(node, session, Memory(session, asked.link, record, inbox, is_running, 0))
+    state = state.with_link(place, state.links[place]._replace(session=session))
+    after = asked.got if bounds.rule("exact_replay") else record.acked
+    state = state.send_down(place, Resumed(key, got, record.done))
+    for number in range(max(after, record.acked) + 1, sent + 1):
+        state = state.send_down(place, Message(number, record.log[number - record.acked - 1]))
+    yield state.send_down(place, End()) if record.ended == LEAVING else state
+
+
+def _require_nothing_lost(state: State, session: int, record: Record) -> None:
+    client = state.client
+    for content, of in enumerate(state.accepted_down, 1):
+        if of == session and content not in state.handled_down:
+            is_known = client.session == session and content in client.inbox
+            require(is_known or content in record.log, "J4", f"resumed, but message {content} is lost")

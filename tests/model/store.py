@@ -1,0 +1,45 @@
+"""The store, as the owner of a session uses it: it refuses who has not claimed the session last."""
+
+from collections.abc import Callable
+
+from tests.model.bounds import Bounds
+from tests.model.rules import require
+from tests.model.state import LEAVING, OVER, Record, State
+
+Change = Callable[[Record], Record]
+
+
+def write(bounds: Bounds, state: State, node: int, session: int, change: Change) -> State | None:
+    """Change the record of a session on behalf of what a node knows of it; None: the store refuses."""
+    memory, record = state.memory(node, session), state.record(session)
+    assert memory is not None
+    if bounds.rule("lineage") and memory.record.lineage != state.lineage:
+        # The store is not the one that we wrote to: write again all that we know.
+        if not bounds.rule("repair"):
+            return None
+        if record is not None and (record.link > memory.link or record.is_tombstone):
+            return None
+        record = memory.record._replace(lineage=state.lineage)
+    if record is None or record.is_tombstone:
+        return None
+    if bounds.rule("fence") and record.link != memory.link:
+        return None
+    changed = change(record)
+    state = state.with_record(session, changed)
+    return state.with_memory(node, session, memory._replace(record=changed))
+
+
+def unchanged(record: Record) -> Record:
+    return record
+
+
+def acknowledged(state: State, record: Record, number: int) -> Record:
+    """Forget messages up to a number; they must have been handled."""
+    count = min(number, record.sent) - record.acked
+    if count <= 0:
+        return record
+    for content in record.log[:count]:
+        is_handled = content in state.handled_down
+        require(is_handled, "J3", f"the server forgets message {content} that the client has not handled")
+    record = record._replace(acked=record.acked + count, log=record.log[count:])
+    return record._replace(ended=OVER) if record.ended == LEAVING and not record.log else record

@@ -1,0 +1,91 @@
+"""What may go wrong beneath: stores, nodes, time and hosts."""
+
+from tests.model.bounds import Bounds, Step, Steps
+from tests.model.state import A, B, Down, Link, Message, State, Up
+
+
+def steps(bounds: Bounds, state: State) -> Steps:
+    yield from _store(state)
+    for node in (A, B):
+        yield from _crash(state, node)
+    yield from _expire(state)
+    yield from _lose(state)
+    yield from _restart(state)
+
+
+def _store(state: State) -> Steps:
+    if state.replica != state.records and state.left_of("failover"):
+        yield Step("the replica catches up"), state._replace(replica=state.records)
+    then = state.spend("failover")
+    if then is not None and state.replica != state.records:
+        is_held = any(state.is_current(node, state.sessions) for node in (A, B))
+        has_cause = state.has_cause or (state.sessions > 0 and not is_held)
+        then = then._replace(records=state.replica, lineage=state.lineage + 1, has_cause=has_cause)
+        yield Step("the store fails over"), then
+
+
+def _sessions(state: State) -> range:
+    return range(1, len(state.records) + 1)
+
+
+def _crash(state: State, node: int) -> Steps:
+    then = state.spend("node")
+    if then is not None and any(state.memory(node, session) for session in _sessions(state)):
+        yield Step("NODE crashes and restarts", node=node), _without_memory(state, then, node)
+
+
+def _without_memory(state: State, then: State, node: int) -> State:
+    for session in _sessions(state):
+        memory = state.memory(node, session)
+        if memory is not None:
+            if memory.record.lineage != state.lineage:
+                then = then._replace(has_cause=True)  # it had not written again what the store has forgotten
+            if memory.is_running:
+                then = then._replace(ambiguous=then.ambiguous | {memory.inbox[0]})
+            then = then.with_memory(node, session, None)
+    for place, link in enumerate(then.links):
+        if link.node == node:
+            then = then.close_server(place)
+    return then
+
+
+def _expire(state: State) -> Steps:
+    for session, record in enumerate(state.records, 1):
+        if record is None or record.is_tombstone:
+            continue
+        then = state.spend("expire")
+        if then is not None and all(state.attached(node, session) is None for node in (A, B)):
+            then = then.with_memory(A, session, None).with_memory(B, session, None)
+            yield (
+                Step("the session expires", session=session),
+                then.with_record(session, None)._replace(has_cause=True),
+            )
+
+
+def _lose(state: State) -> Steps:
+    then = state.spend("host")
+    if then is None:
+        return
+    for place, link in enumerate(state.links):
+        for at, up in enumerate(link.up):
+            if isinstance(up, Message):
+                yield _lost(then, place, up, link._replace(up=link.up[:at] + link.up[at + 1 :]))
+        for at, down in enumerate(link.down):
+            if isinstance(down, Message):
+                yield _lost(then, place, down, link._replace(down=link.down[:at] + link.down[at + 1 :]))
+
+
+def _lost(state: State, place: int, frame: Up | Down, link: Link) -> tuple[Step, State]:
+    return Step("the host loses", link=link.number, frame=frame), state.with_link(place, link)
+
+
+def _restart(state: State) -> Steps:
+    """The only node starts again, and its store has forgotten all, or what the replica does not have."""
+    for fault, records in (("restart", (None,) * len(state.records)), ("revert", state.replica)):
+        then = state.spend(fault)
+        if then is not None and state.records != records:
+            then = _without_memory(state, then, A)
+            what = "the server restarts without its store" if fault == "restart" else "the store is reverted"
+            yield Step(what), then._replace(records=records, has_cause=True)
+    if state.left_of("revert") and state.replica != state.records:
+        yield Step("the store is copied"), state._replace(replica=state.records)

@@ -1,0 +1,183 @@
+"""Sessions in a server of Valkey that is restarted, forgets, fails, refuses, or whose nodes die."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.server.sessions.test_store_contract import HASH, claimed, opened, record
+from tests.server.sessions.valkey import Valkey
+from tests.watch import PATIENCE, until
+
+from websocket_heartbeat.server.sessions.store import EXPIRED, Found, Refused
+from websocket_heartbeat.server.sessions.valkey import ValkeyStore
+
+TTL = 60.0
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Valkey]:
+    """Return a server for one test, which forgets all when it is killed."""
+    server = Valkey(tmp_path)
+    server.start()
+    yield server
+    server.kill()
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not await condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+def restart(server: Valkey) -> None:
+    server.kill()
+    server.start()
+
+
+def test_a_node_writes_its_sessions_again_to_a_server_that_has_forgotten_them(
+    own: Valkey, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        store = ValkeyStore(own.url, TTL)
+        known = Found(replace(record(store, sent=1), link=1, generation=2, done=7), ["one"])
+        await store.open("a", lambda data: None, lambda: [known])
+        await store.put(known.record, known.log)
+        await asyncio.to_thread(restart, own)
+        before = store.lineage
+        assert await store.write("s", 2, 1, ["two"], done=8) == 2
+        assert store.lineage != before
+        found = await claimed(store, link=2)
+        assert (found.log, found.record.done) == (("one", "two"), 8)
+        await store.close()
+
+    asyncio.run(main())
+    assert "forgotten writes: 1 sessions are written again" in caplog.text
+
+
+def test_a_server_that_kept_everything_but_may_not_have_is_not_believed(tmp_path: Path) -> None:
+    server = Valkey(tmp_path, "--appendonly", "yes", "--appendfsync", "always")
+    server.start()
+
+    async def main() -> None:
+        async with opened(ValkeyStore(server.url, TTL)) as store:
+            await store.put(record(store), [])
+            await store.put(record(store, "t", sent=1), ["x"])
+            await asyncio.to_thread(restart, server)
+            assert await store.claim("s", HASH, "ann", 1, "a") is Refused.FORGOTTEN
+            assert await store.put(record(store, "t", sent=1), ["x"]) is None  # as its owner knows it
+            assert (await claimed(store, 1, id="t")).log == ("x",)
+
+    try:
+        asyncio.run(main())
+    finally:
+        server.kill()
+
+
+def test_a_server_that_is_away_is_an_error_that_is_not_for_ever(own: Valkey) -> None:
+    async def main() -> None:
+        store = ValkeyStore(own.url, TTL)
+        known = Found(record(store, sent=1), ["one"])
+        await store.open("a", lambda data: None, lambda: [known])
+        await store.put(known.record, known.log)
+        await asyncio.to_thread(own.kill)
+        with pytest.raises(OSError, match="the store of the sessions"):
+            await store.write("s", 1, 1, ["two"])
+        await asyncio.to_thread(own.start)
+        assert await store.write("s", 1, 1, ["two"]) == 2
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_a_server_that_has_lost_the_scripts_gets_them_again(valkey: Valkey) -> None:
+    async def main() -> None:
+        async with opened(ValkeyStore(valkey.url, TTL)) as store:
+            await store.put(record(store), [])
+            with valkey.client() as client:
+                client.script_flush()
+            calls = [store.write("s", 1, number, [str(number)]) for number in range(4)]
+            assert await asyncio.gather(*calls) == [1, 2, 3, 4]
+
+    asyncio.run(main())
+
+
+def test_sessions_of_a_node_that_died_expire_and_those_of_one_that_lives_do_not(valkey: Valkey) -> None:
+    async def main() -> None:
+        dead, alive = ValkeyStore(valkey.url, 0.5), ValkeyStore(valkey.url, 0.5)
+        for name, store in (("dead", dead), ("alive", alive)):
+            await store.open(name, lambda data: None, tuple)
+            await store.put(replace(record(store, name, sent=1), node=name), [name])
+        for task in dead._tasks:  # as kill -9
+            task.cancel()
+        ended: list[Found] = []
+
+        async def has_ended() -> bool:
+            ended.extend(await alive.due(time.time(), 10))
+            return ended != []
+
+        await eventually(has_ended)
+        assert [(found.record.id, found.log) for found in ended] == [("dead", ("dead",))]
+        assert await alive.write("alive", 1, 1, ["x"]) == 2
+        assert await dead.write("dead", 1, 1, ["x"]) is Refused.GONE
+        answer = await alive.claim("dead", HASH, "ann", 1, "alive", force=True)
+        assert answer.kind == EXPIRED  # type: ignore[union-attr]
+        await alive.close()
+        await dead.close()
+
+    asyncio.run(main())
+
+
+def test_nodes_hear_each_other_also_after_the_server_was_away(own: Valkey) -> None:
+    async def main() -> None:
+        heard: dict[str, list[bytes]] = {"a": [], "b": [], "c": []}
+        stores = {name: ValkeyStore(own.url, TTL) for name in heard}
+        for name, store in stores.items():
+            await store.open(name, heard[name].append, tuple)
+        assert await stores["a"].notify("b", b"to\nb")
+        assert await stores["a"].notify(None, b"to all others")
+        assert not await stores["c"].notify("nobody", b"lost")
+        await until(lambda: len(heard["b"]) == 2 and len(heard["c"]) == 1)
+        assert heard == {"a": [], "b": [b"to\nb", b"to all others"], "c": [b"to all others"]}
+        await asyncio.to_thread(restart, own)
+        await eventually(lambda: stores["a"].notify("c", b"again"))
+        await until(lambda: heard["c"][-1:] == [b"again"])
+        for store in stores.values():
+            await store.close()
+
+    asyncio.run(main())
+
+
+def test_a_user_who_may_not_ask_what_was_forgotten_is_told_so_and_no_password_is_shown(own: Valkey) -> None:
+    with own.client() as client:
+        client.execute_command("ACL", "SETUSER", "ann", "on", ">hush", "~*", "&*", "+@all", "-info")
+
+    async def main() -> None:
+        for user, what in (
+            ("ann:hush", "refuses INFO"),
+            ("ann:wrong", "cannot be reached"),
+            ("x:y", "reached"),
+        ):
+            store = ValkeyStore(own.url.replace("//", f"//{user}@"), TTL)
+            with pytest.raises(OSError, match=what) as raised:
+                await store.open("a", lambda data: None, tuple)
+            assert user.partition(":")[2] not in str(raised.value).split()
+            await store.close()
+
+    asyncio.run(main())
+
+
+def test_calls_of_one_turn_are_one_pipeline(valkey: Valkey) -> None:
+    """A server that counts what it reads: a hundred writes of one turn of the loop come in a few reads."""
+
+    async def main() -> None:
+        async with opened(ValkeyStore(valkey.url, TTL)) as store:
+            await asyncio.gather(*(store.put(record(store, f"s{number}"), []) for number in range(100)))
+            with valkey.client() as client:
+                before = client.info("stats")["total_reads_processed"]
+                await asyncio.gather(*(store.write(f"s{number}", 1, 0, ["x"]) for number in range(100)))
+                assert client.info("stats")["total_reads_processed"] - before < 20
+
+    asyncio.run(main())
