@@ -19,7 +19,7 @@ from websocket_heartbeat.client.attempt import open_link
 from websocket_heartbeat.client.dropping import DroppingInbox, LatestInbox
 from websocket_heartbeat.client.evidence import Loss, error_of
 from websocket_heartbeat.client.history import History
-from websocket_heartbeat.client.hooks import Hooks
+from websocket_heartbeat.client.hooks import Hooks, logger
 from websocket_heartbeat.client.inbox import Inbox
 from websocket_heartbeat.client.lifetime import ENDED, Lifetime
 from websocket_heartbeat.client.link import LinkHandler
@@ -423,6 +423,10 @@ class Host:
     def _session_told(self, event: SessionEvent) -> None:
         if "on_session" in self.hooks:
             self.hooks.call_hook("on_session", event)
+        elif event.kind == "stalled":
+            logger.warning(
+                "%s: the server has handled nothing for long, and its window is full", self.hooks.label
+            )
         else:
             self._report_uncertain(tuple(event.uncertain))
 

@@ -26,6 +26,7 @@ from websocket_heartbeat.errors import (
 )
 from websocket_heartbeat.events import Message, SessionEvent, size_of
 from websocket_heartbeat.redaction import printable
+from websocket_heartbeat.system.stall import Stall
 
 GREETED_WITHIN = 3.0
 """Seconds in which a server greets that has sessions: that travels with the answer to the handshake."""
@@ -49,8 +50,11 @@ class SessionEngine(Engine):
         Raises, besides:
             SessionNotOffered: the server has no sessions, and one is required.
             ServerClosed: it has closed the link before its welcome.
+            SessionOver: the server has ended the session, and what it had sent before may still be handled.
         """
         session = self._session
+        if session.is_over:
+            raise SessionOver(f"the session is over: {printable(session.why)}")
         if request.is_foreign:  # the key of a session is for its own origin
             if session.is_required or session.has_key:
                 raise RedirectRefused("the server redirects to another origin, which the session is not for")
@@ -134,7 +138,8 @@ class _Greeter:
             return
         self._session.lost(self, closure.code or 0)
         if self._link is not None:
-            self._link.ended(closure)
+            is_over = self._session.is_over
+            self._link.ended(Closure(_DISMISSED, self._session.why, framed=True) if is_over else closure)
         elif not self.outcome.done():
             error = closure.error or ServerClosed(closure.code, closure.reason)
             self.outcome.set_exception(error)
@@ -219,7 +224,7 @@ class ClientSession:
     tell: called with a SessionEvent. changed: called when messages were acknowledged. report: called with
     messages that the server does not take. max_size: the largest that we take, in bytes. probes: whether
     a probe of the session stands for a ping, as heartbeats are to be messages.
-    kind: what the user was told last: of the newest link that has a session, how that began.
+    kind, why: what the user was told last: of the newest link that has a session, how that began.
     dropped: volatile messages that were thrown away, as they came faster than the user took them.
     """
 
@@ -248,12 +253,18 @@ class ClientSession:
         self._alarm: asyncio.TimerHandle | None = None
         self._is_pending = False  # whether `_settle` is to be called later in this turn of the loop
         self.kind = ""
+        self.why = ""
         self.dropped = 0
         # Volatile messages that wait for the user: the number of the message before each, and its size.
         self._volatile: deque[tuple[int, int]] = deque()
         self._waiting = Waiting(window)
         # Messages of sessions before that were received and are not handled yet: those come first.
         self._stale = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the server has ended the session: then there is to be no further link."""
+        return self._resumption.state in (resume.DISMISSED, resume.OVER)
 
     @property
     def has_key(self) -> bool:
@@ -286,10 +297,16 @@ class ClientSession:
             self._ousted = None
 
     def _detach(self, code: int) -> None:
-        self._greeter = None
-        self.link = None
+        self._let_go()
         self._settled().lost(code)
         self._carry_out()
+
+    def _let_go(self) -> None:
+        """Have no link."""
+        self._greeter = None
+        link, self.link = self.link, None
+        if link is not None:
+            link.is_left()
 
     def _end_ousted(self) -> None:
         """End the link before, as the one that was to take the session from it is lost: it is nobody's."""
@@ -315,8 +332,7 @@ class ClientSession:
         """Give the link up, which is out of step, or breaks the protocol."""
         greeter = self._greeter
         self._settled().violated(code)
-        self._greeter = None
-        self.link = None
+        self._let_go()
         for step in self._resumption.take_steps():
             if step.kind == resume.TELL:
                 self._told(step)
@@ -378,6 +394,10 @@ class ClientSession:
         self._changed()
         return is_right
 
+    def stalled(self) -> None:
+        """Tell that the server has handled nothing for long of what fills its window."""
+        self._tell(SessionEvent("stalled"))
+
     def settle_if_pending(self) -> None:
         """Acknowledge what was handled in this turn of the loop, if it is that much."""
         if self._is_pending:
@@ -415,7 +435,8 @@ class ClientSession:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-        return () if self._resumption.state in (resume.OVER, resume.DISMISSED) else self.unacknowledged()
+        self._let_go()
+        return () if self.is_over else self.unacknowledged()
 
     # What was decided
 
@@ -433,6 +454,7 @@ class ClientSession:
                 self._ousted = None
                 self.link = SessionLink(self, greeter.physical, greeter)
                 greeter.physical.send_all(_frames_after(self.half, step.number))
+                self.link.note_room()
                 greeter.attached(self.link)
                 self._settle()  # what was handled since the resume
             elif step.kind == resume.BE_PLAIN:
@@ -440,19 +462,16 @@ class ClientSession:
             elif step.kind == resume.REFUSE:
                 greeter.fail(SessionNotOffered("the server offers no session"))
             elif step.kind == resume.DROP_LINK:
-                self._greeter = None
-                self.link = None
+                self._let_go()
                 greeter.refuse(step.code)
                 self._end_ousted()
             elif step.kind == resume.CLOSE_LINK:
                 if self.link is not None:
                     self.link.say(f"={self.half.acknowledge()}")
-                greeter.end(self._why)
-
-    _why = ""
+                greeter.end(self.why)
 
     def _told(self, step: Step) -> None:
-        self._why = step.why
+        self.why = step.why
         self.kind = step.answer
         uncertain: tuple[Message, ...] = ()
         if step.before is not None:
@@ -493,6 +512,7 @@ class SessionLink(Link):
         "_half",
         "_physical",
         "_session",
+        "_stall",
         "deliver",
         "full",
         "subprotocol",
@@ -503,6 +523,7 @@ class SessionLink(Link):
         self._half = session.half  # for as long as this is the session's link
         self._physical = physical
         self._events = greeter._events
+        self._stall: Stall | None = None  # once the window was full
         self.full = False
         self.deliver = _discard
         self.subprotocol: str | None = None
@@ -520,7 +541,7 @@ class SessionLink(Link):
         character = half.accept(message, size)
         if session.link is self:
             self._physical.send(marked(character, message))
-        self.full = self._physical.full or not half.has_room(0)
+        self.note_room()
 
     def send_volatile(self, message: Message) -> bool:
         """As in Link; what the server does not take is not sent."""
@@ -533,9 +554,27 @@ class SessionLink(Link):
         """Send what is no message."""
         self._physical.send(text)
 
+    def note_room(self) -> None:
+        """Count as full while the link beneath does, or the window of the server is full."""
+        self.full = self._physical.full
+        if not self._session.half.has_room(0):
+            self.full = True
+            if self._stall is None:
+                self._stall = Stall(self._session.half, self._is_window_full, self._session.stalled)
+            self._stall.begins()
+
+    def _is_window_full(self) -> bool:
+        return not self._session.half.has_room(0)
+
+    def is_left(self) -> None:
+        """Take the news that the session has this link no more."""
+        if self._stall is not None:
+            self._stall.stop()
+
     def writable(self) -> None:
         """Take the news that the link beneath is not full any more, or that the window has room."""
-        was_full, self.full = self.full, self._physical.full or not self._session.half.has_room(0)
+        was_full = self.full
+        self.note_room()
         if was_full and not self.full:
             self._events.writable()
 

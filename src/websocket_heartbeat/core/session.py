@@ -85,7 +85,7 @@ class Half:
         self._inbox_size = 0.0
         self.is_much_handled = False
         """Whether a quarter of our window was handled since the last acknowledgement."""
-        self._handled_size = 0.0
+        self._untold_size = 0.0
         """Of what was handled since then."""
         self._out = 1
         """The place among the characters of the next message that we send."""
@@ -116,6 +116,11 @@ class Half:
             return True
         unacknowledged = self.sent - self.acked
         return unacknowledged < self.theirs.messages and self._outbox_size + size <= self.theirs.size
+
+    def is_half_full(self) -> bool:
+        """Whether more than half of the peer's window is taken."""
+        half_of_it = 2 * (self.sent - self.acked) > self.theirs.messages
+        return half_of_it or 2 * self._outbox_size > self.theirs.size
 
     def accept(self, payload: Any, size: float) -> str:
         """Number a message and keep it; return its character. It goes on the link behind all before it."""
@@ -161,6 +166,10 @@ class Half:
             kept = kept.next
         return kept
 
+    def size(self) -> float:
+        """Return the size of what is in the outbox and in the inbox."""
+        return self._outbox_size + self._inbox_size
+
     # What we receive
 
     def take(self, character: str, size: float) -> int:
@@ -183,8 +192,8 @@ class Half:
         self.done = self.done + 1
         size: float = self._inbox.pop(0)
         self._inbox_size = self._inbox_size - size
-        self._handled_size = self._handled_size + size
-        if 4 * (self.done - self.told) >= self.ours.messages or 4 * self._handled_size >= self.ours.size:
+        self._untold_size = self._untold_size + size
+        if 4 * (self.done - self.told) >= self.ours.messages or 4 * self._untold_size >= self.ours.size:
             self.is_much_handled = True
 
     def record(self, number: int, now: float) -> None:
@@ -218,9 +227,9 @@ class Half:
     def acknowledge(self) -> int:
         """Return the number to acknowledge; it counts as told."""
         self.told = self.recorded
+        self._untold_size = 0.0
         self._due_at = None
         self.is_much_handled = False
-        self._handled_size = 0.0
         return self.told
 
     def is_in_step(self, sent: int) -> bool:

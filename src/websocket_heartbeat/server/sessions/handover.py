@@ -40,6 +40,10 @@ class Handover:
         finally:
             del self._asked[token]
 
+    async def is_alive(self, node: str) -> bool:
+        """Whether a process may be there."""
+        return await self._store.notify(node, json.dumps({"token": ""}).encode())
+
     def heard(self, data: bytes) -> None:
         """Take what another process has sent."""
         members = json.loads(data)

@@ -6,7 +6,6 @@ one by one, each when the one before was handled and that is recorded. docs/sess
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import Protocol
 
 from websocket_heartbeat.controls import NUMBERED, decode, encode, number_of
@@ -31,10 +30,18 @@ from websocket_heartbeat.engines.base import (
 )
 from websocket_heartbeat.errors import SessionOver
 from websocket_heartbeat.events import Message, size_of
+from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server.sessions.state import PeerState
-from websocket_heartbeat.server.sessions.store import OVER, Record, Refused, Store
+from websocket_heartbeat.server.sessions.store import EXPIRED, OVER, Record, Refused, Store
 from websocket_heartbeat.server.sessions.store import REPLACED as RESET
 from websocket_heartbeat.system.kernel import Socket
+from websocket_heartbeat.system.stall import Stall
+
+MESSAGE_OVERHEAD = 200
+"""Bytes that a message takes in memory besides its own, about."""
+
+FAILED = "failed"
+"""The reason of a reset: what served the session has raised, or has closed it by a code."""
 
 _SHORT_TTL = 10.0
 """Seconds that a session is kept whose client has neither sent nor acknowledged anything."""
@@ -45,7 +52,18 @@ _BEHIND = Window(256, WRITE_LIMIT)
 _SHORT = 8 * 1024
 """Bytes of a message that is written with others: for a longer one, a system call of its own costs little."""
 
-Parting = Callable[[int, str], None]
+
+class Carrier(Protocol):
+    """What a session needs of whoever has taken in the link beneath: door.py."""
+
+    def part(self, code: int, reason: str) -> None:
+        """Close the link, and drop it if its client does not answer."""
+
+    def abort(self) -> None:
+        """Drop the link; `SessionLink.detached` follows at once."""
+
+    def gone(self) -> asyncio.Future[None]:
+        """Return a future that is done when the link has ended."""
 
 
 class PeerEvents(LinkEvents, Protocol):
@@ -53,6 +71,9 @@ class PeerEvents(LinkEvents, Protocol):
 
     def volatile_dropped(self) -> None:
         """A volatile message was dropped, of those to the client or from it."""
+
+    def stalled(self) -> None:
+        """The client has handled nothing for long, though its link lives, and others wait for it to do so."""
 
 
 class _Volatile:
@@ -85,6 +106,9 @@ class Keeper(Protocol):
     async def may_write_again(self, error: OSError) -> bool:
         """Wait a while after the store could not be written; return whether to try again."""
 
+    def held(self, size: float) -> None:
+        """Count so many bytes more that messages take, or less."""
+
     def over(self, session: "SessionLink", why: str, unacknowledged: tuple[Message, ...]) -> None:
         """Forget a session, and tell the user."""
 
@@ -95,18 +119,21 @@ class Keeper(Protocol):
 class SessionLink(Link):
     """See above. The inside of its peer takes its events: `closed` comes when the session is over.
 
-    id: public, and in logs. half: its messages. has_begun: whether there is a peer that it is the link of.
-    has_ended: whether this process has nothing to do with it any more.
+    id: public, and in logs. principal: whose it is, in text, or None. half: its messages. has_begun: whether
+    there is a peer that it is the link of. has_ended: whether this process is done with it; why: the reason.
+    held: bytes that its messages take, about. busy_until: for limits.py, which says how often it may be
+    resumed.
     """
 
     __slots__ = (
         "_alarm",
+        "_asked",
         "_behind",
+        "_carrier",
         "_deadline",
         "_ending",
         "_events",
         "_generation",
-        "_half_window",
         "_inbox",
         "_is_giving",
         "_is_handling",
@@ -122,12 +149,12 @@ class SessionLink(Link):
         "_marked_deadline",
         "_marked_ending",
         "_max",
-        "_parting",
         "_physical",
         "_reading",
         "_said_end_on",
         "_saved_state",
         "_settled",
+        "_stall",
         "_state",
         "_state_due",
         "_stored",
@@ -135,31 +162,38 @@ class SessionLink(Link):
         "_unstored",
         "_waiting",
         "_writer",
+        "busy_until",
         "deliver",
         "full",
         "half",
         "has_begun",
         "has_ended",
+        "held",
         "id",
+        "principal",
         "subprotocol",
+        "why",
     )
 
     is_session = True
 
-    def __init__(self, keeper: Keeper, record: Record, half: Half) -> None:
+    def __init__(self, keeper: Keeper, record: Record, half: Half, principal: str | None) -> None:
         self.id = record.id
+        self.principal = principal
         self.half = half
+        self.held = 0.0
+        self.busy_until = 0.0
         self.full = False
         self.has_begun = False
         self.has_ended = False
+        self.why = ""
         self._keeper = keeper
         self._loop = asyncio.get_running_loop()
         self._generation = record.generation
         self._max = record.max  # the largest message that the client takes
-        self._half_window = half.theirs.messages / 2
         self._events: PeerEvents
         self._physical: Link | None = None
-        self._parting: Parting = _no_parting
+        self._carrier: Carrier | None = None  # of the link beneath
         # Whether the store is to have each message before it is sent. The memory of this process is not: what
         # it had would be lost with the session.
         self._is_through = not keeper.store.is_immediate
@@ -167,6 +201,7 @@ class SessionLink(Link):
         # the store last. Lists, as an empty deque takes 0.6 KiB.
         self._unstored: list[tuple[str, Message]] = []
         self._behind: Waiting | None = None  # the volatile ones among them
+        self._asked = 0.0  # the size for which there is to be room; 0: of none
         self._stored = half.sent
         self._marked_acked = half.acked
         self._deadline = self._marked_deadline = record.deadline
@@ -191,6 +226,7 @@ class SessionLink(Link):
         self._settled: asyncio.Future[None] | None = None  # done when nothing is handled or written any more
         self._their_end: str | None = None  # the reason, when the client wants to end the session
         self._alarm: asyncio.TimerHandle | None = None  # for an acknowledgement
+        self._stall: Stall | None = None  # once it was full
 
     def begin(self, events: PeerEvents, subprotocol: str | None) -> None:
         """Be the link of a peer."""
@@ -206,6 +242,11 @@ class SessionLink(Link):
         """The link that there is now."""
         return self._physical
 
+    @property
+    def deadline(self) -> float | None:
+        """When the session expires, in seconds since the epoch; None while it has a link."""
+        return self._deadline
+
     def claimed(self, generation: int) -> bool:
         """Take the news that a link has claimed the session; false if another process had it meanwhile."""
         is_ours = generation == self._generation + 1
@@ -215,17 +256,19 @@ class SessionLink(Link):
             self._refused()
         return is_ours
 
-    def attach(self, physical: Link, part: Parting, got: int, acked: int) -> None:
-        """Go on over a link whose client has received messages up to `got`, and handled up to `acked`.
-
-        part: closes the link, and drops it if its client does not answer.
-        """
+    def attach(self, physical: Link, carrier: Carrier, got: int, acked: int) -> None:
+        """Go on over a link whose client has received messages up to `got`, and handled up to `acked`."""
         self._part(REPLACED)
-        self._physical, self._parting = physical, part
-        self._deadline = None
+        self._physical, self._carrier = physical, carrier
+        self._marked_deadline = None  # as the claim has left it
+        if self._ending is None:
+            self._deadline = None
+        else:
+            self._expire_after(self._keeper.ttl)
         physical.deliver = self._take
         self.half.acknowledged(acked)
         self._note_room()
+        self._note_held()
         self.half.attached(self.half.recorded)
         last = self.half.sent - sum(character != VOLATILE for character, _ in self._unstored)
         frames = []
@@ -240,23 +283,58 @@ class SessionLink(Link):
     def detached(self, physical: Link) -> None:
         """Take the news that a link has ended."""
         if physical is self._physical:
-            self._physical = None
+            self._let_go()
             self._is_away()
 
     def _is_away(self) -> None:
         """Let the session expire, unless its client comes back in time."""
         ttl = self._keeper.ttl
         is_unused = self.half.got == 0 and self.half.acked == 0
-        self._deadline = time.time() + (min(_SHORT_TTL, ttl) if is_unused else ttl)
+        self._expire_after(min(_SHORT_TTL, ttl) if is_unused else ttl)
         self._write()
 
-    def _part(self, code: int) -> Link | None:
+    def _expire_after(self, seconds: float) -> None:
+        """Be over in so many seconds, if that is not to be sooner already."""
+        if self._deadline is None:
+            self._deadline = time.time() + seconds
+
+    def wait_for_client(self) -> None:
+        """Take the news that this process has the session, and no link of it."""
+        self._is_away()
+
+    async def keep(self, message: Message) -> None:
+        """Send a message, and wait until the store has it.
+
+        Raises:
+            SessionOver: it does not take it, as it is over.
+            OSError: the hub is closed.
+        """
+        if self._ending is not None:
+            raise SessionOver(f"the session is being ended: {printable(self._ending)}")
+        self.send(message)
+        number = self.half.sent
+        while self._is_through and self._stored < number and self._is_writing and self._writer is not None:
+            await asyncio.wait([self._writer])
+        if self.has_ended:
+            raise SessionOver(f"the session is over: {printable(self.why)}")
+        if self._is_through and self._stored < number:
+            raise OSError("the hub is closed")
+
+    def _part(self, code: int, reason: str = "") -> Link | None:
         """Close the link that there is, and take nothing more that comes on it."""
-        physical, self._physical = self._physical, None
-        if physical is not None:
+        physical, carrier = self._let_go()
+        if physical is not None and carrier is not None:
             physical.deliver = _discard
-            self._parting(code, "")
+            carrier.part(code, reason)
         return physical
+
+    def _let_go(self) -> tuple[Link | None, Carrier | None]:
+        """Have no link; return the one that there was, and what carries it."""
+        was = self._physical, self._carrier
+        self._physical = self._carrier = None
+        if self._stall is not None:
+            self._stall.stop()
+        return was
 
     def _drop(self, code: int) -> None:
         """Close a link that breaks the protocol; its client resumes."""
@@ -275,6 +353,8 @@ class SessionLink(Link):
                 return
             self._inbox.append(frame[1:])
             self._give()
+            if self._inbox:
+                self._note_held()
         elif first == VOLATILE:
             self._volatile_came(frame[1:])
         elif not isinstance(frame, str):
@@ -315,8 +395,10 @@ class SessionLink(Link):
     def batch_delivered(self) -> None:
         """Take the news that a read of the link has brought its last frame."""
         self._reading = None
-        if not self._is_through and self.half.done > self.half.recorded:
-            self._settle()
+        if not self._is_through:
+            if self.half.done > self.half.recorded:
+                self._settle()
+            self._note_held()
 
     def _probed(self, sent: int | None) -> None:
         if sent is None:
@@ -434,12 +516,13 @@ class SessionLink(Link):
             self._finish(RESET, "overflow", message)
             return
         character = half.accept(message, size)
-        self.full = half.sent - half.acked > self._half_window
+        self._asked = 0.0
+        self._note_room()
         if self._is_through:
             self._unstored.append((character, message))
             self._write()
         elif self._physical is None:
-            return
+            self._note_held()
         elif self._reading is self._physical and not self._unstored:
             self._physical.send(marked(character, message))  # written at the end of the read, with others
         else:
@@ -454,7 +537,7 @@ class SessionLink(Link):
         """As in Link: not without a link beneath, and behind what the store does not have yet."""
         if self.has_ended or self._ending is not None:
             return True  # as `send`, which does nothing
-        self._send_held()
+        self._write_out()
         physical = self._physical
         if physical is None or size_of(message) > self._max:
             return False
@@ -469,7 +552,7 @@ class SessionLink(Link):
 
     def send_shared_volatile(self, shared: SharedMessage) -> bool:
         """As in Link."""
-        self._send_held()
+        self._write_out()
         physical = self._physical
         is_free = not (self.has_ended or self._ending is not None or self._unstored)
         if physical is None or not is_free or size_of(shared.message) > self._max:
@@ -477,7 +560,8 @@ class SessionLink(Link):
         return physical.send_shared_volatile(shared.marked(VOLATILE))
 
     def _send_stored(self, batch: list[tuple[str, Message]]) -> None:
-        """Send what the store has now, and the volatile messages behind it."""
+        """Send what the store has now, and the volatile messages among it."""
+        del self._unstored[: len(batch)]
         frames: list[Message] = []
         for character, message in batch:
             if character == VOLATILE:
@@ -500,11 +584,30 @@ class SessionLink(Link):
         if (physical is None or not physical.send_volatile(marked(VOLATILE, message))) and self.has_begun:
             self._events.volatile_dropped()
 
+    def ask_room(self, size: float) -> None:
+        """As in Link."""
+        self._asked = size
+        self._note_room()
+
     def _note_room(self) -> None:
-        """Count as full while more than half of the client's window is unacknowledged."""
-        was_full, self.full = self.full, self.half.sent - self.half.acked > self._half_window
+        """Count as full while more than half of the client's window is taken, or has no room as asked."""
+        half = self.half
+        was_full = self.full
+        self.full = half.is_half_full() or (self._asked > 0 and not half.has_room(self._asked))
+        if self.full and self._physical is not None and self.has_begun:
+            if self._stall is None:
+                self._stall = Stall(half, lambda: self.full, self._events.stalled)
+            self._stall.begins()
         if was_full and not self.full and self.has_begun:
             self._events.writable()
+
+    def _note_held(self) -> None:
+        """Have it counted what the messages take that are not acknowledged, or not handled."""
+        half = self.half
+        held = half.size() + MESSAGE_OVERHEAD * (half.sent - half.acked + half.got - half.done)
+        if held != self.held and not self.has_ended:
+            more, self.held = held - self.held, held
+            self._keeper.held(more)
 
     # What is written
 
@@ -523,9 +626,9 @@ class SessionLink(Link):
 
     def _turn_ends(self) -> None:
         self._is_scheduled = False
-        self._send_held()
+        self._write_out()
 
-    def _send_held(self) -> None:
+    def _write_out(self) -> None:
         """Send what waits for others to be written with, and for nothing else."""
         if self._unstored and not self._is_through:
             self._write()
@@ -550,37 +653,36 @@ class SessionLink(Link):
         messages = [message for character, message in batch if character != VOLATILE and self._is_through]
         done, acked, deadline, ending = half.done, half.acked, self._deadline, self._ending
         state = self._state_due
-        if (
-            messages
-            or done > half.recorded
-            or acked > self._marked_acked
-            or state is not None
-            or deadline != self._marked_deadline
-            or ending != self._marked_ending
-        ):
-            generation = self._generation
-            answer = await self._keeper.store.write(
-                *(self.id, generation, self._stored, messages),
-                done=done,
-                acked=acked,
-                deadline=deadline,
-                state=state,
-                ending=ending,
-            )
-            if isinstance(answer, Refused):
-                if self._generation != generation:
-                    return True  # it is us who have claimed it since, for another link
-                self._refused()
-                return False
-            self._stored = answer
-            self._marked_acked, self._marked_deadline, self._marked_ending = acked, deadline, ending
-            if self._state_due is state:
-                self._state_due = None
-        elif not batch:
+        is_known = done == half.recorded and acked == self._marked_acked and state is None
+        is_kept = deadline == self._marked_deadline and ending == self._marked_ending
+        if not messages and is_known and is_kept:
+            self._send_stored(batch)
+            self._note_held()
             return False
-        del self._unstored[: len(batch)]
+        generation = self._generation
+        answer = await self._keeper.store.write(
+            self.id,
+            generation,
+            self._stored,
+            messages,
+            done=done,
+            acked=acked,
+            deadline=deadline,
+            state=state,
+            ending=ending,
+        )
+        if isinstance(answer, Refused):
+            if self._generation != generation:
+                return True  # it is us who have claimed it since, for another link
+            self._refused()
+            return False
+        self._stored = answer
+        self._marked_acked, self._marked_deadline, self._marked_ending = acked, deadline, ending
+        if self._state_due is state:
+            self._state_due = None
         self._send_stored(batch)
         half.record(done, self._loop.time())
+        self._note_held()
         self._say_end()
         self._acknowledge_if_due()
         self._end_if_handled()
@@ -590,9 +692,9 @@ class SessionLink(Link):
     def _refused(self) -> None:
         """Be gone: another process has the session."""
         self._part(REPLACED)
-        if self._end_here():
+        if self._end_here("goes on in another process"):
             self._keeper.moved(self)
-            self._tell_peer("goes on in another process")
+            self._tell_peer(Closure(error=SessionOver(self.why)))
 
     async def hand_over(self, patience: float) -> None:
         """Give the session up to another process: when what is being handled is done, or after `patience`."""
@@ -611,28 +713,38 @@ class SessionLink(Link):
 
     def close(self, code: int, reason: str) -> None:
         """Close the link that there is; the client comes back, and the session goes on."""
-        self._send_held()
-        if self._physical is not None:
-            self._parting(code, reason)
+        self._write_out()
+        if self._carrier is not None:
+            self._carrier.part(code, reason)
 
     def abort(self) -> None:
         """Drop the link that there is; the client comes back, and the session goes on."""
-        if self._physical is not None:
-            physical = self._physical
-            physical.deliver = _discard
-            physical.abort()
-            self.detached(physical)
+        if self._physical is not None and self._carrier is not None:
+            self._physical.deliver = _discard
+            self._carrier.abort()
+
+    def link_gone(self) -> asyncio.Future[None] | None:
+        """As in Link."""
+        return None if self._carrier is None else self._carrier.gone()
 
     def end(self, code: int, reason: str) -> None:
-        """End the session: the client handles all that was sent before, and does not come back."""
+        """End the session: the client handles what was sent before, within a ttl, and does not come back."""
         if self._ending is None and not self.has_ended:
             self._ending = reason
+            self._expire_after(self._keeper.ttl)
             self._write()
+
+    def end_now(self) -> None:
+        """Wait no more for the client, which has not handled all that was sent before the end."""
+        if self._ending is not None and not self.has_ended:
+            self._finish(OVER, self._ending)
 
     def _say_end(self) -> None:
         is_due = self._marked_ending is not None and not self._unstored
         if is_due and self._physical is not None and self._said_end_on is not self._physical:
             self._said_end_on = self._physical
+            if self.half.recorded > self.half.told:  # what is not told by now would count as uncertain
+                self._physical.send(f"={self.half.acknowledge()}")
             control = Control(END)
             control.why = self._marked_ending or ""
             self._physical.send(encode(control))
@@ -644,7 +756,7 @@ class SessionLink(Link):
         if self._their_end is not None and self.half.done == self.half.got == self.half.recorded:
             if self._physical is not None:
                 self._physical.send(f"={self.half.acknowledge()}")
-            self._finish(OVER, self._their_end)
+            self._finish(OVER, self._their_end, closure=Closure(1000, self._their_end, framed=True))
         elif self._ending is not None and self.half.acked == self.half.sent:
             self._finish(OVER, self._ending)
 
@@ -652,9 +764,24 @@ class SessionLink(Link):
         """Give the session up: its client gets another one."""
         self._finish(RESET, why)
 
+    def expire(self) -> None:
+        """End the session before its time."""
+        self._finish(EXPIRED, EXPIRED)
+
+    def put_off(self) -> None:
+        """Let the session have no link: it was claimed for one that may not go on with it yet."""
+        self._part(REPLACED)
+        self._is_away()
+
+    def fail(self, code: int, reason: str) -> None:
+        """Give the session up, and close its link so: what served it has failed. Its client begins anew."""
+        if not self.has_ended:
+            self._finish(RESET, FAILED, code=code, reason=reason)
+
     def release(self) -> None:
         """Let the session go, with what is in the store: the next resume finds it there."""
         self.has_ended = True
+        self._keeper.held(-self.held)
         self.close(1001, "")
         if self._alarm is not None:
             self._alarm.cancel()
@@ -664,13 +791,21 @@ class SessionLink(Link):
         if self._writer is not None:
             await asyncio.wait([self._writer])
 
-    def _finish(self, kind: str, why: str, *refused: Message) -> None:
+    def _finish(
+        self,
+        kind: str,
+        why: str,
+        *refused: Message,
+        code: int = 1012,
+        reason: str = "",
+        closure: Closure | None = None,
+    ) -> None:
         unacknowledged = (*self._unacknowledged(), *refused)
         if not self._is_through:
             self._write()  # a resume is told what was handled
-        self._part(1000 if kind == OVER else 1012)
+        self._part(1000 if kind == OVER else code, reason)
         self._keeper.finish(self.id, self._generation, kind, why)
-        self._over(why, unacknowledged)
+        self._over(why, unacknowledged, closure)
 
     def expired(self, why: str) -> None:
         """Take the news that the store has ended the session."""
@@ -685,24 +820,26 @@ class SessionLink(Link):
             kept = kept.next
         return tuple(messages)
 
-    def _over(self, why: str, unacknowledged: tuple[Message, ...]) -> None:
-        if self._end_here():
+    def _over(self, why: str, unacknowledged: tuple[Message, ...], closure: Closure | None = None) -> None:
+        if self._end_here(why):
             self._keeper.over(self, why, unacknowledged)
-            self._tell_peer(why)
+            self._tell_peer(closure or Closure(error=SessionOver(why)))
 
-    def _end_here(self) -> bool:
+    def _end_here(self, why: str) -> bool:
         """Have nothing to do with the session any more; false if that is so already."""
         if self.has_ended:
             return False
         self.has_ended = True
+        self.why = why
+        self._keeper.held(-self.held)
         self._inbox.clear()
         if self._alarm is not None:
             self._alarm.cancel()
         return True
 
-    def _tell_peer(self, why: str) -> None:
+    def _tell_peer(self, closure: Closure) -> None:
         if self.has_begun:
-            self._events.closed(Closure(error=SessionOver(why)))
+            self._events.closed(closure)
 
     # The link beneath
 
@@ -732,11 +869,6 @@ class SessionLink(Link):
         return None if self._physical is None else self._physical.socket
 
     @property
-    def native(self) -> object:
-        """That of the link beneath."""
-        return None if self._physical is None else self._physical.native
-
-    @property
     def buffered(self) -> int:
         """As in Link."""
         return 0 if self._physical is None else self._physical.buffered
@@ -761,7 +893,3 @@ class SessionLink(Link):
 
 def _discard(message: Message) -> None:
     """Take what comes on a link that is the session's no more."""
-
-
-def _no_parting(code: int, reason: str) -> None:
-    """Close the link that there is: there is none."""

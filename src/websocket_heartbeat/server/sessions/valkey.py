@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 try:
@@ -33,6 +33,8 @@ from websocket_heartbeat.server.sessions.store import (
     Refused,
     Store,
 )
+
+T = TypeVar("T")
 
 _logger = logging.getLogger("websocket_heartbeat.server")
 
@@ -88,6 +90,7 @@ class ValkeyStore(Store):
         self._owned: Owned = tuple
         self._held: set[str] = set()  # IDs of sessions that this node owns, as far as is known
         self._calls: list[_Call] = []
+        self._lineage_asked: asyncio.Future[str] | None = None
         self._flushing: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._is_open = False
@@ -137,27 +140,39 @@ class ValkeyStore(Store):
             await asyncio.wait([self._flushing])
         await self._client.aclose()
 
-    # Calls of the server
+    # Calls of the server, all by one task: a caller that is cancelled leaves no answer unread
 
-    async def _run(self, script: str, keys: tuple[str, ...], *arguments: Any) -> Any:
-        """Run a script with the other calls of this turn of the loop."""
+    def _submit(self, script: str, keys: tuple[str, ...], *arguments: Any) -> "asyncio.Future[Any]":
+        """Have a script run with the other calls of this turn of the loop; in the order of the calls."""
+        call = _Call(script, keys, arguments, asyncio.get_running_loop().create_future())
+        self._begin_flush()
+        self._calls.append(call)
+        return call.answer
+
+    def _command(self, *arguments: Any) -> "asyncio.Future[Any]":
+        return self._submit("", (), *arguments)
+
+    async def _read_lineage(self) -> str:
+        self._begin_flush()
+        if self._lineage_asked is None:
+            self._lineage_asked = asyncio.get_running_loop().create_future()
+        return await asyncio.shield(self._lineage_asked)
+
+    def _begin_flush(self) -> None:
         if not self._is_open:
             raise OSError("the store of the sessions is closed")
-        loop = asyncio.get_running_loop()
-        call = _Call(script, keys, arguments, loop.create_future())
-        self._calls.append(call)
         if self._flushing is None:
-            self._flushing = loop.create_task(self._flush())
-        return await call.answer
-
-    async def _command(self, *arguments: Any) -> Any:
-        return await self._run("", (), *arguments)
+            self._flushing = asyncio.get_running_loop().create_task(self._flush())
 
     async def _flush(self) -> None:
         try:
-            while self._calls:
+            while self._calls or self._lineage_asked is not None:
+                asked, self._lineage_asked = self._lineage_asked, None
+                if asked is not None:
+                    _settle(asked, await self._ask_lineage())
                 calls, self._calls = self._calls, []
-                await self._answer(calls)
+                if calls:
+                    await self._answer(calls)
         finally:
             self._flushing = None
 
@@ -172,12 +187,7 @@ class ValkeyStore(Store):
         except (RedisError, OSError) as error:
             answers = [error] * len(calls)
         for call, answer in zip(calls, answers, strict=True):
-            if call.answer.done():
-                continue
-            if isinstance(answer, BaseException):
-                call.answer.set_exception(OSError(f"the store of the sessions has failed: {answer}"))
-            else:
-                call.answer.set_result(answer)
+            _settle(call.answer, answer)
 
     async def _pipeline(self, calls: list[_Call]) -> list[Any]:
         pipeline = self._client.pipeline(transaction=False)
@@ -191,23 +201,17 @@ class ValkeyStore(Store):
 
     # What the server may have forgotten
 
-    async def _read_lineage(self) -> str:
+    async def _ask_lineage(self) -> str | Exception:
         try:
-            nodes = await self._lineages()
-        except NoPermissionError as error:
-            raise OSError(
-                "the store of the sessions refuses INFO to its user: it must be allowed,"
-                " as nothing else tells of writes that were forgotten"
-            ) from error
+            server, replication = await self._client.info("server"), await self._client.info("replication")
+        except NoPermissionError:
+            return OSError("the user may not call INFO, and nothing else tells whether writes were forgotten")
         except (RedisError, OSError) as error:
-            raise OSError(f"the store of the sessions cannot be reached: {error}") from error
-        return " ".join(sorted(nodes))
-
-    async def _lineages(self) -> list[str]:
-        server, replication = await self._client.info("server"), await self._client.info("replication")
+            return error
         if not self._is_cluster:
             server, replication = {"": server}, {"": replication}
-        return [f"{server[node]['run_id']} {replication[node]['master_replid']}" for node in server]
+        nodes = [f"{server[node]['run_id']} {replication[node]['master_replid']}" for node in server]
+        return " ".join(sorted(nodes))
 
     async def _look_for_lineage(self) -> None:
         """Write all sessions of this node again, if the server may have forgotten writes."""
@@ -224,7 +228,7 @@ class ValkeyStore(Store):
         """Run a script; if it is refused by a server that has forgotten, run it on what was written again."""
         while True:
             lineage = self._lineage
-            answer = await self._run(script, _keys(id), *arguments)
+            answer = await self._submit(script, _keys(id), *arguments)
             if answer not in _REFUSED:
                 return answer
             await self._look_for_lineage()
@@ -240,20 +244,19 @@ class ValkeyStore(Store):
         payloads = [_packed(message) for message in log]
         due = self._lease() if record.deadline is None else record.deadline
         self._held.add(record.id)
-        _, answer = await asyncio.gather(
-            self._look_at(record.id, due),
-            self._run("put", _keys(record.id), record.generation, self._keep, len(flat), *flat, *payloads),
+        self._look_at(record.id, due)
+        answer = await self._submit(
+            "put", _keys(record.id), record.generation, self._keep, len(flat), *flat, *payloads
         )
         return _REFUSED.get(answer)
 
     async def claim(
-        self, id: str, hash: bytes, principal: str | None, link: int, node: str, *, force: bool = False
+        self, id: str, hash: bytes | None, principal: str | None, link: int, node: str, *, force: bool = False
     ) -> Found | Refused | Held | Ended:
         lease = self._lease()
-        _, (kind, *rest) = await asyncio.gather(
-            self._look_at(id, lease),
-            self._run("claim", _keys(id), hash, principal or "", link, node, int(force), lease, self._keep),
-        )
+        self._look_at(id, lease)
+        asked = (hash or b"", principal or "", link, node, int(force), lease, self._keep)
+        kind, *rest = await self._submit("claim", _keys(id), *asked)
         if kind == b"found":
             self._held.add(id)
             return _found(id, rest)
@@ -277,7 +280,7 @@ class ValkeyStore(Store):
         ending: str | None = None,
     ) -> int | Refused:
         if deadline is not None:
-            await self._look_at(id, deadline)
+            self._look_at(id, deadline)
         answer = await self._guarded(
             "write",
             id,
@@ -289,7 +292,7 @@ class ValkeyStore(Store):
 
     async def finish(self, id: str, generation: int, kind: str, why: str) -> Refused | None:
         forget_at = time.time() + self.ttl
-        await self._look_at(id, forget_at)
+        self._look_at(id, forget_at)
         answer = await self._guarded("finish", id, generation, kind, why, self._keep, forget_at)
         self._held.discard(id)
         return answer if isinstance(answer, Refused) else None
@@ -300,7 +303,7 @@ class ValkeyStore(Store):
         ids = [id.decode() for id in rows[::2]]
         forget_at = now + self.ttl
         answers = await asyncio.gather(
-            *(self._run("expire", _keys(id), now, self._keep, forget_at) for id in ids)
+            *(self._submit("expire", _keys(id), now, self._keep, forget_at) for id in ids)
         )
         found = []
         moves = []
@@ -309,13 +312,13 @@ class ValkeyStore(Store):
                 found.append(_found(id, rest))
                 self._held.discard(id)
             later = {b"found": forget_at, b"later": rest[0] if rest else "", b"nothing": ""}[kind]
-            moves.append(self._run("move", (_DUE,), id, was, later))
+            moves.append(self._submit("move", (_DUE,), id, was, later))
         await asyncio.gather(*moves)
         return found
 
-    async def _look_at(self, id: str, when: float) -> None:
+    def _look_at(self, id: str, when: float) -> None:
         """Have `due` look at a session by then."""
-        await self._command("ZADD", _DUE, "LT", when, id)
+        self._command("ZADD", _DUE, "LT", when, id)
 
     async def _hold(self, deadline: float | None) -> None:
         """Renew the lease of the sessions of this node; or let those expire that have a link."""
@@ -323,10 +326,11 @@ class ValkeyStore(Store):
         due = lease if deadline is None else deadline
         until = "" if deadline is None else deadline
         answers = await asyncio.gather(
-            *(self._run("hold", _keys(id), self._node, lease, until, self._keep) for id in held),
+            *(self._submit("hold", _keys(id), self._node, lease, until, self._keep) for id in held),
         )
         self._held.difference_update(id for id, is_ours in zip(held, answers, strict=True) if not is_ours)
-        await asyncio.gather(*(self._look_at(id, due) for id in self._held))
+        for id in self._held:
+            self._look_at(id, due)
 
     async def _renew(self) -> None:
         while True:
@@ -367,6 +371,16 @@ class ValkeyStore(Store):
         sender, _, said = data.partition(b"\n")
         if sender != self._node.encode():
             listener(said)
+
+
+def _settle(future: "asyncio.Future[Any]", answer: Any) -> None:
+    if future.done():
+        return
+    if isinstance(answer, Exception):
+        future.set_exception(OSError(f"the store of the sessions has failed: {answer}"))
+        future.exception()  # looked at: who has asked may be cancelled
+    else:
+        future.set_result(answer)
 
 
 def _client_of(url: str, *, is_one: bool = False) -> tuple[Any, bool]:
