@@ -106,19 +106,6 @@ def test_acknowledgements_come_once_a_quarter_of_the_window_and_once_a_read(run_
     run_asyncio(main())
 
 
-def test_messages_of_a_quarter_of_the_window_in_size_are_acknowledged_at_once(run_asyncio: Run) -> None:
-    async def main() -> None:
-        hub = Hub(sessions="memory", on_message=lambda peer, message: None)
-        async with running(hub) as server:
-            ws, _ = await handshake(server, HELLO)
-            for number in range(1, 30):
-                await ws.send(CHARACTERS[number] + "x" * 65_536)
-                async with asyncio.timeout(PATIENCE):
-                    assert await ws.recv() == f"={number}"
-
-    run_asyncio(main())
-
-
 def test_messages_of_one_turn_of_the_loop_are_one_write_to_the_socket(
     run_asyncio: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
