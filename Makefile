@@ -12,7 +12,7 @@ WEBSOCKETS ?= 15.0.1 16.0 17.4
 INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench torture conformance soak compat mutation docs js clean
+.PHONY: demo test lint bench torture delivery conformance soak compat mutation docs js clean
 
 demo: $(INSTALLED)
 	$(BIN)/websocket-heartbeat demo
@@ -33,6 +33,11 @@ bench: $(READY)
 torture: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group torture
 	$(BIN)/python -m benchmarks.torture
+
+# What arrives of numbered messages while links die, with ours and with the peers; writes docs/delivery.md.
+delivery: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group delivery
+	$(BIN)/python -m benchmarks.delivery
 
 # What the hub promises, tried on each server; writes the table of docs/server.md.
 conformance: $(READY)

@@ -85,6 +85,8 @@ class Half:
         self._inbox: list[float] = []
         """The sizes of what was received and is not handled."""
         self._inbox_size = 0.0
+        self._untold_size = 0.0
+        """Of what was handled since the last acknowledgement."""
         self._out = 1
         """The place among the characters of the next message that we send."""
         self._in = 1
@@ -114,6 +116,11 @@ class Half:
             return True
         unacknowledged = self.sent - self.acked
         return unacknowledged < self.theirs.messages and self._outbox_size + size <= self.theirs.size
+
+    def is_half_full(self) -> bool:
+        """Whether more than half of the peer's window is taken."""
+        half_of_it = 2 * (self.sent - self.acked) > self.theirs.messages
+        return half_of_it or 2 * self._outbox_size > self.theirs.size
 
     def accept(self, payload: Any, size: float) -> str:
         """Number a message and keep it; return its character. It goes on the link behind all before it."""
@@ -178,6 +185,7 @@ class Half:
         self.done = self.done + 1
         size: float = self._inbox.pop(0)
         self._inbox_size = self._inbox_size - size
+        self._untold_size = self._untold_size + size
 
     def record(self, number: int, now: float) -> None:
         """Let what was handled be acknowledged, up to a number: the store has it, or there is none."""
@@ -207,12 +215,15 @@ class Half:
             return False
         if untold >= ACKNOWLEDGE_AFTER or 4 * untold >= self.ours.messages:
             return True
+        if 4 * self._untold_size >= self.ours.size:
+            return True
         due: float | None = self._due_at
         return due is not None and now >= due
 
     def acknowledge(self) -> int:
         """Return the number to acknowledge; it counts as told."""
         self.told = self.recorded
+        self._untold_size = 0.0
         self._due_at = None
         return self.told
 

@@ -6,6 +6,7 @@ loop's thread. An engine decides nothing about liveness or retries: it sends no 
 timeouts and never reconnects.
 """
 
+import asyncio
 import ssl as ssl_module
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
@@ -236,6 +237,17 @@ class Link(ABC):
     def release(self) -> None:
         """Be used no more here; a session may go on elsewhere, or later."""
         self.abort()
+
+    def fail(self, code: int, reason: str) -> None:
+        """Close, as what served the client has failed; a session is given up, and another one begins."""
+        self.close(code, reason)
+
+    def ask_room(self, size: float) -> None:  # noqa: B027
+        """Of a session: count as full until there is room for a message of that size, which is sent next."""
+
+    def link_gone(self) -> asyncio.Future[None] | None:
+        """Of a session: return what is done when the link beneath has ended; None: there is none."""
+        return None
 
     def end(self, code: int, reason: str) -> None:
         """Close for good: a session ends when what was sent before is handled."""

@@ -4,12 +4,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Hashable
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from websocket_heartbeat.config import Dialect
 from websocket_heartbeat.engines.base import Closure, Link, SharedMessage
 from websocket_heartbeat.errors import HookFailed, PeerGone, ProtocolViolation
-from websocket_heartbeat.events import Message
+from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.backlog import Backlog
 from websocket_heartbeat.server.flow import LOOK, Progress
@@ -25,6 +25,9 @@ from websocket_heartbeat.server.silence import Silence
 from websocket_heartbeat.server.stats import Tally
 from websocket_heartbeat.system.callbacks import place_of
 from websocket_heartbeat.system.kernel import tcp_info
+
+if TYPE_CHECKING:
+    from websocket_heartbeat.server.links.aiohttp import WebSocketResponse
 
 _logger = logging.getLogger("websocket_heartbeat.server")
 
@@ -69,7 +72,7 @@ class PeerHandler:
 
     keeper: who keeps all peers. hooks: those of this one. peer: what users hold; link: its link; mailbox: its
     messages; these three from `opened` on.
-    end: how it has ended, None while it has not.
+    end: how it has ended, None while it has not. response: that of a handler of aiohttp.web, otherwise None.
     due: when the keeper will next call `check_deadlines`, None for never; the keeper's own.
     dropped_messages: of rooms, that it did not get, as it had not taken those before. dropped_volatile: those
     that would have had to wait, of either direction.
@@ -98,6 +101,7 @@ class PeerHandler:
         "link",
         "mailbox",
         "peer",
+        "response",
     )
 
     link: Link
@@ -121,6 +125,7 @@ class PeerHandler:
         self._state: PeerState | None = None
         self._rooms: set[Hashable] | None = None  # those joined; an empty set would take memory
         self.end: End | None = None
+        self.response: WebSocketResponse | None = None
         self._gone: asyncio.Future[None] | None = None
         self.due: float | None = None
         self._close_by: float | None = None  # when a peer that was asked to go must have answered
@@ -367,11 +372,49 @@ class PeerHandler:
             self.link.end_now()
         await self.wait_gone()
 
-    def let_go(self) -> None:
-        """Be gone, as this server closes; a session goes on with the next one, if its store does."""
+    def let_go(self, reason: str = "the server has closed") -> None:
+        """Be gone; a session goes on where its client comes to next, if its store does."""
         if self.end is None:
             self.link.release()
-            self._end(None, "the server has closed")
+            self._end(None, reason)
+
+    # Calls from who runs its endpoint
+
+    async def send_with_room(self, message: Message) -> None:
+        """Send a message, when a session has room for it: for an endpoint that knows nothing of windows.
+
+        Raises:
+            PeerGone: the peer is gone.
+        """
+        self.link.ask_room(size_of(message))
+        await self.drain()
+        self.send(message)
+
+    def endpoint_returned(self, reason: str = "") -> None:
+        """Be done with the client: a session ends once its client has handled all that was sent."""
+        if not self.link.is_session:
+            self.close(1000, reason)
+        elif self.end is None:
+            self.mailbox.done_with_last()
+            self.link.end(1000, reason)
+
+    def endpoint_failed(self, code: int = 1011, reason: str = "") -> None:
+        """Be done with the client, as its endpoint has raised, or closes with another code than 1000.
+
+        The client of a session comes back to a new one, and is told so.
+        """
+        if not self.link.is_session:
+            self.close(code, reason)
+        elif self.end is None:
+            self.mailbox.done_with_last()
+            self.link.fail(code, reason)
+
+    def endpoint_cancelled(self) -> None:
+        """Be done with the client here: a session goes on with the next endpoint that its client comes to."""
+        if not self.link.is_session:
+            self.close(1001, "")
+        else:
+            self.let_go("its endpoint was cancelled")
 
     def drop(self, cause: str, reason: str) -> None:
         """Reset the connection at once, and tell the hooks the reason; HubStats.dropped has the causes."""
@@ -483,6 +526,16 @@ class PeerHandler:
         if self._gone is None:
             self._gone = self.keeper.future()
         return self._gone
+
+    def leaving(self) -> asyncio.Future[None]:
+        """Return a future that is done when the link is gone that there is now: a session goes on without."""
+        if self.end is not None or not self.link.is_session:
+            return self.gone()
+        gone = self.link.link_gone()
+        if gone is None:
+            gone = self.keeper.future()
+            gone.set_result(None)
+        return gone
 
     async def wait_gone(self) -> None:
         """Do as `Peer.wait_closed`."""

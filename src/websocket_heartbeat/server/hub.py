@@ -250,7 +250,7 @@ class Hub:
         except PeerGone:  # a client that leaves is no error, of which frameworks would log a traceback
             if not peer.closed:
                 raise
-        peer.close()
+        connection.finish()
         await peer.wait_closed()
 
     # aiohttp.web
@@ -298,12 +298,14 @@ class Hub:
         """Send every peer away, as an application of aiohttp.web shuts down.
 
         `app.on_shutdown.append(hub.on_shutdown)`; with `web.run_app`, that is at SIGTERM. Each gets 1012 and
-        a moment of its own, within `over` seconds, to come back at, as by `send_away`.
+        a moment of its own, within `over` seconds, to come back at, as by `send_away`. Then the hub is
+        closed: handlers of sessions end, which go on in the next process if they are kept in a file.
 
         over: default 30; for another time, append `partial(hub.on_shutdown, over=60)`.
         """
         self._aiohttp.shuts_down(app)
         await self.send_away(over, refuse=True)
+        await self.close()
 
     # websockets
 

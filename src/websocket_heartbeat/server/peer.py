@@ -236,7 +236,7 @@ class Peer:
         Raises:
             AttributeError: the peer has not come by `Hub.aiohttp`.
         """
-        response: WebSocketResponse | None = self._handler.link.native
+        response = self._handler.response
         if response is None:
             raise AttributeError("a peer has a response where it has come by Hub.aiohttp")
         return response

@@ -66,6 +66,7 @@ class Book:
         self._node = secrets.token_hex(8)
         self._sessions: dict[str, SessionLink] = {}
         self._handover = Handover(store, self._node, self._sessions.get, self._finished)
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Future[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -78,6 +79,7 @@ class Book:
         Raises:
             OSError: it cannot be opened, or the hub is closed.
         """
+        self._enter()
         if self.is_closed:
             raise OSError("the hub is closed")
         opening = self._opening
@@ -85,12 +87,23 @@ class Book:
             opening = self._opening = asyncio.ensure_future(self._open())
         await asyncio.shield(opening)
 
+    def _enter(self) -> None:
+        """Belong to the running loop from now on: one before is closed, and what belonged to it."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop = loop
+            self._opening = self._looking = None
+            self._sessions.clear()
+            self._tasks.clear()
+            self.is_closed = False
+
     async def _open(self) -> None:
         await self.store.open(self._node, self._handover.heard, tuple)
         self._looking = asyncio.get_running_loop().create_task(self._look())
 
     async def close(self) -> None:
         """Be done with the store; its sessions go on with the next hub that opens it."""
+        self._enter()
         self.is_closed = True
         if self._looking is not None:
             self._looking.cancel()

@@ -57,6 +57,8 @@ class Door:
         self._has_ended = False  # whether no session is to begin here
         self._is_closed = False
         self._gone: asyncio.Future[None] | None = None
+        self._has_begun = self._is_settled = False  # whether the handler has a peer; whether that is known
+        self._settled: asyncio.Future[None] | None = None
         self._deciding: asyncio.Task[None] | None = None
         self._dropping: asyncio.TimerHandle | None = None  # of a link that is to close
 
@@ -81,6 +83,7 @@ class Door:
         self._stop()
         self._doors.discard(self)
         self._is_closed = True
+        self._settle()
         self._handler.give_place_back()
         if self._dropping is not None:
             self._dropping.cancel()
@@ -100,12 +103,32 @@ class Door:
         """Return a future that is done when the link has ended."""
         if self._gone is None:
             self._gone = asyncio.get_running_loop().create_future()
+            if self._is_closed:
+                self._gone.set_result(None)
         return self._gone
 
     def abort(self) -> None:
         """Drop the link."""
-        self._link.abort()
-        self.closed(Closure())
+        if not self._is_closed:
+            self._link.abort()
+            self.closed(Closure())
+
+    # Calls from who runs endpoints
+
+    async def has_begun(self) -> bool:
+        """Wait for the end of the handshake; return whether the handler has a peer now.
+
+        Otherwise the link carries a session that has one already, or ends.
+        """
+        if not self._is_settled:
+            self._settled = asyncio.get_running_loop().create_future()
+            await self._settled
+        return self._has_begun
+
+    def _settle(self) -> None:
+        self._is_settled = True
+        if self._settled is not None and not self._settled.done():
+            self._settled.set_result(None)
 
     def batch_delivered(self) -> None:
         """Nothing to do."""
@@ -209,10 +232,12 @@ class Door:
         self._say(welcome)
         self._session = session
         session.attach(self._link, self, got, acked)
-        if not session.has_begun and not session.has_ended:
-            session.begin(self._handler, self._protocol or None)
         if self._has_ended:
             session.detached(self._link)
+        elif not session.has_begun and not session.has_ended:
+            self._has_begun = True
+            session.begin(self._handler, self._protocol or None)
+        self._settle()
 
     def _welcome(self, answer: str, *, key: str = "", why: str = "") -> Control:
         control = Control(WELCOME)
@@ -225,6 +250,7 @@ class Door:
     def _refuse(self, code: int, reason: str = "") -> None:
         self._link.deliver = _discard
         self._stop()
+        self._settle()
         self.part(code, reason)
 
     def part(self, code: int, reason: str) -> None:

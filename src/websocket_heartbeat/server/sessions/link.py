@@ -42,6 +42,9 @@ from websocket_heartbeat.system.stall import Stall
 MESSAGE_OVERHEAD = 200
 """Bytes that a message takes in memory besides its own, about."""
 
+FAILED = "failed"
+"""The reason of a reset: what served the session has raised, or has closed it by a code."""
+
 _SHORT_TTL = 10.0
 """Seconds that a session is kept whose client has neither sent nor acknowledged anything."""
 
@@ -49,14 +52,17 @@ _BEHIND = Window(256, WRITE_LIMIT)
 """Volatile messages that may wait until the store has those before them."""
 
 
-class Parting(Protocol):
-    """How a session ends a link: door.py."""
+class Carrier(Protocol):
+    """What a session needs of whoever has taken in the link beneath: door.py."""
 
     def part(self, code: int, reason: str) -> None:
-        """Close it, and drop it if its client does not answer."""
+        """Close the link, and drop it if its client does not answer."""
 
     def abort(self) -> None:
-        """Drop it, which is then told as the end of any link."""
+        """Drop the link; `SessionLink.detached` follows at once."""
+
+    def gone(self) -> asyncio.Future[None]:
+        """Return a future that is done when the link has ended."""
 
 
 class PeerEvents(LinkEvents, Protocol):
@@ -120,7 +126,9 @@ class SessionLink(Link):
 
     __slots__ = (
         "_alarm",
+        "_asked",
         "_behind",
+        "_carrier",
         "_deadline",
         "_ending",
         "_events",
@@ -138,7 +146,6 @@ class SessionLink(Link):
         "_marked_deadline",
         "_marked_ending",
         "_max",
-        "_parting",
         "_physical",
         "_said_end_on",
         "_saved_state",
@@ -182,10 +189,11 @@ class SessionLink(Link):
         self._max = record.max  # the largest message that the client takes
         self._events: PeerEvents
         self._physical: Link | None = None
-        self._parting: Parting  # of the link beneath
+        self._carrier: Carrier | None = None  # of the link beneath
         # What the store does not have yet: messages, as they go on the link, and what was marked there last.
         self._unstored: deque[tuple[str, Message]] = deque()
         self._behind: Waiting | None = None  # the volatile ones among them
+        self._asked = 0.0  # the size for which there is to be room; 0: of none
         self._stored = half.sent
         self._marked_acked = half.acked
         self._deadline = self._marked_deadline = record.deadline
@@ -238,13 +246,10 @@ class SessionLink(Link):
             self._refused()
         return is_ours
 
-    def attach(self, physical: Link, parting: Parting, got: int, acked: int) -> None:
-        """Go on over a link whose client has received messages up to `got`, and handled up to `acked`.
-
-        parting: ends the link.
-        """
+    def attach(self, physical: Link, carrier: Carrier, got: int, acked: int) -> None:
+        """Go on over a link whose client has received messages up to `got`, and handled up to `acked`."""
         self._part(REPLACED)
-        self._physical, self._parting = physical, parting
+        self._physical, self._carrier = physical, carrier
         self._marked_deadline = None  # as the claim has left it
         if self._ending is None:
             self._deadline = None
@@ -306,20 +311,21 @@ class SessionLink(Link):
         if self._physical is not None:
             self._physical.send(marked(character, message))
 
-    def _part(self, code: int) -> Link | None:
+    def _part(self, code: int, reason: str = "") -> Link | None:
         """Close the link that there is, and take nothing more that comes on it."""
-        physical = self._let_go()
-        if physical is not None:
+        physical, carrier = self._let_go()
+        if physical is not None and carrier is not None:
             physical.deliver = _discard
-            self._parting.part(code, "")
+            carrier.part(code, reason)
         return physical
 
-    def _let_go(self) -> Link | None:
-        """Have no link."""
-        physical, self._physical = self._physical, None
+    def _let_go(self) -> tuple[Link | None, Carrier | None]:
+        """Have no link; return the one that there was, and what carries it."""
+        was = self._physical, self._carrier
+        self._physical = self._carrier = None
         if self._stall is not None:
             self._stall.stop()
-        return physical
+        return was
 
     def _drop(self, code: int) -> None:
         """Close a link that breaks the protocol; its client resumes."""
@@ -474,6 +480,7 @@ class SessionLink(Link):
             self._finish(RESET, "overflow", message)
             return
         self._unstored.append((self.half.accept(message, size), message))
+        self._asked = 0.0
         self._note_room()
         self._note_held()
         self._write()
@@ -510,10 +517,16 @@ class SessionLink(Link):
         if (physical is None or not physical.send_volatile(marked(VOLATILE, message))) and self.has_begun:
             self._events.volatile_dropped()
 
+    def ask_room(self, size: float) -> None:
+        """As in Link."""
+        self._asked = size
+        self._note_room()
+
     def _note_room(self) -> None:
-        """Count as full while more than half of the client's window is unacknowledged."""
+        """Count as full while more than half of the client's window is taken, or has no room as asked."""
         half = self.half
-        was_full, self.full = self.full, 2 * (half.sent - half.acked) > half.theirs.messages
+        was_full = self.full
+        self.full = half.is_half_full() or (self._asked > 0 and not half.has_room(self._asked))
         if self.full and self._physical is not None and self.has_begun:
             if self._stall is None:
                 self._stall = Stall(half, lambda: self.full, self._events.stalled)
@@ -613,7 +626,7 @@ class SessionLink(Link):
         self._part(REPLACED)
         if self._end_here("goes on in another process"):
             self._keeper.moved(self)
-            self._tell_peer()
+            self._tell_peer(Closure(error=SessionOver(self.why)))
 
     async def hand_over(self, patience: float) -> None:
         """Give the session up to another process: when what is being handled is done, or after `patience`."""
@@ -632,14 +645,18 @@ class SessionLink(Link):
 
     def close(self, code: int, reason: str) -> None:
         """Close the link that there is; the client comes back, and the session goes on."""
-        if self._physical is not None:
-            self._parting.part(code, reason)
+        if self._carrier is not None:
+            self._carrier.part(code, reason)
 
     def abort(self) -> None:
         """Drop the link that there is; the client comes back, and the session goes on."""
-        if self._physical is not None:
+        if self._physical is not None and self._carrier is not None:
             self._physical.deliver = _discard
-            self._parting.abort()
+            self._carrier.abort()
+
+    def link_gone(self) -> asyncio.Future[None] | None:
+        """As in Link."""
+        return None if self._carrier is None else self._carrier.gone()
 
     def end(self, code: int, reason: str) -> None:
         """End the session: the client handles what was sent before, within a ttl, and does not come back."""
@@ -657,6 +674,8 @@ class SessionLink(Link):
         is_due = self._marked_ending is not None and self._stored == self.half.sent
         if is_due and self._physical is not None and self._said_end_on is not self._physical:
             self._said_end_on = self._physical
+            if self.half.recorded > self.half.told:  # what is not told by now would count as uncertain
+                self._physical.send(f"={self.half.acknowledge()}")
             control = Control(END)
             control.why = self._marked_ending or ""
             self._physical.send(encode(control))
@@ -668,7 +687,7 @@ class SessionLink(Link):
         if self._their_end is not None and self.half.done == self.half.got == self.half.recorded:
             if self._physical is not None:
                 self._physical.send(f"={self.half.acknowledge()}")
-            self._finish(OVER, self._their_end)
+            self._finish(OVER, self._their_end, closure=Closure(1000, self._their_end, framed=True))
         elif self._ending is not None and self.half.acked == self.half.sent:
             self._finish(OVER, self._ending)
 
@@ -685,6 +704,11 @@ class SessionLink(Link):
         self._part(REPLACED)
         self._is_away()
 
+    def fail(self, code: int, reason: str) -> None:
+        """Give the session up, and close its link so: what served it has failed. Its client begins anew."""
+        if not self.has_ended:
+            self._finish(RESET, FAILED, code=code, reason=reason)
+
     def release(self) -> None:
         """Let the session go, with what is in the store: the next resume finds it there."""
         self.has_ended = True
@@ -698,11 +722,19 @@ class SessionLink(Link):
         if self._writer is not None:
             await asyncio.wait([self._writer])
 
-    def _finish(self, kind: str, why: str, *refused: Message) -> None:
+    def _finish(
+        self,
+        kind: str,
+        why: str,
+        *refused: Message,
+        code: int = 1012,
+        reason: str = "",
+        closure: Closure | None = None,
+    ) -> None:
         unacknowledged = (*self._unacknowledged(), *refused)
-        self._part(1000 if kind == OVER else 1012)
+        self._part(1000 if kind == OVER else code, reason)
         self._keeper.finish(self.id, self._generation, kind, why)
-        self._over(why, unacknowledged)
+        self._over(why, unacknowledged, closure)
 
     def expired(self, why: str) -> None:
         """Take the news that the store has ended the session."""
@@ -717,10 +749,10 @@ class SessionLink(Link):
             kept = kept.next
         return tuple(messages)
 
-    def _over(self, why: str, unacknowledged: tuple[Message, ...]) -> None:
+    def _over(self, why: str, unacknowledged: tuple[Message, ...], closure: Closure | None = None) -> None:
         if self._end_here(why):
             self._keeper.over(self, why, unacknowledged)
-            self._tell_peer()
+            self._tell_peer(closure or Closure(error=SessionOver(why)))
 
     def _end_here(self, why: str) -> bool:
         """Have nothing to do with the session any more; false if that is so already."""
@@ -734,9 +766,9 @@ class SessionLink(Link):
             self._alarm.cancel()
         return True
 
-    def _tell_peer(self) -> None:
+    def _tell_peer(self, closure: Closure) -> None:
         if self.has_begun:
-            self._events.closed(Closure(error=SessionOver(self.why)))
+            self._events.closed(closure)
 
     # The link beneath
 
@@ -764,11 +796,6 @@ class SessionLink(Link):
     def socket(self) -> Socket | None:  # type: ignore[override]
         """That of the link beneath."""
         return None if self._physical is None else self._physical.socket
-
-    @property
-    def native(self) -> object:
-        """That of the link beneath."""
-        return None if self._physical is None else self._physical.native
 
     @property
     def buffered(self) -> int:

@@ -87,7 +87,10 @@ class SqliteStore(Store):
         self._node = node
         loop = asyncio.get_running_loop()
         ready: asyncio.Future[str] = loop.create_future()
-        self._thread = threading.Thread(target=self._run, args=(loop, ready), name="sessions", daemon=True)
+        self._calls.put(None)  # for a thread that a loop has left behind, which was closed before this was
+        self._calls = queue.SimpleQueue()
+        arguments = self._calls, loop, ready
+        self._thread = threading.Thread(target=self._run, args=arguments, name="sessions", daemon=True)
         self._thread.start()
         self._lineage = await ready
         with suppress(OSError):  # a path may be too long for a socket; what comes by it may be lost anyway
@@ -109,7 +112,12 @@ class SqliteStore(Store):
 
     # The thread
 
-    def _run(self, loop: asyncio.AbstractEventLoop, ready: asyncio.Future[str]) -> None:
+    def _run(
+        self,
+        queued: "queue.SimpleQueue[Call | None]",
+        loop: asyncio.AbstractEventLoop,
+        ready: asyncio.Future[str],
+    ) -> None:
         try:
             database = self._open()
             lineage = self._read_lineage(database)
@@ -119,12 +127,12 @@ class SqliteStore(Store):
             return
         loop.call_soon_threadsafe(_answer, ready, lineage)
         try:
-            while (call := self._calls.get()) is not None:
+            while (call := queued.get()) is not None:
                 calls = [call]
                 with suppress(queue.Empty):
-                    while (more := self._calls.get_nowait()) is not None:
+                    while (more := queued.get_nowait()) is not None:
                         calls.append(more)
-                    self._calls.put(None)
+                    queued.put(None)
                 self._transact(database, calls)
         finally:
             database.close()
