@@ -12,7 +12,7 @@ WEBSOCKETS ?= 15.0.1 16.0 17.4
 INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench torture delivery conformance soak compat mutation docs js clean
+.PHONY: demo test lint bench torture delivery conformance soak compat mutation model docs js clean
 
 demo: $(INSTALLED)
 	$(BIN)/websocket-heartbeat demo
@@ -57,6 +57,11 @@ compat: $(READY)
 mutation: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group mutation
 	$(BIN)/python tools/mutation.py
+
+# The protocol of sessions: every world of its model, and 1,000,000 steps in which the real halves follow it.
+model: $(READY)
+	$(BIN)/python -m tests.model
+	$(BIN)/python -m tests.model.schedules
 
 docs: $(READY)
 	$(BIN)/python tools/state_diagram.py
