@@ -313,7 +313,7 @@ class Walk:
             if what == _CLIENT_ACKNOWLEDGES:
                 has = link.server_open and len(frames_up(wire)) > len(link.up) + until
             else:
-                has = link.client_open and len(frames_down(wire)) > len(link.down)
+                has = link.client_open and len(frames_down(wire)) > len(link.down) + until
             if has and (then := self._follower(what)) is not None:
                 self.state = then
 
