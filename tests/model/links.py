@@ -70,10 +70,18 @@ class End(Link):
 
     def close(self, code: int, reason: str) -> None:
         if self.is_open:
+            closure = Closure(code, reason, framed=True)
             if self.other.is_open:
-                self._written.append(Closure(code, reason, framed=True))
+                self._written.append(closure)
+            unread = [frame for frame in self._unread if not isinstance(frame, Closure)]
             self.cut()
-            asyncio.get_running_loop().call_soon(self.events.closed, Closure(code, reason, framed=True))
+            asyncio.get_running_loop().call_soon(self._closed, unread, closure)
+
+    def _closed(self, unread: list[Message], closure: Closure) -> None:
+        """Deliver what was under way, as a socket does: who has closed a link takes nothing more."""
+        for frame in unread:
+            self.deliver(frame)
+        self.events.closed(closure)
 
     def abort(self) -> None:
         self.cut()

@@ -126,6 +126,7 @@ class SharedStore(MemoryStore):
 class World:
     """A client, processes of the server, the store that these share, and all links there have been.
 
+    inbox: what the client was given; the first `stale` of it in sessions before.
     told: what on_session was told. reports: of each session that is over, what on_end was told.
     """
 
@@ -140,6 +141,7 @@ class World:
         )
         self.client_link: ClientLink | None = None
         self.inbox: deque[Message] = deque()
+        self.stale = 0
         self.told: list[SessionEvent] = []
         self._engine = SessionEngine(_Wires(self), self.client)
         self._opening: asyncio.Task[None] | None = None
@@ -147,10 +149,8 @@ class World:
 
     def _told(self, event: SessionEvent) -> None:
         self.told.append(event)
-        if event.kind == "reset":  # what was received before is handled, and counts for no session
-            for _ in range(len(self.inbox)):
-                self.inbox.popleft()
-                self.client.handled()
+        if event.kind == "reset":
+            self.stale = len(self.inbox)
 
     def _book(self) -> Book:
         return Book(self.store, self._ended, session_limit=2**40)
@@ -189,8 +189,11 @@ class World:
         self.client_link.send(message)
 
     def handle(self) -> None:
-        self.inbox.popleft()
-        self.client.handled()
+        """Handle the next message, after those of sessions before, which count for none."""
+        for _ in range(self.stale + 1):
+            self.inbox.popleft()
+            self.client.handled()
+        self.stale = 0
 
     @property
     def wire(self) -> Wire:

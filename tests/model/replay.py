@@ -123,7 +123,9 @@ class Walk:
                     weights = [_WEIGHTS.get(step.what, _LIKELY) for step, _ in options]
                     step, then = self._random.choices(options, weights)[0]
                     self.taken.append(step)
-                    if (busy := self._busy(step)) is None:
+                    if (sends := self._sends_meanwhile(step, then)) is not None:
+                        await self._resume_before_write(step, sends)
+                    elif (busy := self._busy(step)) is None:
                         await self._take(step, then)
                     elif then.memory(busy.node, busy.session) is None:
                         await self._hand_over(step, busy)
@@ -196,6 +198,7 @@ class Walk:
             self._acknowledge(_ENDING[step.what], until=1)
             then = next(t for other, t in successors(self.bounds, self.state) if other == step)
         self.state = then
+        self._read_repeats(step)
         if step.what == "client opens a link to NODE" and isinstance(step.frame, Resume):
             self._asked = step.frame
             self._asked_so = self._world.wire.up[0]
@@ -209,6 +212,31 @@ class Walk:
             self._expire(before)
         self._acknowledge(_CLIENT_ACKNOWLEDGES)
         self._acknowledge(_NODE_ACKNOWLEDGES)
+
+    # A store that is slow to write a message
+
+    def _sends_meanwhile(self, step: Step, then: State) -> Step | None:
+        """Return what a node sends while a resume comes and the store is slow; None: it does not."""
+        frame = step.frame
+        if not self.is_slow or not isinstance(frame, Resume) or step.what != "NODE reads":
+            return None
+        memory = self.state.memory(step.node, frame.session)
+        if memory is None or memory.is_running or len(memory.record.log) >= self.bounds.window:
+            return None
+        for other, _ in successors(self.bounds, then):
+            if (other.what, other.node, other.session) == ("NODE sends", step.node, frame.session):
+                return other
+        return None
+
+    async def _resume_before_write(self, step: Step, sends: Step) -> None:
+        """Have the resume come first, though the message was sent before: the store did not have it yet."""
+        self._world.store.hold()
+        self._link(sends).send(_text(sends.content, _SIZE))
+        await self._do(step)
+        self._world.store.go_on()
+        await self._world.settle()
+        self._follow(step)
+        self._follow(sends)
 
     # Hand-over: the owner has a message under way, which the model begins when it likes, and a hook at once.
 
@@ -278,6 +306,16 @@ class Walk:
 
     def _follower(self, what: str) -> State | None:
         return next((then for step, then in successors(self.bounds, self.state) if step.what == what), None)
+
+    def _read_repeats(self, step: Step) -> None:
+        """Read in the model too the acknowledgements that say the same: `_read` does that."""
+        if isinstance(step.frame, Ack) and step.what in ("client reads", "NODE reads"):
+            while True:
+                link = self.state.links[step.link - 1]
+                unread = link.down if step.what == "client reads" else link.up
+                if unread[:1] != (step.frame,):
+                    return
+                self._follow(step)
 
     def _compare_reports(self, step: Step, before: State) -> None:
         """See that both applications are told what became uncertain, each message once."""
