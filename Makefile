@@ -68,6 +68,11 @@ mutation: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group mutation
 	$(BIN)/python tools/mutation.py
 
+# The protocol of sessions: every world of its model, and 1,000,000 steps in which the real halves follow it.
+model: $(READY)
+	$(BIN)/python -m tests.model
+	$(BIN)/python -m tests.model.schedules
+
 docs: $(READY)
 	$(BIN)/python tools/state_diagram.py
 
