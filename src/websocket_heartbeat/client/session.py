@@ -522,8 +522,9 @@ class SessionLink(Link):
             self._session.report((message,))
             return
         character = self._session.accept(message)
-        if self._session.link is self:
-            self.put(character, message)
+        newest = self._session.link  # another one, while an on_open hook runs on a link that is to replace us
+        if newest is not None:
+            newest.put(character, message)
         self.note_room()
 
     def put(self, character: str, message: Message) -> None:
