@@ -97,7 +97,7 @@ def test_the_key_is_in_frames_alone(
         async with running(hub) as server, asyncio.timeout(60):
             relay = Relay(server.port)
             async with await asyncio.start_server(relay, "127.0.0.1", 0) as listening:
-                connection = session(f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}/path?query")
+                connection = session(f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}/?query")
                 events = told(connection)
                 connection.on_error = lambda error: words.extend(words_of(error))
                 connection.on_close = lambda event: words.append(repr(event))
