@@ -18,7 +18,7 @@ _MESSAGE = "x" * 1000
 
 @dataclass
 class Measured:
-    """count: messages that were handled. ahead: sent and not handled, at most. grown: bytes of Python, at most."""
+    """count: messages handled. ahead: sent and not handled, at most. grown: bytes of memory, at most."""
 
     count: int
     ahead: int

@@ -301,7 +301,7 @@ class ClientSession:
         self._let_go()
         self._resumption.lost(code)
         self._carry_out()
-        if self.is_ending and self._resumption.state == resume.OVER:
+        if self.is_ending and self._resumption.state in (resume.ENDED, resume.OVER):
             self._ended()
 
     def _let_go(self) -> None:
