@@ -33,7 +33,7 @@ from websocket_heartbeat.client.session import ClientSession, SessionEngine
 from websocket_heartbeat.config import Dialect
 from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.engines.base import Closure, Link, OpenRequest
-from websocket_heartbeat.errors import ConnectionClosed, HookFailed, LinkRejected, Undelivered
+from websocket_heartbeat.errors import ConnectionClosed, HookFailed, LinkRejected, ServerClosed, Undelivered
 from websocket_heartbeat.events import Message, OpenEvent, SessionEvent, State, Stats
 from websocket_heartbeat.system.alarm import Alarm
 
@@ -473,7 +473,7 @@ class Host:
         self.links.drop(handler)
         verdict = self._verdict(error)
         self._reporter.attempt_failed(error, verdict, is_renewal=is_renewal)
-        self._lost(handler, error, verdict)
+        self._lost(handler, error, verdict, error.code if isinstance(error, ServerClosed) else None)
 
     def link_opened(self, handler: LinkHandler, link: Link) -> None:
         """The handshake is complete."""

@@ -31,6 +31,9 @@ from websocket_heartbeat.system.stall import Stall
 GREETED_WITHIN = 3.0
 """Seconds in which a server greets that has sessions: that travels with the answer to the handshake."""
 
+CLOSED_WITHIN = 3.0
+"""Seconds that a server has to close a link that is of no use any more."""
+
 _DISMISSED = 4500
 """A close code that is final, for the end of a session: core/machine.py."""
 
@@ -85,7 +88,7 @@ class _Greeter:
         self._protocol: str | None = None
         self._link: SessionLink | None = None  # once the session is attached
         self._is_plain = False
-        self._timer: asyncio.TimerHandle | None = None  # for the greeting
+        self._timer: asyncio.TimerHandle | None = None  # for the greeting, or for the end
 
     def abort(self) -> None:
         """Drop the link, as its attempt is over."""
@@ -139,9 +142,8 @@ class _Greeter:
         if self._link is not None:
             is_over = self._session.is_over
             self._link.ended(Closure(_DISMISSED, self._session.why, framed=True) if is_over else closure)
-        elif not self.outcome.done():
-            error = closure.error or ServerClosed(closure.code, closure.reason)
-            self.outcome.set_exception(error)
+        else:
+            self._finish(closure.error or ServerClosed(closure.code, closure.reason))
 
     # The handshake
 
@@ -152,13 +154,12 @@ class _Greeter:
         control = decode(frame) if isinstance(frame, str) and frame[:1] == "{" else None
         if control is None:
             self._session.other_frame(self)
-            if self._is_plain:  # it was the first message
-                return self.physical.deliver(frame)
         else:
             if control.kind == resume.GREETING_CONTROL:
                 self._protocol = control.protocol or None
             self._session.control(self, control)
-        return None
+        # If the link is plain after that, it was the first message.
+        return self.physical.deliver(frame) if self._is_plain else None
 
     def be_plain(self) -> None:
         """Let the link be what it is."""
@@ -180,8 +181,7 @@ class _Greeter:
 
     def refuse(self, code: int) -> None:
         """Close the link, which breaks the protocol."""
-        self.physical.close(code, "")
-        self.physical.deliver = _discard
+        self._close(code)
         if self._link is not None:
             self._link.ended(Closure(error=HandshakeError(f"the session was out of step: {code}")))
         else:
@@ -195,12 +195,18 @@ class _Greeter:
 
     def end(self, why: str) -> None:
         """Close the link: the session is over for good."""
-        self.physical.close(1000, "")
-        self.physical.deliver = _discard
+        self._close(1000)
         if self._link is not None:
             self._link.ended(Closure(_DISMISSED, why, framed=True))
         else:
             self._finish(SessionOver(f"the session is over: {printable(why)}"))
+
+    def _close(self, code: int) -> None:
+        """Close the link, of which nobody knows any more; drop it, if its server does not answer."""
+        self._stop_timer()
+        self.physical.deliver = _discard
+        self._timer = asyncio.get_running_loop().call_later(CLOSED_WITHIN, self.physical.abort)
+        self.physical.close(code, "")
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -215,6 +221,7 @@ class _Greeter:
             self.outcome.set_result(None)
         else:
             self.outcome.set_exception(error)
+            self.outcome.exception()  # whoever waited for it may have been cancelled
 
 
 class ClientSession:

@@ -31,7 +31,7 @@ Transitions
 
 from typing import Final
 
-from websocket_heartbeat.core.session import REPLACED, VIOLATION, Half, Window
+from websocket_heartbeat.core.session import OUT_OF_STEP, REPLACED, VIOLATION, Half, Window
 
 # States
 DETACHED: Final = "detached"
@@ -222,6 +222,8 @@ class Resumption:
             self.state = ENDED  # as the server has answered our end
             return
         if self.state == GREETING or self.state == WELCOMING or self.state == ATTACHED:
+            if code == VIOLATION or code == OUT_OF_STEP:
+                self._tries = self._tries + 1
             if code == REPLACED and self.state != GREETING:
                 self._give_up("replaced")
             elif self._tries >= TRIES:
@@ -265,7 +267,7 @@ class Resumption:
         self._steps.append(step)
 
     def _welcomed(self, welcome: Control) -> None:
-        if welcome.answer == NEW and self.key == "":
+        if welcome.answer == NEW and self.key == "" and welcome.key != "":
             self.key = welcome.key
             self._tell(NEW, "", None, 0)
             self._attach(0, 0)
@@ -273,7 +275,7 @@ class Resumption:
             self.half.acknowledged(welcome.done)
             self._tell(RESUMED, "", None, 0)
             self._attach(welcome.got, self._said_done)
-        elif welcome.answer == RESET and self.key != "":
+        elif welcome.answer == RESET and self.key != "" and welcome.key != "":
             before = self.half
             self._begin_again()
             self.half.theirs = before.theirs

@@ -73,7 +73,7 @@ def test_an_endpoint_refuses_whoever_offers_a_session_as_anybody_else(
 def test_a_synchronous_consumer_of_channels_goes_on_too(run_asyncio: Run) -> None:
     begun: list[object] = []
 
-    class Echo(channels.generic.websocket.WebsocketConsumer):  # type: ignore[misc]
+    class Echo(channels.generic.websocket.WebsocketConsumer):
         def connect(self) -> None:
             self.accept()
             begun.append(self)
@@ -374,6 +374,25 @@ def test_a_key_is_worth_nothing_without_the_account(run_asyncio: Run) -> None:
 
     async def main() -> None:
         await _serve(endpoint, talk)
+
+    run_asyncio(main())
+
+
+def test_a_session_is_not_resumed_at_another_path_which_may_let_in_others(run_asyncio: Run) -> None:
+    async def main() -> None:
+        stage = Stage(Hub(sessions="memory"))
+        paths = iter(["/peer", "/late", "/late"])
+        async with (
+            playing("starlette", stage) as place,
+            session(lambda: place.url(next(paths))) as connection,
+        ):
+            events = told(connection)
+            await until(lambda: len(events) == 1)
+            (first,) = stage.hub.peers
+            first.abort()
+            await until(lambda: len(events) == 2)
+            assert (events[1].kind, events[1].why) == ("reset", "unknown")
+            assert not first.closed
 
     run_asyncio(main())
 

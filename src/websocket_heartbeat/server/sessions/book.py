@@ -14,6 +14,7 @@ from websocket_heartbeat.core.session import Half, Window
 from websocket_heartbeat.errors import HookFailed, SessionOver
 from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.redaction import printable
+from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.sessions.handover import Handover
 from websocket_heartbeat.server.sessions.limits import LARGEST_WINDOW, Limits, OverLimit
 from websocket_heartbeat.server.sessions.link import SessionLink
@@ -65,7 +66,7 @@ class Book:
         self._on_end = on_end
         self._node = secrets.token_hex(8)
         self._sessions: dict[str, SessionLink] = {}
-        self._handover = Handover(store, self._node, self._sessions.get)
+        self._handover = Handover(store, self._node, self._sessions.get, self._finished)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Future[None] | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -122,11 +123,11 @@ class Book:
     # Sessions begin
 
     async def begin(
-        self, hello: Control, principal: Hashable | None, origin: str | None
+        self, hello: Control, principal: Hashable | None, request: Request
     ) -> tuple[SessionLink, str]:
         """Return a new session, and the key that its client resumes it with.
 
-        principal, origin: those of its link, to which the session is bound.
+        principal, request: those of its link, to which the session is bound.
 
         Raises:
             OverLimit: there is no room for one.
@@ -142,7 +143,7 @@ class Book:
         record = Record(
             id=id,
             hash=_hash(secret),
-            principal=_bound_to(name, origin),
+            principal=_bound_to(name, request),
             node=self._node,
             lineage=self.store.lineage,
             window=(
@@ -152,17 +153,16 @@ class Book:
             max=hello.max,
         )
         await self.store.put(record, ())
-        return self._owned(record, Half(WINDOW), name), f"{id}.{secret}"
+        return self._owned(record, Half(WINDOW)), f"{id}.{secret}"
 
     async def resume(
-        self, asked: Control, principal: Hashable | None, origin: str | None
+        self, asked: Control, principal: Hashable | None, request: Request
     ) -> Found | Reset | Refused | Ended:
         """Claim a session for the link that asks for it; SessionLink.attach is next, or how it is refused."""
         await self.ready()
         id, _, secret = asked.key.partition(".")
-        owner = _bound_to(_name(principal), origin)
-        if id in self._finishing:
-            await asyncio.wait([self._finishing[id]])
+        owner = _bound_to(_name(principal), request)
+        await self._finished(id)
         answer = await self.store.claim(id, _hash(secret), owner, asked.link, self._node)
         if isinstance(answer, Held):
             await self._handover.ask(answer.node, id)
@@ -185,6 +185,7 @@ class Book:
 
     async def _take_over(self, id: str) -> SessionLink:
         """Have a session that no process has, until its client comes back."""
+        await self._finished(id)
         answer = await self.store.claim(id, None, None, 0, self._node)
         if isinstance(answer, Held):
             if await self._handover.is_alive(answer.node):
@@ -193,18 +194,18 @@ class Book:
         if not isinstance(answer, Found):
             why = answer.why if isinstance(answer, Ended) else "unknown"
             raise SessionOver(f"there is no such session, or not any more: {printable(why)}")
-        session = self._known(answer, answer.record.principal)
+        session = self._known(answer)
         if session.physical is None:
             session.wait_for_client()
         return session
 
-    def owned(self, found: Found, principal: Hashable | None) -> SessionLink:
+    def owned(self, found: Found) -> SessionLink:
         """Return the session that was found, with what this process knows of it.
 
         Raises:
             OverLimit: it may not go on yet.
         """
-        session = self._known(found, _name(principal))
+        session = self._known(found)
         try:
             self.limits.check_resume(session, asyncio.get_running_loop().time())
         except OverLimit:
@@ -212,7 +213,7 @@ class Book:
             raise
         return session
 
-    def _known(self, found: Found, principal: str | None) -> SessionLink:
+    def _known(self, found: Found) -> SessionLink:
         record = found.record
         known = self._sessions.get(record.id)
         if known is not None and not known.has_ended and known.claimed(record.generation):
@@ -221,14 +222,14 @@ class Book:
         half.go_on(record.acked, (record.acked + 1) % 64, record.done, (record.done + 1) % 64)
         for message in found.log:
             half.accept(message, size_of(message))
-        return self._owned(record, half, principal)
+        return self._owned(record, half)
 
-    def _owned(self, record: Record, half: Half, principal: str | None) -> SessionLink:
+    def _owned(self, record: Record, half: Half) -> SessionLink:
         half.theirs = Window(*record.window)
         before = self._sessions.get(record.id)
         if before is not None:  # which has let it go
             self._forget(before)
-        session = SessionLink(self, record, half, principal)
+        session = SessionLink(self, record, half, _principal_in(record.principal))
         self._sessions[record.id] = session
         self.limits.add(session)
         return session
@@ -251,6 +252,11 @@ class Book:
         """Have the store end a session; until it has, its client waits."""
         finishing = self._finishing[id] = self._spawn(self._finish(id, generation, kind, why))
         finishing.add_done_callback(lambda _: self._finishing.pop(id, None))
+
+    async def _finished(self, id: str) -> None:
+        """Wait until the store knows the end of a session, if it has ended: before that it can be claimed."""
+        if id in self._finishing:
+            await asyncio.wait([self._finishing[id]])
 
     async def _finish(self, id: str, generation: int, kind: str, why: str) -> None:
         while True:
@@ -338,12 +344,20 @@ def _hash(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
-def _bound_to(name: str | None, origin: str | None) -> str:
+def _bound_to(name: str | None, request: Request) -> str:
     """Return the text that tells those who may resume a session from all others.
 
-    origin: in browsers that of the page; a longer one is no browser's.
+    That is also the path, as each may let in others; it may be a secret. In browsers, it is the Origin of the
+    page; a longer one is no browser's.
     """
-    return f"{(origin or '')[:300]}\n{name or ''}"
+    path = hashlib.sha256(request.path.encode(errors="replace")).hexdigest()
+    origin = request.header("Origin") or ""
+    return f"{origin[:300]}\n{path[:16]}\n{name or ''}"
+
+
+def _principal_in(bound_to: str | None) -> str | None:
+    """Return the principal's text, of what `_bound_to` has returned; None: unknown."""
+    return "".join((bound_to or "").split("\n", 2)[2:]) or None
 
 
 def _name(principal: Hashable | None) -> str | None:

@@ -186,10 +186,10 @@ class Door:
         self._attach(session, hello, self._welcome(NEW, key=key))
 
     async def _new_session(self, asked: Control) -> tuple[SessionLink, str]:
-        return await self._book.begin(asked, self._handler.principal, self._handler.origin)
+        return await self._book.begin(asked, self._handler.principal, self._handler.request)
 
     async def _resume(self, asked: Control) -> None:
-        answer = await self._book.resume(asked, self._handler.principal, self._handler.origin)
+        answer = await self._book.resume(asked, self._handler.principal, self._handler.request)
         if isinstance(answer, Found):
             self._go_on(answer, asked)
         elif isinstance(answer, Ended):
@@ -203,7 +203,7 @@ class Door:
             self._refuse(REPLACED if answer is Refused.STALE else VIOLATION)
 
     def _go_on(self, found: Found, asked: Control) -> None:
-        session = self._book.owned(found, self._handler.principal)
+        session = self._book.owned(found)
         half = session.half
         if not (asked.acked <= half.got <= asked.sent and half.fits(asked.done, asked.got)):
             self._decide(self._mismatch(session, asked))

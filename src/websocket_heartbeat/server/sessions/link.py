@@ -120,8 +120,7 @@ class SessionLink(Link):
 
     id: public, and in logs. principal: whose it is, in text, or None. half: its messages. has_begun: whether
     there is a peer that it is the link of. has_ended: whether this process is done with it; why: the reason.
-    held: bytes that its messages take, about. busy_until: for limits.py, which says how often it may be
-    resumed.
+    held: bytes that its messages take, about. busy_until: for limits.py, which says how often it is resumed.
     """
 
     __slots__ = (
