@@ -18,7 +18,7 @@ _MESSAGE = "x" * 1000
 
 @dataclass
 class Measured:
-    """count: messages handled. ahead: sent and not handled, at most. grown: bytes of memory, at most."""
+    """count: messages handled. ahead: most that were sent and not handled. grown: most bytes of Python."""
 
     count: int
     ahead: int

@@ -195,9 +195,14 @@ class Resumption:
 
     def handled(self, now: float) -> None:
         """Note that the oldest message that was received is handled."""
-        self._tries = 0
         self.half.handled()
-        self.half.record(self.half.done, now)
+        self.settle(now)
+
+    def settle(self, now: float) -> None:
+        """Let all be acknowledged that `half` was told to be handled: as `handled`, once for many."""
+        if self.half.done > self.half.recorded:
+            self._tries = 0
+            self.half.record(self.half.done, now)
         self._end_if_handled()
 
     def awaits_end(self) -> bool:

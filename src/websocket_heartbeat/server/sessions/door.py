@@ -131,7 +131,9 @@ class Door:
             self._settled.set_result(None)
 
     def batch_delivered(self) -> None:
-        """Nothing to do."""
+        """Pass it on."""
+        if self._session is not None:
+            self._session.batch_delivered()
 
     def deliver_returned(self, result: object) -> None:
         """Does not happen."""
@@ -180,6 +182,9 @@ class Door:
         except Exception as error:
             log_raised(self._handler.keeper.log.error, "the handshake of a session", error)
             self._refuse(1011)
+        finally:
+            if self._deciding is asyncio.current_task():  # else another decision has followed
+                self._deciding = None  # a task that is done takes 0.8 KiB
 
     async def _begin(self, hello: Control) -> None:
         session, key = await self._new_session(hello)
