@@ -1,4 +1,4 @@
-"""Links that hang while others take their session: answers and resumes that come late, two with one key."""
+"""Links that hang while others take their session: answers and resumes come late, two have one key."""
 
 import asyncio
 from typing import Any

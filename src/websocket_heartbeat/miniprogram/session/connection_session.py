@@ -195,9 +195,7 @@ class ConnectionSession:
             return link.send(told)
         data = copied(data)
         character = self.resumption.half.accept(data, size_of(data))
-        newest: Link | None = (
-            self.link
-        )  # another one, while on_open runs on a link that is to replace this one
+        newest: Link | None = self.link  # another one, while on_open runs on what is to replace this one
         if newest is not None:
             self._put(newest, character, data)
         return True
