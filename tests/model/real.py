@@ -137,7 +137,7 @@ class World:
         self.applications: list[list[Application]] = [[], []]
         self.wires: list[Wire] = []
         self.client = ClientSession(
-            session, self._told, lambda: None, _never, max_size=MAX_SIZE, probes=False
+            session, self._told, lambda: None, lambda: None, _never, max_size=MAX_SIZE, probes=False
         )
         self.client_link: ClientLink | None = None
         self.inbox: deque[Message] = deque()
