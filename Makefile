@@ -6,13 +6,15 @@ BIN := $(VENV)/bin
 BENCHMARKS ?=
 # Of `make soak`.
 MINUTES ?= 10
+# Of `make chaos`: "--seed 7", "--messages 20000", "--seconds 60".
+CHAOS ?=
 # Of `make compat`.
 WEBSOCKETS ?= 15.0.1 16.0 17.4
 # What a user has, and what a developer has besides.
 INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench torture delivery conformance soak compat mutation docs js clean
+.PHONY: demo test lint bench torture delivery conformance soak chaos compat mutation docs js clean
 
 demo: $(INSTALLED)
 	$(BIN)/websocket-heartbeat demo
@@ -46,6 +48,10 @@ conformance: $(READY)
 soak: $(READY)
 	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
+# A million messages each way of sessions, under cuts, freezes and kills of the back end: 15 minutes at most.
+chaos: $(READY)
+	nice -n 10 $(BIN)/python -m tests.chaos $(CHAOS)
+
 # The wire over each version of websockets that pyproject.toml allows, the newest of each.
 compat: $(READY)
 	for version in $(WEBSOCKETS); do \
@@ -66,7 +72,7 @@ js: $(READY)
 
 clean:
 	rm -rf $(VENV) dist build .coverage .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
-		mutants js/dist js/browser js/miniprogram_dist js/LICENSE js/node_modules tests/miniprogram/real/node_modules tests/dialects/servers/node_modules \
+		mutants js/dist js/browser js/session js/miniprogram_dist js/LICENSE js/node_modules tests/miniprogram/real/node_modules tests/dialects/servers/node_modules \
 		tests/back_ends/programs/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

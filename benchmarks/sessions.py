@@ -41,7 +41,7 @@ def _halves(count: int) -> float:
     sender.theirs = window
     begun = time.process_time()
     for _ in range(count):
-        if sender.has_room(SIZE):
+        if sender.has_room():
             frame = sender.accept(_TEXT, SIZE) + _TEXT
         if receiver.take(frame[:1], len(frame) - 1):
             raise AssertionError

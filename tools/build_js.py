@@ -22,13 +22,15 @@ export { default as WebsocketHeartbeatJs } from "./browser.mjs";
 """,
 }
 
-BROWSER = {
-    "main": "../dist/browser.js",
-    "module": "../dist/browser.mjs",
-    "types": "../dist/browser.d.ts",
-    "sideEffects": False,
-}
-"""The manifest of the folder browser/."""
+FOLDERS: tuple[Target, ...] = ("browser", "session")
+"""Entries for which there is a folder, too."""
+
+
+def manifest(target: Target) -> str:
+    """The manifest of such a folder, for what does not read "exports" of package.json."""
+    main, module, types = (f"../dist/{target}{suffix}" for suffix in (".js", ".mjs", ".d.ts"))
+    members = {"main": main, "module": module, "types": types, "sideEffects": False}
+    return json.dumps(members, indent=2) + "\n"
 
 
 def types_of_module() -> str:
@@ -71,16 +73,18 @@ def main(package: Path) -> None:
         (dist / f"{target}.d.ts").write_text(types("cjs", target))
         (dist / f"{target}.d.mts").write_text(types("esm", target))
     (dist / "websocket-heartbeat.min.js").write_text(library("iife", "browser", minify=True))
+    (dist / "websocket-heartbeat-session.min.js").write_text(library("iife", "session", minify=True))
     for name, text in BOTH.items():
         (dist / name).write_text(text)
     (dist / "index.d.ts").write_text(types_of_common_js())
     (dist / "index.d.mts").write_text(types_of_module())
-    # For what does not read "exports" in package.json: webpack 4, and moduleResolution node of TypeScript.
-    folder = package / "browser"
-    folder.mkdir(exist_ok=True)
-    (folder / "package.json").write_text(json.dumps(BROWSER, indent=2) + "\n")
+    # Webpack 4, and moduleResolution node of TypeScript.
+    for target in FOLDERS:
+        (package / target).mkdir(exist_ok=True)
+        (package / target / "package.json").write_text(manifest(target))
     # WeChat's build-npm copies this folder as it is.
     (copied / "index.js").write_text(library("cjs", "miniprogram", minify=True))
+    (copied / "session.js").write_text(library("cjs", "session", minify=True))
     shutil.copyfile(ROOT / "LICENSE", package / "LICENSE")
 
 

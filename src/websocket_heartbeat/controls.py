@@ -3,6 +3,8 @@
 Members that are not known are ignored; one that is missing or wrong makes the object nothing.
 """
 
+import base64
+import binascii
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -31,12 +33,15 @@ def encode(control: Control) -> str:
         members = {"session": _VERSION, "window": _pair(control.window), "max": control.max}
         members |= {"ttl": control.ttl, "protocol": control.protocol}
     elif kind == HELLO:
-        members = {"hello": _VERSION, "window": _pair(control.window), "max": control.max, "binary": True}
+        members = {"hello": _VERSION, "window": _pair(control.window), "max": control.max}
+        members |= {"binary": control.binary}
     elif kind == RESUME:
         members = {"resume": control.key, "link": control.link}
         members |= {"in": [control.done, control.got], "out": [control.acked, control.sent]}
         if control.max:
             members |= {"window": _pair(control.window), "max": control.max}
+        if not control.binary:
+            members["binary"] = False
     elif kind == WELCOME:
         members = {"welcome": control.answer}
         if control.answer == RESUMED:
@@ -45,7 +50,7 @@ def encode(control: Control) -> str:
             members["key"] = control.key
         if control.why:
             members["why"] = control.why
-        if control.key and control.done:
+        if control.answer != RESUMED and control.done:
             members["done"] = control.done
     else:
         members = {"end": control.why}
@@ -73,6 +78,19 @@ def decode(text: str) -> Control | None:
     return control
 
 
+def marked_as_text(mark: str, message: str | bytes) -> str:
+    """Return a message with a character before it, for a link that has no binary frames: chapter 15."""
+    return mark + message if isinstance(message, str) else f"%{mark}{base64.b64encode(message).decode()}"
+
+
+def unframed(text: str) -> bytes | None:
+    """Return the binary frame that a text frame stands for, without the % before it; None: it is none."""
+    try:
+        return text[:1].encode("ascii") + base64.b64decode(text[1:], validate=True)
+    except (ValueError, binascii.Error):
+        return None
+
+
 def number_of(text: str) -> int | None:
     """Return the number of an acknowledgement or a probe, without what goes before and behind; None: none."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 16 else None
@@ -84,6 +102,7 @@ def _fill(control: Control, members: dict[str, Any]) -> None:
         control.max = _number(members["max"])
         control.protocol = _text(members.get("protocol", ""))
         control.ttl = _number(members.get("ttl", 0))
+        control.binary = members.get("binary") is not False
     elif control.kind == RESUME:
         control.key = _text(members["resume"])
         control.link = _number(members["link"])
@@ -91,6 +110,7 @@ def _fill(control: Control, members: dict[str, Any]) -> None:
         control.acked, control.sent = _numbers(members["out"])
         control.window = Window(*_numbers(members.get("window", (0, 0))))
         control.max = _number(members.get("max", 0))
+        control.binary = members.get("binary") is not False
     elif control.kind == WELCOME:
         control.answer = _text(members["welcome"])
         control.key = _text(members.get("key", ""))

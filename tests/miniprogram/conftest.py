@@ -31,6 +31,9 @@ FILES: dict[str, tuple[Format, Target]] = {
     "page.js": ("iife", "browser"),
     "module.mjs": ("esm", "miniprogram"),
     "page.mjs": ("esm", "browser"),
+    "session.js": ("cjs", "session"),
+    "session-page.js": ("iife", "session"),
+    "session.mjs": ("esm", "session"),
 }
 
 

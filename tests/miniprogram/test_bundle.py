@@ -10,14 +10,20 @@ from typing import Any
 import pytest
 from tests.miniprogram.conftest import FILES
 from tools.es5 import bundle
-from tools.es5.bundle import CORE, EXPORTS, Collision, build, load
+from tools.es5.bundle import CORE, CORE_OF_SESSIONS, EXPORTS, Collision, build, load
 from tools.es5.translate import translate
 
 from websocket_heartbeat.cli import js
-from websocket_heartbeat.core import machine as core
+from websocket_heartbeat.core import machine, resume, session
 
 EVERYWHERE = {"Array", "Date", "Error", "Math", "Object", "String", "Uint8Array", "isNaN", "undefined"}
 TIMERS = {"clearTimeout", "setTimeout"}
+CORES = {"miniprogram": [machine], "browser": [machine], "session": [session, resume]}
+WORDS = {
+    "miniprogram": ['var PROBING = "probing";', "Machine.prototype.heard = function (at, link) {"],
+    "browser": ['var PROBING = "probing";', "Machine.prototype.heard = function (at, link) {"],
+    "session": ['var RESUMED = "resumed";', "Half.prototype.handled = function () {"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -26,29 +32,35 @@ def syntax(
 ) -> Any:
     core = tmp_path_factory.mktemp("core") / "core.js"
     core.write_text(str(translate([load(name) for name in CORE])))
-    paths = [*((built / name) for name in FILES), core]
+    half = core.with_name("session-core.js")
+    half.write_text(str(translate([load(name) for name in CORE_OF_SESSIONS])))
+    paths = [*((built / name) for name in FILES), core, half]
     files = [{"path": str(path), "module": path.suffix == ".mjs"} for path in paths]
     results = run("syntax.js", {"acorn": str(packages / "acorn"), "files": files})
     return {path.name: result for path, result in zip(paths, results, strict=True)}
 
 
-@pytest.mark.parametrize("name", [*FILES, "core.js"])
+@pytest.mark.parametrize("name", [*FILES, "core.js", "session-core.js"])
 def test_every_byte_is_es5(name: str, syntax: Any) -> None:
     assert syntax[name]["error"] is None
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_asks_for_nothing_that_a_host_may_lack(name: str, syntax: Any) -> None:
-    expected = EVERYWHERE | TIMERS
-    if FILES[name][1] == "miniprogram":
+    form, target = FILES[name]
+    expected = EVERYWHERE | (TIMERS if target != "session" else set())
+    if target == "miniprogram":
         expected |= {"Promise"}
-    if FILES[name][0] == "cjs":
+    if target == "session":
+        # JSON is of ES5, and who has a Blob to send has Blob.
+        expected |= {"Promise", "JSON", "Blob"}
+    if form == "cjs":
         expected |= {"module"}
     assert set(syntax[name]["names"]) <= expected
 
 
 def test_the_core_asks_for_nothing_but_the_language(syntax: Any) -> None:
-    assert set(syntax["core.js"]["names"]) <= EVERYWHERE
+    assert set(syntax["core.js"]["names"] + syntax["session-core.js"]["names"]) <= EVERYWHERE
 
 
 def test_the_check_of_names_sees_what_is_free(
@@ -83,19 +95,20 @@ def test_a_person_can_read_the_file(target: bundle.Target) -> None:
     lines = build(target).splitlines()
     assert max(map(len, lines)) <= 120
     comments = [line for line in lines if re.match(r" *(//|/?\*)", line)]
-    assert len(comments) > len(lines) / 5
-    for word in ('var PROBING = "probing";', "Machine.prototype.heard = function (at, link) {", " * Rules"):
+    assert len(comments) > len(lines) / 6
+    for word in (*WORDS[target], " * Rules"):
         assert word in lines
 
 
 @pytest.mark.parametrize("target", EXPORTS)
 def test_the_rules_in_the_file_are_those_of_the_core(target: bundle.Target) -> None:
-    header = core.__doc__ or ""
-    assert "".join(f" * {line}".rstrip() + "\n" for line in header.splitlines()) in build(target)
+    for core in CORES[target]:
+        header = core.__doc__ or ""
+        assert "".join(f" * {line}".rstrip() + "\n" for line in header.splitlines()) in build(target)
 
 
 def test_a_minified_file_keeps_the_names_that_its_types_tell_users() -> None:
-    for target in EXPORTS:
+    for target in ("miniprogram", "browser"):
         types = (bundle.BUILT / f"{target}.d.ts").read_text()
         task = re.search(r"(?:interface Task|declare class \w+) \{(.*?)\n\}", types, re.S)
         assert task is not None
@@ -107,12 +120,14 @@ def test_a_minified_file_keeps_the_names_that_its_types_tell_users() -> None:
 
 
 def test_a_minified_file_shortens_no_name_that_foreign_objects_have_too() -> None:
-    program = bundle.translated("browser")
-    short = bundle.short_names(program, "browser")
-    assert {"onclose", "close"} <= program.foreign
-    assert program.foreign & set(short) == set()
-    assert len(short) > 80
-    assert len({*short.values()}) == len(short)
+    foreign = set().union(*(bundle.translated(target).foreign for target in EXPORTS))
+    for target in EXPORTS:
+        short = bundle.short_names(bundle.translated(target), target)
+        # What the library and the script of sessions call of each other is foreign to each of them.
+        assert {"onclose", "close", "link_is_open", "heard"} <= foreign
+        assert foreign & set(short) == set()
+        assert len(short) > 60
+        assert len({*short.values()}) == len(short)
 
 
 def test_a_name_that_is_defined_by_hand_and_by_a_portable_module_is_refused() -> None:
@@ -161,7 +176,7 @@ def loaded(node: str, code: str, file: Path) -> str:
 
 def test_the_table_of_sizes_is_true() -> None:
     table = (Path(__file__).parents[2] / "js" / "README.md").read_text()
-    for target, row in zip(EXPORTS, ("mini programs", "pages"), strict=True):
+    for target, row in zip(EXPORTS, ("mini programs", "pages", "sessions, for both"), strict=True):
         code = js.library("cjs", target, minify=True).encode()
         sizes = (len(code), len(gzip.compress(code, 9, mtime=0)))
         said = re.search(rf"^\| {row} \| ([\d ]+) / ([\d ]+) \|", table, re.MULTILINE)

@@ -70,6 +70,7 @@ def test_it_ships_what_its_manifest_names_and_nothing_else(package: Path) -> Non
         "LICENSE",
         "dist",
         "browser",
+        "session",
         "miniprogram_dist",
     }
 
@@ -81,6 +82,7 @@ def test_require_gives_the_function_and_the_constructor(node: str, project: Path
     if (WebsocketHeartbeat.default !== WebsocketHeartbeat) throw 1;
     if (WebsocketHeartbeat.WebsocketHeartbeat !== WebsocketHeartbeat) throw 3;
     if (require("websocket-heartbeat/browser") !== WebsocketHeartbeatJs) throw 2;
+    if (require("websocket-heartbeat/session")("require").mode !== "require") throw 4;
     try {{ new WebsocketHeartbeatJs({{}}); }} catch (error) {{ console.log(error.message); }}
     WebsocketHeartbeat({{}}){REJECTS};
     """
@@ -91,14 +93,18 @@ def test_import_gives_the_function_and_the_constructor(node: str, project: Path)
     code = f"""
     import WebsocketHeartbeat, * as all from "websocket-heartbeat";
     import Page from "websocket-heartbeat/browser";
+    import Session from "websocket-heartbeat/session";
     if (Page !== all.WebsocketHeartbeatJs) throw 1;
+    if (Session("prefer").mode !== "prefer") throw 3;
     if (WebsocketHeartbeat !== all.WebsocketHeartbeat) throw 2;
     WebsocketHeartbeat({{}}){REJECTS};
     """
     assert run(node, project, code, module=True).startswith("miniprogram must be")
 
 
-@pytest.mark.parametrize("export", ["websocket-heartbeat", "websocket-heartbeat/browser"])
+@pytest.mark.parametrize(
+    "export", ["websocket-heartbeat", "websocket-heartbeat/browser", "websocket-heartbeat/session"]
+)
 def test_a_worker_without_window_loads_it(export: str, node: str, project: Path) -> None:
     code = f"""
     const {{ Worker }} = require("worker_threads");
@@ -132,10 +138,13 @@ def test_the_folder_that_wechat_copies_is_complete_in_itself(
     folder = json.loads((package / "package.json").read_text())["miniprogram"]
     copied = tmp_path / "miniprogram_npm" / "websocket-heartbeat"
     shutil.copytree(package / folder, copied)
-    assert [file.name for file in copied.iterdir()] == ["index.js"]
+    assert sorted(file.name for file in copied.iterdir()) == ["index.js", "session.js"]
     assert (copied / "index.js").read_text() == library("cjs", "miniprogram", minify=True)
+    assert (copied / "session.js").read_text() == library("cjs", "session", minify=True)
     code = f"""
     const WebsocketHeartbeat = require("./miniprogram_npm/websocket-heartbeat");
+    const Session = require("./miniprogram_npm/websocket-heartbeat/session");
+    if (Session("prefer").mode !== "prefer") throw 1;
     WebsocketHeartbeat({{ miniprogram: "wx" }}){REJECTS};
     """
     assert run(node, tmp_path, code).startswith("miniprogram must be")
@@ -177,14 +186,16 @@ def test_the_types_fit_every_platforms_own_types_and_refuse_mistakes(
 
 USE = """
 const host = { connectSocket() {} };
-export const task = WebsocketHeartbeat({ miniprogram: host, connectSocketParams: { url: "" } });
-export const page: WebsocketHeartbeatJs = new Page({ url: "" });
+const session = Session("prefer");
+export const task = WebsocketHeartbeat({ miniprogram: host, connectSocketParams: { url: "" }, session });
+export const page: WebsocketHeartbeatJs = new Page({ url: "", session });
 task.then(({ state }) => state);
 """
 
 ESM = """
 import WebsocketHeartbeat, { WebsocketHeartbeatJs } from "websocket-heartbeat";
 import Page from "websocket-heartbeat/browser";
+import Session from "websocket-heartbeat/session";
 """
 
 
@@ -257,16 +268,17 @@ def test_publint_has_nothing_to_say(node: str, consumers: Path, tarball: Path) -
 def test_arethetypeswrong_finds_nothing(node: str, consumers: Path, tarball: Path) -> None:
     script = consumers / "@arethetypeswrong/cli/dist/index.js"
     found = json.loads(checked(node, script, str(tarball), "--format", "json"))
-    assert set(found["analysis"]["entrypoints"]) >= {".", "./browser"}
+    assert set(found["analysis"]["entrypoints"]) >= {".", "./browser", "./session"}
     assert found["analysis"]["problems"] == []
 
 
-def test_webpack_4_bundles_both_entries(node: str, consumers: Path, project: Path, tmp_path: Path) -> None:
+def test_webpack_4_bundles_all_entries(node: str, consumers: Path, project: Path, tmp_path: Path) -> None:
     entry = """
     import WebsocketHeartbeat, { WebsocketHeartbeatJs } from "websocket-heartbeat";
     import Page from "websocket-heartbeat/browser";
+    import Session from "websocket-heartbeat/session";
     const required = require("websocket-heartbeat/browser");
-    const all = [WebsocketHeartbeat, WebsocketHeartbeatJs, Page, required.default];
+    const all = [WebsocketHeartbeat, WebsocketHeartbeatJs, Page, Session, required.default];
     console.log(all.map((each) => typeof each).join());
     try { new Page({}); } catch (error) { console.log(error.message); }
     """
@@ -282,7 +294,7 @@ def test_webpack_4_bundles_both_entries(node: str, consumers: Path, project: Pat
     done = subprocess.run([node, str(tmp_path / "bundle.js")], capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert lines[0] == "function,function,function,function"
+    assert lines[0] == "function,function,function,function,function"
     assert lines[1].startswith("url must be")
 
 

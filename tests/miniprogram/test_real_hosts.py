@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.miniprogram.led import Program, led
 from tests.miniprogram.real_hosts import HOSTS
 
 from websocket_heartbeat.cli.js import library
@@ -18,41 +18,6 @@ from websocket_heartbeat.testing import FaultProxy
 KINDS = ["wx", "taro-h5", "taro-mini", "uni-h5"]
 
 QUICK = {"pingTimeout": 300, "pongTimeout": 1000, "reconnectTimeout": 100, "openTimeout": 3000}
-
-PATIENCE = 30
-"""Seconds that anything may take."""
-
-
-class Program:
-    """A program in Node that uses the library; `told` is what it was told so far."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.told: list[list[Any]] = []
-
-    async def until(self, *wanted: Any) -> list[Any]:
-        """Wait until the program is told something that begins so; return it."""
-        assert self.process.stdout is not None
-        async with asyncio.timeout(PATIENCE):
-            while line := await self.process.stdout.readline():
-                event = json.loads(line)
-                self.told.append(event)
-                if event[: len(wanted)] == list(wanted):
-                    return list(event)
-        raise AssertionError(f"{wanted} was never told: {self.told}")
-
-    def order(self, **order: Any) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(order).encode() + b"\n")
-
-    async def ended(self) -> str:
-        """Wait until the program ends by itself, as it does when no timer and no socket is left."""
-        async with asyncio.timeout(PATIENCE):
-            out, err = await self.process.communicate()
-        self.told += [json.loads(line) for line in out.decode().splitlines()]
-        assert self.process.returncode == 0
-        return err.decode()
-
 
 Start = Callable[..., contextlib.AbstractAsyncContextManager[Program]]
 
@@ -76,17 +41,8 @@ def start(node: str, real_hosts: Path) -> Start:
             "isLate": is_late,
             "hasLogin": has_login,
         }
-        pipe = asyncio.subprocess.PIPE
-        script = Path(__file__).parent / "node" / "real.js"
-        process = await asyncio.create_subprocess_exec(
-            node, str(script), json.dumps(about), stdin=pipe, stdout=pipe, stderr=pipe
-        )
-        try:
-            yield Program(process)
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.communicate()
+        async with led(node, "real.js", about) as program:
+            yield program
 
     return start
 

@@ -16,7 +16,7 @@ from typing import Final, Literal
 from tools.es5.program import Module, Program
 from tools.es5.translate import translate
 
-Target = Literal["miniprogram", "browser"]
+Target = Literal["miniprogram", "browser", "session"]
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _SOURCE: Final = _ROOT / "src"
@@ -37,35 +37,52 @@ CORE: Final = (
 )
 """The modules of the core, each after those that it imports."""
 
-DECLARED: Final = ("miniprogram.clock", "miniprogram.language")
+CORE_OF_SESSIONS: Final = ("core.session", "core.resume")
+"""What the core has for the script of sessions."""
+
+DECLARED: Final = ("miniprogram.clock", "miniprogram.language", "miniprogram.session.frames")
 """Modules that are written for each language by hand: portable code is checked against their signatures."""
 
 EXPORTS: Final[dict[Target, str]] = {
     "miniprogram": "WebsocketHeartbeat",
     "browser": "WebsocketHeartbeatJs",
+    "session": "WebsocketHeartbeatSession",
 }
 """The name that each target defines."""
+
+
+def _adapters(*names: str) -> tuple[str, ...]:
+    return tuple(f"miniprogram.{name}" for name in names)
+
 
 _SHARED: Final = (
     *("options", "link", "links", "alarm", "advice", "step", "dialogue", "heart"),
     *("abstract", "driver", "outbox", "connection"),
 )
 
-_ADAPTERS: Final[dict[Target, tuple[str, ...]]] = {
-    "miniprogram": (*_SHARED, "socket_task", "task"),
-    "browser": (*_SHARED, "web_socket"),
+_MODULES: Final[dict[Target, tuple[str, ...]]] = {
+    "miniprogram": (*CORE, *_adapters("clock", "language", *_SHARED, "socket_task", "task")),
+    "browser": (*CORE, *_adapters("clock", "language", *_SHARED, "web_socket")),
+    "session": (
+        *CORE_OF_SESSIONS,
+        *_adapters("language", "session.frames", "session.controls", "session.offers", "session.inbox"),
+        *_adapters("session.flushing", "session.connection_session", "session.option"),
+    ),
 }
 _HANDWRITTEN: Final[dict[Target, tuple[str, ...]]] = {
-    "miniprogram": ("clock", "language", "base64", "miniprogram"),
-    "browser": ("clock", "language", "page", "browser"),
+    "miniprogram": ("clock", "values", "language", "base64", "miniprogram"),
+    "browser": ("clock", "values", "language", "page", "browser"),
+    "session": ("values", "base64", "frames", "session"),
 }
 _MINIFIER: Final = "tdewolff-minify"
 
-_GUIDE: Final = """\
+_READING: Final = """\
 // Translated from the Python modules that are named below, with their names and comments. In a comment None
 // is null or undefined, True and False are true and false, and to raise ValueError is to throw an Error. A
 // name that begins with _ is private to its class or module; self is this, for the functions within a method;
 // /* name: */ before an argument names the parameter. The core counts in seconds. Where to look:
+"""
+_GUIDE: Final = """\
 //   settings_of, in miniprogram/options.py   turns the options, in milliseconds, into settings of the core
 //   Machine, in core/machine.py              decides everything: its comment has the rules and the table of
 //                                            states; when a silent link is given up is in its method woke
@@ -73,7 +90,19 @@ _GUIDE: Final = """\
 //   Connection, in miniprogram/connection.py the methods that users call
 //   at the end                               the entry, and what is written by hand in JavaScript
 """
-"""What a reader of the script should know first."""
+_GUIDE_OF_SESSIONS: Final = """\
+//   Half, in core/session.py        numbers, windows and acknowledgements: its comment has the rules
+//   Resumption, in core/resume.py   decides the handshake: its comment has the table of states
+//   ConnectionSession, in miniprogram/session/connection_session.py
+//                                   what the library tells of links and messages, and what it is asked for
+//   at the end                      the entry, and what is written by hand in JavaScript
+"""
+_GUIDES: Final[dict[Target, str]] = {
+    "miniprogram": _READING + _GUIDE,
+    "browser": _READING + _GUIDE,
+    "session": _READING + _GUIDE_OF_SESSIONS,
+}
+"""What a reader of a script should know first."""
 
 
 class Collision(Exception):
@@ -92,7 +121,8 @@ def build(target: Target, *, minify: bool = False) -> str:
 
     The same sources give the same bytes.
 
-    target: miniprogram defines WebsocketHeartbeat, browser defines WebsocketHeartbeatJs.
+    target: miniprogram defines WebsocketHeartbeat, browser WebsocketHeartbeatJs, session what the option
+        `session` of both takes.
     minify: without what only people need.
 
     Raises:
@@ -105,7 +135,7 @@ def build(target: Target, *, minify: bool = False) -> str:
     if minify:
         program = translate(_modules(target), short_names(program, target))
     body = "\n".join([str(program), *handwritten(target)])
-    script = f"{_GUIDE}var {export} = (function () {{\n{body}\nreturn {export};\n}})();\n"
+    script = f"{_GUIDES[target]}var {export} = (function () {{\n{body}\nreturn {export};\n}})();\n"
     version = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     header = f"/*! websocket-heartbeat {version} | MIT License */\n"
     return header + (f"{_minified(script)}\n" if minify else script)
@@ -126,10 +156,12 @@ def short_names(program: Program, target: Target) -> dict[str, str]:
     """Short names for the members that only portable classes name, the most frequent shortest.
 
     What the types of the target tell its users, what the hand-written scripts say, and what foreign objects
-    have keeps its name. The short ones begin with _, for users give our objects properties of their own.
+    have keeps its name: also those of the other scripts, as they call each other. The short ones begin with
+    _, for users give our objects properties of their own.
     """
     types = (BUILT / f"{target}.d.ts").read_text(encoding="utf-8")
     taken = set(re.findall(r"\w+", "".join([types, *handwritten(target)]))) | program.foreign
+    taken = taken.union(*(translated(each).foreign for each in EXPORTS))
     letters = "etnsroiaclduhmpfgvbyxwkqjzETNSROIACLDUHMPFGVBYXWKQJZ"
     names = (f"_{letter}" for letter in (*letters, *(a + b for a in letters for b in letters)))
     ours = [name for name, _ in program.members.most_common() if name not in taken]
@@ -162,7 +194,7 @@ def translated(target: Target) -> Program:
 
 
 def _modules(target: Target) -> list[Module]:
-    return [load(name) for name in (*CORE, *DECLARED, *(f"miniprogram.{name}" for name in _ADAPTERS[target]))]
+    return [load(name) for name in _MODULES[target]]
 
 
 def handwritten(target: Target) -> list[str]:

@@ -150,7 +150,7 @@ class Expressions:
         return self.program.constants[name]
 
     def _attribute(self, node: ast.AST, owner: Js, name: str) -> Js:
-        program, of = self.program, owner.kind.name
+        program, of = self.program, self.program.owner(owner.kind)
         require_member(node, name)
         kind = program.attribute(of, name)
         if of in program.classes:
@@ -239,7 +239,7 @@ class Expressions:
         return Js(f"{base}.call({', '.join(filter(None, [scope.this, given]))})")
 
     def _method_call(self, node: ast.Call, owner: Js, name: str) -> Js:
-        program, of = self.program, owner.kind.name
+        program, of = self.program, self.program.owner(owner.kind)
         match of, name, node.args, node.keywords:
             case "list", "append", [value], []:
                 return Js(f"{owner.within('()')}.push({self.translate(value).text})")

@@ -109,6 +109,8 @@ class Program:
     """What portable modules import of it: the script must have it by hand."""
     members: Counter[str] = field(default_factory=Counter)
     """How often the script names each member of a portable class."""
+    outside: set[str] = field(default_factory=set)
+    """Classes of another script, whose objects are foreign here: only type checkers see them."""
     foreign: set[str] = field(default_factory=set)
     """Names of members of objects that are not known to be of a portable class: they cannot be changed."""
     problems: list[str] = field(default_factory=list)
@@ -137,6 +139,10 @@ class Program:
                 return owned.methods[name]
             owner = owned.base
         return None
+
+    def owner(self, kind: Kind) -> str:
+        """The class of what is known to be of one here; for all else as Kind.name."""
+        return "" if kind.name in self.outside else kind.name
 
     def is_any_method(self, name: str) -> bool:
         """Whether some class has a method of this name."""

@@ -114,7 +114,7 @@ class _Translation:
                     require(
                         isinstance(each, ast.ImportFrom), each, "only imports are for type checkers alone"
                     )
-                    self._top(each)
+                    self._import_of_types(each)
             case ast.AnnAssign(
                 ast.Name(name), ast.Name("Final"), ast.Constant(str() | int() | float()) as value
             ):
@@ -125,6 +125,13 @@ class _Translation:
                 self._class(node)
             case _:
                 raise Refused(node)
+
+    def _import_of_types(self, node: ast.stmt) -> None:
+        match node:
+            case ast.ImportFrom(str(name), names) if name not in self.program.modules:
+                self.program.outside |= {alias.name for alias in names}
+            case _:
+                self._top(node)
 
     def _import(self, node: ast.ImportFrom, module: str) -> None:
         program = self.program

@@ -18,11 +18,12 @@ from websocket_heartbeat.cli.output import show
 HELP = "write the library for mini programs and browsers"
 
 Format = Literal["cjs", "esm", "iife"]
-Target = Literal["miniprogram", "browser"]
+Target = Literal["miniprogram", "browser", "session"]
 
 EXPORTS: Final[dict[Target, str]] = {
     "miniprogram": "WebsocketHeartbeat",
     "browser": "WebsocketHeartbeatJs",
+    "session": "WebsocketHeartbeatSession",
 }
 """The name that each target defines; also in tools/es5/bundle.py, which the wheel does not have."""
 
@@ -44,7 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--target",
         choices=tuple(EXPORTS),
         default="miniprogram",
-        help="miniprogram has WebsocketHeartbeat, browser WebsocketHeartbeatJs (default: miniprogram)",
+        help="miniprogram has WebsocketHeartbeat, browser WebsocketHeartbeatJs, session what the option "
+        "session of both takes (default: miniprogram)",
     )
     parser.add_argument("--types", action="store_true", help="write the TypeScript types beside the file")
     parser.add_argument("--minify", action="store_true", help="without comments and with short names")
@@ -79,7 +81,8 @@ def library(format: Format, target: Target, *, minify: bool = False) -> str:
     """Return the file that a mini program or a page loads: what was built with the package.
 
     format: cjs for require and for build-npm, esm for import, iife for a script tag.
-    target: miniprogram defines WebsocketHeartbeat, browser defines WebsocketHeartbeatJs.
+    target: miniprogram defines WebsocketHeartbeat, browser WebsocketHeartbeatJs, session
+        WebsocketHeartbeatSession.
     """
     return _built(f"{target}.min.js" if minify else f"{target}.js") + _FOOTERS[format].replace(
         "NAME", EXPORTS[target]

@@ -31,6 +31,9 @@ from websocket_heartbeat.system.stall import Stall
 GREETED_WITHIN = 3.0
 """Seconds in which a server greets that has sessions: that travels with the answer to the handshake."""
 
+CLOSED_WITHIN = 3.0
+"""Seconds that a server has to close a link that is of no use any more."""
+
 _DISMISSED = 4500
 """A close code that is final, for the end of a session: core/machine.py."""
 
@@ -85,7 +88,7 @@ class _Greeter:
         self._protocol: str | None = None
         self._link: SessionLink | None = None  # once the session is attached
         self._is_plain = False
-        self._timer: asyncio.TimerHandle | None = None  # for the greeting
+        self._timer: asyncio.TimerHandle | None = None  # for the greeting, or for the end
 
     def abort(self) -> None:
         """Drop the link, as its attempt is over."""
@@ -151,13 +154,12 @@ class _Greeter:
         control = decode(frame) if isinstance(frame, str) and frame[:1] == "{" else None
         if control is None:
             self._session.other_frame(self)
-            if self._is_plain:  # it was the first message
-                return self.physical.deliver(frame)
         else:
             if control.kind == resume.GREETING_CONTROL:
                 self._protocol = control.protocol or None
             self._session.control(self, control)
-        return None
+        # If the link is plain after that, it was the first message.
+        return self.physical.deliver(frame) if self._is_plain else None
 
     def be_plain(self) -> None:
         """Let the link be what it is."""
@@ -180,8 +182,7 @@ class _Greeter:
 
     def refuse(self, code: int) -> None:
         """Close the link, which breaks the protocol."""
-        self.physical.close(code, "")
-        self.physical.deliver = _discard
+        self._close(code)
         if self._link is not None:
             self._link.ended(Closure(error=HandshakeError(f"the session was out of step: {code}")))
         else:
@@ -195,12 +196,18 @@ class _Greeter:
 
     def end(self, why: str) -> None:
         """Close the link: the session is over for good."""
-        self.physical.close(1000, "")
-        self.physical.deliver = _discard
+        self._close(1000)
         if self._link is not None:
             self._link.ended(Closure(_DISMISSED, why, framed=True))
         else:
             self._finish(SessionOver(f"the session is over: {printable(why)}"))
+
+    def _close(self, code: int) -> None:
+        """Close the link, of which nobody knows any more; drop it, if its server does not answer."""
+        self._stop_timer()
+        self.physical.deliver = _discard
+        self._timer = asyncio.get_running_loop().call_later(CLOSED_WITHIN, self.physical.abort)
+        self.physical.close(code, "")
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -221,9 +228,10 @@ class ClientSession:
     """The session of one connection, over all its links.
 
     their_max: bytes of the largest message that the server takes.
-    tell: called with a SessionEvent. changed: called when messages were acknowledged. report: called with
-    messages that the server does not take. max_size: the largest that we take, in bytes. probes: whether
-    a probe of the session stands for a ping, as heartbeats are to be messages.
+    tell: called with a SessionEvent. changed: called when messages were acknowledged. ended: called when the
+    server has answered our end. report: called with messages that the server does not take. max_size: the
+    largest that we take, in bytes. probes: whether a probe of the session stands for a ping, as heartbeats
+    are to be messages.
     kind, why: what the user was told last: of the newest link that has a session, how that began.
     dropped: volatile messages that were thrown away, as they came faster than the user took them.
     """
@@ -233,6 +241,7 @@ class ClientSession:
         options: Session,
         tell: Callable[[SessionEvent], None],
         changed: Callable[[], None],
+        ended: Callable[[], None],
         report: Callable[[Sequence[Message]], None],
         *,
         max_size: int,
@@ -247,6 +256,7 @@ class ClientSession:
         self._ousted: _Greeter | None = None  # whose session waits for the welcome of another link
         self._tell = tell
         self._changed = changed
+        self._ended = ended
         self._resumption = Resumption(self.is_required, window)
         self._greeter: _Greeter | None = None  # of the newest link
         self.link: SessionLink | None = None
@@ -300,6 +310,8 @@ class ClientSession:
         self._let_go()
         self._settled().lost(code)
         self._carry_out()
+        if self.is_ending and self._resumption.state == resume.OVER:
+            self._ended()
 
     def _let_go(self) -> None:
         """Have no link."""
@@ -351,9 +363,14 @@ class ClientSession:
     # Messages
 
     @property
-    def owes(self) -> bool:
-        """Whether what was sent waits for a link on which it can be acknowledged."""
-        return self.has_key and self.link is None and self.half.sent > self.half.acked
+    def awaits_end(self) -> bool:
+        """Whether the server is still to answer that the session ends."""
+        return self._resumption.awaits_end()
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the user closes: then nothing more is sent."""
+        return self._resumption.is_ending
 
     def handled(self) -> None:
         """Note that the user has done with the oldest message."""
@@ -468,6 +485,8 @@ class ClientSession:
             elif step.kind == resume.CLOSE_LINK:
                 if self.link is not None:
                     self.link.say(f"={self.half.acknowledge()}")
+                if self.is_ending:
+                    self._ended()
                 greeter.end(self.why)
 
     def _told(self, step: Step) -> None:
@@ -534,8 +553,8 @@ class SessionLink(Link):
         """As in Link."""
         session = self._session
         size = size_of(message)
-        if size > session.their_max:
-            session.report((message,))  # the server would close the link for it, again and again
+        if size > session.their_max or session.is_ending:
+            session.report((message,))  # the server would close the link for a large one, again and again
             return
         half = self._half if session.link is self else session.half
         character = half.accept(message, size)
@@ -557,14 +576,14 @@ class SessionLink(Link):
     def note_room(self) -> None:
         """Count as full while the link beneath does, or the window of the server is full."""
         self.full = self._physical.full
-        if not self._session.half.has_room(0):
+        if not self._session.half.has_room():
             self.full = True
             if self._stall is None:
                 self._stall = Stall(self._session.half, self._is_window_full, self._session.stalled)
             self._stall.begins()
 
     def _is_window_full(self) -> bool:
-        return not self._session.half.has_room(0)
+        return not self._session.half.has_room()
 
     def is_left(self) -> None:
         """Take the news that the session has this link no more."""

@@ -19,8 +19,8 @@ Rules
     1  acked <= sent, and told <= recorded <= done <= got.
     2  What is not acknowledged is kept; what is acknowledged has been handled, and recorded.
     3  A message that is not the next is not taken: the link is out of step, and must go.
-    4  More is never unacknowledged than the peer's window, but for a single message that is larger. Who sends
-       twice our window breaks the protocol.
+    4  Nothing is sent while the peer's window is full: what is unacknowledged is at most the window, and of
+       size the last message more. Who sends twice our window breaks the protocol.
     5  An acknowledgement is due when a quarter of the window was handled, in messages or in size, or a second
        after the first of them was, and at once as the answer to a probe.
 """
@@ -110,12 +110,11 @@ class Half:
 
     # What we send
 
-    def has_room(self, size: float) -> bool:
-        """Whether the peer's window has room for a message; one is always allowed."""
+    def has_room(self) -> bool:
+        """Whether the peer's window has room for a message, of any size; one is always allowed."""
         if self.sent == self.acked:
             return True
-        unacknowledged = self.sent - self.acked
-        return unacknowledged < self.theirs.messages and self._outbox_size + size <= self.theirs.size
+        return self.sent - self.acked < self.theirs.messages and self._outbox_size < self.theirs.size
 
     def is_half_full(self) -> bool:
         """Whether more than half of the peer's window is taken."""
@@ -177,14 +176,13 @@ class Half:
         place = self._in
         if character != CHARACTERS[place : place + 1]:
             return OUT_OF_STEP
+        waiting = self.got - self.done
+        if waiting > 0 and (waiting >= 2 * self.ours.messages or self._inbox_size > 2 * self.ours.size):
+            return VIOLATION
         self._in = 0 if place == 63 else place + 1
         self.got = self.got + 1
-        before = self._inbox_size
         self._inbox.append(size)
-        self._inbox_size = before + size
-        waiting = self.got - self.done
-        if waiting > 1 and (waiting > 2 * self.ours.messages or before > 2 * self.ours.size):
-            return VIOLATION
+        self._inbox_size = self._inbox_size + size
         return 0
 
     def handled(self) -> None:

@@ -56,6 +56,10 @@ class Abstract:
         """Call the user's hook, and return what it returns."""
         raise NotImplementedError("hook")
 
+    def with_data(self, event: Any, data: Any) -> Any:
+        """An event of a message, as a link has it, with other data."""
+        raise NotImplementedError("with_data")
+
     def watch(self) -> None:
         """Listen to the host: foreground, background, network."""
         raise NotImplementedError("watch")

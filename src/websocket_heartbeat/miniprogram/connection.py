@@ -112,6 +112,18 @@ class Connection(Driver):
         self.heart.is_beating = False
         self._count_from_now()
 
+    def flush(self) -> Any:
+        """A promise that is kept when all that was sent is acknowledged; without a session, when none waits.
+
+        It is broken when the connection ends before that.
+
+        Raises:
+            ValueError: the option `session` is off.
+        """
+        if self.session is None:
+            raise ValueError("flush needs the option session")
+        return self.session.flush()
+
     def destroy(self) -> None:
         """Close at once, wait for nothing and remove all listeners; the object cannot be used after that."""
         self.is_destroyed = True
@@ -164,6 +176,7 @@ class Connection(Driver):
             self.machine.last_link = number
             # A hook that is told of the end may call this before the end is carried out.
             self.unwatch()
+            self.begin_session()
             self.start()
 
     def _forget_waiting(self) -> None:

@@ -1,6 +1,6 @@
 """Carries out what the core decides, over one kind of link and one timer, and calls the user's hooks."""
 
-from typing import Any, Callable, Final
+from typing import TYPE_CHECKING, Any, Callable, Final
 
 from websocket_heartbeat.core.hint import hint_of
 from websocket_heartbeat.core.machine import (
@@ -51,7 +51,10 @@ from websocket_heartbeat.miniprogram.link import Link
 from websocket_heartbeat.miniprogram.links import Links
 from websocket_heartbeat.miniprogram.options import CurrentOptions
 from websocket_heartbeat.miniprogram.outbox import Outbox, answer
-from websocket_heartbeat.miniprogram.step import ERROR, MESSAGE, Step
+from websocket_heartbeat.miniprogram.step import ERROR, MESSAGE, SESSION, Step
+
+if TYPE_CHECKING:
+    from websocket_heartbeat.miniprogram.session.connection_session import ConnectionSession
 
 NORMAL_CLOSURE: Final = 1000
 """The close code of a link that a renewal has replaced, as a host would say: RFC 6455, section 7.4.1."""
@@ -82,6 +85,9 @@ class Driver(Abstract):
         self.outbox = Outbox(self)
         self.heart = Heart(opts)
         self.alarm = Alarm(clock, lambda: self._woke())
+        self.session: ConnectionSession | None = None
+        """What carries messages across links; None without the option."""
+        self.begin_session()
         self.steps: list[Step] = []
         """What is still to be carried out."""
         self.held: list[Step] = []
@@ -133,6 +139,13 @@ class Driver(Abstract):
             self.expose(self.links.current.native)
 
     def link_opened(self, link: Link, event: Any) -> None:
+        """The host says that the link is open; what the server says on it may be first."""
+        if self.session is None:
+            self.link_is_open(link, event)
+        else:
+            self.session.opened(link, event)
+
+    def link_is_open(self, link: Link, event: Any) -> None:
         """The link is open, so there is a network, whatever the host has said."""
         if link is not self.links.successor:
             if self.machine.state != CONNECTING:
@@ -156,14 +169,26 @@ class Driver(Abstract):
             self.advice.answered()
         self.machine.heard(self.now(), link.number)
         self.collect(event, "")
+        if not self._is_of_session(link, event):
+            self._message_came(link, event)
+        self.carry_out()
+        if link is self.links.current:
+            self.outbox.trust()
+
+    def _is_of_session(self, link: Link, event: Any) -> bool:
+        """Whether a frame is for the session, which has taken it."""
+        session = self.session
+        if session is None or not link.is_session:
+            return False
+        is_taken: bool = session.heard(link, event)
+        return is_taken
+
+    def _message_came(self, link: Link, event: Any) -> None:
         data: Any = read(event, "data")
         if self._is_dismissal(link, data):
             self.collect(None, "")
         elif not (self.heart.has_dialect() and self._is_heartbeat(link, data)):
             self.steps.append(Step(Action(MESSAGE, link.number), event, ""))
-        self.carry_out()
-        if link is self.links.current:
-            self.outbox.trust()
 
     def _is_dismissal(self, link: Link, data: Any) -> bool:
         """Whether a message says that we are not to come back, or comes after that. The user sees none."""
@@ -206,6 +231,10 @@ class Driver(Abstract):
         ask for a delay. failed: for onError, which is called before onClose; None if the host has told of no
         error, or it was passed on already.
         """
+        is_final: bool | None = None
+        if self.session is not None:
+            is_over: bool = self.session.lost(link, closed["code"])
+            is_final = True if is_over else None
         if link is self.links.successor:
             self.links.forget(link.number)
         else:
@@ -216,7 +245,7 @@ class Driver(Abstract):
                 self._tell_error(failed)
             if self.machine.state == CONNECTING:
                 self._attempt_failed(closed, reason)
-        self.machine.lost(self.now(), link.number, closed["code"], hint=hint_of(reason))
+        self.machine.lost(self.now(), link.number, closed["code"], hint=hint_of(reason), is_final=is_final)
         self.collect(closed, reason)
         self.carry_out()
 
@@ -233,7 +262,7 @@ class Driver(Abstract):
     def shown(self) -> None:
         """The program is in the foreground again."""
         if self.machine.state == PROBING and self.heart.was_refused:
-            self.heart.beat(self.links.current)
+            self._beat()
         if self.is_interrupted:
             self.is_interrupted = False
             self.machine.came_online(self.now())
@@ -270,13 +299,19 @@ class Driver(Abstract):
             action: Action = actions.pop(0)
             if action.kind == ABANDON_LINK or action.kind == LEAVE_LINK:
                 # At once: its later events would be taken for those of the next link.
-                self.links.drop(action.link)
+                self._let_go(action.link)
                 # It may have been the first attempt, and have taken too long.
                 self.be_ready()
             else:
                 self._note(action)
                 is_known = action.cause != LOST and action.cause != REJECTED
                 self.steps.append(Step(action, event, action.cause if is_known else why))
+
+    def _let_go(self, number: int) -> None:
+        link = self.links.of_number(number)
+        self.links.drop(number)
+        if self.session is not None and link is not None:
+            self.session.lost(link, None)
 
     def _note(self, action: Action) -> None:
         if action.kind == SWITCH_LINK:
@@ -336,8 +371,7 @@ class Driver(Abstract):
         elif kind == PING_LINK:
             self._ping_or_trust()
         elif kind == CLOSE_LINK:
-            if not self.links.current.close(step.event):
-                answer(step.event, "fail", "close:fail")
+            self._close_link(step.event)
         elif self.is_held:
             self.held.append(step)
         elif self.dialogue.is_elsewhere(step):
@@ -349,6 +383,20 @@ class Driver(Abstract):
             self.unwatch()
             self.forget_renewal()
             self.outbox.refuse_all()
+            if self.session is not None and self.is_over():
+                self.session.stop(self.machine.state)
+
+    def _close_link(self, params: Any) -> None:
+        link = self.links.current
+        is_told = False
+        if link.is_session and self.session is not None:
+            is_taken: bool = self.session.end(link, read(params, "reason"))
+            is_told = is_taken
+        if is_told:
+            # The server closes the link once it has handled what was sent.
+            answer(params, "success", "close:ok")
+        elif not link.close(params):
+            answer(params, "fail", "close:fail")
 
     def _guarded(self, action: Callable[[], None]) -> None:
         """Call a method that the user may have replaced."""
@@ -363,9 +411,9 @@ class Driver(Abstract):
         if kind == NOTIFY_OPENED:
             self._announce(action.link, step.event)
         elif kind == MESSAGE:
-            self._call_hook(kind, step.event)
+            self._tell_message(step)
             self._check_heart(action.link)
-        elif kind == ERROR:
+        elif kind == ERROR or kind == SESSION:
             self._call_hook(kind, step.event)
         elif kind == NOTIFY_STATE:
             self._call_hook("State", action.state)
@@ -392,6 +440,21 @@ class Driver(Abstract):
 
     def _call_hook(self, name: str, event: Any) -> None:
         when(self.hook(name, event), no_hook, report)
+
+    def _tell_message(self, step: Step) -> None:
+        handled = step.handled
+        if handled is None:
+            self._call_hook(MESSAGE, step.event)
+        else:
+            when(
+                self.hook(MESSAGE, step.event),
+                lambda value: handled(),
+                lambda error: self._handled_badly(error, handled),
+            )
+
+    def _handled_badly(self, error: Any, handled: Callable[[], None]) -> None:
+        report(error)
+        handled()
 
     def _check_heart(self, link: int) -> None:
         if link == self.machine.link and self.is_open():
@@ -465,11 +528,43 @@ class Driver(Abstract):
         if self.current.have_changed(self.heart.is_beating):
             self.machine.reconfigured(self.current.settings)
 
+    # What the session wants
+
+    def begin_session(self) -> None:
+        """Have what the option asks for; what one before had is told already."""
+        given = self.opts["session"]
+        self.session = None
+        if not (given is None or is_same(given, "off")):
+            if not callable(read(given, "begin")):
+                raise ValueError('session must be Session("prefer") of websocket-heartbeat/session, or "off"')
+            session: ConnectionSession = given.begin(self)
+            self.session = session
+
+    def deliver(self, event: Any, handled: Any) -> None:
+        """Give the user a message of the session, and call `handled` when the user has done with it."""
+        step = Step(Action(MESSAGE, self.sending_link().number), event, "")
+        step.handled = handled
+        self.steps.append(step)
+        self.carry_out()
+
+    def tell_session(self, event: dict[str, Any]) -> None:
+        """Tell the user of a session that begins, goes on or ends."""
+        self.steps.append(Step(Action(SESSION, self.machine.link), event, ""))
+        self.carry_out()
+
+    def has_room(self) -> bool:
+        """Whether the session, if there is one, takes another message."""
+        session = self.session
+        if session is None or not self.sending_link().is_session:
+            return True
+        is_room: bool = session.has_room()
+        return is_room
+
     # Heartbeats, and doubt
 
     def _ping_or_trust(self) -> None:
         if self._may_beat():
-            self.heart.beat(self.links.current)
+            self._beat()
         else:
             # Nothing can be asked, so silence proves nothing.
             self.machine.heard(self.clock.now(), self.machine.link)
@@ -479,7 +574,15 @@ class Driver(Abstract):
     def ask_for_life(self) -> None:
         """Send a heartbeat, if there are any: whatever is heard shows that the link works."""
         if self._may_beat() and self.machine.state == OPEN:
-            self.heart.beat(self.links.current)
+            self._beat()
+
+    def _beat(self) -> None:
+        link = self.links.current
+        if link.is_session and self.session is not None:
+            is_sent: bool = self.session.probe()
+            self.heart.was_refused = not is_sent
+        else:
+            self.heart.beat(link)
 
     def _may_beat(self) -> bool:
         """Whether heartbeats are wanted: in a protocol that has its own, not before onOpen is done."""

@@ -206,6 +206,11 @@ def web_socket(page: Any, url: Any, protocols: Any) -> Any:
     return page.WebSocket(url, protocols) if protocols else page.WebSocket(url)
 
 
+def message_event(page: Any, event: Any, data: Any) -> Any:
+    """The MessageEvent of a page, with other data."""
+    return Record(event, data=data)
+
+
 def close_event(page: Any, code: int, reason: str) -> Any:
     """A CloseEvent of a page, for an end that the page itself does not tell of."""
     return Record(type="close", code=code, reason=reason, wasClean=code != 1006)

@@ -11,6 +11,7 @@ class Link:
     number: of the link, as the core counts; 0 for "no link yet". native: the host's own socket, once there is
     one. is_announced: whether onOpen was called for it: what is sent before that waits.
     is_over: whether it was dropped or lost; what the host still reports about it is ignored.
+    is_session: whether what comes on it is for the session, and what is sent on it goes through that.
     """
 
     def __init__(self, number: int) -> None:
@@ -18,6 +19,7 @@ class Link:
         self.native: Any = None
         self.is_announced = False
         self.is_over = False
+        self.is_session = False
 
     def open(self) -> None:
         """Begin the attempt."""
@@ -41,5 +43,9 @@ class Link:
         """Begin to close; return False if the host threw. The host may never report that it has closed."""
         return False
 
-    def drop(self) -> None:
-        """Let go of the socket at once and for good."""
+    def buffered(self) -> float:
+        """How many bytes wait in the socket, as far as the host tells."""
+        return 0.0
+
+    def drop(self, code: int | None = None) -> None:
+        """Let go of the socket at once and for good. code: the close code; None for 1000."""

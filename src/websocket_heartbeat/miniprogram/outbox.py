@@ -1,6 +1,6 @@
 """What the user sends: it goes to the open link, or waits for one that is open and works."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from websocket_heartbeat.core.machine import CLOSING
 from websocket_heartbeat.miniprogram.language import copied, read, record, tell
@@ -8,6 +8,9 @@ from websocket_heartbeat.miniprogram.link import Link
 
 if TYPE_CHECKING:
     from websocket_heartbeat.miniprogram.driver import Driver
+
+MOST_BUFFERED: Final = 65536
+"""Bytes in the socket beyond which a volatile message is dropped: docs/session.md, chapter 5."""
 
 
 class Outbox:
@@ -30,9 +33,12 @@ class Outbox:
     def hand_over(self, message: dict[str, Any]) -> bool:
         """Send now, or let it wait; if neither is possible, call `fail` and return False."""
         owner = self.owner
+        is_volatile: bool = message["volatile"]
+        if is_volatile and owner.session is not None:
+            return self._send_or_drop(message)
         # Nobody can tell what onOpen sends from what others send meanwhile.
         is_first = owner.is_in_dialogue() or (len(self.waiting) == 0 and not self.is_in_doubt)
-        if is_first and owner.can_send():
+        if is_first and owner.can_send() and owner.has_room():
             return self._send(message, owner.sending_link())
         limit: float = owner.opts["sendQueue"]
         state = owner.machine.state
@@ -57,12 +63,16 @@ class Outbox:
     def flush(self) -> None:
         """Send what waits, as far as the link may take it."""
         owner = self.owner
-        while (
-            len(self.waiting) > 0 and not self.is_in_doubt and not owner.is_in_dialogue() and owner.can_send()
-        ):
+        while len(self.waiting) > 0 and self._may_flush():
             message: dict[str, Any] = self.waiting.pop(0)
             if not self._send(message, owner.sending_link()):
                 self._warn(message)
+        if owner.session is not None:
+            owner.session.look()
+
+    def _may_flush(self) -> bool:
+        owner = self.owner
+        return not self.is_in_doubt and not owner.is_in_dialogue() and owner.can_send() and owner.has_room()
 
     def doubt(self) -> None:
         """Begin to doubt that the link works."""
@@ -76,6 +86,10 @@ class Outbox:
             self.is_in_doubt = False
             self.flush()
 
+    def is_empty(self) -> bool:
+        """Whether nothing waits."""
+        return len(self.waiting) == 0
+
     def refuse_all(self) -> None:
         """Tell of each message that it waits in vain, unless a callback opens the connection again."""
         while len(self.waiting) > 0 and self.owner.has_ended():
@@ -86,10 +100,26 @@ class Outbox:
     def _send(self, message: dict[str, Any], link: Link) -> bool:
         if link is self.owner.links.current:
             self.sent_at = self.owner.clock.now()
-        is_sent = link.send(message)
+        session = self.owner.session
+        if session is None or not link.is_session:
+            is_sent = link.send(message)
+        else:
+            is_kept: bool = session.send(link, message)
+            is_sent = is_kept
+            if is_sent:
+                answer(message, "success", "send:ok")
         if not is_sent:
             answer(message, "fail", "send:fail")
         return is_sent
+
+    def _send_or_drop(self, message: dict[str, Any]) -> bool:
+        """Send now or never: what is in time today is too late tomorrow."""
+        owner = self.owner
+        link = owner.sending_link()
+        if owner.can_send() and link.buffered() < MOST_BUFFERED:
+            return self._send(message, link)
+        answer(message, "fail", "send:fail " + owner.machine.state)
+        return False
 
     def _warn(self, message: dict[str, Any]) -> None:
         """Warn of a message that was accepted and is not sent, if no callback tells of it."""

@@ -68,6 +68,11 @@ class TaskLink(Link):
         try:
             check_url(url)
             params["url"] = url
+            session = self.owner.session
+            if session is not None:
+                protocols = session.offer(self, params["protocols"])
+                if protocols is not None:
+                    params["protocols"] = protocols
             # uni-app returns a task only to those who pass a callback.
             params["fail"] = lambda result: self._refused(given, result)
             if callable(read(host, "offSocketOpen")):
@@ -102,12 +107,15 @@ class TaskLink(Link):
         """Begin to close."""
         return attempt(self.native, "close", record(params))
 
-    def drop(self) -> None:
+    def drop(self, code: int | None = None) -> None:
         """Let go of the socket at once and for good."""
         if self.is_single and not self.is_over:
             self.owner.expect_close()
         self._end()
-        self.close(None)
+        params = record(None)
+        if code is not None:
+            params["code"] = code
+        self.close(params)
 
     def _returned(self, task: Any) -> None:
         """Take what connectSocket returned, or what its promise became."""

@@ -16,8 +16,8 @@ LATEST_CLOSE: Final = 5.0
 class MiniProgramTask(Connection):
     """A mini program's connection.
 
-    onOpen, onMessage, onClose, onError, onReconnect, onState, onGiveUp: assign functions; they hold for every
-    link. socketTask: the host's own task; what is registered on it is lost with its link.
+    onOpen, onMessage, onClose, onError, onReconnect, onState, onGiveUp, onSession: assign functions; they
+    hold for every link. socketTask: the host's own task; what is registered on it is lost with its link.
 
     pending_closes: of a single socket, how many closes of dropped sockets the host may still report.
     pending_until: when it will not report them any more.
@@ -43,6 +43,7 @@ class MiniProgramTask(Connection):
         self.onReconnect: Any = no_hook
         self.onState: Any = no_hook
         self.onGiveUp: Any = no_hook
+        self.onSession: Any = no_hook
         self.on_shown = lambda event: self.shown()
         self.on_hidden = lambda event: self._went_to_background()
         self.on_network = lambda event: self._network(event)
@@ -92,6 +93,12 @@ class MiniProgramTask(Connection):
     def hook(self, name: str, event: Any) -> Any:
         """Call the user's hook, and return what it returns."""
         return ask(self, "on" + name, event)
+
+    def with_data(self, event: Any, data: Any) -> Any:
+        """The event of a message, with other data."""
+        changed = record(event)
+        changed["data"] = data
+        return changed
 
     def watch(self) -> None:
         """Add our listeners to the host, where it has such events."""

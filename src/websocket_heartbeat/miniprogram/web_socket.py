@@ -13,6 +13,7 @@ from websocket_heartbeat.miniprogram.language import (
     is_promise,
     is_text,
     listen,
+    message_event,
     read,
     record,
     report,
@@ -60,6 +61,9 @@ class WebSocketLink(Link):
             return
         try:
             check_url(url)
+            session = self.owner.session
+            if session is not None:
+                protocols = session.offer(self, protocols)
             self.native = web_socket(self.owner.page, url, protocols)
             self.owner.adopted(self)
         except Exception as error:
@@ -95,10 +99,15 @@ class WebSocketLink(Link):
             report(error)
         return True
 
-    def drop(self) -> None:
+    def buffered(self) -> float:
+        """How many bytes wait in the WebSocket."""
+        amount: float = read(self.native, "bufferedAmount")
+        return amount
+
+    def drop(self, code: int | None = None) -> None:
         """Drop the WebSocket at once: Chromium reports the close of a silent one only a minute later."""
         self._end()
-        attempt(self.native, "close", 1000)
+        attempt(self.native, "close", 1000 if code is None else code)
 
     def _end(self) -> None:
         self.is_over = True
@@ -148,8 +157,8 @@ class WebSocketLink(Link):
 class BrowserTask(Connection):
     """A page's connection.
 
-    onopen, onmessage, onclose, onerror, onreconnect, onstate, ongiveup: assign functions; they hold for every
-    link. ws: the WebSocket; what is registered on it is lost with its link.
+    onopen, onmessage, onclose, onerror, onreconnect, onstate, ongiveup, onsession: assign functions; they
+    hold for every link. ws: the WebSocket; what is registered on it is lost with its link.
     """
 
     def __init__(self, clock: Clock, page: Any, given: Any) -> None:
@@ -170,16 +179,18 @@ class BrowserTask(Connection):
         self.onreconnect: Any = no_hook
         self.onstate: Any = no_hook
         self.ongiveup: Any = no_hook
+        self.onsession: Any = no_hook
         self.on_shown = lambda event: self._page_shown(event)
         self.on_hidden = lambda event: self.hidden()
         self.on_online = lambda event: self.network(True)
         self.on_offline = lambda event: self.network(False)
         self.on_visibility = lambda event: self._visibility()
 
-    def send(self, data: Any) -> bool:
+    def send(self, data: Any, options: Any = None) -> bool:
         """Send, or queue while no link is open; return False if refused."""
         message = record(None)
         message["data"] = data
+        message["volatile"] = read(options, "volatile")
         return self.outbox.hand_over(message)
 
     def close(self, code: Any = None, reason: str = "") -> None:
@@ -216,6 +227,10 @@ class BrowserTask(Connection):
             code: int = ABNORMAL_CLOSURE if given["code"] is None else given["code"]
             raw = close_event(self.page, code, given["reason"])
         return ask(self, "on" + name.lower(), event if raw is None else raw)
+
+    def with_data(self, event: Any, data: Any) -> Any:
+        """The page's event of a message, with other data."""
+        return message_event(self.page, event, data)
 
     def watch(self) -> None:
         """Add our listeners to the page, where there is one."""

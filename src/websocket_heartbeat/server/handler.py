@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from websocket_heartbeat.config import Dialect
 from websocket_heartbeat.engines.base import Closure, Link, SharedMessage
 from websocket_heartbeat.errors import HookFailed, PeerGone, ProtocolViolation
-from websocket_heartbeat.events import Message, size_of
+from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.backlog import Backlog
 from websocket_heartbeat.server.flow import LOOK, Progress
@@ -364,6 +364,11 @@ class PeerHandler:
             self.send(self.keeper.policy.dismissal)
         self.close(code, reason)
 
+    async def settle(self, patience: float) -> None:
+        """Give the hook of a session nothing more, and wait for the one that runs; seconds at most."""
+        if isinstance(self.link, SessionLink):
+            await self.link.settle(patience)
+
     async def end_session(self, reason: str) -> None:
         """Do as `Peer.end`, with a reason that was checked."""
         self.dismiss(DISMISSED, reason)
@@ -379,16 +384,6 @@ class PeerHandler:
             self._end(None, reason)
 
     # Calls from who runs its endpoint
-
-    async def send_with_room(self, message: Message) -> None:
-        """Send a message, when a session has room for it: for an endpoint that knows nothing of windows.
-
-        Raises:
-            PeerGone: the peer is gone.
-        """
-        self.link.ask_room(size_of(message))
-        await self.drain()
-        self.send(message)
 
     def endpoint_returned(self, reason: str = "") -> None:
         """Be done with the client: a session ends once its client has handled all that was sent."""

@@ -13,8 +13,11 @@ module.exports = (WebSocket) => ({
         };
         const dial = () => {
             if (isClosed) return;
-            socket = new WebSocket(params.url);
-            socket.onopen = () => tell("open", { header: {} });
+            let header = {};
+            socket = new WebSocket(params.url, params.protocols || []);
+            socket.on("upgrade", (response) => (header = response.headers));
+            socket.binaryType = "arraybuffer";
+            socket.onopen = () => tell("open", { header });
             socket.onmessage = ({ data }) => tell("message", { data });
             socket.onclose = ({ code, reason }) => tell("close", { code, reason });
             socket.onerror = ({ message }) => tell("error", { errMsg: message });

@@ -7,6 +7,7 @@ import WebsocketHeartbeat, {
     CloseEvent as Closed, Options, ReconnectEvent, State, Task, WebsocketHeartbeatJs,
 } from "websocket-heartbeat";
 import Page from "websocket-heartbeat/browser";
+import Session from "websocket-heartbeat/session";
 
 declare const uni: { connectSocket(options: { url: string; complete: () => void }): unknown };
 
@@ -105,6 +106,20 @@ export function page(): boolean {
     return heartbeat.send(new Uint8Array(1)) && heartbeat.send(new Blob([])) && native.readyState === 1;
 }
 
+export async function sessions(): Promise<void> {
+    const session = Session("prefer", { binary: false });
+    const task = await WebsocketHeartbeat({ miniprogram: wx, connectSocketParams: { url: "wss://example.com/" }, session });
+    task.onSession = ({ kind, why, uncertain, done }) => console.log(kind === "reset", why, uncertain.length, done + 1);
+    task.onOpen = ({ session, protocol }) => console.log(session === "resumed", protocol);
+    task.send({ data: "x", volatile: true });
+    await task.flush();
+    const page = new Page({ url: "wss://example.com/", session: Session("require") });
+    page.onsession = ({ uncertain }) => uncertain.forEach((data) => page.send(data, { volatile: true }));
+    page.onopen = ({ session, type }) => console.log(session === "reset", type);
+    await page.flush();
+    new Page({ url: "wss://example.com/", session: "off" });
+}
+
 export async function mistakes(): Promise<void> {
     const connectSocketParams = { url: "wss://example.com/" };
     // @ts-expect-error: the host itself, not its name
@@ -135,6 +150,10 @@ export async function mistakes(): Promise<void> {
     WebsocketHeartbeatJs({ url: "wss://example.com/" });
     // @ts-expect-error: there is no url
     new WebsocketHeartbeatJs({});
+    // @ts-expect-error: the part of the package that has sessions is to be imported
+    new WebsocketHeartbeatJs({ url: "wss://example.com/", session: "prefer" });
+    // @ts-expect-error: no mode is called that
+    Session("on");
     const options: Options = { miniprogram: my, connectSocketParams };
     // @ts-expect-error: a page has no host
     new WebsocketHeartbeatJs(options);

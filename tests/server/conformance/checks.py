@@ -18,7 +18,7 @@ from tests.server.conformance.servers import BackEnd
 from tests.server.raw import BINARY, CLOSE, PING, PONG, TEXT, client, frame, reluctant
 from tests.watch import PATIENCE, until
 
-from websocket_heartbeat import Connection, WebSocketHeartbeatError
+from websocket_heartbeat import WebSocketHeartbeatError
 from websocket_heartbeat.testing import FaultProxy
 
 YES = "yes"
@@ -365,33 +365,36 @@ async def session(server: BackEnd) -> str:
 
     Its endpoint begins once, and ends with the session. A client without one talks to the same meanwhile.
     """
-    for path in _paths(server, "/echo"):
-        name = _name()
-        async with (
-            healthy(server, f"{path}?{_name()}") as plain,
-            FaultProxy(server.host, server.port) as proxy,
-            persistent(f"ws://{proxy.host}:{proxy.port}{path}?{name}") as (connection, events),
-        ):
-
-            async def send(connection: Connection = connection) -> None:
-                for number in range(400):
-                    await connection.send(str(number))
-
-            sending = asyncio.create_task(send())
-            for number in range(400):
-                async with asyncio.timeout(PATIENCE):
-                    assert await connection.recv() == str(number)
-                if number % 40 == 20:
-                    proxy.reset()
-                    await until(lambda number=number: len(events) == number // 40 + 2)  # type: ignore[misc]
-                    plain.frame(TEXT, b"meanwhile")
-                    assert await plain.message() == b"meanwhile"
-            await sending
-            await connection.flush()
-        assert [event.kind for event in events] == ["new", *["resumed"] * 10]
-        assert await server.ask("begun", name) == 1
-    assert await server.answer("end", name) == [1000, ""]
+    await asyncio.gather(*(_cut_ten_times(server, path) for path in _paths(server, "/echo")))
     return YES
+
+
+async def _cut_ten_times(server: BackEnd, path: str) -> None:
+    name = _name()
+    async with (
+        healthy(server, f"{path}?{_name()}") as plain,
+        FaultProxy(server.host, server.port) as proxy,
+        persistent(f"ws://{proxy.host}:{proxy.port}{path}?{name}") as (connection, events),
+    ):
+
+        async def send() -> None:
+            for number in range(400):
+                await connection.send(str(number))
+
+        sending = asyncio.create_task(send())
+        for number in range(400):
+            async with asyncio.timeout(PATIENCE):
+                assert await connection.recv() == str(number)
+            if number % 40 == 20:
+                proxy.reset()
+                await until(lambda number=number: len(events) == number // 40 + 2)  # type: ignore[misc]
+                plain.frame(TEXT, b"meanwhile")
+                assert await plain.message() == b"meanwhile"
+        await sending
+        await connection.flush()
+    assert [event.kind for event in events] == ["new", *["resumed"] * 10]
+    assert await server.ask("begun", name) == 1
+    assert await server.answer("end", name) == [1000, ""]
 
 
 @_check("session parted", best="close, abort: resumed; dismissed: over")

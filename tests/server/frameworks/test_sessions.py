@@ -1,4 +1,4 @@
-"""Sessions over the frameworks: an endpoint has its peer for the whole session, whatever becomes of links."""
+"""Sessions over the frameworks: an endpoint has its peer for the whole session, whatever its links do."""
 
 import asyncio
 import logging
@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Annotated, Any
 
+import channels.generic.websocket
 import fastapi
 import pytest
-from channels.generic.websocket import WebsocketConsumer
 from starlette.websockets import WebSocket
 from tests.server.frameworks.applications import Failure, Stage, playing
 from tests.server.frameworks.serving import serving, socket_app
@@ -73,7 +73,7 @@ def test_an_endpoint_refuses_whoever_offers_a_session_as_anybody_else(
 def test_a_synchronous_consumer_of_channels_goes_on_too(run_asyncio: Run) -> None:
     begun: list[object] = []
 
-    class Echo(WebsocketConsumer):
+    class Echo(channels.generic.websocket.WebsocketConsumer):
         def connect(self) -> None:
             self.accept()
             begun.append(self)

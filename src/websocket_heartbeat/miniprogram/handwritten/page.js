@@ -20,3 +20,13 @@ function close_event(page, code, reason) {
     about.type = "close";
     return about;
 }
+
+/** The MessageEvent of a page, with other data. */
+function message_event(page, event, data) {
+    if (typeof page.MessageEvent === "function") {
+        return new page.MessageEvent("message", {
+            data: data, origin: event.origin, lastEventId: event.lastEventId, source: event.source, ports: event.ports
+        });
+    }
+    return { type: "message", data: data };
+}

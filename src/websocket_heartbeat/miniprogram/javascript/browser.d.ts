@@ -59,6 +59,30 @@ export interface BrowserOptions {
   stableAfter?: number;
   /** Messages that wait while no link can take them; 0 fails at once. Default 256. */
   sendQueue?: number;
+  /** Carries messages across links: Session("prefer") or Session("require") of websocket-heartbeat/session. Default "off". */
+  session?: "off" | BrowserSessionPart;
+}
+
+/** What Session() of websocket-heartbeat/session returns. */
+export interface BrowserSessionPart {
+  readonly mode: "prefer" | "require";
+}
+
+export interface BrowserSessionEvent {
+  /** "new"; "resumed": nothing is lost; "reset": the server has given the old one up, and a new one begins; "over". */
+  kind: "new" | "resumed" | "reset" | "over";
+  /** Of a reset and an end, in the server's words, which it may have from others. */
+  why: string;
+  /** Messages of yours that may have been handled or not, oldest first. They are not sent again. */
+  uncertain: BrowserData[];
+  /** The number of your last message that is known to be handled. */
+  done: number;
+}
+
+/** What onopen gets on a link of a session besides: how it goes on, and the subprotocol of yours that was selected. */
+export interface BrowserSessionOpen {
+  session?: "new" | "resumed" | "reset";
+  protocol?: string;
 }
 
 export type BrowserState =
@@ -68,7 +92,7 @@ export type BrowserState =
 declare class WebsocketHeartbeatJs {
   constructor(options: BrowserOptions);
   /** While a promise that it returns is pending, what waits goes on waiting. If it rejects, the link is replaced. */
-  onopen: ((event: PageEvent) => unknown) | null;
+  onopen: ((event: PageEvent & BrowserSessionOpen) => unknown) | null;
   onmessage: ((event: PageMessageEvent) => unknown) | null;
   /** For every link and every attempt that ends; code 1006 where no close frame came. */
   onclose: ((event: PageCloseEvent) => unknown) | null;
@@ -76,8 +100,18 @@ declare class WebsocketHeartbeatJs {
   onreconnect: ((event: { attempt: number; delay: number; reason: string }) => unknown) | null;
   onstate: ((state: BrowserState) => unknown) | null;
   ongiveup: ((event: { code?: number | null; reason: string }) => unknown) | null;
-  /** Sends, or lets it wait for a link that can take it; false if refused. */
-  send(data: BrowserData): boolean;
+  /** A session begins, goes on or ends. */
+  onsession: ((event: BrowserSessionEvent) => unknown) | null;
+  /**
+   * Sends, or lets it wait for a link that can take it; false if refused. `volatile`, with the option `session`: sent
+   * now or never, and at most once.
+   */
+  send(data: BrowserData, options?: { volatile?: boolean }): boolean;
+  /**
+   * Resolves when the server has handled all that was sent, and said so; without a session on the link, when nothing
+   * waits for a link. Rejects when the connection ends before that. Throws if the option `session` is off.
+   */
+  flush(): Promise<void>;
   /** Closes for good; onclose is called. */
   close(code?: number, reason?: string): void;
   /** Opens a new link now, also after giving up, but not after close(), nor once the server has ended it for good. */
@@ -102,7 +136,7 @@ declare class WebsocketHeartbeatJs {
   /** The WebSocket of the current link. Its binaryType holds for the next ones, too. */
   readonly ws: PageSocket;
   /** The options, defaults included. A change holds from the next event on. */
-  readonly opts: Required<BrowserOptions>;
+  readonly opts: Required<Omit<BrowserOptions, "session">> & Pick<BrowserOptions, "session">;
   /** Retries since the connection was last stable. */
   readonly repeat: number;
   /** Whether `close` was called, or the server has ended it for good. Set it, and the link is the last: no retry follows when it is lost. */

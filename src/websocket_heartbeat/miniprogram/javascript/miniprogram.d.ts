@@ -10,6 +10,8 @@ export type Data = string | ArrayBuffer | ArrayBufferView;
 /** What `send` of the host takes, and `success`, `fail`, `complete` as everywhere in mini programs. */
 export interface SendParams {
   data: Data;
+  /** With the option `session`: sent now or never, and at most once. */
+  volatile?: boolean;
   success?: (result?: any) => void;
   fail?: (error?: any) => void;
   complete?: (result?: any) => void;
@@ -72,6 +74,13 @@ export interface Options {
   stableAfter?: number;
   /** Messages that wait while no link can take them; 0 fails at once. Default 256. */
   sendQueue?: number;
+  /** Carries messages across links: Session("prefer") or Session("require") of websocket-heartbeat/session. Default "off". */
+  session?: "off" | SessionPart;
+}
+
+/** What Session() of websocket-heartbeat/session returns. */
+export interface SessionPart {
+  readonly mode: "prefer" | "require";
 }
 
 export type State = "idle" | "connecting" | "open" | "probing" | "waiting" | "closing" | "closed" | "failed";
@@ -80,6 +89,12 @@ export type State = "idle" | "connecting" | "open" | "probing" | "waiting" | "cl
 export interface HostEvent {
   native?: any;
   [field: string]: any;
+}
+export interface OpenEvent extends HostEvent {
+  /** How the session goes on: subscribe unless it is "resumed". Missing where the link has none. */
+  session?: "new" | "resumed" | "reset";
+  /** On a link of a session the subprotocol of yours that the server has selected; "" for none. */
+  protocol?: string;
 }
 export interface MessageEvent extends HostEvent {
   /** In one shape on every host, also where the host nests it or encodes it as base64. */
@@ -104,11 +119,21 @@ export interface GiveUpEvent {
   code?: number | null;
   reason: string;
 }
+export interface SessionEvent {
+  /** "new"; "resumed": nothing is lost; "reset": the server has given the old one up, and a new one begins; "over". */
+  kind: "new" | "resumed" | "reset" | "over";
+  /** Of a reset and an end, in the server's words, which it may have from others. */
+  why: string;
+  /** Messages of yours that may have been handled or not, oldest first. They are not sent again. */
+  uncertain: Data[];
+  /** The number of your last message that is known to be handled. */
+  done: number;
+}
 
 /** One connection over many links. Assign hooks; they hold for every link. */
 export interface Task {
   /** While a promise that it returns is pending, what waits goes on waiting. If it rejects, the link is replaced. */
-  onOpen: ((event: HostEvent) => unknown) | null;
+  onOpen: ((event: OpenEvent) => unknown) | null;
   onMessage: ((event: MessageEvent) => unknown) | null;
   /** For every link and every attempt that ends. */
   onClose: ((event: CloseEvent) => unknown) | null;
@@ -116,8 +141,15 @@ export interface Task {
   onReconnect: ((event: ReconnectEvent) => unknown) | null;
   onState: ((state: State) => unknown) | null;
   onGiveUp: ((event: GiveUpEvent) => unknown) | null;
+  /** A session begins, goes on or ends. */
+  onSession: ((event: SessionEvent) => unknown) | null;
   /** Sends, or lets it wait for a link that can take it; false if refused. */
   send(params: SendParams | Data): boolean;
+  /**
+   * Resolves when the server has handled all that was sent, and said so; without a session on the link, when nothing
+   * waits for a link. Rejects when the connection ends before that. Throws if the option `session` is off.
+   */
+  flush(): Promise<void>;
   /** Closes for good; onClose is called. */
   close(params?: CloseParams): void;
   /** Opens a new link now, also after giving up, but not after close(), nor once the server has ended it for good. */
@@ -142,7 +174,7 @@ export interface Task {
   /** The host's own task of the current link. */
   readonly socketTask: any;
   /** The options, defaults included. A change holds from the next event on. */
-  readonly opts: Required<Options>;
+  readonly opts: Required<Omit<Options, "session">> & Pick<Options, "session">;
   /** Retries since the connection was last stable. */
   readonly repeat: number;
   /** Whether `close` was called, or the server has ended it for good. Set it, and the link is the last: no retry follows when it is lost. */

@@ -65,7 +65,7 @@ class Book:
         self._on_end = on_end
         self._node = secrets.token_hex(8)
         self._sessions: dict[str, SessionLink] = {}
-        self._handover = Handover(store, self._node, self._sessions.get)
+        self._handover = Handover(store, self._node, self._sessions.get, self._finished)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Future[None] | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -95,6 +95,8 @@ class Book:
             self._opening = self._looking = None
             self._sessions.clear()
             self._tasks.clear()
+            self._finishing.clear()
+            self.limits = Limits(self.limits.most)
             self.is_closed = False
 
     async def _open(self) -> None:
@@ -150,7 +152,7 @@ class Book:
             max=hello.max,
         )
         await self.store.put(record, ())
-        return self._owned(record, Half(WINDOW), name), f"{id}.{secret}"
+        return self._owned(record, Half(WINDOW)), f"{id}.{secret}"
 
     async def resume(
         self, asked: Control, principal: Hashable | None, origin: str | None
@@ -191,18 +193,18 @@ class Book:
         if not isinstance(answer, Found):
             why = answer.why if isinstance(answer, Ended) else "unknown"
             raise SessionOver(f"there is no such session, or not any more: {printable(why)}")
-        session = self._known(answer, answer.record.principal)
+        session = self._known(answer)
         if session.physical is None:
             session.wait_for_client()
         return session
 
-    def owned(self, found: Found, principal: Hashable | None) -> SessionLink:
+    def owned(self, found: Found) -> SessionLink:
         """Return the session that was found, with what this process knows of it.
 
         Raises:
             OverLimit: it may not go on yet.
         """
-        session = self._known(found, _name(principal))
+        session = self._known(found)
         try:
             self.limits.check_resume(session, asyncio.get_running_loop().time())
         except OverLimit:
@@ -210,7 +212,7 @@ class Book:
             raise
         return session
 
-    def _known(self, found: Found, principal: str | None) -> SessionLink:
+    def _known(self, found: Found) -> SessionLink:
         record = found.record
         known = self._sessions.get(record.id)
         if known is not None and not known.has_ended and known.claimed(record.generation):
@@ -219,11 +221,14 @@ class Book:
         half.go_on(record.acked, (record.acked + 1) % 64, record.done, (record.done + 1) % 64)
         for message in found.log:
             half.accept(message, size_of(message))
-        return self._owned(record, half, principal)
+        return self._owned(record, half)
 
-    def _owned(self, record: Record, half: Half, principal: str | None) -> SessionLink:
+    def _owned(self, record: Record, half: Half) -> SessionLink:
         half.theirs = Window(*record.window)
-        session = SessionLink(self, record, half, principal)
+        before = self._sessions.get(record.id)
+        if before is not None:  # which has let it go
+            self._forget(before)
+        session = SessionLink(self, record, half, _principal_in(record.principal))
         self._sessions[record.id] = session
         self.limits.add(session)
         return session
@@ -248,7 +253,7 @@ class Book:
         finishing.add_done_callback(lambda _: self._finishing.pop(id, None))
 
     async def _finished(self, id: str) -> None:
-        """Wait until the end of a session is written, if that is under way."""
+        """Wait until the store knows the end of a session, if it has ended: before that it can be claimed."""
         if id in self._finishing:
             await asyncio.wait([self._finishing[id]])
 
@@ -325,7 +330,7 @@ class Book:
             for found in expired:
                 session = self._sessions.get(found.record.id)
                 why = EXPIRED if found.record.ending is None else found.record.ending
-                if session is not None:
+                if session is not None and not session.has_ended:
                     session.expired(why)
                 else:
                     self._tell(found.record.id, why, tuple(found.log))
@@ -344,6 +349,11 @@ def _bound_to(name: str | None, origin: str | None) -> str:
     origin: in browsers that of the page; a longer one is no browser's.
     """
     return f"{(origin or '')[:300]}\n{name or ''}"
+
+
+def _principal_in(bound_to: str | None) -> str | None:
+    """Return the principal's text, of what `_bound_to` has returned; None: unknown."""
+    return (bound_to or "").partition("\n")[2] or None
 
 
 def _name(principal: Hashable | None) -> str | None:

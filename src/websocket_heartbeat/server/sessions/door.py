@@ -188,7 +188,7 @@ class Door:
 
     async def _begin(self, hello: Control) -> None:
         session, key = await self._new_session(hello)
-        self._attach_new(session, self._welcome(NEW, key=key))
+        self._attach(session, hello, self._welcome(NEW, key=key))
 
     async def _new_session(self, asked: Control) -> tuple[SessionLink, str]:
         return await self._book.begin(asked, self._handler.principal, self._handler.origin)
@@ -198,7 +198,9 @@ class Door:
         if isinstance(answer, Found):
             self._go_on(answer, asked)
         elif isinstance(answer, Ended):
-            self._say(self._welcome(OVER, why=answer.why))
+            welcome = self._welcome(OVER, why=answer.why)
+            welcome.done = answer.done
+            self._say(welcome)
             self._refuse(1000)
         elif isinstance(answer, Reset):
             await self._reset(asked, answer)
@@ -206,7 +208,7 @@ class Door:
             self._refuse(REPLACED if answer is Refused.STALE else VIOLATION)
 
     def _go_on(self, found: Found, asked: Control) -> None:
-        session = self._book.owned(found, self._handler.principal)
+        session = self._book.owned(found)
         half = session.half
         if not (asked.acked <= half.got <= asked.sent and half.fits(asked.done, asked.got)):
             self._decide(self._mismatch(session, asked))
@@ -215,7 +217,7 @@ class Door:
         welcome.done, welcome.got = half.recorded, half.got
         if session.has_begun:
             self._handler.never_opened()  # the session's peer has a place already
-        self._attach(session, welcome, asked.got, asked.done)
+        self._attach(session, asked, welcome, asked.got, asked.done)
 
     async def _mismatch(self, session: SessionLink, asked: Control) -> None:
         done = session.half.recorded
@@ -226,17 +228,16 @@ class Door:
         session, key = await self._new_session(asked)
         welcome = self._welcome(RESET, key=key, why=reset.why)
         welcome.done = reset.done
-        self._attach_new(session, welcome)
+        self._attach(session, asked, welcome)
 
-    def _attach_new(self, session: SessionLink, welcome: Control) -> None:
-        self._attach(session, welcome, 0, 0)
-
-    def _attach(self, session: SessionLink, welcome: Control, got: int, acked: int) -> None:
+    def _attach(
+        self, session: SessionLink, asked: Control, welcome: Control, got: int = 0, acked: int = 0
+    ) -> None:
         self._stop_timer()
         self._link.accept_up_to(self._max_size + 1)  # with the character before each message
         self._say(welcome)
         self._session = session
-        session.attach(self._link, self, got, acked)
+        session.attach(self._link, self, got, acked, is_text_only=not asked.binary)
         if self._has_ended:
             session.detached(self._link)
         elif not session.has_begun and not session.has_ended:

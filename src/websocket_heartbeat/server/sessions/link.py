@@ -8,7 +8,7 @@ import asyncio
 import time
 from typing import Protocol
 
-from websocket_heartbeat.controls import NUMBERED, decode, encode, number_of
+from websocket_heartbeat.controls import NUMBERED, decode, encode, marked_as_text, number_of, unframed
 from websocket_heartbeat.core.resume import END, Control
 from websocket_heartbeat.core.session import (
     OUT_OF_STEP,
@@ -121,18 +121,17 @@ class SessionLink(Link):
 
     id: public, and in logs. principal: whose it is, in text, or None. half: its messages. has_begun: whether
     there is a peer that it is the link of. has_ended: whether this process is done with it; why: the reason.
-    held: bytes that its messages take, about. busy_until: for limits.py, which says how often it may be
-    resumed.
+    held: bytes that its messages take, about. busy_until: for limits.py, which says how often it is resumed.
     """
 
     __slots__ = (
         "_alarm",
-        "_asked",
         "_behind",
         "_carrier",
         "_deadline",
         "_ending",
         "_events",
+        "_framed",
         "_generation",
         "_inbox",
         "_is_giving",
@@ -194,6 +193,7 @@ class SessionLink(Link):
         self._events: PeerEvents
         self._physical: Link | None = None
         self._carrier: Carrier | None = None  # of the link beneath
+        self._framed = marked  # what makes a frame of a message
         # Whether the store is to have each message before it is sent. The memory of this process is not: what
         # it had would be lost with the session.
         self._is_through = not keeper.store.is_immediate
@@ -201,7 +201,6 @@ class SessionLink(Link):
         # the store last. Lists, as an empty deque takes 0.6 KiB.
         self._unstored: list[tuple[str, Message]] = []
         self._behind: Waiting | None = None  # the volatile ones among them
-        self._asked = 0.0  # the size for which there is to be room; 0: of none
         self._stored = half.sent
         self._marked_acked = half.acked
         self._deadline = self._marked_deadline = record.deadline
@@ -256,10 +255,14 @@ class SessionLink(Link):
             self._refused()
         return is_ours
 
-    def attach(self, physical: Link, carrier: Carrier, got: int, acked: int) -> None:
-        """Go on over a link whose client has received messages up to `got`, and handled up to `acked`."""
+    def attach(self, physical: Link, carrier: Carrier, got: int, acked: int, *, is_text_only: bool) -> None:
+        """Go on over a link whose client has received messages up to `got`, and handled up to `acked`.
+
+        is_text_only: whether the client has no binary frames.
+        """
         self._part(REPLACED)
         self._physical, self._carrier = physical, carrier
+        self._framed = marked_as_text if is_text_only else marked
         self._marked_deadline = None  # as the claim has left it
         if self._ending is None:
             self._deadline = None
@@ -274,7 +277,7 @@ class SessionLink(Link):
         frames = []
         kept = self.half.after(got)
         while kept is not None and kept.number <= last:
-            frames.append(marked(kept.character, kept.payload))
+            frames.append(self._framed(kept.character, kept.payload))
             kept = kept.next
         physical.send_all(frames)
         self._say_end()
@@ -359,6 +362,8 @@ class SessionLink(Link):
             self._volatile_came(frame[1:])
         elif not isinstance(frame, str):
             self._drop(VIOLATION)
+        elif first == "%" and (binary := unframed(str(frame[1:]))) is not None:
+            self._take(binary)
         elif first == "=":
             self._acknowledged(number_of(frame[1:].removesuffix("?")))
         elif first == "?":
@@ -512,11 +517,10 @@ class SessionLink(Link):
             return
         half = self.half
         size = size_of(message)
-        if not half.has_room(size) or size > self._max:
+        if not half.has_room() or size > self._max:
             self._finish(RESET, "overflow", message)
             return
         character = half.accept(message, size)
-        self._asked = 0.0
         self._note_room()
         if self._is_through:
             self._unstored.append((character, message))
@@ -524,7 +528,9 @@ class SessionLink(Link):
         elif self._physical is None:
             self._note_held()
         elif self._reading is self._physical and not self._unstored:
-            self._physical.send(marked(character, message))  # written at the end of the read, with others
+            self._physical.send(
+                self._framed(character, message)
+            )  # written at the end of the read, with others
         else:
             self._unstored.append((character, message))
             if size > _SHORT:
@@ -542,7 +548,7 @@ class SessionLink(Link):
         if physical is None or size_of(message) > self._max:
             return False
         if not self._unstored:
-            return physical.send_volatile(marked(VOLATILE, message))
+            return physical.send_volatile(self._framed(VOLATILE, message))
         if self._behind is None:
             self._behind = Waiting(_BEHIND)
         has_room = self._behind.add(size_of(message))
@@ -555,7 +561,12 @@ class SessionLink(Link):
         self._write_out()
         physical = self._physical
         is_free = not (self.has_ended or self._ending is not None or self._unstored)
-        if physical is None or not is_free or size_of(shared.message) > self._max:
+        if (
+            physical is None
+            or not is_free
+            or self._framed is not marked
+            or size_of(shared.message) > self._max
+        ):
             return self.send_volatile(shared.message)
         return physical.send_shared_volatile(shared.marked(VOLATILE))
 
@@ -569,7 +580,7 @@ class SessionLink(Link):
                 frames = []
                 self._send_behind(message)
             else:
-                frames.append(marked(character, message))
+                frames.append(self._framed(character, message))
         self._send_numbered(frames)
 
     def _send_numbered(self, frames: list[Message]) -> None:
@@ -581,19 +592,16 @@ class SessionLink(Link):
         assert self._behind is not None
         self._behind.remove(size_of(message))
         physical = self._physical
-        if (physical is None or not physical.send_volatile(marked(VOLATILE, message))) and self.has_begun:
+        if (
+            physical is None or not physical.send_volatile(self._framed(VOLATILE, message))
+        ) and self.has_begun:
             self._events.volatile_dropped()
 
-    def ask_room(self, size: float) -> None:
-        """As in Link."""
-        self._asked = size
-        self._note_room()
-
     def _note_room(self) -> None:
-        """Count as full while more than half of the client's window is taken, or has no room as asked."""
+        """Count as full while more than half of the client's window is taken."""
         half = self.half
         was_full = self.full
-        self.full = half.is_half_full() or (self._asked > 0 and not half.has_room(self._asked))
+        self.full = half.is_half_full()
         if self.full and self._physical is not None and self.has_begun:
             if self._stall is None:
                 self._stall = Stall(half, lambda: self.full, self._events.stalled)
@@ -698,15 +706,20 @@ class SessionLink(Link):
 
     async def hand_over(self, patience: float) -> None:
         """Give the session up to another process: when what is being handled is done, or after `patience`."""
+        await self.settle(patience)
+        self._refused()
+
+    async def settle(self, patience: float) -> None:
+        """Give the peer nothing more; return when what it handles is written, or after `patience`."""
         if self._settled is None:
             self._is_leaving = True
             self._settled = self._loop.create_future()
             self._note_settled()
         await asyncio.wait([self._settled], timeout=patience)
-        self._refused()
 
     def _note_settled(self) -> None:
-        if self._settled is not None and not (self._is_handling or self._is_writing or self._settled.done()):
+        is_busy = (self._is_handling or self._is_writing) and not self.has_ended
+        if self._settled is not None and not is_busy and not self._settled.done():
             self._settled.set_result(None)
 
     # The end
@@ -835,6 +848,7 @@ class SessionLink(Link):
         self._inbox.clear()
         if self._alarm is not None:
             self._alarm.cancel()
+        self._note_settled()
         return True
 
     def _tell_peer(self, closure: Closure) -> None:
