@@ -452,6 +452,18 @@ def test_an_acknowledgement_is_due_after_a_quarter_of_the_window_or_after_a_seco
     assert half.is_acknowledgement_due(6.0)
 
 
+def test_an_acknowledgement_is_due_after_a_quarter_of_the_window_in_size_too() -> None:
+    half = Half(Window(200, 1000))
+    for number, size in ((1, 100), (2, 149), (3, 1), (4, 249), (5, 1000)):
+        half.take(CHARACTERS[number], size)
+        half.handled()
+        half.record(number, 0)
+        is_due = number in (3, 5)
+        assert half.is_acknowledgement_due(0) == is_due
+        if is_due:
+            assert half.acknowledge() == number
+
+
 @pytest.mark.parametrize("is_required", [False, True])
 def test_a_server_that_does_not_speak_first_has_no_sessions(is_required: bool) -> None:
     for blindly_selected in (False, True):

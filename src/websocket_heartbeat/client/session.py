@@ -143,9 +143,8 @@ class _Greeter:
         if self._link is not None:
             is_over = self._session.is_over
             self._link.ended(Closure(_DISMISSED, self._session.why, framed=True) if is_over else closure)
-        elif not self.outcome.done():
-            error = closure.error or ServerClosed(closure.code, closure.reason)
-            self.outcome.set_exception(error)
+        else:
+            self._finish(closure.error or ServerClosed(closure.code, closure.reason))
 
     # The handshake
 
@@ -222,6 +221,7 @@ class _Greeter:
             self.outcome.set_result(None)
         else:
             self.outcome.set_exception(error)
+            self.outcome.exception()  # whoever waited for it may have been cancelled
 
 
 class ClientSession:
@@ -310,7 +310,7 @@ class ClientSession:
         self._let_go()
         self._settled().lost(code)
         self._carry_out()
-        if self.is_ending and self._resumption.state == resume.OVER:
+        if self.is_ending and self._resumption.state in (resume.ENDED, resume.OVER):
             self._ended()
 
     def _let_go(self) -> None:
@@ -554,12 +554,12 @@ class SessionLink(Link):
         session = self._session
         size = size_of(message)
         if size > session.their_max or session.is_ending:
-            session.report((message,))  # the server would close the link for a large one, again and again
+            session.report((message,))  # the server would close the link for it, again and again
             return
-        half = self._half if session.link is self else session.half
-        character = half.accept(message, size)
-        if session.link is self:
-            self._physical.send(marked(character, message))
+        newest = session.link  # another one, while an on_open hook runs on a link that is to replace us
+        character = session.half.accept(message, size)
+        if newest is not None:
+            newest._physical.send(marked(character, message))
         self.note_room()
 
     def send_volatile(self, message: Message) -> bool:

@@ -195,8 +195,9 @@ class ConnectionSession:
             return link.send(told)
         data = copied(data)
         character = self.resumption.half.accept(data, size_of(data))
-        if link is self.link:
-            self._put(link, character, data)
+        newest: Link | None = self.link  # another one, while on_open runs on what is to replace this one
+        if newest is not None:
+            self._put(newest, character, data)
         return True
 
     def probe(self) -> bool:

@@ -384,6 +384,7 @@ class SessionLink(Link):
         if self._waiting.add(size_of(message)):
             self._inbox.append(_Volatile(message))
             self._give()
+            self._note_held()
         elif self.has_begun:
             self._events.volatile_dropped()
 
@@ -459,6 +460,7 @@ class SessionLink(Link):
         if self._is_state_new:
             self._write_state()
         if is_volatile:
+            self._note_held()
             self._note_settled()
             self._give()
         elif self._is_through or self._physical is None:
@@ -613,6 +615,9 @@ class SessionLink(Link):
         """Have it counted what the messages take that are not acknowledged, or not handled."""
         half = self.half
         held = half.size() + MESSAGE_OVERHEAD * (half.sent - half.acked + half.got - half.done)
+        for volatile in (self._waiting, self._behind):
+            if volatile is not None:
+                held += volatile.size + MESSAGE_OVERHEAD * volatile.messages
         if held != self.held and not self.has_ended:
             more, self.held = held - self.held, held
             self._keeper.held(more)
