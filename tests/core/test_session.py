@@ -434,7 +434,7 @@ def test_an_acknowledgement_is_due_after_a_quarter_of_the_window_or_after_a_seco
     window: int, size: int
 ) -> None:
     half = Half(Window(window, size))
-    due_after = min(window // 4, size // 4)
+    due_after = min(16, window // 4, size // 4)
     for number in range(1, due_after + 1):
         assert not half.is_acknowledgement_due(0.9)
         half.take(CHARACTERS[number], 1)

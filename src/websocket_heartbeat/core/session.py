@@ -21,8 +21,8 @@ Rules
     3  A message that is not the next is not taken: the link is out of step, and must go.
     4  Nothing is sent while the peer's window is full: what is unacknowledged is at most the window, and of
        size the last message more. Who sends twice our window breaks the protocol.
-    5  An acknowledgement is due when a quarter of the window was handled, in messages or in size, or a second
-       after the first of them was, and at once as the answer to a probe.
+    5  An acknowledgement is due after 16 messages, or a quarter of the window in messages or in size, or a
+       second after the first of them was handled, and at once as the answer to a probe.
 """
 
 from typing import Any, Final
@@ -35,6 +35,8 @@ VIOLATION: Final = 4490
 REPLACED: Final = 4491
 OUT_OF_STEP: Final = 4492
 
+ACKNOWLEDGE_AFTER: Final = 16
+"""Handled messages after which an acknowledgement is due, if they are no quarter of the window before."""
 ACKNOWLEDGE_WITHIN: Final = 1.0
 """Seconds after which an acknowledgement is due."""
 
@@ -84,7 +86,7 @@ class Half:
         """The sizes of what was received and is not handled."""
         self._inbox_size = 0.0
         self.is_much_handled = False
-        """Whether a quarter of our window was handled since the last acknowledgement."""
+        """Whether so much was handled since the last acknowledgement that another one is due."""
         self._untold_size = 0.0
         """Of what was handled since then."""
         self._out = 1
@@ -176,14 +178,13 @@ class Half:
         place = self._in
         if character != CHARACTERS[place : place + 1]:
             return OUT_OF_STEP
-        before = self._inbox_size
         waiting = self.got - self.done
-        if waiting > 0 and (waiting >= 2 * self.ours.messages or before > 2 * self.ours.size):
+        if waiting > 0 and (waiting >= 2 * self.ours.messages or self._inbox_size > 2 * self.ours.size):
             return VIOLATION
         self._in = 0 if place == 63 else place + 1
         self.got = self.got + 1
         self._inbox.append(size)
-        self._inbox_size = before + size
+        self._inbox_size = self._inbox_size + size
         return 0
 
     def handled(self) -> None:
@@ -192,7 +193,9 @@ class Half:
         size: float = self._inbox.pop(0)
         self._inbox_size = self._inbox_size - size
         self._untold_size = self._untold_size + size
-        if 4 * (self.done - self.told) >= self.ours.messages or 4 * self._untold_size >= self.ours.size:
+        untold = self.done - self.told
+        is_a_quarter = 4 * untold >= self.ours.messages or 4 * self._untold_size >= self.ours.size
+        if untold >= ACKNOWLEDGE_AFTER or is_a_quarter:
             self.is_much_handled = True
 
     def record(self, number: int, now: float) -> None:
