@@ -6,13 +6,15 @@ BIN := $(VENV)/bin
 BENCHMARKS ?=
 # Of `make soak`.
 MINUTES ?= 10
+# Of `make chaos`: "--seed 7", "--messages 20000", "--seconds 60".
+CHAOS ?=
 # Of `make compat`.
 WEBSOCKETS ?= 15.0.1 16.0 17.4
 # What a user has, and what a developer has besides.
 INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench torture conformance soak compat mutation docs js js-sessions clean
+.PHONY: demo test lint bench torture delivery conformance soak chaos compat mutation docs js js-sessions clean
 
 demo: $(INSTALLED)
 	$(BIN)/websocket-heartbeat demo
@@ -34,12 +36,21 @@ torture: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group torture
 	$(BIN)/python -m benchmarks.torture
 
+# What arrives of numbered messages while links die, with ours and with the peers; writes docs/delivery.md.
+delivery: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group delivery
+	$(BIN)/python -m benchmarks.delivery
+
 # What the hub promises, tried on each server; writes the table of docs/server.md.
 conformance: $(READY)
 	$(BIN)/python -m tests.server.conformance
 
 soak: $(READY)
 	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
+
+# A million messages each way of sessions, under cuts, freezes and kills of the back end: 15 minutes at most.
+chaos: $(READY)
+	nice -n 10 $(BIN)/python -m tests.chaos $(CHAOS)
 
 # The wire over each version of websockets that pyproject.toml allows, the newest of each.
 compat: $(READY)

@@ -36,10 +36,11 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SessionEvent:
-    """A session has begun, gone on, or ended.
+    """A session has begun, gone on, or ended, or stands still.
 
-    kind: "new"; "resumed": nothing is lost; "reset": the server does not have the session any more, and a new
-    one has begun; "over": it has ended, and the connection with it.
+    kind: "new"; "resumed": nothing is lost; "reset": the server does not have the session any more, and a
+    new one has begun; "over": it has ended, and the connection with it; "stalled": for 30 s the server has
+    handled nothing of what fills its window, though the link lives.
     why: of a reset and of an end, in the server's words.
     uncertain: messages of ours that may have been handled or not, oldest first. They are not sent again.
     """

@@ -19,7 +19,7 @@ def built() -> None:
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["demo", "--seconds", "3"], ["--seconds", "at least 10", "'3'"]),
+        (["demo", "--seconds", "3"], ["--seconds", "at least 15", "'3'"]),
         (["demo", "--seconds", "nan"], ["--seconds", "'nan'"]),
         (["demo", "--seconds", "soon"], ["--seconds", "'soon'"]),
         (["demo", "--seed", "1.5"], ["--seed", "'1.5'"]),

@@ -186,8 +186,8 @@ class Connection:
     on_reconnect = Hook[ReconnectHook]("Called with a ReconnectEvent when a retry is scheduled.")
     on_state = Hook[StateHook]("Called with each State entered.")
     on_session = Hook[SessionHook](
-        "Called with a SessionEvent when a session begins, is resumed or reset, or is over. Without it, what "
-        "is uncertain goes to on_error as Undelivered."
+        "Called with a SessionEvent when a session begins, is resumed or reset, stalls, or is over. Without "
+        "it, what is uncertain goes to on_error as Undelivered."
     )
 
     def __init__(self, options: Options) -> None:

@@ -26,9 +26,13 @@ from websocket_heartbeat.errors import (
 )
 from websocket_heartbeat.events import Message, SessionEvent, size_of
 from websocket_heartbeat.redaction import printable
+from websocket_heartbeat.system.stall import Stall
 
 GREETED_WITHIN = 3.0
 """Seconds in which a server greets that has sessions: that travels with the answer to the handshake."""
+
+CLOSED_WITHIN = 3.0
+"""Seconds that a server has to close a link that is of no use any more."""
 
 _DISMISSED = 4500
 """A close code that is final, for the end of a session: core/machine.py."""
@@ -49,8 +53,11 @@ class SessionEngine(Engine):
         Raises, besides:
             SessionNotOffered: the server has no sessions, and one is required.
             ServerClosed: it has closed the link before its welcome.
+            SessionOver: the server has ended the session, and what it had sent before may still be handled.
         """
         session = self._session
+        if session.is_over:
+            raise SessionOver(f"the session is over: {printable(session.why)}")
         if request.is_foreign:  # the key of a session is for its own origin
             if session.is_required or session.has_key:
                 raise RedirectRefused("the server redirects to another origin, which the session is not for")
@@ -81,7 +88,7 @@ class _Greeter:
         self._protocol: str | None = None
         self._link: SessionLink | None = None  # once the session is attached
         self._is_plain = False
-        self._timer: asyncio.TimerHandle | None = None  # for the greeting
+        self._timer: asyncio.TimerHandle | None = None  # for the greeting, or for the end
 
     def abort(self) -> None:
         """Drop the link, as its attempt is over."""
@@ -133,7 +140,8 @@ class _Greeter:
             return
         self._session.lost(self, closure.code or 0)
         if self._link is not None:
-            self._link.ended(closure)
+            is_over = self._session.is_over
+            self._link.ended(Closure(_DISMISSED, self._session.why, framed=True) if is_over else closure)
         elif not self.outcome.done():
             error = closure.error or ServerClosed(closure.code, closure.reason)
             self.outcome.set_exception(error)
@@ -147,13 +155,12 @@ class _Greeter:
         control = decode(frame) if isinstance(frame, str) and frame[:1] == "{" else None
         if control is None:
             self._session.other_frame(self)
-            if self._is_plain:  # it was the first message
-                return self.physical.deliver(frame)
         else:
             if control.kind == resume.GREETING_CONTROL:
                 self._protocol = control.protocol or None
             self._session.control(self, control)
-        return None
+        # If the link is plain after that, it was the first message.
+        return self.physical.deliver(frame) if self._is_plain else None
 
     def be_plain(self) -> None:
         """Let the link be what it is."""
@@ -175,8 +182,7 @@ class _Greeter:
 
     def refuse(self, code: int) -> None:
         """Close the link, which breaks the protocol."""
-        self.physical.close(code, "")
-        self.physical.deliver = _discard
+        self._close(code)
         if self._link is not None:
             self._link.ended(Closure(error=HandshakeError(f"the session was out of step: {code}")))
         else:
@@ -190,12 +196,18 @@ class _Greeter:
 
     def end(self, why: str) -> None:
         """Close the link: the session is over for good."""
-        self.physical.close(1000, "")
-        self.physical.deliver = _discard
+        self._close(1000)
         if self._link is not None:
             self._link.ended(Closure(_DISMISSED, why, framed=True))
         else:
             self._finish(SessionOver(f"the session is over: {printable(why)}"))
+
+    def _close(self, code: int) -> None:
+        """Close the link, of which nobody knows any more; drop it, if its server does not answer."""
+        self._stop_timer()
+        self.physical.deliver = _discard
+        self._timer = asyncio.get_running_loop().call_later(CLOSED_WITHIN, self.physical.abort)
+        self.physical.close(code, "")
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -215,10 +227,11 @@ class _Greeter:
 class ClientSession:
     """The session of one connection, over all its links.
 
-    tell: called with a SessionEvent. changed: called when messages were acknowledged. report: called with
-    messages that the server does not take. max_size: the largest that we take, in bytes. probes: whether
-    a probe of the session stands for a ping, as heartbeats are to be messages.
-    kind: what the user was told last: of the newest link that has a session, how that began.
+    tell: called with a SessionEvent. changed: called when messages were acknowledged. ended: called when the
+    server has answered our end. report: called with messages that the server does not take. max_size: the
+    largest that we take, in bytes. probes: whether a probe of the session stands for a ping, as heartbeats
+    are to be messages.
+    kind, why: what the user was told last: of the newest link that has a session, how that began.
     dropped: volatile messages that were thrown away, as they came faster than the user took them.
     """
 
@@ -227,6 +240,7 @@ class ClientSession:
         options: Session,
         tell: Callable[[SessionEvent], None],
         changed: Callable[[], None],
+        ended: Callable[[], None],
         report: Callable[[Sequence[Message]], None],
         *,
         max_size: int,
@@ -241,17 +255,24 @@ class ClientSession:
         self._ousted: _Greeter | None = None  # whose session waits for the welcome of another link
         self._tell = tell
         self._changed = changed
+        self._ended = ended
         self._resumption = Resumption(self.is_required, window)
         self._greeter: _Greeter | None = None  # of the newest link
         self.link: SessionLink | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self.kind = ""
+        self.why = ""
         self.dropped = 0
         # Volatile messages that wait for the user: the number of the message before each, and its size.
         self._volatile: deque[tuple[int, int]] = deque()
         self._waiting = Waiting(window)
         # Messages of sessions before that were received and are not handled yet: those come first.
         self._stale = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the server has ended the session: then there is to be no further link."""
+        return self._resumption.state in (resume.DISMISSED, resume.OVER)
 
     @property
     def has_key(self) -> bool:
@@ -284,10 +305,18 @@ class ClientSession:
             self._ousted = None
 
     def _detach(self, code: int) -> None:
-        self._greeter = None
-        self.link = None
+        self._let_go()
         self._resumption.lost(code)
         self._carry_out()
+        if self.is_ending and self._resumption.state == resume.OVER:
+            self._ended()
+
+    def _let_go(self) -> None:
+        """Have no link."""
+        self._greeter = None
+        link, self.link = self.link, None
+        if link is not None:
+            link.is_left()
 
     def _end_ousted(self) -> None:
         """End the link before, as the one that was to take the session from it is lost: it is nobody's."""
@@ -313,8 +342,7 @@ class ClientSession:
         """Give the link up, which is out of step, or breaks the protocol."""
         greeter = self._greeter
         self._resumption.violated(code)
-        self._greeter = None
-        self.link = None
+        self._let_go()
         for step in self._resumption.take_steps():
             if step.kind == resume.TELL:
                 self._told(step)
@@ -336,9 +364,14 @@ class ClientSession:
         return size_of(message) > self._their_max
 
     @property
-    def owes(self) -> bool:
-        """Whether what was sent waits for a link on which it can be acknowledged."""
-        return self.has_key and self.link is None and self.half.sent > self.half.acked
+    def awaits_end(self) -> bool:
+        """Whether the server is still to answer that the session ends."""
+        return self._resumption.awaits_end()
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the user closes: then nothing more is sent."""
+        return self._resumption.is_ending
 
     def accept(self, message: Message) -> str:
         """Number a message, keep it, and return its character."""
@@ -373,6 +406,10 @@ class ClientSession:
         self._changed()
         return is_right
 
+    def stalled(self) -> None:
+        """Tell that the server has handled nothing for long of what fills its window."""
+        self._tell(SessionEvent("stalled"))
+
     def acknowledge_if_due(self) -> None:
         """Acknowledge, now or a little later."""
         if self.link is None:
@@ -397,7 +434,8 @@ class ClientSession:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-        return () if self._resumption.state in (resume.OVER, resume.DISMISSED) else self.unacknowledged()
+        self._let_go()
+        return () if self.is_over else self.unacknowledged()
 
     # What was decided
 
@@ -415,20 +453,22 @@ class ClientSession:
                 self._ousted = None
                 self.link = SessionLink(self, greeter.physical, greeter)
                 self._replay(self.link, step.number)
+                self.link.note_room()
                 greeter.attached(self.link)
             elif step.kind == resume.BE_PLAIN:
                 greeter.be_plain()
             elif step.kind == resume.REFUSE:
                 greeter.fail(SessionNotOffered("the server offers no session"))
             elif step.kind == resume.DROP_LINK:
-                self._greeter = None
-                self.link = None
+                self._let_go()
                 greeter.refuse(step.code)
                 self._end_ousted()
             elif step.kind == resume.CLOSE_LINK:
                 if self.link is not None:
                     self.link.say(f"={self.half.acknowledge()}")
-                greeter.end(self._why)
+                if self.is_ending:
+                    self._ended()
+                greeter.end(self.why)
 
     def _replay(self, link: "SessionLink", number: int) -> None:
         kept = self.half.after(number)
@@ -436,10 +476,8 @@ class ClientSession:
             link.put(kept.character, kept.payload)
             kept = kept.next
 
-    _why = ""
-
     def _told(self, step: Step) -> None:
-        self._why = step.why
+        self.why = step.why
         self.kind = step.answer
         uncertain: tuple[Message, ...] = ()
         if step.before is not None:
@@ -465,12 +503,13 @@ class SessionLink(Link):
 
     is_session = True
 
-    __slots__ = ("_events", "_physical", "_session", "deliver", "full", "subprotocol")
+    __slots__ = ("_events", "_physical", "_session", "_stall", "deliver", "full", "subprotocol")
 
     def __init__(self, session: ClientSession, physical: Link, greeter: _Greeter) -> None:
         self._session = session
         self._physical = physical
         self._events = greeter._events
+        self._stall: Stall | None = None  # once the window was full
         self.full = False
         self.deliver = _discard
         self.subprotocol: str | None = None
@@ -479,13 +518,13 @@ class SessionLink(Link):
 
     def send(self, message: Message) -> None:
         """As in Link."""
-        if self._session.is_too_large(message):
+        if self._session.is_too_large(message) or self._session.is_ending:
             self._session.report((message,))
             return
         character = self._session.accept(message)
         if self._session.link is self:
             self.put(character, message)
-        self._note_room()
+        self.note_room()
 
     def put(self, character: str, message: Message) -> None:
         """Put a message on the link that is numbered."""
@@ -502,13 +541,27 @@ class SessionLink(Link):
         """Send what is no message."""
         self._physical.send(text)
 
-    def _note_room(self) -> None:
-        self.full = self._physical.full or not self._session.half.has_room(0)
+    def note_room(self) -> None:
+        """Count as full while the link beneath does, or the window of the server is full."""
+        self.full = self._physical.full
+        if not self._session.half.has_room():
+            self.full = True
+            if self._stall is None:
+                self._stall = Stall(self._session.half, self._is_window_full, self._session.stalled)
+            self._stall.begins()
+
+    def _is_window_full(self) -> bool:
+        return not self._session.half.has_room()
+
+    def is_left(self) -> None:
+        """Take the news that the session has this link no more."""
+        if self._stall is not None:
+            self._stall.stop()
 
     def writable(self) -> None:
         """Take the news that the link beneath is not full any more, or that the window has room."""
         was_full = self.full
-        self._note_room()
+        self.note_room()
         if was_full and not self.full:
             self._events.writable()
 

@@ -6,6 +6,7 @@ loop's thread. An engine decides nothing about liveness or retries: it sends no 
 timeouts and never reconnects.
 """
 
+import asyncio
 import ssl as ssl_module
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
@@ -227,12 +228,23 @@ class Link(ABC):
     def abort(self) -> None:
         """Drop the link at once and wait for nothing. Safe in every state; no callback follows."""
 
+    def accept_up_to(self, size: int) -> None:  # noqa: B027  # what cannot change it has a limit for all
+        """Take messages of so many bytes at most from now on, where what is beneath lets that change."""
+
     def handled(self) -> None:  # noqa: B027  # only what has acknowledgements has something to do
         """Take the news that a message that was delivered is handled; sessions acknowledge that."""
 
     def release(self) -> None:
         """Be used no more here; a session may go on elsewhere, or later."""
         self.abort()
+
+    def fail(self, code: int, reason: str) -> None:
+        """Close, as what served the client has failed; a session is given up, and another one begins."""
+        self.close(code, reason)
+
+    def link_gone(self) -> asyncio.Future[None] | None:
+        """Of a session: return what is done when the link beneath has ended; None: there is none."""
+        return None
 
     def end(self, code: int, reason: str) -> None:
         """Close for good: a session ends when what was sent before is handled."""

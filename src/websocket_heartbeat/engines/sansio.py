@@ -68,14 +68,14 @@ def closure_of(frame: bytes, side: Side) -> Closure:
 class Deflate:
     """Compresses and decompresses the messages of one link: RFC 7692.
 
-    window: how far back what we send may refer, as a power of 2.
+    window: how far back what we send may refer, as a power of 2. max_size: of the largest message taken.
     """
 
-    __slots__ = ("_extension", "_is_outdated", "_max_size", "window")
+    __slots__ = ("_extension", "_is_outdated", "max_size", "window")
 
     def __init__(self, extension: Extension, max_size: int) -> None:
         self._extension = extension
-        self._max_size = max_size
+        self.max_size = max_size
         self.window: int = extension.local_max_window_bits  # type: ignore[attr-defined]
         self._is_outdated = False  # whether the peer's window has what ours has not
 
@@ -99,7 +99,7 @@ class Deflate:
             ProtocolViolation: it is no deflated data, or the message is above max_size.
         """
         frame = Frame(Opcode(first & 0x0F), bytes(payload), first & 0x80 != 0, first & 0x40 != 0)
-        room = self._max_size - so_far
+        room = self.max_size - so_far
         problem: Exception
         try:
             # One byte more than there is room for: what fits is then never cut, and 0 would mean no limit.
@@ -110,7 +110,7 @@ class Deflate:
             problem = PayloadTooBig(None, room)
         except (PayloadTooBig, ProtocolError) as error:
             problem = error
-        raise _violation(problem, self._max_size)
+        raise _violation(problem, self.max_size)
 
     def _renew(self) -> None:
         """Have a decompressor for what comes next: behind a last block, one keeps all and returns nothing.

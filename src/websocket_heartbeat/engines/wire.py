@@ -87,8 +87,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         """extensions: those agreed on in the handshake, of which we know permessage-deflate alone."""
         super().__init__(events, max_size, subprotocol)
         self._deflate = Deflate(extensions[0], max_size) if extensions else None
-        # Bytes that a compressed frame may carry: what cannot shrink grows, by an eighth at most.
-        self._most = max_size + max_size // 8 + 64
+        self._most = _most_of(max_size)
         self._known = _DEFLATED if extensions else _PLAIN
         # Half of it for compressed frames, of which each takes twice the time.
         self._scratch = SCRATCH.view[:_HALF] if extensions else SCRATCH.view
@@ -118,6 +117,14 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         self.response_headers = ()
         if self._rest:
             self._read(b"")
+
+    def accept_up_to(self, size: int) -> None:
+        self._max_size = size
+        self._most = _most_of(size)
+        if self._fragments is None:
+            self._longest = size
+        if self._deflate is not None:
+            self._deflate.max_size = size
 
     def resume_reading(self) -> None:
         if self._has_more:  # which is not delivered within this very call
@@ -409,6 +416,11 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         self._known = _NONE
         self._rest = b""
         self._out = self._long = self._fragments = self._deflate = None
+
+
+def _most_of(max_size: int) -> int:
+    """Return the bytes that a compressed frame may carry: what cannot shrink grows, by an eighth at most."""
+    return max_size + max_size // 8 + 64
 
 
 def _mistake_of(first: int, size: int) -> str:

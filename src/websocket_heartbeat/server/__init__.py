@@ -1,6 +1,6 @@
 """A WebSocket server that answers heartbeats, drops dead peers and spreads reconnects over time."""
 
-from websocket_heartbeat.errors import PeerGone
+from websocket_heartbeat.errors import PeerGone, SessionOver
 from websocket_heartbeat.server.admission import Refusal, Request
 from websocket_heartbeat.server.hub import Hub
 from websocket_heartbeat.server.peer import Peer
@@ -8,4 +8,15 @@ from websocket_heartbeat.server.rooms import Room
 from websocket_heartbeat.server.serving import Server, serve
 from websocket_heartbeat.server.stats import HubStats
 
-__all__ = ["Hub", "HubStats", "Peer", "PeerGone", "Refusal", "Request", "Room", "Server", "serve"]
+__all__ = [
+    "Hub",
+    "HubStats",
+    "Peer",
+    "PeerGone",
+    "Refusal",
+    "Request",
+    "Room",
+    "Server",
+    "SessionOver",
+    "serve",
+]

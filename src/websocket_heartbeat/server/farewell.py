@@ -26,6 +26,9 @@ class HasEnd(Protocol):
 class Leaver(HasEnd, Protocol):
     """The inside of a peer, as far as it is needed here: handler.py."""
 
+    def leaving(self) -> asyncio.Future[None]:
+        """Return a future that is done when the link is gone that it has now; a session goes on without."""
+
     def close(self, code: int, reason: str) -> None:
         """Ask it to go, with a code and a reason that were checked."""
 
@@ -56,7 +59,7 @@ def put_off(refusal: Refusal) -> tuple[int, str] | None:
 
 
 async def send_away(leavers: Sequence[Leaver], over: float, code: int, reason: str) -> None:
-    """Close every one, each with its own hint when to come back, and wait until they are gone.
+    """Close every one, each with its own hint when to come back, and wait until their links are gone.
 
     Raises:
         ValueError: `over`, the code or a reason with its hint is wrong; then nobody was sent away.
@@ -66,8 +69,10 @@ async def send_away(leavers: Sequence[Leaver], over: float, code: int, reason: s
     farewells = [with_hint(reason, moment) for moment in spread(len(leavers), over)]
     for farewell in farewells:
         check_close(code, farewell)
+    leaving = [leaver.leaving() for leaver in leavers]  # those that come back at once have another link
     await close_all(leavers, code, farewells)
-    await all_gone(leavers)
+    if leaving:
+        await asyncio.wait(leaving)
 
 
 async def close_all(leavers: Sequence[Leaver], code: int, reasons: Sequence[str]) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Hashable
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from websocket_heartbeat.config import Dialect
 from websocket_heartbeat.engines.base import Closure, Link, SharedMessage
@@ -16,14 +16,18 @@ from websocket_heartbeat.server.flow import LOOK, Progress
 from websocket_heartbeat.server.hooks import Hooks
 from websocket_heartbeat.server.mailbox import Keeper as MailboxKeeper
 from websocket_heartbeat.server.mailbox import Mailbox
-from websocket_heartbeat.server.peer import Peer
+from websocket_heartbeat.server.peer import DISMISSED, Peer
 from websocket_heartbeat.server.places import Place
 from websocket_heartbeat.server.rooms import Rooms
+from websocket_heartbeat.server.sessions.link import SessionLink
 from websocket_heartbeat.server.sessions.state import PeerState
 from websocket_heartbeat.server.silence import Silence
 from websocket_heartbeat.server.stats import Tally
 from websocket_heartbeat.system.callbacks import place_of
 from websocket_heartbeat.system.kernel import tcp_info
+
+if TYPE_CHECKING:
+    from websocket_heartbeat.server.links.aiohttp import WebSocketResponse
 
 _logger = logging.getLogger("websocket_heartbeat.server")
 
@@ -68,7 +72,7 @@ class PeerHandler:
 
     keeper: who keeps all peers. hooks: those of this one. peer: what users hold; link: its link; mailbox: its
     messages; these three from `opened` on.
-    end: how it has ended, None while it has not.
+    end: how it has ended, None while it has not. response: that of a handler of aiohttp.web, otherwise None.
     due: when the keeper will next call `check_deadlines`, None for never; the keeper's own.
     dropped_messages: of rooms, that it did not get, as it had not taken those before. dropped_volatile: those
     that would have had to wait, of either direction.
@@ -97,6 +101,7 @@ class PeerHandler:
         "link",
         "mailbox",
         "peer",
+        "response",
     )
 
     link: Link
@@ -120,6 +125,7 @@ class PeerHandler:
         self._state: PeerState | None = None
         self._rooms: set[Hashable] | None = None  # those joined; an empty set would take memory
         self.end: End | None = None
+        self.response: WebSocketResponse | None = None
         self._gone: asyncio.Future[None] | None = None
         self.due: float | None = None
         self._close_by: float | None = None  # when a peer that was asked to go must have answered
@@ -285,6 +291,12 @@ class PeerHandler:
         self.dropped_volatile += 1
         self.keeper.tally.dropped_messages += 1
 
+    def stalled(self) -> None:
+        """Tell that the client of a session handles nothing."""
+        self.keeper.log.warning(
+            "%r has handled nothing for long, and more than half of its window is full", self.peer
+        )
+
     def _watch_progress(self) -> None:
         """Look from now on whether the peer takes what waits for it."""
         now = asyncio.get_running_loop().time()
@@ -352,11 +364,52 @@ class PeerHandler:
             self.send(self.keeper.policy.dismissal)
         self.close(code, reason)
 
-    def let_go(self) -> None:
-        """Be gone, as this server closes; a session goes on with the next one, if its store does."""
+    async def settle(self, patience: float) -> None:
+        """Give the hook of a session nothing more, and wait for the one that runs; seconds at most."""
+        if isinstance(self.link, SessionLink):
+            await self.link.settle(patience)
+
+    async def end_session(self, reason: str) -> None:
+        """Do as `Peer.end`, with a reason that was checked."""
+        self.dismiss(DISMISSED, reason)
+        await asyncio.wait([self.gone()], timeout=self.keeper.policy.close_timeout)
+        if isinstance(self.link, SessionLink):
+            self.link.end_now()
+        await self.wait_gone()
+
+    def let_go(self, reason: str = "the server has closed") -> None:
+        """Be gone; a session goes on where its client comes to next, if its store does."""
         if self.end is None:
             self.link.release()
-            self._end(None, "the server has closed")
+            self._end(None, reason)
+
+    # Calls from who runs its endpoint
+
+    def endpoint_returned(self, reason: str = "") -> None:
+        """Be done with the client: a session ends once its client has handled all that was sent."""
+        if not self.link.is_session:
+            self.close(1000, reason)
+        elif self.end is None:
+            self.mailbox.done_with_last()
+            self.link.end(1000, reason)
+
+    def endpoint_failed(self, code: int = 1011, reason: str = "") -> None:
+        """Be done with the client, as its endpoint has raised, or closes with another code than 1000.
+
+        The client of a session comes back to a new one, and is told so.
+        """
+        if not self.link.is_session:
+            self.close(code, reason)
+        elif self.end is None:
+            self.mailbox.done_with_last()
+            self.link.fail(code, reason)
+
+    def endpoint_cancelled(self) -> None:
+        """Be done with the client here: a session goes on with the next endpoint that its client comes to."""
+        if not self.link.is_session:
+            self.close(1001, "")
+        else:
+            self.let_go("its endpoint was cancelled")
 
     def drop(self, cause: str, reason: str) -> None:
         """Reset the connection at once, and tell the hooks the reason; HubStats.dropped has the causes."""
@@ -408,6 +461,11 @@ class PeerHandler:
             if principal is not None:
                 users.join(principal, self)
         self._principal = principal
+
+    @property
+    def origin(self) -> str | None:
+        """The header Origin of the handshake: in browsers, whose page this is."""
+        return self._request.header("Origin")
 
     @property
     def latency(self) -> float | None:
@@ -463,6 +521,16 @@ class PeerHandler:
         if self._gone is None:
             self._gone = self.keeper.future()
         return self._gone
+
+    def leaving(self) -> asyncio.Future[None]:
+        """Return a future that is done when the link is gone that there is now: a session goes on without."""
+        if self.end is not None or not self.link.is_session:
+            return self.gone()
+        gone = self.link.link_gone()
+        if gone is None:
+            gone = self.keeper.future()
+            gone.set_result(None)
+        return gone
 
     async def wait_gone(self) -> None:
         """Do as `Peer.wait_closed`."""

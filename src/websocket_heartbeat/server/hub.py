@@ -6,9 +6,18 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, asyn
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from websocket_heartbeat.checks import check_hashable, check_headers, check_hook, check_seconds, check_token
+from websocket_heartbeat.checks import (
+    check_count,
+    check_hashable,
+    check_headers,
+    check_hook,
+    check_message,
+    check_seconds,
+    check_token,
+)
 from websocket_heartbeat.config import Dialect, Headers
 from websocket_heartbeat.errors import PeerGone
+from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.farewell import send_away
 from websocket_heartbeat.server.gate import Gate
@@ -64,6 +73,9 @@ class Hub:
     sessions: "memory", or "sqlite:///" and the path of a file: clients that ask for it get a session, which
         outlives their links; docs/session.md has the protocol. None (default): nobody does.
     ttl: seconds that a session is kept without a link. Default 120.
+    session_limit: bytes that messages of all sessions may take together: those to clients that are not
+        acknowledged, and those of clients that are not handled. Beyond that there are no new sessions, and
+        the largest are over ("overflow"), those without a link first. Default 256 MiB.
     on_end: called with (session, why, unacknowledged) when a session is over: its ID, the reason, and the
         messages that the client has not acknowledged.
 
@@ -91,6 +103,7 @@ class Hub:
         shown_path: Callable[[str], str] | None = None,
         sessions: str | None = None,
         ttl: float = 120,
+        session_limit: int = 256 * 2**20,
         on_end: EndHook | None = None,
     ) -> None:
         self._commons = Commons(
@@ -103,7 +116,8 @@ class Hub:
         self._origins = Origins(origins)
         if on_end is not None:
             check_hook("on_end", on_end, 3)
-        self._book = None if sessions is None else Book(store_at(sessions, ttl), on_end)
+        check_count("session_limit", session_limit)
+        self._book = None if sessions is None else Book(store_at(sessions, ttl), on_end, session_limit)
         self._entrance()  # checks its arguments
 
     def __repr__(self) -> str:
@@ -150,6 +164,30 @@ class Hub:
             dict(tally.dropped),
             tally.dropped_messages,
         )
+
+    async def send(self, session: str, message: Message) -> None:
+        """Send a message to the client of a session, which need not be here now: it gets it when it is.
+
+        Returns when the message is kept with the session, as durably as the store of the sessions keeps it.
+        The session may be one of an earlier process, whose client has not come back yet. One that has no room
+        for the message is over by it, as with `Peer.send`.
+
+        session: its ID, as `Peer.session` tells it.
+
+        Raises:
+            SessionOver: there is no such session, or not any more.
+            RuntimeError: the hub has no sessions, or another process that shares its store has this one.
+            OSError: the store cannot be read, or the hub is closed.
+            TypeError, ValueError: the message cannot be sent, as with `Peer.send`, or the session is no str.
+        """
+        if not isinstance(session, str):
+            raise TypeError(f"session must be a str, not {type(session).__name__}")
+        message = check_message("message", message)
+        self._commons.policy.check_allowed(message)
+        if self._book is None:
+            raise RuntimeError("the hub has no sessions: make it with Hub(sessions=...)")
+        self._commons.enter()
+        await self._book.send(session, message)
 
     def room(self, name: Hashable) -> Room:
         """Return the room of that name: the peers that have joined it."""
@@ -212,7 +250,7 @@ class Hub:
         except PeerGone:  # a client that leaves is no error, of which frameworks would log a traceback
             if not peer.closed:
                 raise
-        peer.close()
+        connection.finish()
         await peer.wait_closed()
 
     # aiohttp.web
@@ -260,12 +298,14 @@ class Hub:
         """Send every peer away, as an application of aiohttp.web shuts down.
 
         `app.on_shutdown.append(hub.on_shutdown)`; with `web.run_app`, that is at SIGTERM. Each gets 1012 and
-        a moment of its own, within `over` seconds, to come back at, as by `send_away`.
+        a moment of its own, within `over` seconds, to come back at, as by `send_away`. Then the hub is
+        closed: handlers of sessions end, which go on in the next process if they are kept in a file.
 
         over: default 30; for another time, append `partial(hub.on_shutdown, over=60)`.
         """
         self._aiohttp.shuts_down(app)
         await self.send_away(over, refuse=True)
+        await self.close()
 
     # websockets
 

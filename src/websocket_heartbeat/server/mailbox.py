@@ -143,7 +143,7 @@ class Mailbox:
             self._in_hand = True
             self.begin("on_message", on_message, self._owner.peer, message)
 
-    def _done_with_last(self) -> None:
+    def done_with_last(self) -> None:
         """Note that the message that was taken last is handled."""
         if self._in_hand:
             self._in_hand = False
@@ -155,7 +155,7 @@ class Mailbox:
         Raises:
             RuntimeError: another call waits, or messages go to on_message.
         """
-        self._done_with_last()  # as who asks for the next message has
+        self.done_with_last()  # as who asks for the next message has
         while not self._messages:
             if self.has_ended:
                 return None
@@ -259,7 +259,7 @@ class Mailbox:
         if pending is not None:
             self._employ(name, pending)
         elif name == "on_message":
-            self._done_with_last()
+            self.done_with_last()
 
     def _employ(self, name: str, pending: Awaitable[object] | None) -> None:
         """Have a task of its own do `_work`."""
@@ -280,7 +280,7 @@ class Mailbox:
                         await settle(name, pending)
                     except HookFailed as failed:
                         self.report(failed)
-                    self._done_with_last()
+                    self.done_with_last()
                 if on_message is None:
                     return
                 message = self._next()
@@ -289,13 +289,13 @@ class Mailbox:
                 name = "on_message"
                 pending = self._call(name, on_message, self._owner.peer, message)
                 if pending is None:
-                    self._done_with_last()
+                    self.done_with_last()
                 self._running = None if pending is None else _RunningHook(name, pending)
         except asyncio.CancelledError as error:
             if self.has_ended:
                 raise
             self.report(HookFailed(name, error))  # it has cancelled its own task
-            self._done_with_last()
+            self.done_with_last()
         finally:
             self._worker = None
             self._running = None
@@ -321,8 +321,8 @@ class Mailbox:
     def end(self, code: int | None, reason: str) -> None:
         """Cancel the hook that runs; when it is done, call on_close."""
         self.has_ended = True
-        if self._owner.hooks.on_message is not None:
-            self._messages = None
+        if self._owner.hooks.on_message is not None or self._owner.link.is_session:
+            self._messages = None  # of a session it is not handled, and comes again where that goes on
         self._wake_receiver()
         if self._worker is not None:
             self._worker.cancel()

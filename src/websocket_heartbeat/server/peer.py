@@ -160,6 +160,20 @@ class Peer:
         check_close(code, reason)
         self._handler.dismiss(code, reason)
 
+    async def end(self, reason: str = "") -> None:
+        """Dismiss the peer, and wait until it is gone, `close_timeout` at most.
+
+        Its session, if it has one, is over then: the client has handled all that was sent before, or had no
+        more time; what it has not handled goes to `on_end`. A client that is away learns of it when it comes
+        back. With `dismiss` alone it has as long as it may be away to handle the rest. In a hook of the peer
+        itself call that: hooks are cancelled when their peer goes, and this with it.
+
+        Raises:
+            TypeError, ValueError: the reason is no str, or longer than 123 bytes of UTF-8.
+        """
+        check_close(DISMISSED, reason)
+        await self._handler.end_session(reason)
+
     def abort(self) -> None:
         """Drop the peer at once, by a TCP reset where its transport can; `on_close` follows."""
         self._handler.drop("abort", "aborted")
@@ -222,7 +236,7 @@ class Peer:
         Raises:
             AttributeError: the peer has not come by `Hub.aiohttp`.
         """
-        response: WebSocketResponse | None = self._handler.link.native
+        response = self._handler.response
         if response is None:
             raise AttributeError("a peer has a response where it has come by Hub.aiohttp")
         return response

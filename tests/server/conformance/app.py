@@ -5,12 +5,14 @@ The ASGI servers run `app`. The others are run by `python -m tests.server.confor
 
 import asyncio
 import json
+import os
 import resource
 import signal
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import websockets
@@ -29,6 +31,7 @@ FLOOD = bytes(2**20)
 
 _tasks: dict[str, asyncio.Task[Any]] = {}  # of the endpoints that are running, by the name of their client
 _ends: dict[str, list[Any]] = {}  # how clients have ended, by name: code, reason
+_beginnings: Counter[str] = Counter()  # how often endpoints have begun, by the name of their client
 _endings: dict[str, str] = {}  # how endpoints have ended, by the name of their client
 _releases: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)  # end the work of /busy, by name
 
@@ -50,6 +53,7 @@ hub = Hub(
     close_timeout=1,
     write_limit=8 * 1024,  # so that who takes nothing of a FLOOD is dropped after 1 s
     dismissal="dismissed",
+    sessions=os.environ.get("SESSIONS", "memory"),
 )
 
 
@@ -59,6 +63,7 @@ hub = Hub(
 async def endpoint(peer: Peer) -> None:
     """Serve a client as its path asks; the query is its name."""
     name = peer.request.query
+    _beginnings[name] += 1
     peer.join(name)
     task = _tasks[name] = asyncio.current_task()  # type: ignore[assignment]
     try:
@@ -161,6 +166,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "here": lambda name: len(hub.room(name)),
     "paused": lambda name: any(peer.paused for peer in hub.room(name)),
     "end": _ends.get,
+    "begun": lambda name: _beginnings[name],
     "ending": _endings.get,
     "release": lambda name: _releases[name].set(),
     "close": _close,
@@ -179,6 +185,7 @@ async def _plain(scope: Any, receive: Any, send: Any) -> None:
     kind, name = scope["path"].rpartition("/")[2], scope["query_string"].decode()
     await receive()
     await send({"type": "websocket.accept"})
+    _beginnings[name] += 1
     if kind == "feed":  # which never receives
         try:
             while True:
@@ -204,9 +211,10 @@ async def _plain(scope: Any, receive: Any, send: Any) -> None:
 async def _endpoints(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
         await receive()
-        with hub.send_away_on_sigterm(over=9):
+        with hub.send_away_on_sigterm(over=1):
             await send({"type": "lifespan.startup.complete"})
             await receive()
+        await hub.close()
         await send({"type": "lifespan.shutdown.complete"})
     elif scope["type"] == "websocket":
         if scope["path"].startswith("/plain/"):
@@ -230,6 +238,7 @@ def _ours(port: int) -> None:
     async def main() -> None:
         async with serve(hub=hub, port=port, on_open=on_open, on_close=_on_close, max_size=LARGEST):
             await _sigterm()
+        await hub.close()
 
     asyncio.run(main())
 
@@ -242,7 +251,7 @@ def _aiohttp(port: int) -> None:
 
     application = web.Application()
     application.router.add_get("/{path:.*}", handler)
-    application.on_shutdown.append(hub.on_shutdown)
+    application.on_shutdown.append(partial(hub.on_shutdown, over=1))
     web.run_app(application, host="127.0.0.1", port=port, print=None)
 
 
@@ -257,6 +266,7 @@ def _websockets(port: int) -> None:
             max_size=LARGEST,
         ):
             await _sigterm()
+        await hub.close()
 
     asyncio.run(main())
 

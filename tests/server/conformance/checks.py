@@ -13,11 +13,12 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
 from tests.server.conformance.app import IDLE_TIMEOUT
-from tests.server.conformance.clients import Client, fate, healthy, how_dropped
+from tests.server.conformance.clients import Client, fate, healthy, how_dropped, persistent
 from tests.server.conformance.servers import BackEnd
 from tests.server.raw import BINARY, CLOSE, PING, PONG, TEXT, client, frame, reluctant
 from tests.watch import PATIENCE, until
 
+from websocket_heartbeat import WebSocketHeartbeatError
 from websocket_heartbeat.testing import FaultProxy
 
 YES = "yes"
@@ -355,6 +356,69 @@ async def large(server: BackEnd) -> str:
     return YES
 
 
+# Sessions
+
+
+@_check("session")
+async def session(server: BackEnd) -> str:
+    """The links of a session are cut ten times while 400 messages are echoed: each comes back once, in order.
+
+    Its endpoint begins once, and ends with the session. A client without one talks to the same meanwhile.
+    """
+    await asyncio.gather(*(_cut_ten_times(server, path) for path in _paths(server, "/echo")))
+    return YES
+
+
+async def _cut_ten_times(server: BackEnd, path: str) -> None:
+    name = _name()
+    async with (
+        healthy(server, f"{path}?{_name()}") as plain,
+        FaultProxy(server.host, server.port) as proxy,
+        persistent(f"ws://{proxy.host}:{proxy.port}{path}?{name}") as (connection, events),
+    ):
+
+        async def send() -> None:
+            for number in range(400):
+                await connection.send(str(number))
+
+        sending = asyncio.create_task(send())
+        for number in range(400):
+            async with asyncio.timeout(PATIENCE):
+                assert await connection.recv() == str(number)
+            if number % 40 == 20:
+                proxy.reset()
+                await until(lambda number=number: len(events) == number // 40 + 2)  # type: ignore[misc]
+                plain.frame(TEXT, b"meanwhile")
+                assert await plain.message() == b"meanwhile"
+        await sending
+        await connection.flush()
+    assert [event.kind for event in events] == ["new", *["resumed"] * 10]
+    assert await server.ask("begun", name) == 1
+    assert await server.answer("end", name) == [1000, ""]
+
+
+@_check("session parted", best="close, abort: resumed; dismissed: over")
+async def parted(server: BackEnd) -> str:
+    """What becomes of a session when its peer is closed, dropped and dismissed."""
+    name = _name()
+    async with persistent(server.url(f"/echo?{name}")) as (connection, events):
+        await until(lambda: len(events) == 1)
+        await server.ask("close", name, 1012, "")
+        await until(lambda: len(events) == 2)
+        await server.ask("abort", name)
+        await until(lambda: len(events) == 3)
+        await connection.send("hello")
+        assert await connection.recv() == "hello"
+        await server.ask("dismiss", name, "you were banned")
+        with suppress(WebSocketHeartbeatError):
+            async with asyncio.timeout(PATIENCE):
+                await connection.recv()
+        assert [event.kind for event in events] == ["new", "resumed", "resumed", "over"]
+        assert (events[-1].why, events[-1].uncertain) == ("you were banned", ())
+        assert await server.ask("begun", name) == 1
+    return "close, abort: resumed; dismissed: over"
+
+
 # Endpoints
 
 
@@ -433,6 +497,25 @@ async def left_behind(server: BackEnd) -> str:
 
     await server.answer("facts", is_right=is_as_at_first)
     return "nothing"
+
+
+@_check("session restart")
+async def restart(server: BackEnd) -> str:
+    """A session that is kept in SQLite goes on at the next process, after a SIGTERM."""
+    name = _name()
+    async with persistent(server.url(f"/echo?{name}")) as (connection, events):
+        for life in range(2):
+            for number in range(20):
+                await connection.send(f"{life} {number}")
+            for number in range(20):
+                async with asyncio.timeout(PATIENCE):
+                    assert await connection.recv() == f"{life} {number}"
+            if life == 0:
+                await connection.flush()
+                await server.restart()
+        assert [event.kind for event in events] == ["new", "resumed"]
+        assert await server.ask("begun", name) == 1  # in this process
+    return YES
 
 
 @_check("SIGTERM")

@@ -11,6 +11,8 @@ from tests.server.conformance.servers import BackEnd
 from tests.server.raw import BINARY, CLOSE, PING, PONG, TEXT, Raw, client
 from tests.watch import PATIENCE
 
+from websocket_heartbeat import Backoff, Connection, Heartbeat, connect
+from websocket_heartbeat.events import SessionEvent
 from websocket_heartbeat.system.kernel import Socket
 
 
@@ -76,6 +78,18 @@ async def healthy(server: BackEnd, target: str) -> AsyncIterator[Client]:
         finally:
             reading.cancel()
             await asyncio.wait([reading])
+
+
+@asynccontextmanager
+async def persistent(url: str) -> AsyncIterator[tuple[Connection, list[SessionEvent]]]:
+    """Connect a client with a session; yield what it is told of that, too."""
+    events: list[SessionEvent] = []
+    connection = connect(
+        url, session="require", heartbeat=Heartbeat(2, 2), backoff=Backoff(0.05, 0.2, stable_after=0)
+    )
+    connection.on_session = events.append
+    async with connection:
+        yield connection, events
 
 
 async def how_dropped(raw: Raw | Client) -> str:

@@ -21,8 +21,12 @@ from tests.server.conformance.app import LARGEST
 from tests.watch import PATIENCE
 from websockets.asyncio.client import connect
 
+from websocket_heartbeat import connect as our_connect
+
 ROOT = Path(__file__).parents[3]
 APP = "tests.server.conformance.app"
+_DATABASE = "sessions.db"
+"""Of the sessions of a server."""
 
 
 class Pems(NamedTuple):
@@ -176,19 +180,28 @@ class BackEnd:
 
     host = "127.0.0.1"
 
-    def __init__(
-        self, kind: Kind, port: int, process: Process, output: Any, tls: ssl.SSLContext | None
-    ) -> None:
+    process: Process
+
+    def __init__(self, kind: Kind, port: int, output: Any, tls: Tls | None, folder: Path) -> None:
         self.kind = kind
         self.port = port
-        self.tls = tls
-        self.process = process
+        self.tls = None if tls is None else tls.client
+        self._pems = None if tls is None else tls.pems
         self._output = output
+        self._folder = folder
         self.at_first: dict[str, int]
+
+    def url(self, target: str) -> str:
+        """Return where a client finds what is at a path."""
+        return f"{'ws' if self.tls is None else 'wss'}://{self.host}:{self.port}{target}"
 
     async def remember(self) -> None:
         """Keep what the process has before clients come."""
-        await self.ask("facts")  # the first answer may make what stays
+        async with our_connect(self.url("/echo?first"), session="require", ssl=self.tls) as connection:
+            await connection.send("hello")  # the first session opens the store
+            await connection.recv()
+        self.at_first = await self.answer("facts", is_right=lambda facts: facts["peers"] == 0)
+        await asyncio.sleep(0.1)
         self.at_first = await self.ask("facts")
 
     async def ask(self, command: str, *arguments: object) -> Any:
@@ -196,7 +209,7 @@ class BackEnd:
         async with (
             asyncio.timeout(PATIENCE),
             connect(
-                f"{'ws' if self.tls is None else 'wss'}://{self.host}:{self.port}/ask",
+                self.url("/ask"),
                 ssl=self.tls,
                 compression=None,
                 proxy=None,
@@ -220,28 +233,43 @@ class BackEnd:
         self._output.seek(0)
         return str(self._output.read().decode(errors="replace"))
 
+    async def restart(self) -> None:
+        """Tell the process to end, as at a deployment, and start another one at the same place."""
+        self.process.terminate()
+        await asyncio.wait_for(self.process.wait(), PATIENCE)
+        await self.start()
+
+    async def start(self) -> None:
+        """Start the process, and wait until it listens."""
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            *self.kind.arguments(self.port, self._pems),
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "SESSIONS": f"sqlite:///{self._folder / 'sessions.db'}",
+            },
+            stdin=DEVNULL,
+            stdout=self._output,
+            stderr=STDOUT,
+        )
+        await _listens(self)
+
 
 @asynccontextmanager
 async def running(kind: Kind, tls: Tls | None = None) -> AsyncIterator[BackEnd]:
     """Start a server, wait until it listens, and end it."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    with tempfile.TemporaryFile() as output:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            *kind.arguments(port, None if tls is None else tls.pems),
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdin=DEVNULL,
-            stdout=output,
-            stderr=STDOUT,
-        )
-        back_end = BackEnd(kind, port, process, output, None if tls is None else tls.client)
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryDirectory() as folder:
+        back_end = BackEnd(kind, port, output, tls, Path(folder))
         try:
-            await _listens(back_end)
+            await back_end.start()
             yield back_end
         finally:
+            process = back_end.process
             if process.returncode is None:
                 process.terminate()
                 try:

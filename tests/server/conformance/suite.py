@@ -4,11 +4,11 @@ import asyncio
 import traceback
 from collections.abc import Collection
 
-from tests.server.conformance.checks import CHECKS, Check, crowd, left_behind, sigterm
+from tests.server.conformance.checks import CHECKS, Check, crowd, left_behind, restart, sigterm
 from tests.server.conformance.servers import BackEnd, Kind, Tls, running
 from tests.watch import PATIENCE
 
-_ALONE = (crowd, left_behind, sigterm)
+_ALONE = (crowd, left_behind, restart, sigterm)
 """Run at the end, one after the other. All before run side by side, as most of them wait for time-outs."""
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.server.sessions.test_sessions import running, session, told
 from tests.watch import Run, until
 
-from websocket_heartbeat import ConnectionFailed
+from websocket_heartbeat import Backoff, ConnectionFailed, connect
 from websocket_heartbeat.server import Hub, Peer, serve
 
 
@@ -125,6 +125,22 @@ def test_a_session_takes_one_place_and_none_while_its_client_is_away(run_asyncio
             async with session(server.url()) as other:
                 await other.send("y")
                 assert await other.recv() == "y"
+
+    run_asyncio(main())
+
+
+@pytest.mark.timeout(60)
+def test_a_session_whose_link_was_dropped_leaves_its_place_to_another_client(run_asyncio: Run) -> None:
+    async def main() -> None:
+        hub = Hub(sessions="memory", max_peers=1, on_message=lambda peer, message: peer.send(message))
+        later = Backoff(initial=600, maximum=600)
+        async with running(hub) as server, connect(server.url(), session="require", backoff=later) as away:
+            await away.wait_open()
+            hub.peers[0].abort()
+            async with session(server.url()) as other:
+                await other.send("x")
+                assert await other.recv() == "x"
+            assert not hub.peers[0].closed
 
     run_asyncio(main())
 

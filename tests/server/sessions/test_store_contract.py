@@ -123,6 +123,26 @@ def test_a_session_of_another_node_is_held_and_can_be_forced(engine: Engine) -> 
     asyncio.run(main())
 
 
+def test_the_application_claims_a_session_without_a_link_and_it_expires_as_before(engine: Engine) -> None:
+    async def main() -> None:
+        async with opened(engine()) as store:
+            await store.put(replace(record(store, sent=1), deadline=5.0), ["x"])
+            assert await store.claim("s", None, None, 0, "b") == Held("a")
+            found = await store.claim("s", None, None, 0, "b", force=True)
+            assert isinstance(found, Found)
+            claimed_by = found.record
+            assert (claimed_by.node, claimed_by.generation, claimed_by.link) == ("b", 2, 0)
+            assert (claimed_by.deadline, found.log) == (5.0, ("x",))
+            assert await store.write("s", 1, 1, ["fenced"], deadline=5.0) is Refused.FENCED
+            assert await store.write("s", 2, 1, ["y"], deadline=5.0) == 2
+            assert await store.claim("t", None, None, 0, "b") is Refused.UNKNOWN
+            (expired,) = await store.due(6.0, 10)
+            assert expired.log == ("x", "y")
+            assert await store.claim("s", None, None, 0, "b") == Ended(EXPIRED, EXPIRED, 0)
+
+    asyncio.run(main())
+
+
 def test_who_does_not_own_the_session_any_more_writes_nothing(engine: Engine) -> None:
     async def main() -> None:
         async with opened(engine()) as store:

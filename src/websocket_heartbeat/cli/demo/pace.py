@@ -2,15 +2,16 @@
 
 from dataclasses import dataclass
 
-USUAL_SECONDS = 30.0
+USUAL_SECONDS = 45.0
 """How long the play takes at a heartbeat of one second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The settings of the client, in seconds: those for a demo of 30 s, scaled.
+    """The settings of the client, in seconds: those for a demo of 45 s, scaled.
 
     tolerance: by how much a notice may miss its bound: what a busy machine may take to let us run.
+    unit: what scenes are measured in.
     """
 
     interval: float
@@ -20,6 +21,7 @@ class Pace:
     maximum: float
     stable_after: float
     tolerance: float
+    unit: float
 
     @classmethod
     def of(cls, seconds: float) -> "Pace":
@@ -33,4 +35,5 @@ class Pace:
             maximum=unit,
             stable_after=unit,
             tolerance=max(0.25, 0.25 * unit),
+            unit=unit,
         )

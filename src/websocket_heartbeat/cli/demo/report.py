@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from websocket_heartbeat.cli.demo.ledger import Account
+from websocket_heartbeat.cli.demo.ledger import Account, SessionAccount
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +41,15 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """All of it; `document` is what `--json` prints."""
+class ActReport:
+    """One act: its scenes, its links, and what became of its messages."""
 
-    seed: int
-    seconds: float
-    duration: float
-    settings: dict[str, float]
     outcomes: list[Outcome]
     false_alarms: int
-    messages: Account
     links: int
     attempts: int
     pings: int
-    timeline: list[Entry]
+    messages: Account | SessionAccount
 
     @property
     def ok(self) -> bool:
@@ -62,9 +57,25 @@ class Report:
         return (
             all(outcome.passed for outcome in self.outcomes)
             and self.false_alarms == 0
-            and self.messages.lost == 0
-            and self.messages.unexpected == 0
+            and self.messages.is_well
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All of it; `document` is what `--json` prints."""
+
+    seed: int
+    seconds: float
+    duration: float
+    settings: dict[str, float]
+    acts: tuple[ActReport, ActReport]
+    timeline: list[Entry]
+
+    @property
+    def ok(self) -> bool:
+        """Whether that holds for both acts."""
+        return all(act.ok for act in self.acts)
 
     def document(self) -> dict[str, Any]:
         """Return it in the form that `websocket-heartbeat demo --help` describes."""

@@ -16,9 +16,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from websocket_heartbeat.cli.demo.ledger import Account, SessionAccount
 from websocket_heartbeat.cli.demo.pace import Pace
 from websocket_heartbeat.cli.demo.play import Play
-from websocket_heartbeat.cli.demo.report import Entry, Outcome, Report
+from websocket_heartbeat.cli.demo.report import ActReport, Entry, Outcome, Report
 
 WIDTH = 80
 
@@ -47,6 +48,7 @@ class Screen:
         width = min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
         self._console = Console(width=width, highlight=False)
         self._play: Play | None = None
+        self._act = 0
         self._scenes = 0
         self._live = Live(
             console=self._console,
@@ -79,11 +81,18 @@ class Screen:
             f"{'time':>6}  {'state':<{_STATE}}{'event':<{_EVENT}}{'why':<{_WHY}}{'round trip':>10}", "dim"
         )
 
+    def begin(self, number: int, name: str) -> None:
+        """Begin an act."""
+        self._act, self._scenes = number, 0
+        self._console.print()
+        self._console.print(Text(f"Act {number}: {name}", "bold"))
+
     def announce(self, name: str, story: str) -> None:
         """Begin a scene."""
         self._scenes += 1
+        number = f"{self._act}.{self._scenes}"
         self._console.print()
-        self._console.print(Text(f"{self._scenes}  {name}", "bold") + Text(f": {story}", "not bold"))
+        self._console.print(Text(f"{number}  {name}", "bold") + Text(f": {story}", "not bold"))
 
     def show(self, entry: Entry) -> None:
         """Print one line of the timeline, more if the event or the reason is long."""
@@ -107,22 +116,41 @@ class Screen:
             self._console.print(line)
 
     def conclude(self, report: Report) -> None:
-        """Print the table and what became of the messages."""
+        """Print the tables and what became of the messages."""
+        for number, act in enumerate(report.acts, 1):
+            self._conclude_act(number, act)
+        self._console.print()
+        if not report.ok:
+            self._print("NOT all is well.", "bold red")
+            return
+        outcomes = [outcome for act in report.acts for outcome in act.outcomes]
+        late = any((outcome.noticed_after or 0) > (outcome.bound or 0) for outcome in outcomes)
+        busy = (
+            f"\n(Timers are granted {report.settings['tolerance']:.2g} s beyond each bound.)" if late else ""
+        )
+        self._print(f"All is well: every fault was noticed in time and recovered from.{busy}", "bold green")
+
+    def _conclude_act(self, number: int, act: ActReport) -> None:
         table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
-        table.add_column("scene")
+        table.add_column(f"act {number}")
         for title in ("noticed", "bound", "recovered", "tries"):
             table.add_column(title, justify="right")
         table.add_column("verdict")
-        for outcome in report.outcomes:
+        for outcome in act.outcomes:
             table.add_row(*_row(outcome))
         self._console.print()
         self._console.print(table)
-        messages = report.messages
         self._console.print()
         self._print(
-            f"False alarms: {report.false_alarms}. "
-            f"Links: {report.links} opened in {report.attempts} attempts. Heartbeats: {report.pings}."
+            f"False alarms: {act.false_alarms}. "
+            f"Links: {act.links} opened in {act.attempts} attempts. Heartbeats: {act.pings}."
         )
+        if isinstance(act.messages, SessionAccount):
+            self._conclude_session(act.messages)
+        else:
+            self._conclude_messages(act.messages)
+
+    def _conclude_messages(self, messages: Account) -> None:
         self._print(
             f"Messages: {messages.sent} sent, {messages.echoed} received back, "
             f"{messages.queued} still queued, {messages.lost} lost silently."
@@ -134,15 +162,22 @@ class Screen:
             )
         if messages.unexpected:
             self._print(f"Unexpected echoes: {messages.unexpected}.", "red")
-        if report.ok:
-            late = any((outcome.noticed_after or 0) > (outcome.bound or 0) for outcome in report.outcomes)
-            grant = report.settings["tolerance"]
-            busy = f"\n(Timers are granted {grant:.2g} s beyond each bound.)" if late else ""
+
+    def _conclude_session(self, messages: SessionAccount) -> None:
+        self._print(
+            f"Messages: {messages.sent} sent, {messages.handled} handled by the server, "
+            f"{messages.answered} received back."
+        )
+        style = "bold green" if messages.is_well else "red"
+        counts = f"{messages.lost} lost, {messages.doubled} doubled, {messages.uncertain} uncertain"
+        self._console.print(Text(counts, style) + Text(", by the server's ledger.", "not bold"))
+        if messages.repeated:
             self._print(
-                f"All is well: every fault was noticed in time and recovered from.{busy}", "bold green"
+                f"Handled again: {messages.repeated}, as the server was killed while it handled it; "
+                "its number in the\nsession tells the server so."
             )
-        else:
-            self._print("NOT all is well.", "bold red")
+        if messages.unexpected:
+            self._print(f"Altered or out of order: {messages.unexpected}.", "red")
 
     def _print(self, text: str, style: str = "") -> None:
         self._console.print(Text(text, style))
@@ -150,18 +185,17 @@ class Screen:
     def _status(self) -> Text:
         """The status line: called ten times a second by rich, on a thread of its own."""
         play = self._play
-        if play is None:
+        act = None if play is None else play.act
+        if play is None or act is None:
             return Text()
         line = Text("\n")
         line.append(f"{play.elapsed:6.1f}  ", "dim")
-        line.append(f"{play.state:<{_STATE}}", _COLOURS.get(play.state, ""))
-        doing = "" if play.link is None else f"link {play.link}"
-        if play.state == "waiting":
-            doing = f"next retry in {max(0.0, play.retry_at - time.monotonic()):.1f} s"
+        line.append(f"{act.state:<{_STATE}}", _COLOURS.get(act.state, ""))
+        doing = "" if act.link is None else f"link {act.link}"
+        if act.state == "waiting":
+            doing = f"next retry in {max(0.0, act.retry_at - time.monotonic()):.1f} s"
         line.append(f"{doing:<{_EVENT}}")
-        account = play.ledger.account(set())
-        told = f"{account.sent} sent, {account.echoed} back, {account.queued} queued"
-        line.append(told, "dim")
+        line.append(act.ledger.line, "dim")
         return line
 
 

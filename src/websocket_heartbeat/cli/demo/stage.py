@@ -1,33 +1,34 @@
-"""The demo's server behind its fault proxy, on a thread with a loop of its own.
+"""The demo's server, a process, behind its fault proxy, which has a thread with a loop of its own.
 
-So a client that blocks its own loop does not block the server.
+So a client that blocks its own loop blocks neither, and a server that is killed is killed.
 """
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from websocket_heartbeat.events import Message
-from websocket_heartbeat.server import Peer, Server, serve
+from websocket_heartbeat.cli.demo import back_end
 from websocket_heartbeat.testing import FaultProxy
 
 
 class Stage:
     """The server, the proxy and the faults of both. All methods are called on the client's loop.
 
-    idle_timeout: of the server. url: for the client. received: the numbers of the messages that the server
-    has received, whether or not its echo arrived.
+    folder: where the server keeps its sessions and its ledger. idle_timeout: of the server.
+    url: for the client.
     """
 
-    def __init__(self, idle_timeout: float) -> None:
+    def __init__(self, folder: Path, idle_timeout: float) -> None:
         self.url = ""
-        self.received: set[int] = set()
+        self._folder = folder
         self._idle_timeout = idle_timeout
-        self._closes_links = False
-        self._server = self._make_server(port=0)
+        self._lives = 0
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="stage")
 
     async def __aenter__(self) -> Self:
@@ -62,41 +63,28 @@ class Stage:
         return await self._call(self._proxy.reset)
 
     async def kill_server(self) -> float:
-        """End the server as if its process had been killed; its port refuses."""
+        """Kill the server's process; its port refuses."""
 
-        def kill() -> None:
-            self._server.abort()
+        async def kill() -> None:
             self._proxy.refuse()
+            self._server.kill()
+            await self._server.wait()
+            self._proxy.reset()
 
         return await self._call(kill)
 
     async def restart_server(self) -> float:
-        """Start it again on the same port."""
-
-        async def restart() -> None:
-            self._server = self._make_server(self._server.port)
-            await self._server.__aenter__()
-            self._proxy.accept()
-
-        return await self._call(restart)
+        """Start it again."""
+        await self._call(self._start_server)
+        return await self._call(self._proxy.accept)
 
     async def close_links(self) -> float:
         """Close every link with 1013, those that are open and those to come, as soon as it is accepted."""
-
-        def close_links() -> None:
-            self._closes_links = True
-            for peer in self._server.connections:
-                self._welcome(peer)
-
-        return await self._call(close_links)
+        return await self._call(lambda: self._order(back_end.CLOSE_LINKS))
 
     async def keep_links(self) -> float:
         """Accept links again, and keep them open."""
-
-        def keep_links() -> None:
-            self._closes_links = False
-
-        return await self._call(keep_links)
+        return await self._call(lambda: self._order(back_end.KEEP_LINKS))
 
     async def hang(self) -> float:
         """Break what is connected, accept connections from now on and answer nothing."""
@@ -117,27 +105,49 @@ class Stage:
         self._loop = asyncio.get_running_loop()
         self._done = asyncio.Event()
         try:
-            await self._server.__aenter__()
-            async with FaultProxy(self._server.host, self._server.port) as self._proxy:
+            port = await self._launch()
+            async with FaultProxy("127.0.0.1", port) as self._proxy:
                 self.url = self._proxy.url()
                 self._client_loop.call_soon_threadsafe(self._ready.set_result, None)
                 await self._done.wait()
-            await self._server.close()
+            assert self._server.stdin is not None
+            self._server.stdin.close()
+            await self._server.wait()
         except Exception as error:
             if self._ready.done():
                 raise
             self._client_loop.call_soon_threadsafe(self._ready.set_exception, error)
 
-    def _make_server(self, port: int) -> Server:
-        return serve(self._echo, port=port, on_open=self._welcome, idle_timeout=self._idle_timeout)
+    async def _start_server(self) -> None:
+        self._proxy.retarget("127.0.0.1", await self._launch())
 
-    def _welcome(self, peer: Peer) -> None:
-        if self._closes_links:
-            peer.close(1013, "try again later")
+    async def _launch(self) -> int:
+        """Start the server; return its port."""
+        self._lives += 1
+        self._server = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            f"from {back_end.__name__} import main; main()",
+            str(self._folder),
+            str(self._lives),
+            str(self._idle_timeout),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for us alone
+        )
+        answer = await self._answer()
+        if not answer:
+            raise OSError("the server of the demo did not start")
+        return int(answer)
 
-    def _echo(self, peer: Peer, message: Message) -> None:
-        self.received.add(int(message.split()[0]))
-        peer.send(message)
+    async def _order(self, order: str) -> None:
+        assert self._server.stdin is not None
+        self._server.stdin.write(f"{order}\n".encode())
+        await self._answer()
+
+    async def _answer(self) -> bytes:
+        assert self._server.stdout is not None
+        return await self._server.stdout.readline()
 
     async def _call(self, change: Callable[[], Awaitable[None] | None]) -> float:
         """Call a function on the thread; return when, by the clock that both loops use."""

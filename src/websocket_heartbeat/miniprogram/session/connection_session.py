@@ -180,7 +180,7 @@ class ConnectionSession:
 
     def has_room(self) -> bool:
         """Whether the server's window has room."""
-        return self.resumption.half.has_room(0)
+        return self.resumption.half.has_room()
 
     def send(self, link: "Link", message: dict[str, Any]) -> bool:
         """Send, or keep for the next link; return False if the server would not take it."""

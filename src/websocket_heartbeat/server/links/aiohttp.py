@@ -13,6 +13,7 @@ except ImportError as error:
     raise ImportError("Hub.aiohttp needs aiohttp: pip install 'websocket-heartbeat[aiohttp]'") from error
 
 from websocket_heartbeat.checks import check_collection, check_count, check_token
+from websocket_heartbeat.controls import SUBPROTOCOL
 from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure
 from websocket_heartbeat.engines.transport import drop
 from websocket_heartbeat.engines.wire import BINARY, CLOSE, PONG, TEXT, frame_head
@@ -21,8 +22,8 @@ from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server.admission import Refusal, Request
 from websocket_heartbeat.server.gate import Gate
-from websocket_heartbeat.server.links.closing import closing
-from websocket_heartbeat.server.links.http import Head, asks_for_websocket
+from websocket_heartbeat.server.links.closing import closing, ended
+from websocket_heartbeat.server.links.http import Head, asks_for_websocket, offered
 from websocket_heartbeat.server.links.pump import Channel, PumpedLink
 from websocket_heartbeat.server.links.wires import AsyncioWire
 from websocket_heartbeat.server.peer import Peer
@@ -41,6 +42,9 @@ _PONG = aiohttp.WSMsgType.PONG
 _CLOSE = aiohttp.WSMsgType.CLOSE
 _ERROR = aiohttp.WSMsgType.ERROR
 
+
+_ANY = 2**30
+"""The largest message of a session where any is accepted, in bytes."""
 
 _COMPRESSED_AT_ONCE = 4096
 """Characters or bytes of a message that aiohttp surely compresses without a thread."""
@@ -95,12 +99,16 @@ class AiohttpEntrance:
             raise _Refused(Refusal(503))
         if principal is not None:
             decision.principal = principal
+        spoken, largest = tuple(protocols), max_msg_size
+        if self._gate.has_sessions:
+            spoken = (SUBPROTOCOL, *spoken)
+            largest += 1 if largest else 0  # for the character before each message
         response = web.WebSocketResponse(
             autoclose=False,
             autoping=False,
-            protocols=protocols,
+            protocols=spoken,
             compress=compress,
-            max_msg_size=max_msg_size,
+            max_msg_size=largest,
         )
         response.headers.extend(headers)
         try:
@@ -110,10 +118,24 @@ class AiohttpEntrance:
             if isinstance(error, ConnectionError):
                 raise _gone() from error
             raise
-        link = PumpedLink(_AiohttpChannel(self, request, response, transport), decision)
-        link.begin()
-        async with closing(decision.peer) as peer:
-            yield peer
+        decision.response = response
+        channel = _AiohttpChannel(self, request, response, transport)
+        if self._gate.has_sessions and response.ws_protocol == SUBPROTOCOL:
+            own = next((name for name in offered(asked.headers) if name in protocols), None)
+            door = self._gate.door(decision, own, max_msg_size or _ANY)
+            PumpedLink(channel, door).begin()
+            try:
+                if not await door.has_begun():
+                    await asyncio.wait((door.gone(),))
+                    raise asyncio.CancelledError
+                async with closing(decision) as peer:
+                    yield peer
+            finally:
+                await ended(door)
+        else:
+            PumpedLink(channel, decision).begin()
+            async with closing(decision) as peer:
+                yield peer
 
 
 class _Refused(web.HTTPException):
@@ -158,7 +180,6 @@ class _AiohttpChannel(Channel):
         self._transport = transport
         self._wire = AsyncioWire(transport)
         self._has_said_close = False
-        self.native = response
         self.subprotocol = response.ws_protocol
         self.socket = self._wire.socket
 

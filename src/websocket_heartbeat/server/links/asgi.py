@@ -6,20 +6,23 @@ client are answered whatever it is doing.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, MutableMapping, Sequence
 from typing import Any, Protocol
 
 from websocket_heartbeat.checks import check_close
-from websocket_heartbeat.engines.base import Closure
+from websocket_heartbeat.controls import SUBPROTOCOL
+from websocket_heartbeat.engines.base import LinkEvents
 from websocket_heartbeat.errors import PeerGone
-from websocket_heartbeat.server.admission import BODILESS, Refusal, Request
-from websocket_heartbeat.server.farewell import put_off
+from websocket_heartbeat.server.admission import Refusal, Request
 from websocket_heartbeat.server.gate import Gate
 from websocket_heartbeat.server.handler import PeerHandler
 from websocket_heartbeat.server.links.asgi_channel import AsgiChannel, Receive
-from websocket_heartbeat.server.links.asgi_servers import Event, Send, server_of
+from websocket_heartbeat.server.links.asgi_refusal import refuse, to_bytes
+from websocket_heartbeat.server.links.asgi_servers import Event, Send, largest_message
 from websocket_heartbeat.server.links.pump import PumpedLink
 from websocket_heartbeat.server.peer import Peer
+from websocket_heartbeat.server.sessions.door import Door
+from websocket_heartbeat.system.callbacks import log_raised
 
 Scope = MutableMapping[str, Any]
 App = Callable[[Any, Any, Any], Awaitable[Any]]
@@ -69,17 +72,29 @@ class AsgiMiddleware:
             await connection.run(self._app, scope)
         finally:
             await connection.let_go()
-            del connections[self._owner]
+            if not connection.is_serving:
+                del connections[self._owner]
 
 
 class AsgiConnection:
-    """One WebSocket, from its handshake to the end of its endpoint."""
+    """One WebSocket, from its handshake to the end of its endpoint, or to its own end if it is a session's.
+
+    The endpoint of a client that offers a session is run by a task of its own, as it is to outlive the link.
+    If a session begins, it goes on until that is over. If the link resumes one, whose endpoint runs already,
+    or comes to nothing, it is cancelled where it accepts.
+
+    is_serving: whether the endpoint still runs.
+    """
 
     def __init__(self, gate: Gate, receive: Receive, send: Send) -> None:
         self._gate = gate
         self._receive = receive
         self._send = send
+        self.is_serving = False
         self._http_version = ""
+        self._door: Door | None = None  # of a link that is a session's
+        self._carried: asyncio.Future[None] | None = None  # done when it is gone; None: no session is offered
+        self._has_opened = False  # whether there is a peer
         self._has_connected = False  # whether the event websocket.connect was received
         self._early: asyncio.Task[Event] | None = None  # waits for an event before the endpoint has accepted
         self._opening: asyncio.Future[None] | None = None  # done once it has
@@ -96,27 +111,90 @@ class AsgiConnection:
         decision = await self._gate.decide(_request(scope))
         self._http_version = scope.get("http_version", "1.1")
         if isinstance(decision, Refusal):
-            await self._refuse(decision, scope.get("extensions") or {})
+            timeout = self._gate.roster.policy.close_timeout
+            await refuse(decision, scope, self._receive, self._send, timeout)
             return
         self._handler = decision
+        offered = scope.get("subprotocols") or ()
+        if self._gate.has_sessions and SUBPROTOCOL in offered:
+            scope["subprotocols"] = [name for name in offered if name != SUBPROTOCOL]
+            await self._carry(app, scope)
+            return
+        try:
+            await self._serve(app, scope)
+        except Exception:
+            await self._wait_gone()
+            raise
+        except BaseException:
+            if self._has_opened:
+                await self._link.wait_written(_LAST_WORDS)
+            raise
+        await self._wait_gone()
+
+    async def _wait_gone(self) -> None:
+        if self._has_opened:
+            await self._handler.wait_gone()
+
+    async def _carry(self, app: App, scope: Scope) -> None:
+        """Run the application in a task of its own; return when the link is gone.
+
+        Raises what the application does while the link is here.
+        """
+        carried = self._carried = asyncio.get_running_loop().create_future()
+        serving = self._gate.roster.spawn(self._serve_apart(app, scope, carried), None)
+        try:
+            await asyncio.wait((serving, carried), return_when=asyncio.FIRST_COMPLETED)
+            if self._door is not None:
+                await asyncio.wait((carried,))
+        except asyncio.CancelledError:
+            if self._door is None:
+                serving.cancel()
+            else:
+                self._door.part(1001, "")
+                await self._link.wait_written(_LAST_WORDS)
+            raise
+        if serving.done() and not serving.cancelled() and (error := serving.result()) is not None:
+            raise error
+
+    async def _serve_apart(self, app: App, scope: Scope, carried: asyncio.Future[None]) -> Exception | None:
+        """Run the application; return what it has raised, or log it, if nobody is here to take it."""
+        try:
+            await self._serve(app, scope)
+        except asyncio.CancelledError:
+            if self._door is None or self._has_opened:
+                raise
+            return None  # as it was to be: its link begins no session
+        except Exception as error:
+            if not carried.done():
+                return error
+            log_raised(self._gate.roster.log.error, f"the endpoint of {self._handler.peer!r}", error)
+        return None
+
+    async def _serve(self, app: App, scope: Scope) -> None:
+        """Run the application, and close the connection as it ends."""
+        self.is_serving = True
         try:
             await app(scope, self.receive, self.send)
         except Exception as error:
-            if isinstance(error, PeerGone) and self._channel is not None and self._handler.end is not None:
-                return  # the endpoint has been told by this that its client is gone, and has ended
-            await self._ended(1011)
-            raise
+            if not self._has_opened:
+                raise
+            if not (isinstance(error, PeerGone) and self._handler.end is not None):
+                self._handler.endpoint_failed()
+                raise
+            # else the endpoint has been told by this that its client is gone, and has ended
         except BaseException:
-            if self._channel is not None:
-                self._handler.close(1001, "")
-                await self._link.wait_written(_LAST_WORDS)
+            if self._has_opened:
+                self._handler.endpoint_cancelled()
             raise
+        else:
+            if self._has_opened:
+                self._handler.endpoint_returned()
         finally:
+            self.is_serving = False
             if self._early is not None:
                 self._early.cancel()
             if self._channel is None:
-                decision.never_opened()
-        await self._ended(1000)
+                self._handler.never_opened()
 
     # What the endpoint calls
 
@@ -128,7 +206,7 @@ class AsgiConnection:
             await asyncio.wait((self._turn,))
         self._is_receiving = True
         try:
-            if self._channel is None:
+            if not self._has_opened:
                 event = await self._receive_early()
                 if event is not None:
                     return event
@@ -151,22 +229,25 @@ class AsgiConnection:
             self._has_connected = True
             return event
         loop = asyncio.get_running_loop()
-        if self._early is None:
-            self._early = loop.create_task(self._receive_event())
         if self._opening is None:
             self._opening = loop.create_future()
-        await asyncio.wait((self._early, self._opening), return_when=asyncio.FIRST_COMPLETED)
-        return self._early.result() if self._channel is None else None
+        if self._channel is None:
+            early = self._early = self._early or loop.create_task(self._receive_event())
+            await asyncio.wait((early, self._opening), return_when=asyncio.FIRST_COMPLETED)
+            if self._channel is None:
+                return early.result()
+        await asyncio.wait((self._opening,))  # which is for a session until there is one, or none comes of it
+        return None if self._has_opened else self._disconnect()
 
     async def _receive_event(self) -> Event:
         return await self._receive()
 
     def _disconnect(self) -> Event:
-        if self._channel is not None and self._channel.disconnect is not None:
+        if self._door is None and self._channel is not None and self._channel.disconnect is not None:
             return self._channel.disconnect
-        # The hub has dropped it.
-        reason = "" if self._handler.end is None else self._handler.end.reason
-        return {"type": "websocket.disconnect", "code": 1006, "reason": reason}
+        # The hub has dropped it; or a session is over, or has none begun.
+        code, reason = self._handler.end or (None, "")
+        return {"type": "websocket.disconnect", "code": code or 1006, "reason": reason}
 
     async def send(self, event: Event) -> None:
         """Send an event, as `send` of ASGI.
@@ -178,24 +259,30 @@ class AsgiConnection:
         kind = event["type"]
         if self._channel is None:
             if kind == "websocket.accept":
-                event = {**event, **self._answer}
-            await self._send(event)
-            if kind == "websocket.accept":
-                self._open(event.get("subprotocol"))
-        elif self._handler.end is not None:
+                await self._accept({**event, **self._answer})
+            else:
+                await self._send(event)
+        elif self._handler.end is not None or not self._has_opened:
             raise self._handler.gone_error()
         elif kind == "websocket.close":
             code, reason = event.get("code", 1000), _cut(event.get("reason") or "")
             check_close(code, reason)
-            self._handler.close(code, reason)
-        elif self._link.is_closing:
+            if code == 1000:
+                self._handler.endpoint_returned(reason)
+            else:
+                self._handler.endpoint_failed(code, reason)
+        elif self._door is None and self._link.is_closing:
             await self._handler.wait_gone()
             raise self._handler.gone_error()
         else:
             text = event.get("text")
             message = event["bytes"] if text is None else text
             self._handler.keeper.policy.check_allowed(message)
-            await self._link.send_now(message)
+            if self._door is None:
+                await self._link.send_now(message)
+            else:
+                await self._handler.drain()  # the endpoint knows nothing of windows
+                self._handler.send(message)
 
     async def accept(
         self,
@@ -211,7 +298,7 @@ class AsgiConnection:
             if subprotocol is not None:
                 self._answer["subprotocol"] = subprotocol
             if headers:
-                self._answer["headers"] = _to_bytes(headers)
+                self._answer["headers"] = to_bytes(headers)
             await self._accept_by(websocket)
         if self._has_messages:
             self._has_messages = False
@@ -230,63 +317,39 @@ class AsgiConnection:
         if self._channel is None:
             await self.send({"type": "websocket.accept"})
 
-    def _open(self, subprotocol: str | None) -> None:
-        self._channel = AsgiChannel(self._receive, self._send, self._http_version, subprotocol, self._early)
-        self._early = None
-        self._link = PumpedLink(self._channel, self._handler)
-        self._link.begin()
-        self._has_messages = not self._handler.mailbox.is_taken_by_hook
+    async def _accept(self, event: Event) -> None:
+        """Accept the WebSocket, and wait for the peer.
+
+        Raises:
+            CancelledError: none comes of it: the link resumes a session, or ends before one has begun.
+        """
+        subprotocol = event.get("subprotocol")
+        carried = self._carried
+        if carried is None:
+            await self._send(event)
+            self._begin(self._handler, subprotocol)
+            self._has_opened = True
+        else:
+            await self._send({**event, "subprotocol": SUBPROTOCOL})
+            door = self._door = self._gate.door(self._handler, subprotocol, largest_message(self._send))
+            door.gone().add_done_callback(lambda _: carried.set_result(None))
+            self._begin(door, SUBPROTOCOL)
+            self._has_opened = await door.has_begun()
         if self._opening is not None:
             self._opening.set_result(None)
+        if not self._has_opened:
+            raise asyncio.CancelledError
+        self._has_messages = not self._handler.mailbox.is_taken_by_hook
 
-    async def _refuse(self, refusal: Refusal, extensions: Mapping[str, Any]) -> None:
-        await self._receive()
-        if "websocket.http.response" in extensions:
-            headers = _to_bytes(refusal.headers)
-            if refusal.status not in BODILESS:
-                headers.append((b"content-length", str(len(refusal.body)).encode()))
-            await self._send(
-                {"type": "websocket.http.response.start", "status": refusal.status, "headers": headers}
-            )
-            await self._send({"type": "websocket.http.response.body", "body": refusal.body})
-            await self._wait_for_end()
-        elif (later := put_off(refusal)) is not None:
-            await self._put_off(*later)
-        else:
-            await self._send({"type": "websocket.close", "code": 1000})
+    def _begin(self, events: LinkEvents, subprotocol: str | None) -> None:
+        self._channel = AsgiChannel(self._receive, self._send, self._http_version, subprotocol, self._early)
+        self._early = None
+        self._link = PumpedLink(self._channel, events)
+        self._link.begin()
 
-    async def _wait_for_end(self) -> None:
-        """Wait for the end of a connection that was refused, where the server would complain of who does not.
-
-        uvicorn takes an application for broken that returns before, and logs an error.
-        """
-        if server_of(self._send).disconnects_twice:
-            try:
-                async with asyncio.timeout(self._gate.roster.policy.close_timeout):
-                    for _ in range(2):
-                        await self._receive()
-            except TimeoutError:
-                pass
-
-    async def _put_off(self, code: int, reason: str) -> None:
-        """Accept the client to tell it by a close frame to come later."""
-        await self._send({"type": "websocket.accept"})
-        channel = AsgiChannel(self._receive, self._send, self._http_version, None, None)
-        try:
-            async with asyncio.timeout(self._gate.roster.policy.close_timeout):
-                await channel.close(code, reason)
-                while not isinstance(await channel.receive(), Closure):
-                    pass
-        except TimeoutError:
-            channel.reset()
-        except OSError:  # it has left
-            pass
-
-    async def _ended(self, code: int) -> None:
-        """Close the connection, as the endpoint has ended, and wait for the end."""
-        if self._channel is not None:
-            self._handler.close(code, "")
-            await self._handler.wait_gone()
+    def finish(self) -> None:
+        """Take the news that the block of `Hub.accept` has ended."""
+        self._handler.endpoint_returned()
 
     async def let_go(self) -> None:
         """Wait until the server has taken a close frame that is in place of a reset, if it does in time.
@@ -322,10 +385,6 @@ def connection_of(websocket: HasScope | Scope, owner: Hashable) -> AsgiConnectio
 def _cut(reason: str) -> str:
     """Return as much of a reason as a close frame has room for."""
     return reason.encode(errors="replace")[:_LONGEST_REASON].decode(errors="ignore")
-
-
-def _to_bytes(headers: Sequence[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    return [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
 
 
 def _request(scope: Scope) -> Request:

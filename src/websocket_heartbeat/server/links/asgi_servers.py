@@ -17,6 +17,11 @@ from websocket_heartbeat.system.kernel import Socket
 Event = MutableMapping[str, Any]
 Send = Callable[[Event], Awaitable[None]]
 
+_LARGEST = 2**20
+"""Bytes of a message that servers accept of which nothing is known, as most accept more."""
+_ANY = 2**30
+"""What is said of one that accepts any message."""
+
 _LOOK = 0.02
 """Seconds from one look at what Twisted holds to the next: it tells one producer only, which is daphne's."""
 
@@ -67,12 +72,15 @@ class AsgiServer:
     connection that is open: any message, any close code with a reason, and waiting while much is unwritten.
     find_ready: takes the raw `send` of a connection and returns what tells whether sending a message would be
     done at once, without a wait; None: nothing tells.
+    find_largest: takes the raw `send` of a connection and returns how many bytes of a message it accepts;
+    None: unknown; 0: any number.
     disconnects_twice: whether the application is told of a disconnect at once when it has sent a close event,
     and once more at the end of the connection. (uvicorn: `send` and `connection_lost` of its protocols.)
     """
 
     name: str
     find_wire: Callable[[Any], Wire | None] = lambda send: None
+    find_largest: Callable[[Any], int | None] = lambda send: None
     complete: Callable[[Any], Send] = lambda send: send
     find_ready: Callable[[Any], Callable[[], bool] | None] = lambda send: None
     disconnects_twice: bool = False
@@ -90,6 +98,21 @@ def _uvicorn_ready(send: Any) -> Callable[[], bool]:
     """`send` awaits this event first, and for a message nothing else: the files named above."""
     is_set: Callable[[], bool] = send.__self__.writable.is_set
     return is_set
+
+
+def _uvicorn_largest(send: Any) -> int:
+    """`--ws-max-size`: the files named above hand it on."""
+    return int(send.__self__.config.ws_max_size)
+
+
+def _hypercorn_largest(send: Any) -> int:
+    """`websocket_max_message_size` of its configuration: protocol/ws_stream.py has it in a buffer."""
+    return int(send.__self__.config.websocket_max_message_size)
+
+
+def _daphne_largest(send: Any) -> int:
+    """`--websocket-max-message-size`, which Autobahn keeps."""
+    return int(send.args[0].maxMessagePayloadSize)
 
 
 def _hypercorn(send: Any) -> Wire | None:
@@ -126,9 +149,9 @@ def _daphne_send(send: Any) -> Send:
 
 
 _SERVERS = (
-    AsgiServer("uvicorn", _uvicorn, find_ready=_uvicorn_ready, disconnects_twice=True),
-    AsgiServer("hypercorn", _hypercorn),
-    AsgiServer("daphne", _daphne, _daphne_send),
+    AsgiServer("uvicorn", _uvicorn, _uvicorn_largest, find_ready=_uvicorn_ready, disconnects_twice=True),
+    AsgiServer("hypercorn", _hypercorn, _hypercorn_largest),
+    AsgiServer("daphne", _daphne, _daphne_largest, _daphne_send),
 )
 _UNKNOWN = AsgiServer("unknown")
 
@@ -154,6 +177,15 @@ def wire_of(send: Any, http_version: str) -> Wire | None:
         return wire
     except _UNFAMILIAR:
         return None
+
+
+def largest_message(send: Any) -> int:
+    """Return how many bytes a message of a session may have, which has one more on its link."""
+    try:
+        largest = server_of(send).find_largest(send)
+    except _UNFAMILIAR:
+        largest = None
+    return min(_LARGEST if largest is None else largest or _ANY, _ANY) - 1
 
 
 def complete(send: Any) -> Send:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
@@ -102,6 +103,12 @@ def asks_for_websocket(request: Request) -> bool:
     """Whether a request is meant as a handshake, right or wrong: RFC 6455, section 4.2.1."""
     upgrade = request.header("Upgrade") or ""
     return "websocket" in (token.strip().lower() for token in upgrade.split(","))
+
+
+def offered(headers: Sequence[tuple[str, str]]) -> list[str]:
+    """Return the subprotocols that a client offers, in its order: RFC 6455, section 4.2.1."""
+    lists = [value for name, value in headers if name.lower() == "sec-websocket-protocol"]
+    return [token.strip() for value in lists for token in value.split(",")]
 
 
 def answer_fields(refusal: Refusal) -> tuple[str, list[tuple[str, str]]]:

@@ -8,7 +8,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure, Evidence, Link, LinkEvents
 from websocket_heartbeat.events import Message, size_of
@@ -27,14 +27,13 @@ class Channel(ABC):
     """One open WebSocket of a framework, and what can be done with it.
 
     subprotocol: the one agreed on. socket: the TCP socket beneath, if nothing else uses it, or None; for
-    questions only. can_ping, native: as those of Link. ponged: to be called when a pong has come; the link
+    questions only. can_ping: as that of Link. ponged: to be called when a pong has come; the link
     sets it.
     """
 
     subprotocol: str | None = None
     socket: Socket | None = None
     can_ping: bool = False
-    native: Any = None
     ponged: Callable[[], None]
 
     @abstractmethod
@@ -104,7 +103,6 @@ class PumpedLink(Link):
         "deliver",
         "full",
         "is_closing",
-        "native",
         "socket",
         "subprotocol",
     )
@@ -123,7 +121,6 @@ class PumpedLink(Link):
         self._writer: asyncio.Task[None] | None = None
         self._failure: asyncio.TimerHandle | None = None  # ends the link after a failed write
         channel.ponged = self.ponged
-        self.native = channel.native
         self.subprotocol = channel.subprotocol
         self.socket = channel.socket
         self.can_ping = channel.can_ping

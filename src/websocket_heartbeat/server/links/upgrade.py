@@ -13,7 +13,7 @@ from websockets.typing import Subprotocol
 from websocket_heartbeat.controls import SUBPROTOCOL
 from websocket_heartbeat.engines.sansio import SERVER_DEFLATE, SILENT
 from websocket_heartbeat.server.admission import Refusal
-from websocket_heartbeat.server.links.http import Head
+from websocket_heartbeat.server.links.http import Head, offered
 from websocket_heartbeat.server.links.terms import Terms
 
 
@@ -49,14 +49,9 @@ def upgrade(head: Head, terms: Terms, *, has_sessions: bool) -> Upgrade | Refusa
         return _no_handshake(head, protocol.handshake_exc)
     own = None
     if protocol.subprotocol == SUBPROTOCOL:
-        offered = _offered(head.headers)
-        own = next((name for name in terms.subprotocols if name in offered), None)
+        theirs = offered(head.headers)
+        own = next((name for name in terms.subprotocols if name in theirs), None)
     return Upgrade(response.serialize(), protocol.subprotocol, protocol.extensions, own)
-
-
-def _offered(headers: list[tuple[str, str]]) -> set[str]:
-    lists = [value for name, value in headers if name.lower() == "sec-websocket-protocol"]
-    return {token.strip() for value in lists for token in value.split(",")}
 
 
 def _simplified(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -1,13 +1,15 @@
 """The server of the library websockets: makes peers of its connections."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
 
+from websocket_heartbeat.controls import SUBPROTOCOL
 from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure
 from websocket_heartbeat.errors import ProtocolViolation
 from websocket_heartbeat.events import Message, size_of
@@ -15,11 +17,12 @@ from websocket_heartbeat.server.admission import Refusal
 from websocket_heartbeat.server.farewell import put_off
 from websocket_heartbeat.server.gate import Gate
 from websocket_heartbeat.server.handler import PeerHandler
-from websocket_heartbeat.server.links.closing import closing
+from websocket_heartbeat.server.links.closing import closing, ended
 from websocket_heartbeat.server.links.http import Head, answer_fields, asks_for_websocket
 from websocket_heartbeat.server.links.pump import Channel, PumpedLink
 from websocket_heartbeat.server.links.wires import AsyncioWire
 from websocket_heartbeat.server.peer import Peer
+from websocket_heartbeat.system.callbacks import log_raised
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection as ServerConnection  # also for hub.py
@@ -30,6 +33,9 @@ HTTPResponse = Response
 _VIOLATIONS = (1002, 1003, 1007, 1009)
 """Codes that websockets closes with by itself, as the peer broke RFC 6455 or a limit."""
 
+_ANY = 2**30
+"""The largest message of a session where any is accepted, in bytes."""
+
 PeerFunction = Callable[[Peer], Awaitable[object]]
 
 
@@ -38,7 +44,9 @@ class WebsocketsEntrance:
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
-        self._admitted: dict[ServerConnection, PeerHandler] = {}  # those whose handshake is not done
+        # Those whose handshake is not done; and the application's subprotocol where a session is to begin.
+        self._admitted: dict[ServerConnection, PeerHandler] = {}
+        self._own: dict[ServerConnection, str | None] = {}
 
     async def refuse(self, connection: "ServerConnection", request: HTTPRequest) -> HTTPResponse | None:
         """Do as `Hub.refuse`."""
@@ -48,10 +56,25 @@ class WebsocketsEntrance:
             phrase, fields = answer_fields(decision)
             return HTTPResponse(decision.status, phrase, Headers(fields), decision.body)
         self._admitted[connection] = decision
+        if self._gate.has_sessions:
+            self._offer_session(connection)
         connection.connection_lost_waiter.add_done_callback(lambda _: self._lost(connection))
         return None
 
+    def _offer_session(self, connection: "ServerConnection") -> None:
+        """Have the subprotocol of sessions selected if it is offered, and keep the application's."""
+        select = connection.protocol.select_subprotocol
+
+        def select_session(offered: Sequence[Subprotocol]) -> Subprotocol | None:
+            if SUBPROTOCOL not in offered:
+                return select(offered)
+            self._own[connection] = select([name for name in offered if name != SUBPROTOCOL])
+            return Subprotocol(SUBPROTOCOL)
+
+        connection.protocol.select_subprotocol = select_session  # type: ignore[method-assign, assignment]
+
     def _lost(self, connection: "ServerConnection") -> None:
+        self._own.pop(connection, None)
         decision = self._admitted.pop(connection, None)
         if decision is not None:
             decision.never_opened()
@@ -65,16 +88,38 @@ class WebsocketsEntrance:
         if connection.keepalive_task is not None:
             # The hub pings. And this would drop a healthy peer while reading from it pauses.
             connection.keepalive_task.cancel()
-        link = PumpedLink(_WebsocketsChannel(connection), decision)
-        link.begin()
-        async with closing(decision.peer) as peer:
-            await (peer.wait_closed() if on_peer is None else on_peer(peer))
+        channel = _WebsocketsChannel(connection)
+        if self._gate.has_sessions and connection.subprotocol == SUBPROTOCOL:
+            door = self._gate.door(decision, self._own.pop(connection, None), _largest(connection) - 1)
+            PumpedLink(channel, door).begin()
+            if await door.has_begun() and on_peer is not None:
+                self._gate.roster.spawn(self._serve_session(decision, on_peer), None)
+            await ended(door)
+        else:
+            PumpedLink(channel, decision).begin()
+            async with closing(decision) as peer:
+                await (peer.wait_closed() if on_peer is None else on_peer(peer))
+
+    async def _serve_session(self, handler: PeerHandler, on_peer: PeerFunction) -> None:
+        """Run `on_peer` in a task of its own, as it outlives the connection."""
+        try:
+            async with closing(handler) as peer:
+                await on_peer(peer)
+        except Exception as error:
+            log_raised(self._gate.roster.log.error, f"on_peer for {handler.peer!r}", error)
 
     async def _decide(self, connection: "ServerConnection") -> PeerHandler | Refusal:
         """Decide about a connection that has opened, as process_request is not `refuse`."""
         request = connection.request
         assert request is not None  # as it has opened
         return await self._gate.decide(_head(request).request(connection.transport))
+
+
+def _largest(connection: "ServerConnection") -> int:
+    """Return how many bytes of a message are accepted; websockets 15 has another name for it."""
+    protocol = connection.protocol
+    largest: int | None = getattr(protocol, "max_message_size", None) or getattr(protocol, "max_size", None)
+    return largest or _ANY
 
 
 def _head(request: HTTPRequest) -> Head:

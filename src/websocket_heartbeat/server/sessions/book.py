@@ -11,10 +11,11 @@ from typing import Any
 
 from websocket_heartbeat.core.resume import Control
 from websocket_heartbeat.core.session import Half, Window
-from websocket_heartbeat.errors import HookFailed
+from websocket_heartbeat.errors import HookFailed, SessionOver
 from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server.sessions.handover import Handover
+from websocket_heartbeat.server.sessions.limits import LARGEST_WINDOW, Limits, OverLimit
 from websocket_heartbeat.server.sessions.link import SessionLink
 from websocket_heartbeat.server.sessions.store import (
     EXPIRED,
@@ -36,6 +37,7 @@ WINDOW = Window(256, 256 * 1024)
 _LOOK = 1.0
 """Seconds from one look for sessions that have expired to the next."""
 _AT_ONCE = 100
+"""Sessions that are ended before the loop has a turn for others."""
 
 _PAUSE = 0.1
 _PAUSES = 10
@@ -55,16 +57,20 @@ class Reset:
 class Book:
     """The sessions of one hub."""
 
-    def __init__(self, store: Store, on_end: EndHook | None) -> None:
+    def __init__(self, store: Store, on_end: EndHook | None, session_limit: int) -> None:
         self.store = store
+        self.limits = Limits(session_limit)
+        self._is_making_room = False
         self.ttl = store.ttl
         self._on_end = on_end
         self._node = secrets.token_hex(8)
         self._sessions: dict[str, SessionLink] = {}
-        self._handover = Handover(store, self._node, self._sessions.get)
+        self._handover = Handover(store, self._node, self._sessions.get, self._finished)
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Future[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._finishing: dict[str, asyncio.Task[None]] = {}  # by the ID of the session
         self.is_closed = False
 
     async def ready(self) -> None:
@@ -73,6 +79,7 @@ class Book:
         Raises:
             OSError: it cannot be opened, or the hub is closed.
         """
+        self._enter()
         if self.is_closed:
             raise OSError("the hub is closed")
         opening = self._opening
@@ -80,12 +87,25 @@ class Book:
             opening = self._opening = asyncio.ensure_future(self._open())
         await asyncio.shield(opening)
 
+    def _enter(self) -> None:
+        """Belong to the running loop from now on: one before is closed, and what belonged to it."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop = loop
+            self._opening = self._looking = None
+            self._sessions.clear()
+            self._tasks.clear()
+            self._finishing.clear()
+            self.limits = Limits(self.limits.most)
+            self.is_closed = False
+
     async def _open(self) -> None:
         await self.store.open(self._node, self._handover.heard, tuple)
         self._looking = asyncio.get_running_loop().create_task(self._look())
 
     async def close(self) -> None:
         """Be done with the store; its sessions go on with the next hub that opens it."""
+        self._enter()
         self.is_closed = True
         if self._looking is not None:
             self._looking.cancel()
@@ -101,33 +121,51 @@ class Book:
 
     # Sessions begin
 
-    async def begin(self, hello: Control, principal: Hashable | None) -> tuple[SessionLink, str]:
-        """Return a new session, and the key that its client resumes it with."""
+    async def begin(
+        self, hello: Control, principal: Hashable | None, origin: str | None
+    ) -> tuple[SessionLink, str]:
+        """Return a new session, and the key that its client resumes it with.
+
+        principal, origin: those of its link, to which the session is bound.
+
+        Raises:
+            OverLimit: there is no room for one.
+        """
         await self.ready()
+        self.limits.check_room()
+        name = _name(principal)
+        before = self.limits.one_too_many(name)
+        if before is not None:
+            before.expire()
         id = secrets.token_urlsafe(9)
         secret = secrets.token_urlsafe(32)
         record = Record(
             id=id,
             hash=_hash(secret),
-            principal=_name(principal),
+            principal=_bound_to(name, origin),
             node=self._node,
             lineage=self.store.lineage,
-            window=(int(hello.window.messages), int(hello.window.size)),
+            window=(
+                int(min(hello.window.messages, LARGEST_WINDOW.messages)),
+                int(min(hello.window.size, LARGEST_WINDOW.size)),
+            ),
             max=hello.max,
         )
         await self.store.put(record, ())
         return self._owned(record, Half(WINDOW)), f"{id}.{secret}"
 
-    async def resume(self, asked: Control, principal: Hashable | None) -> Found | Reset | Refused | Ended:
+    async def resume(
+        self, asked: Control, principal: Hashable | None, origin: str | None
+    ) -> Found | Reset | Refused | Ended:
         """Claim a session for the link that asks for it; SessionLink.attach is next, or how it is refused."""
         await self.ready()
         id, _, secret = asked.key.partition(".")
-        answer = await self.store.claim(id, _hash(secret), _name(principal), asked.link, self._node)
+        owner = _bound_to(_name(principal), origin)
+        await self._finished(id)
+        answer = await self.store.claim(id, _hash(secret), owner, asked.link, self._node)
         if isinstance(answer, Held):
             await self._handover.ask(answer.node, id)
-            answer = await self.store.claim(
-                id, _hash(secret), _name(principal), asked.link, self._node, force=True
-            )
+            answer = await self.store.claim(id, _hash(secret), owner, asked.link, self._node, force=True)
         if isinstance(answer, Ended) and answer.kind != OVER:
             return Reset(answer.why, answer.done)
         if answer is Refused.UNKNOWN or answer is Refused.FORGOTTEN:
@@ -136,8 +174,45 @@ class Book:
             return Reset(Refused.UNKNOWN.value)
         return answer
 
+    async def send(self, id: str, message: Message) -> None:
+        """Do as `Hub.send`, with arguments that were checked."""
+        await self.ready()
+        session = self._sessions.get(id)
+        if session is None or session.has_ended:
+            session = await self._take_over(id)
+        await session.keep(message)
+
+    async def _take_over(self, id: str) -> SessionLink:
+        """Have a session that no process has, until its client comes back."""
+        await self._finished(id)
+        answer = await self.store.claim(id, None, None, 0, self._node)
+        if isinstance(answer, Held):
+            if await self._handover.is_alive(answer.node):
+                raise RuntimeError(f"session {id} is another process's, which alone can send to it")
+            answer = await self.store.claim(id, None, None, 0, self._node, force=True)
+        if not isinstance(answer, Found):
+            why = answer.why if isinstance(answer, Ended) else "unknown"
+            raise SessionOver(f"there is no such session, or not any more: {printable(why)}")
+        session = self._known(answer)
+        if session.physical is None:
+            session.wait_for_client()
+        return session
+
     def owned(self, found: Found) -> SessionLink:
-        """Return the session that was found, with what this process knows of it."""
+        """Return the session that was found, with what this process knows of it.
+
+        Raises:
+            OverLimit: it may not go on yet.
+        """
+        session = self._known(found)
+        try:
+            self.limits.check_resume(session, asyncio.get_running_loop().time())
+        except OverLimit:
+            session.put_off()
+            raise
+        return session
+
+    def _known(self, found: Found) -> SessionLink:
         record = found.record
         known = self._sessions.get(record.id)
         if known is not None and not known.has_ended and known.claimed(record.generation):
@@ -150,15 +225,37 @@ class Book:
 
     def _owned(self, record: Record, half: Half) -> SessionLink:
         half.theirs = Window(*record.window)
-        session = SessionLink(self, record, half)
+        before = self._sessions.get(record.id)
+        if before is not None:  # which has let it go
+            self._forget(before)
+        session = SessionLink(self, record, half, _principal_in(record.principal))
         self._sessions[record.id] = session
+        self.limits.add(session)
         return session
+
+    def held(self, size: float) -> None:
+        """Count so many bytes more that messages take, or less; soon make room, where they take too many."""
+        self.limits.held += size
+        if self.limits.held > self.limits.most and not self._is_making_room:
+            self._is_making_room = True
+            asyncio.get_running_loop().call_soon(self._make_room)
+
+    def _make_room(self) -> None:
+        self._is_making_room = False
+        for session in self.limits.in_the_way(self._sessions.values()):
+            session.reset("overflow")
 
     # And end
 
     def finish(self, id: str, generation: int, kind: str, why: str) -> None:
-        """Have the store end a session."""
-        self._spawn(self._finish(id, generation, kind, why))
+        """Have the store end a session; until it has, its client waits."""
+        finishing = self._finishing[id] = self._spawn(self._finish(id, generation, kind, why))
+        finishing.add_done_callback(lambda _: self._finishing.pop(id, None))
+
+    async def _finished(self, id: str) -> None:
+        """Wait until the store knows the end of a session, if it has ended: before that it can be claimed."""
+        if id in self._finishing:
+            await asyncio.wait([self._finishing[id]])
 
     async def _finish(self, id: str, generation: int, kind: str, why: str) -> None:
         while True:
@@ -192,6 +289,7 @@ class Book:
     def _forget(self, session: SessionLink) -> None:
         if self._sessions.get(session.id) is session:
             del self._sessions[session.id]
+            self.limits.remove(session)
 
     def _tell(self, id: str, why: str, unacknowledged: tuple[Message, ...]) -> None:
         _logger.info("session %s is over: %s", id, printable(why))
@@ -222,21 +320,40 @@ class Book:
         while True:
             await asyncio.sleep(min(_LOOK, self.ttl / 4))
             try:
-                expired = await self.store.due(time.time(), _AT_ONCE)
+                await self._end_expired()
             except OSError as error:
                 _logger.error("sessions that have expired cannot be ended: %s", error)
-                continue
+
+    async def _end_expired(self) -> None:
+        while True:
+            expired = await self.store.due(time.time(), _AT_ONCE)
             for found in expired:
                 session = self._sessions.get(found.record.id)
                 why = EXPIRED if found.record.ending is None else found.record.ending
-                if session is not None:
+                if session is not None and not session.has_ended:
                     session.expired(why)
                 else:
                     self._tell(found.record.id, why, tuple(found.log))
+            if len(expired) < _AT_ONCE:
+                return
+            await asyncio.sleep(0)
 
 
 def _hash(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
+
+
+def _bound_to(name: str | None, origin: str | None) -> str:
+    """Return the text that tells those who may resume a session from all others.
+
+    origin: in browsers that of the page; a longer one is no browser's.
+    """
+    return f"{(origin or '')[:300]}\n{name or ''}"
+
+
+def _principal_in(bound_to: str | None) -> str | None:
+    """Return the principal's text, of what `_bound_to` has returned; None: unknown."""
+    return (bound_to or "").partition("\n")[2] or None
 
 
 def _name(principal: Hashable | None) -> str | None:

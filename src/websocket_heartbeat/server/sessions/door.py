@@ -5,7 +5,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
-from websocket_heartbeat.controls import decode, encode
+from websocket_heartbeat.controls import MAX_SIZE, decode, encode
 from websocket_heartbeat.core.resume import (
     GREETING_CONTROL,
     HELLO,
@@ -20,8 +20,10 @@ from websocket_heartbeat.core.resume import (
 from websocket_heartbeat.core.session import REPLACED, VIOLATION
 from websocket_heartbeat.engines.base import Closure, Link
 from websocket_heartbeat.events import Message
+from websocket_heartbeat.server.farewell import with_hint
 from websocket_heartbeat.server.handler import PeerHandler
 from websocket_heartbeat.server.sessions.book import WINDOW, Book, Reset
+from websocket_heartbeat.server.sessions.limits import OVER_LIMIT, OverLimit
 from websocket_heartbeat.server.sessions.link import SessionLink
 from websocket_heartbeat.server.sessions.store import Ended, Found, Refused
 from websocket_heartbeat.system.callbacks import log_raised
@@ -55,6 +57,8 @@ class Door:
         self._has_ended = False  # whether no session is to begin here
         self._is_closed = False
         self._gone: asyncio.Future[None] | None = None
+        self._has_begun = self._is_settled = False  # whether the handler has a peer; whether that is known
+        self._settled: asyncio.Future[None] | None = None
         self._deciding: asyncio.Task[None] | None = None
         self._dropping: asyncio.TimerHandle | None = None  # of a link that is to close
 
@@ -65,6 +69,7 @@ class Door:
         self._link = link
         self._doors.add(self)
         link.deliver = self._first
+        link.accept_up_to(MAX_SIZE)
         greeting = Control(GREETING_CONTROL)
         greeting.window = WINDOW
         greeting.max = self._max_size
@@ -78,6 +83,7 @@ class Door:
         self._stop()
         self._doors.discard(self)
         self._is_closed = True
+        self._settle()
         self._handler.give_place_back()
         if self._dropping is not None:
             self._dropping.cancel()
@@ -97,12 +103,32 @@ class Door:
         """Return a future that is done when the link has ended."""
         if self._gone is None:
             self._gone = asyncio.get_running_loop().create_future()
+            if self._is_closed:
+                self._gone.set_result(None)
         return self._gone
 
     def abort(self) -> None:
         """Drop the link."""
-        self._link.abort()
-        self.closed(Closure())
+        if not self._is_closed:
+            self._link.abort()
+            self.closed(Closure())
+
+    # Calls from who runs endpoints
+
+    async def has_begun(self) -> bool:
+        """Wait for the end of the handshake; return whether the handler has a peer now.
+
+        Otherwise the link carries a session that has one already, or ends.
+        """
+        if not self._is_settled:
+            self._settled = asyncio.get_running_loop().create_future()
+            await self._settled
+        return self._has_begun
+
+    def _settle(self) -> None:
+        self._is_settled = True
+        if self._settled is not None and not self._settled.done():
+            self._settled.set_result(None)
 
     def batch_delivered(self) -> None:
         """Nothing to do."""
@@ -127,7 +153,9 @@ class Door:
     def _first(self, frame: Message) -> None:
         control = decode(frame) if isinstance(frame, str) and frame[:1] == "{" else None
         self._link.deliver = self._too_early
-        if control is not None and control.kind == HELLO:
+        if len(frame) > MAX_SIZE:
+            self._refuse(NO_HELLO)
+        elif control is not None and control.kind == HELLO:
             self._decide(self._begin(control))
         elif control is not None and control.kind == RESUME:
             self._decide(self._resume(control))
@@ -143,6 +171,9 @@ class Door:
     async def _decided(self, decision: Coroutine[Any, Any, None]) -> None:
         try:
             await decision
+        except OverLimit as over:
+            self._handler.keeper.log.warning("a client was put off with %d: %s", OVER_LIMIT, over)
+            self._refuse(OVER_LIMIT, with_hint("", over.seconds))
         except OSError as error:
             _logger.error("a session cannot begin or go on: %s", error)
             self._refuse(1013)
@@ -151,15 +182,20 @@ class Door:
             self._refuse(1011)
 
     async def _begin(self, hello: Control) -> None:
-        session, key = await self._book.begin(hello, self._handler.principal)
+        session, key = await self._new_session(hello)
         self._attach(session, hello, self._welcome(NEW, key=key))
 
+    async def _new_session(self, asked: Control) -> tuple[SessionLink, str]:
+        return await self._book.begin(asked, self._handler.principal, self._handler.origin)
+
     async def _resume(self, asked: Control) -> None:
-        answer = await self._book.resume(asked, self._handler.principal)
+        answer = await self._book.resume(asked, self._handler.principal, self._handler.origin)
         if isinstance(answer, Found):
             self._go_on(answer, asked)
         elif isinstance(answer, Ended):
-            self._say(self._welcome(OVER, why=answer.why))
+            welcome = self._welcome(OVER, why=answer.why)
+            welcome.done = answer.done
+            self._say(welcome)
             self._refuse(1000)
         elif isinstance(answer, Reset):
             await self._reset(asked, answer)
@@ -184,7 +220,7 @@ class Door:
         await self._reset(asked, Reset("mismatch", min(done, asked.sent)))
 
     async def _reset(self, asked: Control, reset: Reset) -> None:
-        session, key = await self._book.begin(asked, self._handler.principal)
+        session, key = await self._new_session(asked)
         welcome = self._welcome(RESET, key=key, why=reset.why)
         welcome.done = reset.done
         self._attach(session, asked, welcome)
@@ -193,13 +229,16 @@ class Door:
         self, session: SessionLink, asked: Control, welcome: Control, got: int = 0, acked: int = 0
     ) -> None:
         self._stop_timer()
+        self._link.accept_up_to(self._max_size + 1)  # with the character before each message
         self._say(welcome)
         self._session = session
-        session.attach(self._link, self.part, got, acked, is_text_only=not asked.binary)
-        if not session.has_begun and not session.has_ended:
-            session.begin(self._handler, self._protocol or None)
+        session.attach(self._link, self, got, acked, is_text_only=not asked.binary)
         if self._has_ended:
             session.detached(self._link)
+        elif not session.has_begun and not session.has_ended:
+            self._has_begun = True
+            session.begin(self._handler, self._protocol or None)
+        self._settle()
 
     def _welcome(self, answer: str, *, key: str = "", why: str = "") -> Control:
         control = Control(WELCOME)
@@ -209,10 +248,11 @@ class Door:
     def _say(self, control: Control) -> None:
         self._link.send(encode(control))
 
-    def _refuse(self, code: int) -> None:
+    def _refuse(self, code: int, reason: str = "") -> None:
         self._link.deliver = _discard
         self._stop()
-        self.part(code, "")
+        self._settle()
+        self.part(code, reason)
 
     def part(self, code: int, reason: str) -> None:
         """Close the link, and drop it if its client does not answer in time."""

@@ -7,7 +7,7 @@ begun may be handled twice, and nothing else.
 import asyncio
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from websocket_heartbeat.server.sessions.link import SessionLink
 from websocket_heartbeat.server.sessions.store import Store
@@ -20,12 +20,23 @@ _PATIENCE = 2 * HANDOFF_TIMEOUT
 
 
 class Handover:
-    """Of one process. node: its name. owned: returns the session of an ID that is this process's."""
+    """Of one process. node: its name.
 
-    def __init__(self, store: Store, node: str, owned: Callable[[str], SessionLink | None]) -> None:
+    owned: returns the session of an ID that is this process's. finished: waits until the store knows the end
+    of one that was, if it has ended.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        node: str,
+        owned: Callable[[str], SessionLink | None],
+        finished: Callable[[str], Awaitable[None]],
+    ) -> None:
         self._store = store
         self._node = node
         self._owned = owned
+        self._finished = finished
         self._asked: dict[str, asyncio.Future[None]] = {}  # by what the answer repeats
         self._answering: set[asyncio.Task[None]] = set()
 
@@ -39,6 +50,10 @@ class Handover:
                 await asyncio.wait([answer], timeout=_PATIENCE)
         finally:
             del self._asked[token]
+
+    async def is_alive(self, node: str) -> bool:
+        """Whether a process may be there."""
+        return await self._store.notify(node, json.dumps({"token": ""}).encode())
 
     def heard(self, data: bytes) -> None:
         """Take what another process has sent."""
@@ -55,6 +70,7 @@ class Handover:
         session = self._owned(id)
         if session is not None:
             await session.hand_over(HANDOFF_TIMEOUT)
+        await self._finished(id)
         await self._store.notify(asker, json.dumps({"token": token}).encode())
 
     async def close(self) -> None:

@@ -7,7 +7,6 @@ one by one, each when the one before was handled and that is recorded. docs/sess
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import Protocol
 
 from websocket_heartbeat.controls import decode, encode, marked_as_text, number_of, unframed
@@ -33,10 +32,18 @@ from websocket_heartbeat.engines.base import (
 )
 from websocket_heartbeat.errors import SessionOver
 from websocket_heartbeat.events import Message, size_of
+from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server.sessions.state import PeerState
-from websocket_heartbeat.server.sessions.store import OVER, Record, Refused, Store
+from websocket_heartbeat.server.sessions.store import EXPIRED, OVER, Record, Refused, Store
 from websocket_heartbeat.server.sessions.store import REPLACED as RESET
 from websocket_heartbeat.system.kernel import Socket
+from websocket_heartbeat.system.stall import Stall
+
+MESSAGE_OVERHEAD = 200
+"""Bytes that a message takes in memory besides its own, about."""
+
+FAILED = "failed"
+"""The reason of a reset: what served the session has raised, or has closed it by a code."""
 
 _SHORT_TTL = 10.0
 """Seconds that a session is kept whose client has neither sent nor acknowledged anything."""
@@ -44,7 +51,18 @@ _SHORT_TTL = 10.0
 _BEHIND = Window(256, WRITE_LIMIT)
 """Volatile messages that may wait until the store has those before them."""
 
-Parting = Callable[[int, str], None]
+
+class Carrier(Protocol):
+    """What a session needs of whoever has taken in the link beneath: door.py."""
+
+    def part(self, code: int, reason: str) -> None:
+        """Close the link, and drop it if its client does not answer."""
+
+    def abort(self) -> None:
+        """Drop the link; `SessionLink.detached` follows at once."""
+
+    def gone(self) -> asyncio.Future[None]:
+        """Return a future that is done when the link has ended."""
 
 
 class PeerEvents(LinkEvents, Protocol):
@@ -52,6 +70,9 @@ class PeerEvents(LinkEvents, Protocol):
 
     def volatile_dropped(self) -> None:
         """A volatile message was dropped, of those to the client or from it."""
+
+    def stalled(self) -> None:
+        """The client has handled nothing for long, though its link lives, and others wait for it to do so."""
 
 
 class _Volatile:
@@ -84,6 +105,9 @@ class Keeper(Protocol):
     async def may_write_again(self, error: OSError) -> bool:
         """Wait a while after the store could not be written; return whether to try again."""
 
+    def held(self, size: float) -> None:
+        """Count so many bytes more that messages take, or less."""
+
     def over(self, session: "SessionLink", why: str, unacknowledged: tuple[Message, ...]) -> None:
         """Forget a session, and tell the user."""
 
@@ -94,13 +118,15 @@ class Keeper(Protocol):
 class SessionLink(Link):
     """See above. The inside of its peer takes its events: `closed` comes when the session is over.
 
-    id: public, and in logs. half: its messages. has_begun: whether there is a peer that it is the link of.
-    has_ended: whether this process has nothing to do with it any more.
+    id: public, and in logs. principal: whose it is, in text, or None. half: its messages. has_begun: whether
+    there is a peer that it is the link of. has_ended: whether this process is done with it; why: the reason.
+    held: bytes that its messages take, about. busy_until: for limits.py, which says how often it is resumed.
     """
 
     __slots__ = (
         "_alarm",
         "_behind",
+        "_carrier",
         "_deadline",
         "_ending",
         "_events",
@@ -119,11 +145,11 @@ class SessionLink(Link):
         "_marked_deadline",
         "_marked_ending",
         "_max",
-        "_parting",
         "_physical",
         "_said_end_on",
         "_saved_state",
         "_settled",
+        "_stall",
         "_state",
         "_state_due",
         "_stored",
@@ -131,30 +157,38 @@ class SessionLink(Link):
         "_unstored",
         "_waiting",
         "_writer",
+        "busy_until",
         "deliver",
         "full",
         "half",
         "has_begun",
         "has_ended",
+        "held",
         "id",
+        "principal",
         "subprotocol",
+        "why",
     )
 
     is_session = True
 
-    def __init__(self, keeper: Keeper, record: Record, half: Half) -> None:
+    def __init__(self, keeper: Keeper, record: Record, half: Half, principal: str | None) -> None:
         self.id = record.id
+        self.principal = principal
         self.half = half
+        self.held = 0.0
+        self.busy_until = 0.0
         self.full = False
         self.has_begun = False
         self.has_ended = False
+        self.why = ""
         self._keeper = keeper
         self._loop = asyncio.get_running_loop()
         self._generation = record.generation
         self._max = record.max  # the largest message that the client takes
         self._events: PeerEvents
         self._physical: Link | None = None
-        self._parting: Parting = _no_parting
+        self._carrier: Carrier | None = None  # of the link beneath
         self._framed = marked  # what makes a frame of a message
         # What the store does not have yet: messages, as they go on the link, and what was marked there last.
         self._unstored: deque[tuple[str, Message]] = deque()
@@ -181,6 +215,7 @@ class SessionLink(Link):
         self._settled: asyncio.Future[None] | None = None  # done when nothing is handled or written any more
         self._their_end: str | None = None  # the reason, when the client wants to end the session
         self._alarm: asyncio.TimerHandle | None = None  # for an acknowledgement
+        self._stall: Stall | None = None  # once it was full
 
     def begin(self, events: PeerEvents, subprotocol: str | None) -> None:
         """Be the link of a peer."""
@@ -196,6 +231,11 @@ class SessionLink(Link):
         """The link that there is now."""
         return self._physical
 
+    @property
+    def deadline(self) -> float | None:
+        """When the session expires, in seconds since the epoch; None while it has a link."""
+        return self._deadline
+
     def claimed(self, generation: int) -> bool:
         """Take the news that a link has claimed the session; false if another process had it meanwhile."""
         is_ours = generation == self._generation + 1
@@ -205,19 +245,23 @@ class SessionLink(Link):
             self._refused()
         return is_ours
 
-    def attach(self, physical: Link, part: Parting, got: int, acked: int, *, is_text_only: bool) -> None:
+    def attach(self, physical: Link, carrier: Carrier, got: int, acked: int, *, is_text_only: bool) -> None:
         """Go on over a link whose client has received messages up to `got`, and handled up to `acked`.
 
-        part: closes the link, and drops it if its client does not answer. is_text_only: whether the client
-        has no binary frames.
+        is_text_only: whether the client has no binary frames.
         """
         self._part(REPLACED)
-        self._physical, self._parting = physical, part
+        self._physical, self._carrier = physical, carrier
         self._framed = marked_as_text if is_text_only else marked
-        self._deadline = None
+        self._marked_deadline = None  # as the claim has left it
+        if self._ending is None:
+            self._deadline = None
+        else:
+            self._expire_after(self._keeper.ttl)
         physical.deliver = self._take
         self.half.acknowledged(acked)
         self._note_room()
+        self._note_held()
         self.half.attached(self.half.recorded)
         kept = self.half.after(got)
         while kept is not None and kept.number <= self._stored:
@@ -229,27 +273,62 @@ class SessionLink(Link):
     def detached(self, physical: Link) -> None:
         """Take the news that a link has ended."""
         if physical is self._physical:
-            self._physical = None
+            self._let_go()
             self._is_away()
 
     def _is_away(self) -> None:
         """Let the session expire, unless its client comes back in time."""
         ttl = self._keeper.ttl
         is_unused = self.half.got == 0 and self.half.acked == 0
-        self._deadline = time.time() + (min(_SHORT_TTL, ttl) if is_unused else ttl)
+        self._expire_after(min(_SHORT_TTL, ttl) if is_unused else ttl)
         self._write()
+
+    def _expire_after(self, seconds: float) -> None:
+        """Be over in so many seconds, if that is not to be sooner already."""
+        if self._deadline is None:
+            self._deadline = time.time() + seconds
+
+    def wait_for_client(self) -> None:
+        """Take the news that this process has the session, and no link of it."""
+        self._is_away()
+
+    async def keep(self, message: Message) -> None:
+        """Send a message, and wait until the store has it.
+
+        Raises:
+            SessionOver: it does not take it, as it is over.
+            OSError: the hub is closed.
+        """
+        if self._ending is not None:
+            raise SessionOver(f"the session is being ended: {printable(self._ending)}")
+        self.send(message)
+        number = self.half.sent
+        while self._stored < number and self._is_writing and self._writer is not None:
+            await asyncio.wait([self._writer])
+        if self.has_ended:
+            raise SessionOver(f"the session is over: {printable(self.why)}")
+        if self._stored < number:
+            raise OSError("the hub is closed")
 
     def _put(self, character: str, message: Message) -> None:
         if self._physical is not None:
             self._physical.send(self._framed(character, message))
 
-    def _part(self, code: int) -> Link | None:
+    def _part(self, code: int, reason: str = "") -> Link | None:
         """Close the link that there is, and take nothing more that comes on it."""
-        physical, self._physical = self._physical, None
-        if physical is not None:
+        physical, carrier = self._let_go()
+        if physical is not None and carrier is not None:
             physical.deliver = _discard
-            self._parting(code, "")
+            carrier.part(code, reason)
         return physical
+
+    def _let_go(self) -> tuple[Link | None, Carrier | None]:
+        """Have no link; return the one that there was, and what carries it."""
+        was = self._physical, self._carrier
+        self._physical = self._carrier = None
+        if self._stall is not None:
+            self._stall.stop()
+        return was
 
     def _drop(self, code: int) -> None:
         """Close a link that breaks the protocol; its client resumes."""
@@ -268,6 +347,8 @@ class SessionLink(Link):
                 return
             self._inbox.append(frame[1:])
             self._give()
+            if self._inbox:
+                self._note_held()
         elif first == VOLATILE:
             self._volatile_came(frame[1:])
         elif not is_text:
@@ -400,11 +481,12 @@ class SessionLink(Link):
         if self.has_ended or self._ending is not None:
             return
         size = size_of(message)
-        if not self.half.has_room(size) or size > self._max:
+        if not self.half.has_room() or size > self._max:
             self._finish(RESET, "overflow", message)
             return
         self._unstored.append((self.half.accept(message, size), message))
         self._note_room()
+        self._note_held()
         self._write()
 
     def send_volatile(self, message: Message) -> bool:
@@ -447,11 +529,24 @@ class SessionLink(Link):
             self._events.volatile_dropped()
 
     def _note_room(self) -> None:
-        """Count as full while more than half of the client's window is unacknowledged."""
+        """Count as full while more than half of the client's window is taken."""
         half = self.half
-        was_full, self.full = self.full, 2 * (half.sent - half.acked) > half.theirs.messages
+        was_full = self.full
+        self.full = half.is_half_full()
+        if self.full and self._physical is not None and self.has_begun:
+            if self._stall is None:
+                self._stall = Stall(half, lambda: self.full, self._events.stalled)
+            self._stall.begins()
         if was_full and not self.full and self.has_begun:
             self._events.writable()
+
+    def _note_held(self) -> None:
+        """Have it counted what the messages take that are not acknowledged, or not handled."""
+        half = self.half
+        held = half.size() + MESSAGE_OVERHEAD * (half.sent - half.acked + half.got - half.done)
+        if held != self.held and not self.has_ended:
+            more, self.held = held - self.held, held
+            self._keeper.held(more)
 
     # What is written
 
@@ -488,92 +583,110 @@ class SessionLink(Link):
         messages = [message for character, message in batch if character != VOLATILE]
         done, acked, deadline, ending = half.done, half.acked, self._deadline, self._ending
         state = self._state_due
-        if (
-            messages
-            or done > half.recorded
-            or acked > self._marked_acked
-            or state is not None
-            or deadline != self._marked_deadline
-            or ending != self._marked_ending
-        ):
-            generation = self._generation
-            answer = await self._keeper.store.write(
-                *(self.id, generation, self._stored, messages),
-                done=done,
-                acked=acked,
-                deadline=deadline,
-                state=state,
-                ending=ending,
-            )
-            if isinstance(answer, Refused):
-                if self._generation != generation:
-                    return True  # it is us who have claimed it since, for another link
-                self._refused()
-                return False
-            self._stored = answer
-            self._marked_acked, self._marked_deadline, self._marked_ending = acked, deadline, ending
-            if self._state_due is state:
-                self._state_due = None
-        elif not batch:
+        is_known = done == half.recorded and acked == self._marked_acked and state is None
+        is_kept = deadline == self._marked_deadline and ending == self._marked_ending
+        if not messages and is_known and is_kept:
+            self._put_all(batch)
             return False
-        for character, message in batch:
-            self._unstored.popleft()
-            if character == VOLATILE:
-                self._send_behind(message)
-            else:
-                self._put(character, message)
+        generation = self._generation
+        answer = await self._keeper.store.write(
+            self.id,
+            generation,
+            self._stored,
+            messages,
+            done=done,
+            acked=acked,
+            deadline=deadline,
+            state=state,
+            ending=ending,
+        )
+        if isinstance(answer, Refused):
+            if self._generation != generation:
+                return True  # it is us who have claimed it since, for another link
+            self._refused()
+            return False
+        self._stored = answer
+        self._marked_acked, self._marked_deadline, self._marked_ending = acked, deadline, ending
+        if self._state_due is state:
+            self._state_due = None
+        self._put_all(batch)
         half.record(done, self._loop.time())
+        self._note_held()
         self._say_end()
         self._acknowledge_if_due()
         self._end_if_handled()
         self._give()
         return True
 
+    def _put_all(self, batch: list[tuple[str, Message]]) -> None:
+        """Put on the link what the store has now, and the volatile messages among it."""
+        for character, message in batch:
+            self._unstored.popleft()
+            if character == VOLATILE:
+                self._send_behind(message)
+            else:
+                self._put(character, message)
+
     def _refused(self) -> None:
         """Be gone: another process has the session."""
         self._part(REPLACED)
-        if self._end_here():
+        if self._end_here("goes on in another process"):
             self._keeper.moved(self)
-            self._tell_peer("goes on in another process")
+            self._tell_peer(Closure(error=SessionOver(self.why)))
 
     async def hand_over(self, patience: float) -> None:
         """Give the session up to another process: when what is being handled is done, or after `patience`."""
+        await self.settle(patience)
+        self._refused()
+
+    async def settle(self, patience: float) -> None:
+        """Give the peer nothing more; return when what it handles is written, or after `patience`."""
         if self._settled is None:
             self._is_leaving = True
             self._settled = self._loop.create_future()
             self._note_settled()
         await asyncio.wait([self._settled], timeout=patience)
-        self._refused()
 
     def _note_settled(self) -> None:
-        if self._settled is not None and not (self._is_handling or self._is_writing or self._settled.done()):
+        is_busy = (self._is_handling or self._is_writing) and not self.has_ended
+        if self._settled is not None and not is_busy and not self._settled.done():
             self._settled.set_result(None)
 
     # The end
 
     def close(self, code: int, reason: str) -> None:
         """Close the link that there is; the client comes back, and the session goes on."""
-        if self._physical is not None:
-            self._parting(code, reason)
+        if self._carrier is not None:
+            self._carrier.part(code, reason)
 
     def abort(self) -> None:
         """Drop the link that there is; the client comes back, and the session goes on."""
-        if self._physical is not None:
-            physical = self._physical
-            physical.deliver = _discard
-            physical.abort()
-            self.detached(physical)
+        if self._physical is not None and self._carrier is not None:
+            self._physical.deliver = _discard
+            self._carrier.abort()
+
+    def link_gone(self) -> asyncio.Future[None] | None:
+        """As in Link."""
+        return None if self._carrier is None else self._carrier.gone()
 
     def end(self, code: int, reason: str) -> None:
-        """End the session: the client handles all that was sent before, and does not come back."""
+        """End the session: the client handles what was sent before, within a ttl, and does not come back."""
         if self._ending is None and not self.has_ended:
             self._ending = reason
+            self._expire_after(self._keeper.ttl)
             self._write()
+
+    def end_now(self) -> None:
+        """Wait no more for the client, which has not handled all that was sent before the end."""
+        if self._ending is not None and not self.has_ended:
+            self._finish(OVER, self._ending)
 
     def _say_end(self) -> None:
         is_due = self._marked_ending is not None and self._stored == self.half.sent
         if is_due and self._physical is not None and self._said_end_on is not self._physical:
             self._said_end_on = self._physical
+            if self.half.recorded > self.half.told:  # what is not told by now would count as uncertain
+                self._physical.send(f"={self.half.acknowledge()}")
             control = Control(END)
             control.why = self._marked_ending or ""
             self._physical.send(encode(control))
@@ -585,7 +698,7 @@ class SessionLink(Link):
         if self._their_end is not None and self.half.done == self.half.got == self.half.recorded:
             if self._physical is not None:
                 self._physical.send(f"={self.half.acknowledge()}")
-            self._finish(OVER, self._their_end)
+            self._finish(OVER, self._their_end, closure=Closure(1000, self._their_end, framed=True))
         elif self._ending is not None and self.half.acked == self.half.sent:
             self._finish(OVER, self._ending)
 
@@ -593,9 +706,24 @@ class SessionLink(Link):
         """Give the session up: its client gets another one."""
         self._finish(RESET, why)
 
+    def expire(self) -> None:
+        """End the session before its time."""
+        self._finish(EXPIRED, EXPIRED)
+
+    def put_off(self) -> None:
+        """Let the session have no link: it was claimed for one that may not go on with it yet."""
+        self._part(REPLACED)
+        self._is_away()
+
+    def fail(self, code: int, reason: str) -> None:
+        """Give the session up, and close its link so: what served it has failed. Its client begins anew."""
+        if not self.has_ended:
+            self._finish(RESET, FAILED, code=code, reason=reason)
+
     def release(self) -> None:
         """Let the session go, with what is in the store: the next resume finds it there."""
         self.has_ended = True
+        self._keeper.held(-self.held)
         self.close(1001, "")
         if self._alarm is not None:
             self._alarm.cancel()
@@ -605,11 +733,19 @@ class SessionLink(Link):
         if self._writer is not None:
             await asyncio.wait([self._writer])
 
-    def _finish(self, kind: str, why: str, *refused: Message) -> None:
+    def _finish(
+        self,
+        kind: str,
+        why: str,
+        *refused: Message,
+        code: int = 1012,
+        reason: str = "",
+        closure: Closure | None = None,
+    ) -> None:
         unacknowledged = (*self._unacknowledged(), *refused)
-        self._part(1000 if kind == OVER else 1012)
+        self._part(1000 if kind == OVER else code, reason)
         self._keeper.finish(self.id, self._generation, kind, why)
-        self._over(why, unacknowledged)
+        self._over(why, unacknowledged, closure)
 
     def expired(self, why: str) -> None:
         """Take the news that the store has ended the session."""
@@ -624,24 +760,27 @@ class SessionLink(Link):
             kept = kept.next
         return tuple(messages)
 
-    def _over(self, why: str, unacknowledged: tuple[Message, ...]) -> None:
-        if self._end_here():
+    def _over(self, why: str, unacknowledged: tuple[Message, ...], closure: Closure | None = None) -> None:
+        if self._end_here(why):
             self._keeper.over(self, why, unacknowledged)
-            self._tell_peer(why)
+            self._tell_peer(closure or Closure(error=SessionOver(why)))
 
-    def _end_here(self) -> bool:
+    def _end_here(self, why: str) -> bool:
         """Have nothing to do with the session any more; false if that is so already."""
         if self.has_ended:
             return False
         self.has_ended = True
+        self.why = why
+        self._keeper.held(-self.held)
         self._inbox.clear()
         if self._alarm is not None:
             self._alarm.cancel()
+        self._note_settled()
         return True
 
-    def _tell_peer(self, why: str) -> None:
+    def _tell_peer(self, closure: Closure) -> None:
         if self.has_begun:
-            self._events.closed(Closure(error=SessionOver(why)))
+            self._events.closed(closure)
 
     # The link beneath
 
@@ -671,11 +810,6 @@ class SessionLink(Link):
         return None if self._physical is None else self._physical.socket
 
     @property
-    def native(self) -> object:
-        """That of the link beneath."""
-        return None if self._physical is None else self._physical.native
-
-    @property
     def buffered(self) -> int:
         """As in Link."""
         return 0 if self._physical is None else self._physical.buffered
@@ -700,7 +834,3 @@ class SessionLink(Link):
 
 def _discard(message: Message) -> None:
     """Take what comes on a link that is the session's no more."""
-
-
-def _no_parting(code: int, reason: str) -> None:
-    """Close the link that there is: there is none."""

@@ -74,24 +74,27 @@ class MemoryStore(Store):
         return None
 
     async def claim(
-        self, id: str, hash: bytes, principal: str | None, link: int, node: str, *, force: bool = False
+        self, id: str, hash: bytes | None, principal: str | None, link: int, node: str, *, force: bool = False
     ) -> Found | Refused | Held | Ended:
         session = self._sessions.get(id)
         if session is None:
             return Refused.UNKNOWN
         record = session.record
-        if not hmac.compare_digest(record.hash, hash) or record.principal != principal:
+        if hash is not None and not (
+            hmac.compare_digest(record.hash, hash) and record.principal == principal
+        ):
             return Refused.UNKNOWN
         if session.end is not None:
             return session.end
-        if link <= record.link:
+        if hash is not None and link <= record.link:
             return Refused.STALE
         if record.node != node and not force:
             return Held(record.node)
-        record.link = link
         record.node = node
         record.generation += 1
-        self._set_deadline(record, None)
+        if hash is not None:
+            record.link = link
+            self._set_deadline(record, None)
         return Found(copy(record), tuple(session.log or ()))
 
     async def write(

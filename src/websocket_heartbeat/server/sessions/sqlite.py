@@ -87,7 +87,10 @@ class SqliteStore(Store):
         self._node = node
         loop = asyncio.get_running_loop()
         ready: asyncio.Future[str] = loop.create_future()
-        self._thread = threading.Thread(target=self._run, args=(loop, ready), name="sessions", daemon=True)
+        self._calls.put(None)  # for a thread that a loop has left behind, which was closed before this was
+        self._calls = queue.SimpleQueue()
+        arguments = self._calls, loop, ready
+        self._thread = threading.Thread(target=self._run, args=arguments, name="sessions", daemon=True)
         self._thread.start()
         self._lineage = await ready
         with suppress(OSError):  # a path may be too long for a socket; what comes by it may be lost anyway
@@ -109,7 +112,12 @@ class SqliteStore(Store):
 
     # The thread
 
-    def _run(self, loop: asyncio.AbstractEventLoop, ready: asyncio.Future[str]) -> None:
+    def _run(
+        self,
+        queued: "queue.SimpleQueue[Call | None]",
+        loop: asyncio.AbstractEventLoop,
+        ready: asyncio.Future[str],
+    ) -> None:
         try:
             database = self._open()
             lineage = self._read_lineage(database)
@@ -119,12 +127,12 @@ class SqliteStore(Store):
             return
         loop.call_soon_threadsafe(_answer, ready, lineage)
         try:
-            while (call := self._calls.get()) is not None:
+            while (call := queued.get()) is not None:
                 calls = [call]
                 with suppress(queue.Empty):
-                    while (more := self._calls.get_nowait()) is not None:
+                    while (more := queued.get_nowait()) is not None:
                         calls.append(more)
-                    self._calls.put(None)
+                    queued.put(None)
                 self._transact(database, calls)
         finally:
             database.close()
@@ -226,7 +234,7 @@ class SqliteStore(Store):
         return await self._call(work)
 
     async def claim(
-        self, id: str, hash: bytes, principal: str | None, link: int, node: str, *, force: bool = False
+        self, id: str, hash: bytes | None, principal: str | None, link: int, node: str, *, force: bool = False
     ) -> Found | Refused | Held | Ended:
         lineage = self._lineage
 
@@ -237,23 +245,26 @@ class SqliteStore(Store):
             if row is None:
                 return Refused.UNKNOWN
             record = _record(row)
-            if not hmac.compare_digest(record.hash, hash) or record.principal != principal:
+            if hash is not None and not (
+                hmac.compare_digest(record.hash, hash) and record.principal == principal
+            ):
                 return Refused.UNKNOWN
             if record.lineage != lineage:
                 return Refused.FORGOTTEN
             kind, why = row[-2:]
             if kind is not None:
                 return Ended(kind, why, record.done)
-            if link <= record.link:
+            if hash is not None and link <= record.link:
                 return Refused.STALE
             if record.node != node and not force:
                 return Held(record.node)
-            record.link, record.node = link, node
+            record.node = node
             record.generation += 1
-            record.deadline = None
+            if hash is not None:
+                record.link, record.deadline = link, None
             database.execute(
-                "update session set link = ?, node = ?, generation = ?, deadline = null where id = ?",
-                (link, node, record.generation, id),
+                "update session set link = ?, node = ?, generation = ?, deadline = ? where id = ?",
+                (record.link, node, record.generation, record.deadline, id),
             )
             return Found(record, _log(database, id))
 

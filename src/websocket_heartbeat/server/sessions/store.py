@@ -129,9 +129,13 @@ class Store(ABC):
 
     @abstractmethod
     async def claim(
-        self, id: str, hash: bytes, principal: str | None, link: int, node: str, *, force: bool = False
+        self, id: str, hash: bytes | None, principal: str | None, link: int, node: str, *, force: bool = False
     ) -> Found | Refused | Held | Ended:
-        """Make a node the owner, on behalf of a link that resumes. force: also if another one is."""
+        """Make a node the owner, on behalf of a link that resumes. force: also if another one is.
+
+        hash: None: no link asks, but the application, which has something to send. Then neither the principal
+        nor the link is looked at, and the deadline stays.
+        """
 
     @abstractmethod
     async def write(

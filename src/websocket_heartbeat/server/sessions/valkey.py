@@ -142,26 +142,27 @@ class ValkeyStore(Store):
 
     # Calls of the server, all by one task: a caller that is cancelled leaves no answer unread
 
-    async def _run(self, script: str, keys: tuple[str, ...], *arguments: Any) -> Any:
-        """Run a script with the other calls of this turn of the loop."""
+    def _submit(self, script: str, keys: tuple[str, ...], *arguments: Any) -> "asyncio.Future[Any]":
+        """Have a script run with the other calls of this turn of the loop; in the order of the calls."""
         call = _Call(script, keys, arguments, asyncio.get_running_loop().create_future())
+        self._begin_flush()
         self._calls.append(call)
-        return await self._answered(call.answer)
+        return call.answer
 
-    async def _command(self, *arguments: Any) -> Any:
-        return await self._run("", (), *arguments)
+    def _command(self, *arguments: Any) -> "asyncio.Future[Any]":
+        return self._submit("", (), *arguments)
 
     async def _read_lineage(self) -> str:
+        self._begin_flush()
         if self._lineage_asked is None:
             self._lineage_asked = asyncio.get_running_loop().create_future()
-        return await self._answered(asyncio.shield(self._lineage_asked))
+        return await asyncio.shield(self._lineage_asked)
 
-    async def _answered(self, answer: "asyncio.Future[T]") -> T:
+    def _begin_flush(self) -> None:
         if not self._is_open:
             raise OSError("the store of the sessions is closed")
         if self._flushing is None:
             self._flushing = asyncio.get_running_loop().create_task(self._flush())
-        return await answer
 
     async def _flush(self) -> None:
         try:
@@ -227,7 +228,7 @@ class ValkeyStore(Store):
         """Run a script; if it is refused by a server that has forgotten, run it on what was written again."""
         while True:
             lineage = self._lineage
-            answer = await self._run(script, _keys(id), *arguments)
+            answer = await self._submit(script, _keys(id), *arguments)
             if answer not in _REFUSED:
                 return answer
             await self._look_for_lineage()
@@ -243,20 +244,19 @@ class ValkeyStore(Store):
         payloads = [_packed(message) for message in log]
         due = self._lease() if record.deadline is None else record.deadline
         self._held.add(record.id)
-        _, answer = await asyncio.gather(
-            self._look_at(record.id, due),
-            self._run("put", _keys(record.id), record.generation, self._keep, len(flat), *flat, *payloads),
+        self._look_at(record.id, due)
+        answer = await self._submit(
+            "put", _keys(record.id), record.generation, self._keep, len(flat), *flat, *payloads
         )
         return _REFUSED.get(answer)
 
     async def claim(
-        self, id: str, hash: bytes, principal: str | None, link: int, node: str, *, force: bool = False
+        self, id: str, hash: bytes | None, principal: str | None, link: int, node: str, *, force: bool = False
     ) -> Found | Refused | Held | Ended:
         lease = self._lease()
-        _, (kind, *rest) = await asyncio.gather(
-            self._look_at(id, lease),
-            self._run("claim", _keys(id), hash, principal or "", link, node, int(force), lease, self._keep),
-        )
+        self._look_at(id, lease)
+        asked = (hash or b"", principal or "", link, node, int(force), lease, self._keep)
+        kind, *rest = await self._submit("claim", _keys(id), *asked)
         if kind == b"found":
             self._held.add(id)
             return _found(id, rest)
@@ -280,7 +280,7 @@ class ValkeyStore(Store):
         ending: str | None = None,
     ) -> int | Refused:
         if deadline is not None:
-            await self._look_at(id, deadline)
+            self._look_at(id, deadline)
         answer = await self._guarded(
             "write",
             id,
@@ -292,7 +292,7 @@ class ValkeyStore(Store):
 
     async def finish(self, id: str, generation: int, kind: str, why: str) -> Refused | None:
         forget_at = time.time() + self.ttl
-        await self._look_at(id, forget_at)
+        self._look_at(id, forget_at)
         answer = await self._guarded("finish", id, generation, kind, why, self._keep, forget_at)
         self._held.discard(id)
         return answer if isinstance(answer, Refused) else None
@@ -303,7 +303,7 @@ class ValkeyStore(Store):
         ids = [id.decode() for id in rows[::2]]
         forget_at = now + self.ttl
         answers = await asyncio.gather(
-            *(self._run("expire", _keys(id), now, self._keep, forget_at) for id in ids)
+            *(self._submit("expire", _keys(id), now, self._keep, forget_at) for id in ids)
         )
         found = []
         moves = []
@@ -312,13 +312,13 @@ class ValkeyStore(Store):
                 found.append(_found(id, rest))
                 self._held.discard(id)
             later = {b"found": forget_at, b"later": rest[0] if rest else "", b"nothing": ""}[kind]
-            moves.append(self._run("move", (_DUE,), id, was, later))
+            moves.append(self._submit("move", (_DUE,), id, was, later))
         await asyncio.gather(*moves)
         return found
 
-    async def _look_at(self, id: str, when: float) -> None:
+    def _look_at(self, id: str, when: float) -> None:
         """Have `due` look at a session by then."""
-        await self._command("ZADD", _DUE, "LT", when, id)
+        self._command("ZADD", _DUE, "LT", when, id)
 
     async def _hold(self, deadline: float | None) -> None:
         """Renew the lease of the sessions of this node; or let those expire that have a link."""
@@ -326,10 +326,11 @@ class ValkeyStore(Store):
         due = lease if deadline is None else deadline
         until = "" if deadline is None else deadline
         answers = await asyncio.gather(
-            *(self._run("hold", _keys(id), self._node, lease, until, self._keep) for id in held),
+            *(self._submit("hold", _keys(id), self._node, lease, until, self._keep) for id in held),
         )
         self._held.difference_update(id for id, is_ours in zip(held, answers, strict=True) if not is_ours)
-        await asyncio.gather(*(self._look_at(id, due) for id in self._held))
+        for id in self._held:
+            self._look_at(id, due)
 
     async def _renew(self) -> None:
         while True:

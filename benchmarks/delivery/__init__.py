@@ -1,0 +1,1 @@
+"""What arrives of numbered messages while links die: ours beside the peers, under the same faults."""
