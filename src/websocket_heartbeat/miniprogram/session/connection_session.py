@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from websocket_heartbeat.miniprogram.driver import Driver
     from websocket_heartbeat.miniprogram.link import Link
 
-WINDOW_MESSAGES: Final = 256
+WINDOW_MESSAGES: Final = 4096
 WINDOW_SIZE: Final = 1048576
 """What the server may send unacknowledged: messages, and characters or bytes of them."""
 LARGEST_MESSAGE: Final = 1073741824
