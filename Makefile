@@ -6,13 +6,15 @@ BIN := $(VENV)/bin
 BENCHMARKS ?=
 # Of `make soak`.
 MINUTES ?= 10
+# Of `make chaos`: "--seed 7", "--messages 20000", "--seconds 60".
+CHAOS ?=
 # Of `make compat`.
 WEBSOCKETS ?= 15.0.1 16.0 17.4
 # What a user has, and what a developer has besides.
 INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench torture delivery conformance soak compat mutation model docs js clean
+.PHONY: demo test lint bench torture delivery conformance soak chaos compat mutation docs js js-sessions model clean
 
 demo: $(INSTALLED)
 	$(BIN)/websocket-heartbeat demo
@@ -34,10 +36,12 @@ torture: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group torture
 	$(BIN)/python -m benchmarks.torture
 
-# What arrives of numbered messages while links die, with ours and with the peers; writes docs/delivery.md.
+# What arrives of numbered messages while links die, with ours and with the peers; writes docs/delivery.md. The
+# peers are apart: one needs an older websockets than the rest of the project.
 delivery: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group delivery
-	$(BIN)/python -m benchmarks.delivery
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group delivery \
+		--upgrade --target build/delivery/python
+	PYTHONPATH=build/delivery/python $(BIN)/python -m benchmarks.delivery
 
 # What the hub promises, tried on each server; writes the table of docs/server.md.
 conformance: $(READY)
@@ -45,6 +49,12 @@ conformance: $(READY)
 
 soak: $(READY)
 	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
+
+# A million messages each way of sessions, under cuts, freezes and kills of the back end, in 15 minutes at most;
+# and a million each way behind a slow consumer.
+chaos: $(READY)
+	nice -n 10 $(BIN)/python -m tests.chaos $(CHAOS)
+	nice -n 10 $(BIN)/python -m tests.chaos.slow
 
 # The wire over each version of websockets that pyproject.toml allows, the newest of each.
 compat: $(READY)
@@ -68,6 +78,10 @@ docs: $(READY)
 
 js: $(READY)
 	$(BIN)/python -m tools.build_js
+
+# 100,000 messages each way over sessions of JavaScript, in Node and in Chromium, through links that break at any byte.
+js-sessions: $(READY)
+	$(BIN)/python -m tests.miniprogram.history
 
 clean:
 	rm -rf $(VENV) dist build .coverage .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \

@@ -47,7 +47,7 @@ def encode(control: Control) -> str:
             members["key"] = control.key
         if control.why:
             members["why"] = control.why
-        if control.key and control.done:
+        if control.answer != RESUMED and control.done:
             members["done"] = control.done
     else:
         members = {"end": control.why}

@@ -142,7 +142,7 @@ class World:
         self.wire = None
 
     def client_sends(self) -> None:
-        if self.client.half.has_room(1) and self.client.state != resume.OVER:
+        if self.client.half.has_room() and self.client.state != resume.OVER:
             payload = len(self.accepted_up) + 1
             self.accepted_up.append(payload)
             character = self.client.half.accept(payload, 1)
@@ -232,7 +232,7 @@ class World:
 
     def server_sends(self) -> None:
         session = self.session
-        if session is not None and session.half.has_room(1):
+        if session is not None and session.half.has_room():
             payload = len(self.accepted_down) + 1
             self.accepted_down.append(payload)
             character = session.half.accept(payload, 1)
@@ -420,14 +420,12 @@ def test_what_was_received_and_not_handled_can_be_forgotten_and_comes_again() ->
 def test_one_message_is_always_allowed_and_twice_the_window_breaks_the_protocol() -> None:
     sender = Half(Window(4, 10))
     sender.theirs = Window(4, 10)
-    assert sender.has_room(1000)
+    assert sender.has_room()
     character = sender.accept("large", 1000)
-    assert not sender.has_room(1)
+    assert not sender.has_room()
     receiver = Half(Window(4, 10))
     assert receiver.take(character, 1000) == 0
-    for character in CHARACTERS[2:9]:
-        assert receiver.take(character, 0) in (0, VIOLATION)
-    assert receiver.take(CHARACTERS[9], 0) == VIOLATION
+    assert receiver.take(CHARACTERS[2], 0) == VIOLATION
     assert not sender.acknowledged(2)
 
 
@@ -450,6 +448,18 @@ def test_an_acknowledgement_is_due_after_so_many_messages_or_after_a_second(wind
         assert not half.is_acknowledgement_due(5.9)
         assert half.acknowledgement_due_at() == 6.0
     assert half.is_acknowledgement_due(6.0)
+
+
+def test_an_acknowledgement_is_due_after_a_quarter_of_the_window_in_size_too() -> None:
+    half = Half(Window(200, 1000))
+    for number, size in ((1, 100), (2, 149), (3, 1), (4, 249), (5, 1000)):
+        half.take(CHARACTERS[number], size)
+        half.handled()
+        half.record(number, 0)
+        is_due = number in (3, 5)
+        assert half.is_acknowledgement_due(0) == is_due
+        if is_due:
+            assert half.acknowledge() == number
 
 
 @pytest.mark.parametrize("is_required", [False, True])
@@ -481,3 +491,15 @@ def test_a_dismissed_client_handles_what_came_before_and_does_not_come_back() ->
     world.open()
     assert world.client.state == resume.OVER
     assert len(world.wires) == 1
+
+
+def test_a_message_that_is_refused_does_not_count_as_received() -> None:
+    for window, sizes in ((Window(2, 100), [1, 1, 1, 1, 1]), (Window(100, 10), [25, 1])):
+        sender, receiver = Half(window), Half(window)
+        sender.theirs = Window(100, 1000)
+        characters = [sender.accept(str(size), size) for size in sizes]
+        codes = [receiver.take(each, size) for each, size in zip(characters, sizes, strict=True)]
+        assert codes == [0] * (len(sizes) - 1) + [VIOLATION]
+        assert receiver.got == len(sizes) - 1
+        receiver.handled()
+        assert receiver.take(characters[-1], sizes[-1]) == 0

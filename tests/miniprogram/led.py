@@ -18,10 +18,10 @@ class Program:
         self.process = process
         self.told: list[list[Any]] = []
 
-    async def until(self, *wanted: Any) -> list[Any]:
+    async def until(self, *wanted: Any, patience: float = PATIENCE) -> list[Any]:
         """Wait until the program is told something that begins so; return it."""
         assert self.process.stdout is not None
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(patience):
             while line := await self.process.stdout.readline():
                 event = json.loads(line)
                 self.told.append(event)

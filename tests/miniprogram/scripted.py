@@ -4,6 +4,7 @@ node/scenarios.js does the same to the built JavaScript. A scenario is a dict:
 
     target      "miniprogram" (the default) or "browser"
     options     the options, without the host and the url
+    session     the mode of the session; none without it
     host        single: all goes over the host's own functions; off: tasks and host can remove listeners;
                 answers: what connectSocket does, attempt by attempt, "task" once used up:
                 task, promise, nothing, error (an object, no task), throw, fail (and a task), ready, dead,
@@ -25,11 +26,12 @@ from typing import Any
 
 from websocket_heartbeat.miniprogram.clock import Clock
 from websocket_heartbeat.miniprogram.language import Record
+from websocket_heartbeat.miniprogram.session import Session
 from websocket_heartbeat.miniprogram.task import MiniProgramTask
 from websocket_heartbeat.miniprogram.web_socket import BrowserTask
 
 URL = "wss://example.com/"
-HOOKS = ("Open", "Message", "Close", "Error", "Reconnect", "State", "GiveUp")
+HOOKS = ("Open", "Message", "Close", "Error", "Reconnect", "State", "GiveUp", "Session")
 reported_to = logging.getLogger("websocket_heartbeat.miniprogram")
 SIGNALS = ("AppShow", "AppHide", "NetworkStatusChange")
 
@@ -75,6 +77,8 @@ def to_wire(value: Any) -> Any:
         return {"error": str(value)}
     if isinstance(value, bytes):
         return {"base64": base64.b64encode(value).decode()}
+    if isinstance(value, list):
+        return [to_wire(each) for each in value]
     if isinstance(value, dict):
         return {
             key: to_wire(each)
@@ -177,6 +181,8 @@ class Play:
 
     def play(self) -> None:
         options = from_wire(self.scenario.get("options", {}))
+        if "session" in self.scenario:
+            options["session"] = Session(self.scenario["session"])
         try:
             if self.scenario.get("target") == "browser":
                 task: Any = BrowserTask(self.clock, self.page(), Record(url=self.url(), **options))

@@ -69,15 +69,45 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
+CHARACTERS = "BCDEFGHIJK"
+"""Of the first messages of a session."""
+
+SERVER_SAYS = [
+    '{"session":1,"window":[3,40],"max":100,"ttl":120,"protocol":"chat"}',
+    '{"welcome":"new","key":"id.secret"}',
+    '{"welcome":"resumed","in":[0,0]}',
+    '{"welcome":"resumed","in":[1,1]}',
+    '{"welcome":"reset","key":"other.secret","why":"expired","done":1}',
+    '{"welcome":"over","why":"closed"}',
+    '{"end":"enough"}',
+    '{"unknown":1}',
+    '{"session":',
+    *("=0", "=1", "=2?", "=99", "?0", "?1", "?", "~volatile", "%B/w==", "%", "", "Cout of step"),
+]
+
+
+def session_frames(random: Random) -> list[list[Any]]:
+    """What a server says that has sessions, mostly in the order in which it may."""
+    opening = [["host", "Open", 0, EVENTS["Open"][0]]]
+    frames = [SERVER_SAYS[0], random.choice(SERVER_SAYS[1:6])]
+    frames += CHARACTERS[: random.randrange(4)]
+    if random.random() < 0.5:
+        frames = frames[: random.randrange(len(frames) + 1)] + random.choices(SERVER_SAYS, k=2)
+    return opening + [["host", "Message", 0, {"type": "message", "data": frame}] for frame in frames]
+
+
 def random_scenario(random: Random) -> dict[str, Any]:
     """Anything that a host and a user may do, in any order; mostly about the latest links."""
     is_page = random.random() < 0.25
     events = PAGE_EVENTS if is_page else EVENTS
     is_asking, is_opening, is_renewing = [random.random() < 0.3 for _ in range(3)]
+    is_session = random.random() < 0.3
     steps: list[list[Any]] = []
     for _ in range(random.randint(5, 40)):
         choice = random.random()
-        if is_renewing and random.random() < 0.2:
+        if is_session and random.random() < 0.15:
+            steps += session_frames(random)
+        elif is_renewing and random.random() < 0.2:
             steps += [["host", "Open", 0, events["Open"][0]], ["user", "renew"]]
         elif is_asking and random.random() < 0.3:
             steps.append(["user", "url", random.random() < 0.8])
@@ -100,10 +130,11 @@ def random_scenario(random: Random) -> dict[str, Any]:
         else:
             actions = [["send", "data"]] * 4 + [[act] for act in [*ACTS, "reconnect"] if act != "send"]
             steps.append(["user", *random.choice(actions)])
-    hooks = ["Open", "Message", "Close", "Error", "Reconnect", "State", "GiveUp"]
+    hooks = ["Open", "Message", "Close", "Error", "Reconnect", "State", "GiveUp", "Session"]
     return {
         "target": "browser" if is_page else "miniprogram",
         "options": random.choice(OPTIONS),
+        **({"session": random.choice(["prefer", "prefer", "require"])} if is_session else {}),
         "host": {
             "single": not is_page and random.random() < 0.25,
             "off": random.random() < 0.5,
@@ -152,7 +183,7 @@ def compare(
 ) -> None:
     file = tmp_path / "scenarios.json"
     file.write_text(json.dumps(scenarios))
-    paths = {"miniprogram": str(built / "miniprogram.js"), "browser": str(built / "browser.js")}
+    paths = {name: str(built / f"{name}.js") for name in ("miniprogram", "browser", "session")}
     logs = run("scenarios.js", {**paths, "scenarios": str(file)})
     for name, scenario, log in zip(names, scenarios, logs, strict=True):
         assert plain(play(scenario)) == log, (name, json.dumps(scenario))

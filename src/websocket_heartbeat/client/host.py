@@ -55,6 +55,7 @@ class Host:
     __slots__ = (
         "_alarm",
         "_close_with",
+        "_closing_at",
         "_context",
         "_history",
         "_loop",
@@ -82,6 +83,7 @@ class Host:
                 options.session,
                 self._session_told,
                 self._acknowledged,
+                self._stop,
                 self._report_uncertain,
                 max_size=options.max_size,
                 probes=options.heartbeat.message is not None,
@@ -118,6 +120,7 @@ class Host:
         self._renewal: asyncio.Future[None] | None = None
         self._performing = False
         self._close_with = 1000, ""  # the code and reason to close the link with
+        self._closing_at = 0.0  # when the user has called close
 
     # What the user asks for
 
@@ -174,18 +177,19 @@ class Host:
         if self.lifetime.loop is not None:
             self.lifetime.check_place()
         self._loop = self.hooks.loop = loop
-        now = loop.time()
-        deadline = now + self._options.close_timeout
+        self._closing_at = loop.time()
+        self._close_with = code, reason
+        deadline = self._closing_at + self._options.close_timeout
         self.outbox.close()
         self.inbox.done_with_last()
         with self.hooks.closing():
             try:
-                await self._send_queue(deadline)
-                if self._machine.state in _UP:
-                    self._close_with = code, reason
-                    self.outbox.link_lost()  # behind a close frame nothing can be sent
-                self._machine.stopped(now)
-                self._perform()
+                await self._while(lambda: self.outbox.keeps_waiting and not self.outbox.is_stuck, deadline)
+                session = self._session
+                if session is not None and session.has_key:
+                    session.end(reason)
+                    await self._while(lambda: session.awaits_end, deadline)
+                self._stop()
                 while not self.lifetime.has_ended:
                     await self.lifetime.change()
                 await self.hooks.finish(deadline)
@@ -193,15 +197,19 @@ class Host:
                 self._drop()
                 raise
 
-    async def _send_queue(self, deadline: float) -> None:
-        """Wait until what waits for a link was sent, or cannot be by the deadline."""
+    def _stop(self) -> None:
+        """Let the machine close the link, if there is one: nothing is left to send."""
+        if self._machine.state in _UP:
+            self.outbox.link_lost()  # behind a close frame nothing can be sent
+        self._machine.stopped(self._closing_at)
+        self._perform()
+
+    async def _while(self, condition: Callable[[], bool], deadline: float) -> None:
+        """Wait as long as a condition holds, links can change that, and the deadline is not over."""
         machine = self._machine
         with suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
-                while (
-                    (self.outbox.keeps_waiting and not self.outbox.is_stuck)
-                    or (self._session is not None and self._session.owes)
-                ) and (
+                while condition() and (
                     machine.state == core.CONNECTING
                     or machine.state in _UP
                     or (machine.state == core.WAITING and machine.retries.due < deadline)

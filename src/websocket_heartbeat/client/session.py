@@ -227,9 +227,10 @@ class _Greeter:
 class ClientSession:
     """The session of one connection, over all its links.
 
-    tell: called with a SessionEvent. changed: called when messages were acknowledged. report: called with
-    messages that the server does not take. max_size: the largest that we take, in bytes. probes: whether
-    a probe of the session stands for a ping, as heartbeats are to be messages.
+    tell: called with a SessionEvent. changed: called when messages were acknowledged. ended: called when the
+    server has answered our end. report: called with messages that the server does not take. max_size: the
+    largest that we take, in bytes. probes: whether a probe of the session stands for a ping, as heartbeats
+    are to be messages.
     kind, why: what the user was told last: of the newest link that has a session, how that began.
     dropped: volatile messages that were thrown away, as they came faster than the user took them.
     """
@@ -239,6 +240,7 @@ class ClientSession:
         options: Session,
         tell: Callable[[SessionEvent], None],
         changed: Callable[[], None],
+        ended: Callable[[], None],
         report: Callable[[Sequence[Message]], None],
         *,
         max_size: int,
@@ -253,6 +255,7 @@ class ClientSession:
         self._ousted: _Greeter | None = None  # whose session waits for the welcome of another link
         self._tell = tell
         self._changed = changed
+        self._ended = ended
         self._resumption = Resumption(self.is_required, window)
         self._greeter: _Greeter | None = None  # of the newest link
         self.link: SessionLink | None = None
@@ -305,6 +308,8 @@ class ClientSession:
         self._let_go()
         self._resumption.lost(code)
         self._carry_out()
+        if self.is_ending and self._resumption.state == resume.OVER:
+            self._ended()
 
     def _let_go(self) -> None:
         """Have no link."""
@@ -359,9 +364,14 @@ class ClientSession:
         return size_of(message) > self._their_max
 
     @property
-    def owes(self) -> bool:
-        """Whether what was sent waits for a link on which it can be acknowledged."""
-        return self.has_key and self.link is None and self.half.sent > self.half.acked
+    def awaits_end(self) -> bool:
+        """Whether the server is still to answer that the session ends."""
+        return self._resumption.awaits_end()
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the user closes: then nothing more is sent."""
+        return self._resumption.is_ending
 
     def accept(self, message: Message) -> str:
         """Number a message, keep it, and return its character."""
@@ -456,6 +466,8 @@ class ClientSession:
             elif step.kind == resume.CLOSE_LINK:
                 if self.link is not None:
                     self.link.say(f"={self.half.acknowledge()}")
+                if self.is_ending:
+                    self._ended()
                 greeter.end(self.why)
 
     def _replay(self, link: "SessionLink", number: int) -> None:
@@ -506,12 +518,13 @@ class SessionLink(Link):
 
     def send(self, message: Message) -> None:
         """As in Link."""
-        if self._session.is_too_large(message):
+        if self._session.is_too_large(message) or self._session.is_ending:
             self._session.report((message,))
             return
         character = self._session.accept(message)
-        if self._session.link is self:
-            self.put(character, message)
+        newest = self._session.link  # another one, while an on_open hook runs on a link that is to replace us
+        if newest is not None:
+            newest.put(character, message)
         self.note_room()
 
     def put(self, character: str, message: Message) -> None:
@@ -532,14 +545,14 @@ class SessionLink(Link):
     def note_room(self) -> None:
         """Count as full while the link beneath does, or the window of the server is full."""
         self.full = self._physical.full
-        if not self._session.half.has_room(0):
+        if not self._session.half.has_room():
             self.full = True
             if self._stall is None:
                 self._stall = Stall(self._session.half, self._is_window_full, self._session.stalled)
             self._stall.begins()
 
     def _is_window_full(self) -> bool:
-        return not self._session.half.has_room(0)
+        return not self._session.half.has_room()
 
     def is_left(self) -> None:
         """Take the news that the session has this link no more."""

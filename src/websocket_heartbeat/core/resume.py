@@ -126,7 +126,7 @@ class Step:
 class Resumption:
     """The client's session, over all its links.
 
-    half: its messages. key: what it resumes with, "" while it has none. reason: the user's, of an end.
+    half: its messages. key: what it resumes with, "" while it has none. is_ending: whether the user closes.
     """
 
     def __init__(self, is_required: bool, window: Window) -> None:
@@ -140,7 +140,7 @@ class Resumption:
         """How much was handled when the last resume was sent: more may have been until its answer comes."""
         self._has_had_session = False
         self._tries = 0
-        self._is_ending = False
+        self.is_ending = False
         self._reason = ""
         self._steps: list[Step] = []
 
@@ -197,10 +197,14 @@ class Resumption:
         self.half.record(self.half.done, now)
         self._end_if_handled()
 
+    def awaits_end(self) -> bool:
+        """Whether the user closes, and the server is still to answer that: over another link, if need be."""
+        return self.is_ending and self.key != "" and self.state != OVER and self.state != DISMISSED
+
     def end(self, reason: str) -> None:
         """The user closes: nothing more is sent, and what was is still to be acknowledged."""
-        if not self._is_ending:
-            self._is_ending = True
+        if not self.is_ending:
+            self.is_ending = True
             self._reason = reason
             if self.state == ATTACHED:
                 self._say_end()
@@ -209,6 +213,9 @@ class Resumption:
         """Take the news that the link is gone, with the close code that the server has given, or 0."""
         if self.state == DISMISSED:
             # It does not come back, so nobody would know of the rest.
+            return
+        if self.state == ATTACHED and self.is_ending and code == 1000 and self.half.acked == self.half.sent:
+            self.state = OVER  # as the server has answered our end
             return
         if self.state == GREETING or self.state == WELCOMING or self.state == ATTACHED:
             if code == VIOLATION or code == OUT_OF_STEP:
@@ -273,7 +280,9 @@ class Resumption:
             self._attach(0, 0)
         elif welcome.answer == OVER:
             self.state = OVER
-            self._tell(OVER, welcome.why, self.half, self.half.acked)
+            self.half.acknowledged(welcome.done)
+            if not self.is_ending or self.half.acked < self.half.sent:
+                self._tell(OVER, welcome.why, self.half, self.half.acked)
             self._steps.append(Step(CLOSE_LINK))
         else:
             self.violated(VIOLATION)
@@ -286,7 +295,7 @@ class Resumption:
         step = Step(READY)
         step.number = got
         self._steps.append(step)
-        if self._is_ending:
+        if self.is_ending:
             self._say_end()
 
     def _say_end(self) -> None:
@@ -311,7 +320,7 @@ class Resumption:
             return
         before = self.half
         self._begin_again()
-        if self._is_ending:
+        if self.is_ending:
             self.state = OVER
         self._tell(RESET, why, before, before.acked)
 

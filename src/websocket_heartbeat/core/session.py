@@ -19,8 +19,8 @@ Rules
     1  acked <= sent, and told <= recorded <= done <= got.
     2  What is not acknowledged is kept; what is acknowledged has been handled, and recorded.
     3  A message that is not the next is not taken: the link is out of step, and must go.
-    4  More is never unacknowledged than the peer's window, but for a single message that is larger. Who sends
-       twice our window breaks the protocol.
+    4  Nothing is sent while the peer's window is full: what is unacknowledged is at most the window, and of
+       size the last message more. Who sends twice our window breaks the protocol.
     5  An acknowledgement is due after 16 messages, or a quarter of the window, or a second after the first of
        them was handled, and at once as the answer to a probe.
 """
@@ -110,12 +110,11 @@ class Half:
 
     # What we send
 
-    def has_room(self, size: float) -> bool:
-        """Whether the peer's window has room for a message; one is always allowed."""
+    def has_room(self) -> bool:
+        """Whether the peer's window has room for a message, of any size; one is always allowed."""
         if self.sent == self.acked:
             return True
-        unacknowledged = self.sent - self.acked
-        return unacknowledged < self.theirs.messages and self._outbox_size + size <= self.theirs.size
+        return self.sent - self.acked < self.theirs.messages and self._outbox_size < self.theirs.size
 
     def is_half_full(self) -> bool:
         """Whether more than half of the peer's window is taken."""
@@ -171,13 +170,13 @@ class Half:
         """Take a message that has come, and return 0; or the close code with which its link must go."""
         if character != CHARACTERS[self._in : self._in + 1]:
             return OUT_OF_STEP
+        waiting = self.got - self.done
+        if waiting >= 2 * self.ours.messages or (waiting > 0 and self._inbox_size > 2 * self.ours.size):
+            return VIOLATION
         self._in = 0 if self._in == 63 else self._in + 1
         self.got = self.got + 1
         self._inbox.append(size)
         self._inbox_size = self._inbox_size + size
-        waiting = self.got - self.done
-        if waiting > 2 * self.ours.messages or (waiting > 1 and self._inbox_size - size > 2 * self.ours.size):
-            return VIOLATION
         return 0
 
     def handled(self) -> None:

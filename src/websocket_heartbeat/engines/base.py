@@ -242,9 +242,6 @@ class Link(ABC):
         """Close, as what served the client has failed; a session is given up, and another one begins."""
         self.close(code, reason)
 
-    def ask_room(self, size: float) -> None:  # noqa: B027
-        """Of a session: count as full until there is room for a message of that size, which is sent next."""
-
     def link_gone(self) -> asyncio.Future[None] | None:
         """Of a session: return what is done when the link beneath has ended; None: there is none."""
         return None

@@ -59,7 +59,7 @@ def put_off(refusal: Refusal) -> tuple[int, str] | None:
 
 
 async def send_away(leavers: Sequence[Leaver], over: float, code: int, reason: str) -> None:
-    """Close every one, each with its own hint when to come back, and wait until they are gone.
+    """Close every one, each with its own hint when to come back, and wait until their links are gone.
 
     Raises:
         ValueError: `over`, the code or a reason with its hint is wrong; then nobody was sent away.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from websocket_heartbeat.config import Dialect
 from websocket_heartbeat.engines.base import Closure, Link, SharedMessage
 from websocket_heartbeat.errors import HookFailed, PeerGone, ProtocolViolation
-from websocket_heartbeat.events import Message, size_of
+from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.backlog import Backlog
 from websocket_heartbeat.server.flow import LOOK, Progress
@@ -70,8 +70,8 @@ class End(NamedTuple):
 class PeerHandler:
     """What a link calls (LinkEvents of engines/base.py), and the keeper of all peers, and the peer itself.
 
-    keeper: who keeps all peers. hooks: those of this one. peer: what users hold; link: its link; mailbox: its
-    messages; these three from `opened` on.
+    keeper: who keeps all peers. request: the handshake. hooks: those of this one. peer: what users hold;
+    link: its link; mailbox: its messages; these three from `opened` on.
     end: how it has ended, None while it has not. response: that of a handler of aiohttp.web, otherwise None.
     due: when the keeper will next call `check_deadlines`, None for never; the keeper's own.
     dropped_messages: of rooms, that it did not get, as it had not taken those before. dropped_volatile: those
@@ -88,7 +88,6 @@ class PeerHandler:
         "_place",
         "_principal",
         "_progress",
-        "_request",
         "_rooms",
         "_silence",
         "_state",
@@ -101,6 +100,7 @@ class PeerHandler:
         "link",
         "mailbox",
         "peer",
+        "request",
         "response",
     )
 
@@ -117,7 +117,7 @@ class PeerHandler:
         place: Place | None,
     ) -> None:
         self.keeper = keeper
-        self._request = request
+        self.request = request
         self.hooks = hooks
         self._principal = principal
         self._place = place
@@ -145,7 +145,7 @@ class PeerHandler:
         self._has_opened = True
         self.link = link
         number = self.keeper.add(self)
-        self.peer = Peer(self, number, self._request, time.time())
+        self.peer = Peer(self, number, self.request, time.time())
         self.mailbox = Mailbox(self)
         policy = self.keeper.policy
         if link.is_session:
@@ -364,6 +364,11 @@ class PeerHandler:
             self.send(self.keeper.policy.dismissal)
         self.close(code, reason)
 
+    async def settle(self, patience: float) -> None:
+        """Give the hook of a session nothing more, and wait for the one that runs; seconds at most."""
+        if isinstance(self.link, SessionLink):
+            await self.link.settle(patience)
+
     async def end_session(self, reason: str) -> None:
         """Do as `Peer.end`, with a reason that was checked."""
         self.dismiss(DISMISSED, reason)
@@ -379,16 +384,6 @@ class PeerHandler:
             self._end(None, reason)
 
     # Calls from who runs its endpoint
-
-    async def send_with_room(self, message: Message) -> None:
-        """Send a message, when a session has room for it: for an endpoint that knows nothing of windows.
-
-        Raises:
-            PeerGone: the peer is gone.
-        """
-        self.link.ask_room(size_of(message))
-        await self.drain()
-        self.send(message)
 
     def endpoint_returned(self, reason: str = "") -> None:
         """Be done with the client: a session ends once its client has handled all that was sent."""
@@ -466,11 +461,6 @@ class PeerHandler:
             if principal is not None:
                 users.join(principal, self)
         self._principal = principal
-
-    @property
-    def origin(self) -> str | None:
-        """The header Origin of the handshake: in browsers, whose page this is."""
-        return self._request.header("Origin")
 
     @property
     def latency(self) -> float | None:

@@ -234,17 +234,17 @@ class Roster:
         """Close every peer with 1001 and wait for their ends and hooks, `close_timeout` seconds at most."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.policy.close_timeout
-        for handler in self.here:
-            if handler.link.is_session:
-                handler.let_go()
-        handlers = list(self._here.values())
+        handlers = [handler for handler in self._here.values() if not handler.link.is_session]
+        letting_go = loop.create_task(self._let_sessions_go())
         try:
             await close_all(handlers, 1001, [""] * len(handlers))
             for door in list(self.doors):
                 door.leave()
             await all_gone(handlers, self.policy.close_timeout * _ANSWER_SHARE)
+            await asyncio.wait([letting_go])
             await all_gone(list(self.doors), deadline - loop.time())
         finally:
+            letting_go.cancel()
             self.abort()
         await all_gone(self._leaving.values(), deadline - loop.time())
         if self._tasks:
@@ -252,6 +252,14 @@ class Roster:
         for task in self._tasks:
             task.cancel()
         await asyncio.sleep(0)  # they take it in the loop's next turn
+
+    async def _let_sessions_go(self) -> None:
+        """Be done with the sessions when what is being handled is recorded: else it is handled again."""
+        sessions = [handler for handler in self._here.values() if handler.link.is_session]
+        patience = self.policy.close_timeout * _ANSWER_SHARE
+        await asyncio.gather(*(handler.settle(patience) for handler in sessions))
+        for handler in sessions:
+            handler.let_go()
 
     def abort(self) -> None:
         """Drop every peer at once."""

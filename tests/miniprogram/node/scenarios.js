@@ -1,10 +1,10 @@
 // Plays scenarios against a built file, as scripted.py does to the adapters in CPython; scripted.py says how.
-// Argument: {miniprogram, browser: paths, scenarios: path of a JSON array}. Prints the array of logs.
+// Argument: {miniprogram, browser, session: paths, scenarios: path of a JSON array}. Prints the array of logs.
 "use strict";
 const fs = require("fs");
 const { World } = require("./world.js");
 
-const HOOKS = ["Open", "Message", "Close", "Error", "Reconnect", "State", "GiveUp"];
+const HOOKS = ["Open", "Message", "Close", "Error", "Reconnect", "State", "GiveUp", "Session"];
 const ADDRESS = "wss://example.com/";
 const SIGNALS = ["AppShow", "AppHide", "NetworkStatusChange"];
 
@@ -80,6 +80,7 @@ class Play {
 
     async run() {
         const options = fromWire(this.scenario.options || {});
+        if (this.scenario.session) options.session = this.world.load(this.paths.session)(this.scenario.session);
         const url = this.scenario.asking ? () => (this.note("asked"), this.promise(this.urls)) : ADDRESS;
         if (this.scenario.target === "browser") {
             const page = this.makePage();

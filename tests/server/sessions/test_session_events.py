@@ -52,7 +52,7 @@ def test_a_window_bounds_what_the_server_may_send_beyond_what_was_handled(run_as
             for options, messages in (
                 (Session("require", window=3), ["1", "2", "3", "4"]),
                 (Session("prefer", window_bytes=10), ["x" * 20, "y"]),
-                (Session("prefer", window_bytes=10), ["é" * 4, "éé"]),
+                (Session("prefer", window_bytes=10), ["é" * 5, "éé"]),
             ):
                 async with connect(server.url(), session=options, backoff=QUICK) as connection:
                     events = told(connection)

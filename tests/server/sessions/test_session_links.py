@@ -1,7 +1,8 @@
 """Links of a client's session come and go, by its user, by a renewal, by a failure: the session goes on."""
 
 import asyncio
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import Dialect, Heartbeat, connect
 from websocket_heartbeat.errors import Undelivered
-from websocket_heartbeat.server import Hub, serve
+from websocket_heartbeat.server import Hub, Peer, serve
 from websocket_heartbeat.testing import FaultProxy
 
 
@@ -247,6 +248,102 @@ def test_what_waits_for_the_window_goes_on_over_a_renewed_link(run_asyncio: Run)
             release.set()
             async with asyncio.timeout(PATIENCE):
                 await connection.flush()
+            assert up == [str(number) for number in range(400)]
+
+    run_asyncio(main())
+
+
+@pytest.mark.timeout(60)
+def test_clients_with_sessions_that_are_sent_away_are_gone_when_their_links_are(run_asyncio: Run) -> None:
+    async def main() -> None:
+        hub = Hub(sessions="memory", on_message=lambda peer, message: peer.send(message))
+        async with running(hub) as server, session(server.url()) as connection:
+            events = told(connection)
+            await until(lambda: len(hub.peers) == len(events) == 1)
+            async with asyncio.timeout(PATIENCE):
+                await hub.send_away(over=0.2)
+            await connection.send("x")
+            assert await connection.recv() == "x"
+            assert [event.kind for event in events] == ["new", "resumed"]
+
+    run_asyncio(main())
+
+
+@pytest.mark.timeout(60)
+def test_a_server_that_closes_waits_for_what_is_being_handled_and_hands_out_nothing_more(
+    run_asyncio: Run, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        place = f"sqlite:///{tmp_path / 's.db'}"
+        begun: list[object] = []
+        up: list[object] = []
+
+        async def on_message(peer: Peer, message: object) -> None:
+            begun.append(message)
+            await asyncio.sleep(0.3)
+            up.append(message)
+            peer.send(f"answer to {message}")
+
+        async with AsyncExitStack() as stack:
+            async with running(Hub(sessions=place, on_message=on_message)) as server:
+                port = server.port
+                connection = await stack.enter_async_context(session(server.url()))
+                for number in range(3):
+                    await connection.send(str(number))
+                await until(lambda: len(begun) == 1)
+            assert up == begun == ["0"]
+            await stack.enter_async_context(running(Hub(sessions=place, on_message=on_message), port))
+            await connection.flush()
+            assert up == begun == ["0", "1", "2"]
+            assert [await connection.recv() for _ in up] == [f"answer to {number}" for number in range(3)]
+            await connection.close()
+
+    run_asyncio(main())
+
+
+@pytest.mark.timeout(60)
+def test_a_producer_that_drains_may_send_messages_of_any_size(run_asyncio: Run) -> None:
+    sizes = [100_000] * 25 + [1_500_000, 1, 900_000, 900_000, 1_500_000, 0, 500_000]
+
+    async def feed(peer: Peer) -> None:
+        for size in sizes:
+            await peer.drain()
+            peer.send(bytes(size))
+
+    async def main() -> None:
+        hub = Hub(sessions="memory", on_open=feed)
+        async with running(hub) as server, session(server.url(), max_size=2**21) as connection:
+            events = told(connection)
+            down = [len(await connection.recv()) for _ in sizes]
+            assert down == sizes
+            assert [event.kind for event in events] == ["new"]
+
+    run_asyncio(main())
+
+
+@pytest.mark.timeout(60)
+def test_a_window_that_is_full_is_full_on_the_next_link_too(run_asyncio: Run) -> None:
+    async def main() -> None:
+        up: list[object] = []
+        release = asyncio.Event()
+
+        async def on_message(peer: object, message: object) -> None:
+            await release.wait()
+            up.append(message)
+
+        hub = Hub(sessions="memory", on_message=on_message)
+        async with running(hub) as server, session(server.url()) as connection:
+            events = told(connection)
+            for number in range(400):
+                await connection.send(str(number))
+            waiting = connection.queued
+            assert len(waiting) == 400 - 256
+            for links in range(2, 8):
+                connection.reconnect_now()
+                await until(lambda links=links: len(events) == links)  # type: ignore[misc]
+                assert connection.queued == waiting
+            release.set()
+            await connection.flush()
             assert up == [str(number) for number in range(400)]
 
     run_asyncio(main())

@@ -57,6 +57,7 @@ def test_a_bad_target_is_refused_by_name(host: Any, port: Any, error: type[Excep
         ("throttle", (1, "up"), ValueError, "direction must be"),
         ("cut_after", (0,), ValueError, "n_bytes must be at least 1, not 0"),
         ("cut_after", (1.5,), TypeError, "n_bytes must be a whole number, not 1.5"),
+        ("cut_after", (1, "both"), ValueError, "direction must be to_client or to_server, not 'both'"),
         ("retarget", ("", 80), ValueError, "host must not be empty"),
         ("retarget", ("localhost", -1), ValueError, "port must be from 1 to 65535, not -1"),
     ],

@@ -162,6 +162,25 @@ def test_cut_after_delivers_so_many_bytes_and_resets_once(run: Run) -> None:
     run(main())
 
 
+def test_cut_after_counts_the_bytes_to_the_server_where_that_is_asked_for(run: Run) -> None:
+    async def main() -> None:
+        async with stage() as on:
+            client, peer = await on.pair()
+            on.proxy.cut_after(5, "to_server")
+            peer.send(b"to the client")
+            await client.receives(b"to the client")
+            client.send(b"12345678")
+            await peer.receives(b"12345")
+            await client.is_reset()
+            await peer.is_reset()
+            assert on.proxy.bytes_to_server == 5
+            client, peer = await on.pair()
+            client.send(b"whole again")
+            await peer.receives(b"whole again")
+
+    run(main())
+
+
 def test_cut_after_lets_the_last_bytes_leave_before_it_resets(run: Run) -> None:
     async def main() -> None:
         async with stage() as on:

@@ -180,7 +180,7 @@ class ConnectionSession:
 
     def has_room(self) -> bool:
         """Whether the server's window has room."""
-        return self.resumption.half.has_room(0)
+        return self.resumption.half.has_room()
 
     def send(self, link: "Link", message: dict[str, Any]) -> bool:
         """Send, or keep for the next link; return False if the server would not take it."""
@@ -195,8 +195,11 @@ class ConnectionSession:
             return link.send(told)
         data = copied(data)
         character = self.resumption.half.accept(data, size_of(data))
-        if link is self.link:
-            self._put(link, character, data)
+        newest: Link | None = (
+            self.link
+        )  # another one, while on_open runs on a link that is to replace this one
+        if newest is not None:
+            self._put(newest, character, data)
         return True
 
     def probe(self) -> bool:

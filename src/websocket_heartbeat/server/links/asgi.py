@@ -281,7 +281,8 @@ class AsgiConnection:
             if self._door is None:
                 await self._link.send_now(message)
             else:
-                await self._handler.send_with_room(message)
+                await self._handler.drain()  # the endpoint knows nothing of windows
+                self._handler.send(message)
 
     async def accept(
         self,

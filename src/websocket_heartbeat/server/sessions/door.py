@@ -186,14 +186,16 @@ class Door:
         self._attach(session, hello, self._welcome(NEW, key=key))
 
     async def _new_session(self, asked: Control) -> tuple[SessionLink, str]:
-        return await self._book.begin(asked, self._handler.principal, self._handler.origin)
+        return await self._book.begin(asked, self._handler.principal, self._handler.request)
 
     async def _resume(self, asked: Control) -> None:
-        answer = await self._book.resume(asked, self._handler.principal, self._handler.origin)
+        answer = await self._book.resume(asked, self._handler.principal, self._handler.request)
         if isinstance(answer, Found):
             self._go_on(answer, asked)
         elif isinstance(answer, Ended):
-            self._say(self._welcome(OVER, why=answer.why))
+            welcome = self._welcome(OVER, why=answer.why)
+            welcome.done = answer.done
+            self._say(welcome)
             self._refuse(1000)
         elif isinstance(answer, Reset):
             await self._reset(asked, answer)

@@ -125,7 +125,6 @@ class SessionLink(Link):
 
     __slots__ = (
         "_alarm",
-        "_asked",
         "_behind",
         "_carrier",
         "_deadline",
@@ -194,7 +193,6 @@ class SessionLink(Link):
         # What the store does not have yet: messages, as they go on the link, and what was marked there last.
         self._unstored: deque[tuple[str, Message]] = deque()
         self._behind: Waiting | None = None  # the volatile ones among them
-        self._asked = 0.0  # the size for which there is to be room; 0: of none
         self._stored = half.sent
         self._marked_acked = half.acked
         self._deadline = self._marked_deadline = record.deadline
@@ -483,11 +481,10 @@ class SessionLink(Link):
         if self.has_ended or self._ending is not None:
             return
         size = size_of(message)
-        if not self.half.has_room(size) or size > self._max:
+        if not self.half.has_room() or size > self._max:
             self._finish(RESET, "overflow", message)
             return
         self._unstored.append((self.half.accept(message, size), message))
-        self._asked = 0.0
         self._note_room()
         self._note_held()
         self._write()
@@ -531,16 +528,11 @@ class SessionLink(Link):
         ) and self.has_begun:
             self._events.volatile_dropped()
 
-    def ask_room(self, size: float) -> None:
-        """As in Link."""
-        self._asked = size
-        self._note_room()
-
     def _note_room(self) -> None:
-        """Count as full while more than half of the client's window is taken, or has no room as asked."""
+        """Count as full while more than half of the client's window is taken."""
         half = self.half
         was_full = self.full
-        self.full = half.is_half_full() or (self._asked > 0 and not half.has_room(self._asked))
+        self.full = half.is_half_full()
         if self.full and self._physical is not None and self.has_begun:
             if self._stall is None:
                 self._stall = Stall(half, lambda: self.full, self._events.stalled)
@@ -644,15 +636,20 @@ class SessionLink(Link):
 
     async def hand_over(self, patience: float) -> None:
         """Give the session up to another process: when what is being handled is done, or after `patience`."""
+        await self.settle(patience)
+        self._refused()
+
+    async def settle(self, patience: float) -> None:
+        """Give the peer nothing more; return when what it handles is written, or after `patience`."""
         if self._settled is None:
             self._is_leaving = True
             self._settled = self._loop.create_future()
             self._note_settled()
         await asyncio.wait([self._settled], timeout=patience)
-        self._refused()
 
     def _note_settled(self) -> None:
-        if self._settled is not None and not (self._is_handling or self._is_writing or self._settled.done()):
+        is_busy = (self._is_handling or self._is_writing) and not self.has_ended
+        if self._settled is not None and not is_busy and not self._settled.done():
             self._settled.set_result(None)
 
     # The end
@@ -778,6 +775,7 @@ class SessionLink(Link):
         self._inbox.clear()
         if self._alarm is not None:
             self._alarm.cancel()
+        self._note_settled()
         return True
 
     def _tell_peer(self, closure: Closure) -> None:

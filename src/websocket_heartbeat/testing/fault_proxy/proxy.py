@@ -5,7 +5,7 @@ import socket
 from asyncio.trsock import TransportSocket
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from websocket_heartbeat.checks import check_count, check_seconds
 from websocket_heartbeat.testing.fault_proxy.connection import Connection
@@ -188,11 +188,14 @@ class FaultProxy:
         for conditions in chosen:
             conditions.rate = bytes_per_second
 
-    def cut_after(self, n_bytes: int) -> None:
-        """Reset every live connection as soon as n_bytes more have gone to clients, in all; once only."""
+    def cut_after(self, n_bytes: int, direction: Literal["to_client", "to_server"] = "to_client") -> None:
+        """Reset every live connection as soon as n_bytes more have gone one way, in all; once only."""
         check_count("n_bytes", n_bytes, least=1)
-        self._begin("cut_after", f"{n_bytes} bytes")
-        self._faults.to_client.left = n_bytes
+        if direction not in ("to_client", "to_server"):
+            raise ValueError(f"direction must be to_client or to_server, not {direction!r}")
+        (conditions,) = self._faults.conditions(direction)
+        self._begin("cut_after", f"{n_bytes} bytes {direction}")
+        conditions.left = n_bytes
 
     def retarget(self, host: str, port: int) -> None:
         """Connect new clients, and those that hang, to another server. The others stay where they are."""
@@ -247,7 +250,9 @@ class FaultProxy:
     def _cut(self) -> None:
         """Carry out what `cut_after` asked for."""
         self.log.note("cut")
-        self._faults.to_client.left = None
+        for conditions in self._faults.conditions("both"):
+            if conditions.left == 0:
+                conditions.left = None
         for connection in list(self._connections):
             connection.abort(reset=True)
 

@@ -1,0 +1,90 @@
+"""The back end of the chaos, a process that is killed: answers messages, and writes down what it does.
+
+    python -m tests.chaos.backend PLACE LEDGER LIFE
+
+It prints its ports, one for each of messages.WAYS, and serves until SIGTERM: then it sends its clients
+away and closes. Each line of LEDGER is one fact; the file survives a kill, as the kernel has it.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from contextlib import AsyncExitStack, suppress
+from typing import Any
+
+from tests.chaos import messages
+
+from websocket_heartbeat.errors import PeerGone
+from websocket_heartbeat.events import Message
+from websocket_heartbeat.server import Hub, Peer, serve
+
+
+class BackEnd:
+    """Handles messages and answers them.
+
+    life: the number of this process. Each fact of the ledger is (what, client, number of its message).
+    """
+
+    def __init__(self, ledger: int, life: int) -> None:
+        self._ledger = ledger
+        self._life = life
+
+    def _note(self, *fact: object) -> None:
+        os.write(self._ledger, json.dumps(fact).encode() + b"\n")
+
+    def opened(self, peer: Peer) -> None:
+        self._note("opened", peer.principal, peer.session)
+
+    def ended(self, session: str, why: str, unacknowledged: tuple[Message, ...]) -> None:
+        self._note("over", session, why, len(unacknowledged))
+
+    def _begin(self, peer: Peer, message: Message) -> tuple[int, int]:
+        client = int(str(peer.principal))
+        number = messages.identify_sent(client, message, peer.number)
+        self._note("begun", client, number, peer.number)
+        return client, number
+
+    async def coroutine(self, peer: Peer, message: Message) -> None:
+        client, number = self._begin(peer, message)
+        for answer in messages.answers(client, number, self._life):
+            await peer.drain()
+            peer.send(answer)
+        if number % 500 == 0:
+            await asyncio.sleep(0.05)  # a slow one
+        self._note("ended", client, number)
+
+    def function(self, peer: Peer, message: Message) -> None:
+        client, number = self._begin(peer, message)
+        for answer in messages.answers(client, number, self._life):
+            peer.send(answer)
+        self._note("ended", client, number)
+
+    async def loop(self, peer: Peer) -> None:
+        self.opened(peer)
+        with suppress(PeerGone):
+            async for message in peer:
+                await self.coroutine(peer, message)
+
+
+async def main(place: str, ledger: str, life: int) -> None:
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    back_end = BackEnd(os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND), life)
+    hub = Hub(sessions=place, authenticate=lambda request: request.query, on_end=back_end.ended)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(hub.close)
+        hooks: tuple[dict[str, Any], ...] = (
+            {"on_message": back_end.coroutine, "on_open": back_end.opened},
+            {"on_message": back_end.function, "on_open": back_end.opened},
+            {"on_open": back_end.loop},
+        )
+        servers = [await stack.enter_async_context(serve(hub=hub, **each)) for each in hooks]
+        print(json.dumps([server.port for server in servers]), flush=True)
+        await stopped.wait()
+        await hub.send_away(over=0.2)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
