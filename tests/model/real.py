@@ -18,6 +18,7 @@ from websocket_heartbeat.client.session import ClientSession, SessionEngine
 from websocket_heartbeat.client.session import SessionLink as ClientLink
 from websocket_heartbeat.config import Session
 from websocket_heartbeat.core.resume import Resumption
+from websocket_heartbeat.core.session import REPLACED
 from websocket_heartbeat.engines.base import Closure, Engine, Link, LinkEvents, OpenRequest
 from websocket_heartbeat.errors import HandshakeError, ServerClosed, SessionOver
 from websocket_heartbeat.events import Message, SessionEvent
@@ -242,7 +243,7 @@ class World:
     def give_up(self) -> None:
         """Drop the client's link; or learn that the server has closed it, if that is all there is to read."""
         unread = self.wire.down
-        if len(unread) == 1 and isinstance(unread[0], Closure):
+        if len(unread) == 1 and isinstance(unread[0], Closure) and unread[0].code not in (1000, REPLACED):
             self.wire.client.read()
         elif self.client.link is not None:
             self.client.link.abort()
