@@ -1,10 +1,13 @@
 """One half of a session: docs/session.md, chapters 5 and 6. Two of them over links are in test_session.py."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from websocket_heartbeat.core.session import CHARACTERS, OUT_OF_STEP, VIOLATION, Half, Window
+
+SAME = settings(derandomize=True, deadline=None)
+"""The same examples in each run, as that of a mutant is judged by them."""
 
 
 def sender(messages: float, size: float) -> Half:
@@ -133,6 +136,7 @@ def test_a_link_owes_what_comes_after_what_the_peer_has_received() -> None:
     assert numbers == [2, 2, 3, 4, None, None]
 
 
+@SAME
 @given(*[st.integers(0, 4)] * 4)
 def test_a_peer_fits_that_has_handled_no_less_than_it_said_and_received_no_more_than_was_sent(
     acked: int, done: int, got: int, more: int
@@ -195,6 +199,7 @@ def test_a_wrong_character_is_out_of_step_also_when_there_is_no_room() -> None:
     assert half.take("D", 1) == VIOLATION
 
 
+@SAME
 @given(handled=st.integers(0, 130), unhandled=st.integers(0, 130))
 def test_what_was_not_handled_is_forgotten_and_comes_again_with_the_same_numbers(
     handled: int, unhandled: int
@@ -226,6 +231,7 @@ def test_a_half_goes_on_where_one_was_that_is_gone() -> None:
     assert half.is_in_step(71)
 
 
+@SAME
 @given(st.integers(0, 200), st.integers(0, 200))
 def test_a_probe_finds_any_message_that_is_missing(count: int, sent: int) -> None:
     assert received(count).is_in_step(sent) == (count == sent)

@@ -6,13 +6,15 @@ What it does over many links that break anywhere is in test_session.py.
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from websocket_heartbeat.core import resume
 from websocket_heartbeat.core.resume import Control, Resumption, Step
 from websocket_heartbeat.core.session import OUT_OF_STEP, REPLACED, VIOLATION, Window
 
+SAME = settings(derandomize=True, deadline=None)
+"""The same examples in each run, as that of a mutant is judged by them."""
 OURS = Window(8, 100)
 THEIRS = Window(5, 50)
 
@@ -754,6 +756,7 @@ def test_a_plain_link_that_is_lost_may_be_followed_by_a_session() -> None:
 # Many at once
 
 
+@SAME
 @given(done=st.integers(0, 6), got=st.integers(0, 6))
 def test_a_resume_is_believed_only_if_acked_done_got_and_sent_are_in_order(done: int, got: int) -> None:
     client = resuming_client()
@@ -766,6 +769,7 @@ def test_a_resume_is_believed_only_if_acked_done_got_and_sent_are_in_order(done:
         assert client.half.acked == 1
 
 
+@SAME
 @given(st.lists(st.sampled_from(list(INPUTS))))
 def test_whatever_comes_a_session_that_is_over_stays_over(inputs: list[str]) -> None:
     client = over_client()

@@ -1,10 +1,13 @@
 """How many volatile messages may wait: docs/session.md, chapter 5."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from websocket_heartbeat.core.session import Window
 from websocket_heartbeat.core.volatile import VOLATILE, Waiting
+
+SAME = settings(derandomize=True, deadline=None)
+"""The same examples in each run, as that of a mutant is judged by them."""
 
 
 def test_a_volatile_message_has_a_sign_in_place_of_a_number() -> None:
@@ -36,6 +39,7 @@ def test_as_much_waits_as_the_window_has_room_for() -> None:
     assert waiting.add(4)
 
 
+@SAME
 @given(st.integers(0, 2), st.integers(0, 10), st.integers(0, 1000))
 def test_one_may_always_wait(messages: int, window: int, size: int) -> None:
     waiting = Waiting(Window(messages, window))
