@@ -100,10 +100,9 @@ def test_text_and_bytes_arrive_once_and_in_order_however_often_the_link_is_cut(
             assert len(ledger.hub.peers) == 1
             program.order(close="bye")
             await program.ended()
-            assert [words[0] for words in told(program, "session")] == ["new", *["resumed"] * 4, "over"]
+            assert [words[0] for words in told(program, "session")] == ["new", *["resumed"] * 4]
             heard = [words[0] for words in told(program, "message")]
             assert heard == [each if isinstance(each, str) else list(each) for each in wanted]
-            assert told(program, "session")[-1] == ["over", "closed", []]
             await until(lambda: ledger.ends == [("bye", ())])
 
     asyncio.run(main())
@@ -218,7 +217,6 @@ def test_after_a_restart_of_a_server_that_kept_nothing_the_unacknowledged_is_tol
             assert second.up == ["waits"]
             program.order(close="bye")
             await program.ended()
-            assert told(program, "session")[-1] == ["over", "closed", []]
 
     asyncio.run(main())
 
