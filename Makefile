@@ -14,7 +14,7 @@ WEBSOCKETS ?= 15.0.1 16.0 17.4
 INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench torture delivery conformance soak chaos compat mutation docs js js-sessions clean
+.PHONY: demo test lint bench torture delivery conformance soak chaos compat mutation docs js js-sessions model clean
 
 demo: $(INSTALLED)
 	$(BIN)/websocket-heartbeat demo
@@ -36,10 +36,12 @@ torture: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group torture
 	$(BIN)/python -m benchmarks.torture
 
-# What arrives of numbered messages while links die, with ours and with the peers; writes docs/delivery.md.
+# What arrives of numbered messages while links die, with ours and with the peers; writes docs/delivery.md. The
+# peers are apart: one needs an older websockets than the rest of the project.
 delivery: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group delivery
-	$(BIN)/python -m benchmarks.delivery
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group delivery \
+		--upgrade --target build/delivery/python
+	PYTHONPATH=build/delivery/python $(BIN)/python -m benchmarks.delivery
 
 # What the hub promises, tried on each server; writes the table of docs/server.md.
 conformance: $(READY)
@@ -48,9 +50,11 @@ conformance: $(READY)
 soak: $(READY)
 	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
-# A million messages each way of sessions, under cuts, freezes and kills of the back end: 15 minutes at most.
+# A million messages each way of sessions, under cuts, freezes and kills of the back end, in 15 minutes at most;
+# and a million each way behind a slow consumer.
 chaos: $(READY)
 	nice -n 10 $(BIN)/python -m tests.chaos $(CHAOS)
+	nice -n 10 $(BIN)/python -m tests.chaos.slow
 
 # The wire over each version of websockets that pyproject.toml allows, the newest of each.
 compat: $(READY)
@@ -63,6 +67,11 @@ compat: $(READY)
 mutation: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group mutation
 	$(BIN)/python tools/mutation.py
+
+# The protocol of sessions: every world of its model, and 1,000,000 steps in which the real halves follow it.
+model: $(READY)
+	$(BIN)/python -m tests.model
+	$(BIN)/python -m tests.model.schedules
 
 docs: $(READY)
 	$(BIN)/python tools/state_diagram.py

@@ -19,6 +19,7 @@ NAMES = (
     "agreement",
     "agreement_js",
     "middleware",
+    "sessions",
 )
 
 

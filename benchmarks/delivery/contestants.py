@@ -74,7 +74,8 @@ CONTESTANTS: Sequence[Contestant] = (
         "websocket-heartbeat, session",
         *_both("ours", "session"),
         ("websocket-heartbeat",),
-        '`connect(session="require")`, `Hub(sessions="sqlite:///...")`; producers await `send` and `drain`',
+        '`connect(session="require")`, `Hub(sessions="sqlite:///...")`; producers await `send`, '
+        "and `drain` and `hub.send`",
     ),
     Contestant(
         "websocket-heartbeat",

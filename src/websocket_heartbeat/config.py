@@ -177,12 +177,12 @@ class Session:
     """How a connection asks for a session: the long form of the option `session` of `connect`.
 
     mode: as there.
-    window: how many messages the server may send beyond the last one that was handled. Default 256.
+    window: how many messages the server may send beyond the last one that was handled. Default 4096.
     window_bytes: how many bytes these may have together; one message may have more. Default 1 MiB.
     """
 
     mode: SessionMode
-    window: int = 256
+    window: int = 4096
     window_bytes: int = 2**20
 
     def __post_init__(self) -> None:

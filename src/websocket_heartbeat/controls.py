@@ -10,13 +10,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from websocket_heartbeat.core.resume import END, GREETING_CONTROL, HELLO, RESUME, RESUMED, WELCOME, Control
-from websocket_heartbeat.core.session import Window
+from websocket_heartbeat.core.session import CHARACTERS, Window
 
 SUBPROTOCOL = "websocket-heartbeat.v1"
 """What a client offers that speaks of sessions, and a server selects."""
 
 MAX_SIZE = 4096
 """Characters of such an object at most."""
+
+NUMBERED = frozenset(CHARACTERS)
+"""The first characters of numbered messages."""
 
 _VERSION = 1
 _MOST = 2**53

@@ -50,7 +50,7 @@ class Outcome:
     seconds: float = 0.0
     up: int = 0
     down: int = 0
-    cuts: int = 0
+    cuts: int = 0  # links that have ended, those of handshakes too
     resumed: int = 0
     resets: int = 0
     restarts: Counter[str] = field(default_factory=Counter)
@@ -68,7 +68,7 @@ class Outcome:
             ("seconds", f"{self.seconds:.0f}"),
             ("messages to the server", f"{self.up:,}"),
             ("messages to the clients", f"{self.down:,}"),
-            ("links cut", f"{self.cuts:,}"),
+            ("links ended by proxy, client or server", f"{self.cuts:,}"),
             ("sessions resumed", f"{self.resumed:,}"),
             ("sessions reset", f"{self.resets:,}"),
             ("back end killed (SIGKILL)", self.restarts["SIGKILL"]),

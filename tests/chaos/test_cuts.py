@@ -135,7 +135,8 @@ async def handshake_sizes(server: Server) -> dict[Way, int]:
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal head
-        head = await reader.readuntil(b"\r\n\r\n")
+        with suppress(asyncio.IncompleteReadError):  # of an attempt that was called off
+            head = await reader.readuntil(b"\r\n\r\n")
         writer.transport.abort()
 
     async with await asyncio.start_server(relay, "127.0.0.1", 0) as listening:

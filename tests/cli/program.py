@@ -44,10 +44,10 @@ def start(*arguments: str, before: str = "", stdin: int = subprocess.DEVNULL) ->
     )
 
 
-def finish(program: Program, stdin: str | None = None) -> Result:
+def finish(program: Program, stdin: str | None = None, patience: float = PATIENCE) -> Result:
     """Wait for the end of the program."""
     try:
-        out, err = program.communicate(stdin, timeout=PATIENCE)
+        out, err = program.communicate(stdin, timeout=patience)
     finally:
         discard(program)
     return Result(program.returncode, out, err)

@@ -429,10 +429,12 @@ def test_one_message_is_always_allowed_and_twice_the_window_breaks_the_protocol(
     assert not sender.acknowledged(2)
 
 
-@pytest.mark.parametrize("window", [4, 200])
-def test_an_acknowledgement_is_due_after_so_many_messages_or_after_a_second(window: int) -> None:
-    half = Half(Window(window, 1000))
-    due_after = min(16, window // 4)
+@pytest.mark.parametrize(("window", "size"), [(4, 1000), (200, 1000), (200, 40)])
+def test_an_acknowledgement_is_due_after_a_quarter_of_the_window_or_after_a_second(
+    window: int, size: int
+) -> None:
+    half = Half(Window(window, size))
+    due_after = min(16, window // 4, size // 4)
     for number in range(1, due_after + 1):
         assert not half.is_acknowledgement_due(0.9)
         half.take(CHARACTERS[number], 1)
@@ -448,6 +450,18 @@ def test_an_acknowledgement_is_due_after_so_many_messages_or_after_a_second(wind
         assert not half.is_acknowledgement_due(5.9)
         assert half.acknowledgement_due_at() == 6.0
     assert half.is_acknowledgement_due(6.0)
+
+
+def test_an_acknowledgement_is_due_after_a_quarter_of_the_window_in_size_too() -> None:
+    half = Half(Window(200, 1000))
+    for number, size in ((1, 100), (2, 149), (3, 1), (4, 249), (5, 1000)):
+        half.take(CHARACTERS[number], size)
+        half.handled()
+        half.record(number, 0)
+        is_due = number in (3, 5)
+        assert half.is_acknowledgement_due(0) == is_due
+        if is_due:
+            assert half.acknowledge() == number
 
 
 @pytest.mark.parametrize("is_required", [False, True])

@@ -76,7 +76,7 @@ def _handle(state: State, content: int) -> State:
         if of == session:
             handled = other in state.handled_down
             require(handled, "J2", f"the client handles message {content} without {other}")
-    return state._replace(handled_down=tuple(sorted((*state.handled_down, content))))
+    return state._replace(handled_down=state.handled_down | {content})
 
 
 def _acknowledge(bounds: Bounds, state: State) -> Steps:
@@ -177,7 +177,7 @@ def _reset(state: State, welcome: Reset) -> State:
     for number in range(client.acked + 1, min(welcome.done, client.sent) + 1):
         is_handled = client.outbox[number - client.acked - 1] in state.handled_up
         require(is_handled, "J3", "a reset claims that a message was handled")
-    return state.with_client(
+    state = state.with_client(
         Client(
             session=welcome.session,
             links=client.links,
@@ -187,6 +187,7 @@ def _reset(state: State, welcome: Reset) -> State:
             snapshot=client.snapshot,
         )
     )
+    return state.send_up(End()) if client.ending == ENDING else state
 
 
 def _turned_away(bounds: Bounds, state: State, frame: TurnedAway) -> State:
@@ -198,7 +199,8 @@ def _turned_away(bounds: Bounds, state: State, frame: TurnedAway) -> State:
         return state.with_client(state.client._replace(ending=GONE))
     # Somebody else has the session: never resume it again.
     require(state.has_cause, "J6", "the client's current link was turned away as replaced")
-    return state.with_client(Client(links=client.links, ending=client.ending, snapshot=client.snapshot))
+    ending = GONE if client.ending == ENDING else client.ending
+    return state.with_client(Client(links=client.links, ending=ending, snapshot=client.snapshot))
 
 
 def in_the_background(bounds: Bounds, state: State) -> Steps:

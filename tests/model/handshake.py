@@ -32,7 +32,7 @@ def create(state: State, place: int, done: int | None) -> State:
     record = Record(0, link.number, link.node, state.lineage, 0, (), 0, ALIVE)
     state = state._replace(sessions=session).with_record(session, record)
     state = state.with_link(place, link._replace(session=session, fresh=session))
-    state = state.with_memory(link.node, session, Memory(session, link.number, record, (), False, 0))
+    state = state.with_memory(link.node, session, Memory(session, link.number, record, ()))
     return state.send_down(place, Welcome(session) if done is None else Reset(session, done))
 
 
@@ -130,11 +130,12 @@ def _take(bounds: Bounds, state: State, place: int, asked: Resume) -> Iterator[S
     state = state.with_record(session, record)
     if record.ended == OVER:
         state = state.with_memory(node, session, None)
-        yield state.send_down(place, TurnedAway("ended")).close_server(place)
+        yield state.send_down(place, Resumed(key, got, record.done), End()).close_server(place)
         return
     _require_nothing_lost(state, session, record)
-    inbox, is_running = ((), False) if memory is None else (memory.inbox, memory.is_running)
-    state = state.with_memory(node, session, Memory(session, asked.link, record, inbox, is_running, 0))
+    known = memory if memory is not None else Memory(session, asked.link, record, ())
+    known = known._replace(link=asked.link, record=record, told=0)
+    state = state.with_memory(node, session, known)
     state = state.with_link(place, state.links[place]._replace(session=session))
     after = asked.got if bounds.rule("exact_replay") else record.acked
     state = state.send_down(place, Resumed(key, got, record.done))

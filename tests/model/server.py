@@ -78,16 +78,16 @@ def _read(
             else:
                 yield step, _released_if_over(known, node, session, place)
         case End():
-            if bounds.rule("end_after_handled"):
-                if memory.inbox or memory.is_running:
-                    return  # it waits
-            else:
+            if not bounds.rule("end_after_handled"):
                 for content in memory.inbox[memory.is_running :]:
                     is_handled = content in state.handled_up
                     require(
                         is_handled, "J3", f"the session ended well, and message {content} was never handled"
                     )
-            yield step, _ended(bounds, rest, node, session, place)
+                yield step, _end(bounds, rest, node, session)
+                return
+            then = rest.with_memory(node, session, memory._replace(is_ending=True))
+            yield step, _end_if_handled(bounds, then, node, session)
 
 
 def _released_if_over(state: State, node: int, session: int, place: int) -> State:
@@ -98,16 +98,25 @@ def _released_if_over(state: State, node: int, session: int, place: int) -> Stat
     return state
 
 
-def _ended(bounds: Bounds, state: State, node: int, session: int, place: int) -> State:
+def _end_if_handled(bounds: Bounds, state: State, node: int, session: int) -> State:
+    """End a session whose client wants that, once all is handled and recorded that came before."""
+    memory = state.memory(node, session)
+    is_due = memory is not None and memory.is_ending and not memory.inbox
+    return _end(bounds, state, node, session) if is_due else state
+
+
+def _end(bounds: Bounds, state: State, node: int, session: int) -> State:
     then = write(bounds, state, node, session, lambda record: record._replace(ended=OVER, log=()))
     if then is None:
         return state.forget(node, session)
     memory = then.memory(node, session)
     assert memory is not None
-    then = then.send_down(place, Ack(memory.record.done), TurnedAway("ended"))
+    place = then.attached(node, session)
+    if place is not None:
+        then = then.send_down(place, Ack(memory.record.done), TurnedAway("ended")).close_server(place)
     if not bounds.rule("tombstone"):
         then = then.with_record(session, None)
-    return then.close_server(place).with_memory(node, session, None)
+    return then.with_memory(node, session, None)
 
 
 def works(bounds: Bounds, state: State, node: int, session: int) -> Steps:
@@ -131,7 +140,10 @@ def works(bounds: Bounds, state: State, node: int, session: int) -> Steps:
             assert known is not None
             known = known._replace(is_running=False, inbox=memory.inbox[1:])
             then = recorded.with_memory(node, session, known)
-            yield about._replace(what="NODE records", content=content), then
+            yield (
+                about._replace(what="NODE records", content=content),
+                _end_if_handled(bounds, then, node, session),
+            )
     level = memory.record.done
     if not bounds.rule("record_before_ack"):
         level += memory.is_running
@@ -163,7 +175,7 @@ def _handle(state: State, content: int) -> State:
         if session and of == session:
             is_handled = other in state.handled_up
             require(is_handled, "J2", f"the server handles message {content} without {other}")
-    return state._replace(handled_up=tuple(sorted((*state.handled_up, content))))
+    return state._replace(handled_up=state.handled_up | {content})
 
 
 def application(bounds: Bounds, state: State) -> Steps:
@@ -244,6 +256,10 @@ def _dismiss(bounds: Bounds, state: State, node: int, session: int) -> State | N
         then = then.send_down(place, End())
     known = then.memory(node, session)
     assert known is not None
-    if known.record.ended == OVER and not bounds.rule("tombstone"):
-        then = then.with_record(session, None)
+    if known.record.ended == OVER:  # nothing is to be waited for
+        then = then.with_memory(node, session, None)
+        if place is not None:
+            then = then.close_server(place)
+        if not bounds.rule("tombstone"):
+            then = then.with_record(session, None)
     return then

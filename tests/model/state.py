@@ -35,7 +35,7 @@ LEAVING = "leaving"
 """Dismissed, and not all is acknowledged."""
 OVER = "over"
 REPLACED = "replaced"
-"""By another session, in a reset. The last two are tombstones."""
+"""By another session, in a reset, or expired: a resume is a reset. The last two are tombstones."""
 
 
 # Frames. `kind` comes last and is never given: it tells frames of the same numbers apart.
@@ -164,14 +164,16 @@ class Memory(NamedTuple):
 
     record: as this node last knew it. inbox: what it has received and not recorded as handled.
     is_running: the effect of the first of these has happened, and is not recorded. told: as in Client.
+    is_ending: the client has said its end, which waits for these.
     """
 
     session: int
     link: int
     record: Record
     inbox: Contents
-    is_running: bool
-    told: int
+    is_running: bool = False
+    told: int = 0
+    is_ending: bool = False
 
     @property
     def got(self) -> int:
@@ -199,7 +201,7 @@ class State(NamedTuple):
 
     records, replica: by session; the replica is what a failover leaves. memories: by node, then session.
     accepted_down, accepted_up: the session of each content, 0 where no order is owed any more.
-    handled_down, handled_up: contents, sorted. ambiguous: contents that a crash may have doubled.
+    handled_down, handled_up, ambiguous: contents; the last: those that a crash may have doubled.
     has_cause: whether a reset is legitimate. sessions: how many there have been.
     left: of each fault, how often it may still happen.
     """
@@ -212,8 +214,8 @@ class State(NamedTuple):
     links: tuple[Link, ...]
     accepted_down: tuple[int, ...]
     accepted_up: tuple[int, ...]
-    handled_down: Contents
-    handled_up: Contents
+    handled_down: frozenset[int]
+    handled_up: frozenset[int]
     ambiguous: frozenset[int]
     has_cause: bool
     sessions: int
@@ -342,8 +344,8 @@ def initial(sessions: int, faults: dict[str, int]) -> State:
         links=(),
         accepted_down=(),
         accepted_up=(),
-        handled_down=(),
-        handled_up=(),
+        handled_down=frozenset(),
+        handled_up=frozenset(),
         ambiguous=frozenset(),
         has_cause=False,
         sessions=0,

@@ -1,7 +1,7 @@
 """What may go wrong beneath: stores, nodes, time and hosts."""
 
 from tests.model.bounds import Bounds, Step, Steps
-from tests.model.state import A, B, Down, Link, Message, State, Up
+from tests.model.state import LEAVING, OVER, REPLACED, A, B, Down, Link, Message, State, Up
 
 
 def steps(bounds: Bounds, state: State) -> Steps:
@@ -56,10 +56,9 @@ def _expire(state: State) -> Steps:
         then = state.spend("expire")
         if then is not None and all(state.attached(node, session) is None for node in (A, B)):
             then = then.with_memory(A, session, None).with_memory(B, session, None)
-            yield (
-                Step("the session expires", session=session),
-                then.with_record(session, None)._replace(has_cause=True),
-            )
+            ended = OVER if record.ended == LEAVING else REPLACED
+            then = then.with_record(session, record._replace(ended=ended, log=()))
+            yield Step("the session expires", session=session), then._replace(has_cause=True)
 
 
 def _lose(state: State) -> Steps:
@@ -69,22 +68,35 @@ def _lose(state: State) -> Steps:
     for place, link in enumerate(state.links):
         for at, up in enumerate(link.up):
             if isinstance(up, Message):
-                yield _lost(then, place, up, link._replace(up=link.up[:at] + link.up[at + 1 :]))
+                yield _lost(
+                    "the host loses to the server",
+                    then,
+                    place,
+                    up,
+                    link._replace(up=link.up[:at] + link.up[at + 1 :]),
+                )
         for at, down in enumerate(link.down):
             if isinstance(down, Message):
-                yield _lost(then, place, down, link._replace(down=link.down[:at] + link.down[at + 1 :]))
+                yield _lost(
+                    "the host loses to the client",
+                    then,
+                    place,
+                    down,
+                    link._replace(down=link.down[:at] + link.down[at + 1 :]),
+                )
 
 
-def _lost(state: State, place: int, frame: Up | Down, link: Link) -> tuple[Step, State]:
-    return Step("the host loses", link=link.number, frame=frame), state.with_link(place, link)
+def _lost(what: str, state: State, place: int, frame: Up | Down, link: Link) -> tuple[Step, State]:
+    return Step(what, link=link.number, frame=frame), state.with_link(place, link)
 
 
 def _restart(state: State) -> Steps:
-    """The only node starts again, and its store has forgotten all, or what the replica does not have."""
+    """All nodes start again, and their store has forgotten all, or what the replica does not have."""
     for fault, records in (("restart", (None,) * len(state.records)), ("revert", state.replica)):
         then = state.spend(fault)
         if then is not None and state.records != records:
-            then = _without_memory(state, then, A)
+            for node in (A, B):
+                then = _without_memory(state, then, node)
             what = "the server restarts without its store" if fault == "restart" else "the store is reverted"
             yield Step(what), then._replace(records=records, has_cause=True)
     if state.left_of("revert") and state.replica != state.records:

@@ -6,6 +6,7 @@ import inspect
 import itertools
 import json
 import re
+import sqlite3
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -15,7 +16,7 @@ import websockets
 from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import Backoff, Connection, Undelivered, connect
-from websocket_heartbeat.server import Peer, serve
+from websocket_heartbeat.server import Hub, Peer, serve
 
 DOCS = Path(__file__).parents[2] / "docs"
 SOON = Backoff(initial=0.05, maximum=0.1)
@@ -109,6 +110,40 @@ def test_messages_that_are_not_to_be_sent_late(run_asyncio: Run, capsys: pytest.
                 assert connection.queued == ()
 
     run_asyncio(main())
+
+
+def test_effects_that_happen_once(run_asyncio: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    async def main() -> None:
+        names: dict[str, Any] = {"sqlite3": sqlite3}
+        await example("server.md", "Effects that happen once", names)
+        database = names["database"]
+        hub = Hub(sessions="sqlite:///sessions.db", on_message=names["on_message"])
+        async with serve(hub=hub) as server:
+            async with connect(server.url(), session="require", backoff=SOON) as connection:
+                for item in ("book", "pen"):
+                    await connection.send(item)
+                assert [await connection.recv() for _ in range(2)] == ["placed: book", "placed: pen"]
+            await hub.close()
+        (row,) = database.execute("select distinct session from placed").fetchall()
+        assert database.execute("select number, item from placed").fetchall() == [(1, "book"), (2, "pen")]
+        peer = Handled(row[0], 2)
+        names["on_message"](peer, "pen")  # as the next process does, if this one dies before the record
+        assert peer.sent == ["was placed: pen"]
+        database.close()
+
+    run_asyncio(main())
+
+
+class Handled:
+    """A peer whose message comes a second time."""
+
+    def __init__(self, session: str, number: int) -> None:
+        self.session = session
+        self.number = number
+        self.sent: list[object] = []
+        self.send = self.sent.append
 
 
 def test_pushing(run: Run) -> None:

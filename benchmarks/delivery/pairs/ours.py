@@ -25,8 +25,11 @@ async def client(job: Job, session: bool) -> None:
 async def server(job: Job, session: bool) -> None:
     async def opened(peer: Peer) -> None:
         async def send(text: str) -> None:
-            peer.send(text)
             await peer.drain()
+            if peer.session is None:
+                peer.send(text)
+            else:
+                await hub.send(peer.session, text)
 
         job.attach(send)
 

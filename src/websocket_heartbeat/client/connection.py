@@ -372,7 +372,8 @@ class Connection:
     async def __anext__(self) -> Message:
         inbox = self._inbox
         if inbox.batch and inbox.is_direct:
-            return inbox.batch.pop()  # as take() does, without the call: the way of most messages
+            # Without a session as take() does, without the call: the way of most messages.
+            return inbox.batch.pop() if inbox.on_handled is None else inbox.take()
         try:
             # Here, as a coroutine between would weigh on every idle connection.
             while (inbox := self._host.links.inbox_of_task()).must_wait():
@@ -388,6 +389,9 @@ class Connection:
             ConnectionClosed: our own side closed the connection.
             ConnectionFailed: it has failed for good.
         """
+        inbox = self._inbox
+        if inbox.batch and inbox.is_direct:
+            return inbox.take()
         while (inbox := self._host.links.inbox_of_task()).must_wait():
             await inbox.arrived.wait()
         return inbox.take()

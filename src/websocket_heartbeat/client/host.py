@@ -105,7 +105,6 @@ class Host:
         self.inbox = make_inbox(*bounds, self.lifetime, self.hooks, self.links.made_room)
         if self._session is not None:
             self.inbox.on_handled = self._session.handled
-            self.inbox.is_direct = False
         counts_messages = options.heartbeat.message is not None
         queue = SendQueue(options.send_queue, options.send_queue_bytes)
         self.outbox = Outbox(queue, self.lifetime, self.hooks, self._time if counts_messages else None)

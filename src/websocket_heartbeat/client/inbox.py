@@ -116,8 +116,11 @@ class Inbox:
             self._seen = self._waiting_bytes = self._batch_bytes = 0
             if self.paused:
                 self._made_room()
-        self.done_with_last()
-        self._in_hand = True
+        if self.on_handled is not None:
+            if self._in_hand:  # as done_with_last() does, without the call
+                self._in_hand = False
+                self.on_handled()
+            self._in_hand = True
         return self.batch.pop()
 
     def done_with_last(self) -> None:
@@ -167,7 +170,7 @@ class Inbox:
     def set_dialogue(self, has_dialogue: bool) -> None:
         """Note whether an on_open hook runs, which has an inbox of its own."""
         self._has_dialogue = has_dialogue
-        self.is_direct = self.hook is None and not has_dialogue and self.on_handled is None
+        self.is_direct = self.hook is None and not has_dialogue
 
     def has_room(self) -> bool:
         """Whether less waits than may."""
@@ -191,7 +194,7 @@ class Inbox:
     def set_hook(self, hook: Callable[[Message], Any] | None) -> None:
         """Set on_message, or remove it; `deliver`, and what has arrived already, follow."""
         self.hook = hook
-        self.is_direct = hook is None and not self._has_dialogue and self.on_handled is None
+        self.is_direct = hook is None and not self._has_dialogue
         if hook is None or is_coroutine_function(hook):
             self._deliver_to_queue()
             self._tell_readers()
@@ -202,14 +205,16 @@ class Inbox:
     def _call_plain(self, message: Message) -> Any:
         """Call a plain hook, and note that the message is handled when it has returned."""
         assert self.hook is not None
+        assert self.on_handled is not None
         self._in_hand = True
         try:
             result = self.hook(message)
         except BaseException:
             self.done_with_last()
             raise
-        if result is None or not isawaitable(result):
-            self.done_with_last()
+        if self._in_hand and (result is None or not isawaitable(result)):
+            self._in_hand = False
+            self.on_handled()
         return result
 
     def hook_returned(self, result: object) -> None:

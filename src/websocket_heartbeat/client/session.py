@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 from websocket_heartbeat.config import Session
-from websocket_heartbeat.controls import SUBPROTOCOL, decode, encode, number_of
+from websocket_heartbeat.controls import NUMBERED, SUBPROTOCOL, decode, encode, number_of
 from websocket_heartbeat.core import resume
 from websocket_heartbeat.core.resume import Resumption, Step
-from websocket_heartbeat.core.session import CHARACTERS, OUT_OF_STEP, VIOLATION, Half, Window
+from websocket_heartbeat.core.session import OUT_OF_STEP, VIOLATION, Half, Window
 from websocket_heartbeat.core.volatile import VOLATILE, Waiting
 from websocket_heartbeat.engines.base import Closure, Engine, Evidence, Link, LinkEvents, OpenRequest, marked
 from websocket_heartbeat.errors import (
@@ -108,8 +108,9 @@ class _Greeter:
 
     def batch_delivered(self) -> None:
         """Pass it on, and acknowledge what a plain hook has handled."""
-        self._events.batch_delivered() if self._link is not None or self._is_plain else None
-        self._session.acknowledge_if_due()
+        if self._link is not None or self._is_plain:
+            self._events.batch_delivered()
+        self._session.settle_if_pending()
 
     def deliver_returned(self, result: object) -> None:
         """Pass it on."""
@@ -142,15 +143,12 @@ class _Greeter:
         if self._link is not None:
             is_over = self._session.is_over
             self._link.ended(Closure(_DISMISSED, self._session.why, framed=True) if is_over else closure)
-        elif not self.outcome.done():
-            error = closure.error or ServerClosed(closure.code, closure.reason)
-            self.outcome.set_exception(error)
+        else:
+            self._finish(closure.error or ServerClosed(closure.code, closure.reason))
 
     # The handshake
 
     def _take(self, frame: Message) -> Any:
-        if self._link is not None:
-            return self._link.take(frame)
         self._stop_timer()
         control = decode(frame) if isinstance(frame, str) and frame[:1] == "{" else None
         if control is None:
@@ -171,6 +169,7 @@ class _Greeter:
     def attached(self, link: "SessionLink") -> None:
         """Let the link be the session's."""
         self._link = link
+        self.physical.deliver = link.take
         link.subprotocol = self._protocol
         self._events.opened(link)
         self._finish(None)
@@ -222,11 +221,13 @@ class _Greeter:
             self.outcome.set_result(None)
         else:
             self.outcome.set_exception(error)
+            self.outcome.exception()  # whoever waited for it may have been cancelled
 
 
 class ClientSession:
     """The session of one connection, over all its links.
 
+    their_max: bytes of the largest message that the server takes.
     tell: called with a SessionEvent. changed: called when messages were acknowledged. ended: called when the
     server has answered our end. report: called with messages that the server does not take. max_size: the
     largest that we take, in bytes. probes: whether a probe of the session stands for a ping, as heartbeats
@@ -251,7 +252,7 @@ class ClientSession:
         self.report = report
         self.probes = probes
         self._max_size = max_size
-        self._their_max = 0
+        self.their_max = 0
         self._ousted: _Greeter | None = None  # whose session waits for the welcome of another link
         self._tell = tell
         self._changed = changed
@@ -260,6 +261,7 @@ class ClientSession:
         self._greeter: _Greeter | None = None  # of the newest link
         self.link: SessionLink | None = None
         self._alarm: asyncio.TimerHandle | None = None
+        self._is_pending = False  # whether `_settle` is to be called later in this turn of the loop
         self.kind = ""
         self.why = ""
         self.dropped = 0
@@ -293,7 +295,7 @@ class ClientSession:
                 self._ousted = self._greeter
             self._detach(0)
         self._greeter = greeter
-        self._resumption.opened(is_selected)
+        self._settled().opened(is_selected)
         self._carry_out()
 
     def lost(self, greeter: _Greeter, code: int) -> None:
@@ -306,9 +308,9 @@ class ClientSession:
 
     def _detach(self, code: int) -> None:
         self._let_go()
-        self._resumption.lost(code)
+        self._settled().lost(code)
         self._carry_out()
-        if self.is_ending and self._resumption.state == resume.OVER:
+        if self.is_ending and self._resumption.state in (resume.ENDED, resume.OVER):
             self._ended()
 
     def _let_go(self) -> None:
@@ -328,20 +330,20 @@ class ClientSession:
         """Take a control that has come on a link."""
         if greeter is self._greeter:
             if control.kind == resume.GREETING_CONTROL:
-                self._their_max = control.max
-            self._resumption.control_received(control)
+                self.their_max = control.max
+            self._settled().control_received(control)
             self._carry_out()
 
     def other_frame(self, greeter: _Greeter) -> None:
         """Take the news that something else has come before the welcome."""
         if greeter is self._greeter:
-            self._resumption.frame_received()
+            self._settled().frame_received()
             self._carry_out()
 
     def violated(self, code: int) -> None:
         """Give the link up, which is out of step, or breaks the protocol."""
         greeter = self._greeter
-        self._resumption.violated(code)
+        self._settled().violated(code)
         self._let_go()
         for step in self._resumption.take_steps():
             if step.kind == resume.TELL:
@@ -352,16 +354,13 @@ class ClientSession:
 
     def end(self, reason: str) -> None:
         """End the session: the server handles what was sent, acknowledges, and closes the link."""
+        resumption = self._settled()
         if self.link is not None and self.half.recorded > self.half.told:
             self.link.say(f"={self.half.acknowledge()}")
-        self._resumption.end(reason)
+        resumption.end(reason)
         self._carry_out()
 
     # Messages
-
-    def is_too_large(self, message: Message) -> bool:
-        """Whether the server would close the link for the message, again and again."""
-        return size_of(message) > self._their_max
 
     @property
     def awaits_end(self) -> bool:
@@ -373,23 +372,29 @@ class ClientSession:
         """Whether the user closes: then nothing more is sent."""
         return self._resumption.is_ending
 
-    def accept(self, message: Message) -> str:
-        """Number a message, keep it, and return its character."""
-        return self.half.accept(message, size_of(message))
-
     def handled(self) -> None:
         """Note that the user has done with the oldest message."""
         if self._stale:
             self._stale -= 1
             return
-        if self._volatile and self._volatile[0][0] == self.half.done:
+        half = self._resumption.half
+        if self._volatile and self._volatile[0][0] == half.done:
             self._waiting.remove(self._volatile.popleft()[1])
             return
-        if self.half.got == self.half.done:
+        if half.got == half.done:
             return  # it came on a plain link
-        self._resumption.handled(asyncio.get_running_loop().time())
-        self._carry_out()
-        self.acknowledge_if_due()
+        half.handled()
+        if half.done - half.told == 1 or self._resumption.state == resume.DISMISSED:
+            self._settle()
+        elif half.is_much_handled and not self._is_pending:
+            self._is_pending = True
+            asyncio.get_running_loop().call_soon(self.settle_if_pending)
+
+    def answer_probe(self) -> None:
+        """Acknowledge at once."""
+        self._settled()
+        if self.link is not None:
+            self.link.say(f"={self.half.acknowledge()}?")
 
     def may_give(self, volatile: Message) -> bool:
         """Whether the user is to get a volatile message that has come; else it is counted."""
@@ -410,8 +415,16 @@ class ClientSession:
         """Tell that the server has handled nothing for long of what fills its window."""
         self._tell(SessionEvent("stalled"))
 
-    def acknowledge_if_due(self) -> None:
-        """Acknowledge, now or a little later."""
+    def settle_if_pending(self) -> None:
+        """Acknowledge what was handled in this turn of the loop, if it is that much."""
+        if self._is_pending:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Acknowledge what was handled, now if that is due, or a little later."""
+        self._is_pending = False
+        self._settled()
+        self._carry_out()
         if self.link is None:
             return
         loop = asyncio.get_running_loop()
@@ -421,9 +434,14 @@ class ClientSession:
         elif due is not None and self._alarm is None:
             self._alarm = loop.call_at(due, self._alarm_rang)
 
+    def _settled(self) -> Resumption:
+        """Return what decides, which knows now of all that was handled."""
+        self._resumption.settle(asyncio.get_running_loop().time())
+        return self._resumption
+
     def _alarm_rang(self) -> None:
         self._alarm = None
-        self.acknowledge_if_due()
+        self._settle()
 
     def unacknowledged(self) -> tuple[Message, ...]:
         """Return what was sent and is not acknowledged, oldest first."""
@@ -452,9 +470,10 @@ class ClientSession:
             elif step.kind == resume.READY:
                 self._ousted = None
                 self.link = SessionLink(self, greeter.physical, greeter)
-                self._replay(self.link, step.number)
+                greeter.physical.send_all(_frames_after(self.half, step.number))
                 self.link.note_room()
                 greeter.attached(self.link)
+                self._settle()  # what was handled since the resume
             elif step.kind == resume.BE_PLAIN:
                 greeter.be_plain()
             elif step.kind == resume.REFUSE:
@@ -470,12 +489,6 @@ class ClientSession:
                     self._ended()
                 greeter.end(self.why)
 
-    def _replay(self, link: "SessionLink", number: int) -> None:
-        kept = self.half.after(number)
-        while kept is not None:
-            link.put(kept.character, kept.payload)
-            kept = kept.next
-
     def _told(self, step: Step) -> None:
         self.why = step.why
         self.kind = step.answer
@@ -487,6 +500,16 @@ class ClientSession:
                 self._volatile.clear()
                 self._waiting = Waiting(self._resumption.half.ours)
         self._tell(SessionEvent(step.answer, step.why, uncertain))
+
+
+def _frames_after(half: Half, number: int) -> list[Message]:
+    """Return what a link owes that was attached, as it goes there."""
+    frames = []
+    kept = half.after(number)
+    while kept is not None:
+        frames.append(marked(kept.character, kept.payload))
+        kept = kept.next
+    return frames
 
 
 def _messages_after(half: Half, number: int) -> tuple[Message, ...]:
@@ -503,10 +526,20 @@ class SessionLink(Link):
 
     is_session = True
 
-    __slots__ = ("_events", "_physical", "_session", "_stall", "deliver", "full", "subprotocol")
+    __slots__ = (
+        "_events",
+        "_half",
+        "_physical",
+        "_session",
+        "_stall",
+        "deliver",
+        "full",
+        "subprotocol",
+    )
 
     def __init__(self, session: ClientSession, physical: Link, greeter: _Greeter) -> None:
         self._session = session
+        self._half = session.half  # for as long as this is the session's link
         self._physical = physical
         self._events = greeter._events
         self._stall: Stall | None = None  # once the window was full
@@ -518,22 +551,21 @@ class SessionLink(Link):
 
     def send(self, message: Message) -> None:
         """As in Link."""
-        if self._session.is_too_large(message) or self._session.is_ending:
-            self._session.report((message,))
+        session = self._session
+        size = size_of(message)
+        if size > session.their_max or session.is_ending:
+            session.report((message,))  # the server would close the link for it, again and again
             return
-        character = self._session.accept(message)
-        if self._session.link is self:
-            self.put(character, message)
+        newest = session.link  # another one, while an on_open hook runs on a link that is to replace us
+        character = session.half.accept(message, size)
+        if newest is not None:
+            newest._physical.send(marked(character, message))
         self.note_room()
-
-    def put(self, character: str, message: Message) -> None:
-        """Put a message on the link that is numbered."""
-        self._physical.send(marked(character, message))
 
     def send_volatile(self, message: Message) -> bool:
         """As in Link; what the server does not take is not sent."""
         session = self._session
-        if session.link is not self or session.is_too_large(message):
+        if session.link is not self or size_of(message) > session.their_max:
             return False
         return self._physical.send_volatile(marked(VOLATILE, message))
 
@@ -573,8 +605,8 @@ class SessionLink(Link):
         session = self._session
         if session.link is not self:
             return None
-        if first != "" and first in CHARACTERS:
-            code = session.half.take(first, size_of(frame) - 1)
+        if first in NUMBERED:
+            code = self._half.take(first, len(frame) - 1)
             if code != 0:
                 session.violated(code)
                 return None
@@ -597,7 +629,7 @@ class SessionLink(Link):
             if number is None or not session.half.is_in_step(number):
                 session.violated(VIOLATION if number is None else OUT_OF_STEP)
             else:
-                self.say(f"={session.half.acknowledge()}?")
+                session.answer_probe()
         elif first == "{" and (control := decode(frame)) is not None:
             assert session._greeter is not None
             session.control(session._greeter, control)

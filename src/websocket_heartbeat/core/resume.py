@@ -24,6 +24,8 @@ Transitions
     welcoming   welcome reset   attached    tell what is uncertain; numbers begin again
     welcoming   welcome over    over        tell what is unacknowledged
     attached    end             dismissed   handle what came before; then acknowledge and close
+    attached    lost            ended       the user closes, all is acknowledged, and the code is 1000
+    welcoming   welcome over    ended       the user closes, and all is acknowledged
     any         lost            detached    the machine reconnects
 """
 
@@ -40,6 +42,7 @@ PLAIN: Final = "plain"
 REFUSED: Final = "refused"
 DISMISSED: Final = "dismissed"
 OVER: Final = "over"
+ENDED: Final = "ended"
 
 # Kinds of controls
 GREETING_CONTROL: Final = "session"
@@ -192,14 +195,20 @@ class Resumption:
 
     def handled(self, now: float) -> None:
         """Note that the oldest message that was received is handled."""
-        self._tries = 0
         self.half.handled()
-        self.half.record(self.half.done, now)
+        self.settle(now)
+
+    def settle(self, now: float) -> None:
+        """Let all be acknowledged that `half` was told to be handled: as `handled`, once for many."""
+        if self.half.done > self.half.recorded:
+            self._tries = 0
+            self.half.record(self.half.done, now)
         self._end_if_handled()
 
     def awaits_end(self) -> bool:
         """Whether the user closes, and the server is still to answer that: over another link, if need be."""
-        return self.is_ending and self.key != "" and self.state != OVER and self.state != DISMISSED
+        is_done = self.state == ENDED or self.state == OVER or self.state == DISMISSED
+        return self.is_ending and self.key != "" and not is_done
 
     def end(self, reason: str) -> None:
         """The user closes: nothing more is sent, and what was is still to be acknowledged."""
@@ -215,7 +224,7 @@ class Resumption:
             # It does not come back, so nobody would know of the rest.
             return
         if self.state == ATTACHED and self.is_ending and code == 1000 and self.half.acked == self.half.sent:
-            self.state = OVER  # as the server has answered our end
+            self.state = ENDED  # as the server has answered our end
             return
         if self.state == GREETING or self.state == WELCOMING or self.state == ATTACHED:
             if code == VIOLATION or code == OUT_OF_STEP:
@@ -279,9 +288,11 @@ class Resumption:
             self._tell(RESET, welcome.why, before, welcome.done)
             self._attach(0, 0)
         elif welcome.answer == OVER:
-            self.state = OVER
             self.half.acknowledged(welcome.done)
-            if not self.is_ending or self.half.acked < self.half.sent:
+            if self.is_ending and self.half.acked == self.half.sent:
+                self.state = ENDED
+            else:
+                self.state = OVER
                 self._tell(OVER, welcome.why, self.half, self.half.acked)
             self._steps.append(Step(CLOSE_LINK))
         else:

@@ -21,8 +21,8 @@ Rules
     3  A message that is not the next is not taken: the link is out of step, and must go.
     4  Nothing is sent while the peer's window is full: what is unacknowledged is at most the window, and of
        size the last message more. Who sends twice our window breaks the protocol.
-    5  An acknowledgement is due after 16 messages, or a quarter of the window, or a second after the first of
-       them was handled, and at once as the answer to a probe.
+    5  An acknowledgement is due after 16 messages, or a quarter of the window in messages or in size, or a
+       second after the first of them was handled, and at once as the answer to a probe.
 """
 
 from typing import Any, Final
@@ -38,7 +38,7 @@ OUT_OF_STEP: Final = 4492
 ACKNOWLEDGE_AFTER: Final = 16
 """Handled messages after which an acknowledgement is due, if they are no quarter of the window before."""
 ACKNOWLEDGE_WITHIN: Final = 1.0
-"""Seconds after which one is due."""
+"""Seconds after which an acknowledgement is due."""
 
 
 class Window:
@@ -85,8 +85,10 @@ class Half:
         self._inbox: list[float] = []
         """The sizes of what was received and is not handled."""
         self._inbox_size = 0.0
+        self.is_much_handled = False
+        """Whether so much was handled since the last acknowledgement that another one is due."""
         self._untold_size = 0.0
-        """Of what was handled since the last acknowledgement."""
+        """Of what was handled since then."""
         self._out = 1
         """The place among the characters of the next message that we send."""
         self._in = 1
@@ -123,9 +125,11 @@ class Half:
 
     def accept(self, payload: Any, size: float) -> str:
         """Number a message and keep it; return its character. It goes on the link behind all before it."""
-        kept = Kept(self.sent + 1, CHARACTERS[self._out : self._out + 1], payload, size)
-        self.sent = kept.number
-        self._out = 0 if self._out == 63 else self._out + 1
+        place = self._out
+        character = CHARACTERS[place : place + 1]
+        self._out = 0 if place == 63 else place + 1
+        self.sent = self.sent + 1
+        kept = Kept(self.sent, character, payload, size)
         newest: Kept | None = self._newest
         if newest is None:
             self._oldest = kept
@@ -133,18 +137,21 @@ class Half:
             newest.next = kept
         self._newest = kept
         self._outbox_size = self._outbox_size + size
-        return kept.character
+        return character
 
     def acknowledged(self, number: int) -> bool:
         """Forget messages up to a number; false if there is no such message, which breaks the protocol."""
         if number > self.sent:
             return False
         oldest: Kept | None = self._oldest
+        size = self._outbox_size
         while oldest is not None and oldest.number <= number:
-            self.acked = oldest.number
-            self._outbox_size = self._outbox_size - oldest.size
+            size = size - oldest.size
             oldest = oldest.next
         self._oldest = oldest
+        self._outbox_size = size
+        if number > self.acked:
+            self.acked = number
         if oldest is None:
             self._newest = None
         return True
@@ -168,12 +175,13 @@ class Half:
 
     def take(self, character: str, size: float) -> int:
         """Take a message that has come, and return 0; or the close code with which its link must go."""
-        if character != CHARACTERS[self._in : self._in + 1]:
+        place = self._in
+        if character != CHARACTERS[place : place + 1]:
             return OUT_OF_STEP
         waiting = self.got - self.done
-        if waiting >= 2 * self.ours.messages or (waiting > 0 and self._inbox_size > 2 * self.ours.size):
+        if waiting > 0 and (waiting >= 2 * self.ours.messages or self._inbox_size > 2 * self.ours.size):
             return VIOLATION
-        self._in = 0 if self._in == 63 else self._in + 1
+        self._in = 0 if place == 63 else place + 1
         self.got = self.got + 1
         self._inbox.append(size)
         self._inbox_size = self._inbox_size + size
@@ -185,6 +193,10 @@ class Half:
         size: float = self._inbox.pop(0)
         self._inbox_size = self._inbox_size - size
         self._untold_size = self._untold_size + size
+        untold = self.done - self.told
+        is_a_quarter = 4 * untold >= self.ours.messages or 4 * self._untold_size >= self.ours.size
+        if untold >= ACKNOWLEDGE_AFTER or is_a_quarter:
+            self.is_much_handled = True
 
     def record(self, number: int, now: float) -> None:
         """Let what was handled be acknowledged, up to a number: the store has it, or there is none."""
@@ -209,21 +221,17 @@ class Half:
 
     def is_acknowledgement_due(self, now: float) -> bool:
         """Whether to acknowledge now."""
-        untold = self.recorded - self.told
-        if untold == 0:
+        if self.recorded == self.told:
             return False
-        if untold >= ACKNOWLEDGE_AFTER or 4 * untold >= self.ours.messages:
-            return True
-        if 4 * self._untold_size >= self.ours.size:
-            return True
         due: float | None = self._due_at
-        return due is not None and now >= due
+        return self.is_much_handled or (due is not None and now >= due)
 
     def acknowledge(self) -> int:
         """Return the number to acknowledge; it counts as told."""
         self.told = self.recorded
         self._untold_size = 0.0
         self._due_at = None
+        self.is_much_handled = False
         return self.told
 
     def is_in_step(self, sent: int) -> bool:

@@ -14,22 +14,22 @@ VOLATILE: Final = "~"
 class Waiting:
     """How many volatile messages wait, and how much they are: at most a window of them, but always one."""
 
-    __slots__ = ("_messages", "_most", "_size")
+    __slots__ = ("_most", "messages", "size")
 
     def __init__(self, most: Window) -> None:
         self._most = most
-        self._messages = 0
-        self._size = 0
+        self.messages = 0
+        self.size = 0
 
     def add(self, size: int) -> bool:
         """Count one more; false if there is no room, and it is to be dropped."""
-        if self._messages and (self._messages >= self._most.messages or self._size + size > self._most.size):
+        if self.messages and (self.messages >= self._most.messages or self.size + size > self._most.size):
             return False
-        self._messages += 1
-        self._size += size
+        self.messages += 1
+        self.size += size
         return True
 
     def remove(self, size: int) -> None:
         """Count one that waits no more."""
-        self._messages -= 1
-        self._size -= size
+        self.messages -= 1
+        self.size -= size

@@ -190,6 +190,11 @@ class Link(ABC):
     def send(self, message: Message) -> None:
         """Hand over a message; what the socket does not take is buffered. Never raises, never waits."""
 
+    def send_all(self, messages: Sequence[Message]) -> None:
+        """Send several; links of ours write them together."""
+        for message in messages:
+            self.send(message)
+
     def send_shared(self, shared: SharedMessage) -> None:
         """Do as `send`, with a message that goes out on others too."""
         self.send(shared.message)

@@ -1,6 +1,7 @@
 """The server's side of a link: it reads masked frames (RFC 6455, section 5.3) and writes plain ones."""
 
 from asyncio import CancelledError
+from collections.abc import Sequence
 
 from websocket_heartbeat.engines.base import SharedMessage
 from websocket_heartbeat.engines.masks import apply_mask
@@ -45,6 +46,14 @@ class ServerLink(WireLink):
             self._put_message(first, payload)
         else:
             self._put(heads[size] + payload)
+
+    def send_all(self, messages: Sequence[Message]) -> None:
+        if self._out is not None or self._ended:  # what is sent within a read goes out at its end
+            super().send_all(messages)
+        elif messages:
+            self._out = bytearray()
+            super().send_all(messages)
+            self.flush()
 
     def send_shared(self, shared: SharedMessage) -> None:
         if not self._sends or self._transport.is_closing():

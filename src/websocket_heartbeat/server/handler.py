@@ -70,8 +70,8 @@ class End(NamedTuple):
 class PeerHandler:
     """What a link calls (LinkEvents of engines/base.py), and the keeper of all peers, and the peer itself.
 
-    keeper: who keeps all peers. hooks: those of this one. peer: what users hold; link: its link; mailbox: its
-    messages; these three from `opened` on.
+    keeper: who keeps all peers. request: the handshake. hooks: those of this one. peer: what users hold;
+    link: its link; mailbox: its messages; these three from `opened` on.
     end: how it has ended, None while it has not. response: that of a handler of aiohttp.web, otherwise None.
     due: when the keeper will next call `check_deadlines`, None for never; the keeper's own.
     dropped_messages: of rooms, that it did not get, as it had not taken those before. dropped_volatile: those
@@ -88,7 +88,6 @@ class PeerHandler:
         "_place",
         "_principal",
         "_progress",
-        "_request",
         "_rooms",
         "_silence",
         "_state",
@@ -101,6 +100,7 @@ class PeerHandler:
         "link",
         "mailbox",
         "peer",
+        "request",
         "response",
     )
 
@@ -117,7 +117,7 @@ class PeerHandler:
         place: Place | None,
     ) -> None:
         self.keeper = keeper
-        self._request = request
+        self.request = request
         self.hooks = hooks
         self._principal = principal
         self._place = place
@@ -145,7 +145,7 @@ class PeerHandler:
         self._has_opened = True
         self.link = link
         number = self.keeper.add(self)
-        self.peer = Peer(self, number, self._request, time.time())
+        self.peer = Peer(self, number, self.request, time.time())
         self.mailbox = Mailbox(self)
         policy = self.keeper.policy
         if link.is_session:
@@ -461,11 +461,6 @@ class PeerHandler:
             if principal is not None:
                 users.join(principal, self)
         self._principal = principal
-
-    @property
-    def origin(self) -> str | None:
-        """The header Origin of the handshake: in browsers, whose page this is."""
-        return self._request.header("Origin")
 
     @property
     def latency(self) -> float | None:

@@ -298,14 +298,18 @@ class Hub:
         """Send every peer away, as an application of aiohttp.web shuts down.
 
         `app.on_shutdown.append(hub.on_shutdown)`; with `web.run_app`, that is at SIGTERM. Each gets 1012 and
-        a moment of its own, within `over` seconds, to come back at, as by `send_away`. Then the hub is
-        closed: handlers of sessions end, which go on in the next process if they are kept in a file.
+        a moment of its own, within `over` seconds, to come back at, as by `send_away`. Then the hub lets go
+        of sessions, whose handlers end: those that are kept in a file go on in the next process.
 
         over: default 30; for another time, append `partial(hub.on_shutdown, over=60)`.
         """
         self._aiohttp.shuts_down(app)
         await self.send_away(over, refuse=True)
-        await self.close()
+        for handler in self._here:
+            if handler.link.is_session:
+                handler.let_go()
+        if self._book is not None:
+            await self._book.close()
 
     # websockets
 

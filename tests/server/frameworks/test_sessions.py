@@ -378,6 +378,25 @@ def test_a_key_is_worth_nothing_without_the_account(run_asyncio: Run) -> None:
     run_asyncio(main())
 
 
+def test_a_session_is_not_resumed_at_another_path_which_may_let_in_others(run_asyncio: Run) -> None:
+    async def main() -> None:
+        stage = Stage(Hub(sessions="memory"))
+        paths = iter(["/peer", "/late", "/late"])
+        async with (
+            playing("starlette", stage) as place,
+            session(lambda: place.url(next(paths))) as connection,
+        ):
+            events = told(connection)
+            await until(lambda: len(events) == 1)
+            (first,) = stage.hub.peers
+            first.abort()
+            await until(lambda: len(events) == 2)
+            assert (events[1].kind, events[1].why) == ("reset", "unknown")
+            assert not first.closed
+
+    run_asyncio(main())
+
+
 def test_a_link_that_is_dropped_gives_its_place_back(run_asyncio: Run) -> None:
     async def endpoint(socket: WebSocket, hub: Hub) -> None:
         async with hub.accept(socket) as peer:

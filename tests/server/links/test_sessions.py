@@ -153,6 +153,7 @@ def test_a_handler_of_aiohttp_whose_link_resumes_leaves_nothing_in_the_log(
                 await until(lambda number=number: len(events) == number)  # type: ignore[misc]
                 proxy.reset()
             await until(lambda: len(events) == 4)
+        await hub.close()
         loud = [record for record in caplog.records if record.levelno >= logging.WARNING]
         assert {record.name for record in loud} <= {"websocket_heartbeat"}  # what its client says
 

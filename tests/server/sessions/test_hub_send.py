@@ -9,7 +9,7 @@ import pytest
 from tests.server.sessions.test_sessions import place, running, session, told
 from tests.watch import Run, until
 
-from websocket_heartbeat import Backoff, connect
+from websocket_heartbeat import Backoff, Session, connect
 from websocket_heartbeat.server import Hub, SessionOver, serve
 
 __all__ = ["place"]
@@ -115,7 +115,7 @@ def test_one_that_is_full_is_over(run_asyncio: Run, place: str) -> None:
         hub = Hub(sessions=place, on_end=lambda *end: ends.append(end))
         async with (
             running(hub) as server,
-            connect(server.url(), session="require", backoff=LATER) as connection,
+            connect(server.url(), session=Session("require", window=256), backoff=LATER) as connection,
         ):
             await connection.wait_open()
             (peer,) = hub.peers

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.server.sessions.test_handover import two
 from tests.server.sessions.test_sessions import place, running, session, told
 from tests.watch import Run, until
 
@@ -70,6 +71,23 @@ def test_it_is_found_again_when_the_process_has_restarted(run_asyncio: Run, tmp_
             {"count": 2, "process 2": nested, "cart": ["m1"]},
         ]
         await connection.close()
+
+    run_asyncio(main())
+
+
+def test_it_goes_along_to_another_process(run_asyncio: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with two(tmp_path, on_message=add) as both:
+            for number in range(6):
+                await both.connection.send(f"m{number}")
+                if number % 2:
+                    await both.connection.flush()
+                await both.move()
+            await both.connection.flush()
+            peers = [peer for hub in both.hubs for peer in hub.peers]
+            assert [dict(peer.state) for peer in peers] == [
+                {"cart": [f"m{number}" for number in range(6)], "count": 6}
+            ]
 
     run_asyncio(main())
 

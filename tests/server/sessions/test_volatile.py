@@ -171,6 +171,40 @@ def test_a_hook_that_is_slow_gets_as_many_as_may_wait_and_all_that_have_a_number
     run_asyncio(main())
 
 
+def test_those_that_wait_count_in_the_memory_that_sessions_may_take(run_asyncio: Run) -> None:
+    async def main() -> None:
+        ends: list[str] = []
+        go_on = asyncio.Event()
+        up: list[object] = []
+
+        async def on_message(peer: Peer, message: object) -> None:
+            await go_on.wait()
+            up.append(message)
+
+        hub = Hub(
+            sessions="memory",
+            session_limit=2**18,
+            on_message=on_message,
+            on_end=lambda session, why, left: ends.append(why),
+        )
+        async with running(hub) as server:
+            ws, _ = await handshake(server, HELLO)
+            go_on.set()
+            for count in range(100, 500, 100):  # more than the limit, one after the other
+                for _ in range(100):
+                    await ws.send("~" + "x" * 1000)
+                await until(lambda count=count: len(up) == count)  # type: ignore[misc]
+            go_on.clear()
+            for _ in range(200):
+                await ws.send("~" + "x" * 1000)
+            assert ends == []
+            await ws.send("~" + "x" * 60_000)
+            await until(lambda: ends == ["overflow"])
+            go_on.set()
+
+    run_asyncio(main())
+
+
 def test_a_reader_that_is_slow_gets_as_many_as_may_wait_and_all_that_have_a_number(run_asyncio: Run) -> None:
     async def main() -> None:
         hub = Hub(sessions="memory")

@@ -6,6 +6,7 @@ written before the echo is sent, so nothing that is answered is missing.
 """
 
 import asyncio
+import logging
 import os
 import sys
 from dataclasses import dataclass
@@ -81,4 +82,5 @@ class BackEnd:
 
 def main() -> None:
     """Run what the stage asks for: folder, life and idle timeout are the arguments."""
+    logging.disable(logging.WARNING)  # faults are what it is for, and the timeline tells of them
     asyncio.run(BackEnd(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])).run())

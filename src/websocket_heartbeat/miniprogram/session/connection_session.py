@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from websocket_heartbeat.miniprogram.driver import Driver
     from websocket_heartbeat.miniprogram.link import Link
 
-WINDOW_MESSAGES: Final = 256
+WINDOW_MESSAGES: Final = 4096
 WINDOW_SIZE: Final = 1048576
 """What the server may send unacknowledged: messages, and characters or bytes of them."""
 LARGEST_MESSAGE: Final = 1073741824
@@ -195,8 +195,9 @@ class ConnectionSession:
             return link.send(told)
         data = copied(data)
         character = self.resumption.half.accept(data, size_of(data))
-        if link is self.link:
-            self._put(link, character, data)
+        newest: Link | None = self.link  # another one, while on_open runs on what is to replace this one
+        if newest is not None:
+            self._put(newest, character, data)
         return True
 
     def probe(self) -> bool:

@@ -14,6 +14,7 @@ from websocket_heartbeat.core.session import Half, Window
 from websocket_heartbeat.errors import HookFailed, SessionOver
 from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.redaction import printable
+from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.sessions.handover import Handover
 from websocket_heartbeat.server.sessions.limits import LARGEST_WINDOW, Limits, OverLimit
 from websocket_heartbeat.server.sessions.link import SessionLink
@@ -122,11 +123,11 @@ class Book:
     # Sessions begin
 
     async def begin(
-        self, hello: Control, principal: Hashable | None, origin: str | None
+        self, hello: Control, principal: Hashable | None, request: Request
     ) -> tuple[SessionLink, str]:
         """Return a new session, and the key that its client resumes it with.
 
-        principal, origin: those of its link, to which the session is bound.
+        principal, request: those of its link, to which the session is bound.
 
         Raises:
             OverLimit: there is no room for one.
@@ -142,7 +143,7 @@ class Book:
         record = Record(
             id=id,
             hash=_hash(secret),
-            principal=_bound_to(name, origin),
+            principal=_bound_to(name, request),
             node=self._node,
             lineage=self.store.lineage,
             window=(
@@ -155,12 +156,12 @@ class Book:
         return self._owned(record, Half(WINDOW)), f"{id}.{secret}"
 
     async def resume(
-        self, asked: Control, principal: Hashable | None, origin: str | None
+        self, asked: Control, principal: Hashable | None, request: Request
     ) -> Found | Reset | Refused | Ended:
         """Claim a session for the link that asks for it; SessionLink.attach is next, or how it is refused."""
         await self.ready()
         id, _, secret = asked.key.partition(".")
-        owner = _bound_to(_name(principal), origin)
+        owner = _bound_to(_name(principal), request)
         await self._finished(id)
         answer = await self.store.claim(id, _hash(secret), owner, asked.link, self._node)
         if isinstance(answer, Held):
@@ -343,17 +344,20 @@ def _hash(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
-def _bound_to(name: str | None, origin: str | None) -> str:
+def _bound_to(name: str | None, request: Request) -> str:
     """Return the text that tells those who may resume a session from all others.
 
-    origin: in browsers that of the page; a longer one is no browser's.
+    That is also the path, as each may let in others; it may be a secret. In browsers, it is the Origin of the
+    page; a longer one is no browser's.
     """
-    return f"{(origin or '')[:300]}\n{name or ''}"
+    path = hashlib.sha256(request.path.encode(errors="replace")).hexdigest()
+    origin = request.header("Origin") or ""
+    return f"{origin[:300]}\n{path[:16]}\n{name or ''}"
 
 
 def _principal_in(bound_to: str | None) -> str | None:
     """Return the principal's text, of what `_bound_to` has returned; None: unknown."""
-    return (bound_to or "").partition("\n")[2] or None
+    return "".join((bound_to or "").split("\n", 2)[2:]) or None
 
 
 def _name(principal: Hashable | None) -> str | None:

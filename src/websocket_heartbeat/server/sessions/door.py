@@ -131,7 +131,9 @@ class Door:
             self._settled.set_result(None)
 
     def batch_delivered(self) -> None:
-        """Nothing to do."""
+        """Pass it on."""
+        if self._session is not None:
+            self._session.batch_delivered()
 
     def deliver_returned(self, result: object) -> None:
         """Does not happen."""
@@ -180,16 +182,19 @@ class Door:
         except Exception as error:
             log_raised(self._handler.keeper.log.error, "the handshake of a session", error)
             self._refuse(1011)
+        finally:
+            if self._deciding is asyncio.current_task():  # else another decision has followed
+                self._deciding = None  # a task that is done takes 0.8 KiB
 
     async def _begin(self, hello: Control) -> None:
         session, key = await self._new_session(hello)
         self._attach(session, hello, self._welcome(NEW, key=key))
 
     async def _new_session(self, asked: Control) -> tuple[SessionLink, str]:
-        return await self._book.begin(asked, self._handler.principal, self._handler.origin)
+        return await self._book.begin(asked, self._handler.principal, self._handler.request)
 
     async def _resume(self, asked: Control) -> None:
-        answer = await self._book.resume(asked, self._handler.principal, self._handler.origin)
+        answer = await self._book.resume(asked, self._handler.principal, self._handler.request)
         if isinstance(answer, Found):
             self._go_on(answer, asked)
         elif isinstance(answer, Ended):

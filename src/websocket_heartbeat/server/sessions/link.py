@@ -6,13 +6,11 @@ one by one, each when the one before was handled and that is recorded. docs/sess
 
 import asyncio
 import time
-from collections import deque
 from typing import Protocol
 
-from websocket_heartbeat.controls import decode, encode, marked_as_text, number_of, unframed
+from websocket_heartbeat.controls import NUMBERED, decode, encode, marked_as_text, number_of, unframed
 from websocket_heartbeat.core.resume import END, Control
 from websocket_heartbeat.core.session import (
-    CHARACTERS,
     OUT_OF_STEP,
     REPLACED,
     VIOLATION,
@@ -50,6 +48,9 @@ _SHORT_TTL = 10.0
 
 _BEHIND = Window(256, WRITE_LIMIT)
 """Volatile messages that may wait until the store has those before them."""
+
+_SHORT = 8 * 1024
+"""Bytes of a message that is written with others: for a longer one, a system call of its own costs little."""
 
 
 class Carrier(Protocol):
@@ -136,7 +137,9 @@ class SessionLink(Link):
         "_is_giving",
         "_is_handling",
         "_is_leaving",
+        "_is_scheduled",
         "_is_state_new",
+        "_is_through",
         "_is_volatile",
         "_is_writing",
         "_keeper",
@@ -146,6 +149,7 @@ class SessionLink(Link):
         "_marked_ending",
         "_max",
         "_physical",
+        "_reading",
         "_said_end_on",
         "_saved_state",
         "_settled",
@@ -190,8 +194,12 @@ class SessionLink(Link):
         self._physical: Link | None = None
         self._carrier: Carrier | None = None  # of the link beneath
         self._framed = marked  # what makes a frame of a message
-        # What the store does not have yet: messages, as they go on the link, and what was marked there last.
-        self._unstored: deque[tuple[str, Message]] = deque()
+        # Whether the store is to have each message before it is sent. The memory of this process is not: what
+        # it had would be lost with the session.
+        self._is_through = not keeper.store.is_immediate
+        # What the store does not have yet, or the link: messages, as they go there, and what was marked in
+        # the store last. Lists, as an empty deque takes 0.6 KiB.
+        self._unstored: list[tuple[str, Message]] = []
         self._behind: Waiting | None = None  # the volatile ones among them
         self._stored = half.sent
         self._marked_acked = half.acked
@@ -204,10 +212,12 @@ class SessionLink(Link):
         self._is_state_new = False
         self._state_due: bytes | None = None
         self._is_writing = False
+        self._is_scheduled = False  # whether `_turn_ends` is to be called
         self._writer: asyncio.Task[None] | None = None
         # What has come and waits until the peer has handled what it has.
-        self._inbox: deque[Message | _Volatile] = deque()
+        self._inbox: list[Message | _Volatile] = []
         self._waiting: Waiting | None = None  # the volatile ones there
+        self._reading: Link | None = None  # the link in whose read we are
         self._is_handling = False
         self._is_volatile = False  # whether what it has is a volatile message
         self._is_giving = False
@@ -263,10 +273,13 @@ class SessionLink(Link):
         self._note_room()
         self._note_held()
         self.half.attached(self.half.recorded)
+        last = self.half.sent - sum(character != VOLATILE for character, _ in self._unstored)
+        frames = []
         kept = self.half.after(got)
-        while kept is not None and kept.number <= self._stored:
-            self._put(kept.character, kept.payload)
+        while kept is not None and kept.number <= last:
+            frames.append(self._framed(kept.character, kept.payload))
             kept = kept.next
+        physical.send_all(frames)
         self._say_end()
         self._write()
 
@@ -303,16 +316,12 @@ class SessionLink(Link):
             raise SessionOver(f"the session is being ended: {printable(self._ending)}")
         self.send(message)
         number = self.half.sent
-        while self._stored < number and self._is_writing and self._writer is not None:
+        while self._is_through and self._stored < number and self._is_writing and self._writer is not None:
             await asyncio.wait([self._writer])
         if self.has_ended:
             raise SessionOver(f"the session is over: {printable(self.why)}")
-        if self._stored < number:
+        if self._is_through and self._stored < number:
             raise OSError("the hub is closed")
-
-    def _put(self, character: str, message: Message) -> None:
-        if self._physical is not None:
-            self._physical.send(self._framed(character, message))
 
     def _part(self, code: int, reason: str = "") -> Link | None:
         """Close the link that there is, and take nothing more that comes on it."""
@@ -338,10 +347,10 @@ class SessionLink(Link):
     # What the client sends
 
     def _take(self, frame: Message) -> None:
-        is_text = isinstance(frame, str)
         first = frame[:1] if isinstance(frame, str) else frame[:1].decode("latin-1")
-        if first != "" and first in CHARACTERS:
-            code = self.half.take(first, size_of(frame) - 1)
+        self._reading = self._physical
+        if first in NUMBERED:
+            code = self.half.take(first, len(frame) - 1)
             if code != 0:
                 self._drop(code)
                 return
@@ -351,16 +360,16 @@ class SessionLink(Link):
                 self._note_held()
         elif first == VOLATILE:
             self._volatile_came(frame[1:])
-        elif not is_text:
+        elif not isinstance(frame, str):
             self._drop(VIOLATION)
         elif first == "%" and (binary := unframed(str(frame[1:]))) is not None:
             self._take(binary)
         elif first == "=":
-            self._acknowledged(number_of(str(frame[1:]).removesuffix("?")))
+            self._acknowledged(number_of(frame[1:].removesuffix("?")))
         elif first == "?":
-            self._probed(number_of(str(frame[1:])))
+            self._probed(number_of(frame[1:]))
         elif first == "{":
-            control = decode(str(frame))
+            control = decode(frame)
             if control is None or control.kind != END:
                 self._drop(VIOLATION)
             else:
@@ -375,6 +384,7 @@ class SessionLink(Link):
         if self._waiting.add(size_of(message)):
             self._inbox.append(_Volatile(message))
             self._give()
+            self._note_held()
         elif self.has_begun:
             self._events.volatile_dropped()
 
@@ -383,7 +393,18 @@ class SessionLink(Link):
             self._drop(VIOLATION)
             return
         self._note_room()
-        self._write()
+        if not self._is_through:
+            self._end_if_handled()
+        elif self.half.acked == self.half.sent:  # else that is written with the next message, or the last one
+            self._write()
+
+    def batch_delivered(self) -> None:
+        """Take the news that a read of the link has brought its last frame."""
+        self._reading = None
+        if not self._is_through:
+            if self.half.done > self.half.recorded:
+                self._settle()
+            self._note_held()
 
     def _probed(self, sent: int | None) -> None:
         if sent is None:
@@ -391,6 +412,8 @@ class SessionLink(Link):
         elif not self.half.is_in_step(sent):
             self._drop(OUT_OF_STEP)
         elif self._physical is not None:
+            if not self._is_through:
+                self.half.record(self.half.done, self._loop.time())
             self._physical.send(f"={self.half.acknowledge()}?")
 
     def _give(self) -> None:
@@ -399,9 +422,12 @@ class SessionLink(Link):
             return
         self._is_giving = True
         try:
-            while self._inbox and not self._is_handling and self.half.recorded == self.half.done:
+            half = self.half
+            while self._inbox and not self._is_handling:
+                if self._is_through and half.recorded != half.done:
+                    break
                 self._is_handling = True
-                message = self._inbox.popleft()
+                message = self._inbox.pop(0)
                 if isinstance(message, _Volatile):
                     message = self._begin_volatile(message)
                 try:
@@ -434,10 +460,21 @@ class SessionLink(Link):
         if self._is_state_new:
             self._write_state()
         if is_volatile:
+            self._note_held()
             self._note_settled()
             self._give()
-        else:
+        elif self._is_through or self._physical is None:
             self._write()
+        elif self._reading is not self._physical:  # else at the end of the read
+            self._settle()
+
+    def _settle(self) -> None:
+        """Acknowledge what was handled, if that is due, as nothing is to be written first; and go on."""
+        self.half.record(self.half.done, self._loop.time())
+        self._acknowledge_if_due()
+        self._end_if_handled()
+        self._note_settled()
+        self._give()
 
     # What the application keeps with the session
 
@@ -480,19 +517,35 @@ class SessionLink(Link):
         """As in Link."""
         if self.has_ended or self._ending is not None:
             return
+        half = self.half
         size = size_of(message)
-        if not self.half.has_room() or size > self._max:
+        if not half.has_room() or size > self._max:
             self._finish(RESET, "overflow", message)
             return
-        self._unstored.append((self.half.accept(message, size), message))
+        character = half.accept(message, size)
         self._note_room()
-        self._note_held()
-        self._write()
+        if self._is_through:
+            self._unstored.append((character, message))
+            self._write()
+        elif self._physical is None:
+            self._note_held()
+        elif self._reading is self._physical and not self._unstored:
+            self._physical.send(
+                self._framed(character, message)
+            )  # written at the end of the read, with others
+        else:
+            self._unstored.append((character, message))
+            if size > _SHORT:
+                self._write()
+            elif not self._is_scheduled:
+                self._is_scheduled = True
+                self._loop.call_soon(self._turn_ends)
 
     def send_volatile(self, message: Message) -> bool:
         """As in Link: not without a link beneath, and behind what the store does not have yet."""
         if self.has_ended or self._ending is not None:
             return True  # as `send`, which does nothing
+        self._write_out()
         physical = self._physical
         if physical is None or size_of(message) > self._max:
             return False
@@ -507,6 +560,7 @@ class SessionLink(Link):
 
     def send_shared_volatile(self, shared: SharedMessage) -> bool:
         """As in Link."""
+        self._write_out()
         physical = self._physical
         is_free = not (self.has_ended or self._ending is not None or self._unstored)
         if (
@@ -517,6 +571,23 @@ class SessionLink(Link):
         ):
             return self.send_volatile(shared.message)
         return physical.send_shared_volatile(shared.marked(VOLATILE))
+
+    def _send_stored(self, batch: list[tuple[str, Message]]) -> None:
+        """Send what the store has now, and the volatile messages among it."""
+        del self._unstored[: len(batch)]
+        frames: list[Message] = []
+        for character, message in batch:
+            if character == VOLATILE:
+                self._send_numbered(frames)
+                frames = []
+                self._send_behind(message)
+            else:
+                frames.append(self._framed(character, message))
+        self._send_numbered(frames)
+
+    def _send_numbered(self, frames: list[Message]) -> None:
+        if frames and self._physical is not None:
+            self._physical.send_all(frames)
 
     def _send_behind(self, message: Message) -> None:
         """Send a volatile message that has waited for the store."""
@@ -544,6 +615,9 @@ class SessionLink(Link):
         """Have it counted what the messages take that are not acknowledged, or not handled."""
         half = self.half
         held = half.size() + MESSAGE_OVERHEAD * (half.sent - half.acked + half.got - half.done)
+        for volatile in (self._waiting, self._behind):
+            if volatile is not None:
+                held += volatile.size + MESSAGE_OVERHEAD * volatile.messages
         if held != self.held and not self.has_ended:
             more, self.held = held - self.held, held
             self._keeper.held(more)
@@ -555,13 +629,22 @@ class SessionLink(Link):
         if self._is_writing or self._keeper.is_closed:
             return
         self._is_writing = True
-        if not self._keeper.store.is_immediate:
+        if self._is_through:
             self._writer = self._loop.create_task(self._bring_up_to_date())
             return
         try:
             self._bring_up_to_date().send(None)
         except StopIteration:
             pass
+
+    def _turn_ends(self) -> None:
+        self._is_scheduled = False
+        self._write_out()
+
+    def _write_out(self) -> None:
+        """Send what waits for others to be written with, and for nothing else."""
+        if self._unstored and not self._is_through:
+            self._write()
 
     async def _bring_up_to_date(self) -> None:
         try:
@@ -580,13 +663,14 @@ class SessionLink(Link):
         """Write what the store does not know; return whether there was anything."""
         half = self.half
         batch = list(self._unstored)
-        messages = [message for character, message in batch if character != VOLATILE]
+        messages = [message for character, message in batch if character != VOLATILE and self._is_through]
         done, acked, deadline, ending = half.done, half.acked, self._deadline, self._ending
         state = self._state_due
         is_known = done == half.recorded and acked == self._marked_acked and state is None
         is_kept = deadline == self._marked_deadline and ending == self._marked_ending
         if not messages and is_known and is_kept:
-            self._put_all(batch)
+            self._send_stored(batch)
+            self._note_held()
             return False
         generation = self._generation
         answer = await self._keeper.store.write(
@@ -609,7 +693,7 @@ class SessionLink(Link):
         self._marked_acked, self._marked_deadline, self._marked_ending = acked, deadline, ending
         if self._state_due is state:
             self._state_due = None
-        self._put_all(batch)
+        self._send_stored(batch)
         half.record(done, self._loop.time())
         self._note_held()
         self._say_end()
@@ -617,15 +701,6 @@ class SessionLink(Link):
         self._end_if_handled()
         self._give()
         return True
-
-    def _put_all(self, batch: list[tuple[str, Message]]) -> None:
-        """Put on the link what the store has now, and the volatile messages among it."""
-        for character, message in batch:
-            self._unstored.popleft()
-            if character == VOLATILE:
-                self._send_behind(message)
-            else:
-                self._put(character, message)
 
     def _refused(self) -> None:
         """Be gone: another process has the session."""
@@ -656,6 +731,7 @@ class SessionLink(Link):
 
     def close(self, code: int, reason: str) -> None:
         """Close the link that there is; the client comes back, and the session goes on."""
+        self._write_out()
         if self._carrier is not None:
             self._carrier.part(code, reason)
 
@@ -682,7 +758,7 @@ class SessionLink(Link):
             self._finish(OVER, self._ending)
 
     def _say_end(self) -> None:
-        is_due = self._marked_ending is not None and self._stored == self.half.sent
+        is_due = self._marked_ending is not None and not self._unstored
         if is_due and self._physical is not None and self._said_end_on is not self._physical:
             self._said_end_on = self._physical
             if self.half.recorded > self.half.told:  # what is not told by now would count as uncertain
@@ -743,6 +819,8 @@ class SessionLink(Link):
         closure: Closure | None = None,
     ) -> None:
         unacknowledged = (*self._unacknowledged(), *refused)
+        if not self._is_through:
+            self._write()  # a resume is told what was handled
         self._part(1000 if kind == OVER else code, reason)
         self._keeper.finish(self.id, self._generation, kind, why)
         self._over(why, unacknowledged, closure)

@@ -1,9 +1,9 @@
 """A hub, its peers and rooms, with nothing installed but our package: mypy must see no Any."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, MutableMapping
 from typing import Any, assert_type
 
-from websocket_heartbeat.server import Hub, HubStats, Peer, Refusal, Request, Room, serve
+from websocket_heartbeat.server import Hub, HubStats, Peer, Refusal, Request, Room, SessionOver, serve
 
 
 def who(request: Request) -> str | Refusal | None:
@@ -28,6 +28,16 @@ async def use(peer: Peer) -> None:
     for member in hub.room("a"):
         assert_type(member, Peer)
     assert_type(peer.principal, Hashable | None)
+    assert_type(peer.session, str | None)
+    assert_type(peer.number, int)
+    assert_type(peer.state, MutableMapping[str, Any])
+    peer.state["cart"] = [*peer.state.get("cart", []), "book"]
+    peer.state[5] = "no str"  # type: ignore[index]
+    try:
+        await hub.send(peer.session or "", b"later")
+    except SessionOver:
+        await peer.end("gone")
+    await hub.send(peer, "x")  # type: ignore[arg-type]
     assert_type(peer.closed, bool)
     assert_type(peer.latency, float | None)
     assert_type(peer.remote_address, tuple[str, int] | None)
