@@ -1,8 +1,7 @@
 // Repeats what calls.py has noted, on core/session.py and core/resume.py in JavaScript: it stands behind them.
 // Prints how many calls there were, and the first after which something is not as it was in Python.
 
-var HALF = ["sent", "acked", "got", "done", "recorded", "told", "_out", "_in", "_due_at", "_outbox_size", "_inbox"];
-var RESUMPTION = ["state", "key", "_link", "_said_done", "_tries", "_is_ending", "_has_had_session"];
+var input = JSON.parse(require("fs").readFileSync(0, "utf8"));
 
 function windowOf(plain) {
     return new Window(plain.messages, plain.size);
@@ -31,9 +30,9 @@ function chain(kept) {
 }
 
 function stateOf(called) {
-    var own = called instanceof Resumption ? RESUMPTION.map(function (name) { return called[name]; }) : [];
+    var own = called instanceof Resumption ? input.resumption.map(function (name) { return called[name]; }) : [];
     var half = called instanceof Resumption ? called.half : called;
-    return own.concat([half.theirs], HALF.map(function (name) { return half[name]; }));
+    return own.concat([half.theirs], input.half.map(function (name) { return half[name]; }));
 }
 
 function replay(noted) {
@@ -76,7 +75,6 @@ function replay(noted) {
     return null;
 }
 
-var walks = JSON.parse(require("fs").readFileSync(0, "utf8"));
-var total = walks.reduce(function (sum, noted) { return sum + noted.length; }, 0);
-var different = walks.map(replay).filter(function (found) { return found !== null; });
+var total = input.walks.reduce(function (sum, noted) { return sum + noted.length; }, 0);
+var different = input.walks.map(replay).filter(function (found) { return found !== null; });
 console.log(JSON.stringify({calls: total, different: different.slice(0, 1)}));

@@ -11,20 +11,11 @@ from unittest.mock import patch
 from websocket_heartbeat.core.resume import Control, Resumption, Step
 from websocket_heartbeat.core.session import Half, Kept, Window
 
-HALF = (
-    "sent",
-    "acked",
-    "got",
-    "done",
-    "recorded",
-    "told",
-    "_out",
-    "_in",
-    "_due_at",
-    "_outbox_size",
-    "_inbox",
-)
-RESUMPTION = ("state", "key", "_link", "_said_done", "_tries", "_is_ending", "_has_had_session")
+HALF = [name for name in vars(Half(Window(0, 0))) if name not in ("ours", "theirs", "_oldest", "_newest")]
+RESUMPTION = [
+    name for name in vars(Resumption(True, Window(0, 0))) if name not in ("half", "_window", "_steps")
+]
+"""The names of what is compared after each call: plain values."""
 
 
 class Calls:

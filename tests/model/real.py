@@ -19,9 +19,11 @@ from websocket_heartbeat.client.session import ClientSession
 from websocket_heartbeat.client.session_link import SessionLink as ClientLink
 from websocket_heartbeat.config import Session
 from websocket_heartbeat.core.resume import Resumption
+from websocket_heartbeat.core.session import REPLACED
 from websocket_heartbeat.engines.base import Closure, Engine, Link, LinkEvents, OpenRequest
 from websocket_heartbeat.errors import HandshakeError, ServerClosed, SessionOver
 from websocket_heartbeat.events import Message, SessionEvent
+from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.handler import PeerHandler
 from websocket_heartbeat.server.sessions.book import Book
 from websocket_heartbeat.server.sessions.door import Door
@@ -38,7 +40,7 @@ class Application:
 
     def __init__(self) -> None:
         self.principal = None
-        self.origin = None
+        self.request = Request("/")
         policy = SimpleNamespace(close_timeout=60.0)
         self.keeper = SimpleNamespace(policy=policy, log=logging.getLogger("tests.model"))
         self.link: SessionLink | None = None
@@ -138,7 +140,7 @@ class World:
         self.applications: list[list[Application]] = [[], []]
         self.wires: list[Wire] = []
         self.client = ClientSession(
-            session, self._told, lambda: None, lambda: None, _never, max_size=MAX_SIZE, probes=False
+            session, self._told, _nothing, _nothing, _never, max_size=MAX_SIZE, probes=False
         )
         self.client_link: ClientLink | None = None
         self.inbox: deque[Message] = deque()
@@ -187,6 +189,7 @@ class World:
 
     def send(self, message: Message) -> None:
         assert self.client_link is not None
+        assert self.client.half.has_room(), "the client has no room, and the model has"
         self.client_link.send(message)
 
     def handle(self) -> None:
@@ -241,7 +244,7 @@ class World:
     def give_up(self) -> None:
         """Drop the client's link; or learn that the server has closed it, if that is all there is to read."""
         unread = self.wire.down
-        if len(unread) == 1 and isinstance(unread[0], Closure):
+        if len(unread) == 1 and isinstance(unread[0], Closure) and unread[0].code not in (1000, REPLACED):
             self.wire.client.read()
         elif self.client.link is not None:
             self.client.link.abort()
@@ -306,6 +309,10 @@ class _Wires(Engine):
 
     async def open(self, request: OpenRequest, events: LinkEvents) -> None:
         self._world.link_opened(events)
+
+
+def _nothing() -> None:
+    """Do nothing: a schedule says what the user does next."""
 
 
 def _never(messages: Any) -> None:

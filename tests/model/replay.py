@@ -18,7 +18,19 @@ from tests.model.links import End
 from tests.model.real import TTL, Application, SharedStore, World
 from tests.model.rules import Violation
 from tests.model.search import successors
-from tests.model.state import GONE, LEAVING, Ack, Contents, Reset, Resume, State, TurnedAway, initial
+from tests.model.state import (
+    GONE,
+    LEAVING,
+    Ack,
+    Contents,
+    Down,
+    Reset,
+    Resume,
+    State,
+    TurnedAway,
+    Up,
+    initial,
+)
 
 from websocket_heartbeat.config import Session
 from websocket_heartbeat.controls import decode
@@ -195,7 +207,7 @@ class Walk:
         before = self.state
         await self._do(step)
         if step.what in _ENDING:  # what was handled may be acknowledged before
-            self._acknowledge(_ENDING[step.what], until=1)
+            self._acknowledge(_ENDING[step.what])
             then = next(t for other, t in successors(self.bounds, self.state) if other == step)
         self.state = then
         self._read_repeats(step)
@@ -344,15 +356,18 @@ class Walk:
         assert welcome is not None
         return welcome.key.partition(".")[0]
 
-    def _acknowledge(self, what: str, until: int = 0) -> None:
+    def _acknowledge(self, what: str) -> None:
         """Take the steps of the model by which a half acknowledges that has done so."""
         for link in self.state.links:
             wire = self._world.wires[link.number - 1]
+            model: tuple[Up | Down, ...]
             if what == _CLIENT_ACKNOWLEDGES:
-                has = link.server_open and len(frames_up(wire)) > len(link.up) + until
+                is_read, real, model = link.server_open, frames_up(wire), link.up
             else:
-                has = link.client_open and len(frames_down(wire)) > len(link.down) + until
-            if has and (then := self._follower(what)) is not None:
+                is_read, real, model = link.client_open, frames_down(wire), link.down
+            said = [frame[1] for frame in real if frame[0] == "ack"]
+            known = [frame.number for frame in model if isinstance(frame, Ack)]
+            if is_read and said[-1:] != known[-1:] and (then := self._follower(what)) is not None:
                 self.state = then
 
     # What the real halves do

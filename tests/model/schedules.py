@@ -18,7 +18,7 @@ from random import Random
 from typing import NamedTuple
 
 from tests.model.bounds import Bounds
-from tests.model.calls import Calls
+from tests.model.calls import HALF, RESUMPTION, Calls
 from tests.model.replay import Walk
 from tests.node import run_node
 from tools.es5 import translate
@@ -117,7 +117,8 @@ def _script() -> str:
 def _repeat(notes: list[list[list[object]]]) -> int:
     """Repeat calls in Node; return how many there were."""
     with tempfile.TemporaryDirectory() as folder:
-        answer = run_node(_script(), Path(folder), given=notes)
+        given = {"half": HALF, "resumption": RESUMPTION, "walks": notes}
+        answer = run_node(_script(), Path(folder), given=given)
     assert answer["different"] == [], answer["different"]
     return int(answer["calls"])
 

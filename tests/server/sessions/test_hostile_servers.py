@@ -12,7 +12,7 @@ from tests.engines.peers import TEXT, Peer, frame, raw_server
 from tests.server.sessions.test_sessions import session, told
 from tests.watch import PATIENCE, Run, until
 
-from websocket_heartbeat import Connection, ConnectionFailed, State
+from websocket_heartbeat import Connection, ConnectionFailed, Session, State
 from websocket_heartbeat.client import greeter
 from websocket_heartbeat.controls import SUBPROTOCOL
 from websocket_heartbeat.core.session import CHARACTERS
@@ -370,7 +370,7 @@ def test_messages_beyond_twice_the_window_end_the_link_of_a_client_that_does_not
     run_asyncio: Run,
 ) -> None:
     async def main() -> None:
-        flood = [CHARACTERS[(number + 1) % 64] + "m" for number in range(2000)]
+        flood = [CHARACTERS[(number + 1) % 64] + "m" for number in range(1000)]
         codes: list[int] = []
 
         async def handle(ws: Any) -> None:
@@ -383,7 +383,7 @@ def test_messages_beyond_twice_the_window_end_the_link_of_a_client_that_does_not
             codes.append(ws.close_code)
 
         async with server_that(handle) as url:
-            connection = session(url, close_timeout=0.5)
+            connection = session(url, Session("require", window=256), close_timeout=0.5)
             events = told(connection)
             async with connection:
                 await until(lambda: any(event.why == "broken" for event in events))

@@ -153,7 +153,7 @@ def test_hooks_are_called_for_nothing_once_the_session_is_over(run_asyncio: Run)
         def on_message(peer: Peer, message: object) -> None:
             order.append(message)
             if message == "2":
-                for _ in range(300):
+                for _ in range(5000):
                     peer.send("overflow")
 
         hub = Hub(

@@ -13,7 +13,7 @@ import websockets
 from tests.server.sessions.valkey import Valkey
 from tests.watch import PATIENCE, Run, until
 
-from websocket_heartbeat import Backoff, Connection, ConnectionFailed, Heartbeat, connect
+from websocket_heartbeat import Backoff, Connection, ConnectionFailed, Heartbeat, Session, connect
 from websocket_heartbeat.controls import SUBPROTOCOL
 from websocket_heartbeat.errors import PeerGone, SessionNotOffered, Undelivered
 from websocket_heartbeat.events import SessionEvent
@@ -488,7 +488,10 @@ def test_a_client_that_takes_nothing_overflows_and_both_sides_are_told(run_async
     async def main() -> None:
         ends: list[tuple[str, str, tuple[str | bytes, ...]]] = []
         hub = Hub(sessions="memory", on_end=lambda *end: ends.append(end))
-        async with running(hub) as server, session(server.url()) as connection:
+        async with (
+            running(hub) as server,
+            session(server.url(), Session("require", window=256)) as connection,
+        ):
             events = told(connection)
             await until(lambda: len(hub.peers) == len(events) == 1)
             for number in range(300):
