@@ -14,8 +14,9 @@ from typing import Any, cast
 from tests.model.links import Wire
 from tests.model.state import A
 
-from websocket_heartbeat.client.session import ClientSession, SessionEngine
-from websocket_heartbeat.client.session import SessionLink as ClientLink
+from websocket_heartbeat.client.greeter import SessionEngine
+from websocket_heartbeat.client.session import ClientSession
+from websocket_heartbeat.client.session_link import SessionLink as ClientLink
 from websocket_heartbeat.config import Session
 from websocket_heartbeat.core.resume import Resumption
 from websocket_heartbeat.core.session import REPLACED
