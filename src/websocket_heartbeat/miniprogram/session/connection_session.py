@@ -169,9 +169,9 @@ class ConnectionSession:
         now = self.resumption.state
         if now != DISMISSED:
             self.inbox.forget_all()
-        if now != DISMISSED and now != OVER and self.resumption.key != "":
             half = self.resumption.half
-            self._tell(OVER, state, half, half.acked)
+            if now != OVER and half.sent > half.acked:
+                self._tell(OVER, state, half, half.acked)
             self.resumption.state = OVER
         self.look()
         self.flushing.end()
