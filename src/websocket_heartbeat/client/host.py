@@ -18,6 +18,7 @@ from websocket_heartbeat.checks import check_message
 from websocket_heartbeat.client.attempt import open_link
 from websocket_heartbeat.client.dropping import DroppingInbox, LatestInbox
 from websocket_heartbeat.client.evidence import Loss, error_of
+from websocket_heartbeat.client.greeter import SessionEngine
 from websocket_heartbeat.client.history import History
 from websocket_heartbeat.client.hooks import Hooks, logger
 from websocket_heartbeat.client.inbox import Inbox
@@ -29,7 +30,7 @@ from websocket_heartbeat.client.outbox import Outbox
 from websocket_heartbeat.client.reporter import Reporter
 from websocket_heartbeat.client.retry import Verdict, judge
 from websocket_heartbeat.client.send_queue import SendQueue
-from websocket_heartbeat.client.session import ClientSession, SessionEngine
+from websocket_heartbeat.client.session import ClientSession
 from websocket_heartbeat.config import Dialect
 from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.engines.base import Closure, Link, OpenRequest

@@ -1,227 +1,26 @@
-"""The session of a connection: it makes of each link one that goes on where the last one was cut.
+"""The session of a connection: its messages and decisions, over all the links that it has.
 
-To the rest of the client it is an engine over the user's, whose links open when the server has welcomed the
-session. What is said in a handshake is decided in core/resume.py; numbers and windows are in core/session.py.
+Numbers and windows are in core/session.py, what is decided about a resume in core/resume.py.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
+from websocket_heartbeat.client.session_link import SessionLink
 from websocket_heartbeat.config import Session
-from websocket_heartbeat.controls import NUMBERED, SUBPROTOCOL, decode, encode, number_of
+from websocket_heartbeat.controls import encode
 from websocket_heartbeat.core import resume
 from websocket_heartbeat.core.resume import Resumption, Step
-from websocket_heartbeat.core.session import OUT_OF_STEP, VIOLATION, Half, Window
-from websocket_heartbeat.core.volatile import VOLATILE, Waiting
-from websocket_heartbeat.engines.base import Closure, Engine, Evidence, Link, LinkEvents, OpenRequest, marked
-from websocket_heartbeat.errors import (
-    HandshakeError,
-    RedirectRefused,
-    ServerClosed,
-    SessionNotOffered,
-    SessionOver,
-)
+from websocket_heartbeat.core.session import Half, Window
+from websocket_heartbeat.core.volatile import Waiting
+from websocket_heartbeat.engines.base import marked
+from websocket_heartbeat.errors import SessionNotOffered
 from websocket_heartbeat.events import Message, SessionEvent, size_of
-from websocket_heartbeat.redaction import printable
-from websocket_heartbeat.system.stall import Stall
 
-GREETED_WITHIN = 3.0
-"""Seconds in which a server greets that has sessions: that travels with the answer to the handshake."""
-
-CLOSED_WITHIN = 3.0
-"""Seconds that a server has to close a link that is of no use any more."""
-
-_DISMISSED = 4500
-"""A close code that is final, for the end of a session: core/machine.py."""
-
-
-class SessionEngine(Engine):
-    """Opens links that belong to a session, or plain ones, where the server has none."""
-
-    def __init__(self, engine: Engine, session: "ClientSession") -> None:
-        self._engine = engine
-        self._session = session
-        self.name = engine.name
-        self.supports = engine.supports
-
-    async def open(self, request: OpenRequest, events: LinkEvents) -> None:
-        """As in Engine; a link is open when the session is welcome.
-
-        Raises, besides:
-            SessionNotOffered: the server has no sessions, and one is required.
-            ServerClosed: it has closed the link before its welcome.
-            SessionOver: the server has ended the session, and what it had sent before may still be handled.
-        """
-        session = self._session
-        if session.is_over:
-            raise SessionOver(f"the session is over: {printable(session.why)}")
-        if request.is_foreign:  # the key of a session is for its own origin
-            if session.is_required or session.has_key:
-                raise RedirectRefused("the server redirects to another origin, which the session is not for")
-            await self._engine.open(request, events)
-            return
-        greeter = _Greeter(session, events)
-        subprotocols = (SUBPROTOCOL, *request.subprotocols)
-        offer = replace(request, subprotocols=subprotocols, max_size=request.max_size + 1)
-        await self._engine.open(offer, greeter)
-        try:
-            await greeter.outcome
-        except BaseException:
-            greeter.abort()
-            raise
-
-
-class _Greeter:
-    """Takes the events of a link: its handshake first; then it passes them on.
-
-    outcome: done when the link is open for its user, or cannot be.
-    """
-
-    def __init__(self, session: "ClientSession", events: LinkEvents) -> None:
-        self._session = session
-        self._events = events
-        self.outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.physical: Link
-        self._protocol: str | None = None
-        self._link: SessionLink | None = None  # once the session is attached
-        self._is_plain = False
-        self._timer: asyncio.TimerHandle | None = None  # for the greeting, or for the end
-
-    def abort(self) -> None:
-        """Drop the link, as its attempt is over."""
-        self._stop_timer()
-        self.physical.abort()
-        if self._link is None and not self._is_plain:
-            self._session.lost(self, 0)
-
-    # Calls from the link
-
-    def opened(self, link: Link) -> None:
-        """Wait for the greeting."""
-        self.physical = link
-        link.deliver = self._take
-        self._timer = asyncio.get_running_loop().call_later(GREETED_WITHIN, self._session.other_frame, self)
-        self._session.opened(self, is_selected=link.subprotocol == SUBPROTOCOL)
-
-    def batch_delivered(self) -> None:
-        """Pass it on, and acknowledge what a plain hook has handled."""
-        if self._link is not None or self._is_plain:
-            self._events.batch_delivered()
-        self._session.settle_if_pending()
-
-    def deliver_returned(self, result: object) -> None:
-        """Pass it on."""
-        self._events.deliver_returned(result)
-
-    def deliver_failed(self, error: BaseException) -> None:
-        """Pass it on."""
-        self._events.deliver_failed(error)
-
-    def ponged(self) -> None:
-        """Pass it on."""
-        if self._link is not None or self._is_plain:
-            self._events.ponged()
-
-    def writable(self) -> None:
-        """Pass it on."""
-        if self._is_plain:
-            self._events.writable()
-        elif self._link is not None:
-            self._link.writable()
-
-    def closed(self, closure: Closure) -> None:
-        """Tell the session, and whoever has the link."""
-        self._stop_timer()
-        if self._is_plain:
-            self._session.lost(self, 0)
-            self._events.closed(closure)
-            return
-        self._session.lost(self, closure.code or 0)
-        if self._link is not None:
-            is_over = self._session.is_over
-            self._link.ended(Closure(_DISMISSED, self._session.why, framed=True) if is_over else closure)
-        else:
-            self._finish(closure.error or ServerClosed(closure.code, closure.reason))
-
-    # The handshake
-
-    def _take(self, frame: Message) -> Any:
-        self._stop_timer()
-        control = decode(frame) if isinstance(frame, str) and frame[:1] == "{" else None
-        if control is None:
-            self._session.other_frame(self)
-        else:
-            if control.kind == resume.GREETING_CONTROL:
-                self._protocol = control.protocol or None
-            self._session.control(self, control)
-        # If the link is plain after that, it was the first message.
-        return self.physical.deliver(frame) if self._is_plain else None
-
-    def be_plain(self) -> None:
-        """Let the link be what it is."""
-        self._is_plain = True
-        self._events.opened(self.physical)
-        self._finish(None)
-
-    def attached(self, link: "SessionLink") -> None:
-        """Let the link be the session's."""
-        self._link = link
-        self.physical.deliver = link.take
-        link.subprotocol = self._protocol
-        self._events.opened(link)
-        self._finish(None)
-
-    def fail(self, error: Exception) -> None:
-        """Give the link up."""
-        self.physical.abort()
-        self._finish(error)
-
-    def refuse(self, code: int) -> None:
-        """Close the link, which breaks the protocol."""
-        self._close(code)
-        if self._link is not None:
-            self._link.ended(Closure(error=HandshakeError(f"the session was out of step: {code}")))
-        else:
-            self._finish(HandshakeError(f"the server broke the protocol of sessions: {code}"))
-
-    def oust(self) -> None:
-        """Drop a link that has lost the session to another one, which is lost too."""
-        self.physical.abort()
-        if self._link is not None:
-            self._link.ended(Closure(error=HandshakeError("the link that was to take its place was lost")))
-
-    def end(self, why: str) -> None:
-        """Close the link: the session is over for good."""
-        self._close(1000)
-        if self._link is not None:
-            self._link.ended(Closure(_DISMISSED, why, framed=True))
-        else:
-            self._finish(SessionOver(f"the session is over: {printable(why)}"))
-
-    def _close(self, code: int) -> None:
-        """Close the link, of which nobody knows any more; drop it, if its server does not answer."""
-        self._stop_timer()
-        self.physical.deliver = _discard
-        self._timer = asyncio.get_running_loop().call_later(CLOSED_WITHIN, self.physical.abort)
-        self.physical.close(code, "")
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _finish(self, error: Exception | None) -> None:
-        self._stop_timer()
-        if self.outcome.done():
-            return
-        if error is None:
-            self.outcome.set_result(None)
-        else:
-            self.outcome.set_exception(error)
-            self.outcome.exception()  # whoever waited for it may have been cancelled
+if TYPE_CHECKING:
+    from websocket_heartbeat.client.greeter import Greeter
 
 
 class ClientSession:
@@ -253,12 +52,12 @@ class ClientSession:
         self.probes = probes
         self._max_size = max_size
         self.their_max = 0
-        self._ousted: _Greeter | None = None  # whose session waits for the welcome of another link
+        self._ousted: Greeter | None = None  # whose session waits for the welcome of another link
         self._tell = tell
         self._changed = changed
         self._ended = ended
         self._resumption = Resumption(self.is_required, window)
-        self._greeter: _Greeter | None = None  # of the newest link
+        self._greeter: Greeter | None = None  # of the newest link
         self.link: SessionLink | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._is_pending = False  # whether `_settle` is to be called later in this turn of the loop
@@ -288,7 +87,7 @@ class ClientSession:
 
     # Links come and go
 
-    def opened(self, greeter: _Greeter, *, is_selected: bool) -> None:
+    def opened(self, greeter: "Greeter", *, is_selected: bool) -> None:
         """Take a link that is open; one before it is the session's no more."""
         if self._greeter is not None:
             if self.link is not None:
@@ -298,7 +97,7 @@ class ClientSession:
         self._settled().opened(is_selected)
         self._carry_out()
 
-    def lost(self, greeter: _Greeter, code: int) -> None:
+    def lost(self, greeter: "Greeter", code: int) -> None:
         """Take the news that a link is gone."""
         if greeter is self._greeter:
             self._detach(code)
@@ -326,7 +125,7 @@ class ClientSession:
         if ousted is not None:
             ousted.oust()
 
-    def control(self, greeter: _Greeter, control: resume.Control) -> None:
+    def control(self, greeter: "Greeter", control: resume.Control) -> None:
         """Take a control that has come on a link."""
         if greeter is self._greeter:
             if control.kind == resume.GREETING_CONTROL:
@@ -334,7 +133,7 @@ class ClientSession:
             self._settled().control_received(control)
             self._carry_out()
 
-    def other_frame(self, greeter: _Greeter) -> None:
+    def other_frame(self, greeter: "Greeter") -> None:
         """Take the news that something else has come before the welcome."""
         if greeter is self._greeter:
             self._settled().frame_received()
@@ -469,7 +268,7 @@ class ClientSession:
                 greeter.physical.send(encode(step.control))
             elif step.kind == resume.READY:
                 self._ousted = None
-                self.link = SessionLink(self, greeter.physical, greeter)
+                self.link = SessionLink(self, greeter)
                 greeter.physical.send_all(_frames_after(self.half, step.number))
                 self.link.note_room()
                 greeter.attached(self.link)
@@ -519,201 +318,3 @@ def _messages_after(half: Half, number: int) -> tuple[Message, ...]:
         messages.append(kept.payload)
         kept = kept.next
     return tuple(messages)
-
-
-class SessionLink(Link):
-    """A link of a session: what is sent is numbered and kept, what comes is taken once and in order."""
-
-    is_session = True
-
-    __slots__ = (
-        "_events",
-        "_half",
-        "_physical",
-        "_session",
-        "_stall",
-        "deliver",
-        "full",
-        "subprotocol",
-    )
-
-    def __init__(self, session: ClientSession, physical: Link, greeter: _Greeter) -> None:
-        self._session = session
-        self._half = session.half  # for as long as this is the session's link
-        self._physical = physical
-        self._events = greeter._events
-        self._stall: Stall | None = None  # once the window was full
-        self.full = False
-        self.deliver = _discard
-        self.subprotocol: str | None = None
-
-    # What is sent
-
-    def send(self, message: Message) -> None:
-        """As in Link."""
-        session = self._session
-        size = size_of(message)
-        if size > session.their_max or session.is_ending:
-            session.report((message,))  # the server would close the link for it, again and again
-            return
-        newest = session.link  # another one, while an on_open hook runs on a link that is to replace us
-        character = session.half.accept(message, size)
-        if newest is not None:
-            newest._physical.send(marked(character, message))
-        self.note_room()
-
-    def send_volatile(self, message: Message) -> bool:
-        """As in Link; what the server does not take is not sent."""
-        session = self._session
-        if session.link is not self or size_of(message) > session.their_max:
-            return False
-        return self._physical.send_volatile(marked(VOLATILE, message))
-
-    def say(self, text: str) -> None:
-        """Send what is no message."""
-        self._physical.send(text)
-
-    def note_room(self) -> None:
-        """Count as full while the link beneath does, or the window of the server is full."""
-        self.full = self._physical.full
-        if not self._session.half.has_room():
-            self.full = True
-            if self._stall is None:
-                self._stall = Stall(self._session.half, self._is_window_full, self._session.stalled)
-            self._stall.begins()
-
-    def _is_window_full(self) -> bool:
-        return not self._session.half.has_room()
-
-    def is_left(self) -> None:
-        """Take the news that the session has this link no more."""
-        if self._stall is not None:
-            self._stall.stop()
-
-    def writable(self) -> None:
-        """Take the news that the link beneath is not full any more, or that the window has room."""
-        was_full = self.full
-        self.note_room()
-        if was_full and not self.full:
-            self._events.writable()
-
-    # What comes
-
-    def take(self, frame: Message) -> Any:
-        """Take a frame."""
-        first = frame[:1] if isinstance(frame, str) else frame[:1].decode("latin-1")
-        session = self._session
-        if session.link is not self:
-            return None
-        if first in NUMBERED:
-            code = self._half.take(first, len(frame) - 1)
-            if code != 0:
-                session.violated(code)
-                return None
-            return self.deliver(frame[1:])
-        if first == VOLATILE:
-            message = frame[1:]
-            return self.deliver(message) if session.may_give(message) else None
-        if not isinstance(frame, str):
-            session.violated(VIOLATION)
-        elif first == "=":
-            number = number_of(frame[1:].removesuffix("?"))
-            if number is None or not session.acknowledged(number):
-                session.violated(VIOLATION)
-            else:
-                self.writable()
-                if frame[-1:] == "?":
-                    self._events.ponged()
-        elif first == "?":
-            number = number_of(frame[1:])
-            if number is None or not session.half.is_in_step(number):
-                session.violated(VIOLATION if number is None else OUT_OF_STEP)
-            else:
-                session.answer_probe()
-        elif first == "{" and (control := decode(frame)) is not None:
-            assert session._greeter is not None
-            session.control(session._greeter, control)
-        else:
-            session.violated(VIOLATION)
-        return None
-
-    # Its end
-
-    def ended(self, closure: Closure) -> None:
-        """Take the news that the link beneath has ended, or is not the session's any more."""
-        self._events.closed(replace(closure, uncertain_bytes=0))
-
-    def close(self, code: int, reason: str) -> None:
-        """As in Link; the session goes on, and what comes here is taken no more: it comes again."""
-        self._physical.close(code, reason)
-        self._detach()
-
-    def end(self, code: int, reason: str) -> None:
-        """As in Link: the session ends."""
-        if self._session.link is self:
-            self._session.end(reason)
-        else:
-            self._physical.close(code, reason)
-
-    def abort(self) -> None:
-        """As in Link; the session goes on."""
-        self._physical.abort()
-        self._detach()
-
-    def _detach(self) -> None:
-        greeter = self._session._greeter
-        if self._session.link is self and greeter is not None:
-            self._session.lost(greeter, 0)
-
-    # The link beneath
-
-    def ping(self) -> None:
-        """As in Link; by a probe, where heartbeats are to be messages."""
-        if not self._session.probes:
-            self._physical.ping()
-        elif self._session.link is self:
-            self.say(f"?{self._session.half.sent}")
-
-    def pause_reading(self) -> None:
-        """Nothing to do: the window bounds what comes, and acknowledgements must be read."""
-
-    def resume_reading(self) -> None:
-        """Nothing to do."""
-
-    @property
-    def native(self) -> Any:
-        """As in Link."""
-        return self._physical.native
-
-    @property
-    def socket(self) -> Any:  # type: ignore[override]
-        """As in Link."""
-        return self._physical.socket
-
-    @property
-    def response_headers(self) -> Any:  # type: ignore[override]
-        """As in Link."""
-        return self._physical.response_headers
-
-    @property
-    def buffered(self) -> int:
-        """As in Link."""
-        return self._physical.buffered
-
-    def evidence(self) -> Evidence:
-        """As in Link."""
-        return self._physical.evidence()
-
-    @property
-    def position(self) -> int:
-        """As in Link."""
-        return self._physical.position
-
-    @property
-    def uncertain(self) -> int | None:
-        """Nothing is uncertain: what was not acknowledged is sent again, or told."""
-        return 0
-
-
-def _discard(message: Message) -> None:
-    """Take what comes after the end."""

@@ -162,6 +162,10 @@ def marked(mark: str, message: Message) -> Message:
     return mark + message if isinstance(message, str) else mark.encode() + message
 
 
+def discard(message: Message) -> None:
+    """Take, as `Link.deliver`, what comes on a link after its end."""
+
+
 class Link(ABC):
     """One open WebSocket.
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure, Evidence, Link, LinkEvents
+from websocket_heartbeat.engines.base import WRITE_LIMIT, Closure, Evidence, Link, LinkEvents, discard
 from websocket_heartbeat.errors import ProtocolViolation
 from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.system.kernel import Socket, bytes_written, tcp_info
@@ -119,10 +119,6 @@ class _Ended:
     opened = batch_delivered = ponged = writable = closed = _nothing
 
 
-def _discard(message: Message) -> None:
-    """Take a message that comes after the end."""
-
-
 class TransportLink(FairReading, Link):
     """One open WebSocket over a transport, which calls it as its protocol.
 
@@ -151,7 +147,7 @@ class TransportLink(FairReading, Link):
 
     def __init__(self, events: LinkEvents, max_size: int, subprotocol: str | None) -> None:
         super().__init__()
-        self.deliver: Callable[[Message], Any] = _discard
+        self.deliver: Callable[[Message], Any] = discard
         self.subprotocol = subprotocol
         self.response_headers: Sequence[tuple[str, str]] = ()
         self.native: Any = None
@@ -309,7 +305,7 @@ class TransportLink(FairReading, Link):
         self._ended = True
         self._sends = False
         self._events = _Ended(self._events)
-        self.deliver = _discard
+        self.deliver = discard
 
 
 def drop(transport: asyncio.WriteTransport) -> None:

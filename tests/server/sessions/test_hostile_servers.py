@@ -13,7 +13,7 @@ from tests.server.sessions.test_sessions import session, told
 from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import Connection, ConnectionFailed, Session, State
-from websocket_heartbeat.client import session as session_module
+from websocket_heartbeat.client import greeter
 from websocket_heartbeat.controls import SUBPROTOCOL
 from websocket_heartbeat.core.session import CHARACTERS
 from websocket_heartbeat.errors import HandshakeError, SessionNotOffered, SessionOver, Undelivered
@@ -264,7 +264,7 @@ def test_an_end_that_is_said_twice_is_one(run_asyncio: Run) -> None:
 def test_a_link_that_is_of_no_use_is_dropped_though_its_server_does_not_close_it(
     run_asyncio: Run, last: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session_module, "CLOSED_WITHIN", 0.2)
+    monkeypatch.setattr(greeter, "CLOSED_WITHIN", 0.2)
 
     async def main() -> None:
         ended = 0

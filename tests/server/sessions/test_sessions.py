@@ -178,7 +178,7 @@ def test_a_server_that_selects_blindly_what_is_offered_first_is_spoken_to_as_eve
 def test_a_server_that_selects_blindly_and_says_nothing_is_spoken_to_after_a_while(
     run_asyncio: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("websocket_heartbeat.client.session.GREETED_WITHIN", 0.1)
+    monkeypatch.setattr("websocket_heartbeat.client.greeter.GREETED_WITHIN", 0.1)
 
     async def echo(ws: websockets.ServerConnection) -> None:
         async for message in ws:

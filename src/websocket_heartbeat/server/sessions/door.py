@@ -18,7 +18,7 @@ from websocket_heartbeat.core.resume import (
     Control,
 )
 from websocket_heartbeat.core.session import REPLACED, VIOLATION
-from websocket_heartbeat.engines.base import Closure, Link
+from websocket_heartbeat.engines.base import Closure, Link, discard
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.farewell import with_hint
 from websocket_heartbeat.server.handler import PeerHandler
@@ -254,7 +254,7 @@ class Door:
         self._link.send(encode(control))
 
     def _refuse(self, code: int, reason: str = "") -> None:
-        self._link.deliver = _discard
+        self._link.deliver = discard
         self._stop()
         self._settle()
         self.part(code, reason)
@@ -274,7 +274,3 @@ class Door:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _discard(message: Message) -> None:
-    """Take what comes after the end."""

@@ -26,6 +26,7 @@ from websocket_heartbeat.engines.base import (
     Link,
     LinkEvents,
     SharedMessage,
+    discard,
     marked,
 )
 from websocket_heartbeat.errors import SessionOver
@@ -327,7 +328,7 @@ class SessionLink(Link):
         """Close the link that there is, and take nothing more that comes on it."""
         physical, carrier = self._let_go()
         if physical is not None and carrier is not None:
-            physical.deliver = _discard
+            physical.deliver = discard
             carrier.part(code, reason)
         return physical
 
@@ -738,7 +739,7 @@ class SessionLink(Link):
     def abort(self) -> None:
         """Drop the link that there is; the client comes back, and the session goes on."""
         if self._physical is not None and self._carrier is not None:
-            self._physical.deliver = _discard
+            self._physical.deliver = discard
             self._carrier.abort()
 
     def link_gone(self) -> asyncio.Future[None] | None:
@@ -908,7 +909,3 @@ class SessionLink(Link):
     def position(self) -> int:
         """As in Link."""
         return 0 if self._physical is None else self._physical.position
-
-
-def _discard(message: Message) -> None:
-    """Take what comes on a link that is the session's no more."""
