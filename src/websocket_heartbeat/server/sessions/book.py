@@ -6,6 +6,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from contextlib import suppress
 from inspect import isawaitable
 from typing import Any
 
@@ -66,7 +67,7 @@ class Book:
         self._on_end = on_end
         self._node = secrets.token_hex(8)
         self._sessions: dict[str, SessionLink] = {}
-        self._handover = Handover(store, self._node, self._sessions.get, self._finished)
+        self._handover = Handover(store, self._node, self._sessions.get, self._finished, self._expired)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Future[None] | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -87,6 +88,18 @@ class Book:
         if opening is None or (opening.done() and (opening.cancelled() or opening.exception() is not None)):
             opening = self._opening = asyncio.ensure_future(self._open())
         await asyncio.shield(opening)
+
+    def open_soon(self) -> None:
+        """Open the store, if nobody has tried: sessions of a process before may be due to end."""
+        self._enter()
+        if self._opening is None and not self.is_closed:
+            self._spawn(self._try_to_open())
+
+    async def _try_to_open(self) -> None:
+        try:
+            await self.ready()
+        except OSError as error:
+            _logger.error("sessions cannot begin or go on: %s", error)
 
     def _enter(self) -> None:
         """Belong to the running loop from now on: one before is closed, and what belonged to it."""
@@ -329,15 +342,32 @@ class Book:
         while True:
             expired = await self.store.due(time.time(), _AT_ONCE)
             for found in expired:
-                session = self._sessions.get(found.record.id)
                 why = EXPIRED if found.record.ending is None else found.record.ending
-                if session is not None and not session.has_ended:
-                    session.expired(why)
-                else:
+                if self._expired(found.record.id, why):
+                    continue
+                if found.record.node == self._node:
                     self._tell(found.record.id, why, tuple(found.log))
+                else:
+                    self._spawn(self._tell_of_another(found, why))
             if len(expired) < _AT_ONCE:
                 return
             await asyncio.sleep(0)
+
+    def _expired(self, id: str, why: str) -> bool:
+        """End a session that the store has ended, and tell the user; false if it is not here any more."""
+        session = self._sessions.get(id)
+        if session is None or session.has_ended:
+            return False
+        session.expired(why)
+        return True
+
+    async def _tell_of_another(self, found: Found, why: str) -> None:
+        """Have the process tell its user that has a peer for the session; or tell ours, if none has."""
+        is_told = False
+        with suppress(OSError):
+            is_told = await self._handover.end_expired(found.record.node, found.record.id, why)
+        if not is_told:
+            self._tell(found.record.id, why, tuple(found.log))
 
 
 def _hash(secret: str) -> bytes:
