@@ -195,7 +195,7 @@ class Book:
             why = answer.why if isinstance(answer, Ended) else "unknown"
             raise SessionOver(f"there is no such session, or not any more: {printable(why)}")
         session = self._known(answer)
-        if session.physical is None:
+        if session.attachment is None:
             session.wait_for_client()
         return session
 
