@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from tests.miniprogram.chromium import opened
 from tests.miniprogram.led import led
@@ -23,11 +24,19 @@ from tools.es5.bundle import write
 from websocket_heartbeat.cli.js import Target, library
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server import Hub, Peer, serve
+from websocket_heartbeat.server.sessions import limits
 from websocket_heartbeat.testing import FaultProxy
 
 KINDS = ("page", "wx", "chromium")
 
-OPTIONS = {"pingTimeout": 500, "pongTimeout": 1000, "reconnectTimeout": 20, "openTimeout": 3000}
+OPTIONS = {
+    "pingTimeout": 500,
+    "pongTimeout": 1000,
+    "reconnectTimeout": 20,
+    "maxReconnectTimeout": 200,
+    "openTimeout": 3000,
+    "stableAfter": 0,
+}
 
 
 PATIENCE = 3600
@@ -71,7 +80,7 @@ class Ledger:
 async def spoil(proxy: FaultProxy, chance: random.Random) -> None:
     """Break the links, at any byte and in any way, until cancelled."""
     while True:
-        await asyncio.sleep(chance.uniform(0.02, 0.3))
+        await asyncio.sleep(chance.uniform(0.01, 0.1))
         fault = chance.random()
         if fault < 0.5:
             proxy.cut_after(chance.randint(1, 20_000))
@@ -128,8 +137,9 @@ async def in_chromium(kind: str, url: str, count: int, directory: Path) -> Async
         return told;
     }"""
     end = """async () => {
-        (await ended).close();
-        while (!told.some((words) => words[1] === "over")) await new Promise((done) => setTimeout(done, 20));
+        const { close, isClosed } = await ended;
+        close();
+        while (!isClosed()) await new Promise((done) => setTimeout(done, 20));
         return told;
     }"""
     files = {**scripts, "index.html": f"<!doctype html><title>history</title>{tags}"}
@@ -180,12 +190,20 @@ def verdict(got: Sequence[int], wanted: Sequence[int]) -> str:
     return f"{lost} lost, {doubled} doubled, {disordered} out of order"
 
 
+@contextlib.asynccontextmanager
+async def _resumed_at_any_rate() -> AsyncIterator[None]:
+    """Let links break more often than a server lets a session resume."""
+    with patch.object(limits, "RESUME_EVERY", 0.0):
+        yield
+
+
 async def history(kind: str, count: int, seed: int, directory: Path) -> History:
     """Send so many messages each way while links break, and return what has happened."""
     ledger = Ledger(count)
     client = in_chromium if kind == "chromium" else in_node
     async with (
         asyncio.timeout(PATIENCE),
+        _resumed_at_any_rate(),
         serve(hub=ledger.hub) as server,
         FaultProxy("127.0.0.1", server.port) as proxy,
         client(kind, proxy.url(), count, directory) as (heard, close),

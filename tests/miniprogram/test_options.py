@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.testing.phone.scene import URL, play
 
-from websocket_heartbeat.miniprogram import WebsocketHeartbeat
+from websocket_heartbeat.miniprogram import Session, WebsocketHeartbeat
 from websocket_heartbeat.miniprogram.language import Record
 from websocket_heartbeat.testing.phone import Phone
 
@@ -32,6 +32,8 @@ from websocket_heartbeat.testing.phone import Phone
                 ("finalCloseCodes", [True]),
                 ("dismissal", 5),
                 ("dismissal", "heartbeat"),
+                ("session", "prefer"),
+                ("session", 3),
             )
         ],
     ],
@@ -40,5 +42,21 @@ def test_an_option_that_is_wrong_is_named(options: dict[str, Any], word: str) ->
     async def main() -> None:
         with pytest.raises(ValueError, match=word):
             await WebsocketHeartbeat(options)
+
+    play(main)
+
+
+@pytest.mark.parametrize("mode", ["off", "", None, True])
+def test_a_session_of_no_known_mode_is_refused(mode: Any) -> None:
+    with pytest.raises(ValueError, match="mode of a session"):
+        Session(mode)
+
+
+def test_flush_without_the_option_session_says_what_is_missing() -> None:
+    async def main() -> None:
+        task = await WebsocketHeartbeat(miniprogram=Phone().wx, connectSocketParams={"url": URL})
+        with pytest.raises(ValueError, match="option session"):
+            task.flush()
+        task.destroy()
 
     play(main)

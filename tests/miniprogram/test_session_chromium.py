@@ -106,8 +106,8 @@ def test_a_page_keeps_its_session_over_links_that_break_and_gets_bytes_that_it_c
             ]  # fmt: skip
             await page.run("heartbeat.close(1000, 'leaving')")
             assert await ends.get() == ("leaving", ())
-            await page.until("session", "over")
-            assert (await page.told("session"))[-1] == ["over", "closed", []]
+            await page.until("state", "closed")
+            assert await page.told("session") == [["new", "", []], ["resumed", "", []]]
 
     asyncio.run(main())
 

@@ -85,9 +85,11 @@ class Application:
 class SharedStore(MemoryStore):
     """A store that outlives the processes that use it, and may be slow: `hold` stops it for a while."""
 
+    is_immediate = False  # sessions write to it what they send and handle, as to all that outlive them
+
     def __init__(self, *, is_slow: bool = False) -> None:
         super().__init__(TTL)
-        self.is_immediate = not is_slow
+        self.is_slow = is_slow
         self._pause: asyncio.Future[None] | None = None
 
     async def close(self) -> None:
@@ -116,7 +118,7 @@ class SharedStore(MemoryStore):
 
     def copy(self) -> "SharedStore":
         """Return a store with all that this one has now."""
-        made = SharedStore(is_slow=not self.is_immediate)
+        made = SharedStore(is_slow=self.is_slow)
         for id, session in self._sessions.items():
             made._sessions[id] = kept = copy(session)
             kept.record = copy(session.record)

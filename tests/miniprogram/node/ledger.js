@@ -1,5 +1,6 @@
 // What history.js does, for a page of a browser too: sends `count` messages as fast as send takes them, and takes as
-// many. Once all is acknowledged it resolves with their numbers, `heard`, and with what closes the connection, `close`.
+// many. Once all is acknowledged it resolves with their numbers, `heard`, and with functions: `close` closes the
+// connection, `isClosed` tells whether that is done.
 "use strict";
 
 function made(number) {
@@ -22,7 +23,7 @@ function begin(kind, library, url, options, count, say, host) {
         const end = () => {
             if (isEnding || sent < count || heard.length < count) return;
             isEnding = true;
-            task.flush().then(() => resolve({ heard, close }));
+            task.flush().then(() => resolve({ heard, close, isClosed: () => task.state === "closed" }));
         };
         // Who closes between two links does not tell the server.
         const close = () => (task.state === "open" ? task.close() : setTimeout(close, 20));

@@ -1,5 +1,5 @@
 // Runs the built library with a session, in a mini program or in what is a page for it, and is led by lines.
-// Arguments: a JSON object: library, session (files), kind (page or wx), modules (with ws), url, mode, how (options of
+// Arguments: a JSON object: library, session (files), kind (page, or as in hosts.js), bundles (a directory), modules (with ws), url, mode, how (options of
 // Session), options (of the library), holding: onMessage returns a promise that {handle: true} settles.
 // Reads lines of JSON: {send: text, volatile}, {bytes: [...]}, {flush: true}, {renew: true}, {handle: true},
 // {close: reason} or {end: true}, after which there are no more lines, as after {close}. Prints what the user is told,
@@ -42,7 +42,7 @@ function begin() {
         });
     }
     const { WebSocket } = require(path.join(about.modules, "ws"));
-    const miniprogram = require("./wx.js")(WebSocket);
+    const miniprogram = require("./hosts.js")(kind, about.bundles, WebSocket);
     return library({ miniprogram, connectSocketParams: { url }, session, ...options }).then((task) => {
         for (const name of Object.keys(hooks)) task["on" + name] = hooks[name];
         return {
