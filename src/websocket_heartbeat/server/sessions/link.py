@@ -478,7 +478,7 @@ class SessionLink(LinkOverLinks):
     def expired(self, why: str) -> None:
         """Take the news that the store has ended the session."""
         self._part(1012)
-        self._over(why, self._unacknowledged())
+        self._over(why, self.unacknowledged())
 
     def _finish(
         self,
@@ -489,13 +489,14 @@ class SessionLink(LinkOverLinks):
         reason: str = "",
         closure: Closure | None = None,
     ) -> None:
-        unacknowledged = (*self._unacknowledged(), *refused)
+        unacknowledged = (*self.unacknowledged(), *refused)
         self._writer.finish()
         self._part(1000 if kind == OVER else code, reason)
         self.keeper.finish(self.id, self.generation, kind, why)
         self._over(why, unacknowledged, closure)
 
-    def _unacknowledged(self) -> tuple[Message, ...]:
+    def unacknowledged(self) -> tuple[Message, ...]:
+        """Return what was sent and is not acknowledged, oldest first."""
         messages = []
         kept: Kept | None = self.half.after(self.half.acked)
         while kept is not None:

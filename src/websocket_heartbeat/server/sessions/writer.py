@@ -36,6 +36,7 @@ class Writer(ABC):
     __slots__ = (
         "_acked",
         "_deadline",
+        "_done",
         "_half",
         "_session",
         "_state",
@@ -53,8 +54,9 @@ class Writer(ABC):
         # What is to go to the link, each with its character. A list, as an empty deque takes 0.6 KiB.
         self._waiting: list[tuple[str, Message]] = []
         self.volatile: Waiting | None = None
-        # What the store has; and the state that it does not have yet.
+        # What the store has, or need not have; and the state that it does not have yet.
         self._stored = session.half.sent
+        self._done = session.half.done
         self._acked = session.half.acked
         self._deadline = session.deadline
         self.ending = session.ending
@@ -186,7 +188,7 @@ class Writer(ABC):
         messages = self._of(batch)
         done, acked, deadline, ending = half.done, half.acked, session.deadline, session.ending
         state = self._state
-        is_known = done == half.recorded and acked == self._acked and state is None
+        is_known = done == self._done and acked == self._acked and state is None
         is_kept = deadline == self._deadline and ending == self.ending
         if not messages and is_known and is_kept:
             self._send(batch)
@@ -209,7 +211,7 @@ class Writer(ABC):
                 return True  # it is us who have claimed it since, for another link
             session.fenced()
             return False
-        self._stored = answer
+        self._stored, self._done = answer, done
         self._acked, self._deadline, self.ending = acked, deadline, ending
         if self._state is state:
             self._state = None
@@ -327,7 +329,8 @@ class Immediate(Writer):
 
     def record(self) -> None:
         """As in Writer."""
-        self._half.record(self._half.done, self._session.loop.time())
+        self._done = self._half.done
+        self._half.record(self._done, self._session.loop.time())
 
     def handled(self) -> None:
         """As in Writer: written where there is no link; else acknowledged, at the end of a read."""
@@ -354,6 +357,7 @@ class Immediate(Writer):
 
     def finish(self) -> None:
         """As in Writer: a resume is told what was handled."""
+        self._done = -1  # whatever the store was not told
         self.write()
 
     async def kept(self, number: int) -> bool:
