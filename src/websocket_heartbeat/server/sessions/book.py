@@ -208,7 +208,7 @@ class Book:
             why = answer.why if isinstance(answer, Ended) else "unknown"
             raise SessionOver(f"there is no such session, or not any more: {printable(why)}")
         session = self._known(answer)
-        if session.physical is None:
+        if session.attachment is None:
             session.wait_for_client()
         return session
 
@@ -231,9 +231,12 @@ class Book:
         known = self._sessions.get(record.id)
         if known is not None and not known.has_ended and known.claimed(record.generation):
             return known
+        acked, done, log = record.acked, record.done, found.log
+        if known is not None and self.store.is_immediate:  # which was told less than what has let it go here
+            acked, done, log = known.half.acked, known.half.done, known.unacknowledged()
         half = Half(WINDOW)
-        half.go_on(record.acked, (record.acked + 1) % 64, record.done, (record.done + 1) % 64)
-        for message in found.log:
+        half.go_on(acked, (acked + 1) % 64, done, (done + 1) % 64)
+        for message in log:
             half.accept(message, size_of(message))
         return self._owned(record, half)
 
