@@ -73,6 +73,8 @@ class Book:
         self._looking: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._finishing: dict[str, asyncio.Task[None]] = {}  # by the ID of the session
+        self._lineage = ""
+        self._lineage_since = 0.0  # on the loop's clock
         self.is_closed = False
 
     async def ready(self) -> None:
@@ -114,7 +116,8 @@ class Book:
             self.is_closed = False
 
     async def _open(self) -> None:
-        await self.store.open(self._node, self._handover.heard, tuple)
+        await self.store.open(self._node, self._handover.heard, self._owned_now)
+        self._lineage = self.store.lineage
         self._looking = asyncio.get_running_loop().create_task(self._look())
 
     async def close(self) -> None:
@@ -176,10 +179,7 @@ class Book:
         id, _, secret = asked.key.partition(".")
         owner = _bound_to(_name(principal), request)
         await self._finished(id)
-        answer = await self.store.claim(id, _hash(secret), owner, asked.link, self._node)
-        if isinstance(answer, Held):
-            await self._handover.ask(answer.node, id)
-            answer = await self.store.claim(id, _hash(secret), owner, asked.link, self._node, force=True)
+        answer = await self._claim(id, _hash(secret), owner, asked.link)
         if isinstance(answer, Ended) and answer.kind != OVER:
             return Reset(answer.why, answer.done)
         if answer is Refused.UNKNOWN or answer is Refused.FORGOTTEN:
@@ -187,6 +187,36 @@ class Book:
         if isinstance(answer, Held):
             return Reset(Refused.UNKNOWN.value)
         return answer
+
+    async def _claim(self, id: str, hash: bytes, owner: str, link: int) -> Found | Refused | Held | Ended:
+        """Claim a session for a link, also of a process that has it, or of a store that has forgotten it."""
+        answer = await self.store.claim(id, hash, owner, link, self._node)
+        if self._may_be_forgotten(answer) and await self._write_again(id):
+            answer = await self.store.claim(id, hash, owner, link, self._node)
+        if isinstance(answer, Held):
+            await self._handover.ask(answer.node, id)
+            answer = await self.store.claim(id, hash, owner, link, self._node, force=True)
+        return answer
+
+    def _may_be_forgotten(self, answer: Found | Refused | Held | Ended) -> bool:
+        """Whether a session may be one that the store has lost: only near a change of its lineage."""
+        now = asyncio.get_running_loop().time()
+        if self.store.lineage != self._lineage:
+            self._lineage, self._lineage_since = self.store.lineage, now
+        is_near = self._lineage_since > 0 and now < self._lineage_since + self.ttl
+        return answer is Refused.FORGOTTEN or (answer is Refused.UNKNOWN and is_near)
+
+    async def _write_again(self, id: str) -> bool:
+        """Have the process write a session again that owns it; return whether one does."""
+        session = self._sessions.get(id)
+        if session is None or session.has_ended:
+            return await self._handover.ask_all(id)
+        found = session.found()
+        await self.store.put(found.record, found.log)
+        return True
+
+    def _owned_now(self) -> list[Found]:
+        return [session.found() for session in self._sessions.values() if not session.has_ended]
 
     async def send(self, id: str, message: Message) -> None:
         """Do as `Hub.send`, with arguments that were checked."""
@@ -229,7 +259,7 @@ class Book:
     def _known(self, found: Found) -> SessionLink:
         record = found.record
         known = self._sessions.get(record.id)
-        if known is not None and not known.has_ended and known.claimed(record.generation):
+        if known is not None and not known.has_ended and known.claimed(record):
             return known
         acked, done, log = record.acked, record.done, found.log
         if known is not None and self.store.is_immediate:  # which was told less than what has let it go here

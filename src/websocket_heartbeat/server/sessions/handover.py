@@ -17,6 +17,7 @@ HANDOFF_TIMEOUT = 1.0
 
 _PATIENCE = 2 * HANDOFF_TIMEOUT
 """Seconds in which an owner that lives has answered."""
+_TRIES = 10
 
 
 class Handover:
@@ -51,13 +52,23 @@ class Handover:
         """Have a process end a session that has expired; false if it does not have it, or does not answer."""
         return await self._question(owner, expired=id, why=why)
 
-    async def _question(self, owner: str, **question: str) -> bool:
+    async def ask_all(self, id: str) -> bool:
+        """Have the process that owns a session write it again; false if none does.
+
+        It is asked again and again, as a store that has just come back may not be heard yet.
+        """
+        for _ in range(_TRIES):
+            if await self._question(None, _PATIENCE / _TRIES, forgotten=id):
+                return True
+        return False
+
+    async def _question(self, owner: str | None, patience: float = _PATIENCE, **question: str) -> bool:
         token = secrets.token_hex(8)
         answer = self._asked[token] = asyncio.get_running_loop().create_future()
         try:
             members = {**question, "to": self._node, "token": token}
             if await self._store.notify(owner, json.dumps(members).encode()):
-                await asyncio.wait([answer], timeout=_PATIENCE)
+                await asyncio.wait([answer], timeout=patience)
             return answer.done() and answer.result()
         finally:
             del self._asked[token]
@@ -79,7 +90,14 @@ class Handover:
             answer.set_result(members["had"])
 
     async def _answer(self, question: dict[str, str]) -> None:
-        if "expired" in question:
+        if "forgotten" in question:
+            session = self._owned(question["forgotten"])
+            if session is None:
+                return  # another one may have it
+            found = session.found()
+            await self._store.put(found.record, found.log)
+            had = True
+        elif "expired" in question:
             had = self._expired(question["expired"], question["why"])
         else:
             had = await self._give(question["give"])

@@ -19,7 +19,7 @@ from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server.sessions.attachment import Attachment, Carrier, LinkOverLinks
 from websocket_heartbeat.server.sessions.incoming import Incoming
 from websocket_heartbeat.server.sessions.state import PeerState
-from websocket_heartbeat.server.sessions.store import EXPIRED, OVER, Record, Store
+from websocket_heartbeat.server.sessions.store import EXPIRED, OVER, Found, Record, Store
 from websocket_heartbeat.server.sessions.store import REPLACED as RESET
 from websocket_heartbeat.server.sessions.writer import Immediate, StoreFirst, Writer
 from websocket_heartbeat.system.stall import Stall
@@ -136,7 +136,7 @@ class SessionLink(LinkOverLinks):
         self.busy_until = 0.0
         self.full = False
         self._max = record.max  # the largest message that the client takes
-        self._writer: Writer = Immediate(self) if keeper.store.is_immediate else StoreFirst(self)
+        self._writer: Writer = Immediate(self) if keeper.store.is_immediate else StoreFirst(self, record)
         self._incoming = Incoming(self, self._writer)
         # What the application keeps with the session: as it was found, and as it is.
         self._saved_state = record.state
@@ -154,11 +154,12 @@ class SessionLink(LinkOverLinks):
 
     # Links come and go
 
-    def claimed(self, generation: int) -> bool:
+    def claimed(self, record: Record) -> bool:
         """Take the news that a link has claimed the session; false if another process had it meanwhile."""
-        is_ours = generation == self.generation + 1
+        is_ours = record.generation == self.generation + 1
         if is_ours:
-            self.generation = generation
+            self.generation = record.generation
+            self._writer.claimed(record)
         else:
             self.fenced()
         return is_ours
@@ -170,7 +171,7 @@ class SessionLink(LinkOverLinks):
         """
         self._part(REPLACED)
         self.attachment = attachment = Attachment(link, carrier, is_text_only=is_text_only)
-        self._writer.claimed()
+        self._writer.attached()
         if self.ending is None:
             self.deadline = None
         else:
@@ -195,6 +196,10 @@ class SessionLink(LinkOverLinks):
         if self.attachment is not None and self.attachment.link is link:
             self._let_go()
             self._is_away()
+
+    def found(self) -> Found:
+        """Return the session as the store has it, for one that may have forgotten it."""
+        return self._writer.found()
 
     def put_off(self) -> None:
         """Let the session have no link: it was claimed for one that may not go on with it yet."""

@@ -7,13 +7,14 @@ no messages, and learns what was handled only while there is no link (`Immediate
 
 import asyncio
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from websocket_heartbeat.core.session import Window
 from websocket_heartbeat.core.volatile import VOLATILE, Waiting
 from websocket_heartbeat.engines.base import WRITE_LIMIT
 from websocket_heartbeat.events import Message, size_of
-from websocket_heartbeat.server.sessions.store import Refused
+from websocket_heartbeat.server.sessions.store import Found, Record, Refused
 
 if TYPE_CHECKING:
     from websocket_heartbeat.server.sessions.link import SessionLink
@@ -99,6 +100,10 @@ class Writer(ABC):
         """Have the store know, before it ends the session, what it is to tell of that."""
 
     @abstractmethod
+    def found(self) -> Found:
+        """Return the session as the store has it, for one that may have forgotten it."""
+
+    @abstractmethod
     async def kept(self, number: int) -> bool:
         """Wait until the store has a message; return false if it never will."""
 
@@ -158,8 +163,12 @@ class Writer(ABC):
 
     # What is written
 
-    def claimed(self) -> None:
-        """Take the news that a link has claimed the session: the store has no deadline for it now."""
+    @abstractmethod
+    def claimed(self, record: Record) -> None:
+        """Take the news that a link has claimed the session."""
+
+    def attached(self) -> None:
+        """Take the news that the session has a link: the store has no deadline for it since the claim."""
         self._deadline = None
 
     def write_state(self, state: bytes) -> None:
@@ -213,8 +222,8 @@ class Writer(ABC):
             return False
         self._stored, self._done = answer, done
         self._acked, self._deadline, self.ending = acked, deadline, ending
-        if self._state is state:
-            self._state = None
+        if state is not None:
+            self._state_written(state)
         self._send(batch)
         half.record(done, session.loop.time())
         session.note_held()
@@ -222,17 +231,44 @@ class Writer(ABC):
         session.go_on()
         return True
 
+    def _state_written(self, state: bytes) -> None:
+        if self._state is state:
+            self._state = None
+
 
 class StoreFirst(Writer):
     """The store is asked by a task, with all that has come together meanwhile."""
 
-    __slots__ = ("_task",)
+    __slots__ = ("_record", "_task")
 
     records_first = True
 
-    def __init__(self, session: "SessionLink") -> None:
+    def __init__(self, session: "SessionLink", record: Record) -> None:
         super().__init__(session)
+        self._record = record
         self._task: asyncio.Task[None] | None = None
+
+    def claimed(self, record: Record) -> None:
+        """As in Writer."""
+        self._record = record
+
+    def _state_written(self, state: bytes) -> None:
+        super()._state_written(state)
+        self._record.state = state
+
+    def found(self) -> Found:
+        """As in Writer."""
+        half = self._half
+        record = replace(
+            self._record,
+            generation=self._session.generation,
+            done=self._done,
+            sent=self._stored,
+            acked=half.acked,
+            deadline=self._deadline,
+            ending=self.ending,
+        )
+        return Found(record, self._session.unacknowledged()[: self._stored - half.acked])
 
     def send(self, character: str, message: Message, size: int) -> None:
         """As in Writer: the store has it first."""
@@ -359,6 +395,13 @@ class Immediate(Writer):
         """As in Writer: a resume is told what was handled."""
         self._done = -1  # whatever the store was not told
         self.write()
+
+    def claimed(self, record: Record) -> None:
+        """Nothing to do."""
+
+    def found(self) -> Found:
+        """Not called: the memory of this process forgets nothing."""
+        raise NotImplementedError
 
     async def kept(self, number: int) -> bool:
         """As in Writer: it is, as nothing is kept elsewhere."""
