@@ -80,7 +80,7 @@ class Ledger:
 async def spoil(proxy: FaultProxy, chance: random.Random) -> None:
     """Break the links, at any byte and in any way, until cancelled."""
     while True:
-        await asyncio.sleep(chance.uniform(0.02, 0.3))
+        await asyncio.sleep(chance.uniform(0.01, 0.1))
         fault = chance.random()
         if fault < 0.5:
             proxy.cut_after(chance.randint(1, 20_000))

@@ -169,3 +169,22 @@ def test_the_timer_is_always_set_while_something_must_happen(random: Random) -> 
     play.run()
     if play.task is not None and play.task.state not in ("closed", "failed", "idle"):
         assert play.clock.timers > 0 or (play.task.state == "waiting" and play.task.machine.offline)
+
+
+def test_nothing_is_said_on_the_link_of_a_renewal_before_its_welcome_but_that_it_resumes() -> None:
+    greeting = {"data": '{"session":1,"window":[9,99],"max":99,"ttl":120,"protocol":""}'}
+    steps: list[list[Any]] = [
+        ["advance", 1],
+        ["host", "Open", 0, {}],
+        ["host", "Message", 0, greeting],
+        ["host", "Message", 0, {"data": '{"welcome":"new","key":"id.secret"}'}],
+        ["advance", 14000],
+        ["user", "renew"],
+        ["host", "Open", 2, {}],
+        ["host", "Message", 2, greeting],
+        ["user", "send", "x"],
+        ["advance", 2000],  # a heartbeat is due on the link before
+    ]
+    log = Play({"session": "prefer", "steps": steps}).run()
+    said = [line[3]["data"] for line in log if line[1] == "send" and line[2] == 2]
+    assert [text[:9] for text in said] == ['{"resume"']

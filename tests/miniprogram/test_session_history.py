@@ -16,7 +16,7 @@ def test_no_message_is_lost_doubled_or_out_of_order(kind: str, npm: Npm, tmp_pat
     installed(npm, HOSTS)
     if kind == "chromium":
         executable()
-    seen = asyncio.run(history(kind, 3000, 20261128, tmp_path))
+    seen = asyncio.run(history(kind, 10_000, 20261128, tmp_path))
     assert (seen.to_server, seen.to_client, seen.uncertain) == ("as sent", "as sent", 0)
     assert seen.resumed >= 2
     assert (seen.sessions, seen.resets) == (1, [])

@@ -187,11 +187,10 @@ class Resumption:
 
     def violated(self, code: int) -> None:
         """Drop the link, which breaks the protocol or is out of step."""
-        self._tries = self._tries + 1
         step = Step(DROP_LINK)
         step.code = code
         self._steps.append(step)
-        self.lost(0)
+        self.lost(code)
 
     def handled(self, now: float) -> None:
         """Note that the oldest message that was received is handled."""
@@ -219,10 +218,10 @@ class Resumption:
                 self._say_end()
 
     def lost(self, code: int) -> None:
-        """Take the news that the link is gone, with the close code that the server has given, or 0."""
-        if self.state == DISMISSED:
-            # It does not come back, so nobody would know of the rest.
-            return
+        """Take the news that the link is gone, with the close code that the server has given, or 0.
+
+        Who is dismissed stays so: what came before is still handled.
+        """
         if self.state == ATTACHED and self.is_ending and code == 1000 and self.half.acked == self.half.sent:
             self.state = ENDED  # as the server has answered our end
             return
@@ -274,6 +273,7 @@ class Resumption:
     def _welcomed(self, welcome: Control) -> None:
         if welcome.answer == NEW and self.key == "" and welcome.key != "":
             self.key = welcome.key
+            self._tries = 0
             self._tell(NEW, "", None, 0)
             self._attach(0, 0)
         elif welcome.answer == RESUMED and self.key != "" and self.half.fits(welcome.done, welcome.got):

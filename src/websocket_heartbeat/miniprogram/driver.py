@@ -579,7 +579,7 @@ class Driver(Abstract):
     def _beat(self) -> None:
         link = self.links.current
         if link.is_session and self.session is not None:
-            is_sent: bool = self.session.probe()
+            is_sent: bool = self.session.probe(link)
             self.heart.was_refused = not is_sent
         else:
             self.heart.beat(link)

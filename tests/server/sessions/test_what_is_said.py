@@ -65,10 +65,12 @@ def test_a_file_that_cannot_be_opened_is_named_in_full_and_why(
     async def main() -> None:
         hub = Hub(sessions=f"sqlite:///of/{path}")
         async with running(hub) as server, connect(server.url(), session="prefer", backoff=QUICK):
-            await until(lambda: "cannot begin or go on" in caplog.text)
+            await until(lambda: "a session cannot begin or go on" in caplog.text)
 
     run_asyncio(main())
-    (text,) = {line for line in caplog.messages if "cannot begin or go on" in line and "(for" not in line}
+    (text,) = {
+        line for line in caplog.messages if "a session cannot begin or go on" in line and "(for" not in line
+    }
     assert str(folder / path) in text
     assert why in text
     # The client is told, too, that it is no fault of its own.
@@ -87,7 +89,7 @@ def test_a_store_that_stays_away_does_not_fill_the_log(
             await until(lambda: connection.stats.attempts > 14)
 
     run_asyncio(main())
-    lines = [record for record in caplog.records if "cannot begin or go on" in record.getMessage()]
+    lines = [record for record in caplog.records if "a session cannot begin or go on" in record.getMessage()]
     assert len([line for line in lines if line.levelno >= logging.WARNING]) == 10
 
 

@@ -66,7 +66,8 @@ class ConnectionSession:
     """The session of one connection, over all its links. The driver tells it of them, and asks it to send.
 
     link: the newest one that is open, whether its handshake is done or not; None if there is none.
-    event: the host's, of its opening. ousted: the link before, while a renewal takes the session from it.
+    attached: that link, once the session goes on over it. event: the host's, of its opening.
+    ousted: the link before, while a renewal takes the session from it.
     max: the largest message that the server takes.
     protocol: the application's subprotocol, which the server has selected; "" for none.
     kind: how the session of the latest link began.
@@ -85,6 +86,7 @@ class ConnectionSession:
         )
         self.flushing = Flushing()
         self.link: Link | None = None
+        self.attached: Link | None = None
         self.event: Any = None
         self.ousted: Link | None = None
         self.max = 0
@@ -141,6 +143,7 @@ class ConnectionSession:
     def _leave(self, code: int) -> None:
         self._stop_greeting()
         self.link = None
+        self.attached = None
         self.resumption.lost(code)
         self._carry_out()
 
@@ -195,13 +198,16 @@ class ConnectionSession:
             return link.send(told)
         data = copied(data)
         character = self.resumption.half.accept(data, size_of(data))
-        newest: Link | None = self.link  # another one, while on_open runs on what is to replace this one
-        if newest is not None:
-            self._put(newest, character, data)
+        attached: Link | None = self.attached
+        if attached is not None:
+            # Another link than that one, while onOpen runs on what is to replace it.
+            self._put(attached, character, data)
         return True
 
-    def probe(self) -> bool:
-        """Ask the server for a sign of life; return False if the host has refused."""
+    def probe(self, link: "Link") -> bool:
+        """Ask the server for a sign of life; return False if the host refuses, or the session has left."""
+        if link is not self.attached:
+            return False
         return self._say("?" + text_of(self.resumption.half.sent))
 
     def flush(self) -> Any:
@@ -406,6 +412,7 @@ class ConnectionSession:
         while kept is not None:
             self._put(link, kept.character, kept.payload)
             kept = kept.next
+        self.attached = link
         event: dict[str, Any] = record(None) if self.event is None else self.event
         event["session"] = self.kind
         event["protocol"] = self.protocol
