@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """A wish for sessions; several connections may share it.
+    """A wish for sessions; several connections may share one without a snapshot.
 
     mode: "prefer": where the server has sessions; "require": a server without is an error.
     options: binary: false where the host has no binary frames; bytes then travel as base64.
     snapshot: where a process leaves its session to the next one, if the host kills it: `save` is called with
     a text that it stores at once, "" for nothing, and `load` returns what was stored. It holds messages and
-    the key of the session. No two connections may share it.
+    the key of the session.
     """
 
     def __init__(self, mode: Any, options: Any = None) -> None:
