@@ -29,6 +29,7 @@ from websocket_heartbeat.server.sessions.store import (
     Refused,
     Store,
 )
+from websocket_heartbeat.server.throttle import Throttle
 from websocket_heartbeat.system.callbacks import call, close_unawaited, log_raised, settle
 
 _logger = logging.getLogger("websocket_heartbeat.server")
@@ -71,6 +72,7 @@ class Book:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Future[None] | None = None
         self._looking: asyncio.Task[None] | None = None
+        self._log = Throttle(_logger)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._finishing: dict[str, asyncio.Task[None]] = {}  # by the ID of the session
         self._lineage = ""
@@ -318,7 +320,7 @@ class Book:
 
     async def may_write_again(self, error: OSError) -> bool:
         """Wait a while after the store could not be written; return whether to try again."""
-        _logger.error("%s", error)
+        self._log.error("a session waits until it can be written: %s", error)
         for _ in range(_PAUSES):
             if self.is_closed:
                 return False
@@ -341,7 +343,21 @@ class Book:
             self.limits.remove(session)
 
     def _tell(self, id: str, why: str, unacknowledged: tuple[Message, ...]) -> None:
-        _logger.info("session %s is over: %s", id, printable(why))
+        count = len(unacknowledged)
+        messages = f"{count} message" if count == 1 else f"{count} messages"
+        if why == "overflow":
+            words = (
+                "session %s is over: overflow: its client had no room for more, `await peer.drain()` waits "
+                "for it; it has not acknowledged %s"
+            )
+            self._log.warning(words, id, messages)
+        elif count and self._on_end is None:
+            words = (
+                "session %s is over: %s: its client has not acknowledged %s, and no on_end is told of them"
+            )
+            self._log.warning(words, id, printable(why), messages)
+        else:
+            _logger.info("session %s is over: %s", id, printable(why))
         if self._on_end is None:
             return
         try:
@@ -371,7 +387,7 @@ class Book:
             try:
                 await self._end_expired()
             except OSError as error:
-                _logger.error("sessions that have expired cannot be ended: %s", error)
+                self._log.error("sessions that have expired cannot be ended: %s", error)
 
     async def _end_expired(self) -> None:
         while True:

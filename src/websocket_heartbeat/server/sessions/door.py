@@ -186,8 +186,8 @@ class Door:
             self._handler.keeper.log.warning("a client was put off with %d: %s", OVER_LIMIT, over)
             self._refuse(OVER_LIMIT, with_hint("", over.seconds))
         except OSError as error:
-            _logger.error("a session cannot begin or go on: %s", error)
-            self._refuse(1013)
+            self._handler.keeper.log.error("a session cannot begin or go on: %s", error)
+            self._refuse(1013, "sessions are not to be had now")
         except Exception as error:
             log_raised(self._handler.keeper.log.error, "the handshake of a session", error)
             self._refuse(1011)

@@ -356,6 +356,7 @@ class ValkeyStore(Store):
     async def _listen(self, listener: Listener, heard: "asyncio.Future[None]") -> None:
         """Pass on what other nodes send. heard: done when this node is heard of."""
         client, _ = _client_of(self._url, is_one=True)
+        is_away = False
         try:
             while True:
                 try:
@@ -366,11 +367,16 @@ class ValkeyStore(Store):
                                 self._hear(message["data"], listener)
                             elif not heard.done():
                                 heard.set_result(None)
+                            elif is_away:
+                                is_away = False
+                                _logger.info("the store of the sessions is back")
                 except (RedisError, OSError) as error:
                     if not heard.done():
                         heard.set_exception(OSError(f"the store of the sessions cannot be reached: {error}"))
                         return
-                    _logger.error("the store of the sessions cannot be heard: %s", error)
+                    level = logging.DEBUG if is_away else logging.ERROR
+                    _logger.log(level, "the store of the sessions is away, and they wait for it: %s", error)
+                    is_away = True
                     await asyncio.sleep(_RECONNECT_AFTER)
         finally:
             await client.aclose()
