@@ -441,7 +441,7 @@ class Host:
 
     def _report_uncertain(self, messages: Sequence[Message]) -> None:
         if messages:
-            self.hooks.report(Undelivered(messages))
+            self.hooks.report(Undelivered(messages, uncertain=True))
 
     def _acknowledged(self) -> None:
         self.lifetime.changed.notify()
