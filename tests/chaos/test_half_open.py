@@ -146,7 +146,7 @@ def test_of_two_clients_with_one_key_one_keeps_the_session_and_there_is_no_war(r
             assert mine is not None
             assert other is not None
             other._resumption.key = mine._resumption.key  # as a tab has it that was duplicated
-            other._resumption._link = 5
+            other._resumption.link = 5
             async with second:
                 await until(lambda: len(told_first) == 3 and len(told_second) == 1)
                 assert [(event.kind, event.why) for event in told_first] == [

@@ -52,6 +52,12 @@ def test_a_session_of_no_known_mode_is_refused(mode: Any) -> None:
         Session(mode)
 
 
+@pytest.mark.parametrize("place", ["x", True, Record(save=print), Record(load=print), Record(save=1, load=2)])
+def test_a_place_for_snapshots_that_cannot_save_and_load_is_refused(place: Any) -> None:
+    with pytest.raises(ValueError, match="save and load"):
+        Session("prefer", Record(snapshot=place))
+
+
 def test_flush_without_the_option_session_says_what_is_missing() -> None:
     async def main() -> None:
         task = await WebsocketHeartbeat(miniprogram=Phone().wx, connectSocketParams={"url": URL})

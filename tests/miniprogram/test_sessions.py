@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,9 @@ import pytest
 from tests.miniprogram.conftest import Npm, installed
 from tests.miniprogram.led import Program, led
 from tests.miniprogram.real_hosts import HOSTS
+from tests.miniprogram.session_programs import Ledger, Start, starter, told
 from tests.watch import until
 
-from websocket_heartbeat.cli.js import library
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server import Hub, Peer, Request, serve
 from websocket_heartbeat.testing import FaultProxy
@@ -20,60 +20,12 @@ from websocket_heartbeat.testing import FaultProxy
 KINDS = ["page", "wx"]
 HOSTS_TOO = [*KINDS, "taro-h5", "taro-mini", "uni-h5"]
 
-QUICK = {"pingTimeout": 300, "pongTimeout": 1000, "reconnectTimeout": 50, "openTimeout": 3000}
-
-Start = Callable[..., contextlib.AbstractAsyncContextManager[Program]]
-
 pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture(scope="module")
 def start(node: str, npm: Npm, real_hosts: Path, tmp_path_factory: pytest.TempPathFactory) -> Start:
-    directory: Path = tmp_path_factory.mktemp("session")
-    modules = installed(npm, HOSTS)
-    for target in ("miniprogram", "browser", "session"):
-        (directory / f"{target}.js").write_text(library("cjs", target, minify=True))
-
-    @contextlib.asynccontextmanager
-    async def start(
-        kind: str, url: str, mode: str = "prefer", holding: bool = False, how: Any = None, **options: Any
-    ) -> AsyncIterator[Program]:
-        about = {
-            "library": str(directory / ("browser.js" if kind == "page" else "miniprogram.js")),
-            "session": str(directory / "session.js"),
-            "kind": kind,
-            "modules": str(modules),
-            "bundles": str(real_hosts),
-            "url": url,
-            "mode": mode,
-            "how": how,
-            "holding": holding,
-            "options": {**QUICK, **options},
-        }
-        async with led(node, "session.js", about) as program:
-            yield program
-
-    return start
-
-
-class Ledger:
-    """A hub that answers, and what it was told."""
-
-    def __init__(self) -> None:
-        self.up: list[Message] = []
-        self.ends: list[tuple[str, tuple[Message, ...]]] = []
-        self.hub = Hub(sessions="memory", on_message=self.answer, on_end=self.ended)
-
-    def answer(self, peer: Peer, message: Message) -> None:
-        self.up.append(message)
-        peer.send(message)
-
-    def ended(self, session: str, why: str, unacknowledged: tuple[Message, ...]) -> None:
-        self.ends.append((why, unacknowledged))
-
-
-def told(program: Program, name: str) -> list[list[Any]]:
-    return [event[1:] for event in program.told if event[0] == name]
+    return starter(node, npm, real_hosts, tmp_path_factory.mktemp("session"))
 
 
 @pytest.mark.parametrize("kind", HOSTS_TOO)

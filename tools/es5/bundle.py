@@ -66,7 +66,8 @@ _MODULES: Final[dict[Target, tuple[str, ...]]] = {
     "session": (
         *CORE_OF_SESSIONS,
         *_adapters("language", "session.frames", "session.controls", "session.offers", "session.inbox"),
-        *_adapters("session.flushing", "session.connection_session", "session.option"),
+        *_adapters("session.snapshot", "session.background", "session.flushing"),
+        *_adapters("session.connection_session", "session.option"),
     ),
 }
 _HANDWRITTEN: Final[dict[Target, tuple[str, ...]]] = {

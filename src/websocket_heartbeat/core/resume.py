@@ -17,16 +17,21 @@ Transitions
     detached    opened          plain       it has not, and the session is only preferred
     detached    opened          refused     it has not, and the session is required
     greeting    greeted         welcoming   say hello, or resume
-    greeting    other frame     plain       the server selects what it does not know
-    greeting    other frame     refused     the same, and the session is required
+    greeting    other frame     plain       the server selects what it does not know; or refused, as above
     welcoming   welcome new     attached    send what was accepted
     welcoming   welcome resumed attached    send what the server has not received
     welcoming   welcome reset   attached    tell what is uncertain; numbers begin again
     welcoming   welcome over    over        tell what is unacknowledged
-    attached    end             dismissed   handle what came before; then acknowledge and close
-    attached    lost            ended       the user closes, all is acknowledged, and the code is 1000
     welcoming   welcome over    ended       the user closes, and all is acknowledged
-    any         lost            detached    the machine reconnects
+    attached    end             dismissed   handle what came before
+    dismissed   all is handled  over        acknowledge and close
+    attached    lost            ended       the user closes, all is acknowledged, and the code is 1000
+    plain       lost            detached    the machine reconnects
+    the others with a link: greeting, welcoming and attached
+                lost            detached    the machine reconnects
+                violated        detached    drop the link: it breaks the protocol, or is out of step
+    One that is lost with 4491 after the greeting, and the third in a row with 4490 or 4492, give the session
+    up: the user is told of a reset, and one who closes is done (over).
 """
 
 from typing import Final
@@ -130,6 +135,7 @@ class Resumption:
     """The client's session, over all its links.
 
     half: its messages. key: what it resumes with, "" while it has none. is_ending: whether the user closes.
+    link: the number of the latest link that has asked to resume.
     """
 
     def __init__(self, is_required: bool, window: Window) -> None:
@@ -138,7 +144,7 @@ class Resumption:
         self.state: str = DETACHED
         self.half = Half(window)
         self.key = ""
-        self._link = 0
+        self.link = 0
         self._said_done = 0
         """How much was handled when the last resume was sent: more may have been until its answer comes."""
         self._has_had_session = False
@@ -146,6 +152,12 @@ class Resumption:
         self.is_ending = False
         self._reason = ""
         self._steps: list[Step] = []
+
+    def go_on(self, key: str, link: int) -> None:
+        """Go on with the session of a process that is gone; `half` is told of its messages besides."""
+        self.key = key
+        self.link = link
+        self._has_had_session = True
 
     def take_steps(self) -> list[Step]:
         """Return what is to be done, and forget it."""
@@ -206,8 +218,11 @@ class Resumption:
 
     def awaits_end(self) -> bool:
         """Whether the user closes, and the server is still to answer that: over another link, if need be."""
-        is_done = self.state == ENDED or self.state == OVER or self.state == DISMISSED
-        return self.is_ending and self.key != "" and not is_done
+        return self.is_ending and self.key != "" and not self.is_finished()
+
+    def is_finished(self) -> bool:
+        """Whether the session has ended, or the server has said that it ends."""
+        return self.state == ENDED or self.state == OVER or self.state == DISMISSED
 
     def end(self, reason: str) -> None:
         """The user closes: nothing more is sent, and what was is still to be acknowledged."""
@@ -256,10 +271,10 @@ class Resumption:
             self.half.theirs = greeting.window
             control = Control(HELLO)
         else:
-            self._link = self._link + 1
+            self.link = self.link + 1
             control = Control(RESUME)
             control.key = self.key
-            control.link = self._link
+            control.link = self.link
             control.done = self.half.done
             self._said_done = control.done
             control.got = self.half.got

@@ -261,6 +261,7 @@ class Driver(Abstract):
 
     def shown(self) -> None:
         """The program is in the foreground again."""
+        self.thaw()
         if self.machine.state == PROBING and self.heart.was_refused:
             self._beat()
         if self.is_interrupted:
@@ -270,8 +271,32 @@ class Driver(Abstract):
         self._doubt_if_probing()
         self.settle(None)
 
+    def freeze(self) -> None:
+        """The host may kill the program from now on; a session that leaves a snapshot waits for `thaw`."""
+        if self.session is not None:
+            is_frozen: bool = self.session.freeze()
+            if is_frozen:
+                self.machine.went_offline(self.now())
+
+    def thaw(self) -> None:
+        """The program goes on."""
+        if self._is_frozen():
+            if self.session is not None:
+                self.session.thaw()
+            self.network(True)
+
+    def _is_frozen(self) -> bool:
+        session = self.session
+        if session is None:
+            return False
+        is_frozen: bool = session.is_frozen()
+        return is_frozen
+
     def network(self, is_online: bool) -> None:
         """The network came, went, or is another one."""
+        if self._is_frozen():
+            # No attempt before `thaw`.
+            return
         if is_online:
             self.machine.came_online(self.now())
             self._doubt_if_probing()
@@ -367,7 +392,7 @@ class Driver(Abstract):
         if kind == OPEN_LINK:
             # Unless a hook has closed the connection since, or has even opened it again.
             if action.link == self.machine.last_link and self.is_attempt_due():
-                self._guarded(lambda: self.createWebSocket())
+                self.guarded(lambda: self.createWebSocket())
         elif kind == PING_LINK:
             self._ping_or_trust()
         elif kind == CLOSE_LINK:
@@ -398,7 +423,7 @@ class Driver(Abstract):
         elif not link.close(params):
             answer(params, "fail", "close:fail")
 
-    def _guarded(self, action: Callable[[], None]) -> None:
+    def guarded(self, action: Callable[[], None]) -> None:
         """Call a method that the user may have replaced."""
         try:
             action()
@@ -458,7 +483,7 @@ class Driver(Abstract):
 
     def _check_heart(self, link: int) -> None:
         if link == self.machine.link and self.is_open():
-            self._guarded(lambda: self.heartCheck())
+            self.guarded(lambda: self.heartCheck())
 
     def _renewal_failed(self, step: Step) -> None:
         # Stopped: another link comes in its place, or none any more.

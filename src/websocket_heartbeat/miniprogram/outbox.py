@@ -90,6 +90,12 @@ class Outbox:
         """Whether nothing waits."""
         return len(self.waiting) == 0
 
+    def put_first(self, messages: list[Any]) -> None:
+        """Let messages wait that are older than all that wait; there are as many as were allowed."""
+        while len(self.waiting) > 0:
+            messages.append(self.waiting.pop(0))
+        self.waiting = messages
+
     def refuse_all(self) -> None:
         """Tell of each message that it waits in vain, unless a callback opens the connection again."""
         while len(self.waiting) > 0 and self.owner.has_ended():

@@ -110,6 +110,7 @@ class MiniProgramTask(Connection):
 
     def _went_to_background(self) -> None:
         self.hidden()
+        self.freeze()
         # Hosts take messages for some seconds yet, and say that they are sent, whether they are or not.
         self.outbox.doubt()
 

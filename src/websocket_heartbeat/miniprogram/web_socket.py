@@ -182,6 +182,8 @@ class BrowserTask(Connection):
         self.onsession: Any = no_hook
         self.on_shown = lambda event: self._page_shown(event)
         self.on_hidden = lambda event: self.hidden()
+        self.on_frozen = lambda event: self.freeze()
+        self.on_resumed = lambda event: self.thaw()
         self.on_online = lambda event: self.network(True)
         self.on_offline = lambda event: self.network(False)
         self.on_visibility = lambda event: self._visibility()
@@ -258,6 +260,10 @@ class BrowserTask(Connection):
         document = read(page, "document")
         listen(document, "visibilitychange", self.on_visibility, is_on)
         listen(document, "freeze", self.on_hidden, is_on)
+        # Not when the page is only hidden: a tab in the background goes on to take messages.
+        listen(document, "freeze", self.on_frozen, is_on)
+        listen(document, "resume", self.on_resumed, is_on)
+        listen(page, "pagehide", self.on_frozen, is_on)
         listen(page, "pageshow", self.on_shown, is_on)
         listen(page, "online", self.on_online, is_on)
         listen(page, "offline", self.on_offline, is_on)

@@ -118,6 +118,8 @@ export async function sessions(): Promise<void> {
     page.onopen = ({ session, type }) => console.log(session === "reset", type);
     await page.flush();
     new Page({ url: "wss://example.com/", session: "off" });
+    Session("prefer", { snapshot: { save: (text) => wx.setStorageSync("x", text), load: () => wx.getStorageSync("x") } });
+    Session("prefer", { snapshot: { save: (text) => sessionStorage.setItem("x", text), load: () => sessionStorage.getItem("x") } });
 }
 
 export async function mistakes(): Promise<void> {
@@ -150,6 +152,8 @@ export async function mistakes(): Promise<void> {
     WebsocketHeartbeatJs({ url: "wss://example.com/" });
     // @ts-expect-error: there is no url
     new WebsocketHeartbeatJs({});
+    // @ts-expect-error: it has to be stored when `save` returns, so what `load` gives is no promise
+    Session("prefer", { snapshot: { save: (text) => wx.setStorageSync("x", text), load: async () => "" } });
     // @ts-expect-error: the part of the package that has sessions is to be imported
     new WebsocketHeartbeatJs({ url: "wss://example.com/", session: "prefer" });
     // @ts-expect-error: no mode is called that

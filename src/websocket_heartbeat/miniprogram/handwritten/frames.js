@@ -109,6 +109,17 @@ function from_json(text) {
     }
 }
 
+/** The message that a text of a snapshot stands for; null if it stands for none. */
+function unpacked(value) {
+    var kind = typeof value === "string" ? value.charAt(0) : "";
+    return kind === "t" ? value.slice(1) : kind === "b" ? from_base64(value.slice(1)) : null;
+}
+
+/** The place of a message among the characters that stand for numbers. */
+function place_of(number) {
+    return number % 64;
+}
+
 /** A promise; `take` gets what keeps it, and what breaks it with the text of an error. */
 function promise(take) {
     return new Promise(function (resolve, reject) {

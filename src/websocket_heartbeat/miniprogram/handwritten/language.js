@@ -1,9 +1,4 @@
 // Calls of the host and the user, as language.py declares them; uses only what mini programs have.
-/** thing[name](argument), as a method of its object. */
-function invoke(thing, name, argument) {
-    return thing[name](argument);
-}
-
 /** Call it, if there is such a method; return whether there is and it did not throw. Its rejection is ignored. */
 function attempt(thing, name, argument) {
     try {

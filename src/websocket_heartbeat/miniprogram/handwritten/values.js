@@ -4,6 +4,11 @@ function read(thing, name) {
     return thing == null ? thing : thing[name];
 }
 
+/** thing[name](argument), as a method of its object. */
+function invoke(thing, name, argument) {
+    return thing[name](argument);
+}
+
 /** A new object with the entries that `thing` itself has; empty where it has none. */
 function record(thing) {
     var copy = {}, name;

@@ -18,6 +18,7 @@ from websocket_heartbeat.core.resume import (
     REFUSE,
     REFUSED,
     RESET,
+    RESUMED,
     SAY,
     TELL,
     Control,
@@ -26,6 +27,7 @@ from websocket_heartbeat.core.resume import (
 )
 from websocket_heartbeat.core.session import CHARACTERS, OUT_OF_STEP, VIOLATION, Half, Kept, Window
 from websocket_heartbeat.miniprogram.language import copied, is_text, read, record
+from websocket_heartbeat.miniprogram.session.background import Background
 from websocket_heartbeat.miniprogram.session.controls import decode, encode
 from websocket_heartbeat.miniprogram.session.flushing import Flushing
 from websocket_heartbeat.miniprogram.session.frames import (
@@ -75,7 +77,7 @@ class ConnectionSession:
     why: of its end, in the server's words.
     """
 
-    def __init__(self, owner: "Driver", is_required: bool, has_binary: bool) -> None:
+    def __init__(self, owner: "Driver", is_required: bool, has_binary: bool, place: Any) -> None:
         self.owner = owner
         self.has_binary = has_binary
         self.resumption = Resumption(is_required, Window(WINDOW_MESSAGES, WINDOW_SIZE))
@@ -98,6 +100,9 @@ class ConnectionSession:
         """The timer for the server's greeting."""
         self.alarm: Any = None
         """The timer for an acknowledgement."""
+        self.background = Background(owner, place)
+        self.background.restore(self.resumption)
+        self.offers.has_had_session = self.resumption.key != ""
 
     # Links come and go
 
@@ -108,6 +113,10 @@ class ConnectionSession:
     def opened(self, link: "Link", event: Any) -> None:
         """A link is open, as the host says. What the server says on it decides the rest."""
         if link is self.link:
+            return
+        if self.background.is_frozen:
+            # A resume would make the snapshot stale.
+            self._drop(link, None, record(None), "the program is in the background", record(None))
             return
         if self.link is not None:
             if self.resumption.state == ATTACHED:
@@ -144,6 +153,7 @@ class ConnectionSession:
         self._stop_greeting()
         self.link = None
         self.attached = None
+        self.background.held = []
         self.resumption.lost(code)
         self._carry_out()
 
@@ -157,6 +167,7 @@ class ConnectionSession:
 
     def end(self, link: "Link", reason: Any) -> bool:
         """The user closes; return whether the server is told, which then closes the link."""
+        self.thaw()
         if link is not self.link or self.resumption.state != ATTACHED:
             return False
         self._acknowledge()
@@ -166,6 +177,7 @@ class ConnectionSession:
 
     def stop(self, state: str) -> None:
         """The connection has ended: tell what is not acknowledged, if that is not told yet."""
+        self.thaw()
         self._stop_greeting()
         self.owner.clock.stop_timer(self.alarm)
         self.alarm = None
@@ -173,17 +185,44 @@ class ConnectionSession:
         if now != DISMISSED:
             self.inbox.forget_all()
             half = self.resumption.half
-            if now != OVER and half.sent > half.acked:
+            if now != OVER and (half.sent > half.acked or len(self.background.queue) > 0):
                 self._tell(OVER, state, half, half.acked)
             self.resumption.state = OVER
         self.look()
         self.flushing.end()
 
+    # The program in the background
+
+    def is_frozen(self) -> bool:
+        """Whether nothing is handled, sent and acknowledged: a snapshot says how things are."""
+        return self.background.is_frozen
+
+    def freeze(self) -> bool:
+        """The host may kill the program from now on; return whether a snapshot is there for the next one."""
+        is_frozen = self.background.freeze(self.resumption)
+        if is_frozen:
+            self.inbox.stop()
+        return is_frozen
+
+    def thaw(self) -> None:
+        """The program goes on: delete the snapshot, and do what has waited."""
+        if not self.background.is_frozen:
+            return
+        frames = self.background.thaw()
+        while len(frames) > 0:
+            link = self.link
+            event: Any = frames.pop(0)
+            if link is not None:
+                self.heard(link, event)
+        self.inbox.go_on()
+        self._acknowledge_if_due()
+        self.owner.outbox.flush()
+
     # What is sent
 
     def has_room(self) -> bool:
-        """Whether the server's window has room."""
-        return self.resumption.half.has_room()
+        """Whether the server's window has room, and may be used."""
+        return self.resumption.half.has_room() and not self.background.is_frozen
 
     def send(self, link: "Link", message: dict[str, Any]) -> bool:
         """Send, or keep for the next link; return False if the server would not take it."""
@@ -193,6 +232,8 @@ class ConnectionSession:
         if state == DISMISSED or state == OVER or self._wire_size(data) > self.max:
             return False
         if is_volatile:
+            if self.background.is_frozen:
+                return False
             told = record(message)
             told["data"] = self._framed("~", data)
             return link.send(told)
@@ -223,7 +264,7 @@ class ConnectionSession:
         """Keep promises of `flush`, if that is due."""
         half = self.resumption.half
         is_empty: bool = self.owner.outbox.is_empty()
-        if is_empty and half.sent == half.acked:
+        if is_empty and half.sent == half.acked and len(self.background.queue) == 0:
             self.flushing.done()
 
     def _wire_size(self, data: Any) -> float:
@@ -257,6 +298,10 @@ class ConnectionSession:
     def heard(self, link: "Link", event: Any) -> bool:
         """Take a frame; return False if it is a plain message: the server has no sessions."""
         if link is not self.link:
+            return True
+        if self.background.is_frozen:
+            self._stop_greeting()
+            self.background.hold(event)
             return True
         data = read(event, "data")
         state = self.resumption.state
@@ -342,11 +387,15 @@ class ConnectionSession:
         else:
             self.resumption.handled(self.owner.clock.now())
             self._carry_out()
-            self._acknowledge_if_due()
+            if self.background.is_frozen:
+                # Its hook has ended late: the next process must not get the message again.
+                self.background.write(self.resumption)
+            else:
+                self._acknowledge_if_due()
 
     def _acknowledge_if_due(self) -> None:
         half = self.resumption.half
-        if self.resumption.state != ATTACHED:
+        if self.resumption.state != ATTACHED or self.background.is_frozen:
             return
         now: float = self.owner.clock.now()
         due = half.acknowledgement_due_at()
@@ -433,6 +482,11 @@ class ConnectionSession:
         self.kind = step.answer
         self.why = step.why
         before = step.before
+        if step.answer == RESUMED:
+            self.owner.outbox.put_first(self.background.take_queue())
+        if before is not None:
+            # The snapshot is of no use any more: its messages are told of now.
+            self.background.delete()
         if before is not None and step.answer == RESET:
             self.stale = self.stale + before.got - before.done
         self._tell(step.answer, step.why, before, step.number)
@@ -446,6 +500,9 @@ class ConnectionSession:
             while kept is not None:
                 uncertain.append(kept.payload)
                 kept = kept.next
+            # What the process before has sent without a number belongs to that session as well.
+            while len(self.background.queue) > 0:
+                uncertain.append(self.background.queue.pop(0))
         event = record(None)
         event["kind"] = kind
         event["why"] = why

@@ -35,12 +35,12 @@ def encode(control: Control) -> str:
     elif control.kind == RESUME:
         members["resume"] = control.key
         members["link"] = control.link
-        members["in"] = _two(control.done, control.got)
-        members["out"] = _two(control.acked, control.sent)
+        members["in"] = pair_to(control.done, control.got)
+        members["out"] = pair_to(control.acked, control.sent)
     else:
         members["end"] = control.why
     if control.kind != END:
-        members["window"] = _two(control.window.messages, control.window.size)
+        members["window"] = pair_to(control.window.messages, control.window.size)
         members["max"] = control.max
         members["binary"] = control.binary
     return to_json(members)
@@ -59,7 +59,7 @@ def decode(text: str) -> Control | None:
 
 
 def _greeting(members: dict[str, Any]) -> Control | None:
-    window = _pair(members["window"])
+    window = pair_of(members["window"])
     if window is None or not is_count(members["max"]):
         return None
     control = Control(GREETING_CONTROL)
@@ -76,7 +76,7 @@ def _welcome(members: dict[str, Any]) -> Control | None:
     control.key = _text(members["key"])
     control.why = _text(members["why"])
     if control.answer == RESUMED:
-        received = _pair(members["in"])
+        received = pair_of(members["in"])
         if received is None:
             return None
         control.done = received.first
@@ -101,14 +101,15 @@ def _text(value: Any) -> str:
     return text
 
 
-def _two(first: float, second: float) -> list[Any]:
+def pair_to(first: float, second: float) -> list[Any]:
+    """An array of two numbers."""
     pair: list[Any] = []
     pair.append(first)
     pair.append(second)
     return pair
 
 
-def _pair(value: Any) -> Pair | None:
+def pair_of(value: Any) -> Pair | None:
     """The two numbers of an array; None if it is something else."""
     numbers = elements_of(value)
     if numbers is None or len(numbers) != 2:

@@ -95,6 +95,21 @@ def from_json(text: str) -> Any:
     return Record(members) if isinstance(members, dict) else None
 
 
+def unpacked(value: Any) -> Any:
+    """The message that a text of a snapshot stands for; nothing if it stands for none."""
+    if isinstance(value, str) and value[:1] == "t":
+        return value[1:]
+    try:
+        return from_base64(value[1:]) if isinstance(value, str) and value[:1] == "b" else None
+    except binascii.Error:
+        return None
+
+
+def place_of(number: int) -> int:
+    """The place of a message among the characters that stand for numbers."""
+    return number % 64
+
+
 def promise(take: Callable[[Callable[[], None], Callable[[str], None]], None]) -> Any:
     """A promise; `take` gets what keeps it, and what breaks it with the text of an error."""
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -19,6 +19,7 @@ class Inbox:
 
     deliver: gives the user an event, and calls back when the user has done with it.
     handled: is told of each message with a number that the user has done with.
+    is_stopped: whether the user gets nothing for now.
     """
 
     def __init__(
@@ -29,12 +30,22 @@ class Inbox:
         self.waiting: list[Received] = []
         self.current: Received | None = None
         self.is_giving = False
+        self.is_stopped = False
 
     def add(self, event: Any, is_volatile: bool) -> None:
         """Take a message that has come."""
         if not is_volatile or len(self.waiting) < MOST_VOLATILE:
             self.waiting.append(Received(event, is_volatile))
             self._give()
+
+    def stop(self) -> None:
+        """Give the user nothing until `go_on`."""
+        self.is_stopped = True
+
+    def go_on(self) -> None:
+        """Give the user what waits."""
+        self.is_stopped = False
+        self._give()
 
     def forget_all(self) -> None:
         """Give the user nothing more."""
@@ -44,7 +55,7 @@ class Inbox:
         if self.is_giving:
             return
         self.is_giving = True
-        while len(self.waiting) > 0 and self.current is None:
+        while len(self.waiting) > 0 and self.current is None and not self.is_stopped:
             received: Received = self.waiting.pop(0)
             self.current = received
             self.deliver(received.event, lambda: self._done())
