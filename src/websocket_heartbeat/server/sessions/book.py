@@ -126,6 +126,8 @@ class Book:
         """Be done with the store; its sessions go on with the next hub that opens it."""
         self._enter()
         self.is_closed = True
+        if self._opening is not None:
+            await asyncio.wait([self._opening])  # what it begins is ended here
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.wait([self._looking])
