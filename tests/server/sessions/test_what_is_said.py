@@ -122,7 +122,7 @@ def test_messages_to_a_client_that_stays_away_are_not_lost_silently(
     run_asyncio: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def main() -> None:
-        hub = Hub(sessions="memory", ttl=0.2)
+        hub = Hub(sessions="memory", ttl=0.2, on_message=lambda peer, message: None)
         async with running(hub) as server, session(server.url()) as connection:
             await connection.wait_open()
             (peer,) = hub.peers
