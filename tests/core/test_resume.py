@@ -692,6 +692,43 @@ def test_servers_without_sessions_are_no_links_that_broke_the_protocol() -> None
     assert client.key == "key 1"
 
 
+def test_a_session_of_another_process_is_given_up_after_three_links_without_one() -> None:
+    client = Resumption(is_required=False, window=Window(10, 1000))
+    client.go_on("key of before", 7)
+    for _ in range(2):
+        client.opened(False)
+        assert [step.kind for step in client.take_steps()] == [resume.DROP_LINK]
+    assert client.key == "key of before"
+    client.opened(False)
+    dropped, told = client.take_steps()
+    assert (dropped.kind, told.answer, told.why) == (resume.DROP_LINK, resume.RESET, "broken")
+    client.opened(False)
+    assert client.state == resume.PLAIN
+
+
+def test_a_session_of_another_process_is_resumed_on_a_link_of_a_larger_number_and_then_is_its_own() -> None:
+    client = Resumption(is_required=False, window=Window(10, 1000))
+    client.go_on("key of before", 7)
+    client.half.go_on(3, 4, 5, 6)
+    client.half.accept("x", 1)
+    client.opened(True)
+    client.control_received(greeting())
+    (step,) = client.take_steps()
+    assert step.control is not None
+    said = vars(step.control)
+    assert [said[name] for name in ("key", "link", "done", "got", "acked", "sent")] == [
+        "key of before", 8, 5, 5, 3, 4,
+    ]  # fmt: skip
+    welcome = Control(resume.WELCOME)
+    welcome.answer, welcome.done, welcome.got = resume.RESUMED, 3, 3
+    client.control_received(welcome)
+    client.lost(1006)
+    client.take_steps()
+    for _ in range(5):
+        client.opened(False)
+    assert client.key == "key of before"
+
+
 def test_links_that_are_only_lost_never_end_a_session() -> None:
     client = detached_client()
     for code in (0, 1000, 1001, 1006, 1012, 4489, 4493, 4494):

@@ -19,7 +19,11 @@ pytestmark = pytest.mark.timeout(300)
 BEGIN = """
 ([url, mode]) => {
     window.told = [];
-    const session = WebsocketHeartbeatSession(mode);
+    const snapshot = {
+        save: (text) => { sessionStorage.setItem("x", text); window.told.push(["save", text !== ""]); },
+        load: () => sessionStorage.getItem("x"),
+    };
+    const session = WebsocketHeartbeatSession(mode, { snapshot });
     const options = { pingTimeout: 500, pongTimeout: 1000, reconnectTimeout: 50 };
     window.heartbeat = new WebsocketHeartbeatJs({ url, session, ...options });
     heartbeat.onopen = (event) => told.push(["open", event instanceof Event, event.session || null]);
@@ -151,6 +155,54 @@ def test_a_page_that_requires_a_session_does_not_open_where_the_server_has_none(
             await page.until("state", "connecting", times=4)
             assert await page.told("open") == []
             assert set(offers) == {"websocket-heartbeat.v1"}
+            await page.run("heartbeat.close()")
+
+    asyncio.run(main())
+
+
+def test_a_page_that_is_loaded_again_or_frozen_goes_on_with_its_session(tmp_path: Path) -> None:
+    up: list[Message] = []
+
+    def answer(peer: Peer, message: Message) -> None:
+        up.append(message)
+        peer.send(message)
+
+    async def main() -> None:
+        hub = Hub(sessions="memory", on_message=answer)
+        async with (
+            serve(hub=hub) as server,
+            FaultProxy("127.0.0.1", server.port) as proxy,
+            page_of(proxy.url(), tmp_path) as page,
+        ):
+            await page.until("open", True, "new")
+            proxy.freeze()
+            await page.run("heartbeat.send(new Uint8Array([0, 255]))")
+            await page.run("heartbeat.send('under way')")
+            hub.peers[0].send("from the server")
+            await page.page.reload()
+            proxy.disconnect()
+            proxy.heal()
+            await page.run(BEGIN, [proxy.url(), "prefer"])
+            await page.until("open", True, "resumed")
+            await page.until("message", True, "under way")
+            assert await page.told("message") == [
+                [True, "from the server"], [True, [0, 255]], [True, "under way"],
+            ]  # fmt: skip
+            assert up == [b"\x00\xff", "under way"]
+            # Chromium without a window hides and freezes no page: the events are ours.
+            await page.run("document.dispatchEvent(new Event('freeze'))")
+            hub.peers[0].send("to a frozen page")
+            await page.until("state", "probing")
+            await page.run("document.dispatchEvent(new Event('resume'))")
+            await page.until("message", True, "to a frozen page")
+            events = await page.run("told.map(([name, what]) => [name, what])")
+            since = events[events.index(["save", True]) :]
+            assert [each for each in since if each[0] != "state"] == [
+                ["save", True], ["save", False], ["message", True],
+            ]  # fmt: skip
+            await page.run("heartbeat.send('still here')")
+            await page.until("message", True, "still here")
+            assert await page.told("session") == [["resumed", "", []]]
             await page.run("heartbeat.close()")
 
     asyncio.run(main())

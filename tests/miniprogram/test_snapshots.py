@@ -130,8 +130,9 @@ def test_what_waited_without_a_link_is_sent_by_the_next_process_or_the_one_after
                 await second.until("sent", True)
                 await hide(second)
                 await kill(second)
-            at.proxy.accept()
             async with at.program() as third:
+                await third.until("state", "waiting")
+                at.proxy.accept()
                 third.order(send="three")
                 third.order(flush=True)
                 await third.until("flushed")
@@ -288,6 +289,31 @@ def test_a_snapshot_for_a_server_that_does_not_know_it_is_told_whole_and_not_sen
                 await second.until("message", "new")
                 await leave(second)
             assert other.up == ["new"]
+
+    asyncio.run(main())
+
+
+def test_a_server_that_has_no_sessions_any_more_is_spoken_to_without_and_the_messages_are_told(
+    scene: Any,
+) -> None:
+    async def main() -> None:
+        async with scene() as at, serve() as plain:
+            async with at.program() as first:
+                await first.until("open", "new")
+                at.proxy.freeze()
+                first.order(send="under way")
+                await first.until("sent")
+                await hide(first)
+                await kill(first)
+            at.proxy.retarget("127.0.0.1", plain.port)
+            at.proxy.disconnect()
+            at.proxy.heal()
+            async with at.program() as second:
+                assert await second.until("session") == ["session", "reset", "broken", ["under way"]]
+                await second.until("open", None)
+                second.order(send="plain")
+                await second.until("message", "plain")
+                await leave(second)
 
     asyncio.run(main())
 

@@ -10,7 +10,8 @@ Rules
        of attempts that came to nothing. No message is sent before the welcome.
     3  A session ends by a reset, of which the user is told with what is uncertain, or by an end. After a
        dismissal the client does not come back.
-    4  A connection that had a session is never plain again: its server is known to have sessions.
+    4  A connection that had a session is never plain again: its server is known to have sessions. One that
+       goes on with the session of another process is, once that is given up: it has seen none itself.
 
 Transitions
     detached    opened          greeting    the server has selected the subprotocol
@@ -148,6 +149,8 @@ class Resumption:
         self._said_done = 0
         """How much was handled when the last resume was sent: more may have been until its answer comes."""
         self._has_had_session = False
+        self._is_from_before = False
+        """Whether that was in another process."""
         self._tries = 0
         self.is_ending = False
         self._reason = ""
@@ -158,6 +161,7 @@ class Resumption:
         self.key = key
         self.link = link
         self._has_had_session = True
+        self._is_from_before = True
 
     def take_steps(self) -> list[Step]:
         """Return what is to be done, and forget it."""
@@ -171,9 +175,10 @@ class Resumption:
         """Take the news that a link is open, and whether the server has selected the subprotocol."""
         if self.state != DETACHED:
             return
-        if is_selected:
+        if is_selected or self._is_from_before:
+            # There such a link counts as one that breaks the protocol: the sessions may be gone for good.
             self.state = GREETING
-        else:
+        if not is_selected:
             self._no_session()
 
     def control_received(self, control: Control) -> None:
@@ -317,6 +322,7 @@ class Resumption:
         """The session goes on: the server has received up to `got`, and knows that we have handled `told`."""
         self.state = ATTACHED
         self._has_had_session = True
+        self._is_from_before = False
         self.half.attached(told)
         step = Step(READY)
         step.number = got
@@ -346,6 +352,8 @@ class Resumption:
             return
         before = self.half
         self._begin_again()
+        if self._is_from_before:
+            self._has_had_session = False
         if self.is_ending:
             self.state = OVER
         self._tell(RESET, why, before, before.acked)

@@ -102,7 +102,6 @@ class ConnectionSession:
         """The timer for an acknowledgement."""
         self.background = Background(owner, place)
         self.background.restore(self.resumption)
-        self.offers.has_had_session = self.resumption.key != ""
 
     # Links come and go
 
