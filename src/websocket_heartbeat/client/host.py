@@ -119,7 +119,7 @@ class Host:
         # What `renew` waits for: done when the machine has no successor any more.
         self._renewal: asyncio.Future[None] | None = None
         self._performing = False
-        self._close_with: tuple[int, str] | None = None  # the code and reason of the user's first close
+        self._close_with = 1000, ""  # the code and reason to close the link with
         self._closing_at = 0.0  # when the user has called close
 
     # What the user asks for
@@ -178,7 +178,6 @@ class Host:
             self.lifetime.check_place()
         self._loop = self.hooks.loop = loop
         self._closing_at = loop.time()
-        self._close_with = self._close_with or (code, reason)
         deadline = self._closing_at + self._options.close_timeout
         self.outbox.close()
         self.inbox.done_with_last()
@@ -189,7 +188,7 @@ class Host:
                 if session is not None and session.has_key:
                     session.end(reason)
                     await self._while(lambda: session.awaits_end, deadline)
-                self._stop()
+                self._stop(code, reason)
                 while not self.lifetime.has_ended:
                     await self.lifetime.change()
                 await self.hooks.finish(deadline)
@@ -197,9 +196,10 @@ class Host:
                 self._drop()
                 raise
 
-    def _stop(self) -> None:
+    def _stop(self, code: int, reason: str) -> None:
         """Let the machine close the link, if there is one: nothing is left to send."""
         if self._machine.state in _UP:
+            self._close_with = code, reason
             self.outbox.link_lost()  # behind a close frame nothing can be sent
         self._machine.stopped(self._closing_at)
         self._perform()
@@ -325,7 +325,7 @@ class Host:
 
     def _close_link(self, action: core.Action) -> None:
         if self.link is not None:
-            self.link.end(*(self._close_with or (1000, "")))
+            self.link.end(*self._close_with)
 
     def _abandon_link(self, action: core.Action) -> None:
         handler = self.links.get(action.link)
