@@ -188,7 +188,9 @@ class Host:
                 if session is not None and session.has_key:
                     session.end(reason)
                     await self._while(lambda: session.awaits_end, deadline)
-                self._stop(code, reason)
+                if self._machine.state in _UP:
+                    self._close_with = code, reason
+                self._stop()
                 while not self.lifetime.has_ended:
                     await self.lifetime.change()
                 await self.hooks.finish(deadline)
@@ -196,10 +198,9 @@ class Host:
                 self._drop()
                 raise
 
-    def _stop(self, code: int, reason: str) -> None:
+    def _stop(self) -> None:
         """Let the machine close the link, if there is one: nothing is left to send."""
         if self._machine.state in _UP:
-            self._close_with = code, reason
             self.outbox.link_lost()  # behind a close frame nothing can be sent
         self._machine.stopped(self._closing_at)
         self._perform()
