@@ -380,7 +380,9 @@ class Walk:
         """Have the model's client acknowledge before it says an end, where the real one has."""
         links = list(self.state.links)
         link = links[number - 1]
-        if len(link.up) > 1 and isinstance(link.up[-2], EndOfSession) and real[-1:] == [("end",)]:
+        before, last = link.up[-2:] if len(link.up) > 1 else (None, None)
+        has_said = isinstance(last, Ack) and real[-2:] == [("ack", last.number), ("end",)]
+        if isinstance(before, EndOfSession) and has_said:
             links[number - 1] = link._replace(up=(*link.up[:-2], link.up[-1], link.up[-2]))
             self.state = self.state._replace(links=tuple(links))
 
