@@ -652,6 +652,17 @@ def test_to_settle_with_nothing_handled_excuses_no_link() -> None:
     assert client.key == ""
 
 
+def test_the_session_is_given_up_with_the_third_link_in_a_row_on_which_a_message_was_too_large() -> None:
+    client = detached_client()
+    for number in range(3):
+        assert client.key == "key 1", number
+        client.opened(True)
+        client.control_received(greeting())
+        client.control_received(welcome(resume.RESUMED, done=1, got=1))
+        client.lost(1009)
+    assert (client.take_steps()[-1].why, client.key) == ("broken", "")
+
+
 @pytest.mark.parametrize("how", ["reset", "broken"])
 def test_the_links_of_a_session_before_do_not_count_against_the_next(how: str) -> None:
     client = detached_client()

@@ -276,7 +276,11 @@ class ClientSession:
             elif step.kind == resume.BE_PLAIN:
                 greeter.be_plain()
             elif step.kind == resume.REFUSE:
-                greeter.fail(SessionNotOffered("the server offers no session"))
+                greeter.fail(
+                    SessionNotOffered(
+                        'the server offers no session: give its Hub sessions=, or use session="prefer" here'
+                    )
+                )
             elif step.kind == resume.DROP_LINK:
                 self._let_go()
                 greeter.refuse(step.code)

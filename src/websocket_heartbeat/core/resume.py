@@ -78,6 +78,9 @@ CLOSE_LINK: Final = "close link"
 TELL: Final = "tell"
 """Tell the user of a session that begins or ends, with what is uncertain of the one before."""
 
+TOO_LARGE: Final = 1009
+"""The close code for a message that is too large: it would be sent again on each link."""
+
 TRIES: Final = 3
 """Links in a row that broke the protocol or were out of step, after which the session is given up."""
 
@@ -246,7 +249,7 @@ class Resumption:
             self.state = ENDED  # as the server has answered our end
             return
         if self.state == GREETING or self.state == WELCOMING or self.state == ATTACHED:
-            if code == VIOLATION or code == OUT_OF_STEP:
+            if code == VIOLATION or code == OUT_OF_STEP or code == TOO_LARGE:
                 self._tries = self._tries + 1
             if code == REPLACED and self.state != GREETING:
                 self._give_up("replaced")

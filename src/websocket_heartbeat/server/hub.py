@@ -117,6 +117,9 @@ class Hub:
         self._origins = Origins(origins)
         if on_end is not None:
             check_hook("on_end", on_end, 3)
+            if sessions is None:
+                raise ValueError("on_end is for the end of sessions: give sessions= too")
+        check_seconds("ttl", ttl)
         check_count("session_limit", session_limit)
         self._book = None if sessions is None else Book(store_at(sessions, ttl), on_end, session_limit)
         self._entrance()  # checks its arguments

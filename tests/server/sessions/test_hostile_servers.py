@@ -3,13 +3,13 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 import websockets
 from tests.engines.peers import TEXT, Peer, frame, raw_server
-from tests.server.sessions.test_sessions import session, told
+from tests.server.sessions.test_sessions import running, session, told
 from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import Connection, ConnectionFailed, Session, State
@@ -17,6 +17,8 @@ from websocket_heartbeat.client import greeter
 from websocket_heartbeat.controls import SUBPROTOCOL
 from websocket_heartbeat.core.session import CHARACTERS
 from websocket_heartbeat.errors import HandshakeError, SessionNotOffered, SessionOver, Undelivered
+from websocket_heartbeat.server import Hub
+from websocket_heartbeat.testing import FaultProxy
 
 GREETING = '{"session":1,"window":[256,262144],"max":1048576,"ttl":120,"protocol":""}'
 WELCOME = '{"welcome":"new","key":"ID.SECRET"}'
@@ -389,6 +391,32 @@ def test_messages_beyond_twice_the_window_end_the_link_of_a_client_that_does_not
                 await until(lambda: any(event.why == "broken" for event in events))
             await until(lambda: codes != [])
             assert codes[0] == 4490
+
+    run_asyncio(main())
+
+
+def test_a_message_that_no_link_takes_any_more_is_uncertain_and_not_sent_for_ever(run_asyncio: Run) -> None:
+    """A server may be restarted with a smaller max_size, while a larger message waits for it."""
+
+    async def main() -> None:
+        async with AsyncExitStack() as stack:
+            hub = Hub(sessions="memory", on_message=lambda *_: None)
+            large = await stack.enter_async_context(running(hub))
+            small = await stack.enter_async_context(running(hub, max_size=1000))
+            proxy = await stack.enter_async_context(FaultProxy("127.0.0.1", large.port))
+            url = f"ws://127.0.0.1:{proxy.port}/"
+            connection = session(lambda: url)
+            events = told(connection)
+            await stack.enter_async_context(connection)
+            await connection.send("x")
+            await connection.flush()
+            proxy.freeze()
+            await connection.send("x" * 5000)
+            url = small.url()
+            connection.reconnect_now()
+            await until(lambda: events[-1].kind == "new" and len(events) > 1)
+            (told_of,) = [event for event in events if event.kind == "reset"]
+            assert (told_of.why, told_of.uncertain) == ("broken", ("x" * 5000,))
 
     run_asyncio(main())
 

@@ -583,7 +583,10 @@ def test_the_key_of_a_session_is_shown_nowhere(
         (lambda: Hub(sessions="redis"), "sessions must be"),
         (lambda: Hub(sessions="sqlite:///"), "sessions must be"),
         (lambda: Hub(sessions=5), "sessions must be a str"),  # type: ignore[arg-type]
+        (lambda: Hub(sessions="sqlite:///:memory:"), "sessions must be"),
         (lambda: Hub(sessions="memory", ttl=0), "ttl"),
+        (lambda: Hub(ttl=-1), "ttl"),
+        (lambda: Hub(on_end=lambda *end: None), "on_end is for the end of sessions"),
     ],
 )
 def test_a_wrong_option_is_named(call: Callable[[], object], text: str) -> None:

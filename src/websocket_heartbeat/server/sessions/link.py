@@ -496,7 +496,10 @@ class SessionLink(LinkOverLinks):
     ) -> None:
         unacknowledged = (*self.unacknowledged(), *refused)
         self._writer.finish()
-        self._part(1000 if kind == OVER else code, reason)
+        if kind == OVER:
+            self._part(1000)
+        else:
+            self._part(code, reason or why)
         self.keeper.finish(self.id, self.generation, kind, why)
         self._over(why, unacknowledged, closure)
 

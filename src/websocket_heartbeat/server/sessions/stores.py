@@ -1,6 +1,5 @@
 """Which store a URL names."""
 
-from websocket_heartbeat.checks import check_seconds
 from websocket_heartbeat.server.sessions.memory import MemoryStore
 from websocket_heartbeat.server.sessions.sqlite import SqliteStore
 from websocket_heartbeat.server.sessions.store import Store
@@ -15,11 +14,12 @@ def store_at(place: str, ttl: float) -> Store:
     Raises:
         TypeError, ValueError: there is no such store; the text names the argument.
     """
-    check_seconds("ttl", ttl)
     if not isinstance(place, str):
         raise TypeError(f"sessions must be a str or None, not {type(place).__name__}")
     if place == "memory":
         return MemoryStore(ttl)
+    if place == _SQLITE + ":memory:":
+        raise ValueError('sessions must be "memory" for sessions that are kept in no file')
     if place.startswith(_SQLITE) and len(place) > len(_SQLITE):
         return SqliteStore(place.removeprefix(_SQLITE), ttl)
     if place.startswith(_VALKEY):
