@@ -117,21 +117,27 @@ class HookFailed(WebSocketHeartbeatError):
 class Undelivered(WebSocketHeartbeatError):
     """Messages that waited to be sent will not be; they are in `messages`, oldest first.
 
-    The connection has ended, or, where `expired` is true, they have waited longer than their `ttl`.
+    The connection has ended, or, where `expired` is true, they have waited longer than their `ttl`. Where
+    `uncertain` is true they are those of a session that has ended: the server may have handled them or not.
     """
 
-    def __init__(self, messages: Sequence[str | bytes], *, expired: bool = False) -> None:
+    def __init__(
+        self, messages: Sequence[str | bytes], *, expired: bool = False, uncertain: bool = False
+    ) -> None:
         if len(messages) == 1:
             what, pronoun = "1 message", "it"
         else:
             what, pronoun = f"{len(messages)} messages", "they"
-        super().__init__(
-            f"{what} expired before {pronoun} could be sent"
-            if expired
-            else f"the connection ended before {what} could be sent"
-        )
+        if expired:
+            text = f"{what} expired before {pronoun} could be sent"
+        elif uncertain:
+            text = f"the session ended before the server said that it had handled {what}"
+        else:
+            text = f"the connection ended before {what} could be sent"
+        super().__init__(text)
         self.messages = tuple(messages)
         self.expired = expired
+        self.uncertain = uncertain
 
 
 class LinkRejected(WebSocketHeartbeatError):

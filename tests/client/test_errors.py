@@ -22,6 +22,7 @@ EVERY_KIND = [
     errors.MessageTooBig(100),
     errors.HookFailed("on_open", ValueError("mine")),
     errors.Undelivered(["one", b"two"]),
+    errors.Undelivered(["one"], uncertain=True),
     errors.LinkRejected("the login has ended"),
     errors.PeerGone(4000, "leaving"),
     errors.SessionNotOffered("the server offers no session"),

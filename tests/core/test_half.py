@@ -199,24 +199,6 @@ def test_a_wrong_character_is_out_of_step_also_when_there_is_no_room() -> None:
     assert half.take("D", 1) == VIOLATION
 
 
-@SAME
-@given(handled=st.integers(0, 130), unhandled=st.integers(0, 130))
-def test_what_was_not_handled_is_forgotten_and_comes_again_with_the_same_numbers(
-    handled: int, unhandled: int
-) -> None:
-    half = received(handled, 1)
-    for _ in range(handled):
-        half.handled()
-    for number in range(handled + 1, handled + unhandled + 1):
-        half.take(CHARACTERS[number % 64], 1)
-    half.forget_unhandled()
-    assert (half.got, half.done, half.size()) == (handled, handled, 0)
-    assert half.take(CHARACTERS[(handled + 1) % 64], 5) == 0
-    assert half.size() == 5
-    half.handled()
-    assert (half.done, half.size()) == (handled + 1, 0)
-
-
 def test_a_half_goes_on_where_one_was_that_is_gone() -> None:
     half = sender(100, 100)
     half.go_on(65, 2, 70, 7)

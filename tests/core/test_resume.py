@@ -376,6 +376,12 @@ def test_a_new_session_is_told_with_its_key_and_owes_all_that_was_accepted() -> 
     assert (client.half.sent, client.half.told) == (1, 0)
 
 
+def test_a_session_that_was_not_asked_for_cannot_be_resumed() -> None:
+    client = hello_client()
+    client.control_received(welcome(resume.RESUMED, done=0, got=0))
+    assert summary(client.take_steps()) == ["drop link"]
+
+
 def test_a_resume_says_where_both_halves_of_ours_are() -> None:
     client = greeting_again()
     client.control_received(greeting(Window(1, 1)))

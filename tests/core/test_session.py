@@ -406,17 +406,6 @@ def test_the_characters_go_round() -> None:
         assert sender.acknowledged(receiver.acknowledge())
 
 
-def test_what_was_received_and_not_handled_can_be_forgotten_and_comes_again() -> None:
-    half = Half(Window(100, 1000))
-    for character in CHARACTERS[1:11]:
-        assert half.take(character, 5) == 0
-    for _ in range(4):
-        half.handled()
-    half.forget_unhandled()
-    assert half.got == 4
-    assert half.take(CHARACTERS[5], 5) == 0
-
-
 def test_one_message_is_always_allowed_and_twice_the_window_breaks_the_protocol() -> None:
     sender = Half(Window(4, 10))
     sender.theirs = Window(4, 10)

@@ -199,7 +199,8 @@ def _compare_memory(state: State, memory: Memory, application: Application, *, i
     _same("the server's positions", expected, (half.sent, half.acked, half.got, half.done, half.recorded))
     _same("the server's outbox", record.log, _outbox(half))
     given = () if application.given is None else (application.given,)
-    _same("the server's inbox", memory.inbox[ahead:], tuple(map(content_of, (*given, *link._inbox))))
+    inbox = (*given, *link._incoming._waiting)
+    _same("the server's inbox", memory.inbox[ahead:], tuple(map(content_of, inbox)))
     if state.links[memory.link - 1].client_open:
         _compare_told(memory.told, half)
 

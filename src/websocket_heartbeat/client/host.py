@@ -178,7 +178,6 @@ class Host:
             self.lifetime.check_place()
         self._loop = self.hooks.loop = loop
         self._closing_at = loop.time()
-        self._close_with = code, reason
         deadline = self._closing_at + self._options.close_timeout
         self.outbox.close()
         self.inbox.done_with_last()
@@ -189,6 +188,8 @@ class Host:
                 if session is not None and session.has_key:
                     session.end(reason)
                     await self._while(lambda: session.awaits_end, deadline)
+                if self._machine.state in _UP:
+                    self._close_with = code, reason
                 self._stop()
                 while not self.lifetime.has_ended:
                     await self.lifetime.change()
@@ -441,7 +442,7 @@ class Host:
 
     def _report_uncertain(self, messages: Sequence[Message]) -> None:
         if messages:
-            self.hooks.report(Undelivered(messages))
+            self.hooks.report(Undelivered(messages, uncertain=True))
 
     def _acknowledged(self) -> None:
         self.lifetime.changed.notify()

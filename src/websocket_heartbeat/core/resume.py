@@ -18,16 +18,21 @@ Transitions
     detached    opened          plain       it has not, and the session is only preferred
     detached    opened          refused     it has not, and the session is required
     greeting    greeted         welcoming   say hello, or resume
-    greeting    other frame     plain       the server selects what it does not know
-    greeting    other frame     refused     the same, and the session is required
+    greeting    other frame     plain       the server selects what it does not know; or refused, as above
     welcoming   welcome new     attached    send what was accepted
     welcoming   welcome resumed attached    send what the server has not received
     welcoming   welcome reset   attached    tell what is uncertain; numbers begin again
     welcoming   welcome over    over        tell what is unacknowledged
-    attached    end             dismissed   handle what came before; then acknowledge and close
-    attached    lost            ended       the user closes, all is acknowledged, and the code is 1000
     welcoming   welcome over    ended       the user closes, and all is acknowledged
-    any         lost            detached    the machine reconnects
+    attached    end             dismissed   handle what came before
+    dismissed   all is handled  over        acknowledge and close
+    attached    lost            ended       the user closes, all is acknowledged, and the code is 1000
+    plain       lost            detached    the machine reconnects
+    the others with a link: greeting, welcoming and attached
+                lost            detached    the machine reconnects
+                violated        detached    drop the link: it breaks the protocol, or is out of step
+    One that is lost with 4491 after the greeting, and the third in a row with 4490 or 4492, give the session
+    up: the user is told of a reset, and one who closes is done (over).
 """
 
 from typing import Final

@@ -12,7 +12,8 @@ Positions
     sent, acked     of what we send: the last number given, the last that the peer has acknowledged. What lies
                     between is the outbox: the peer may need it again.
     got, done       of what we receive: the last number received, the last handled. Between them is the inbox.
-    recorded        the last handled one that may be acknowledged: on a server, the last that the store knows.
+    recorded        the last handled one that may be acknowledged: on a server, the last that the store knows,
+                    or need not know.
     told            the last that was acknowledged on this link.
 
 Rules
@@ -204,14 +205,6 @@ class Half:
             self.recorded = number
             if self._due_at is None:
                 self._due_at = now + ACKNOWLEDGE_WITHIN
-
-    def forget_unhandled(self) -> None:
-        """Forget what was received and not handled: it will be sent again."""
-        while self.got > self.done:
-            self.got = self.got - 1
-            self._in = 63 if self._in == 0 else self._in - 1
-        self._inbox = []
-        self._inbox_size = 0.0
 
     # Acknowledgements
 

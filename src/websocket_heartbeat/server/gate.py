@@ -66,6 +66,16 @@ class Gate:
         assert self._book is not None
         return Door(self._book, self.roster.doors, handler, protocol or "", max_size)
 
+    def enter(self) -> None:
+        """Belong to the running loop; sessions of a process before may be due to end on it.
+
+        Raises:
+            RuntimeError: the hub has peers on another event loop.
+        """
+        self.roster.enter()
+        if self._book is not None:
+            self._book.open_soon()
+
     def admit(self, request: Request, *, takes_place: bool = True) -> Decision | asyncio.Task[Decision]:
         """Decide about a request, at once or, if the hook is asynchronous, by a task.
 
@@ -75,7 +85,7 @@ class Gate:
         Raises:
             RuntimeError: the hub has peers on another event loop.
         """
-        self.roster.enter()
+        self.enter()
         if not self._origins.allow(request):
             self._log.warning(
                 "a client was refused with 403: origins= does not allow the Origin %.120r at the Host %.120r",

@@ -161,6 +161,7 @@ class Server:
     def __init__(self, gate: Gate, endpoint: Endpoint, terms: Terms) -> None:
         self._endpoint = endpoint
         self._is_secure = terms.ssl is not None
+        self._gate = gate
         self._roster = gate.roster
         self._listener = Listener(gate, endpoint, terms, self._roster.log)
 
@@ -169,7 +170,7 @@ class Server:
         return f"<Server {where} with {len(self._roster.here)} connections>"
 
     async def __aenter__(self) -> "Server":
-        self._roster.enter()
+        self._gate.enter()
         await self._listener.listen()
         return self
 

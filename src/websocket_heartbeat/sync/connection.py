@@ -327,10 +327,26 @@ class Connection:
         background = self._usable("wait for the queue", "drain it in a thread of your own")
         self._run(background, self._connection.drain)
 
-    def flush(self) -> None:
-        """Wait until the server has handled all that was sent, and said so; without a session, as `drain`."""
+    def flush(self, timeout: float | None = None) -> None:
+        """Wait until the server has handled all that was sent, and said so; without a session, as `drain`.
+
+        timeout: seconds that this may block; None (default) waits for ever.
+
+        Raises:
+            TimeoutError: the server has not handled all in that time; it is kept, and sent, as before.
+            and as `websocket_heartbeat.Connection.flush`.
+        """
+        if timeout is not None:
+            check_seconds("timeout", timeout, zero=True)
         background = self._usable("wait for the server", "flush in a thread of your own")
-        self._run(background, self._connection.flush)
+        self._run(background, self._flush, timeout, timeout=timeout)
+
+    async def _flush(self, timeout: float | None) -> None:
+        try:
+            async with asyncio.timeout(timeout):
+                await self._connection.flush()
+        except TimeoutError:
+            raise TimeoutError("the server has not handled all that was sent, and may yet do so") from None
 
     # Hooks
 

@@ -24,7 +24,9 @@ class Two:
             Hub(sessions=place, on_end=lambda *end: self.ends.append(end), **options) for _ in range(2)
         ]
         self.servers: list[Server] = []
-        self.connection: Connection = session(lambda: self.servers[0].url())
+        self.connection: Connection = session(
+            lambda: self.servers[0].url() if self.servers else "ws://127.0.0.1:9/"
+        )
         self.events = told(self.connection)
 
     async def move(self) -> None:
@@ -102,5 +104,31 @@ def test_a_hook_that_does_not_end_is_cancelled_and_its_message_is_handled_again(
             await until(lambda: closed == [(None, "goes on in another process")])
             assert (begun, cancelled) == (["x", "x"], ["x"])
             assert both.ends == []
+
+    run_asyncio(main())
+
+
+@pytest.mark.timeout(60)
+def test_a_session_that_another_process_finds_expired_ends_where_its_peer_is(
+    run_asyncio: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        closed: list[object] = []
+        closes = lambda peer, *end: closed.append(end)  # noqa: E731
+        async with two(tmp_path, ttl=0.5, on_message=lambda *_: None, on_close=closes) as both:
+            await until(lambda: len(both.hubs[0].peers) == 1)
+            (peer,) = both.hubs[0].peers
+            await both.connection.send("used")
+            await both.connection.flush()
+            store = both.hubs[0]._book.store  # type: ignore[union-attr]
+            due = store.due
+            monkeypatch.setattr(store, "due", lambda now, limit: due(0, limit))  # it looks and finds nothing
+            peer.send("unacknowledged")
+            both.servers.clear()  # where it would come back to
+            peer.abort()
+            await until(lambda: both.ends != [])
+            assert both.ends == [(peer.session, "expired", ("unacknowledged",))]
+            await until(lambda: peer.closed)
+            assert closed == [(None, "expired")]
 
     run_asyncio(main())

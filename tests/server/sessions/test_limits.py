@@ -144,7 +144,7 @@ def test_a_principal_has_sixteen_sessions_and_of_more_the_one_expires_that_would
 def is_attached(peer: Peer) -> bool:
     link = peer._handler.link
     assert isinstance(link, SessionLink)
-    return link.physical is not None
+    return link.attachment is not None
 
 
 def test_beyond_the_memory_for_messages_the_largest_session_without_a_link_is_over_and_none_begins(

@@ -6,6 +6,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from contextlib import suppress
 from inspect import isawaitable
 from typing import Any
 
@@ -28,6 +29,7 @@ from websocket_heartbeat.server.sessions.store import (
     Refused,
     Store,
 )
+from websocket_heartbeat.server.throttle import Throttle
 from websocket_heartbeat.system.callbacks import call, close_unawaited, log_raised, settle
 
 _logger = logging.getLogger("websocket_heartbeat.server")
@@ -66,12 +68,15 @@ class Book:
         self._on_end = on_end
         self._node = secrets.token_hex(8)
         self._sessions: dict[str, SessionLink] = {}
-        self._handover = Handover(store, self._node, self._sessions.get, self._finished)
+        self._handover = Handover(store, self._node, self._sessions.get, self._finished, self._expired)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Future[None] | None = None
         self._looking: asyncio.Task[None] | None = None
+        self._log = Throttle(_logger)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._finishing: dict[str, asyncio.Task[None]] = {}  # by the ID of the session
+        self._lineage = ""
+        self._lineage_since = 0.0  # on the loop's clock
         self.is_closed = False
 
     async def ready(self) -> None:
@@ -88,6 +93,18 @@ class Book:
             opening = self._opening = asyncio.ensure_future(self._open())
         await asyncio.shield(opening)
 
+    def open_soon(self) -> None:
+        """Open the store, if nobody has tried: sessions of a process before may be due to end."""
+        self._enter()
+        if self._opening is None and not self.is_closed:
+            self._spawn(self._try_to_open())
+
+    async def _try_to_open(self) -> None:
+        try:
+            await self.ready()
+        except OSError as error:
+            _logger.error("sessions cannot begin or go on: %s", error)
+
     def _enter(self) -> None:
         """Belong to the running loop from now on: one before is closed, and what belonged to it."""
         loop = asyncio.get_running_loop()
@@ -101,13 +118,16 @@ class Book:
             self.is_closed = False
 
     async def _open(self) -> None:
-        await self.store.open(self._node, self._handover.heard, tuple)
+        await self.store.open(self._node, self._handover.heard, self._owned_now)
+        self._lineage = self.store.lineage
         self._looking = asyncio.get_running_loop().create_task(self._look())
 
     async def close(self) -> None:
         """Be done with the store; its sessions go on with the next hub that opens it."""
         self._enter()
         self.is_closed = True
+        if self._opening is not None:
+            await asyncio.wait([self._opening])  # what it begins is ended here
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.wait([self._looking])
@@ -163,10 +183,7 @@ class Book:
         id, _, secret = asked.key.partition(".")
         owner = _bound_to(_name(principal), request)
         await self._finished(id)
-        answer = await self.store.claim(id, _hash(secret), owner, asked.link, self._node)
-        if isinstance(answer, Held):
-            await self._handover.ask(answer.node, id)
-            answer = await self.store.claim(id, _hash(secret), owner, asked.link, self._node, force=True)
+        answer = await self._claim(id, _hash(secret), owner, asked.link)
         if isinstance(answer, Ended) and answer.kind != OVER:
             return Reset(answer.why, answer.done)
         if answer is Refused.UNKNOWN or answer is Refused.FORGOTTEN:
@@ -174,6 +191,36 @@ class Book:
         if isinstance(answer, Held):
             return Reset(Refused.UNKNOWN.value)
         return answer
+
+    async def _claim(self, id: str, hash: bytes, owner: str, link: int) -> Found | Refused | Held | Ended:
+        """Claim a session for a link, also of a process that has it, or of a store that has forgotten it."""
+        answer = await self.store.claim(id, hash, owner, link, self._node)
+        if self._may_be_forgotten(answer) and await self._write_again(id):
+            answer = await self.store.claim(id, hash, owner, link, self._node)
+        if isinstance(answer, Held):
+            await self._handover.ask(answer.node, id)
+            answer = await self.store.claim(id, hash, owner, link, self._node, force=True)
+        return answer
+
+    def _may_be_forgotten(self, answer: Found | Refused | Held | Ended) -> bool:
+        """Whether a session may be one that the store has lost: only near a change of its lineage."""
+        now = asyncio.get_running_loop().time()
+        if self.store.lineage != self._lineage:
+            self._lineage, self._lineage_since = self.store.lineage, now
+        is_near = self._lineage_since > 0 and now < self._lineage_since + self.ttl
+        return answer is Refused.FORGOTTEN or (answer is Refused.UNKNOWN and is_near)
+
+    async def _write_again(self, id: str) -> bool:
+        """Have the process write a session again that owns it; return whether one does."""
+        session = self._sessions.get(id)
+        if session is None or session.has_ended:
+            return await self._handover.ask_all(id)
+        found = session.found()
+        await self.store.put(found.record, found.log)
+        return True
+
+    def _owned_now(self) -> list[Found]:
+        return [session.found() for session in self._sessions.values() if not session.has_ended]
 
     async def send(self, id: str, message: Message) -> None:
         """Do as `Hub.send`, with arguments that were checked."""
@@ -195,7 +242,7 @@ class Book:
             why = answer.why if isinstance(answer, Ended) else "unknown"
             raise SessionOver(f"there is no such session, or not any more: {printable(why)}")
         session = self._known(answer)
-        if session.physical is None:
+        if session.attachment is None:
             session.wait_for_client()
         return session
 
@@ -216,11 +263,14 @@ class Book:
     def _known(self, found: Found) -> SessionLink:
         record = found.record
         known = self._sessions.get(record.id)
-        if known is not None and not known.has_ended and known.claimed(record.generation):
+        if known is not None and not known.has_ended and known.claimed(record):
             return known
+        acked, done, log = record.acked, record.done, found.log
+        if known is not None and self.store.is_immediate:  # which was told less than what has let it go here
+            acked, done, log = known.half.acked, known.half.done, known.unacknowledged()
         half = Half(WINDOW)
-        half.go_on(record.acked, (record.acked + 1) % 64, record.done, (record.done + 1) % 64)
-        for message in found.log:
+        half.go_on(acked, (acked + 1) % 64, done, (done + 1) % 64)
+        for message in log:
             half.accept(message, size_of(message))
         return self._owned(record, half)
 
@@ -270,7 +320,7 @@ class Book:
 
     async def may_write_again(self, error: OSError) -> bool:
         """Wait a while after the store could not be written; return whether to try again."""
-        _logger.error("%s", error)
+        self._log.error("a session waits until it can be written: %s", error)
         for _ in range(_PAUSES):
             if self.is_closed:
                 return False
@@ -293,7 +343,21 @@ class Book:
             self.limits.remove(session)
 
     def _tell(self, id: str, why: str, unacknowledged: tuple[Message, ...]) -> None:
-        _logger.info("session %s is over: %s", id, printable(why))
+        count = len(unacknowledged)
+        messages = f"{count} message" if count == 1 else f"{count} messages"
+        if why == "overflow":
+            words = (
+                "session %s is over: overflow: its client had no room for more, `await peer.drain()` waits "
+                "for it; it has not acknowledged %s"
+            )
+            self._log.warning(words, id, messages)
+        elif count and self._on_end is None:
+            words = (
+                "session %s is over: %s: its client has not acknowledged %s, and no on_end is told of them"
+            )
+            self._log.warning(words, id, printable(why), messages)
+        else:
+            _logger.info("session %s is over: %s", id, printable(why))
         if self._on_end is None:
             return
         try:
@@ -323,21 +387,38 @@ class Book:
             try:
                 await self._end_expired()
             except OSError as error:
-                _logger.error("sessions that have expired cannot be ended: %s", error)
+                self._log.error("sessions that have expired cannot be ended: %s", error)
 
     async def _end_expired(self) -> None:
         while True:
             expired = await self.store.due(time.time(), _AT_ONCE)
             for found in expired:
-                session = self._sessions.get(found.record.id)
                 why = EXPIRED if found.record.ending is None else found.record.ending
-                if session is not None and not session.has_ended:
-                    session.expired(why)
-                else:
+                if self._expired(found.record.id, why):
+                    continue
+                if found.record.node == self._node:
                     self._tell(found.record.id, why, tuple(found.log))
+                else:
+                    self._spawn(self._tell_of_another(found, why))
             if len(expired) < _AT_ONCE:
                 return
             await asyncio.sleep(0)
+
+    def _expired(self, id: str, why: str) -> bool:
+        """End a session that the store has ended, and tell the user; false if it is not here any more."""
+        session = self._sessions.get(id)
+        if session is None or session.has_ended:
+            return False
+        session.expired(why)
+        return True
+
+    async def _tell_of_another(self, found: Found, why: str) -> None:
+        """Have the process tell its user that has a peer for the session; or tell ours, if none has."""
+        is_told = False
+        with suppress(OSError):
+            is_told = await self._handover.end_expired(found.record.node, found.record.id, why)
+        if not is_told:
+            self._tell(found.record.id, why, tuple(found.log))
 
 
 def _hash(secret: str) -> bytes:

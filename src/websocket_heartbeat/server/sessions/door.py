@@ -92,12 +92,41 @@ class Door:
         if self._session is not None:
             self._session.detached(self._link)
 
+    def batch_delivered(self) -> None:
+        """Pass it on."""
+        if self._session is not None:
+            self._session.batch_delivered()
+
+    def deliver_returned(self, result: object) -> None:
+        """Does not happen."""
+
+    def deliver_failed(self, error: BaseException) -> None:
+        """Log where: a mistake in this package, or what ends the program. There may be no peer yet."""
+        log_raised(_logger.error, "a frame of a session", error)
+
+    def ponged(self) -> None:
+        """Pass on that a pong has come."""
+        if self._session is not None:
+            self._session.ponged()
+
+    def writable(self) -> None:
+        """Nothing to do: the window bounds what is sent."""
+
     # Calls from the entrance
 
     def leave(self) -> None:
         """Close the link, as the server closes."""
         if self._session is None:
             self._refuse(1001)
+
+    # Calls from its session, as its Carrier
+
+    def part(self, code: int, reason: str) -> None:
+        """Close the link, and drop it if its client does not answer in time."""
+        if self._dropping is None and not self._is_closed:
+            self._link.close(code, reason)
+            timeout = self._handler.keeper.policy.close_timeout
+            self._dropping = asyncio.get_running_loop().call_later(timeout, self.abort)
 
     def gone(self) -> asyncio.Future[None]:
         """Return a future that is done when the link has ended."""
@@ -130,26 +159,6 @@ class Door:
         if self._settled is not None and not self._settled.done():
             self._settled.set_result(None)
 
-    def batch_delivered(self) -> None:
-        """Pass it on."""
-        if self._session is not None:
-            self._session.batch_delivered()
-
-    def deliver_returned(self, result: object) -> None:
-        """Does not happen."""
-
-    def deliver_failed(self, error: BaseException) -> None:
-        """Log where: a mistake in this package, or what ends the program. There may be no peer yet."""
-        log_raised(_logger.error, "a frame of a session", error)
-
-    def ponged(self) -> None:
-        """Pass on that a pong has come."""
-        if self._session is not None:
-            self._session.ponged()
-
-    def writable(self) -> None:
-        """Nothing to do: the window bounds what is sent."""
-
     # The handshake
 
     def _first(self, frame: Message) -> None:
@@ -177,8 +186,8 @@ class Door:
             self._handler.keeper.log.warning("a client was put off with %d: %s", OVER_LIMIT, over)
             self._refuse(OVER_LIMIT, with_hint("", over.seconds))
         except OSError as error:
-            _logger.error("a session cannot begin or go on: %s", error)
-            self._refuse(1013)
+            self._handler.keeper.log.error("a session cannot begin or go on: %s", error)
+            self._refuse(1013, "sessions are not to be had now")
         except Exception as error:
             log_raised(self._handler.keeper.log.error, "the handshake of a session", error)
             self._refuse(1011)
@@ -258,13 +267,6 @@ class Door:
         self._stop()
         self._settle()
         self.part(code, reason)
-
-    def part(self, code: int, reason: str) -> None:
-        """Close the link, and drop it if its client does not answer in time."""
-        if self._dropping is None and not self._is_closed:
-            self._link.close(code, reason)
-            timeout = self._handler.keeper.policy.close_timeout
-            self._dropping = asyncio.get_running_loop().call_later(timeout, self.abort)
 
     def _stop(self) -> None:
         self._has_ended = True

@@ -17,13 +17,15 @@ HANDOFF_TIMEOUT = 1.0
 
 _PATIENCE = 2 * HANDOFF_TIMEOUT
 """Seconds in which an owner that lives has answered."""
+_TRIES = 10
 
 
 class Handover:
     """Of one process. node: its name.
 
     owned: returns the session of an ID that is this process's. finished: waits until the store knows the end
-    of one that was, if it has ended.
+    of one that was, if it has ended. expired: ends one that another process has found to have expired, for a
+    reason; returns false if it is not here.
     """
 
     def __init__(
@@ -32,22 +34,42 @@ class Handover:
         node: str,
         owned: Callable[[str], SessionLink | None],
         finished: Callable[[str], Awaitable[None]],
+        expired: Callable[[str, str], bool],
     ) -> None:
         self._store = store
         self._node = node
         self._owned = owned
         self._finished = finished
-        self._asked: dict[str, asyncio.Future[None]] = {}  # by what the answer repeats
+        self._expired = expired
+        self._asked: dict[str, asyncio.Future[bool]] = {}  # by what the answer repeats
         self._answering: set[asyncio.Task[None]] = set()
 
     async def ask(self, owner: str, id: str) -> None:
         """Have a process give a session up; return when it has, or will not answer."""
+        await self._question(owner, give=id)
+
+    async def end_expired(self, owner: str, id: str, why: str) -> bool:
+        """Have a process end a session that has expired; false if it does not have it, or does not answer."""
+        return await self._question(owner, expired=id, why=why)
+
+    async def ask_all(self, id: str) -> bool:
+        """Have the process that owns a session write it again; false if none does.
+
+        It is asked again and again, as a store that has just come back may not be heard yet.
+        """
+        for _ in range(_TRIES):
+            if await self._question(None, _PATIENCE / _TRIES, forgotten=id):
+                return True
+        return False
+
+    async def _question(self, owner: str | None, patience: float = _PATIENCE, **question: str) -> bool:
         token = secrets.token_hex(8)
         answer = self._asked[token] = asyncio.get_running_loop().create_future()
         try:
-            question = {"give": id, "to": self._node, "token": token}
-            if await self._store.notify(owner, json.dumps(question).encode()):
-                await asyncio.wait([answer], timeout=_PATIENCE)
+            members = {**question, "to": self._node, "token": token}
+            if await self._store.notify(owner, json.dumps(members).encode()):
+                await asyncio.wait([answer], timeout=patience)
+            return answer.done() and answer.result()
         finally:
             del self._asked[token]
 
@@ -58,20 +80,36 @@ class Handover:
     def heard(self, data: bytes) -> None:
         """Take what another process has sent."""
         members = json.loads(data)
-        token = members["token"]
-        if "give" in members:
-            task = asyncio.get_running_loop().create_task(self._give(members["give"], members["to"], token))
+        if "to" in members:
+            task = asyncio.get_running_loop().create_task(self._answer(members))
             self._answering.add(task)
             task.add_done_callback(self._answering.discard)
-        elif token in self._asked and not self._asked[token].done():
-            self._asked[token].set_result(None)
+            return
+        answer = self._asked.get(members["token"])
+        if answer is not None and not answer.done():
+            answer.set_result(members["had"])
 
-    async def _give(self, id: str, asker: str, token: str) -> None:
+    async def _answer(self, question: dict[str, str]) -> None:
+        if "forgotten" in question:
+            session = self._owned(question["forgotten"])
+            if session is None:
+                return  # another one may have it
+            found = session.found()
+            await self._store.put(found.record, found.log)
+            had = True
+        elif "expired" in question:
+            had = self._expired(question["expired"], question["why"])
+        else:
+            had = await self._give(question["give"])
+        answer = {"token": question["token"], "had": had}
+        await self._store.notify(question["to"], json.dumps(answer).encode())
+
+    async def _give(self, id: str) -> bool:
         session = self._owned(id)
         if session is not None:
             await session.hand_over(HANDOFF_TIMEOUT)
         await self._finished(id)
-        await self._store.notify(asker, json.dumps({"token": token}).encode())
+        return session is not None
 
     async def close(self) -> None:
         """Answer those who have asked."""

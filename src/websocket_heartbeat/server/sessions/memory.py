@@ -36,7 +36,7 @@ class _Session:
 
 
 class MemoryStore(Store):
-    """A dict. Several hubs of one process may share it."""
+    """A dict, of one hub."""
 
     is_immediate = True
 

@@ -92,7 +92,11 @@ class SqliteStore(Store):
         arguments = self._calls, loop, ready
         self._thread = threading.Thread(target=self._run, args=arguments, name="sessions", daemon=True)
         self._thread.start()
-        self._lineage = await ready
+        try:
+            self._lineage = await ready
+        except OSError:
+            self._thread = None  # it has ended, and would answer no call
+            raise
         with suppress(OSError):  # a path may be too long for a socket; what comes by it may be lost anyway
             self._listen(listener)
 
@@ -122,7 +126,7 @@ class SqliteStore(Store):
             database = self._open()
             lineage = self._read_lineage(database)
         except sqlite3.Error as error:
-            failure = OSError(f"sessions cannot be kept in {self._path!r}: {error}")
+            failure = OSError(_why_not(self._path, error))
             loop.call_soon_threadsafe(_fail, ready, failure)
             return
         loop.call_soon_threadsafe(_answer, ready, lineage)
@@ -443,3 +447,23 @@ def _writable(
     if row is None or row[1] is not None:
         return Refused.GONE
     return tuple(row[2:]) if row[0] == generation else Refused.FENCED
+
+
+def _why_not(path: str, error: sqlite3.Error) -> str:
+    """Return why a file cannot be opened: of most faults SQLite says the same."""
+    try:
+        path = os.path.abspath(path)
+    except OSError:  # the working directory is gone
+        return f"sessions cannot be kept in {path!r}: {error}"
+    folder = os.path.dirname(path)
+    why = str(error)
+    if os.path.isdir(path):
+        why = "it is a folder"
+    elif not os.path.isdir(folder):
+        why = f"there is no folder {folder!r}"
+    else:
+        for place in (path, folder):  # SQLite makes files beside its own
+            if os.path.exists(place) and not os.access(place, os.W_OK):
+                why = f"this process may not write to {place!r} ({error})"
+                break
+    return f"sessions cannot be kept in {path!r}: {why}"

@@ -105,7 +105,7 @@ class Store(ABC):
     ttl: float
     is_immediate = False
     """Whether it is the memory of this process: no call but `open` and `close` ever waits. What it had would
-    be lost with the sessions themselves: so it need not have their messages, nor what is handled."""
+    be lost with the sessions themselves: so it has no messages, and what was handled only at times."""
 
     @abstractmethod
     async def open(self, node: str, listener: Listener, owned: Owned) -> None:

@@ -26,4 +26,15 @@ def store_at(place: str, ttl: float) -> Store:
         from websocket_heartbeat.server.sessions.valkey import ValkeyStore  # an extra
 
         return ValkeyStore(place, ttl)
-    raise ValueError('sessions must be "memory", "sqlite:///" and a path, or "valkey://" and a host')
+    raise ValueError(
+        'sessions must be "memory", "sqlite:///" and a path (four slashes begin an absolute one, as in '
+        f'"sqlite:////srv/sessions.db"), or "valkey://" and a host, not {_shown(place)!r}'
+    )
+
+
+def _shown(place: str) -> str:
+    """Return what of a wrong place to show: a URL may hold a password."""
+    if "@" not in place:
+        return place
+    scheme, separator, _ = place.rpartition("@")[0].partition("://")
+    return f"{scheme}://..." if separator else "..."

@@ -57,8 +57,10 @@ _REFUSED = {refused.value.encode(): refused for refused in Refused}
 _TEXT, _BINARY = b"t", b"b"
 """The first octet of a message in the log."""
 
-_RECONNECT_AFTER = 1.0
+_RECONNECT_AFTER = 0.2
 """Seconds from a lost subscription to the next attempt."""
+_TRIES = 5
+"""So often is a node called that does not hear: it may be about to subscribe again."""
 
 
 class _Call(NamedTuple):
@@ -262,6 +264,8 @@ class ValkeyStore(Store):
             return _found(id, rest)
         if kind == b"held":
             return Held(rest[0].decode())
+        if kind in (b"unknown", b"forgotten"):
+            await self._look_for_lineage()
         if kind == b"ended":
             return Ended(rest[0].decode(), rest[1].decode(), int(rest[2]))
         return _REFUSED[kind]
@@ -342,12 +346,17 @@ class ValkeyStore(Store):
 
     async def notify(self, node: str | None, data: bytes) -> bool:
         channel = _NODES if node is None else _channel(node)
-        heard_by = await self._command("PUBLISH", channel, self._node.encode() + b"\n" + data)
-        return self._is_cluster or heard_by > 0
+        for _ in range(_TRIES):
+            heard_by = await self._command("PUBLISH", channel, self._node.encode() + b"\n" + data)
+            if self._is_cluster or heard_by > 0:
+                return True
+            await asyncio.sleep(_RECONNECT_AFTER)
+        return False
 
     async def _listen(self, listener: Listener, heard: "asyncio.Future[None]") -> None:
         """Pass on what other nodes send. heard: done when this node is heard of."""
         client, _ = _client_of(self._url, is_one=True)
+        is_away = False
         try:
             while True:
                 try:
@@ -358,11 +367,16 @@ class ValkeyStore(Store):
                                 self._hear(message["data"], listener)
                             elif not heard.done():
                                 heard.set_result(None)
+                            elif is_away:
+                                is_away = False
+                                _logger.info("the store of the sessions is back")
                 except (RedisError, OSError) as error:
                     if not heard.done():
                         heard.set_exception(OSError(f"the store of the sessions cannot be reached: {error}"))
                         return
-                    _logger.error("the store of the sessions cannot be heard: %s", error)
+                    level = logging.DEBUG if is_away else logging.ERROR
+                    _logger.log(level, "the store of the sessions is away, and they wait for it: %s", error)
+                    is_away = True
                     await asyncio.sleep(_RECONNECT_AFTER)
         finally:
             await client.aclose()
