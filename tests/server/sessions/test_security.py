@@ -62,7 +62,7 @@ def shown() -> list[str]:
     things = [*asyncio.all_tasks(), *loop._ready, *loop._scheduled]
     for thing in gc.get_objects():
         kind = type(thing)  # not isinstance: what is gone may be behind a weak proxy
-        if kind.__module__.startswith("websocket_heartbeat.") or issubclass(
+        if str(kind.__module__).startswith("websocket_heartbeat.") or issubclass(
             kind, asyncio.Future | asyncio.Handle
         ):
             things.append(thing)
