@@ -57,6 +57,43 @@ def test_a_node_writes_its_sessions_again_to_a_server_that_has_forgotten_them(
     assert "forgotten writes: 1 sessions are written again" in caplog.text
 
 
+def test_sessions_that_could_not_be_written_again_are_the_next_time(
+    own: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        store = ValkeyStore(own.url, TTL)
+        known = Found(record(store, sent=1), ["one"])
+        await store.open("a", lambda data: None, lambda: [known])
+        await store.put(known.record, known.log)
+        await asyncio.to_thread(restart, own)
+
+        async def fail(*arguments: object) -> None:
+            raise OSError("away again")
+
+        with monkeypatch.context() as patches:
+            patches.setattr(store, "put", fail)
+            with pytest.raises(OSError, match="away again"):
+                await store.write("s", 1, 1, ["two"])
+        assert await store.write("s", 1, 1, ["two"]) == 2
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_a_user_who_may_not_listen_leaves_nothing_behind(own: Valkey) -> None:
+    with own.client() as client:
+        client.execute_command("ACL", "SETUSER", "ann", "on", ">hush", "~*", "&*", "+@all", "-subscribe")
+
+    async def main() -> None:
+        store = ValkeyStore(own.url.replace("//", "//ann:hush@"), TTL)
+        with pytest.raises(OSError, match="cannot be reached"):
+            await store.open("a", lambda data: None, tuple)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        await store.close()
+
+    asyncio.run(main())
+
+
 def test_a_server_that_kept_everything_but_may_not_have_is_not_believed(tmp_path: Path) -> None:
     server = Valkey(tmp_path, "--appendonly", "yes", "--appendfsync", "always")
     server.start()

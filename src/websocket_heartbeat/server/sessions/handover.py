@@ -18,6 +18,7 @@ HANDOFF_TIMEOUT = 1.0
 _PATIENCE = 2 * HANDOFF_TIMEOUT
 """Seconds in which an owner that lives has answered."""
 _TRIES = 10
+"""So often are all processes asked, within that time, which of them owns a session."""
 
 
 class Handover:

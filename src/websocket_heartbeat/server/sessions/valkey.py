@@ -115,18 +115,19 @@ class ValkeyStore(Store):
         self._node = node
         self._owned = owned
         self._is_open = True
-        try:
-            self._lineage = await self._read_lineage()
-        except BaseException:
-            self._is_open = False
-            raise
         loop = asyncio.get_running_loop()
         heard = loop.create_future()
-        self._tasks = [
-            loop.create_task(self._renew()),
-            loop.create_task(self._listen(listener, heard)),
-        ]
-        await heard
+        try:
+            self._lineage = await self._read_lineage()
+            self._tasks = [
+                loop.create_task(self._renew()),
+                loop.create_task(self._listen(listener, heard)),
+            ]
+            await heard
+        except BaseException:
+            self._is_open = False
+            await self._end_tasks()
+            raise
 
     async def close(self) -> None:
         if self._is_open:
@@ -134,13 +135,17 @@ class ValkeyStore(Store):
             with suppress(OSError):
                 await self._hold(deadline)
         self._is_open = False
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._end_tasks()
         if self._flushing is not None:
             await asyncio.wait([self._flushing])
         await self._client.aclose()
+
+    async def _end_tasks(self) -> None:
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
     # Calls of the server, all by one task: a caller that is cancelled leaves no answer unread
 
@@ -221,10 +226,10 @@ class ValkeyStore(Store):
             lineage = await self._read_lineage()
             if lineage == self._lineage:
                 return
-            self._lineage = lineage
             owned = list(self._owned())
             _logger.warning("the store may have forgotten writes: %d sessions are written again", len(owned))
             await asyncio.gather(*(self.put(found.record, found.log) for found in owned))
+            self._lineage = lineage  # known only now: if one cannot be written, all of them are again
 
     async def _guarded(self, script: str, id: str, *arguments: Any) -> Any:
         """Run a script; if it is refused by a server that has forgotten, run it on what was written again."""
