@@ -188,11 +188,9 @@ class Book:
             return Reset(answer.why, answer.done)
         if answer is Refused.UNKNOWN or answer is Refused.FORGOTTEN:
             return Reset(answer.value)
-        if isinstance(answer, Held):
-            return Reset(Refused.UNKNOWN.value)
         return answer
 
-    async def _claim(self, id: str, hash: bytes, owner: str, link: int) -> Found | Refused | Held | Ended:
+    async def _claim(self, id: str, hash: bytes, owner: str, link: int) -> Found | Refused | Ended:
         """Claim a session for a link, also of a process that has it, or of a store that has forgotten it."""
         answer = await self.store.claim(id, hash, owner, link, self._node)
         if self._may_be_forgotten(answer) and await self._write_again(id):
@@ -200,6 +198,7 @@ class Book:
         if isinstance(answer, Held):
             await self._handover.ask(answer.node, id)
             answer = await self.store.claim(id, hash, owner, link, self._node, force=True)
+            assert not isinstance(answer, Held)
         return answer
 
     def _may_be_forgotten(self, answer: Found | Refused | Held | Ended) -> bool:
