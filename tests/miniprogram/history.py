@@ -77,8 +77,13 @@ class Ledger:
         self.ended.set_result(len(unacknowledged))
 
 
-async def spoil(proxy: FaultProxy, chance: random.Random) -> None:
-    """Break the links, at any byte and in any way, until cancelled."""
+async def spoil(proxy: FaultProxy, chance: random.Random, ledger: Ledger) -> None:
+    """Break the links, at any byte and in any way, until cancelled.
+
+    Not before the client has spoken: if its welcome were lost, it would begin another session, rightly.
+    """
+    while not ledger.handled:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
     while True:
         await asyncio.sleep(chance.uniform(0.01, 0.1))
         fault = chance.random()
@@ -208,7 +213,7 @@ async def history(kind: str, count: int, seed: int, directory: Path) -> History:
         FaultProxy("127.0.0.1", server.port) as proxy,
         client(kind, proxy.url(), count, directory) as (heard, close),
     ):
-        spoiling = asyncio.create_task(spoil(proxy, random.Random(seed)))
+        spoiling = asyncio.create_task(spoil(proxy, random.Random(seed), ledger))
         try:
             await heard()
         finally:
