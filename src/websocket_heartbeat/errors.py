@@ -164,5 +164,9 @@ class SessionOver(WebSocketHeartbeatError):
     """The session has ended; the text says why."""
 
 
+class SendUncertain(WebSocketHeartbeatError, OSError):
+    """It is not known whether a message is kept with its session: sent again, it may come twice."""
+
+
 class EngineNotInstalled(WebSocketHeartbeatError, ImportError):
     """The engine asked for needs a package that is not installed; the text names the install command."""

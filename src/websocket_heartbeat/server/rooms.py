@@ -1,13 +1,14 @@
 """Groups of peers: the rooms that they join, and the peers of each user."""
 
-from collections.abc import Collection, Hashable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from typing import Any, Protocol
 
 from websocket_heartbeat.checks import check_close, check_count, check_message
 from websocket_heartbeat.engines.base import SharedMessage
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.batch import Batch
-from websocket_heartbeat.server.farewell import Leaver, send_away
+from websocket_heartbeat.server.farewell import Leaver, check_farewell, send_away
+from websocket_heartbeat.server.names import named
 from websocket_heartbeat.server.peer import DISMISSED, Peer
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rounds import Rounds
@@ -34,7 +35,12 @@ class Rooms:
     """Who is in which room in this process, and what is done with all of them. Arguments were checked before.
 
     A room is there while somebody is in it. What is done to it first comes first to each member.
+
+    tell: called with the name of a room and what the other processes are to do with it: `do`; None: there are
+    no others.
     """
+
+    tell: Callable[[Hashable, dict[str, Any]], None] | None = None
 
     def __init__(self, rounds: Rounds[Member], batch: Batch) -> None:
         self._rounds = rounds
@@ -71,12 +77,31 @@ class Rooms:
 
     def dismiss(self, name: Hashable, code: int, reason: str) -> None:
         """Do as `Room.dismiss`."""
+        self._dismiss(name, code, reason)
+        if self.tell is not None:
+            self.tell(name, {"dismiss": reason, "code": code})
+
+    def _dismiss(self, name: Hashable, code: int, reason: str) -> None:
         self._rounds.begin(self.members(name), lambda member: member.dismiss(code, reason))
 
     async def send_away(self, name: Hashable, over: float, code: int, reason: str) -> None:
         """Do as `Room.send_away`."""
+        check_farewell(over, code, reason)
+        if self.tell is not None:
+            self.tell(name, {"away": reason, "code": code, "over": over})
+        await self._send_away(name, over, code, reason)
+
+    async def _send_away(self, name: Hashable, over: float, code: int, reason: str) -> None:
         await self._rounds.done()
         await send_away(tuple(self.members(name)), over, code, reason)
+
+    async def do(self, sent: Any, what: Mapping[str, Any]) -> None:
+        """Do what another process has told; sent: the name of the room, as names.py has it."""
+        name = named(sent, self._members)
+        if "dismiss" in what:
+            self._dismiss(name, what["code"], what["dismiss"])
+        else:
+            await self._send_away(name, what["over"], what["code"], what["away"])
 
 
 class Room:
@@ -125,10 +150,18 @@ class Room:
         self._rooms.send(self.name, message, keep, volatile)
 
     def dismiss(self, reason: str = "", code: int = DISMISSED) -> None:
-        """Ask each peer to go and not to come back, as `Peer.dismiss`."""
+        """Ask each peer to go and not to come back, as `Peer.dismiss`; never waits.
+
+        Also those of the other processes that share the store of the sessions, if they hear it: they are
+        told, and nobody waits for them. They know the room by a name that is a str or an int, or has the same
+        repr there. Not sessions that no process has now: of one whose ID is known, `Hub.dismiss`.
+        """
         check_close(code, reason)
         self._rooms.dismiss(self.name, code, reason)
 
     async def send_away(self, over: float, code: int = 1012, reason: str = "restarting") -> None:
-        """Ask each peer to go and to come back spread evenly over so many seconds, as `Hub.send_away`."""
+        """Ask each peer to go and to come back spread evenly over so many seconds, as `Hub.send_away`.
+
+        Also those of other processes, as with `dismiss`; returns when those of this one are gone.
+        """
         await self._rooms.send_away(self.name, over, code, reason)
