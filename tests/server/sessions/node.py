@@ -1,4 +1,4 @@
-"""A process that serves sessions, for tests of several: `python -m tests.server.sessions.node PLACE DURABILITY`.
+"""A process that serves sessions, for tests of several: `python -m ...sessions.node PLACE DURABILITY`.
 
 It tells its port, and then what happens, each as a line of JSON. It closes when its standard input ends.
 """
@@ -21,7 +21,7 @@ def say(**what: Any) -> None:
 
 def on_open(peer: Peer) -> None:
     peer.join("lobby")
-    say(open=peer.session)
+    say(**({"plain": True} if peer.session is None else {"open": peer.session}))
 
 
 def on_message(peer: Peer, message: Message) -> None:
