@@ -145,7 +145,7 @@ def test_json_tells_of_retries_refusals_and_what_was_not_sent() -> None:
         refused = await connect(f"ws://127.0.0.1:{unused_port()}", "--json", "--retries", "1", stdin="a\n")
         told = events(refused)
         assert [event["event"] for event in told] == ["error", "reconnect", "error", "error", "end"]
-        assert told[1]["attempt"] == 1
+        assert told[1]["retry"] == 1
         assert told[1]["delay"] > 0
         assert told[3] == {
             "event": "error",

@@ -96,7 +96,7 @@ def make_connection(arguments: argparse.Namespace, engine: Engine) -> client.Con
             additional_headers=reaching.headers(arguments),
             subprotocols=arguments.subprotocol,
             heartbeat=Heartbeat(arguments.interval, arguments.timeout, arguments.heartbeat),
-            max_attempts=arguments.retries,
+            max_retries=arguments.retries,
             max_size=MAX_SIZE,
             compression=arguments.compression,
             ssl=reaching.context(arguments),

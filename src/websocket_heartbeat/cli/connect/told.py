@@ -78,7 +78,7 @@ class Text:
 
     def retries(self, event: ReconnectEvent) -> None:
         """Tell when."""
-        self.note(f"retry {event.attempt} in {event.delay:.1f} s: {event.reason}")
+        self.note(f"retry {event.retry} in {event.delay:.1f} s: {event.reason}")
 
     def session(self, event: SessionEvent) -> None:
         """Tell what the user would otherwise not know."""
@@ -133,7 +133,7 @@ class JsonLines:
 
     def retries(self, event: ReconnectEvent) -> None:
         """Print the retry."""
-        self._tell("reconnect", attempt=event.attempt, delay=event.delay, reason=event.reason)
+        self._tell("reconnect", retry=event.retry, delay=event.delay, reason=event.reason)
 
     def session(self, event: SessionEvent) -> None:
         """Print what has happened to it."""
