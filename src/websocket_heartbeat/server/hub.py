@@ -84,7 +84,7 @@ class Hub:
     sessions: "memory", "sqlite:///" and the path of a file, or the URL of a server of Valkey or Redis, as in
         "valkey://localhost:6379": clients that ask for it get a session, which outlives their links;
         docs/server.md has more of it. None (default): nobody does.
-    ttl: seconds that a session is kept without a link. Default 120.
+    session_ttl: seconds that a session is kept without a link. Default 120.
     session_limit: bytes that messages of all sessions may take together: those to clients that are not
         acknowledged, and those of clients that are not handled. Beyond that there are no new sessions, and
         the largest are over ("overflow"), those without a link first. Default 256 MiB.
@@ -93,8 +93,8 @@ class Hub:
         the process, and written when another process goes on with the session, or at `close`; a crash resets
         the session ("lost"). "memory": as that, but not written at `close`. docs/server.md has a table. All
         processes that share a store have the same.
-    on_end: called with (session, why, unacknowledged) when a session is over: its ID, the reason, and the
-        messages that the client has not acknowledged.
+    on_session_end: called with (session, why, unacknowledged) when a session is over: its ID, the reason, and
+        the messages that the client has not acknowledged.
 
     Raises:
         TypeError, ValueError: an argument is wrong; the text names it.
@@ -120,9 +120,9 @@ class Hub:
         shown_path: Callable[[str], str] | None = None,
         sessions: str | None = None,
         durability: str = "through",
-        ttl: float = 120,
+        session_ttl: float = 120,
         session_limit: int = 256 * 2**20,
-        on_end: EndHook | None = None,
+        on_session_end: EndHook | None = None,
     ) -> None:
         self._commons = Commons(
             Policy(heartbeat, idle_timeout, open_timeout, close_timeout, write_limit, dismissal),
@@ -132,17 +132,19 @@ class Hub:
         self._shown_path = shown_path
         self._authenticate = authenticate
         self._origins = Origins(origins)
-        if on_end is not None:
-            check_hook("on_end", on_end, 3)
+        if on_session_end is not None:
+            check_hook("on_session_end", on_session_end, 3)
             if sessions is None:
-                raise ValueError("on_end is for the end of sessions: give sessions= too")
-        check_seconds("ttl", ttl)
+                raise ValueError("on_session_end is for the end of sessions: give sessions= too")
+        check_seconds("session_ttl", session_ttl)
         check_count("session_limit", session_limit)
         check_durability(durability, sessions)
         self._book: Book | None = None
         if sessions is not None:
-            store = store_of(sessions, ttl, durability)
-            self._book = Book(store, on_end, session_limit, keeps=durability != MEMORY, told=self._told)
+            store = store_of(sessions, session_ttl, durability)
+            self._book = Book(
+                store, on_session_end, session_limit, keeps=durability != MEMORY, told=self._told
+            )
             self._commons.rooms.tell = partial(self._tell, _ROOM)
             self._commons.users.tell = partial(self._tell, _USER)
         self._entrance()  # checks its arguments
@@ -230,7 +232,7 @@ class Hub:
         """Dismiss the client of a session, wherever that is, as `Peer.dismiss` does.
 
         From any process, as `send`. Returns when it is kept with the session that it is dismissed: it is over
-        when the client has handled what was sent before, or after `ttl` seconds. To do it twice is no error.
+        when the client has handled what was sent before, or after `session_ttl`. To do it twice is no error.
 
         Raises:
             ValueError: the reason is longer than 123 bytes of UTF-8.

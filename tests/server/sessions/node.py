@@ -41,7 +41,7 @@ async def main(place: str, durability: str) -> None:
         authenticate=authenticate,
         on_open=on_open,
         on_message=on_message,
-        on_end=lambda session, why, unacknowledged: say(end=[session, why, list(unacknowledged)]),
+        on_session_end=lambda session, why, unacknowledged: say(end=[session, why, list(unacknowledged)]),
     )
     async with hub, serve(hub=hub) as server:
         say(port=server.port)

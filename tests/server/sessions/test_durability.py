@@ -179,7 +179,12 @@ def _calls(hub: Hub) -> list[str]:
 def test_one_that_expires_is_over_in_the_store_too(run_asyncio: Run, shared: str) -> None:
     async def main() -> None:
         ends: list[Any] = []
-        hub = Hub(sessions=shared, durability="handover", ttl=1, on_end=lambda *end: ends.append(end))
+        hub = Hub(
+            sessions=shared,
+            durability="handover",
+            session_ttl=1,
+            on_session_end=lambda *end: ends.append(end),
+        )
         async with (
             running(hub) as server,
             connect(server.url(), session="require", backoff=LATER) as connection,

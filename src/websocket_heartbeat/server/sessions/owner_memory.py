@@ -128,4 +128,4 @@ class OwnerMemory(MemoryStore):
 
 def _bare(record: Record) -> Record:
     """Return what the store has of a record that is here."""
-    return replace(record, done=0, sent=0, acked=0, state=b"", ending=None, deadline=None)
+    return replace(record, done=0, sent=0, acked=0, state=b"", ending=None, deadline=None, rooms={})
