@@ -75,12 +75,12 @@ class Hub:
     sessions: "memory", "sqlite:///" and the path of a file, or the URL of a server of Valkey or Redis, as in
         "valkey://localhost:6379": clients that ask for it get a session, which outlives their links;
         docs/server.md has more of it. None (default): nobody does.
-    ttl: seconds that a session is kept without a link. Default 120.
+    session_ttl: seconds that a session is kept without a link. Default 120.
     session_limit: bytes that messages of all sessions may take together: those to clients that are not
         acknowledged, and those of clients that are not handled. Beyond that there are no new sessions, and
         the largest are over ("overflow"), those without a link first. Default 256 MiB.
-    on_end: called with (session, why, unacknowledged) when a session is over: its ID, the reason, and the
-        messages that the client has not acknowledged.
+    on_session_end: called with (session, why, unacknowledged) when a session is over: its ID, the reason, and
+        the messages that the client has not acknowledged.
     on_missed: called with (peer, room) when that peer may have missed messages of the room, or of its user:
         they went through a store that processes share, which has forgotten them, or keeps so many no longer.
         Ask the peer to fetch anew what it shows. None (default): the log warns of it.
@@ -108,9 +108,9 @@ class Hub:
         dismissal: str | None = None,
         shown_path: Callable[[str], str] | None = None,
         sessions: str | None = None,
-        ttl: float = 120,
+        session_ttl: float = 120,
         session_limit: int = 256 * 2**20,
-        on_end: EndHook | None = None,
+        on_session_end: EndHook | None = None,
         on_missed: MissedHook | None = None,
     ) -> None:
         policy = Policy(heartbeat, idle_timeout, open_timeout, close_timeout, write_limit, dismissal)
@@ -119,13 +119,15 @@ class Hub:
         self._shown_path = shown_path
         self._authenticate = authenticate
         self._origins = Origins(origins)
-        if on_end is not None:
-            check_hook("on_end", on_end, 3)
+        if on_session_end is not None:
+            check_hook("on_session_end", on_session_end, 3)
             if sessions is None:
-                raise ValueError("on_end is for the end of sessions: give sessions= too")
-        check_seconds("ttl", ttl)
+                raise ValueError("on_session_end is for the end of sessions: give sessions= too")
+        check_seconds("session_ttl", session_ttl)
         check_count("session_limit", session_limit)
-        self._book = None if sessions is None else Book(store_at(sessions, ttl), on_end, session_limit)
+        self._book = None
+        if sessions is not None:
+            self._book = Book(store_at(sessions, session_ttl), on_session_end, session_limit)
         streams = None if self._book is None else self._book.streams
         self._on_missed = on_missed
         if on_missed is not None:

@@ -15,7 +15,7 @@ def on_message(peer: Peer, message: object) -> None:
 
 
 async def main(store: str) -> None:
-    hub = Hub(sessions=store, on_message=on_message, ttl=30)
+    hub = Hub(sessions=store, on_message=on_message, session_ttl=30)
     async with serve(hub=hub) as server:
         print(server.port, flush=True)
         await asyncio.Event().wait()

@@ -54,6 +54,9 @@ class Nodes:
         self._at[connection] = at
         await self.stack.enter_async_context(connection)
         await connection.wait_open()
+        for hub in self.hubs:  # what is sent before that by others is not for who has joined there
+            streams = hub._book.streams  # type: ignore[union-attr]
+            await until(lambda streams=streams: None not in [each.number for each in streams._followed])  # type: ignore[misc]
         return connection
 
     async def move(self, connection: Connection, node: int) -> None:
@@ -222,8 +225,6 @@ def test_a_slow_member_elsewhere_gets_the_latest_message_alone(run_asyncio: Run,
         async with nodes(shared, 2, on_open=joins("r")) as these:
             slow = await these.client(0, Session("require", window=8))
             quick = await these.client(0)
-            these.hubs[0].room("r").send("begun")
-            assert await received(slow, 1) == await received(quick, 1) == ["begun"]
             for number in range(100):
                 these.hubs[1].room("r").send(str(number), keep=1)
             assert await received(quick, 100) == [str(number) for number in range(100)]
@@ -244,8 +245,6 @@ def test_a_session_with_a_message_that_waits_by_keep_gets_it_where_it_goes_on(
         async with nodes(shared, 2, on_open=joins("r")) as these:
             slow = await these.client(0, Session("require", window=8))
             quick = await these.client(1)
-            these.hubs[0].room("r").send("begun")
-            assert await received(slow, 1) == await received(quick, 1) == ["begun"]
             for number in range(20):
                 these.hubs[1].room("r").send(str(number), keep=1)
             await received(quick, 20)

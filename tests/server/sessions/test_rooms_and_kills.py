@@ -96,8 +96,8 @@ def test_members_of_nodes_that_are_killed_get_each_message_once_and_in_the_same_
         (first, *others) = got.values()
         assert all(each == first for each in others)
         assert len(set(first)) == len(first) == MESSAGES + 1
-        for place in "01":
+        for place in range(2):
             ours = [int(each.split()[1]) for each in first if each.startswith(f"{place} ")]
-            assert ours == list(range(int(place), MESSAGES, 2))
+            assert ours == list(range(place, MESSAGES, 2))
 
     run_asyncio(main())
