@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Iterable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
-from functools import cached_property, partial
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -28,16 +28,16 @@ from websocket_heartbeat.server.hooks import CloseHook, Hooks, MessageHook, Open
 from websocket_heartbeat.server.links.asgi import App, AsgiMiddleware, HasScope, Scope, connection_of
 from websocket_heartbeat.server.links.send_away_app import SendAwayApp
 from websocket_heartbeat.server.links.websockets import WebsocketsEntrance
-from websocket_heartbeat.server.names import sent_as
 from websocket_heartbeat.server.origins import Origin, Origins
 from websocket_heartbeat.server.peer import DISMISSED, Peer
 from websocket_heartbeat.server.places import Limits
 from websocket_heartbeat.server.policy import Policy
-from websocket_heartbeat.server.rooms import Room
+from websocket_heartbeat.server.rooms import Member, Room
 from websocket_heartbeat.server.roster import Commons, Roster
 from websocket_heartbeat.server.sessions.book import Book, EndHook
 from websocket_heartbeat.server.sessions.nodes import Question
 from websocket_heartbeat.server.sessions.stores import MEMORY, check_durability, store_of
+from websocket_heartbeat.server.shared_rooms import SharedRooms
 from websocket_heartbeat.server.sigterm import before_sigterm
 from websocket_heartbeat.server.stats import HubStats
 
@@ -46,9 +46,7 @@ if TYPE_CHECKING:
     from websocket_heartbeat.server.links.aiohttp import HTTPRequest as AiohttpRequest
     from websocket_heartbeat.server.links.websockets import HTTPRequest, HTTPResponse, ServerConnection
 
-
-_ROOM, _USER = "room", "user"
-"""Of which rooms it is that another process is told."""
+MissedHook = Callable[[Peer, Room], Any]
 
 
 class Hub:
@@ -95,6 +93,9 @@ class Hub:
         processes that share a store have the same.
     on_session_end: called with (session, why, unacknowledged) when a session is over: its ID, the reason, and
         the messages that the client has not acknowledged.
+    on_missed: called with (peer, room) when that peer may have missed messages of the room, or of its user:
+        they went through a store that processes share, which has forgotten them, or keeps so many no longer.
+        Ask the peer to fetch anew what it shows. None (default): the log warns of it.
 
     Raises:
         TypeError, ValueError: an argument is wrong; the text names it.
@@ -123,11 +124,10 @@ class Hub:
         session_ttl: float = 120,
         session_limit: int = 256 * 2**20,
         on_session_end: EndHook | None = None,
+        on_missed: MissedHook | None = None,
     ) -> None:
-        self._commons = Commons(
-            Policy(heartbeat, idle_timeout, open_timeout, close_timeout, write_limit, dismissal),
-            Limits(max_peers, max_peers_per_address, max_new_peers_per_second),
-        )
+        policy = Policy(heartbeat, idle_timeout, open_timeout, close_timeout, write_limit, dismissal)
+        limits = Limits(max_peers, max_peers_per_address, max_new_peers_per_second)
         self._hooks = Hooks(on_message, on_open, on_close)
         self._shown_path = shown_path
         self._authenticate = authenticate
@@ -141,12 +141,22 @@ class Hub:
         check_durability(durability, sessions)
         self._book: Book | None = None
         if sessions is not None:
-            store = store_of(sessions, session_ttl, durability)
             self._book = Book(
-                store, on_session_end, session_limit, keeps=durability != MEMORY, told=self._told
+                store_of(sessions, session_ttl, durability),
+                on_session_end,
+                session_limit,
+                keeps=durability != MEMORY,
+                told=self._told,
             )
-            self._commons.rooms.tell = partial(self._tell, _ROOM)
-            self._commons.users.tell = partial(self._tell, _USER)
+        streams = None if self._book is None else self._book.streams
+        self._on_missed = on_missed
+        if on_missed is not None:
+            check_hook("on_missed", on_missed, 2)
+            if streams is None:
+                raise ValueError(
+                    "on_missed is for rooms of several processes: give sessions= that they share"
+                )
+        self._commons = Commons(policy, limits, streams, self._missed, self._tell)
         self._entrance()  # checks its arguments
 
     def __repr__(self) -> str:
@@ -167,6 +177,13 @@ class Hub:
             self._shown_path,
             self._book,
         )
+
+    def _missed(self, member: Member, room: Room) -> None:
+        if self._on_missed is not None:
+            member.tell("on_missed", self._on_missed, room)
+        else:
+            words = "%r may have missed messages of a room, and no on_missed is told"
+            self._commons.log.warning(words, member.peer)
 
     @property
     def _here(self) -> list[PeerHandler]:
@@ -249,19 +266,24 @@ class Hub:
         self._commons.enter()
         return self._book
 
-    def _tell(self, kind: str, name: Hashable, what: dict[str, Any]) -> None:
+    def _tell(self, key: str, what: dict[str, Any]) -> None:
         """Have the other processes that share the store do something with a room of theirs."""
         if self._book is not None:
-            self._book.tell_all(Question({"told": kind, "name": sent_as(name), **what}))
+            self._book.tell_all(Question({"told": key, **what}))
 
     async def _told(self, question: Question) -> None:
         """Do what another process has told."""
-        rooms = self._commons.users if question["told"] == _USER else self._commons.rooms
-        await rooms.do(question["name"], question)
+        for rooms in (self._commons.rooms, self._commons.users):
+            if isinstance(rooms, SharedRooms):
+                await rooms.do(question["told"], question)
 
     def room(self, name: Hashable) -> Room:
-        """Return the room of that name: the peers that have joined it."""
+        """Return the room of that name: the peers that have joined it.
+
+        name: any hashable value; a str, if processes share the store of the hub's sessions.
+        """
         check_hashable("name", name)
+        self._commons.rooms.check(name)
         return Room(self._commons.policy, self._commons.rooms, name)
 
     def user(self, principal: Hashable) -> Room:

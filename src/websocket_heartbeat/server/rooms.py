@@ -1,6 +1,6 @@
 """Groups of peers: the rooms that they join, and the peers of each user."""
 
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator
 from typing import Any, Protocol
 
 from websocket_heartbeat.checks import check_close, check_count, check_message
@@ -8,11 +8,11 @@ from websocket_heartbeat.engines.base import SharedMessage
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.json_messages import to_json
 from websocket_heartbeat.server.batch import Batch
-from websocket_heartbeat.server.farewell import Leaver, check_farewell, send_away
-from websocket_heartbeat.server.names import named
+from websocket_heartbeat.server.farewell import Leaver, send_away
 from websocket_heartbeat.server.peer import DISMISSED, Peer
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rounds import Rounds
+from websocket_heartbeat.server.sessions.link import SessionLink
 
 
 class Member(Leaver, Protocol):
@@ -21,6 +21,16 @@ class Member(Leaver, Protocol):
     @property
     def peer(self) -> Peer:
         """What users hold."""
+
+    @property
+    def session(self) -> SessionLink | None:
+        """Its session; None: it has none."""
+
+    def tell(self, name: str, hook: Callable[..., Any], *arguments: Any) -> None:
+        """Call a hook with the peer and arguments, beside those that take its messages."""
+
+    async def has_room(self) -> None:
+        """Wait until it has taken most of what was sent to it; PeerGone: it is gone."""
 
     def send_shared(self, shared: SharedMessage, room: Hashable, keep: int | None) -> None:
         """Send it a message of that room; never waits."""
@@ -36,24 +46,26 @@ class Rooms:
     """Who is in which room in this process, and what is done with all of them. Arguments were checked before.
 
     A room is there while somebody is in it. What is done to it first comes first to each member.
-
-    tell: called with the name of a room and what the other processes are to do with it: `do`; None: there are
-    no others.
     """
-
-    tell: Callable[[Hashable, dict[str, Any]], None] | None = None
 
     def __init__(self, rounds: Rounds[Member], batch: Batch) -> None:
         self._rounds = rounds
         self._batch = batch
         self._members: dict[Hashable, dict[Member, None]] = {}
 
+    def check(self, name: Hashable) -> None:
+        """Raise TypeError or ValueError for what can be the name of none."""
+
     def join(self, name: Hashable, member: Member) -> None:
         """Add a member."""
         self._members.setdefault(name, {})[member] = None
 
     def leave(self, name: Hashable, member: Member) -> None:
-        """Remove a member."""
+        """Remove a member that leaves."""
+        self.remove(name, member)
+
+    def remove(self, name: Hashable, member: Member) -> None:
+        """Remove a member that leaves, or that is gone."""
         members = self._members[name]
         del members[member]
         if not members:
@@ -78,37 +90,19 @@ class Rooms:
 
     def dismiss(self, name: Hashable, code: int, reason: str) -> None:
         """Do as `Room.dismiss`."""
-        self._dismiss(name, code, reason)
-        if self.tell is not None:
-            self.tell(name, {"dismiss": reason, "code": code})
-
-    def _dismiss(self, name: Hashable, code: int, reason: str) -> None:
         self._rounds.begin(self.members(name), lambda member: member.dismiss(code, reason))
 
     async def send_away(self, name: Hashable, over: float, code: int, reason: str) -> None:
         """Do as `Room.send_away`."""
-        check_farewell(over, code, reason)
-        if self.tell is not None:
-            self.tell(name, {"away": reason, "code": code, "over": over})
-        await self._send_away(name, over, code, reason)
-
-    async def _send_away(self, name: Hashable, over: float, code: int, reason: str) -> None:
         await self._rounds.done()
         await send_away(tuple(self.members(name)), over, code, reason)
-
-    async def do(self, sent: Any, what: Mapping[str, Any]) -> None:
-        """Do what another process has told; sent: the name of the room, as names.py has it."""
-        name = named(sent, self._members)
-        if "dismiss" in what:
-            self._dismiss(name, what["code"], what["dismiss"])
-        else:
-            await self._send_away(name, what["over"], what["code"], what["away"])
 
 
 class Room:
     """All peers that have joined a room, or all of one user: `Hub.room` and `Hub.user` make these.
 
-    name: that of the room, or the principal. Its length is the number of its peers; iteration yields them.
+    name: that of the room, or the principal. Its length is the number of its peers; iteration yields them:
+    those of this process, also where the hub's store has it reach those of others.
     """
 
     __slots__ = ("_policy", "_rooms", "name")
@@ -127,6 +121,10 @@ class Room:
     def send(self, message: Message, keep: int | None = None, *, volatile: bool = False) -> None:
         """Send a message to each peer that is a member now; never waits.
 
+        Where processes share the store of the hub's sessions, it goes through the store to the members on all
+        of them, those here too, in the same order on each: docs/server.md. What cannot be published yet
+        waits, and `Hub.close` waits for that.
+
         Our own listener makes it into a frame once, however many they are. All that is sent to a member
         arrives in order, but in a room of more than 1,000: the later ones get it in later turns of the loop,
         and what they are sent by other ways meanwhile comes before it.
@@ -139,6 +137,8 @@ class Room:
             sent before do not get it, nor do sessions without a link. Default False.
 
         Raises:
+            SendQueueFull: the store has been away, and 16 MiB of messages to rooms wait for it already.
+            OSError: the hub is closed, and its store is one that processes share.
             TypeError, ValueError: the message cannot be sent, as with `Peer.send`; `keep` is wrong, or given
                 together with `volatile`.
         """
@@ -163,8 +163,8 @@ class Room:
         """Ask each peer to go and not to come back, as `Peer.dismiss`; never waits.
 
         Also those of the other processes that share the store of the sessions, if they hear it: they are
-        told, and nobody waits for them. They know the room by a name that is a str or an int, or has the same
-        repr there. Not sessions that no process has now: of one whose ID is known, `Hub.dismiss`.
+        told, and nobody waits for them. Not sessions that no process has now: one whose ID is known is ended
+        by `Hub.dismiss`.
         """
         check_close(code, reason)
         self._rooms.dismiss(self.name, code, reason)

@@ -163,7 +163,7 @@ def _calls(hub: Hub) -> list[str]:
     """Note what the hub asks of the store that is not its own memory, from now on."""
     calls: list[str] = []
     assert hub._book is not None
-    store: Any = hub._book.store._store  # type: ignore[attr-defined]
+    store: Any = hub._book.store.behind  # type: ignore[attr-defined]
     for name in ("put", "claim", "write", "finish"):
         call = getattr(store, name)
 

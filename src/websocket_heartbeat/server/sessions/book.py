@@ -17,12 +17,12 @@ from websocket_heartbeat.errors import HookFailed, SessionOver
 from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server.admission import Request
-from websocket_heartbeat.server.names import text_of
 from websocket_heartbeat.server.sessions.anywhere import Anywhere
 from websocket_heartbeat.server.sessions.handover import LOST, Claim, Handover
 from websocket_heartbeat.server.sessions.limits import LARGEST_WINDOW, Limits, OverLimit
 from websocket_heartbeat.server.sessions.link import SessionLink
 from websocket_heartbeat.server.sessions.nodes import Nodes, Question
+from websocket_heartbeat.server.sessions.owner_memory import OwnerMemory
 from websocket_heartbeat.server.sessions.store import (
     EXPIRED,
     IN_MEMORY,
@@ -33,8 +33,10 @@ from websocket_heartbeat.server.sessions.store import (
     Held,
     Record,
     Refused,
+    SharedStore,
     Store,
 )
+from websocket_heartbeat.server.streams import Streams
 from websocket_heartbeat.server.throttle import Throttle
 from websocket_heartbeat.system.callbacks import call, close_unawaited, log_raised, settle
 
@@ -88,6 +90,8 @@ class Book:
         self.ttl = store.ttl
         self._on_end = on_end
         self._node = (IN_MEMORY if store.is_immediate else "") + secrets.token_hex(8)
+        shared = store.behind if isinstance(store, OwnerMemory) else store
+        self.streams = Streams(self, shared, self._node) if isinstance(shared, SharedStore) else None
         self._sessions: dict[str, SessionLink] = {}
         self._nodes = Nodes(store, self._node, self._answer)
         self._handover = Handover(self._nodes, self)
@@ -110,7 +114,7 @@ class Book:
         Raises:
             OSError: it cannot be opened, or the hub is closed.
         """
-        self._enter()
+        self.enter()
         if self.is_closed:
             raise OSError("the hub is closed")
         opening = self._opening
@@ -120,7 +124,7 @@ class Book:
 
     def open_soon(self) -> None:
         """Open the store, if nobody has tried: sessions of a process before may be due to end."""
-        self._enter()
+        self.enter()
         if not self._has_clients and not self.is_closed:
             self._has_clients = True
             self._spawn(self._try_to_open())
@@ -133,7 +137,7 @@ class Book:
         else:
             self._look_from_now_on()
 
-    def _enter(self) -> None:
+    def enter(self) -> None:
         """Belong to the running loop from now on: one before is closed, and what belonged to it."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
@@ -147,6 +151,8 @@ class Book:
             self._has_clients = False
             self.limits = Limits(self.limits.most)
             self.is_closed = False
+            if self.streams is not None:
+                self.streams.forget()
 
     async def _open(self) -> None:
         await self.store.open(self._node, self._nodes.heard, self._owned_now)
@@ -161,7 +167,9 @@ class Book:
 
     async def close(self) -> None:
         """Be done with the store; its sessions go on with the next hub that opens it."""
-        self._enter()
+        self.enter()
+        if self.streams is not None:
+            await self.streams.close()
         if self._telling:
             await asyncio.wait(self._telling)
         self.is_closed = True
@@ -250,7 +258,7 @@ class Book:
         """
         await self.ready()
         self.limits.check_room()
-        name = _name(principal)
+        name = name_of(principal)
         before = self.limits.one_too_many(name)
         if before is not None:
             before.expire()
@@ -277,7 +285,7 @@ class Book:
         """Claim a session for the link that asks for it; SessionLink.attach is next, or how it is refused."""
         await self.ready()
         id, _, secret = asked.key.partition(".")
-        owner = _bound_to(_name(principal), request)
+        owner = _bound_to(name_of(principal), request)
         await self.finished(id)
         answer = await self._claim(id, _hash(secret), owner, asked.link)
         if isinstance(answer, Ended) and answer.kind != OVER:
@@ -550,5 +558,6 @@ def _principal_in(bound_to: str | None) -> str | None:
     return "".join((bound_to or "").split("\n", 2)[2:]) or None
 
 
-def _name(principal: Hashable | None) -> str | None:
-    return None if principal is None else text_of(principal)
+def name_of(principal: Hashable | None) -> str | None:
+    """Return the text that tells a principal from all others, as its repr does."""
+    return None if principal is None else f"{type(principal).__qualname__} {principal!r}"

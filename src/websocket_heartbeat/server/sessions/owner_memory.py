@@ -31,23 +31,23 @@ from websocket_heartbeat.server.sessions.store import (
 
 
 class OwnerMemory(MemoryStore):
-    """The memory of one process, in front of a store that others share.
+    """The memory of one process. behind: the store that others share.
 
     What is here is right, whatever the store says of it: nobody else can have it, until it is given.
     """
 
-    def __init__(self, store: Store) -> None:
-        super().__init__(store.ttl)
-        self._store = store
+    def __init__(self, behind: Store) -> None:
+        super().__init__(behind.ttl)
+        self.behind = behind
         self._expired: dict[str, tuple[int, str, str]] = {}  # by ID: what the store is to be told
         self._clearing: set[asyncio.Task[None]] = set()
 
     @property
     def lineage(self) -> str:
-        return self._store.lineage
+        return self.behind.lineage
 
     async def open(self, node: str, listener: Listener, owned: Owned) -> None:
-        await self._store.open(node, listener, self._owned)
+        await self.behind.open(node, listener, self._owned)
 
     def _owned(self) -> list[Found]:
         here = [session.record for session in self._sessions.values() if session.end is None]
@@ -56,10 +56,10 @@ class OwnerMemory(MemoryStore):
     async def close(self) -> None:
         if self._clearing:
             await asyncio.wait(self._clearing)
-        await self._store.close()
+        await self.behind.close()
 
     async def put(self, record: Record, log: Sequence[Message]) -> Refused | None:
-        answer = await self._store.put(_bare(record), ())
+        answer = await self.behind.put(_bare(record), ())
         if answer is None and record.id not in self._sessions:
             await super().put(record, log)
         return answer
@@ -67,7 +67,7 @@ class OwnerMemory(MemoryStore):
     async def claim(
         self, id: str, hash: bytes | None, principal: str | None, link: int, node: str, *, force: bool = False
     ) -> Found | Refused | Held | Ended:
-        answer = await self._store.claim(id, hash, principal, link, node, force=force)
+        answer = await self.behind.claim(id, hash, principal, link, node, force=force)
         if not isinstance(answer, Found):
             return answer
         session = self._sessions.get(id)
@@ -91,13 +91,13 @@ class OwnerMemory(MemoryStore):
     async def _clear(self, record: Record) -> None:
         """Have the store forget what it was given; if it fails, that stays until the next move."""
         with suppress(OSError):
-            await self._store.write(record.id, record.generation, acked=record.sent, state=b"")
+            await self.behind.write(record.id, record.generation, acked=record.sent, state=b"")
 
     async def give(self, found: Found) -> None:
         record = found.record
         await super().put(record, found.log)  # it may be claimed here before the store has it
         deadline = time.time() + self.ttl if record.deadline is None else record.deadline
-        await self._store.put(replace(record, node=NOBODY, deadline=deadline), found.log)
+        await self.behind.put(replace(record, node=NOBODY, deadline=deadline), found.log)
         session = self._sessions.get(record.id)
         is_here = session is not None and session.end is None
         if is_here and self.record(record.id).generation == record.generation:
@@ -105,11 +105,11 @@ class OwnerMemory(MemoryStore):
 
     async def finish(self, id: str, generation: int, kind: str, why: str) -> Refused | None:
         await super().finish(id, generation, kind, why)
-        return await self._store.finish(id, generation, kind, why)
+        return await self.behind.finish(id, generation, kind, why)
 
     async def due(self, now: float, limit: int) -> list[Found]:
         await self._tell_expired()
-        found = await self._store.due(now, limit)
+        found = await self.behind.due(now, limit)
         for each in await super().due(now, limit):
             ending = each.record.ending
             kind, why = (EXPIRED, EXPIRED) if ending is None else (OVER, ending)
@@ -119,11 +119,11 @@ class OwnerMemory(MemoryStore):
 
     async def _tell_expired(self) -> None:
         for id, (generation, kind, why) in list(self._expired.items()):
-            await self._store.finish(id, generation, kind, why)
+            await self.behind.finish(id, generation, kind, why)
             del self._expired[id]
 
     async def notify(self, node: str | None, data: bytes) -> bool:
-        return await self._store.notify(node, data)
+        return await self.behind.notify(node, data)
 
 
 def _bare(record: Record) -> Record:
