@@ -83,10 +83,13 @@ class Rooms:
 class Room:
     """All peers that have joined a room, or all of one user: `Hub.room` and `Hub.user` make these.
 
-    name: that of the room, or the principal. Its length is the number of its peers; iteration yields them.
+    Its length is the number of its peers; iteration yields them.
     """
 
     __slots__ = ("_policy", "_rooms", "name")
+
+    name: Hashable
+    """The name of the room, or the principal."""
 
     def __init__(self, policy: Policy, rooms: Rooms, name: Hashable) -> None:
         self._policy = policy
