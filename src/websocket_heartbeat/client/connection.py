@@ -31,6 +31,7 @@ from websocket_heartbeat.config import (
     Provider,
     Session,
     SessionMode,
+    session_of,
 )
 from websocket_heartbeat.engines.base import Engine
 from websocket_heartbeat.errors import ConnectionClosed
@@ -157,7 +158,7 @@ def connect(
             shown_path=shown_path,
             final_close_codes=final_close_codes,
             dismissal=dismissal,
-            session=Session.of(session),
+            session=session_of(session),
             retry_if=retry_if,
         )
     )
