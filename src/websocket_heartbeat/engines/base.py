@@ -35,6 +35,7 @@ class OpenRequest:
     unix_path: of the Unix socket to connect to, in place of the URL's host. local_addr: IP address and port
     to connect from; port 0 is any. server_hostname: the name that TLS asks for and the certificate must have,
     in place of the URL's host.
+    link: the number of the link, for logs.
     is_foreign: whether a redirect has led here from another origin than that of the user's URL. What the
     engine would add by itself was meant for the first one, such as default headers of a session, and is not
     to be sent then.
@@ -53,6 +54,7 @@ class OpenRequest:
     unix_path: str | None = None
     local_addr: tuple[str, int] | None = None
     server_hostname: str | None = None
+    link: int = 0
     is_foreign: bool = False
 
     @property
