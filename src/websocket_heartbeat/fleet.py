@@ -9,6 +9,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
+from websocket_heartbeat import observer
 from websocket_heartbeat.checks import check_rate
 from websocket_heartbeat.client import Connection
 from websocket_heartbeat.client.hooks import Hook
@@ -61,6 +62,7 @@ class Fleet:
         self._next_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._hooks: dict[str, Callable[..., Any]] = {}
+        observer.fleets.add(self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -109,6 +111,11 @@ class Fleet:
         """How many connections are in each state, those that have ended included."""
         self._sweep()
         return self._ended + Counter(connection.state for connection in self._members)
+
+    @property
+    def waiting(self) -> int:
+        """How many attempts wait for their turn."""
+        return len(self._queue)
 
     @property
     def stats(self) -> Stats:

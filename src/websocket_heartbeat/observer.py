@@ -4,7 +4,7 @@ Nothing is told for a message: what can be asked for at any time, an observer as
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from websocket_heartbeat.events import CloseEvent, ReconnectEvent, SessionEvent
@@ -48,8 +48,15 @@ class ObservedPeer(Protocol):
     def since(self) -> float: ...  # noqa: D102
 
 
-class ObservedHub(Protocol):
-    """A hub, by what it counts. refused, dropped: as in HubStats."""
+class ObservedFleet(Protocol):
+    """A fleet. waiting: attempts that wait for their turn."""
+
+    @property
+    def waiting(self) -> int: ...  # noqa: D102
+
+
+class ObservedHubStats(Protocol):
+    """What `HubStats` has."""
 
     @property
     def peers(self) -> int: ...  # noqa: D102
@@ -67,6 +74,28 @@ class ObservedHub(Protocol):
     def dropped_messages(self) -> int: ...  # noqa: D102
 
 
+class ObservedHub(Protocol):
+    """A hub, or a server without one."""
+
+    def stats(self) -> ObservedHubStats:
+        """Return what it has done so far."""
+
+
+class SessionCount(NamedTuple):
+    """How many sessions have a link, and how many wait for one; and bytes that their messages take, about."""
+
+    attached: int
+    away: int
+    held: float
+
+
+class ObservedSessions(Protocol):
+    """The sessions of a hub, or of a server."""
+
+    def count(self) -> SessionCount:
+        """Count them."""
+
+
 class Living(Generic[T]):
     """Objects as long as they live, for readers in any thread: exporters of metrics have one of their own."""
 
@@ -82,6 +111,12 @@ class Living(Generic[T]):
             each = reference()
             if each is not None:
                 yield each
+
+
+fleets: Living[ObservedFleet] = Living()
+hubs: Living[ObservedHub] = Living()
+sessions: Living[ObservedSessions] = Living()
+"""Those of this process; of connections there are too many to keep all."""
 
 
 class Observer:
