@@ -140,8 +140,8 @@ class Reporter:
         reason = self.loss.in_words(action.cause)
         kind = self.loss.kind(action.cause)
         event = ReconnectEvent(action.attempt, action.delay, reason)
-        fields = {"retry": event.attempt, "delay": event.delay, "reason": reason, "error_type": kind}
-        self._log.debug("retry %d in %.1f s: %s", event.attempt, event.delay, reason, extra=fields)
+        fields = {"retry": event.retry, "delay": event.delay, "reason": reason, "error_type": kind}
+        self._log.debug("retry %d in %.1f s: %s", event.retry, event.delay, reason, extra=fields)
         for each in observer.observers:
             each.retry_scheduled(self._connection, event, kind)
         self._hooks.call_hook("on_reconnect", event)
@@ -153,7 +153,7 @@ class Reporter:
         kind = self.loss.kind(action.cause)
         error = self.loss.error or TimeoutError(reason)
         if action.out_of_retries:
-            retries = self._options.max_attempts
+            retries = self._options.max_retries
             reason = f"gave up after {retries} {'retry' if retries == 1 else 'retries'}: {reason}"
         fields = {"reason": reason, "error_type": kind, "code": action.code}
         self._log.warning("failed for good: %s", reason, extra=fields)
