@@ -214,8 +214,7 @@ class _Connections(_Instruments):
         """Count it."""
         if error is not None:
             self._losses.add(1, _attributes(connection, error))
-        if event.uncertain_bytes:
-            self._uncertain.add(event.uncertain_bytes, _attributes(connection))
+        self._uncertain.add(event.uncertain_bytes or 0, _attributes(connection))
 
     def retry_scheduled(self, connection: ObservedConnection, event: ReconnectEvent, error: str) -> None:
         """Count it."""
@@ -337,8 +336,7 @@ class _Hubs(_Instruments):
     def session_changed(self, event: str, unacknowledged: int = 0) -> None:
         """Count it."""
         self._sessions_changed.add(1, {f"{_SCOPE}.session.event": event})
-        if unacknowledged:
-            self._unacknowledged.add(unacknowledged)
+        self._unacknowledged.add(unacknowledged)
 
 
 def _attributes(connection: ObservedConnection, error: str | None = None) -> dict[str, str | int]:
