@@ -25,7 +25,15 @@ from websocket_heartbeat.checks import (
     check_url,
 )
 from websocket_heartbeat.client.log import logger
-from websocket_heartbeat.config import LONGEST_HEARTBEAT, Backoff, Headers, Heartbeat, Provider, Session
+from websocket_heartbeat.config import (
+    LONGEST_HEARTBEAT,
+    Backoff,
+    Dialect,
+    Headers,
+    Heartbeat,
+    Provider,
+    Session,
+)
 from websocket_heartbeat.core.close_codes import FinalCodes
 from websocket_heartbeat.core.settings import Settings
 from websocket_heartbeat.engines.base import Engine
@@ -198,6 +206,8 @@ def _hint_of_heartbeat(heartbeat: object) -> str:
         return f"; with Heartbeat(interval={LONGEST_HEARTBEAT}) a quiet link is pinged once an hour"
     if isinstance(heartbeat, int | float):
         return f"; write Heartbeat(interval={heartbeat!r})"
+    if isinstance(heartbeat, str | bytes | Dialect):
+        return "; write Heartbeat(message=...)"
     return ""
 
 
