@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 
 from websocket_heartbeat.checks import check_message
 from websocket_heartbeat.client.attempt import open_link
@@ -42,6 +42,12 @@ from websocket_heartbeat.system.alarm import Alarm
 
 _INBOXES = {"pause": Inbox, "drop_oldest": DroppingInbox, "latest": LatestInbox}
 _UP = (core.OPEN, core.PROBING)
+
+
+@lru_cache(256)
+def _same(address: tuple[str, int]) -> tuple[str, int]:
+    """Return one object for all equal ones: of thousands of connections, most go to few servers."""
+    return address
 
 
 class Host:
@@ -500,7 +506,7 @@ class Host:
 
         headers: to be added; those of the user go before.
         """
-        self.server = request.address
+        self.server = _same(request.address)
         log = self.log
         log.url = self._options.shown(request.url)
         log.name = self._options.name or log.url

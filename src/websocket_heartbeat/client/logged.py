@@ -10,13 +10,13 @@ from websocket_heartbeat.engines.logged import LoggedEvents
 class LoggedEngine(Engine):
     """Opens links whose frames are logged, if DEBUG is on when their attempt begins."""
 
-    __slots__ = ("_engine", "_log", "name", "supports")
+    __slots__ = ("_engine", "_log")
+
+    name = "logged"
 
     def __init__(self, engine: Engine, log: Log) -> None:
         self._engine = engine
         self._log = log
-        self.name = engine.name
-        self.supports = engine.supports
 
     async def open(self, request: OpenRequest, events: LinkEvents) -> None:
         """As in Engine."""
