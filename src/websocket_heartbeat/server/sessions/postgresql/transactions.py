@@ -1,0 +1,88 @@
+"""Transactions of users in PostgreSQL, each on a connection of a pool."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from websocket_heartbeat.events import Message
+from websocket_heartbeat.server.sessions.postgresql.calls import WRITE_LAST, packed, written
+from websocket_heartbeat.server.sessions.postgresql.driver import FAILURES, TIMEOUT, failed, is_conflict
+from websocket_heartbeat.server.sessions.store import Refused, Transaction
+
+
+async def begin(pool: Any) -> Transaction:
+    """Begin one.
+
+    Raises:
+        OSError: the database cannot be reached.
+    """
+    try:
+        connection = await pool.acquire()
+    except FAILURES as error:
+        raise failed("cannot be reached", error) from None
+    transaction = connection.transaction()
+    try:
+        await transaction.start()
+    except FAILURES as error:
+        await _release(pool, connection)
+        raise failed("has failed", error) from None
+    except BaseException:
+        await _release(pool, connection)
+        raise
+    return _Transaction(pool, connection, transaction)
+
+
+class _Transaction(Transaction):
+    """It locks the record for `commit` only: another node that claims the session does not wait for users."""
+
+    def __init__(self, pool: Any, connection: Any, transaction: Any) -> None:
+        self._pool = pool
+        self.connection = connection
+        self._transaction = transaction
+
+    async def commit(
+        self,
+        id: str,
+        generation: int,
+        after: int,
+        messages: Sequence[Message],
+        *,
+        done: int,
+        acked: int,
+        deadline: float | None,
+        state: bytes | None,
+    ) -> int | Refused:
+        """As in Transaction."""
+        connection = self.connection
+        what = id, generation, after, [packed(each) for each in messages], done, acked, deadline, state, None
+        try:
+            answer = written(await connection.fetchrow(WRITE_LAST, *what, timeout=TIMEOUT), what)
+            if not isinstance(answer, Refused):
+                await self._transaction.commit()
+        except FAILURES as error:
+            if not self.is_of_store(error):
+                raise
+            raise failed("has failed", error) from None
+        if not isinstance(answer, Refused):
+            await _release(self._pool, connection)
+        return answer
+
+    async def rollback(self) -> None:
+        """As in Transaction."""
+        with suppress(*FAILURES):
+            await self._transaction.rollback()
+        await _release(self._pool, self.connection)
+
+    @property
+    def is_open(self) -> bool:
+        """As in Transaction."""
+        return bool(self.connection.is_in_transaction())
+
+    def is_of_store(self, error: BaseException) -> bool:
+        """As in Transaction."""
+        return is_conflict(error) or (isinstance(error, FAILURES) and bool(self.connection.is_closed()))
+
+
+async def _release(pool: Any, connection: Any) -> None:
+    with suppress(*FAILURES):
+        await pool.release(connection, timeout=TIMEOUT)
