@@ -231,8 +231,8 @@ class Store(ABC):
         """
         raise RuntimeError("peer.transaction() needs sessions that are kept in PostgreSQL")
 
-    async def outcome(self, id: str, generation: int) -> int | Refused:
-        """Return what was handled of a session, once none of its transactions is under way any more.
+    async def outcome(self, id: str, generation: int) -> tuple[int, int] | Refused:
+        """Return `done` and `sent` of a session, once none of its transactions is under way any more.
 
         Raises:
             OSError: one still is, or the store cannot be reached.

@@ -28,10 +28,10 @@ _LINEAGE = _text("lineage")
 WRITE_LAST = _WRITE.replace(
     "known.sent\n", "known.sent, set_config('idle_in_transaction_session_timeout', '10s', true)\n"
 )
-"""A write in a user's transaction: its lock ends also where the commit never comes, as of a frozen process."""
+"""A write in a user's transaction: its lock ends also where no commit comes, as the process is frozen."""
 _FORGET = "delete from websocket_heartbeat.session where forget_at <= $1::double precision"
 _OUTCOME = """
-select done, generation, end_kind from websocket_heartbeat.session where id = $1::text for update nowait
+select done, sent, generation, end_kind from websocket_heartbeat.session where id = $1::text for update nowait
 """
 
 _MAKING = 0x7765_6873_6573_7300
@@ -101,16 +101,16 @@ async def _claim_one(connection: Any, call: Arguments) -> Found | Refused | Held
     return Held(row["node"])
 
 
-async def outcome(connection: Any, calls: list[Arguments]) -> list[int | Refused]:
+async def outcome(connection: Any, calls: list[Arguments]) -> list[tuple[int, int] | Refused]:
     """As `Store.outcome`."""
     return [await _outcome_one(connection, *call) for call in calls]
 
 
-async def _outcome_one(connection: Any, id: str, generation: int) -> int | Refused:
+async def _outcome_one(connection: Any, id: str, generation: int) -> tuple[int, int] | Refused:
     row = await connection.fetchrow(_OUTCOME, id)
     if row is None or row["end_kind"] is not None:
         return Refused.GONE
-    return int(row["done"]) if row["generation"] == generation else Refused.FENCED
+    return (row["done"], row["sent"]) if row["generation"] == generation else Refused.FENCED
 
 
 async def due(connection: Any, calls: list[Arguments]) -> list[list[Found]]:

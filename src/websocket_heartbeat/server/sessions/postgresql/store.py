@@ -276,8 +276,8 @@ class PostgresStore(Store):
             raise OSError("the store of the sessions is closed")
         return await transactions.begin(self._pool)
 
-    async def outcome(self, id: str, generation: int) -> int | Refused:
-        answer: int | Refused = await self._ask(calls.outcome, (id, generation))
+    async def outcome(self, id: str, generation: int) -> tuple[int, int] | Refused:
+        answer: tuple[int, int] | Refused = await self._ask(calls.outcome, (id, generation))
         return answer
 
     async def _compare(self, connection: Any) -> None:

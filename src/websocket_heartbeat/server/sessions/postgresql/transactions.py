@@ -39,6 +39,7 @@ class _Transaction(Transaction):
         self._pool = pool
         self.connection = connection
         self._transaction = transaction
+        self._is_released = False
 
     async def commit(
         self,
@@ -64,23 +65,35 @@ class _Transaction(Transaction):
                 raise
             raise failed("has failed", error) from None
         if not isinstance(answer, Refused):
-            await _release(self._pool, connection)
+            await self._release()
         return answer
 
     async def rollback(self) -> None:
         """As in Transaction."""
-        with suppress(*FAILURES):
-            await self._transaction.rollback()
+        if not self._is_released:
+            with suppress(*FAILURES):
+                await self._transaction.rollback()
+            await self._release()
+
+    async def _release(self) -> None:
+        self._is_released = True
         await _release(self._pool, self.connection)
 
     @property
     def is_open(self) -> bool:
         """As in Transaction."""
-        return bool(self.connection.is_in_transaction())
+        return not self._is_lost and bool(self.connection.is_in_transaction())
+
+    @property
+    def _is_lost(self) -> bool:
+        try:
+            return bool(self.connection.is_closed())
+        except FAILURES:  # the pool has taken it back
+            return True
 
     def is_of_store(self, error: BaseException) -> bool:
         """As in Transaction."""
-        return is_conflict(error) or (isinstance(error, FAILURES) and bool(self.connection.is_closed()))
+        return is_conflict(error) or (isinstance(error, Exception) and self._is_lost)
 
 
 async def _release(pool: Any, connection: Any) -> None:
