@@ -3,15 +3,17 @@
 A function does all calls of its kind that have come together. It gets their arguments, and the connection.
 """
 
+import json
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from typing import Any
+from urllib.parse import quote, unquote
 
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.sessions.postgresql.driver import is_forbidden
-from websocket_heartbeat.server.sessions.store import Ended, Found, Held, Record, Refused
+from websocket_heartbeat.server.sessions.store import HISTORY, Ended, Found, Held, Posts, Record, Refused
 
 _FOLDER = files(__package__).joinpath("statements")
 
@@ -24,6 +26,7 @@ _SCHEMAS = (_text("schema_1"),)
 """What makes each version of the tables of the one before."""
 _PUT, _WRITE, _FINISH, _CLAIM, _LOG = map(_text, ("put", "write", "finish", "claim", "log"))
 _LIVE, _LEAVE, _BURY_DEAD, _DUE, _TAKEN = map(_text, ("live", "leave", "bury_dead", "due", "taken"))
+_PUBLISH, _READ, _KEEP_ROOMS = map(_text, ("publish", "read", "keep_rooms"))
 _LINEAGE = _text("lineage")
 WRITE_LAST = _WRITE.replace(
     "known.sent\n", "known.sent, set_config('idle_in_transaction_session_timeout', '10s', true)\n"
@@ -153,7 +156,31 @@ async def leave(connection: Any, calls: list[Arguments]) -> list[None]:
     return [None] * len(calls)
 
 
-SINGLE = (put, write, finish, live, leave)
+async def publish(connection: Any, calls: list[Arguments]) -> list[int]:
+    """As `SharedStore.publish`; and the lineage."""
+    # Rooms in one order, as other nodes lock them too.
+    order = sorted(range(len(calls)), key=lambda place: calls[place][0])
+    rows = await connection.fetchmany(_PUBLISH, [(*calls[place], HISTORY) for place in order])
+    answers = dict(zip(order, rows, strict=True))
+    return [int(answers[place]["last"]) for place in range(len(calls))]
+
+
+async def read(connection: Any, calls: list[Arguments]) -> list[Posts]:
+    """As `SharedStore.read`."""
+    rows = await connection.fetchmany(_READ, calls)
+    return [
+        Posts(call[1] if last is None else last, list(zip(numbers, posts, strict=True)))
+        for (last, numbers, posts), call in zip(rows, calls, strict=True)
+    ]
+
+
+async def keep_rooms(connection: Any, calls: list[Arguments]) -> list[None]:
+    """Keep rooms, and forget others that were not used for so many seconds."""
+    await connection.executemany(_KEEP_ROOMS, calls)
+    return [None] * len(calls)
+
+
+SINGLE = (put, write, finish, live, leave, publish, read, keep_rooms)
 """Those that are a transaction by themselves."""
 
 
@@ -212,6 +239,13 @@ def _text_of(data: bytes | None) -> str | None:
     return None if data is None else data.decode(errors="surrogatepass")
 
 
+def changes_of(rooms: Mapping[str, int | None]) -> str:
+    """Return the rooms of a session as they are stored; None: it has left."""
+    return json.dumps(
+        {quote(room, safe="", errors="surrogatepass"): number for room, number in rooms.items()}
+    )
+
+
 def packed(message: Message) -> bytes:
     """Return a message as it is stored."""
     return _TEXT + message.encode() if isinstance(message, str) else _BINARY + message
@@ -227,7 +261,8 @@ def row_of(found: Found, lineage: str) -> Arguments:
     return (
         *(record.id, record.hash, stored_text(record.principal), record.generation, record.link, record.node),
         *(lineage, *record.window, record.max, record.done, record.sent, record.acked, record.state),
-        *(stored_text(record.ending), record.deadline, [packed(message) for message in found.log]),
+        *(stored_text(record.ending), record.deadline, changes_of(record.rooms)),
+        [packed(message) for message in found.log],
     )
 
 
@@ -248,4 +283,7 @@ def _record(row: Any) -> Record:
         state=row["state"],
         ending=_text_of(row["ending"]),
         deadline=row["deadline"],
+        rooms={
+            unquote(room, errors="surrogatepass"): number for room, number in json.loads(row["rooms"]).items()
+        },
     )

@@ -5,6 +5,7 @@ import base64
 import hashlib
 import logging
 from collections import defaultdict
+from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
 
@@ -28,13 +29,16 @@ _TRIES = 5
 
 
 class Ear:
-    """Of one node, with a connection of its own. url, settings: of that."""
+    """Of one node, with a connection of its own.
 
-    def __init__(self, url: str, settings: dict[str, str], node: str, listener: Listener) -> None:
+    url: of that. again: called when it listens again, after it was lost with what came meanwhile.
+    """
+
+    def __init__(self, url: str, node: str, listener: Listener, again: Callable[[], None]) -> None:
         self._url = url
-        self._settings = settings
         self._node = node
         self._listener = listener
+        self._again = again
         self._connection: Any = None
         self._parts: defaultdict[int, list[str]] = defaultdict(list)  # by the connection that sends
         self._listening: asyncio.Task[None] | None = None
@@ -98,7 +102,7 @@ class Ear:
 
     async def _listen_once(self, heard: "asyncio.Future[None]", *, is_away: bool) -> None:
         """Listen on a connection until it is lost."""
-        connection = await connect(self._url, self._settings)
+        connection = await connect(self._url, {"synchronous_commit": "off"})  # it writes nothing
         lost = asyncio.Event()
         own = connection.get_server_pid()
 
@@ -116,6 +120,7 @@ class Ear:
                 heard.set_result(None)
             if is_away:
                 _logger.info("the store of the sessions is back")
+                self._again()
             await lost.wait()
         finally:
             self._connection = None

@@ -5,9 +5,10 @@ other, by one connection. What a call does is in calls.py, what nodes say to eac
 """
 
 import asyncio
+import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -30,9 +31,10 @@ from websocket_heartbeat.server.sessions.store import (
     Held,
     Listener,
     Owned,
+    Posts,
     Record,
     Refused,
-    Store,
+    SharedStore,
     Transaction,
 )
 
@@ -43,6 +45,8 @@ _LOCK_TIMEOUT = 2000
 _RECONNECT_AFTER = 0.2
 _RECONNECT_MOST = 2.0
 """Seconds from a connection that could not be made to the next attempt, at first and at most."""
+_ROOMS = b"\0rooms "
+"""Before the names of rooms, in what tells other nodes that they have more."""
 _TRANSACTIONS = 10
 """Transactions of users at a time; others wait."""
 
@@ -53,7 +57,7 @@ class _Call(NamedTuple):
     answer: "asyncio.Future[Any]"
 
 
-class PostgresStore(Store):
+class PostgresStore(SharedStore):
     """A database, of a server of version 12 or newer.
 
     url: postgresql://user:password@host:port/database, and the parameters that asyncpg knows. The tables are
@@ -64,6 +68,7 @@ class PostgresStore(Store):
     """
 
     def __init__(self, url: str, ttl: float = 120) -> None:
+        super().__init__()
         self.ttl = ttl
         self._url = _checked(url)
         self._settings: dict[str, str] = {}  # of connections
@@ -81,6 +86,9 @@ class PostgresStore(Store):
         self._ear: Ear | None = None
         self._pool: Any = None
         self._is_open = False
+        self._keep_rooms_at = 0.0  # on the loop's clock
+        self._told: set[str] = set()  # rooms that other nodes are to be told of
+        self._telling: asyncio.Task[None] | None = None
 
     @property
     def lineage(self) -> str:
@@ -93,7 +101,7 @@ class PostgresStore(Store):
         self._failure = None
         try:
             await self._ask(calls.live, (node,))
-            self._ear = Ear(self._url, self._settings, node, listener)
+            self._ear = Ear(self._url, node, lambda data: self._hear(data, listener), self._listen_again)
             await self._ear.open()
             self._pool = await pool(self._url, _TRANSACTIONS, self._settings, self._compare)
         except BaseException:
@@ -106,9 +114,13 @@ class PostgresStore(Store):
             with suppress(OSError):
                 await self._ask(calls.leave, (self._node, time.time() + self.ttl))
         self._is_open = False
+        self._followed.clear()
         await self._end_connections()
 
     async def _end_connections(self) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.wait([self._telling])
         if self._ear is not None:
             await self._ear.close()
             self._ear = None
@@ -184,7 +196,12 @@ class PostgresStore(Store):
         try:
             while self._calls:
                 asked, self._calls = self._calls, []
-                await self._answer(asked)
+                # What is published goes by itself, as others wait for a room until that is committed.
+                published = [call for call in asked if call.work is calls.publish]
+                rest = [call for call in asked if call.work is not calls.publish]
+                for part in (published, rest):
+                    if part:
+                        await self._answer(part)
         finally:
             self._flushing = None
 
@@ -245,9 +262,12 @@ class PostgresStore(Store):
         deadline: float | None = None,
         state: bytes | None = None,
         ending: str | None = None,
+        rooms: Mapping[str, int | None] | None = None,
     ) -> int | Refused:
         log = [calls.packed(message) for message in messages]
-        arguments = id, generation, after, log, done, acked, deadline, state, calls.stored_text(ending)
+        changes = calls.changes_of(rooms) if rooms else None
+        what = done, acked, deadline, state, calls.stored_text(ending), changes
+        arguments = id, generation, after, log, *what
         answer: int | Refused = await self._ask(calls.write, arguments)
         return answer
 
@@ -258,11 +278,62 @@ class PostgresStore(Store):
 
     async def due(self, now: float, limit: int) -> list[Found]:
         # Where the database was away, other nodes may be about to say that they live.
-        has_watched = asyncio.get_running_loop().time() >= self._connected_at + self.ttl
+        clock = asyncio.get_running_loop().time()
+        if clock >= self._keep_rooms_at:
+            self._keep_rooms_at = clock + self.ttl / 2
+            await self._ask(calls.keep_rooms, ([*map(calls.stored_text, self._followed)], 4 * self.ttl))
+        has_watched = clock >= self._connected_at + self.ttl
         patience = self.ttl if has_watched else None
         arguments = self._node, patience, now, limit, time.time() + self.ttl
         found: list[Found] = await self._ask(calls.due, arguments)
         return found
+
+    # Rooms
+
+    async def publish(self, room: str, sender: str, number: int, posts: Sequence[bytes]) -> int:
+        arguments = calls.stored_text(room), sender, number, posts, self._lineage
+        last = int(await self._ask(calls.publish, arguments))
+        if posts:
+            self._more_in(room)
+            self._told.add(room)
+            if self._telling is None:
+                self._telling = asyncio.get_running_loop().create_task(self._tell())
+        return last
+
+    async def read(self, room: str, after: int, limit: int) -> Posts:
+        answer: Posts = await self._ask(calls.read, (calls.stored_text(room), after, limit))
+        return answer
+
+    def follow(self, room: str, more: Callable[[], None]) -> None:
+        super().follow(room, more)
+        asyncio.get_running_loop().call_soon(self._more_in, room)
+
+    async def _tell(self) -> None:
+        """Tell other nodes that rooms have more; as often as it takes."""
+        try:
+            while self._told:
+                rooms, self._told = self._told, set()
+                try:
+                    await self.notify(None, _ROOMS + json.dumps(sorted(rooms)).encode())
+                except OSError:
+                    self._told |= rooms
+                    await asyncio.sleep(_RECONNECT_AFTER)
+        finally:
+            self._telling = None
+
+    def _hear(self, data: bytes, listener: Listener) -> None:
+        if data.startswith(_ROOMS):
+            for room in json.loads(data.removeprefix(_ROOMS)):
+                self._more_in(room)
+        else:
+            listener(data)
+
+    def _listen_again(self) -> None:
+        """Look at all rooms, as nobody has listened for a while."""
+        for room in list(self._followed):
+            self._more_in(room)
+
+    # Other nodes
 
     async def notify(self, node: str | None, data: bytes) -> bool:
         if self._ear is None:

@@ -55,7 +55,8 @@ class _Transaction(Transaction):
     ) -> int | Refused:
         """As in Transaction."""
         connection = self.connection
-        what = id, generation, after, [packed(each) for each in messages], done, acked, deadline, state, None
+        log = [packed(message) for message in messages]
+        what = id, generation, after, log, done, acked, deadline, state, None, None
         try:
             answer = written(await connection.fetchrow(WRITE_LAST, *what, timeout=TIMEOUT), what)
             if not isinstance(answer, Refused):

@@ -23,6 +23,7 @@ create table websocket_heartbeat.session (
     state bytea not null,
     ending bytea,
     deadline double precision,
+    rooms jsonb not null,  -- names, quoted, with numbers
     end_kind text,
     end_why bytea,
     forget_at double precision
@@ -36,3 +37,22 @@ create table websocket_heartbeat.message (
     data bytea not null,
     primary key (id, number)
 );
+create table websocket_heartbeat.room (
+    name bytea primary key,
+    lineage text not null,
+    last bigint not null,
+    used double precision not null  -- by the clock of the database
+) with (fillfactor = 70);
+create table websocket_heartbeat.post (
+    room bytea not null,
+    number bigint not null,
+    data bytea not null,
+    primary key (room, number)
+);
+create table websocket_heartbeat.sender (
+    room bytea not null,
+    name text not null,
+    number bigint not null,
+    used double precision not null,
+    primary key (room, name)
+) with (fillfactor = 70);

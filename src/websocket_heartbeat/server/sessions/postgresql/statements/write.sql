@@ -7,7 +7,8 @@ with written as (
         acked = greatest(acked, least($6::bigint, sent)),
         deadline = $7::double precision,
         state = coalesce($8::bytea, state),
-        ending = coalesce($9::bytea, ending)
+        ending = coalesce($9::bytea, ending),
+        rooms = case when $10::jsonb is null then rooms else jsonb_strip_nulls(rooms || $10::jsonb) end
     where id = $1::text and generation = $2::bigint and end_kind is null and (
         cardinality($4::bytea[]) = 0
         or sent = $3::bigint + cardinality($4::bytea[])
