@@ -202,14 +202,7 @@ class Hub:
     @property
     def stats(self) -> HubStats:
         """What the hub has done so far; a snapshot."""
-        tally = self._commons.tally
-        return HubStats(
-            len(self._here),
-            tally.admitted,
-            dict(tally.refused),
-            dict(tally.dropped),
-            tally.dropped_messages,
-        )
+        return self._commons.stats()
 
     async def __aenter__(self) -> "Hub":
         self._commons.enter()

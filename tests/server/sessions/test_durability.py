@@ -119,6 +119,7 @@ def test_what_is_left_when_a_process_closes_or_is_killed(
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("durability", ["handover", "memory"])
+@pytest.mark.parametrize("shared", ["sqlite", "valkey"], indirect=True)
 def test_the_store_has_no_message_and_no_state_of_a_session_that_a_process_has(
     run_asyncio: Run, shared: str, durability: str
 ) -> None:

@@ -19,12 +19,13 @@ from websocket_heartbeat.server.sessions.nodes import Nodes
 LATER = Backoff(initial=600, maximum=600)
 
 
-@pytest.fixture(params=["sqlite", "valkey"])
+@pytest.fixture(params=["sqlite", "valkey", "postgres"])
 def shared(request: pytest.FixtureRequest, tmp_path: Any) -> str:
     """Return where the sessions of several processes are kept."""
     if request.param == "valkey":
-        url: str = request.getfixturevalue("valkey").url
-        return url
+        return str(request.getfixturevalue("valkey").url)
+    if request.param == "postgres":
+        return str(request.getfixturevalue("postgres").url())
     return f"sqlite:///{tmp_path / 's.db'}"
 
 

@@ -27,6 +27,7 @@ from websocket_heartbeat.server.sessions.store import (
     Record,
     Refused,
     Store,
+    Transaction,
 )
 
 
@@ -121,6 +122,9 @@ class OwnerMemory(MemoryStore):
         for id, (generation, kind, why) in list(self._expired.items()):
             await self.behind.finish(id, generation, kind, why)
             del self._expired[id]
+
+    async def begin(self) -> Transaction:
+        raise RuntimeError('peer.transaction() needs durability="through"')
 
     async def notify(self, node: str | None, data: bytes) -> bool:
         return await self.behind.notify(node, data)
