@@ -139,7 +139,7 @@ class LinkEvents(Protocol):
 class SharedMessage:
     """A message that goes out on many links: what it is on the wire is made once."""
 
-    __slots__ = ("_marked", "frames", "hold", "message")
+    __slots__ = ("_marked", "frames", "hold", "message", "place")
 
     message: Message
     """The message, checked."""
@@ -148,9 +148,14 @@ class SharedMessage:
     for which it is compressed."""
     hold: Callable[["Link"], None]
     """Called with a link that does not write it at once: `Link.flush` is then called soon."""
+    place: tuple[str, int]
+    """The stream of which it is, and its number there, for links that keep that; 0: of none."""
 
-    def __init__(self, message: Message, hold: Callable[["Link"], None]) -> None:
+    def __init__(
+        self, message: Message, hold: Callable[["Link"], None], place: tuple[str, int] = ("", 0)
+    ) -> None:
         self.message = message
+        self.place = place
         self.hold = hold
         self.frames = {}
         self._marked: SharedMessage | None = None
