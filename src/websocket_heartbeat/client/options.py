@@ -16,6 +16,7 @@ from websocket_heartbeat.checks import (
     check_header_value,
     check_host,
     check_message,
+    check_name,
     check_request_headers,
     check_seconds,
     check_ssl,
@@ -23,7 +24,7 @@ from websocket_heartbeat.checks import (
     check_unix_path,
     check_url,
 )
-from websocket_heartbeat.client.hooks import logger
+from websocket_heartbeat.client.log import logger
 from websocket_heartbeat.config import (
     LONGEST_HEARTBEAT,
     Backoff,
@@ -77,6 +78,7 @@ class Options:
     dismissal: str | None
     session: Session
     retry_if: Callable[[Exception], bool | None] | None
+    name: str | None
 
     def __post_init__(self) -> None:
         if not callable(self.url):
@@ -90,6 +92,8 @@ class Options:
         self._keep("subprotocols", check_collection("subprotocols", self.subprotocols))
         for index, name in enumerate(self.subprotocols):
             check_token(f"subprotocols[{index}]", name, may_be_secret=True)  # as tokens are sent in these
+        if self.name is not None:
+            check_name("name", self.name)
         if self.shown_path is not None:
             check_function("shown_path", self.shown_path, 1)
         self._keep("final_close_codes", check_collection("final_close_codes", self.final_close_codes))

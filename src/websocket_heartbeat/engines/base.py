@@ -53,6 +53,8 @@ class OpenRequest:
     """IP address and port to connect from; port 0 is any."""
     server_hostname: str | None = None
     """The name that TLS asks for and the certificate must have, in place of the URL's host."""
+    link: int = 0
+    """The number of the link, for logs."""
     is_foreign: bool = False
     """Whether a redirect has led here from another origin than that of the user's URL. What the engine would
     add by itself was meant for the first one, such as default headers of a session, and is not to be sent."""

@@ -45,3 +45,7 @@ class Tally:
         self.refused = Counter(dict.fromkeys(_REFUSED_BY, 0))
         self.dropped = Counter(dict.fromkeys(_DROPPED_BY, 0))
         self.dropped_messages = 0
+
+    def stats(self, peers: int) -> HubStats:
+        """Return all for the user; peers: how many are connected now."""
+        return HubStats(peers, self.admitted, dict(self.refused), dict(self.dropped), self.dropped_messages)
