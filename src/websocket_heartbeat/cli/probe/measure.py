@@ -199,7 +199,7 @@ class _Probe:
             if says is not None and says.answered:
                 report.notes.append("pings of the protocol are not answered")
             else:
-                hint = " (does it answer a text? --message TEXT tries)" if says is None else ""
+                hint = " (does it answer a text? --heartbeat TEXT tries)" if says is None else ""
                 report.problems.append(f"pings: no pong within {self._timeout:g} s{hint}")
         if says is not None and not says.answered:
             report.problems.append(f"message: nothing came back within {self._timeout:g} s")

@@ -179,7 +179,7 @@ class Trial:
 
 @dataclass(slots=True)
 class Recommended:
-    """Settings for `connect`. message: whether to heartbeat by --message; why: a sentence for each."""
+    """Settings for `connect`. message: whether to heartbeat by a text; why: a sentence for each."""
 
     interval: float
     timeout: float
