@@ -329,11 +329,6 @@ class SessionLink(LinkOverLinks):
         if self.transaction is None or self.ending is not None or not self.transaction.takes(message):
             self._send(message)
 
-    def send_shared(self, shared: SharedMessage) -> None:
-        """As in Link."""
-        if self.transaction is None or not self.transaction.holds(shared.message):
-            self._send(shared.message)
-
     def _send(self, message: Message) -> None:
         if self.has_ended or self.ending is not None:
             return
@@ -348,9 +343,11 @@ class SessionLink(LinkOverLinks):
 
     def send_shared(self, shared: SharedMessage) -> None:
         """As in Link; a message of a room that the session has already is not sent again."""
+        if self.transaction is not None and self.transaction.holds(shared):
+            return
         room, number = shared.place
         if number == 0 or number > self.rooms.get(room, 0):
-            self.send(shared.message)
+            self._send(shared.message)
         if number > self.rooms.get(room, number):
             self.move(room, number)
 
@@ -470,7 +467,10 @@ class SessionLink(LinkOverLinks):
         if self.transaction is transaction:
             self.transaction = None
         for message in transaction.held:
-            self._send(message)
+            if isinstance(message, SharedMessage):
+                self.send_shared(message)
+            else:
+                self._send(message)
         if not self.has_ended:
             self._writer.write()
             self.say_end()
@@ -625,7 +625,8 @@ class SessionLink(LinkOverLinks):
             messages.append(kept.payload)
             kept = kept.next
         if self.transaction is not None:
-            messages.extend(self.transaction.held)
+            for held in self.transaction.held:
+                messages.append(held.message if isinstance(held, SharedMessage) else held)
         return tuple(messages)
 
     def _over(self, why: str, unacknowledged: tuple[Message, ...], closure: Closure | None = None) -> None:

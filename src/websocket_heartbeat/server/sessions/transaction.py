@@ -5,6 +5,7 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from websocket_heartbeat.engines.base import SharedMessage
 from websocket_heartbeat.errors import NotCommitted, SessionOver
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.sessions.store import Transaction
@@ -40,7 +41,7 @@ class PeerTransaction:
         self._begun: Transaction
         self._before = b""  # the peer's state
         self._outer: PeerTransaction | None = None
-        self._others: list[Message] = []
+        self._others: list[Message | SharedMessage] = []
         self.answers: list[Message] = []
         self.committing: asyncio.Task[None] | None = None
         self._is_committed = False
@@ -53,14 +54,14 @@ class PeerTransaction:
             return True
         return self.holds(message)
 
-    def holds(self, message: Message) -> bool:
+    def holds(self, message: Message | SharedMessage) -> bool:
         """Have a message of others wait while the transaction is committed; false if it is not."""
         if self.committing is not None:
             self._others.append(message)
         return self.committing is not None
 
     @property
-    def held(self) -> tuple[Message, ...]:
+    def held(self) -> tuple[Message | SharedMessage, ...]:
         """What others have sent while the transaction is committed."""
         return tuple(self._others)
 

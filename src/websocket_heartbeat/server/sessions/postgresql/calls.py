@@ -212,7 +212,7 @@ async def make_tables(connection: Any) -> None:
 
 
 async def _version_of(connection: Any) -> int:
-    # Looked up in the tables of the catalog: what a connection remembers of names may be from before the lock.
+    # Of the tables of the catalog, as what a connection remembers of names may be from before the lock.
     if not await connection.fetchval(_HAS_TABLES):
         return 0
     return int(await connection.fetchval("select version from websocket_heartbeat.version"))
