@@ -11,6 +11,7 @@ from tests.docs.running import run_page
 
 OTHERWISE = {
     "guide.md": "tests/project/test_guide.py, tests/dialects",
+    "monitoring.md": "tests/monitoring/test_docs.py",
     "server.md": "tests/project/test_guide.py, tests/server/frameworks/test_docs.py, tests/server/links/test_docs.py",
     "testing.md": "tests/testing/test_documentation.py",
     "session.md": "says what a protocol is",
@@ -19,7 +20,9 @@ OTHERWISE = {
 }
 """Pages whose code other tests run."""
 
-RUN = [page for page in PAGES if page.relative_to(DOCS).as_posix() not in OTHERWISE]
+RUN = [ROOT / "README.md", ROOT / "README.zh.md"] + [
+    page for page in PAGES if page.relative_to(DOCS).as_posix() not in OTHERWISE
+]
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +36,6 @@ def port() -> Iterator[int]:
             server.kill()
 
 
-@pytest.mark.parametrize("page", RUN, ids=lambda page: page.relative_to(DOCS).as_posix())
+@pytest.mark.parametrize("page", RUN, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, port: int) -> None:
     run_page(page, tmp_path, port)

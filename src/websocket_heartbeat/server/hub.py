@@ -182,14 +182,7 @@ class Hub:
     @property
     def stats(self) -> HubStats:
         """What the hub has done so far; a snapshot."""
-        tally = self._commons.tally
-        return HubStats(
-            len(self._here),
-            tally.admitted,
-            dict(tally.refused),
-            dict(tally.dropped),
-            tally.dropped_messages,
-        )
+        return self._commons.stats()
 
     async def send(self, session: str, message: Message) -> None:
         """Send a message to the client of a session, which need not be here now: it gets it when it is.

@@ -11,6 +11,7 @@ from itertools import count
 from typing import Any, TypeVar
 from weakref import WeakSet
 
+from websocket_heartbeat import observer
 from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.batch import Batch
 from websocket_heartbeat.server.farewell import all_gone, close_all
@@ -22,7 +23,7 @@ from websocket_heartbeat.server.rooms import Member, Rooms
 from websocket_heartbeat.server.rounds import Rounds
 from websocket_heartbeat.server.sessions.door import Door
 from websocket_heartbeat.server.shared_rooms import Missed, SharedRooms, room_key, user_key
-from websocket_heartbeat.server.stats import Tally
+from websocket_heartbeat.server.stats import HubStats, Tally
 from websocket_heartbeat.server.streams import Streams
 from websocket_heartbeat.server.throttle import Throttle
 from websocket_heartbeat.system.callbacks import close_unawaited
@@ -74,6 +75,11 @@ class Commons:
             self.rooms = SharedRooms(*shared, room_key, missed)
             self.users = SharedRooms(*shared, user_key, missed)
         self._batch = batch
+        observer.hubs.add(self)
+
+    def stats(self) -> HubStats:
+        """Return what the hub has done so far."""
+        return self.tally.stats(sum(len(roster.here) for roster in self.rosters))
 
     def enter(self) -> None:
         """Belong to the running loop from now on: tests of an application have one after the other.
@@ -90,7 +96,8 @@ class Commons:
         if here and self.loop is not None and not self.loop.is_closed():
             raise RuntimeError(f"a hub belongs to one event loop: this one has {here} peers on another")
         if here:
-            _logger.warning("%d peers are forgotten: their event loop was closed before they had ended", here)
+            words = "%d peers are forgotten: their event loop was closed before they had ended"
+            _logger.warning(words, here, extra={"peers": here})
         for roster in self.rosters:
             roster.forget()
         self.rounds.forget()

@@ -10,15 +10,17 @@ from contextlib import suppress
 from inspect import isawaitable
 from typing import Any
 
+from websocket_heartbeat import observer
 from websocket_heartbeat.core.resume import Control
 from websocket_heartbeat.core.session import Half, Window
 from websocket_heartbeat.errors import HookFailed, SessionOver
 from websocket_heartbeat.events import Message, size_of
+from websocket_heartbeat.observer import SessionCount
 from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.sessions.handover import Handover
 from websocket_heartbeat.server.sessions.limits import LARGEST_WINDOW, Limits, OverLimit
-from websocket_heartbeat.server.sessions.link import SessionLink
+from websocket_heartbeat.server.sessions.link import FAILED, SessionLink
 from websocket_heartbeat.server.sessions.store import (
     EXPIRED,
     OVER,
@@ -47,6 +49,9 @@ _AT_ONCE = 100
 _PAUSE = 0.1
 _PAUSES = 10
 """So many pauses of so many seconds, until what could not be written is tried again."""
+
+_ENDS = ("overflow", "mismatch", FAILED, EXPIRED)
+"""Why sessions are over that nobody has ended; other reasons are words of the program or its clients."""
 
 EndHook = Callable[[str, str, tuple[Message, ...]], Any]
 
@@ -81,6 +86,24 @@ class Book:
         self._lineage = ""
         self._lineage_since = 0.0  # on the loop's clock
         self.is_closed = False
+        observer.sessions.add(self)
+
+    def count(self) -> SessionCount:
+        """Count the sessions; in any thread."""
+        sessions = list(self._sessions.values())
+        attached = sum(session.attachment is not None for session in sessions)
+        return SessionCount(attached, len(sessions) - attached, self.limits.held)
+
+    def note(self, id: str, event: str, unacknowledged: int = 0) -> None:
+        """Tell of what becomes of a session, for debugging and to observers.
+
+        event: how it is welcome, or "moved"; or why it is over: "over", where one side has ended it.
+        unacknowledged: messages that its client may not have.
+        """
+        extra = {"session": id, "event": event, "unacknowledged": unacknowledged}
+        _logger.debug("session %s: %s", id, event, extra=extra)
+        for each in observer.observers:
+            each.session_changed(event, unacknowledged)
 
     async def ready(self) -> None:
         """Open the store, if that is not done.
@@ -106,7 +129,8 @@ class Book:
         try:
             await self.ready()
         except OSError as error:
-            _logger.error("sessions cannot begin or go on: %s", error)
+            extra = {"reason": str(error)}
+            _logger.error("sessions cannot begin or go on: %s", error, extra=extra)
 
     def enter(self) -> None:
         """Belong to the running loop from now on: one before is closed, and what belonged to it."""
@@ -326,7 +350,8 @@ class Book:
 
     async def may_write_again(self, error: OSError) -> bool:
         """Wait a while after the store could not be written; return whether to try again."""
-        self._log.error("a session waits until it can be written: %s", error)
+        extra = {"reason": str(error)}
+        self._log.error("a session waits until it can be written: %s", error, extra=extra)
         for _ in range(_PAUSES):
             if self.is_closed:
                 return False
@@ -341,7 +366,8 @@ class Book:
     def moved(self, session: SessionLink) -> None:
         """Forget a session that another process has: what becomes of it is told there."""
         self._forget(session)
-        _logger.info("session %s goes on in another process", session.id)
+        _logger.info("session %s goes on in another process", session.id, extra={"session": session.id})
+        self.note(session.id, "moved")
 
     def _forget(self, session: SessionLink) -> None:
         if self._sessions.get(session.id) is session:
@@ -351,23 +377,25 @@ class Book:
     def _tell(self, id: str, why: str, unacknowledged: tuple[Message, ...]) -> None:
         count = len(unacknowledged)
         messages = f"{count} message" if count == 1 else f"{count} messages"
+        self.note(id, why if why in _ENDS else "over", count)
+        extra = {"session": id, "reason": printable(why), "unacknowledged": count}
         if why == "overflow":
             words = (
                 "session %s is over: overflow: its client had no room for more, `await peer.drain()` waits "
                 "for it; it has not acknowledged %s"
             )
-            self._log.warning(words, id, messages)
+            self._log.warning(words, id, messages, extra=extra)
         elif count and self._on_end is None:
             words = "session %s is over: %s: its client has not acknowledged %s; no on_session_end is told"
-            self._log.warning(words, id, printable(why), messages)
+            self._log.warning(words, id, printable(why), messages, extra=extra)
         else:
-            _logger.info("session %s is over: %s", id, printable(why))
+            _logger.info("session %s is over: %s", id, printable(why), extra=extra)
         if self._on_end is None:
             return
         try:
             result = call("on_session_end", self._on_end, id, why, unacknowledged)
         except HookFailed as failed:
-            log_raised(_logger.error, f"on_session_end for session {id}", failed.__cause__)
+            self._raised(id, failed)
             return
         if isawaitable(result):
             close_unawaited(self._spawn(self._settle(id, result)), result)
@@ -376,7 +404,11 @@ class Book:
         try:
             await settle("on_session_end", pending)
         except HookFailed as failed:
-            log_raised(_logger.error, f"on_session_end for session {id}", failed.__cause__)
+            self._raised(id, failed)
+
+    def _raised(self, id: str, failed: HookFailed) -> None:
+        fields = {"session": id, "hook": "on_session_end"}
+        log_raised(_logger.error, f"on_session_end for session {id}", failed.__cause__, fields)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -391,7 +423,8 @@ class Book:
             try:
                 await self._end_expired()
             except OSError as error:
-                self._log.error("sessions that have expired cannot be ended: %s", error)
+                extra = {"reason": str(error)}
+                self._log.error("sessions that have expired cannot be ended: %s", error, extra=extra)
 
     async def _end_expired(self) -> None:
         while True:
