@@ -57,6 +57,10 @@ class Owner(Protocol):
         """What users hold."""
 
     @property
+    def fields(self) -> dict[str, object]:
+        """The fields of its lines in the log."""
+
+    @property
     def link(self) -> Link:
         """Where messages come from."""
 
@@ -242,6 +246,7 @@ class Mailbox:
             "1 message waits" if self.waiting == 1 else f"{self.waiting} messages wait",
             behind.hook.name,
             self._owner.keeper.policy.open_timeout,
+            extra={**self._owner.fields, "hook": behind.hook.name, "waiting": self.waiting},
         )
         return None
 
@@ -314,7 +319,9 @@ class Mailbox:
 
     def report(self, failed: HookFailed) -> None:
         """Log what a hook has raised."""
-        log_raised(self._owner.keeper.log.error, f"{failed.name} for {self._owner.peer!r}", failed.__cause__)
+        owner = self._owner
+        fields = {**owner.fields, "hook": failed.name}
+        log_raised(owner.keeper.log.error, f"{failed.name} for {owner.peer!r}", failed.__cause__, fields)
 
     # The end
 

@@ -19,13 +19,18 @@ DISMISSED = 4500
 
 
 class Peer:
-    """One client, from its handshake to its end. The server makes these and gives them to your code.
-
-    id: 1 for the first client of the server or hub, and so on; also the key in logs. request: its handshake.
-    subprotocol: the one that was agreed on, or None. since: when it was let in, in seconds since the epoch.
-    """
+    """One client, from its handshake to its end. The server makes these and gives them to your code."""
 
     __slots__ = ("_handler", "id", "request", "since", "subprotocol")
+
+    id: int
+    """1 for the first client of the server or hub, and so on; also the key in logs."""
+    request: Request
+    """Its handshake."""
+    subprotocol: str | None
+    """The one that was agreed on, or None."""
+    since: float
+    """When it was let in, in seconds since the epoch."""
 
     def __init__(self, handler: "PeerHandler", number: int, request: Request, since: float) -> None:
         self._handler = handler
@@ -229,7 +234,10 @@ class Peer:
     # Rooms
 
     def join(self, name: Hashable) -> None:
-        """Become a member of a room, `Hub.room(name)`, until `leave` or the end; once only."""
+        """Become a member of a room, `Hub.room(name)`, until `leave` or the end; once only.
+
+        With a session it is one until the session is over, also on other processes that share its store.
+        """
         check_hashable("name", name)
         self._handler.join(name)
 

@@ -185,6 +185,11 @@ class Connection:
     # Facts
 
     @property
+    def name(self) -> str:
+        """What logs call it: the `name` of `connect`, or its URL as far as that is shown."""
+        return self._connection.name
+
+    @property
     def state(self) -> State:
         """Where the connection stands."""
         return self._connection.state

@@ -87,6 +87,26 @@ def test_a_session_is_found_again_with_what_its_client_lacks(engine: Engine) -> 
     asyncio.run(main())
 
 
+def test_a_session_is_found_with_its_rooms_and_how_far_it_has_their_messages(engine: Engine) -> None:
+    async def main() -> None:
+        async with opened(engine()) as store:
+            await store.put(replace(record(store), rooms={"a": 1, "b}\u00fc": 2**52}), [])
+            assert (await claimed(store, link=1)).record.rooms == {"a": 1, "b}\u00fc": 2**52}
+            assert await store.write("s", 2, 0, ["x"], rooms={"a": 7, "c": 3}) == 1
+            assert await store.write("s", 2, 1, list("1234"), rooms={"a": 9}) is Refused.FULL
+            assert await store.write("s", 2, rooms={"b}\u00fc": None, "never": None}) == 1
+            assert await store.write("s", 2, acked=1, deadline=5.0) == 1
+            assert (await claimed(store, link=2)).record.rooms == {"a": 7, "c": 3}
+            await store.write("s", 3, deadline=5.0)
+            (expired,) = await store.due(6.0, 10)
+            assert expired.record.rooms == {"a": 7, "c": 3}
+            await store.put(replace(record(store, "t"), rooms={"a": 1, "b": 1}), [])
+            await store.put(replace(record(store, "t"), rooms={"b": 2}), [])
+            assert (await claimed(store, link=1, id="t")).record.rooms == {"b": 2}
+
+    asyncio.run(main())
+
+
 def test_the_secret_and_the_principal_must_be_right(engine: Engine) -> None:
     async def main() -> None:
         async with opened(engine()) as store:

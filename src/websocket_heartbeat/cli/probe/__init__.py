@@ -165,4 +165,5 @@ def _options(arguments: argparse.Namespace, context: ssl.SSLContext | None) -> O
         dismissal=None,
         session=Session("off"),
         retry_if=None,
+        name=None,
     )

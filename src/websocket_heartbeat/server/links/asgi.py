@@ -167,7 +167,8 @@ class AsgiConnection:
         except Exception as error:
             if not carried.done():
                 return error
-            log_raised(self._gate.roster.log.error, f"the endpoint of {self._handler.peer!r}", error)
+            what = f"the endpoint of {self._handler.peer!r}"
+            log_raised(self._gate.roster.log.error, what, error, self._handler.fields)
         return None
 
     async def _serve(self, app: App, scope: Scope) -> None:
