@@ -201,5 +201,12 @@ class SessionOver(WebSocketHeartbeatError):
     """The session has ended; the text says why."""
 
 
+class NotCommitted(WebSocketHeartbeatError):
+    """The block of `Peer.transaction` was undone, as its database has failed, or others were in the way.
+
+    Its message is not handled. Let this pass in a hook, and it is called with the message again.
+    """
+
+
 class EngineNotInstalled(WebSocketHeartbeatError, ImportError):
     """The engine asked for needs a package that is not installed; the text names the install command."""
