@@ -54,4 +54,4 @@ def on_page_markdown(markdown: str, page: Any, config: Any, **_: object) -> str:
         markdown = (_ROOT / file).read_text(encoding="utf-8")
     # mkdocs-material would load the program that draws a diagram from another host.
     markdown = _DIAGRAM.sub("![The states of a connection](figures/state-diagram.svg)\n", markdown)
-    return leading(markdown, file, path, config.repo_url)
+    return leading(markdown, file, path, config.extra["repository"])

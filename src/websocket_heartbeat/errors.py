@@ -39,7 +39,9 @@ class NotConnected(WebSocketHeartbeatError):
 
 
 class SendQueueFull(WebSocketHeartbeatError):
-    """`send_nowait` found `send_queue` messages waiting already; the message was not taken."""
+    """The message was not taken: `send_nowait` found `send_queue` messages waiting already, or `Room.send`
+    found 16 MiB of them, for a store that is away.
+    """
 
 
 class HandshakeError(WebSocketHeartbeatError):

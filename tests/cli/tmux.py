@@ -68,13 +68,22 @@ async def screen(
 
     folder: for the socket of tmux, and all that the program keeps. before: Python that runs first.
     """
-    tmux = [program("tmux"), "-S", str(folder / "tmux"), "-f", os.devnull]
     command = shlex.join([sys.executable, "-c", f"{before}\n{MAIN}", *arguments])
-    size = ["-x", str(width), "-y", "24"]
+    async with running(folder, command, width, environment) as shown:
+        yield shown
+
+
+@asynccontextmanager
+async def running(
+    folder: Path, command: str, width: int = 80, environment: dict[str, str] | None = None
+) -> AsyncIterator[Screen]:
+    """Run any command of the shell in a terminal."""
+    tmux = [program("tmux"), "-S", str(folder / "tmux"), "-f", os.devnull]
+    variables = {"XDG_STATE_HOME": str(folder / "state"), "HOME": str(folder), "LC_ALL": "C.UTF-8"}
     process = await asyncio.create_subprocess_exec(
         *tmux,
-        *["new-session", "-d", *size, f"{command}; echo status $?; exec sleep 1000"],
-        env=ENVIRONMENT | {"XDG_STATE_HOME": str(folder / "state"), "LC_ALL": "C.UTF-8"} | environment,
+        *["new-session", "-d", "-x", str(width), "-y", "24", f"{command}; echo status $?; exec sleep 1000"],
+        env=ENVIRONMENT | variables | (environment or {}),
     )
     assert await process.wait() == 0
     try:

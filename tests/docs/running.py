@@ -37,6 +37,7 @@ from tests.node import find_node
 
 from websocket_heartbeat import connect
 from websocket_heartbeat.cli.js import Format, Target, library
+from websocket_heartbeat.testing import FaultProxy, SimulatedClock
 
 PATIENCE = 25.0
 """Seconds that a block may take."""
@@ -142,8 +143,7 @@ def _run_block(
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(block.text, encoding="utf-8")
     elif block.language == "python" and "def test_" in block.text:
-        (directory / "test_page.py").write_text(block.text, encoding="utf-8")
-        _command("python -m pytest -q -p no:cacheprovider test_page.py", "", directory, stack)
+        _tests(block)
     elif block.language == "python":
         _python(block, expected, names, loop, port)
     elif block.language == "js":
@@ -175,6 +175,16 @@ def _python(
         with contextlib.redirect_stdout(output), contextlib.suppress(_Seen):
             exec(code, names)
     output.check()
+
+
+def _tests(block: Block) -> None:
+    """Call the tests that a block defines, with the fixtures of our plugin."""
+    names: dict[str, Any] = {}
+    exec(block.text, names)
+    fixtures = {"fault_proxy": FaultProxy, "simulated_clock": SimulatedClock()}
+    for name, test in names.items():
+        if name.startswith("test_"):
+            test(**{wanted: fixtures[wanted] for wanted in inspect.signature(test).parameters})
 
 
 async def _fragment(code: Any, names: dict[str, Any], port: int) -> None:

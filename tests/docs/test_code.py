@@ -20,7 +20,9 @@ OTHERWISE = {
 }
 """Pages whose code other tests run."""
 
-RUN = [page for page in PAGES if page.relative_to(DOCS).as_posix() not in OTHERWISE]
+RUN = [ROOT / "README.md", ROOT / "README.zh.md"] + [
+    page for page in PAGES if page.relative_to(DOCS).as_posix() not in OTHERWISE
+]
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +36,6 @@ def port() -> Iterator[int]:
             server.kill()
 
 
-@pytest.mark.parametrize("page", RUN, ids=lambda page: page.relative_to(DOCS).as_posix())
+@pytest.mark.parametrize("page", RUN, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, port: int) -> None:
     run_page(page, tmp_path, port)

@@ -122,7 +122,7 @@ def _words(command: _Command) -> Iterator[str]:
 def _zsh(commands: list[_Command]) -> Iterator[str]:
     yield "#compdef websocket-heartbeat"
     yield "_websocket_heartbeat() {"
-    yield "    local context state state_descr line"
+    yield '    local curcontext="$curcontext" state state_descr line'
     yield "    typeset -A opt_args"
     yield "    _arguments -C '(- *)'{-h,--help}'[explain]' '(- *)--version[print it and exit]' \\"
     yield "        '1: :->command' '*:: :->arguments'"
@@ -153,7 +153,8 @@ def _zsh_option(option: _Option) -> str:
         how = f"({' '.join(option.choices)})" if option.choices else "_files" if option.is_file else ""
         values = f":{_escaped(option.value)}:{how}"
     if not option.names:
-        return _quoted(f"1{values}")
+        # Where nothing is known, zsh would rather say so than complete an option.
+        return _quoted(f"1{values}" if option.choices else f"1{values}()")
     explained = f"[{_escaped(option.help)}]{values}"
     if len(option.names) == 1:
         return _quoted(f"{'*' if option.is_repeated else ''}{option.names[0]}{explained}")

@@ -142,12 +142,16 @@ class SharedMessage:
     frames: made by links, for others of their class. The key is 0 for the message as it is, otherwise the
     window for which it is compressed.
     hold: called with a link that does not write it at once: `Link.flush` is then called soon.
+    place: the stream of which it is, and its number there, for links that keep that; 0: of none.
     """
 
-    __slots__ = ("_marked", "frames", "hold", "message")
+    __slots__ = ("_marked", "frames", "hold", "message", "place")
 
-    def __init__(self, message: Message, hold: Callable[["Link"], None]) -> None:
+    def __init__(
+        self, message: Message, hold: Callable[["Link"], None], place: tuple[str, int] = ("", 0)
+    ) -> None:
         self.message = message
+        self.place = place
         self.hold = hold
         self.frames: dict[int, bytes] = {}
         self._marked: SharedMessage | None = None

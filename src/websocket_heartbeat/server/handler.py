@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import Hashable
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Awaitable, Callable, Hashable
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from websocket_heartbeat import observer
 from websocket_heartbeat.config import Dialect
@@ -24,9 +25,10 @@ from websocket_heartbeat.server.places import Place
 from websocket_heartbeat.server.rooms import Rooms
 from websocket_heartbeat.server.sessions.link import SessionLink
 from websocket_heartbeat.server.sessions.state import PeerState
+from websocket_heartbeat.server.shared_rooms import name_in
 from websocket_heartbeat.server.silence import Silence
 from websocket_heartbeat.server.stats import Tally
-from websocket_heartbeat.system.callbacks import place_of
+from websocket_heartbeat.system.callbacks import call, place_of, settle
 from websocket_heartbeat.system.kernel import tcp_info
 
 if TYPE_CHECKING:
@@ -186,6 +188,11 @@ class PeerHandler:
             link.deliver = self._deliver_in_dialect
         else:
             link.deliver = self._deliver
+        if self.session is not None:
+            for key in list(self.session.rooms):
+                name = name_in(key)
+                if name is not None:
+                    self.join(name)
         if self._principal is not None:
             self.keeper.users.join(self._principal, self)
         if policy.idle_timeout is not None:
@@ -459,9 +466,38 @@ class PeerHandler:
             self._end(None, reason, cause)
         _logger.info("%r was dropped: %s", self.peer, reason, extra=extra)
 
+    @property
+    def session(self) -> SessionLink | None:
+        """As in Member of rooms.py."""
+        return self.link if isinstance(self.link, SessionLink) else None
+
+    def tell(self, name: str, hook: Callable[..., Any], *arguments: Any) -> None:
+        """As in Member of rooms.py."""
+        if self.end is not None:
+            return
+        try:
+            result = call(name, hook, self.peer, *arguments)
+        except HookFailed as failed:
+            self.mailbox.report(failed)
+            return
+        if isawaitable(result):
+            self.keeper.spawn(self._settle(name, result), result)
+
+    async def _settle(self, name: str, pending: Awaitable[object]) -> None:
+        try:
+            await settle(name, pending)
+        except HookFailed as failed:
+            self.mailbox.report(failed)
+
+    async def has_room(self) -> None:
+        """As in Member of rooms.py."""
+        while self.link.full:
+            await self.drain()
+
     def join(self, name: Hashable) -> None:
         """Do as `Peer.join`."""
-        if self.end is None:
+        if self.end is None and name not in (self._rooms or ()):
+            self.keeper.rooms.check(name)
             if self._rooms is None:
                 self._rooms = set()
             self._rooms.add(name)
@@ -594,9 +630,9 @@ class PeerHandler:
         keeper = self.keeper
         rooms, self._rooms = self._rooms, None
         for name in rooms or ():
-            keeper.rooms.leave(name, self)
+            keeper.rooms.remove(name, self)
         if self._principal is not None:
-            keeper.users.leave(self._principal, self)
+            keeper.users.remove(self._principal, self)
 
     def has_ended(self) -> None:
         """Take the news that on_close was called."""

@@ -229,7 +229,10 @@ class Peer:
     # Rooms
 
     def join(self, name: Hashable) -> None:
-        """Become a member of a room, `Hub.room(name)`, until `leave` or the end; once only."""
+        """Become a member of a room, `Hub.room(name)`, until `leave` or the end; once only.
+
+        With a session it is one until the session is over, also on other processes that share its store.
+        """
         check_hashable("name", name)
         self._handler.join(name)
 

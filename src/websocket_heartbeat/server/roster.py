@@ -22,7 +22,9 @@ from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Member, Rooms
 from websocket_heartbeat.server.rounds import Rounds
 from websocket_heartbeat.server.sessions.door import Door
+from websocket_heartbeat.server.shared_rooms import Missed, SharedRooms, room_key, user_key
 from websocket_heartbeat.server.stats import HubStats, Tally
+from websocket_heartbeat.server.streams import Streams
 from websocket_heartbeat.server.throttle import Throttle
 from websocket_heartbeat.system.callbacks import close_unawaited
 
@@ -46,12 +48,17 @@ _SPARE = 1000
 class Commons:
     """What all rosters of a hub share.
 
+    streams: those of the rooms, where the store of the sessions has them; missed: called for members that may
+    have missed messages of a room there.
+
     policy: what holds for all peers. rosters: of each entrance. loop: the event loop to which peers, hooks
     and timers belong, None before the first. numbers: of peers. log: for what strangers may cause. places:
     for those that want to come in. tally: of what becomes of them. rounds: of all rooms.
     """
 
-    def __init__(self, policy: Policy, limits: Limits) -> None:
+    def __init__(
+        self, policy: Policy, limits: Limits, streams: Streams | None = None, missed: Missed | None = None
+    ) -> None:
         self.policy = policy
         self.rosters: WeakSet[Roster] = WeakSet()
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -63,6 +70,10 @@ class Commons:
         batch = Batch()
         self.rooms = Rooms(self.rounds, batch)
         self.users = Rooms(self.rounds, batch)
+        if streams is not None and missed is not None:
+            shared = self.rounds, batch, streams, policy, self.tally
+            self.rooms = SharedRooms(*shared, room_key, missed)
+            self.users = SharedRooms(*shared, user_key, missed)
         self._batch = batch
         observer.hubs.add(self)
 

@@ -36,8 +36,8 @@ null stands for what was not tried or did not happen.
                 checked (whether a heartbeat after the wait could tell)
   trials        of heartbeats, on a link that is cut without: heartbeat (ping
                 or message), interval, seconds, cut, how, code, reason
-  recommended   interval, timeout, message (whether to heartbeat by a text,
-                that of --heartbeat), open_timeout, line (of Python), why (sentences)
+  recommended   interval, timeout, message (whether to heartbeat by the text of
+                --heartbeat), open_timeout, line (of Python), why (sentences)
 """
 
 import argparse

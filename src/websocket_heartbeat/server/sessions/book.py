@@ -29,8 +29,10 @@ from websocket_heartbeat.server.sessions.store import (
     Held,
     Record,
     Refused,
+    SharedStore,
     Store,
 )
+from websocket_heartbeat.server.streams import Streams
 from websocket_heartbeat.server.throttle import Throttle
 from websocket_heartbeat.system.callbacks import call, close_unawaited, log_raised, settle
 
@@ -72,6 +74,7 @@ class Book:
         self.ttl = store.ttl
         self._on_end = on_end
         self._node = secrets.token_hex(8)
+        self.streams = Streams(self, store, self._node) if isinstance(store, SharedStore) else None
         self._sessions: dict[str, SessionLink] = {}
         self._handover = Handover(store, self._node, self._sessions.get, self._finished, self._expired)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -108,7 +111,7 @@ class Book:
         Raises:
             OSError: it cannot be opened, or the hub is closed.
         """
-        self._enter()
+        self.enter()
         if self.is_closed:
             raise OSError("the hub is closed")
         opening = self._opening
@@ -118,7 +121,7 @@ class Book:
 
     def open_soon(self) -> None:
         """Open the store, if nobody has tried: sessions of a process before may be due to end."""
-        self._enter()
+        self.enter()
         if self._opening is None and not self.is_closed:
             self._spawn(self._try_to_open())
 
@@ -129,7 +132,7 @@ class Book:
             extra = {"reason": str(error)}
             _logger.error("sessions cannot begin or go on: %s", error, extra=extra)
 
-    def _enter(self) -> None:
+    def enter(self) -> None:
         """Belong to the running loop from now on: one before is closed, and what belonged to it."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
@@ -140,6 +143,8 @@ class Book:
             self._finishing.clear()
             self.limits = Limits(self.limits.most)
             self.is_closed = False
+            if self.streams is not None:
+                self.streams.forget()
 
     async def _open(self) -> None:
         await self.store.open(self._node, self._handover.heard, self._owned_now)
@@ -148,7 +153,9 @@ class Book:
 
     async def close(self) -> None:
         """Be done with the store; its sessions go on with the next hub that opens it."""
-        self._enter()
+        self.enter()
+        if self.streams is not None:
+            await self.streams.close()
         self.is_closed = True
         if self._opening is not None:
             await asyncio.wait([self._opening])  # what it begins is ended here
@@ -178,7 +185,7 @@ class Book:
         """
         await self.ready()
         self.limits.check_room()
-        name = _name(principal)
+        name = name_of(principal)
         before = self.limits.one_too_many(name)
         if before is not None:
             before.expire()
@@ -205,7 +212,7 @@ class Book:
         """Claim a session for the link that asks for it; SessionLink.attach is next, or how it is refused."""
         await self.ready()
         id, _, secret = asked.key.partition(".")
-        owner = _bound_to(_name(principal), request)
+        owner = _bound_to(name_of(principal), request)
         await self._finished(id)
         answer = await self._claim(id, _hash(secret), owner, asked.link)
         if isinstance(answer, Ended) and answer.kind != OVER:
@@ -471,6 +478,6 @@ def _principal_in(bound_to: str | None) -> str | None:
     return "".join((bound_to or "").split("\n", 2)[2:]) or None
 
 
-def _name(principal: Hashable | None) -> str | None:
+def name_of(principal: Hashable | None) -> str | None:
     """Return the text that tells a principal from all others, as its repr does."""
     return None if principal is None else f"{type(principal).__qualname__} {principal!r}"

@@ -83,6 +83,8 @@ class SessionLink(LinkOverLinks):
     generation: how often it was claimed, as far as this process knows.
     deadline: when the session expires, in seconds since the epoch; None while it has a link. ending: the
     reason, once the server ends it.
+    rooms: those of which it is a member, each with the number of the last message that it has of its stream.
+    moved: those of them that have changed since the store was told; None: it is a member no more.
     has_begun: whether there is a peer that it is the link of. has_ended: whether this process is done with
     it; why: the reason. held: bytes that its messages take, about. busy_until: for limits.py, which says how
     often it is resumed.
@@ -111,7 +113,9 @@ class SessionLink(LinkOverLinks):
         "id",
         "keeper",
         "loop",
+        "moved",
         "principal",
+        "rooms",
         "subprotocol",
         "why",
     )
@@ -129,6 +133,8 @@ class SessionLink(LinkOverLinks):
         self.attachment = None
         self.deadline = record.deadline
         self.ending = record.ending
+        self.rooms = dict(record.rooms)
+        self.moved: dict[str, int | None] = {}
         self.has_begun = False
         self.has_ended = False
         self.why = ""
@@ -317,6 +323,29 @@ class SessionLink(LinkOverLinks):
         character = half.accept(message, size)
         self.note_room()
         self._writer.send(character, message, size)
+
+    def send_shared(self, shared: SharedMessage) -> None:
+        """As in Link; a message of a room that the session has already is not sent again."""
+        room, number = shared.place
+        if number == 0 or number > self.rooms.get(room, 0):
+            self.send(shared.message)
+        if number > self.rooms.get(room, number):
+            self.move(room, number)
+
+    def move(self, room: str, number: int | None) -> None:
+        """Have another place in the stream of a room; None: be a member no more."""
+        if self.has_ended:
+            return
+        if number is None:
+            self.rooms.pop(room, None)
+        else:
+            self.rooms[room] = number
+        self.moved[room] = number
+
+    def note_rooms(self) -> None:
+        """Have the store know which rooms the session is in."""
+        if not self.has_ended:
+            self._writer.write()
 
     async def keep(self, message: Message) -> None:
         """Send a message, and wait until the store has it.

@@ -7,6 +7,7 @@ no messages, and learns what was handled only while there is no link (`Immediate
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from websocket_heartbeat.core.session import Window
 from websocket_heartbeat.core.volatile import VOLATILE, Waiting
 from websocket_heartbeat.engines.base import WRITE_LIMIT
 from websocket_heartbeat.events import Message, size_of
-from websocket_heartbeat.server.sessions.store import Found, Record, Refused
+from websocket_heartbeat.server.sessions.store import Found, Record, Refused, with_changes
 
 if TYPE_CHECKING:
     from websocket_heartbeat.server.sessions.link import SessionLink
@@ -198,7 +199,8 @@ class Writer(ABC):
         done, acked, deadline, ending = half.done, half.acked, session.deadline, session.ending
         state = self._state
         is_known = done == self._done and acked == self._acked and state is None
-        is_kept = deadline == self._deadline and ending == self.ending
+        is_kept = deadline == self._deadline and ending == self.ending and not session.moved
+        rooms = dict(session.moved)  # up to the last of these messages
         if not messages and is_known and is_kept:
             self._send(batch)
             session.note_held()
@@ -214,6 +216,7 @@ class Writer(ABC):
             deadline=deadline,
             state=state,
             ending=ending,
+            rooms=rooms,
         )
         if isinstance(answer, Refused):
             if session.generation != generation:
@@ -224,6 +227,8 @@ class Writer(ABC):
         self._acked, self._deadline, self.ending = acked, deadline, ending
         if state is not None:
             self._state_written(state)
+        if rooms:
+            self._rooms_written(rooms)
         self._send(batch)
         half.record(done, session.loop.time())
         session.note_held()
@@ -234,6 +239,12 @@ class Writer(ABC):
     def _state_written(self, state: bytes) -> None:
         if self._state is state:
             self._state = None
+
+    def _rooms_written(self, rooms: Mapping[str, int | None]) -> None:
+        moved = self._session.moved
+        for room, number in rooms.items():
+            if moved[room] == number:
+                del moved[room]
 
 
 class StoreFirst(Writer):
@@ -255,6 +266,10 @@ class StoreFirst(Writer):
     def _state_written(self, state: bytes) -> None:
         super()._state_written(state)
         self._record.state = state
+
+    def _rooms_written(self, rooms: Mapping[str, int | None]) -> None:
+        super()._rooms_written(rooms)
+        self._record.rooms = with_changes(self._record.rooms, rooms)
 
     def found(self) -> Found:
         """As in Writer."""
