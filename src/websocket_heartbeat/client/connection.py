@@ -30,6 +30,7 @@ from websocket_heartbeat.config import (
     Provider,
     Session,
     SessionMode,
+    session_of,
 )
 from websocket_heartbeat.engines.base import Engine
 from websocket_heartbeat.errors import ConnectionClosed
@@ -159,7 +160,7 @@ def connect(
             shown_path=shown_path,
             final_close_codes=final_close_codes,
             dismissal=dismissal,
-            session=Session.of(session),
+            session=session_of(session),
             retry_if=retry_if,
             name=name,
         )

@@ -33,7 +33,7 @@ from websocket_heartbeat.client.reporter import Reporter
 from websocket_heartbeat.client.retry import Verdict, judge
 from websocket_heartbeat.client.send_queue import SendQueue
 from websocket_heartbeat.client.session import ClientSession
-from websocket_heartbeat.config import Dialect
+from websocket_heartbeat.config import Dialect, dialect_of
 from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.engines.base import Closure, Engine, Link, OpenRequest
 from websocket_heartbeat.errors import ConnectionClosed, HookFailed, LinkRejected, ServerClosed, Undelivered
@@ -112,7 +112,7 @@ class Host:
         self._machine = core.Machine(options.settings(), random.random)
         self.lifetime = Lifetime(self._machine)
         self.hooks = Hooks(self.log)
-        self.dialect = options.heartbeat.dialect
+        self.dialect = dialect_of(options.heartbeat)
         self.dismissal = options.dismissal
         self.links = Links(self, options, self._machine)
         bounds = options.receive_queue, options.receive_queue_bytes

@@ -33,6 +33,7 @@ from websocket_heartbeat.config import (
     Heartbeat,
     Provider,
     Session,
+    dialect_of,
 )
 from websocket_heartbeat.core.close_codes import FinalCodes
 from websocket_heartbeat.core.settings import Settings
@@ -135,7 +136,7 @@ class Options:
                 raise ValueError(f"{name} cannot be used with engine {self.engine.name!r}: it is {value!r}")
         if self.retry_if is not None:
             check_function("retry_if", self.retry_if, 1)
-        dialect = self.heartbeat.dialect
+        dialect = dialect_of(self.heartbeat)
         name = "Heartbeat.message" if dialect is None else "Dialect.ping"
         message = self.heartbeat.message if dialect is None else dialect.ping
         if message is not None and not callable(message):
@@ -149,7 +150,7 @@ class Options:
         if not isinstance(self.dismissal, str):
             raise TypeError(f"dismissal must be a str or None, not {type(self.dismissal).__name__}")
         self._keep("dismissal", check_message("dismissal", self.dismissal, self.max_size))
-        dialect = self.heartbeat.dialect
+        dialect = dialect_of(self.heartbeat)
         heartbeats = (self.heartbeat.message,) if dialect is None else (dialect.ping, dialect.pong)
         if any(type(each) is str and each == self.dismissal for each in heartbeats):
             raise ValueError("dismissal must differ from the heartbeat, which servers send back")

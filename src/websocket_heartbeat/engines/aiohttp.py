@@ -38,6 +38,8 @@ if tuple(int(part) for part in aiohttp.__version__.split(".")[:3] if part.isdigi
     # Before, its reader buffers a frame above the limit whole, and its parser headers without end.
     raise ImportError("aiohttp 3.14.1 or newer is needed")
 
+__all__ = ["AiohttpEngine"]
+
 _TEXT = aiohttp.WSMsgType.TEXT
 _BINARY = aiohttp.WSMsgType.BINARY
 _PING = aiohttp.WSMsgType.PING

@@ -16,6 +16,8 @@ from websocket_heartbeat.engines.sansio import CLIENT_DEFLATE, SILENT
 from websocket_heartbeat.engines.wire_client import ClientLink
 from websocket_heartbeat.errors import HandshakeError, HandshakeRejected
 
+__all__ = ["WebsocketsEngine"]
+
 
 class _Opening(HeadReader):
     """The handshake on one transport. done: when its link is open."""

@@ -408,6 +408,13 @@ class PeerHandler:
             self.send(self.keeper.policy.dismissal)
         self.close(code, reason)
 
+    def check_receive(self) -> None:
+        """Raise RuntimeError if a transaction is open: its message would count as handled without it."""
+        if isinstance(self.link, SessionLink) and self.link.transaction is not None:
+            raise RuntimeError(
+                "the next message of a peer is to be had after the block of peer.transaction()"
+            )
+
     async def settle(self, patience: float) -> None:
         """Give the hook of a session nothing more, and wait for the one that runs; seconds at most."""
         if isinstance(self.link, SessionLink):

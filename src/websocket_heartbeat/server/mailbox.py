@@ -8,7 +8,7 @@ from inspect import isawaitable
 from typing import Any, NamedTuple, Protocol
 
 from websocket_heartbeat.engines.base import Link
-from websocket_heartbeat.errors import HookFailed
+from websocket_heartbeat.errors import HookFailed, NotCommitted
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.hooks import Hooks
 from websocket_heartbeat.server.peer import Peer
@@ -21,6 +21,10 @@ _logger = logging.getLogger("websocket_heartbeat.server")
 _MOST_MESSAGES = 64
 _MOST_BYTES = 256 * 1024
 """How many messages may wait, and their characters or bytes; then reading pauses."""
+
+
+_AGAIN = 0.5
+"""Seconds until a hook is called again whose transaction has come to nothing."""
 
 
 class Keeper(Protocol):
@@ -120,7 +124,7 @@ class Mailbox:
         self._running: _RunningHook | None = None
         self._behind: _Behind | None = None
         self._receiver: asyncio.Future[None] | None = None  # a call of `recv` that waits
-        self._in_hand = False  # whether a message was taken that is not handled, as far as is known
+        self._in_hand: Message | None = None  # that was taken and is not handled, as far as is known
         self.is_paused = False
         self.listening_since = 0.0
         self.is_leaving = False
@@ -144,13 +148,13 @@ class Mailbox:
         if on_message is None or self._worker is not None:
             self._enqueue(message)
         else:
-            self._in_hand = True
+            self._in_hand = message
             self.begin("on_message", on_message, self._owner.peer, message)
 
     def done_with_last(self) -> None:
         """Note that the message that was taken last is handled."""
-        if self._in_hand:
-            self._in_hand = False
+        if self._in_hand is not None:
+            self._in_hand = None
             self._owner.link.handled()
 
     async def recv(self) -> Message | None:
@@ -213,7 +217,7 @@ class Mailbox:
             return None
         message = self._messages.popleft()
         self._bytes -= len(message)
-        self._in_hand = True
+        self._in_hand = message
         if len(self._messages) <= _MOST_MESSAGES // 2 and self._bytes <= _MOST_BYTES // 2:
             self.resume()
         return message
@@ -280,15 +284,21 @@ class Mailbox:
         on_message = self._owner.hooks.on_message
         try:
             while True:
+                again = None  # the message, if it is not handled
                 if pending is not None:
                     try:
                         await settle(name, pending)
                     except HookFailed as failed:
                         self.report(failed)
-                    self.done_with_last()
+                        if isinstance(failed.__cause__, NotCommitted) and on_message is not None:
+                            again = self._in_hand
+                    if again is None:
+                        self.done_with_last()
+                    else:
+                        await asyncio.sleep(_AGAIN)
                 if on_message is None:
                     return
-                message = self._next()
+                message = self._next() if again is None else again
                 if message is None:
                     return
                 name = "on_message"

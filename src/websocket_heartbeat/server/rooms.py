@@ -101,11 +101,14 @@ class Rooms:
 class Room:
     """All peers that have joined a room, or all of one user: `Hub.room` and `Hub.user` make these.
 
-    name: that of the room, or the principal. Its length is the number of its peers; iteration yields them:
-    those of this process, also where the hub's store has it reach those of others.
+    Its length is the number of its peers; iteration yields them: those of this process, also where the hub's
+    store has it reach those of others.
     """
 
     __slots__ = ("_policy", "_rooms", "name")
+
+    name: Hashable
+    """The name of the room, or the principal."""
 
     def __init__(self, policy: Policy, rooms: Rooms, name: Hashable) -> None:
         self._policy = policy

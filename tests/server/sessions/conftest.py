@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from tests.server.sessions.postgres import Postgres
 from tests.server.sessions.valkey import Valkey
 
 
@@ -20,3 +21,20 @@ def valkey(_valkey: Valkey) -> Valkey:
     with _valkey.client() as client:
         client.flushall()
     return _valkey
+
+
+@pytest.fixture(scope="session")
+def _postgres() -> Iterator[Postgres]:
+    server = Postgres(
+        "-c", "fsync=off"
+    )  # no test of it is about the disk, and it counts as another at each start
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def postgres(_postgres: Postgres) -> Postgres:
+    """Return a server of PostgreSQL that keeps nothing yet."""
+    _postgres.execute("drop schema if exists websocket_heartbeat cascade")
+    return _postgres

@@ -6,10 +6,12 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from tests.server.sessions.postgres import Postgres
 from tests.server.sessions.test_store_contract import TTL, opened
 from tests.server.sessions.valkey import Valkey
 from tests.watch import until
 
+from websocket_heartbeat.server.sessions.postgresql.store import PostgresStore
 from websocket_heartbeat.server.sessions.sqlite import SqliteStore
 from websocket_heartbeat.server.sessions.store import HISTORY, Posts, SharedStore
 from websocket_heartbeat.server.sessions.valkey import ValkeyStore
@@ -17,12 +19,15 @@ from websocket_heartbeat.server.sessions.valkey import ValkeyStore
 Engine = Callable[[], SharedStore]
 
 
-@pytest.fixture(params=["sqlite", "valkey"])
+@pytest.fixture(params=["sqlite", "valkey", "postgresql"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
     """Return what makes stores of a kind that share what they keep."""
     if request.param == "valkey":
         valkey: Valkey = request.getfixturevalue("valkey")
         return lambda: ValkeyStore(valkey.url, TTL)
+    if request.param == "postgresql":
+        postgres: Postgres = request.getfixturevalue("postgres")
+        return lambda: PostgresStore(postgres.url(), TTL)
     return lambda: SqliteStore(str(tmp_path / "s.db"), TTL)
 
 

@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.server.sessions.postgres import Postgres
 from tests.server.sessions.valkey import Valkey
 from tests.watch import until
 
 from websocket_heartbeat.server.sessions.memory import MemoryStore
+from websocket_heartbeat.server.sessions.postgresql.store import PostgresStore
 from websocket_heartbeat.server.sessions.sqlite import SqliteStore
 from websocket_heartbeat.server.sessions.store import (
     EXPIRED,
@@ -32,14 +34,17 @@ TTL = 60.0
 Engine = Callable[[], Store]
 
 
-@pytest.fixture(params=["memory", "sqlite", "sqlite, full", "valkey"])
+@pytest.fixture(params=["memory", "sqlite", "sqlite, full", "valkey", "postgresql"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
-    """Return what makes a store of a kind; those of SQLite share one file, those of Valkey one server."""
+    """Return what makes a store of a kind; those of SQLite share one file, those of a server that."""
     if request.param == "memory":
         return lambda: MemoryStore(TTL)
     if request.param == "valkey":
         valkey: Valkey = request.getfixturevalue("valkey")
         return lambda: ValkeyStore(valkey.url, TTL)
+    if request.param == "postgresql":
+        postgres: Postgres = request.getfixturevalue("postgres")
+        return lambda: PostgresStore(postgres.url(), TTL)
     path = str(tmp_path / "s.db")
     return lambda: SqliteStore(path, TTL, "FULL" if "full" in request.param else "NORMAL")
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from websocket_heartbeat.checks import check_close
 from websocket_heartbeat.controls import SUBPROTOCOL
 from websocket_heartbeat.engines.base import LinkEvents
-from websocket_heartbeat.errors import PeerGone
+from websocket_heartbeat.errors import NotCommitted, PeerGone
 from websocket_heartbeat.server.admission import Refusal, Request
 from websocket_heartbeat.server.gate import Gate
 from websocket_heartbeat.server.handler import PeerHandler
@@ -180,7 +180,10 @@ class AsgiConnection:
             if not self._has_opened:
                 raise
             if not (isinstance(error, PeerGone) and self._handler.end is not None):
-                self._handler.endpoint_failed()
+                if isinstance(error, NotCommitted):  # as where it is cancelled, its message comes again
+                    self._handler.endpoint_cancelled()
+                else:
+                    self._handler.endpoint_failed()
                 raise
             # else the endpoint has been told by this that its client is gone, and has ended
         except BaseException:

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from websocket_heartbeat.events import Message
 
@@ -111,6 +111,47 @@ REPLACED = "replaced"
 """How sessions end: by an end or a dismissal, after which nobody comes back; in time; by a reset."""
 
 
+class Transaction(ABC):
+    """One that a user has begun in the store: to be committed with the record of a message, or rolled back.
+
+    connection: what users get, for their own statements.
+    """
+
+    connection: Any
+
+    @abstractmethod
+    async def commit(
+        self,
+        id: str,
+        generation: int,
+        after: int,
+        messages: Sequence[Message],
+        *,
+        done: int,
+        acked: int,
+        deadline: float | None,
+        state: bytes | None,
+    ) -> int | Refused:
+        """Do as `Store.write`, and commit with it. What is refused changes nothing, and may be tried again.
+
+        Raises:
+            OSError: the store has failed: `Store.outcome` tells whether it was committed.
+        """
+
+    @abstractmethod
+    async def rollback(self) -> None:
+        """Undo all."""
+
+    @property
+    @abstractmethod
+    def is_open(self) -> bool:
+        """Whether it is still that: a user may have ended it by a statement."""
+
+    @abstractmethod
+    def is_of_store(self, error: BaseException) -> bool:
+        """Whether an error of a statement is no mistake in it: the store was lost, or others in the way."""
+
+
 class Store(ABC):
     """Keeps sessions. A tombstone of each that is over is kept for `ttl` seconds."""
 
@@ -193,6 +234,23 @@ class Store(ABC):
         Returns:
             Whether there may be somebody who hears it: a node of which that is false is gone.
         """
+
+    async def begin(self) -> Transaction:
+        """Begin a transaction of a user's.
+
+        Raises:
+            RuntimeError: this store has none for users.
+            OSError: the store cannot be reached.
+        """
+        raise RuntimeError("peer.transaction() needs sessions that are kept in PostgreSQL")
+
+    async def outcome(self, id: str, generation: int) -> tuple[int, int] | Refused:
+        """Return `done` and `sent` of a session, once none of its transactions is under way any more.
+
+        Raises:
+            OSError: one still is, or the store cannot be reached.
+        """
+        raise NotImplementedError
 
 
 HISTORY = 10_000
