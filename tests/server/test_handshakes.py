@@ -207,10 +207,10 @@ def test_header_fields_are_judged_as_rfc_6455_has_it_and_never_logged(
 
     with caplog.at_level(1):
         run(main())
-    lines = [record.getMessage() for record in caplog.records if record.name != "asyncio"]
+    told = [record.getMessage() for record in caplog.records if record.name != "asyncio"]
     frame = r": (sent|received) \w+, \d+ bytes"
     assert [
-        line for line in lines if not re.fullmatch(rf"<Peer 1 '/'>( has come| is gone: \w+|{frame})", line)
+        line for line in told if not re.fullmatch(rf"<Peer 1 '/'>( has come| is gone: \w+|{frame})", line)
     ] == []
 
 
