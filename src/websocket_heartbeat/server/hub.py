@@ -163,7 +163,7 @@ class Hub:
             member.tell("on_missed", self._on_missed, room)
         else:
             words = "%r may have missed messages of a room, and no on_missed is told"
-            self._commons.log.warning(words, member.peer)
+            self._commons.log.warning(words, member.peer, extra={"peer": member.peer.id})
 
     @property
     def _here(self) -> list[PeerHandler]:
