@@ -21,6 +21,7 @@ NAMES = (
     "middleware",
     "sessions",
     "nodes",
+    "shared_rooms",
 )
 
 

@@ -1,7 +1,7 @@
 """Draws the diagram of docs/state-diagram.md for the site: `python -m tools.draw_states MERMAID`.
 
-MERMAID is dist/mermaid.min.js of the npm package mermaid. Chromium draws, and docs/figures/state-diagram.svg is what
-it has drawn, with the digest of what it was drawn from. So the site needs no program from elsewhere.
+MERMAID is dist/mermaid.min.js of the npm package mermaid. Chromium draws, and docs/figures/state-diagram.svg
+is what it has drawn, with the digest of what it was drawn from. So the site needs no program from elsewhere.
 """
 
 import argparse

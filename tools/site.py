@@ -1,7 +1,7 @@
 """What mkdocs must know of this repository: links that lead out of docs/, and pages that are files elsewhere.
 
-A page whose front matter has `source: FILE` is that file of the repository, with its links set right. A link that
-leads out of docs/ leads to such a page, if one is made of its file, or else to the repository.
+A page whose front matter has `source: FILE` is that file of the repository, with its links set right. A link
+that leads out of docs/ leads to such a page, if one is made of its file, or else to the repository.
 """
 
 import posixpath
@@ -27,7 +27,7 @@ def sources() -> dict[str, str]:
 
 
 def leading(text: str, file: str, page: str, repository: str) -> str:
-    """Return Markdown of a file with each of its links as it must be on a page; both are paths in the repository."""
+    """Return Markdown with each link of a file as it must be on a page; both are paths in the repository."""
     pages = sources()
 
     def led(link: re.Match[str]) -> str:

@@ -1,8 +1,9 @@
 """Which translations are of a page that has changed since: `python tools/translations.py`.
 
-Beside PAGE.md there may be PAGE.zh.md. Its front matter has, as `translates`, the digest of the English page that it
-is a translation of. This names the translations whose page has changed, and the pages that must have one and have
-none. When a translation has been brought up to date, `python tools/translations.py --done FILE...` notes so.
+Beside PAGE.md there may be PAGE.zh.md. Its front matter has, as `translates`, the digest of the English page
+that it is a translation of. This names the translations whose page has changed, and the pages that must have
+one and have none. When a translation is up to date again, `python tools/translations.py --done FILE...` notes
+so.
 """
 
 import argparse
@@ -67,7 +68,7 @@ def done(file: Path) -> None:
 def main() -> None:
     """Tell what is stale, or note what is done."""
     parser = argparse.ArgumentParser(description="Which translations are out of date?")
-    parser.add_argument("--done", nargs="+", type=Path, metavar="FILE", help="translations that are up to date")
+    parser.add_argument("--done", nargs="+", type=Path, metavar="FILE", help="these are up to date")
     arguments = parser.parse_args()
     if arguments.done:
         for file in arguments.done:

@@ -15,7 +15,7 @@ _FENCE = re.compile(r"^(?P<indent> *)```(?P<head>[^\n`]*)\n(?P<text>.*?)^(?P=ind
 
 
 class Block(NamedTuple):
-    """A fenced block: its language, the name of the file that it is, or "", its text, and the line that begins it."""
+    """A fenced block: its language, the name of the file that it is, or "", its text, and its first line."""
 
     language: str
     title: str

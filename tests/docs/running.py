@@ -1,12 +1,12 @@
-"""Runs the code of a page from top to bottom, as a reader would, and looks whether it prints what the page says.
+"""Runs the code of a page from top to bottom, as a reader would, and sees that it prints what the page says.
 
-- Python without a title is run here: a program, or a fragment of one, which may await, and for which there is a
-  `connection` that is open.
-- A block with a title is a file. Commands (`sh`) run such files, in a directory of the page's own; what they start
-  goes on until the page ends.
+- Python without a title is run here: a program, or a fragment of one, which may await, and for which there is
+  a `connection` that is open.
+- A block with a title is a file. Commands (`sh`) run such files, in a directory of the page's own; what they
+  start goes on until the page ends.
 - JavaScript is run by Node, as a module beside the package, with `wx` and `WebSocket`.
-- A `text` block behind any of these is what it prints: these lines, in this order; "..." stands for anything. Code
-  goes on until they have come. Without one it has to end.
+- A `text` block behind any of these is what it prints: these lines, in this order; "..." stands for anything.
+  Code goes on until they have come. Without one it has to end.
 
 wss://example.com is a server of ours, and each port that a page names is a free one.
 """
@@ -160,15 +160,22 @@ def _run_block(
 def _python(
     block: Block, expected: str | None, names: dict[str, Any], loop: asyncio.Runner, port: int
 ) -> None:
-    code = compile(block.text, f"line {block.line}", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-    if code.co_flags & inspect.CO_COROUTINE or "connection" in code.co_names and "connect" not in code.co_names:
+    code = compile(
+        block.text, f"line {block.line}", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True
+    )
+    if code.co_flags & inspect.CO_COROUTINE or (
+        "connection" in code.co_names and "connect" not in code.co_names
+    ):
         output = Output(expected)
         with contextlib.redirect_stdout(output):
             loop.run(_bounded(_fragment(code, names, port), output))
     elif "asyncio" in code.co_names and ".run(" in block.text:
         output = Output(expected)
         ran = asyncio.run
-        with contextlib.redirect_stdout(output), mock.patch("asyncio.run", lambda main: ran(_bounded(main, output))):
+        with (
+            contextlib.redirect_stdout(output),
+            mock.patch("asyncio.run", lambda main: ran(_bounded(main, output))),
+        ):
             exec(code, {"__name__": "__main__"})
     else:
         output = _Printed(expected)
@@ -229,7 +236,11 @@ def _package(directory: Path) -> None:
     if directory.exists():
         return
     directory.mkdir(parents=True)
-    entries: list[tuple[str, Target]] = [(".", "miniprogram"), ("./browser", "browser"), ("./session", "session")]
+    entries: list[tuple[str, Target]] = [
+        (".", "miniprogram"),
+        ("./browser", "browser"),
+        ("./session", "session"),
+    ]
     form: Format = "esm"
     for _, target in entries:
         (directory / f"{target}.mjs").write_text(library(form, target), encoding="utf-8")
@@ -247,7 +258,8 @@ def _command(line: str, expected: str | None, directory: Path, stack: contextlib
 def _started(command: list[str], expected: str | None, directory: Path, stack: contextlib.ExitStack) -> None:
     """Start a program, which goes on until the page ends, and wait until it has printed what is expected."""
     # Into a file, so that one that goes on printing never waits for us.
-    log = stack.enter_context(open(directory / f"output{len(list(directory.iterdir()))}", "w+", encoding="utf-8"))
+    place = directory / f"output{len(list(directory.iterdir()))}"
+    log = stack.enter_context(place.open("w", encoding="utf-8"))
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
     process = subprocess.Popen(
         command,
@@ -269,7 +281,7 @@ def _started(command: list[str], expected: str | None, directory: Path, stack: c
     while True:
         has_ended = process.poll() is not None
         output = Output(expected)
-        output.write((directory / log.name).read_text(encoding="utf-8"))
+        output.write(place.read_text(encoding="utf-8"))
         if output.is_complete and (expected or has_ended):
             return
         if has_ended or time.monotonic() > deadline:

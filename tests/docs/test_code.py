@@ -12,11 +12,12 @@ from tests.docs.running import run_page
 OTHERWISE = {
     "guide.md": "tests/project/test_guide.py, tests/dialects",
     "monitoring.md": "tests/monitoring/test_docs.py",
-    "server.md": "tests/project/test_guide.py, tests/server/frameworks/test_docs.py, tests/server/links/test_docs.py",
+    "server.md": "tests/project/test_guide.py, tests/server/{frameworks,links}/test_docs.py",
     "testing.md": "tests/testing/test_documentation.py",
     "session.md": "says what a protocol is",
     "state-diagram.md": "is a diagram",
     "probe.md": "shows reports",
+    "command-line.md": "tests/cli/test_command_line_page.py",
 }
 """Pages whose code other tests run."""
 

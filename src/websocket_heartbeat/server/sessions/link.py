@@ -353,10 +353,13 @@ class SessionLink(LinkOverLinks):
 
     def send_shared(self, shared: SharedMessage) -> None:
         """As in Link; a message of a room that the session has already is not sent again."""
-        room, number = shared.place
-        is_new = number == 0 or number > self.rooms.get(room, 0)
-        if is_new and (self.transaction is None or not self.transaction.holds(shared.message)):
-            self._send(shared.message)
+        if self.transaction is None or not self.transaction.holds(shared.message, shared.place):
+            self._send_shared(shared.message, shared.place)
+
+    def _send_shared(self, message: Message, place: tuple[str, int]) -> None:
+        room, number = place
+        if number == 0 or number > self.rooms.get(room, 0):
+            self._send(message)
         if number > self.rooms.get(room, number):
             self.move(room, number)
 
@@ -500,8 +503,8 @@ class SessionLink(LinkOverLinks):
         """Take the news that a block has ended; do what has waited for that."""
         if self.transaction is transaction:
             self.transaction = None
-        for message in transaction.held:
-            self._send(message)
+        for message, place in transaction.held:
+            self._send_shared(message, place)
         if not self.has_ended:
             self._writer.write()
             self.say_end()
@@ -659,7 +662,7 @@ class SessionLink(LinkOverLinks):
             messages.append(kept.payload)
             kept = kept.next
         if self.transaction is not None:
-            messages.extend(self.transaction.held)
+            messages.extend(message for message, _ in self.transaction.held)
         return tuple(messages)
 
     def _over(self, why: str, unacknowledged: tuple[Message, ...], closure: Closure | None = None) -> None:

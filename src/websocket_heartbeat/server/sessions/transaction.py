@@ -40,7 +40,7 @@ class PeerTransaction:
         self._begun: Transaction
         self._before = b""  # the peer's state
         self._outer: PeerTransaction | None = None
-        self._others: list[Message] = []
+        self._others: list[tuple[Message, tuple[str, int]]] = []
         self.answers: list[Message] = []
         self.committing: asyncio.Task[None] | None = None
         self._is_committed = False
@@ -53,15 +53,18 @@ class PeerTransaction:
             return True
         return self.holds(message)
 
-    def holds(self, message: Message) -> bool:
-        """Have a message of others wait while the transaction is committed; false if it is not."""
+    def holds(self, message: Message, place: tuple[str, int] = ("", 0)) -> bool:
+        """Have a message of others wait while the transaction is committed; false if it is not.
+
+        place: as in SharedMessage.
+        """
         if self.committing is not None:
-            self._others.append(message)
+            self._others.append((message, place))
         return self.committing is not None
 
     @property
-    def held(self) -> tuple[Message, ...]:
-        """What others have sent while the transaction is committed."""
+    def held(self) -> tuple[tuple[Message, tuple[str, int]], ...]:
+        """What others have sent while the transaction is committed, with the place of each."""
         return tuple(self._others)
 
     async def __aenter__(self) -> Any:
