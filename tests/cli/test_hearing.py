@@ -2,8 +2,9 @@
 
 import asyncio
 
+from tests.cli.program import PATIENCE
 from tests.cli.test_terminal import run
-from tests.engines.peers import PATIENCE, Peer, frame, raw_server
+from tests.engines.peers import Peer, frame, raw_server
 
 from websocket_heartbeat import connect
 from websocket_heartbeat.cli.connect.hearing import HearingEngine
