@@ -205,7 +205,9 @@ async def make_tables(connection: Any) -> None:
 
 
 async def _version_of(connection: Any) -> int:
-    if await connection.fetchval("select to_regclass('websocket_heartbeat.version')") is None:
+    # In the catalogue: to_regclass may have remembered, from before it waited for the lock, that there is none.
+    where = "schemaname = 'websocket_heartbeat' and tablename = 'version'"
+    if await connection.fetchval(f"select 1 from pg_catalog.pg_tables where {where}") is None:
         return 0
     return int(await connection.fetchval("select version from websocket_heartbeat.version"))
 
