@@ -37,6 +37,13 @@ _OUTCOME = """
 select done, sent, generation, end_kind from websocket_heartbeat.session where id = $1::text for update nowait
 """
 
+_HAS_TABLES = """
+select exists (
+    select from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+    where nspname = 'websocket_heartbeat' and relname = 'version'
+)
+"""
+
 _MAKING = 0x7765_6873_6573_7300
 """The key of the lock under which the tables are made."""
 
@@ -205,9 +212,8 @@ async def make_tables(connection: Any) -> None:
 
 
 async def _version_of(connection: Any) -> int:
-    # In the catalogue: to_regclass may have remembered, from before it waited for the lock, that there is none.
-    where = "schemaname = 'websocket_heartbeat' and tablename = 'version'"
-    if await connection.fetchval(f"select 1 from pg_catalog.pg_tables where {where}") is None:
+    # Of the tables of the catalog, as what a connection remembers of names may be from before the lock.
+    if not await connection.fetchval(_HAS_TABLES):
         return 0
     return int(await connection.fetchval("select version from websocket_heartbeat.version"))
 
