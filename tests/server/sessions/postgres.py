@@ -127,6 +127,15 @@ class Postgres:
             self._process.wait()
             self._process = None
 
+    def promote(self) -> None:
+        """Have it come back as a replica would that is promoted: with another line of history."""
+        self.stop()
+        (self._data / "standby.signal").touch()
+        if self._is_root:
+            os.chown(self._data / "standby.signal", _NOBODY, _NOBODY)
+        self.start()
+        self.execute("select pg_promote()")
+
     def remove(self) -> None:
         self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)

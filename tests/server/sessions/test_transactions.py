@@ -1,8 +1,10 @@
 """`peer.transaction`: what a hook does in the database, its answers, and that its message is handled."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -291,6 +293,23 @@ def test_a_block_that_ends_after_its_hook_is_undone(run_asyncio: Run, shop: Post
     run_asyncio(main())
     assert "after its hook" in str(raised[0])
     assert placed(shop) == []
+
+
+def test_the_example_of_the_docs_works(run_asyncio: Run, shop: Postgres) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "server.md").read_text(encoding="utf-8")
+    found = re.search(r"^### Transactions\n.*?^```python\n(.*?)^```", page, re.M | re.S)
+    assert found is not None
+    shop.execute("drop table if exists orders", "create table orders (item text)")
+    names: dict[str, Any] = {"Hub": lambda **options: Hub(**{**options, "sessions": shop.url()})}
+    exec(found[1], names)
+
+    async def main() -> None:
+        async with connected(names["hub"]) as connection:
+            for item in ("book", "pen"):
+                await connection.send(item)
+            assert await received(connection, 2) == ["order 1: book", "order 2: pen"]
+
+    run_asyncio(main())
 
 
 # The database, and others

@@ -131,6 +131,7 @@ class Transaction(ABC):
         acked: int,
         deadline: float | None,
         state: bytes | None,
+        rooms: Mapping[str, int | None],
     ) -> int | Refused:
         """Do as `Store.write`, and commit with it. What is refused changes nothing, and may be tried again.
 

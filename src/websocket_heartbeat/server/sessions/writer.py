@@ -267,6 +267,7 @@ class _Told(NamedTuple):
     acked: int
     deadline: float | None
     state: bytes | None
+    rooms: dict[str, int | None]
 
 
 class StoreFirst(Writer):
@@ -349,7 +350,8 @@ class StoreFirst(Writer):
         self._task = asyncio.current_task()
         new = session.state_to_write()
         state = self._state if new is None else new
-        what = _Told(list(self._waiting), half.done + 1, half.acked, session.deadline, state)
+        rooms = dict(session.moved)
+        what = _Told(list(self._waiting), half.done + 1, half.acked, session.deadline, state, rooms)
         try:
             try:
                 stored = await self._commit(begun, [*self._of(what.batch), *answers], what)
@@ -373,6 +375,7 @@ class StoreFirst(Writer):
                 acked=what.acked,
                 deadline=what.deadline,
                 state=what.state,
+                rooms=what.rooms,
             )
             if not isinstance(stored, Refused):
                 return stored
@@ -415,9 +418,13 @@ class StoreFirst(Writer):
         self._stored, self._done, self._acked, self._deadline = stored, what.done, what.acked, what.deadline
         if what.state is not None:
             session.state_written(what.state)
-            self._state_written(what.state)
-        if stored == half.sent:  # else it was written over by what we had known, and gets all of it again
+        if stored == half.sent:
+            if what.state is not None:
+                self._state_written(what.state)
+            self._rooms_written(what.rooms)
             self._send([*what.batch, *behind])
+        elif what.state is not None:  # it was written over by what we had known, and gets all of it again
+            self._state = what.state
         session.note_room()
         half.record(what.done, session.loop.time())
         session.note_held()

@@ -37,6 +37,13 @@ _OUTCOME = """
 select done, sent, generation, end_kind from websocket_heartbeat.session where id = $1::text for update nowait
 """
 
+_HAS_TABLES = """
+select exists (
+    select from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+    where nspname = 'websocket_heartbeat' and relname = 'version'
+)
+"""
+
 _MAKING = 0x7765_6873_6573_7300
 """The key of the lock under which the tables are made."""
 
@@ -205,7 +212,8 @@ async def make_tables(connection: Any) -> None:
 
 
 async def _version_of(connection: Any) -> int:
-    if await connection.fetchval("select to_regclass('websocket_heartbeat.version')") is None:
+    # Of the tables of the catalog, as what a connection remembers of names may be from before the lock.
+    if not await connection.fetchval(_HAS_TABLES):
         return 0
     return int(await connection.fetchval("select version from websocket_heartbeat.version"))
 

@@ -1,11 +1,11 @@
 """Transactions of users in PostgreSQL, each on a connection of a pool."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from websocket_heartbeat.events import Message
-from websocket_heartbeat.server.sessions.postgresql.calls import WRITE_LAST, packed, written
+from websocket_heartbeat.server.sessions.postgresql.calls import WRITE_LAST, changes_of, packed, written
 from websocket_heartbeat.server.sessions.postgresql.driver import FAILURES, TIMEOUT, failed, is_conflict
 from websocket_heartbeat.server.sessions.store import Refused, Transaction
 
@@ -52,11 +52,13 @@ class _Transaction(Transaction):
         acked: int,
         deadline: float | None,
         state: bytes | None,
+        rooms: Mapping[str, int | None],
     ) -> int | Refused:
         """As in Transaction."""
         connection = self.connection
         log = [packed(message) for message in messages]
-        what = id, generation, after, log, done, acked, deadline, state, None, None
+        changes = changes_of(rooms) if rooms else None
+        what = id, generation, after, log, done, acked, deadline, state, None, changes
         try:
             answer = written(await connection.fetchrow(WRITE_LAST, *what, timeout=TIMEOUT), what)
             if not isinstance(answer, Refused):
