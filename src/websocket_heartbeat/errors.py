@@ -139,6 +139,7 @@ class HookFailed(WebSocketHeartbeatError):
 
     name: str
     """Which one: "on_open", say."""
+    __cause__: BaseException | None
 
     def __init__(self, name: str, error: BaseException) -> None:
         super().__init__(f"{name} raised {type(error).__name__}")

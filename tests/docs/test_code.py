@@ -17,6 +17,7 @@ OTHERWISE = {
     "session.md": "says what a protocol is",
     "state-diagram.md": "is a diagram",
     "probe.md": "shows reports",
+    "command-line.md": "tests/cli/test_command_line_page.py",
 }
 """Pages whose code other tests run."""
 

@@ -1,10 +1,12 @@
 """What docs/monitoring.md shows runs as it stands there, and its tables list what there is."""
 
+import ast
 import json
 import logging
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from websocket_heartbeat.client import evidence
 from websocket_heartbeat.core import machine
 from websocket_heartbeat.server import Hub, serve
 
+SOURCE = Path(__file__).parents[2] / "src" / "websocket_heartbeat"
+LEVELS = {"debug", "info", "warning", "error", "log", "write"}
 PAGE = (Path(__file__).parents[2] / "docs" / "monitoring.md").read_text(encoding="utf-8")
 
 
@@ -155,3 +159,39 @@ def test_every_field_of_a_line_is_in_the_table(run_asyncio: Run, caplog: pytest.
     used = {name for record in lines for name in vars(record)} - plain
     assert len(used) > 15
     assert used <= first_column("field | of | what")
+
+
+def lines_of_the_log() -> Iterator[tuple[ast.Module, ast.Call]]:
+    """Yield each call that writes a line with arguments, and the module that it is in."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        if not {"cli", "miniprogram"} & set(path.relative_to(SOURCE).parts):
+            module = ast.parse(path.read_text(encoding="utf-8"))
+            for node in ast.walk(module):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                    is_log = re.fullmatch(r"(.*\.)?_?log(ger)?", ast.unparse(node.func.value))
+                    if is_log and node.func.attr in LEVELS and len(node.args) > 1:
+                        yield module, node
+
+
+def keys(module: ast.Module, extra: ast.expr) -> set[str]:
+    """Return the fields of a line that its module writes down, there or under a name."""
+    if isinstance(extra, ast.Dict):
+        return {
+            key.value for key in extra.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)
+        }
+    if not isinstance(extra, ast.Name):
+        return set()
+    named = [node for node in ast.walk(module) if isinstance(node, ast.Assign)]
+    values = [node.value for node in named if ast.unparse(node.targets[0]) == extra.id]
+    return {key for value in values if isinstance(value, ast.Dict) for key in keys(module, value)}
+
+
+def test_every_line_that_has_facts_has_them_as_fields_that_the_table_lists() -> None:
+    listed = first_column("field | of | what")
+    count = 0
+    for module, call in lines_of_the_log():
+        extras = [each.value for each in call.keywords if each.arg == "extra"]
+        assert extras, f"no extra= in {ast.unparse(call)}"
+        assert keys(module, extras[0]) <= listed, ast.unparse(call)
+        count += 1
+    assert count > 40

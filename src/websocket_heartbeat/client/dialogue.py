@@ -137,7 +137,8 @@ class Dialogue:
             self._release_at = asyncio.get_running_loop().call_later(PATIENCE, self._release)
 
     def _release(self) -> None:
-        self._hooks.log.info("messages have waited %g s for on_open, which does not receive", PATIENCE)
+        words = "messages have waited %g s for on_open, which does not receive"
+        self._hooks.log.info(words, PATIENCE, extra={"hook": "on_open"})
         self._keeper.dialogue_holds(self, False)
 
     def _warn(self, link: int, seconds: float) -> None:

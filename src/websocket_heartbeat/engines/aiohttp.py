@@ -11,6 +11,7 @@ import os
 import random
 import ssl
 import sys
+from collections.abc import Collection
 from typing import Any
 
 import aiohttp
@@ -214,7 +215,7 @@ class AiohttpEngine(Engine):
 
     def __init__(self, session: aiohttp.ClientSession | None = None) -> None:
         self._session = session
-        self.supports = ("server_hostname",) if session is not None else _SUPPORTS
+        self.supports: Collection[str] = ("server_hostname",) if session is not None else _SUPPORTS
 
     async def open(self, request: OpenRequest, events: LinkEvents) -> None:
         if request.unix_path is not None and request.is_secure:

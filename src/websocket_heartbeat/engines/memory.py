@@ -4,7 +4,7 @@ A test sets `MemoryEngine.answer` to decide what each attempt meets, and plays t
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
 from websocket_heartbeat.engines.base import (
@@ -215,7 +215,7 @@ class MemoryEngine(Engine):
 
     name = "memory"
     # Whatever they are: its messages never become bytes, and its links lead nowhere.
-    supports = ("compression", "unix_path", "local_addr", "server_hostname")
+    supports: Collection[str] = ("compression", "unix_path", "local_addr", "server_hostname")
 
     def __init__(
         self,

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections.abc import Collection
 from contextlib import suppress
 
 from websockets.client import ClientProtocol
@@ -95,7 +96,7 @@ class WebsocketsEngine(Engine):
     """Opens links with websockets."""
 
     name = "websockets"
-    supports = ("compression", "unix_path", "local_addr", "server_hostname")
+    supports: Collection[str] = ("compression", "unix_path", "local_addr", "server_hostname")
 
     async def open(self, request: OpenRequest, events: LinkEvents) -> None:
         protocol = ClientProtocol(

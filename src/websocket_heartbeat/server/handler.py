@@ -13,7 +13,6 @@ from websocket_heartbeat.engines.base import Closure, Link, SharedMessage
 from websocket_heartbeat.engines.logged import LoggedLink
 from websocket_heartbeat.errors import HookFailed, MessageTooBig, PeerGone, ProtocolViolation, SessionOver
 from websocket_heartbeat.events import Message
-from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.backlog import Backlog
 from websocket_heartbeat.server.flow import LOOK, Progress
@@ -616,8 +615,9 @@ class PeerHandler:
         """Be gone. error: the class of what ended it, None: a close frame, of one side or the other."""
         self.end = End(code, reason)
         if _logger.isEnabledFor(logging.DEBUG):
-            extra = {**self.fields, "code": code, "reason": printable(reason), "error_type": error}
-            _logger.debug("%r is gone: %s", self.peer, printable(reason) or code, extra=extra)
+            # Without the reason, which may be the client's.
+            extra = {**self.fields, "code": code, "error_type": error}
+            _logger.debug("%r is gone: %s", self.peer, error or code, extra=extra)
         for each in observer.observers:
             each.peer_gone(self.peer, code, error)
         self._wake_drains()

@@ -73,9 +73,9 @@ class Hub:
     dismissal: a text message that tells clients not to come back, sent by `Peer.dismiss` before its close
         frame: not every platform of clients learns close codes. As in `connect`. None (default): none.
     sessions: "memory", "sqlite:///" and the path of a file, or the URL of a server of Valkey or Redis, as in
-        "valkey://localhost:6379", or of PostgreSQL, as in "postgresql://localhost/shop": clients that ask
-        for it get a session, which outlives their links; docs/server.md has more of it. None (default):
-        nobody does.
+        "valkey://localhost:6379", or of a database of PostgreSQL, as in "postgresql://ann@db/shop": clients
+        that ask for it get a session, which outlives their links; docs/server.md has more of it. None
+        (default): nobody does.
     session_ttl: seconds that a session is kept without a link. Default 120.
     session_limit: bytes that messages of all sessions may take together: those to clients that are not
         acknowledged, and those of clients that are not handled. Beyond that there are no new sessions, and
@@ -164,7 +164,7 @@ class Hub:
             member.tell("on_missed", self._on_missed, room)
         else:
             words = "%r may have missed messages of a room, and no on_missed is told"
-            self._commons.log.warning(words, member.peer)
+            self._commons.log.warning(words, member.peer, extra={"peer": member.peer.id})
 
     @property
     def _here(self) -> list[PeerHandler]:

@@ -107,7 +107,8 @@ class Streams:
         lost = sum(map(len, self._waiting.values()))
         if lost:
             words = "%s to rooms cannot be published, as the store is away, and the hub is closed"
-            _logger.warning(words, "1 message" if lost == 1 else f"{lost} messages")
+            messages = "1 message" if lost == 1 else f"{lost} messages"
+            _logger.warning(words, messages, extra={"dropped": lost})
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:
@@ -124,7 +125,7 @@ class Streams:
     async def pause(self, error: OSError) -> None:
         """Wait until what the store has not done may be tried again."""
         self.is_away = True
-        self._log.error("rooms wait until the store is back: %s", error)
+        self._log.error("rooms wait until the store is back: %s", error, extra={"reason": str(error)})
         await asyncio.sleep(_PAUSE)
 
     # What is sent

@@ -125,6 +125,8 @@ class Conversation:
                     await self._connection.send(self._message(text[1:]))
                 else:
                     await self._slash.run(text)
+                    if self._connection.closed:  # by /close: no further line is wanted
+                        return
             except ValueError as error:  # no text, no hexadecimal digits, or too long
                 self._status = INCOMPLETE if self._slash is None else 0
                 self._say(f"not sent: {error}")

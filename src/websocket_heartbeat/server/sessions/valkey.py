@@ -242,7 +242,8 @@ class ValkeyStore(SharedStore):
             if lineage == self._lineage:
                 return
             owned = list(self._owned())
-            _logger.warning("the store may have forgotten writes: %d sessions are written again", len(owned))
+            words = "the store may have forgotten writes: %d sessions are written again"
+            _logger.warning(words, len(owned), extra={"sessions": len(owned)})
             await asyncio.gather(*(self.put(found.record, found.log) for found in owned))
             self._lineage = lineage  # known only now: if one cannot be written, all of them are again
 
@@ -443,7 +444,8 @@ class ValkeyStore(SharedStore):
                         heard.set_exception(OSError(f"the store of the sessions cannot be reached: {error}"))
                         return
                     level = logging.DEBUG if is_away else logging.ERROR
-                    _logger.log(level, "the store of the sessions is away, and they wait for it: %s", error)
+                    words = "the store of the sessions is away, and they wait for it: %s"
+                    _logger.log(level, words, error, extra={"reason": str(error)})
                     is_away = True
                     self._subscription = None
                     await asyncio.sleep(_RECONNECT_AFTER)

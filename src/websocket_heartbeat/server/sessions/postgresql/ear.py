@@ -95,7 +95,8 @@ class Ear:
                 heard.set_exception(failure)
                 return
             level = logging.DEBUG if is_away else logging.ERROR
-            _logger.log(level, "sessions wait for their store: %s", failure)
+            extra = {"reason": str(failure)}
+            _logger.log(level, "sessions wait for their store: %s", failure, extra=extra)
             is_away = True
             await asyncio.sleep(pause)
             pause = min(2 * pause, _RECONNECT_MOST)

@@ -174,7 +174,8 @@ class PostgresStore(SharedStore):
         await calls.make_tables(connection)
         if lineage != self._lineage and self._lineage:
             owned = list(self._owned())
-            _logger.warning("the store may have forgotten writes: %d sessions are written again", len(owned))
+            words = "the store may have forgotten writes: %d sessions are written again"
+            _logger.warning(words, len(owned), extra={"sessions": len(owned)})
             if owned:
                 await calls.put(connection, [calls.row_of(found, lineage) for found in owned])
         self._lineage = lineage
