@@ -8,16 +8,23 @@ BENCHMARKS ?=
 MINUTES ?= 10
 # Of `make chaos`: "--seed 7", "--messages 20000", "--seconds 60".
 CHAOS ?=
+# Of `make cluster-demo`: "--clients 500", "--seconds 120".
+CLUSTER ?=
 # Of `make compat`.
 WEBSOCKETS ?= 15.0.1 16.0 17.4
 # What a user has, and what a developer has besides.
 INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench torture delivery conformance soak chaos compat mutation docs js js-sessions model clean
+.PHONY: demo cluster-demo test lint bench torture delivery conformance soak chaos compat mutation docs js js-sessions model clean
 
 demo: $(INSTALLED)
 	$(BIN)/websocket-heartbeat demo
+
+# Three workers, one Valkey and 200 clients, while workers and Valkey are killed; about a minute.
+cluster-demo: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group cluster
+	$(BIN)/python -m examples.cluster $(CLUSTER)
 
 # Three at a time, on two cores as well: most tests wait for a network more than they compute.
 test: lint
