@@ -132,3 +132,45 @@ def test_a_session_that_another_process_finds_expired_ends_where_its_peer_is(
             assert closed == [(None, "expired")]
 
     run_asyncio(main())
+
+
+@pytest.mark.timeout(60)
+def test_a_claim_of_which_no_answer_came_costs_nothing(
+    run_asyncio: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    may_end = asyncio.Event()
+
+    async def on_message(peer: Any, message: str) -> None:
+        begun.append(message)
+        peer.send(f"begun {message}")
+        await may_end.wait()
+        peer.send(f"done {message}")
+
+    async def main() -> None:
+        async with two(tmp_path, on_message=on_message) as both:
+            await both.connection.send("x")
+            await until(lambda: begun == ["x"])
+            store = both.hubs[0]._book.store  # type: ignore[union-attr]
+            claim = store.claim
+
+            async def unanswered(*arguments: Any, **options: Any) -> None:
+                monkeypatch.setattr(store, "claim", claim)
+                await claim(*arguments, **options)
+                raise OSError("the connection was cut")
+
+            for number in range(2):
+                monkeypatch.setattr(store, "claim", unanswered)
+                both.connection.reconnect_now()
+                if number == 0:  # what is written meanwhile is not refused
+                    both.hubs[0].peers[0].send("meanwhile")
+                await until(lambda number=number: len(both.events) == number + 2)  # type: ignore[misc]
+            may_end.set()
+            await both.connection.send("y")
+            async with asyncio.timeout(PATIENCE):
+                answers = [await both.connection.recv() for _ in range(5)]
+            assert answers == ["begun x", "meanwhile", "done x", "begun y", "done y"]
+            assert begun == ["x", "y"]
+            assert {event.kind for event in both.events} == {"new", "resumed"}
+
+    run_asyncio(main())

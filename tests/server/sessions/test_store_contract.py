@@ -147,12 +147,12 @@ def test_who_does_not_own_the_session_any_more_writes_nothing(engine: Engine) ->
     async def main() -> None:
         async with opened(engine()) as store:
             await store.put(record(store), [])
-            await claimed(store, link=1)
+            await store.claim("s", HASH, "ann", 1, "b", force=True)
             assert await store.write("s", 1, 0, ["x"]) is Refused.FENCED
             assert await store.write("s", 1, done=1) is Refused.FENCED
             assert await store.finish("s", 1, OVER, "") is Refused.FENCED
             assert await store.put(record(store, sent=1), ["x"]) is Refused.FENCED
-            found = await claimed(store, link=2)
+            found = await claimed(store, 2, "b")
             assert (found.record.done, found.log) == (0, ())
 
     asyncio.run(main())

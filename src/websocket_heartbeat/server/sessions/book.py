@@ -192,14 +192,47 @@ class Book:
 
     async def _claim(self, id: str, hash: bytes, owner: str, link: int) -> Found | Refused | Ended:
         """Claim a session for a link, also of a process that has it, or of a store that has forgotten it."""
-        answer = await self.store.claim(id, hash, owner, link, self._node)
+        answer = await self._claim_ours(id, hash, owner, link)
         if self._may_be_forgotten(answer) and await self._write_again(id):
-            answer = await self.store.claim(id, hash, owner, link, self._node)
+            answer = await self._claim_ours(id, hash, owner, link)
         if isinstance(answer, Held):
             await self._handover.ask(answer.node, id)
-            answer = await self.store.claim(id, hash, owner, link, self._node, force=True)
-            assert not isinstance(answer, Held)
+            answer = await self._claim_by_force(id, hash, owner, link)
         return answer
+
+    async def _claim_ours(
+        self, id: str, hash: bytes | None = None, owner: str | None = None, link: int = 0
+    ) -> Found | Refused | Held | Ended:
+        """Claim a session, unless another process has it: then what this one knows of it is old, and dropped.
+
+        The store counts claims whose answer was lost, too; but only ours, where the session is still ours.
+        """
+        answer = await self.store.claim(id, hash, owner, link, self._node)
+        session = self._sessions.get(id)
+        if session is not None and not session.has_ended:
+            if isinstance(answer, Held):
+                session.fenced()
+            elif isinstance(answer, Found):
+                session.generation = max(session.generation, answer.record.generation - 1)
+        return answer
+
+    async def _claim_by_force(
+        self, id: str, hash: bytes | None = None, owner: str | None = None, link: int = 0
+    ) -> Found | Refused | Ended:
+        try:
+            answer = await self.store.claim(id, hash, owner, link, self._node, force=True)
+        except OSError:  # it may be ours by now, and what is known of it here would be old
+            session = self._sessions.get(id)
+            if session is not None and not session.has_ended:
+                session.fenced()
+            raise
+        assert not isinstance(answer, Held)
+        return answer
+
+    async def is_still_ours(self, session: SessionLink) -> bool:
+        """Ask the store whether a session was fenced by a claim of this process that was never answered."""
+        answer = await self._claim_ours(session.id)
+        return isinstance(answer, Found) and not session.has_ended and session.claimed(answer.record)
 
     def _may_be_forgotten(self, answer: Found | Refused | Held | Ended) -> bool:
         """Whether a session may be one that the store has lost: only near a change of its lineage."""
@@ -232,11 +265,11 @@ class Book:
     async def _take_over(self, id: str) -> SessionLink:
         """Have a session that no process has, until its client comes back."""
         await self._finished(id)
-        answer = await self.store.claim(id, None, None, 0, self._node)
+        answer = await self._claim_ours(id)
         if isinstance(answer, Held):
             if await self._handover.is_alive(answer.node):
                 raise RuntimeError(f"session {id} is another process's, which alone can send to it")
-            answer = await self.store.claim(id, None, None, 0, self._node, force=True)
+            answer = await self._claim_by_force(id)
         if not isinstance(answer, Found):
             why = answer.why if isinstance(answer, Ended) else "unknown"
             raise SessionOver(f"there is no such session, or not any more: {printable(why)}")

@@ -65,6 +65,9 @@ class Keeper(Protocol):
     async def may_write_again(self, error: OSError) -> bool:
         """Wait a while after the store could not be written; return whether to try again."""
 
+    async def is_still_ours(self, session: "SessionLink") -> bool:
+        """Ask the store whether a session was fenced by a claim of this process that was never answered."""
+
     def held(self, size: float) -> None:
         """Count so many bytes more that messages take, or less."""
 

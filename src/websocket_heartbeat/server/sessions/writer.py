@@ -218,6 +218,8 @@ class Writer(ABC):
         if isinstance(answer, Refused):
             if session.generation != generation:
                 return True  # it is us who have claimed it since, for another link
+            if answer is Refused.FENCED and await session.keeper.is_still_ours(session):
+                return True
             session.fenced()
             return False
         self._stored, self._done = answer, done
