@@ -69,7 +69,7 @@ async def _ours(url: str, flood: bool, closes: bool, user: _User) -> float:
     from websocket_heartbeat import Heartbeat, connect
 
     heartbeat = Heartbeat(interval=1, timeout=1)
-    connection = connect(url, heartbeat=heartbeat, proxy=None, close_timeout=1, max_attempts=0)
+    connection = connect(url, heartbeat=heartbeat, proxy=None, close_timeout=1, max_retries=0)
     first = asyncio.Event()
     connection.on_message = lambda _: first.set()
     connection.on_close = lambda _: user.told.set()
@@ -139,7 +139,7 @@ async def _together(url: str) -> dict[str, list[float]]:
 
     async def one() -> None:
         connection = connect(
-            f"{url}/frozen", heartbeat=Heartbeat(interval=1, timeout=1), proxy=None, max_attempts=0
+            f"{url}/frozen", heartbeat=Heartbeat(interval=1, timeout=1), proxy=None, max_retries=0
         )
         frozen_at: list[float] = []
         told = asyncio.Event()

@@ -41,7 +41,7 @@ def settings(backoff: Backoff = Backoff()) -> Settings:  # noqa: B008  # immutab
         stable_after=backoff.stable_after,
         open_timeout=OPEN_TIMEOUT,
         close_timeout=5,
-        max_attempts=None,
+        max_retries=None,
         final_codes=None,
     )
 

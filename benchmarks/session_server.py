@@ -74,7 +74,7 @@ async def main() -> None:
     end = asyncio.Event()
     with tempfile.TemporaryDirectory() as folder:
         places = {"off": None, "memory": "memory", "sqlite": f"sqlite:///{folder}/sessions.db"}
-        hubs = {name: Hub(sessions=place, ttl=600) for name, place in places.items()}
+        hubs = {name: Hub(sessions=place, session_ttl=600) for name, place in places.items()}
         async with AsyncExitStack() as stack:
             servers = [await stack.enter_async_context(serve(on_message, hub=hub)) for hub in hubs.values()]
             print(json.dumps([server.port for server in servers]), flush=True)

@@ -45,7 +45,7 @@ async def running(wstest: str, mode: str, spec: dict[str, Any]) -> AsyncIterator
 def link(url: str, **options: Any) -> Connection:
     # One link only; the cases have their own time limits, so that no heartbeat is wanted.
     return connect(
-        url, proxy=None, max_attempts=0, heartbeat=Heartbeat(600, 600), max_size=MAX_SIZE, **options
+        url, proxy=None, max_retries=0, heartbeat=Heartbeat(600, 600), max_size=MAX_SIZE, **options
     )
 
 

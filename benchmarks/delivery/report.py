@@ -43,8 +43,8 @@ _NOTES = """\
 - Where the server's process is killed, the message that it has in hand may be handled again, with any
   library; in a session its number tells so ([session.md](session.md#2-what-is-promised)). What the server's
   program was about to send when it was killed is not counted: nobody can say whether it was sent.
-- What our session has to give up, after its `ttl` or an overflow, it reports (`on_session`, `on_end`); here
-  that was nothing.
+- What our session has to give up, after its `session_ttl` or an overflow, it reports (`on_session`,
+  `on_session_end`); here that was nothing.
 """
 
 _ABSENT = """\

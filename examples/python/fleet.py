@@ -10,8 +10,7 @@ async def main(url: str, count: int) -> None:
     def show(connection: Connection, message: Message) -> None:
         print(message)
 
-    async with Fleet(open_rate=500) as fleet:
-        fleet.on_message = show
+    async with Fleet(open_rate=500, on_message=show) as fleet:
         for number in range(count):
             connection = fleet.add(connect(url, heartbeat=Heartbeat(interval=30)))
             await connection.send(f"hello from {number}")

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import signal
 
-from websocket_heartbeat.events import Message
+from websocket_heartbeat import Message
 from websocket_heartbeat.server import Peer, serve
 
 

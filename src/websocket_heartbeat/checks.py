@@ -54,6 +54,7 @@ def check_hook(name: str, hook: object, arguments: int | None = None) -> Callabl
 
     arguments: with how many it will be called; None where that is checked elsewhere.
     """
+    refuse_coroutine(name, hook)
     if not callable(hook):
         raise TypeError(f"{name} must be callable or None, not {hook!r}")
     called = type(hook).__call__
@@ -76,6 +77,14 @@ def _check_arguments(name: str, hook: Callable[..., Any], arguments: int) -> Non
     except TypeError as error:
         called = f"{arguments} argument{'' if arguments == 1 else 's'}"
         raise TypeError(f"{name} is called with {called}, which {hook!r} does not take: {error}") from None
+
+
+def refuse_coroutine(name: str, value: object) -> None:
+    """Raise TypeError, naming the argument, for what a coroutine function has returned in place of itself."""
+    if inspect.iscoroutine(value):
+        function = value.__qualname__
+        value.close()  # that nobody will await it is no news
+        raise TypeError(f"{name} must be the function {function} itself, not what calling it returns")
 
 
 def is_hashable(value: object) -> bool:
@@ -109,15 +118,32 @@ def is_coroutine_function(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
-def check_ssl(name: str, ssl: object) -> SSLContext | None:
-    """Return a context for TLS, or None; raise naming the argument otherwise."""
+def check_ssl(name: str, ssl: object, hint: str) -> None:
+    """Raise, naming the argument, unless it is a context for TLS, or None; the hint says what to do."""
     if ssl is not None and not isinstance(ssl, SSLContext):
-        raise TypeError(f"{name} must be an ssl.SSLContext or None, not {ssl!r}")
-    return ssl
+        raise TypeError(f"{name} must be an ssl.SSLContext or None, not {ssl!r}: {hint}")
+
+
+_HOST_FIRST = re.compile(
+    r"(?P<address>(?:localhost|(?:[a-z0-9-]+\.)+[a-z0-9-]+|[a-z0-9-]+(?=:))(?::[0-9]{1,5})?)(?:[/?][^@]*)?"
+)
+"""A URL without its scheme. No at sign may follow: what looks like the host would be part of a password."""
+
+_AS_WEBSOCKET = {"http": "ws", "https": "wss"}
+
+
+def _meant(url: str, parts: SplitResult, schemes: Collection[str]) -> str:
+    """Return what of the URL may be shown, with the scheme that was probably meant; "" if there is none."""
+    scheme = _AS_WEBSOCKET.get(parts.scheme)
+    if scheme in schemes and parts.hostname:
+        return shown_url(f"{scheme}{url[len(parts.scheme) :]}")
+    match = _HOST_FIRST.fullmatch(url)
+    return f"{next(iter(schemes))}://{match['address']}" if match is not None else ""
 
 
 def check_url(name: str, url: object, schemes: Collection[str]) -> str:
     """Return a URL with a host and one of the schemes; raise naming the argument otherwise."""
+    refuse_coroutine(name, url)
     if not isinstance(url, str):
         raise TypeError(f"{name} must be a str, not {type(url).__name__}")
     parts: SplitResult | None
@@ -131,7 +157,9 @@ def check_url(name: str, url: object, schemes: Collection[str]) -> str:
     if parts.scheme not in schemes:
         # Of one without a host nothing can be shown, such as one whose scheme was forgotten.
         shown = f", not {shown_url(url)!r}" if parts.hostname else ""
-        raise ValueError(f"{name} must begin with {' or '.join(f'{s}://' for s in schemes)}{shown}")
+        meant = _meant(url, parts, schemes)
+        hint = f"; did you mean {meant!r}?" if meant else ""
+        raise ValueError(f"{name} must begin with {' or '.join(f'{s}://' for s in schemes)}{shown}{hint}")
     if not parts.hostname:
         raise ValueError(f"{name} must name a host, not {shown_url(url)!r}")
     if port == 0:
@@ -218,6 +246,7 @@ _HANDSHAKE_FIELDS: Final = frozenset(
 
 def check_headers(name: str, headers: object) -> list[tuple[str, str]]:
     """Return header fields as pairs; raise naming the argument, never a value, otherwise."""
+    refuse_coroutine(name, headers)
     if isinstance(headers, Mapping):
         pairs = list(headers.items())
     elif isinstance(headers, Iterable) and not isinstance(headers, str | bytes):

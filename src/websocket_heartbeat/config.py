@@ -104,14 +104,18 @@ def _message_or_none(function: Callable[[Message], Message | None], message: Mes
     return None if reply is None else check_message("what Dialect.reply returns", reply)
 
 
+LONGEST_HEARTBEAT: Final = 3600
+"""Seconds: an hour. What lies between forgets connections that are quiet for longer, if not sooner."""
+
+
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
     """How a quiet link is pinged, and a dead one noticed.
 
     interval: seconds after which a link is quiet, and is pinged: nothing was heard for so long, or nothing
-        was sent. Default 15.
-    timeout: seconds in which any byte must arrive on a link that was silent for `interval`. Default 10. A
-        dead link is noticed within interval + timeout.
+        was sent. Default 15, at most 3600.
+    timeout: seconds in which any byte must arrive on a link that was silent for `interval`. Default 10, at
+        most 3600. A dead link is noticed within interval + timeout.
     message: None sends RFC 6455 pings (default). A str, bytes or a function returning either is sent instead,
         for servers with a heartbeat of their own; only messages then count as sent, and answers are delivered
         to you like any message. With a `Dialect` they are not, and the server's own heartbeats are answered;
@@ -124,8 +128,13 @@ class Heartbeat:
     message: Message | Callable[[], Message] | Dialect | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        check_seconds("Heartbeat.interval", self.interval)
-        check_seconds("Heartbeat.timeout", self.timeout)
+        for name in ("interval", "timeout"):
+            seconds = check_seconds(f"Heartbeat.{name}", getattr(self, name))
+            if seconds > LONGEST_HEARTBEAT:  # all but surely meant as milliseconds, as in browsers
+                raise ValueError(
+                    f"Heartbeat.{name} must be at most {LONGEST_HEARTBEAT} seconds, not {seconds!r}; "
+                    f"are these milliseconds? Then write {seconds / 1000:g}"
+                )
         if callable(self.message):
             check_function("Heartbeat.message", self.message, 0)
         elif self.message is not None and not isinstance(self.message, str | bytes | Dialect):

@@ -105,6 +105,18 @@ class MessageTooBig(ProtocolViolation):
         super().__init__(1009, f"the peer sent a message above max_size={max_size}")
 
 
+class NotJSON(WebSocketHeartbeatError, ValueError):
+    """A message that was to be parsed is no JSON; it is in `message`, and not part of the text.
+
+    It was taken; the connection is unharmed, and the next message follows.
+    """
+
+    def __init__(self, message: str | bytes) -> None:
+        kind, unit = ("text", "characters") if isinstance(message, str) else ("binary", "bytes")
+        super().__init__(f"the {kind} message is no JSON; its length in {unit} is {len(message)}")
+        self.message = message
+
+
 class HookFailed(WebSocketHeartbeatError):
     """A hook or a callable of the user's raised; its exception is `__cause__`. The connection is unharmed."""
 

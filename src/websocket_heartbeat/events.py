@@ -88,12 +88,12 @@ class CloseEvent:
 class ReconnectEvent:
     """A retry was scheduled.
 
-    attempt: which retry it will be since the last stable link, from 1.
+    retry: which one it is since the last stable link, from 1; `max_retries` bounds it.
     delay: the seconds until then.
     reason: what made it necessary.
     """
 
-    attempt: int
+    retry: int
     delay: float
     reason: str
 

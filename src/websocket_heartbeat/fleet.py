@@ -12,7 +12,16 @@ from typing import Any, Self
 from websocket_heartbeat.checks import check_rate
 from websocket_heartbeat.client import Connection
 from websocket_heartbeat.client.hooks import Hook
-from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, State, Stats
+from websocket_heartbeat.client.lifetime import running_loop
+from websocket_heartbeat.events import (
+    CloseEvent,
+    Message,
+    OpenEvent,
+    ReconnectEvent,
+    SessionEvent,
+    State,
+    Stats,
+)
 
 _CAUGHT_UP = 0.1
 """At most so many seconds of a blocked loop are made up for, so that attempts do not all start after it."""
@@ -25,32 +34,52 @@ FleetMessageHook = Callable[[Connection, Message], Awaitable[None] | None]
 FleetCloseHook = Callable[[Connection, CloseEvent], Awaitable[None] | None]
 FleetErrorHook = Callable[[Connection, Exception], Awaitable[None] | None]
 FleetReconnectHook = Callable[[Connection, ReconnectEvent], Awaitable[None] | None]
+FleetSessionHook = Callable[[Connection, SessionEvent], Awaitable[None] | None]
 FleetStateHook = Callable[[Connection, State], Awaitable[None] | None]
 
 
 class Fleet:
     """Opens and supervises many connections, at a bounded rate of attempts.
 
-        async with Fleet(open_rate=500) as fleet:
-            fleet.on_message = handle          # handle(connection, message)
+        async with Fleet(open_rate=500, on_message=handle) as fleet:      # handle(connection, message)
             for url in urls:
                 fleet.add(connect(url, heartbeat=Heartbeat(interval=30)))
 
     open_rate: attempts per second, first ones and retries together; `reconnect_now` does not wait for its
     turn. Default 500.
 
-    Hooks are those of a Connection with the connection as first argument. They take the place of the hooks of
-    each connection that is added, for those that are set.
+    on_open, on_message, on_close, on_error, on_reconnect, on_state, on_session: hooks as those of a
+    Connection, with the connection as first argument. Those that are set, here or later, take the place of
+    the hooks of each connection that is added.
     """
 
-    on_open = Hook[FleetOpenHook]("Called with the connection and an OpenEvent.", 2)
-    on_message = Hook[FleetMessageHook]("Called with the connection and each of its messages, in order.", 2)
-    on_close = Hook[FleetCloseHook]("Called with the connection and a CloseEvent.", 2)
-    on_error = Hook[FleetErrorHook]("Called with the connection and an exception.", 2)
-    on_reconnect = Hook[FleetReconnectHook]("Called with the connection and a ReconnectEvent.", 2)
-    on_state = Hook[FleetStateHook]("Called with the connection and each State that it enters.", 2)
+    on_open: Hook[FleetOpenHook] = Hook(2)
+    """Called with the connection and an OpenEvent whenever a link has opened; its sends go first."""
+    on_message: Hook[FleetMessageHook] = Hook(2)
+    """Called with the connection and each of its messages, in order."""
+    on_close: Hook[FleetCloseHook] = Hook(2)
+    """Called with the connection and a CloseEvent whenever an open link is gone."""
+    on_error: Hook[FleetErrorHook] = Hook(2)
+    """Called with the connection and an exception, as `Connection.on_error`."""
+    on_reconnect: Hook[FleetReconnectHook] = Hook(2)
+    """Called with the connection and a ReconnectEvent when a retry is scheduled."""
+    on_state: Hook[FleetStateHook] = Hook(2)
+    """Called with the connection and each State that it enters."""
+    on_session: Hook[FleetSessionHook] = Hook(2)
+    """Called with the connection and a SessionEvent, as `Connection.on_session`."""
 
-    def __init__(self, *, open_rate: float = 500) -> None:
+    def __init__(
+        self,
+        *,
+        open_rate: float = 500,
+        on_open: FleetOpenHook | None = None,
+        on_message: FleetMessageHook | None = None,
+        on_close: FleetCloseHook | None = None,
+        on_error: FleetErrorHook | None = None,
+        on_reconnect: FleetReconnectHook | None = None,
+        on_state: FleetStateHook | None = None,
+        on_session: FleetSessionHook | None = None,
+    ) -> None:
         self._spacing = 1 / check_rate("open_rate", open_rate)
         self._members: set[Connection] = set()
         self._sweep_at = _SWEPT_FROM
@@ -61,6 +90,13 @@ class Fleet:
         self._next_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._hooks: dict[str, Callable[..., Any]] = {}
+        self.on_open = on_open
+        self.on_message = on_message
+        self.on_close = on_close
+        self.on_error = on_error
+        self.on_reconnect = on_reconnect
+        self.on_state = on_state
+        self.on_session = on_session
 
     async def __aenter__(self) -> Self:
         return self
@@ -81,7 +117,7 @@ class Fleet:
             ValueError: it was started or added already.
             RuntimeError: no loop is running.
         """
-        asyncio.get_running_loop()
+        running_loop()
         if not isinstance(connection, Connection):
             raise TypeError(f"connection must be a Connection, not {type(connection).__name__}")
         if connection.state is not State.IDLE:

@@ -72,7 +72,7 @@ async def main(place: str, ledger: str, life: int) -> None:
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     back_end = BackEnd(os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND), life)
-    hub = Hub(sessions=place, authenticate=lambda request: request.query, on_end=back_end.ended)
+    hub = Hub(sessions=place, authenticate=lambda request: request.query, on_session_end=back_end.ended)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(hub.close)
         hooks: tuple[dict[str, Any], ...] = (

@@ -52,7 +52,9 @@ class BackEnd:
             authenticate=lambda request: request.query,
             on_open=self._opened,
             on_message=lambda peer, message: self.up[str(peer.principal)].append(message),
-            on_end=lambda session, why, left: self.ends[self._names[session]].append((why, len(left))),
+            on_session_end=lambda session, why, left: self.ends[self._names[session]].append(
+                (why, len(left))
+            ),
         )
 
     def _opened(self, peer: Peer) -> None:

@@ -52,7 +52,7 @@ BROKEN = {
     "never notices": _WITH
     + "connect_with(heartbeat=Heartbeat(interval=3600, timeout=3600), open_timeout=3600)",
     "hammers": _WITH + "connect_with(backoff=Backoff(initial=0.001, maximum=0.001))",
-    "gives up": _WITH + "connect_with(max_attempts=0)",
+    "gives up": _WITH + "connect_with(max_retries=0)",
     "drops a healthy link": _WITH
     + """
 def connect(url, **options):

@@ -137,7 +137,7 @@ def test_tls_over_a_unix_socket_is_refused_where_the_engine_would_do_without(
 
     async def main() -> None:
         connection = connect(
-            lambda: "wss://localhost/", unix_path=tmp_path / "ws", engine="aiohttp", max_attempts=0
+            lambda: "wss://localhost/", unix_path=tmp_path / "ws", engine="aiohttp", max_retries=0
         )
         connection.on_error = errors.append
         async with connection:

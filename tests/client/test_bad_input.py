@@ -99,8 +99,8 @@ def a_generator_function(*_: object) -> Any:
         ({"close_timeout": math.nan}, ValueError, ["close_timeout", "nan"]),
         ({"close_timeout": -0.5}, ValueError, ["close_timeout", "-0.5"]),
         ({"close_timeout": True}, TypeError, ["close_timeout", "True"]),
-        ({"max_attempts": -1}, ValueError, ["max_attempts", "-1"]),
-        ({"max_attempts": 1.5}, TypeError, ["max_attempts", "1.5"]),
+        ({"max_retries": -1}, ValueError, ["max_retries", "-1"]),
+        ({"max_retries": 1.5}, TypeError, ["max_retries", "1.5"]),
         ({"send_queue": -1}, ValueError, ["send_queue", "-1"]),
         ({"send_queue": None}, TypeError, ["send_queue", "None"]),
         ({"receive_queue": 0}, ValueError, ["receive_queue", "0"]),
@@ -181,7 +181,7 @@ def test_settings_refuse(make: Callable[[], object], error: type[Exception], nam
 
 def test_what_is_allowed_is_allowed() -> None:
     for options in (
-        {"close_timeout": 0, "max_attempts": 0, "send_queue": 0, "receive_queue": 1, "max_size": 1},
+        {"close_timeout": 0, "max_retries": 0, "send_queue": 0, "receive_queue": 1, "max_size": 1},
         {"proxy": None, "ssl": ssl.create_default_context()},
         {"proxy": "socks5://user:password@[::1]:1080"},
         {"additional_headers": [("Cookie", "a=1"), ("Cookie", "b=2")], "subprotocols": ("v1", "v2")},

@@ -138,7 +138,7 @@ def test_cancelled_at_each_await_of_the_client_the_user_s_task_ends_and_nothing_
                     heartbeat=Heartbeat(60, 60),
                     backoff=Backoff(0.001, 1, 30),
                     open_timeout=0.2 if is_silent else PATIENCE,
-                    max_attempts=0 if is_silent else None,
+                    max_retries=0 if is_silent else None,
                     close_timeout=2 * PATIENCE,
                 )
                 awaits = Awaits(stop_at)

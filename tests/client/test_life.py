@@ -184,7 +184,7 @@ def test_stats_give_the_reason_of_a_failed_attempt_in_the_words_of_the_event(wor
 
     async def main() -> None:
         world.engine.answer = refuse
-        async with world.recorded(max_attempts=1) as connection:
+        async with world.recorded(max_retries=1) as connection:
             with pytest.raises(ConnectionFailed, match=r"gave up after 1 retry: TimeoutError$"):
                 await connection.wait_closed()
         assert [event.reason for event in world.seen(ReconnectEvent)] == ["connection refused"]
@@ -201,7 +201,7 @@ def test_an_error_in_the_words_of_a_cause_is_reported_once(words: str, world: Wo
     async def main() -> None:
         world.engine.answer = refuse
         told: list[Exception] = []
-        connection = world.connect(max_attempts=0)
+        connection = world.connect(max_retries=0)
         connection.on_error = told.append
         async with connection:
             with pytest.raises(ConnectionFailed, match=f"gave up after 0 retries: {words}$"):

@@ -374,7 +374,7 @@ def test_a_callable_that_asks_a_cancelled_future_fails_its_attempt_at_once(world
         return {}
 
     async def main() -> None:
-        async with world.recorded(additional_headers=cancelled, max_attempts=1) as connection:
+        async with world.recorded(additional_headers=cancelled, max_retries=1) as connection:
             with pytest.raises(ConnectionFailed, match="additional_headers raised CancelledError"):
                 await connection.wait_closed()
 
@@ -390,7 +390,7 @@ def test_an_engines_own_words_are_told_once_and_as_they_are(words: str, world: W
 
     async def main() -> None:
         world.engine.answer = refuse
-        async with world.recorded(max_attempts=0) as connection:
+        async with world.recorded(max_retries=0) as connection:
             with pytest.raises(ConnectionFailed) as caught:
                 await connection.wait_closed()
             assert caught.value.reason == f"gave up after 0 retries: {words}"
@@ -408,7 +408,7 @@ def test_wss_to_a_server_without_tls_is_told_as_what_it_is(run_asyncio: Run) -> 
     async def main() -> None:
         async with raw_server(plain) as server:
             url = server.url(scheme="wss")
-            async with connect(url, max_attempts=1, backoff=Backoff(0.05, 0.1)) as connection:
+            async with connect(url, max_retries=1, backoff=Backoff(0.05, 0.1)) as connection:
                 with pytest.raises(ConnectionFailed) as caught:
                     await connection.wait_open(PATIENCE)
         words = "the server does not speak TLS on this port: is it ws:// in place of wss://?"

@@ -105,13 +105,13 @@ def test_messages_before_the_failure_are_delivered_before_it_is_raised(world: Wo
     play(main())
 
 
-def test_max_attempts_ends_in_failure_that_counts_them(world: World, play: Run) -> None:
+def test_max_retries_ends_in_failure_that_counts_them(world: World, play: Run) -> None:
     async def refuse(request: OpenRequest) -> None:
         raise ConnectionRefusedError("refused")
 
     async def main() -> None:
         world.engine.answer = refuse
-        async with world.connect(max_attempts=3) as connection:
+        async with world.connect(max_retries=3) as connection:
             with pytest.raises(ConnectionFailed, match="gave up after 3 retries: refused") as caught:
                 await connection.wait_closed()
             assert isinstance(caught.value.__cause__, ConnectionRefusedError)
@@ -128,7 +128,7 @@ def test_the_cause_of_a_failure_is_the_last_one_also_when_it_was_a_timeout(world
 
     async def main() -> None:
         world.engine.answer = refuse_then_hang
-        async with world.recorded(max_attempts=1, open_timeout=3) as connection:
+        async with world.recorded(max_retries=1, open_timeout=3) as connection:
             with pytest.raises(ConnectionFailed, match="open timeout") as caught:
                 await connection.wait_closed()
             assert isinstance(caught.value.__cause__, TimeoutError)

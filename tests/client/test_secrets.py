@@ -144,7 +144,7 @@ def test_nothing_secret_is_told_when_a_link_meets(
                 additional_headers=headers,
                 heartbeat=Heartbeat(0.1, 5, message=f"heartbeat {SECRET}"),
                 backoff=Backoff(0.05),
-                max_attempts=2,
+                max_retries=2,
             )
             ears = Ears(connection)
             async with connection:
@@ -175,7 +175,7 @@ def test_a_key_in_the_path_is_told_no_further_than_the_user_allows(
                 f"ws://127.0.0.1:{server.port}/ws/{SECRET}/feed?token={SECRET}",
                 shown_path=lambda path: path[:4] + "...",
                 backoff=Backoff(0.05),
-                max_attempts=1,
+                max_retries=1,
             )
             ears = Ears(connection)
             async with connection:
@@ -228,7 +228,7 @@ def test_nothing_secret_is_told_when_a_callable_returns_rubbish(
         connection = connect(
             (lambda: urls[kind]) if kind in urls else f"ws://127.0.0.1:9/?token={SECRET}",
             additional_headers=lambda: headers.get(kind),
-            max_attempts=0,
+            max_retries=0,
         )
         ears = Ears(connection)
         async with connection:
@@ -301,7 +301,7 @@ def test_the_password_of_a_proxy_is_told_to_the_proxy_alone(
                 connection = connect(
                     f"ws://example.com/?token={SECRET}",
                     proxy=f"{scheme}://user:{SECRET}@127.0.0.1:{port}",
-                    max_attempts=0,
+                    max_retries=0,
                     open_timeout=5,
                 )
                 ears = Ears(connection)
@@ -330,7 +330,7 @@ def test_what_a_server_says_forges_no_line_of_a_log(
                 raise HandshakeError(said)
 
         engine.answer = refuse
-        connection = connect("ws://example.com/", engine=engine, max_attempts=0, retry_if=raised.append)
+        connection = connect("ws://example.com/", engine=engine, max_retries=0, retry_if=raised.append)
         async with connection:
             if ends_by == "close frame":
                 await connection.wait_open()
@@ -363,7 +363,7 @@ def test_reprs_tell_nothing_secret(run_asyncio: Run) -> None:
             backoff=Backoff(),
             open_timeout=10,
             close_timeout=5,
-            max_attempts=None,
+            max_retries=None,
             send_queue=256,
             send_queue_bytes=2**24,
             receive_queue=256,

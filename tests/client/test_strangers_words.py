@@ -88,7 +88,7 @@ def test_the_reason_of_a_close_frame_is_escaped(
 
             async with raw_server(closes) as server:
                 connection = connect(
-                    server.url(), engine=engine, final_close_codes=[4000], max_attempts=0, proxy=None
+                    server.url(), engine=engine, final_close_codes=[4000], max_retries=0, proxy=None
                 )
                 telltale = Telltale(connection)
                 async with connection:
@@ -150,7 +150,7 @@ def test_the_answer_to_a_handshake_is_escaped(
                 url,
                 engine=engine,
                 subprotocols=["v1"],
-                max_attempts=0,
+                max_retries=0,
                 proxy=None if through == "direct" else f"http://127.0.0.1:{server.port}",
             )
             telltale = Telltale(connection)

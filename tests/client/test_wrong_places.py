@@ -241,7 +241,7 @@ def test_what_was_never_started_was_closed_or_has_failed_is_dropped_in_silence(w
         raise OSError("refused")
 
     async def main() -> list[str]:
-        connections = [world.connect(), world.connect(), world.connect(max_attempts=0)]
+        connections = [world.connect(), world.connect(), world.connect(max_retries=0)]
         async with connections[1]:
             await connections[1].wait_open()
         world.engine.answer = reject

@@ -79,7 +79,7 @@ def options() -> None:
     connect(url, heartbeat=Heartbeat(message=own))
     connect(lambda: "ws://example.com/", additional_headers=pairs, backoff=Backoff(0.5, maximum=30))
     connect("ws://example.com/", additional_headers=[("A", "b")], proxy=None, retry_if=retry_if)
-    connect("ws://example.com/", final_close_codes={4001}, subprotocols=("v1",), proxy=True, max_attempts=3)
+    connect("ws://example.com/", final_close_codes={4001}, subprotocols=("v1",), proxy=True, max_retries=3)
     connect("ws://example.com/", session="prefer")
     connect("ws://example.com/", session=Session("require", window=64, window_bytes=2**18))
     connect("ws://example.com/", final_close_codes=(*FINAL_CLOSE_CODES, 1000), dismissal="dismissed")
@@ -114,7 +114,7 @@ def hooks_by_decorator(connection: Connection) -> None:
 
     @connection.on_reconnect
     def again(event: ReconnectEvent) -> None:
-        assert_type((event.attempt, event.delay, event.reason), tuple[int, float, str])
+        assert_type((event.retry, event.delay, event.reason), tuple[int, float, str])
 
     @connection.on_state
     async def entered(state: State) -> None: ...

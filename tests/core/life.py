@@ -32,7 +32,7 @@ DEFAULTS: dict[str, Any] = {
     "stable_after": 30.0,
     "open_timeout": 8.0,
     "close_timeout": 5.0,
-    "max_attempts": None,
+    "max_retries": None,
     "final_codes": None,
 }
 

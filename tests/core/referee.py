@@ -470,7 +470,7 @@ class Referee:
         if not self.is_hidden:
             self.spent += 1
         assert action.attempt == self.attempts, "rule 7: attempts count from 0 only after a stable link"
-        limit = self.settings.max_attempts
+        limit = self.settings.max_retries
         if happened != "reconnect_now" or not self.was_ready:
             assert limit is None or self.is_hidden or self.spent <= limit, "more retries than allowed"
         assert action.delay >= min(self.hint, 3600.0), "rule 8: sooner than the server asked for"
@@ -482,7 +482,7 @@ class Referee:
     def _judge_failure(self, action: core.Action) -> None:
         if self.state == core.CONNECTING:
             self._judge_verdict(action.cause)
-        limit = self.settings.max_attempts
+        limit = self.settings.max_retries
         is_spent = limit is not None and not self.is_hidden and self.spent >= limit
         assert self._is_the_end() or is_spent, "gave up too early"
         assert not self.open, "rule 9: closed was not reported, or a successor is open"

@@ -95,7 +95,7 @@ def test_a_retry_does_not_wait_in_the_foreground() -> None:
 
 
 def test_losses_in_the_background_do_not_count_against_the_retries() -> None:
-    life = started(max_attempts=1)
+    life = started(max_retries=1)
     life.tell("hidden")
     for attempt in range(1, 6):
         assert life.lose()[0].startswith(f"{attempt} retry {attempt} in ")
@@ -107,7 +107,7 @@ def test_losses_in_the_background_do_not_count_against_the_retries() -> None:
 
 
 def test_losses_before_it_still_count_on_return() -> None:
-    life = started(max_attempts=2)
+    life = started(max_retries=2)
     life.lose()
     life.wake()
     life.tell("hidden")
@@ -120,7 +120,7 @@ def test_losses_before_it_still_count_on_return() -> None:
 
 
 def test_a_connection_out_of_retries_does_not_fail_while_nobody_looks() -> None:
-    life = started(max_attempts=0)
+    life = started(max_retries=0)
     life.tell("hidden")
     assert life.lose()[-1] == "1 state waiting"
     life.wake()
@@ -135,7 +135,7 @@ def test_what_is_final_is_final_in_the_background_too() -> None:
 
 
 def test_a_loss_in_the_background_earns_no_retry_for_later() -> None:
-    life = opened(max_attempts=0)
+    life = opened(max_retries=0)
     life.tell("hidden")
     life.lose()
     life.wake()
@@ -147,7 +147,7 @@ def test_a_loss_in_the_background_earns_no_retry_for_later() -> None:
 
 
 def test_retries_of_an_outage_that_ended_do_not_count_in_the_next() -> None:
-    life = started(max_attempts=1)
+    life = started(max_retries=1)
     life.lose()
     life.wake()
     life.open()

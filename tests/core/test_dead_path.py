@@ -16,7 +16,7 @@ def test_a_ping_that_no_kernel_acknowledges_through_four_timeouts_went_down_a_de
 
 
 def test_a_dead_path_may_spend_the_last_attempt() -> None:
-    assert probing(max_attempts=0).tell("unacknowledged", 1, 5, 3.2)[-2:] == [
+    assert probing(max_retries=0).tell("unacknowledged", 1, 5, 3.2)[-2:] == [
         "1 failed, out of retries: path dead",
         "1 state failed",
     ]

@@ -50,7 +50,7 @@ def test_after_other_codes_there_is_a_retry(code: int | None) -> None:
 
 
 def test_what_is_final_is_not_called_a_lack_of_retries() -> None:
-    life = opened(final_codes=codes(), max_attempts=0)
+    life = opened(final_codes=codes(), max_retries=0)
     assert "1 failed: lost 4001" in life.tell("lost", 1, 4001)
 
 

@@ -175,7 +175,7 @@ def settings(
         stable_after=4.0,
         open_timeout=open_timeout,
         close_timeout=1.0,
-        max_attempts=1,
+        max_retries=1,
         final_codes=FinalCodes(4500, 4999, None),
     )
 

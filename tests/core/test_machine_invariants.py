@@ -39,7 +39,7 @@ def random_settings(random: Random) -> Settings:
         stable_after=random.choice([0.0, 1.0, 30.0]),
         open_timeout=random.choice(DURATIONS),
         close_timeout=random.choice([0.0, 1.0, 5.0]),
-        max_attempts=random.choice([None, None, None, 0, 1, 3]),
+        max_retries=random.choice([None, None, None, 0, 1, 3]),
         final_codes=random.choice([None, FinalCodes(4500, 4999, None)]),
     )
 

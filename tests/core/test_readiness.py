@@ -117,7 +117,7 @@ def test_logins_that_fail_again_and_again_are_tried_ever_more_rarely() -> None:
 
 
 def test_failed_logins_spend_the_retries() -> None:
-    life = started(max_attempts=1)
+    life = started(max_retries=1)
     for _ in range(2):
         life.tell("opened", life.machine.link)
         did = life.tell("rejected", life.machine.link)
@@ -194,7 +194,7 @@ def test_reconnecting_in_each_login_is_done_ever_more_rarely() -> None:
 
 
 def test_reconnecting_before_the_link_is_ready_may_spend_the_last_attempt() -> None:
-    life = started(max_attempts=0)
+    life = started(max_retries=0)
     life.tell("opened", 1)
     assert life.tell("reconnect_now")[-2:] == [
         "1 failed, out of retries: reconnect requested",
@@ -203,7 +203,7 @@ def test_reconnecting_before_the_link_is_ready_may_spend_the_last_attempt() -> N
 
 
 def test_reconnecting_a_ready_link_waits_for_nothing_and_is_always_allowed() -> None:
-    life = opened(max_attempts=0)
+    life = opened(max_retries=0)
     assert life.tell("reconnect_now")[-3:] == [
         "1 retry 1 in 0: reconnect requested",
         "2 open",

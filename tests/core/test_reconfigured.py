@@ -71,10 +71,10 @@ def test_the_time_for_the_next_message_stays_as_it_is() -> None:
 
 
 def test_the_next_loss_counts_against_the_new_number_of_retries() -> None:
-    life = started(max_attempts=0)
-    reconfigure(life, max_attempts=1)
+    life = started(max_retries=0)
+    reconfigure(life, max_retries=1)
     assert life.lose()[-1] == "1 state waiting"
-    reconfigure(life, max_attempts=0)
+    reconfigure(life, max_retries=0)
     life.wake()
     assert life.lose()[-1] == "2 state failed"
 

@@ -35,7 +35,7 @@ def test_reconnecting_works_offline_for_the_user_may_know_better() -> None:
 
 
 def test_reconnecting_after_a_stable_link_begins_a_new_count() -> None:
-    life = started(max_attempts=2)
+    life = started(max_retries=2)
     life.lose()
     life.wake()
     life.lose()

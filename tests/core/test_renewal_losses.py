@@ -211,7 +211,7 @@ def test_a_successor_that_is_open_has_been_let_in_though_its_predecessor_is_sent
 
 
 def test_without_a_retry_left_an_attempt_under_way_ends() -> None:
-    assert renewing(max_attempts=0).lose() == [
+    assert renewing(max_retries=0).lose() == [
         "1 closed: lost",
         "2 abandon",
         "2 renewal failed: stopped",
@@ -221,7 +221,7 @@ def test_without_a_retry_left_an_attempt_under_way_ends() -> None:
 
 
 def test_a_successor_that_is_open_needs_no_retry_left() -> None:
-    life = almost_renewed(max_attempts=0)
+    life = almost_renewed(max_retries=0)
     assert life.lose() == ["1 closed: lost", "2 switch"]
     assert life.lose()[-2:] == ["2 failed, out of retries: lost", "2 state failed"]
 

@@ -106,7 +106,7 @@ def test_the_time_an_attempt_took_does_not_count_as_stable() -> None:
 
 
 def test_after_as_many_retries_as_allowed_the_connection_fails() -> None:
-    life = started(max_attempts=2)
+    life = started(max_retries=2)
     life.lose()
     life.wake()
     life.lose()
@@ -116,17 +116,17 @@ def test_after_as_many_retries_as_allowed_the_connection_fails() -> None:
 
 
 def test_with_no_retries_allowed_the_first_failure_is_the_end() -> None:
-    life = started(max_attempts=0)
+    life = started(max_retries=0)
     assert life.lose() == ["1 failed, out of retries: lost", "1 state failed"]
 
 
 def test_an_open_link_is_reported_closed_before_the_connection_fails() -> None:
-    life = opened(max_attempts=0)
+    life = opened(max_retries=0)
     assert life.lose(1006) == ["1 closed: lost 1006", "1 failed, out of retries: lost 1006", "1 state failed"]
 
 
 def test_a_stable_link_gives_all_retries_back() -> None:
-    life = started(max_attempts=1)
+    life = started(max_retries=1)
     life.lose()
     life.wake()
     life.open()
@@ -142,7 +142,7 @@ def test_what_no_retry_can_help_is_final(state: str) -> None:
 
 @pytest.mark.parametrize("limit", [None, 5])
 def test_timeouts_are_not_final_by_themselves(limit: int | None) -> None:
-    life = probing(max_attempts=limit)
+    life = probing(max_retries=limit)
     life.wake()
     life.wake()
     life.wake()
@@ -152,7 +152,7 @@ def test_timeouts_are_not_final_by_themselves(limit: int | None) -> None:
 
 
 def test_a_heartbeat_timeout_may_spend_the_last_attempt() -> None:
-    life = probing(max_attempts=0)
+    life = probing(max_retries=0)
     life.wake()
     assert life.wake() == [
         "1 abandon",
@@ -163,7 +163,7 @@ def test_a_heartbeat_timeout_may_spend_the_last_attempt() -> None:
 
 
 def test_an_open_timeout_may_spend_the_last_attempt() -> None:
-    life = started(max_attempts=0)
+    life = started(max_retries=0)
     life.wake()
     assert life.wake() == ["1 abandon", "1 failed, out of retries: open timeout", "1 state failed"]
 

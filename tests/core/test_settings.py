@@ -21,7 +21,7 @@ NAMES = [
     "stable_after",
     "open_timeout",
     "close_timeout",
-    "max_attempts",
+    "max_retries",
     "final_codes",
 ]
 GOOD = [15.0, 10.0, False, 60.0, 1.0, 60.0, 3, 30.0, 10.0, 5.0, 7, None]
@@ -51,11 +51,11 @@ def test_no_watch_over_messages_is_none() -> None:
 
 
 def test_no_limit_of_attempts_is_none() -> None:
-    assert settings_with("max_attempts", None).max_attempts is None
+    assert settings_with("max_retries", None).max_retries is None
 
 
 def test_zero_attempts_are_allowed_and_are_not_no_limit() -> None:
-    assert settings_with("max_attempts", 0).max_attempts == 0
+    assert settings_with("max_retries", 0).max_retries == 0
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_number_that_may_be_zero_is_at_most_a_year(name: str, value: float) ->
         settings_with(name, value)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("both_directions", "max_attempts")])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("both_directions", "max_retries")])
 def test_a_year_is_the_longest_duration(name: str) -> None:
     assert LONGEST == YEAR
     assert getattr(settings_with(name, YEAR), name) == YEAR
@@ -104,6 +104,6 @@ def test_the_longest_window_may_be_the_first() -> None:
 
 @pytest.mark.parametrize("value", [-1, math.nan])
 def test_a_negative_number_of_attempts_is_refused(value: float) -> None:
-    text = f"max_attempts must be None or at least 0, not {value}"
+    text = f"max_retries must be None or at least 0, not {value}"
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
-        settings_with("max_attempts", value)
+        settings_with("max_retries", value)

@@ -174,7 +174,7 @@ def test_the_whole_time_begins_when_somebody_looks_again(away: str, back: str) -
 
 
 def test_it_may_spend_the_last_attempt() -> None:
-    life = watched(max_attempts=0)
+    life = watched(max_retries=0)
     pass_with_pongs(life, 40)
     assert life.wake()[-2:] == ["1 failed, out of retries: message timeout", "1 state failed"]
 

@@ -202,7 +202,7 @@ async def meet(chunks: list[bytes], then: str) -> tuple[list[Message], Exception
         connection = connect(
             server.url(),
             max_size=MAX_SIZE,
-            max_attempts=0,
+            max_retries=0,
             heartbeat=Heartbeat(BOUND / 2, BOUND / 2),
             backoff=Backoff(0.01, 1, 30),
             close_timeout=1,

@@ -114,7 +114,7 @@ def test_the_last_error_of_a_connection_that_wrong_frames_have_ended_names_the_c
     async def main() -> None:
         faulty, code, _ = FRAMES[what]
         server_once = faulty_once(accepts_then(faulty))
-        async with server_once as server, connection_to(server, max_attempts=0) as connection:
+        async with server_once as server, connection_to(server, max_retries=0) as connection:
             async with asyncio.timeout(PATIENCE):
                 with pytest.raises(Exception, match="gave up after 0 retries") as caught:
                     await connection.wait_closed()

@@ -58,7 +58,7 @@ class Ledger:
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.peers = 0
         self.sending: asyncio.Task[None] | None = None
-        self.hub = Hub(sessions="memory", on_open=self.opened, on_message=self.took, on_end=self.over)
+        self.hub = Hub(sessions="memory", on_open=self.opened, on_message=self.took, on_session_end=self.over)
 
     def opened(self, peer: Peer) -> None:
         self.peers += 1

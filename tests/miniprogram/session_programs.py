@@ -59,7 +59,7 @@ class Ledger:
     def __init__(self) -> None:
         self.up: list[Message] = []
         self.ends: list[tuple[str, tuple[Message, ...]]] = []
-        self.hub = Hub(sessions="memory", on_message=self.answer, on_end=self.ended)
+        self.hub = Hub(sessions="memory", on_message=self.answer, on_session_end=self.ended)
 
     def answer(self, peer: Peer, message: Message) -> None:
         self.up.append(message)

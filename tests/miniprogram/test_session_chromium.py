@@ -86,7 +86,7 @@ def test_a_page_keeps_its_session_over_links_that_break_and_gets_bytes_that_it_c
 
     async def main() -> None:
         ends: asyncio.Queue[tuple[str, tuple[Message, ...]]] = asyncio.Queue()
-        hub = Hub(sessions="memory", on_message=answer, on_end=lambda _, *end: ends.put_nowait(end))
+        hub = Hub(sessions="memory", on_message=answer, on_session_end=lambda _, *end: ends.put_nowait(end))
         async with (
             serve(hub=hub) as server,
             FaultProxy("127.0.0.1", server.port) as proxy,

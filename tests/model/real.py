@@ -132,7 +132,7 @@ class World:
     """A client, processes of the server, the store that these share, and all links there have been.
 
     inbox: what the client was given; the first `stale` of it in sessions before.
-    told: what on_session was told. reports: of each session that is over, what on_end was told.
+    told: what on_session was told. reports: of each session that is over, what on_session_end was told.
     """
 
     def __init__(self, nodes: int, session: Session, *, is_slow: bool) -> None:

@@ -58,7 +58,6 @@ def test_logging_in(run_asyncio: Run) -> None:
         async with serve(exchange) as server, connect(server.url(), backoff=SOON) as connection:
             names = {
                 "asyncio": asyncio,
-                "json": json,
                 "connection": connection,
                 "token": lambda: next(tokens),
             }

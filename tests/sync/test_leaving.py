@@ -37,7 +37,7 @@ def test_what_was_closed_or_has_failed_is_not_told_at_exit(program: Program) -> 
         with sync.connect(URL) as connection:
             connection.wait_open(10)
         never_started = sync.connect(URL)
-        failed = sync.connect("ws://127.0.0.1:1/", max_attempts=0).__enter__()
+        failed = sync.connect("ws://127.0.0.1:1/", max_retries=0).__enter__()
         try:
             failed.wait_closed()
         except sync.connection.ConnectionFailed:

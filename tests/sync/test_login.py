@@ -99,7 +99,7 @@ def test_a_login_that_times_out_says_so_and_fails_the_link() -> None:
         await peer.gone()
 
     with in_a_thread(silent) as url:
-        connection = connect(url, max_attempts=0)
+        connection = connect(url, max_retries=0)
         connection.on_error = errors.put
 
         @connection.on_open

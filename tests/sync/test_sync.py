@@ -105,7 +105,7 @@ def test_a_thread_that_waits_is_told_when_another_closes(server: EchoServer) -> 
 
 
 def test_a_connection_that_failed_for_good_says_so() -> None:
-    with connect("ws://127.0.0.1:1/", max_attempts=0) as connection:
+    with connect("ws://127.0.0.1:1/", max_retries=0) as connection:
         with pytest.raises(ConnectionFailed):
             connection.recv(timeout=20)
         with pytest.raises(ConnectionFailed):
@@ -127,7 +127,7 @@ def test_what_needs_no_link_works_after_the_end(server: EchoServer) -> None:
     connection.reconnect_now()
     connection.on_message = print
     assert connection.stats.links == 1
-    with connect("ws://127.0.0.1:1/", max_attempts=0) as failed, pytest.raises(ConnectionFailed):
+    with connect("ws://127.0.0.1:1/", max_retries=0) as failed, pytest.raises(ConnectionFailed):
         failed.wait_closed()
     with pytest.raises(ConnectionFailed):
         failed.wait_closed()

@@ -263,7 +263,7 @@ def machine() -> Machine:
         stable_after=30,
         open_timeout=10,
         close_timeout=5,
-        max_attempts=None,
+        max_retries=None,
         final_codes=None,
     )
     return Machine(settings, lambda: 0.5)

@@ -187,7 +187,7 @@ def _gone(event: CloseEvent) -> None:
 
 
 def _retries(event: ReconnectEvent) -> None:
-    _tell(f"retry {event.attempt} in {event.delay:.1f} s: {event.reason}")
+    _tell(f"retry {event.retry} in {event.delay:.1f} s: {event.reason}")
 
 
 def _tell(text: str) -> None:

@@ -35,6 +35,7 @@ from websocket_heartbeat.config import (
 from websocket_heartbeat.engines.base import Engine
 from websocket_heartbeat.errors import ConnectionClosed
 from websocket_heartbeat.events import Message, State, Stats
+from websocket_heartbeat.json_messages import JsonMessages, from_json, to_json
 
 
 def connect(
@@ -48,7 +49,7 @@ def connect(
     backoff: Backoff = Backoff(),  # noqa: B008  # immutable
     open_timeout: float = 10,
     close_timeout: float = 5,
-    max_attempts: int | None = None,
+    max_retries: int | None = None,
     send_queue: int = 256,
     send_queue_bytes: int = 2**24,
     receive_queue: int = 256,
@@ -67,6 +68,13 @@ def connect(
     dismissal: str | None = None,
     session: SessionMode | Session = "off",
     retry_if: Callable[[Exception], bool | None] | None = None,
+    on_open: OpenHook | None = None,
+    on_message: MessageHook | None = None,
+    on_close: CloseHook | None = None,
+    on_error: ErrorHook | None = None,
+    on_reconnect: ReconnectHook | None = None,
+    on_state: StateHook | None = None,
+    on_session: SessionHook | None = None,
 ) -> "Connection":
     """Return a connection to a WebSocket server that outlives its sockets.
 
@@ -84,7 +92,7 @@ def connect(
     backoff: how long to wait before each retry. Default 1 s at first, 60 s at most.
     open_timeout: seconds for one attempt, from name resolution to handshake. Default 10.
     close_timeout: seconds that closing may take, to send what waits included. Default 5.
-    max_attempts: retries in a row before the connection fails; None (default) goes on for ever.
+    max_retries: retries in a row before the connection fails; None (default) goes on for ever.
     send_queue: messages that wait while no link is open. Default 256; with 0 sending raises NotConnected.
     send_queue_bytes: how many bytes these may have together; one message may be larger. Default 16 MiB.
     receive_queue: messages that may wait for a slow reader. Default 256.
@@ -114,12 +122,14 @@ def connect(
         server has sessions, as `Hub(sessions=...)` does; "require": it must. "off" (default): a link that
         dies takes with it what the server has not received. A `Session` says more.
     retry_if: asked about each failure; True retries, False gives up, None leaves it to the table in retry.py.
+    on_open, on_message, on_close, on_error, on_reconnect, on_state, on_session: the hooks of the connection,
+        which `Connection` describes; they may be set later, too. Default none.
 
     Raises:
         TypeError, ValueError: an argument is wrong; the text names it.
         EngineNotInstalled: the engine's package is missing; the text names the install command.
     """
-    return Connection(
+    connection = Connection(
         Options(
             url,
             additional_headers=additional_headers,
@@ -130,7 +140,7 @@ def connect(
             backoff=backoff,
             open_timeout=open_timeout,
             close_timeout=close_timeout,
-            max_attempts=max_attempts,
+            max_retries=max_retries,
             send_queue=send_queue,
             send_queue_bytes=send_queue_bytes,
             receive_queue=receive_queue,
@@ -151,6 +161,14 @@ def connect(
             retry_if=retry_if,
         )
     )
+    connection.on_open = on_open
+    connection.on_message = on_message
+    connection.on_close = on_close
+    connection.on_error = on_error
+    connection.on_reconnect = on_reconnect
+    connection.on_state = on_state
+    connection.on_session = on_session
+    return connection
 
 
 class Connection:
@@ -168,27 +186,32 @@ class Connection:
     # Slots, here and in its parts: ten thousand idle connections are to fit in one small process.
     __slots__ = ("__weakref__", "_hooks", "_host", "_inbox", "_lifetime", "_max_size", "_outbox")
 
-    on_open = Hook[OpenHook](
-        "Called with an OpenEvent whenever a link has opened, for a login for instance. What it sends goes "
-        "to the link before all that waits in the queue, which is held until it is done. What arrives "
-        "meanwhile is for its `recv` first; others get it 2 s later, if it does not call that. If it raises, "
-        "the link is closed as bad and the next one opened after a delay. A coroutine function is cancelled "
-        "when its link is lost."
-    )
-    on_message = Hook[MessageHook](
-        "Called with each message, in order; iteration then yields nothing. A plain function is the fastest "
-        "way to receive; a coroutine function is awaited before the next message."
-    )
-    on_close = Hook[CloseHook]("Called with a CloseEvent whenever an open link is gone.")
-    on_error = Hook[ErrorHook](
-        "Called with an exception: why an attempt failed, which hook raised, which messages were not sent."
-    )
-    on_reconnect = Hook[ReconnectHook]("Called with a ReconnectEvent when a retry is scheduled.")
-    on_state = Hook[StateHook]("Called with each State entered.")
-    on_session = Hook[SessionHook](
-        "Called with a SessionEvent when a session begins, is resumed or reset, stalls, or is over. Without "
-        "it, what is uncertain goes to on_error as Undelivered."
-    )
+    on_open: Hook[OpenHook] = Hook()
+    """Called with an OpenEvent whenever a link has opened, for a login for instance.
+
+    What it sends goes to the link before all that waits in the queue, which is held until it is done. What
+    arrives meanwhile is for its `recv` first; others get it 2 s later, if it does not call that. If it
+    raises, the link is closed as bad and the next one opened after a delay. A coroutine function is cancelled
+    when its link is lost.
+    """
+    on_message: Hook[MessageHook] = Hook()
+    """Called with each message, in order; iteration then yields nothing.
+
+    A plain function is the fastest way to receive; a coroutine function is awaited before the next message.
+    """
+    on_close: Hook[CloseHook] = Hook()
+    """Called with a CloseEvent whenever an open link is gone."""
+    on_error: Hook[ErrorHook] = Hook()
+    """Called with an exception: why an attempt failed, which hook raised, which messages were not sent."""
+    on_reconnect: Hook[ReconnectHook] = Hook()
+    """Called with a ReconnectEvent when a retry is scheduled."""
+    on_state: Hook[StateHook] = Hook()
+    """Called with each State entered."""
+    on_session: Hook[SessionHook] = Hook()
+    """Called with a SessionEvent when a session begins, is resumed or reset, stalls, or is over.
+
+    Without it, what is uncertain goes to on_error as Undelivered.
+    """
 
     def __init__(self, options: Options) -> None:
         self._host = host = Host(options)
@@ -400,6 +423,23 @@ class Connection:
         """Return every message that waits, in order, and at least one; otherwise as `recv`."""
         return [await self.recv(), *self._host.links.inbox_of_task().take_all()]
 
+    async def recv_json(self) -> Any:
+        """Return what the next message says in JSON; otherwise as `recv`.
+
+        Raises:
+            NotJSON: it is none. It was taken, and is in the exception; the next call goes on.
+            and as `recv`.
+        """
+        return from_json(await self.recv())
+
+    def json(self) -> AsyncIterator[Any]:
+        """Iterate over what each message says in JSON: `async for value in connection.json()`.
+
+        Goes on and ends as iteration over the connection. A message that is no JSON raises NotJSON; another
+        `async for` goes on with the next one.
+        """
+        return JsonMessages(self)
+
     # Sending
 
     async def send(
@@ -434,6 +474,15 @@ class Connection:
             self._send_volatile(checked, ttl)
         elif not self._outbox.offer(checked, ttl):
             await self._outbox.put(checked, ttl)
+
+    async def send_json(self, value: Any, *, ttl: float | None = None, volatile: bool = False) -> None:
+        """Send a value as a text message of JSON; otherwise as `send`.
+
+        Raises:
+            TypeError, ValueError: JSON has no such value.
+            and as `send`.
+        """
+        await self.send(to_json(value), ttl=ttl, volatile=volatile)
 
     def _send_volatile(self, message: Message, ttl: float | None) -> None:
         if ttl is not None:

@@ -46,13 +46,12 @@ class Hook(Generic[F]):
     arguments: with how many it is called.
     """
 
-    def __init__(self, doc: str, arguments: int = 1) -> None:
-        self.__doc__ = doc
-        self.arguments = arguments
-        self.name = ""
+    def __init__(self, arguments: int = 1) -> None:
+        self._arguments = arguments
+        self._name = ""
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
+        self._name = name
 
     @overload
     def __get__(self, instance: None, owner: type) -> "Hook[F]": ...
@@ -72,8 +71,8 @@ class Hook(Generic[F]):
 
     def __set__(self, instance: HasHooks, function: F | None) -> None:
         if function is not None:
-            check_hook(self.name, function, self.arguments)
-        instance._set_hook(self.name, function)
+            check_hook(self._name, function, self._arguments)
+        instance._set_hook(self._name, function)
 
 
 class Hooks:

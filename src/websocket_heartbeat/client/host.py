@@ -22,7 +22,7 @@ from websocket_heartbeat.client.greeter import SessionEngine
 from websocket_heartbeat.client.history import History
 from websocket_heartbeat.client.hooks import Hooks, logger
 from websocket_heartbeat.client.inbox import Inbox
-from websocket_heartbeat.client.lifetime import ENDED, Lifetime
+from websocket_heartbeat.client.lifetime import ENDED, Lifetime, running_loop
 from websocket_heartbeat.client.link import LinkHandler
 from websocket_heartbeat.client.links import Links
 from websocket_heartbeat.client.options import Options
@@ -126,7 +126,7 @@ class Host:
 
     def start(self) -> None:
         """Start the machine on the running loop."""
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         if self._machine.state != core.IDLE:
             raise RuntimeError("a connection can be started only once; call connect() again for another one")
         self._loop = self.hooks.loop = loop

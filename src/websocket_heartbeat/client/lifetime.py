@@ -10,6 +10,18 @@ from websocket_heartbeat.system.wakeup import Wakeup
 ENDED = (core.CLOSED, core.FAILED)
 
 
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Return the loop on which a connection is to live; raise RuntimeError where none of asyncio runs."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    raise RuntimeError(
+        "no event loop of asyncio runs here: start the connection in a coroutine that asyncio.run() runs; "
+        "for trio, and for blocking code, there is websocket_heartbeat.sync"
+    )
+
+
 class Lifetime:
     """The life of one connection from its start to its end.
 
@@ -30,7 +42,7 @@ class Lifetime:
 
     def bind(self) -> None:
         """Let the connection be used on the running loop alone."""
-        self.loop = asyncio.get_running_loop()
+        self.loop = running_loop()
         self.thread = get_ident()
 
     @property

@@ -24,7 +24,7 @@ from websocket_heartbeat.checks import (
     check_url,
 )
 from websocket_heartbeat.client.hooks import logger
-from websocket_heartbeat.config import Backoff, Headers, Heartbeat, Provider, Session
+from websocket_heartbeat.config import LONGEST_HEARTBEAT, Backoff, Headers, Heartbeat, Provider, Session
 from websocket_heartbeat.core.close_codes import FinalCodes
 from websocket_heartbeat.core.settings import Settings
 from websocket_heartbeat.engines.base import Engine
@@ -49,7 +49,7 @@ class Options:
     backoff: Backoff
     open_timeout: float
     close_timeout: float
-    max_attempts: int | None
+    max_retries: int | None
     send_queue: int
     send_queue_bytes: int
     receive_queue: int
@@ -89,19 +89,19 @@ class Options:
                 check_count(f"final_close_codes[{index}]", codes)
             elif codes.step != 1 or not codes or codes.start < 0:
                 raise ValueError(f"final_close_codes[{index}] must be a range of close codes, not {codes!r}")
-        typed: list[tuple[str, Any, type]] = [
-            ("heartbeat", self.heartbeat, Heartbeat),
-            ("backoff", self.backoff, Backoff),
+        typed: list[tuple[str, Any, type, str]] = [
+            ("heartbeat", self.heartbeat, Heartbeat, _hint_of_heartbeat(self.heartbeat)),
+            ("backoff", self.backoff, Backoff, ""),
         ]
-        for name, value, kind in typed:
+        for name, value, kind, hint in typed:
             if not isinstance(value, kind):
-                raise TypeError(f"{name} must be a {kind.__name__}, not {value!r}")
+                raise TypeError(f"{name} must be a {kind.__name__}, not {value!r}{hint}")
         if self.message_timeout is not None:
             check_seconds("message_timeout", self.message_timeout)
         check_seconds("open_timeout", self.open_timeout)
         check_seconds("close_timeout", self.close_timeout, zero=True)
-        if self.max_attempts is not None:
-            check_count("max_attempts", self.max_attempts)
+        if self.max_retries is not None:
+            check_count("max_retries", self.max_retries)
         check_count("send_queue", self.send_queue)
         check_count("send_queue_bytes", self.send_queue_bytes, least=1)
         check_count("receive_queue", self.receive_queue, least=1)
@@ -113,7 +113,7 @@ class Options:
         check_count("max_size", self.max_size, least=1)
         if not isinstance(self.compression, bool):
             raise TypeError(f"compression must be True or False, not {self.compression!r}")
-        check_ssl("ssl", self.ssl)
+        check_ssl("ssl", self.ssl, "wss:// in the URL is what asks for TLS")
         if self.proxy is not None and self.proxy is not True:
             check_url("proxy", self.proxy, ("http", "https", "socks4", "socks5"))
         self._check_address()
@@ -183,9 +183,18 @@ class Options:
             self.backoff,
             self.open_timeout,
             self.close_timeout,
-            self.max_attempts,
+            self.max_retries,
             tuple(self.final_close_codes),
         )
+
+
+def _hint_of_heartbeat(heartbeat: object) -> str:
+    """Say what to write in place of what other libraries take."""
+    if heartbeat is None:
+        return f"; with Heartbeat(interval={LONGEST_HEARTBEAT}) a quiet link is pinged once an hour"
+    if isinstance(heartbeat, int | float):
+        return f"; write Heartbeat(interval={heartbeat!r})"
+    return ""
 
 
 @lru_cache(16)  # thousands of connections share few settings
@@ -196,7 +205,7 @@ def _settings(
     backoff: Backoff,
     open_timeout: float,
     close_timeout: float,
-    max_attempts: int | None,
+    max_retries: int | None,
     final_close_codes: tuple[int | range, ...],
 ) -> Settings:
     final_codes = None
@@ -214,6 +223,6 @@ def _settings(
         stable_after=backoff.stable_after,
         open_timeout=open_timeout,
         close_timeout=close_timeout,
-        max_attempts=max_attempts,
+        max_retries=max_retries,
         final_codes=final_codes,
     )

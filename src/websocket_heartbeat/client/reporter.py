@@ -78,7 +78,7 @@ class Reporter:
         reason = self.loss.in_words(action.cause)
         error = self.loss.error or TimeoutError(reason)
         if action.out_of_retries:
-            retries = self._options.max_attempts
+            retries = self._options.max_retries
             reason = f"gave up after {retries} {'retry' if retries == 1 else 'retries'}: {reason}"
         logger.warning("%s: failed for good: %s", self._hooks.label, reason)
         return reason, error

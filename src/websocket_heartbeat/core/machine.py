@@ -37,7 +37,7 @@ Rules
     9  Every NOTIFY_OPENED is followed by exactly one NOTIFY_CLOSED of the same link before the next
        NOTIFY_OPENED, but for a successor, which opens before the link that it replaces is closed; every retry
        is announced before it happens.
-    10 Retries of losses in the background do not count against max_attempts.
+    10 Retries of losses in the background do not count against max_retries.
 
 Transitions (docs/state-diagram.md is generated from this table, and a test holds it to what the machine does)
     idle        started         connecting  open link 1
@@ -167,7 +167,7 @@ class Action:
         LEAVE_LINK: RENEWED where it is that.
     code: NOTIFY_CLOSED, NOTIFY_FAILED: the close code, None if there was none.
     attempt, delay: NOTIFY_RETRY: which retry it will be, and the seconds until then.
-    out_of_retries: NOTIFY_FAILED: whether max_attempts retries have failed; if not, the loss was final.
+    out_of_retries: NOTIFY_FAILED: whether max_retries retries have failed; if not, the loss was final.
     """
 
     def __init__(self, kind: str, link: int) -> None:

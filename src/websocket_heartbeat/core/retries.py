@@ -9,7 +9,7 @@ from websocket_heartbeat.core.settings import Settings
 class Retries:
     """The retries since the last stable link.
 
-    attempt: how many there were. spent: how many of them count against max_attempts.
+    attempt: how many there were. spent: how many of them count against max_retries.
     due: when the latest may begin. hinted: whether the server asked for that wait.
     phase, window_factor: this client's place in each window, and what widens the windows: core/backoff.py.
     """
@@ -30,8 +30,8 @@ class Retries:
         self.spent = 0
 
     def are_spent(self) -> bool:
-        """Whether max_attempts allows no further retry."""
-        limit = self.settings.max_attempts
+        """Whether max_retries allows no further retry."""
+        limit = self.settings.max_retries
         return limit is not None and self.spent >= limit
 
     def count_one(self, is_seen: bool) -> None:

@@ -36,7 +36,7 @@ class Settings:
     stable_after: a link ready for so long ends an outage: attempts count from 0 again.
     open_timeout: covers DNS, TCP, TLS, proxy and handshake together.
     close_timeout: how long a polite close may take.
-    max_attempts: retries in a row before giving up; None never gives up, 0 never retries.
+    max_retries: retries in a row before giving up; None never gives up, 0 never retries.
     final_codes: close codes after which there is no retry; None for none.
     """
 
@@ -52,7 +52,7 @@ class Settings:
         stable_after: float,
         open_timeout: float,
         close_timeout: float,
-        max_attempts: int | None,
+        max_retries: int | None,
         final_codes: FinalCodes | None,
     ) -> None:
         self.interval = positive("interval", interval)
@@ -69,7 +69,7 @@ class Settings:
         self.stable_after = at_least_zero("stable_after", stable_after)
         self.open_timeout = positive("open_timeout", open_timeout)
         self.close_timeout = at_least_zero("close_timeout", close_timeout)
-        if max_attempts is not None and not max_attempts >= 0:
-            raise ValueError("max_attempts must be None or at least 0, not " + str(max_attempts))
-        self.max_attempts = max_attempts
+        if max_retries is not None and not max_retries >= 0:
+            raise ValueError("max_retries must be None or at least 0, not " + str(max_retries))
+        self.max_retries = max_retries
         self.final_codes = final_codes

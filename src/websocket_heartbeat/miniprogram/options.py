@@ -89,7 +89,7 @@ def settings_of(opts: dict[str, Any]) -> Settings:
         stable_after=_seconds(opts, "stableAfter", 30000, least=0),
         open_timeout=_seconds(opts, "openTimeout", 10000, least=1),
         close_timeout=CLOSE_TIMEOUT_SECONDS,
-        max_attempts=opts["repeatLimit"],
+        max_retries=opts["repeatLimit"],
         final_codes=_final_codes(opts),
     )
 

@@ -73,12 +73,12 @@ class Hub:
     sessions: "memory", "sqlite:///" and the path of a file, or the URL of a server of Valkey or Redis, as in
         "valkey://localhost:6379": clients that ask for it get a session, which outlives their links;
         docs/server.md has more of it. None (default): nobody does.
-    ttl: seconds that a session is kept without a link. Default 120.
+    session_ttl: seconds that a session is kept without a link. Default 120.
     session_limit: bytes that messages of all sessions may take together: those to clients that are not
         acknowledged, and those of clients that are not handled. Beyond that there are no new sessions, and
         the largest are over ("overflow"), those without a link first. Default 256 MiB.
-    on_end: called with (session, why, unacknowledged) when a session is over: its ID, the reason, and the
-        messages that the client has not acknowledged.
+    on_session_end: called with (session, why, unacknowledged) when a session is over: its ID, the reason, and
+        the messages that the client has not acknowledged.
 
     Raises:
         TypeError, ValueError: an argument is wrong; the text names it.
@@ -103,9 +103,9 @@ class Hub:
         dismissal: str | None = None,
         shown_path: Callable[[str], str] | None = None,
         sessions: str | None = None,
-        ttl: float = 120,
+        session_ttl: float = 120,
         session_limit: int = 256 * 2**20,
-        on_end: EndHook | None = None,
+        on_session_end: EndHook | None = None,
     ) -> None:
         self._commons = Commons(
             Policy(heartbeat, idle_timeout, open_timeout, close_timeout, write_limit, dismissal),
@@ -115,13 +115,15 @@ class Hub:
         self._shown_path = shown_path
         self._authenticate = authenticate
         self._origins = Origins(origins)
-        if on_end is not None:
-            check_hook("on_end", on_end, 3)
+        if on_session_end is not None:
+            check_hook("on_session_end", on_session_end, 3)
             if sessions is None:
-                raise ValueError("on_end is for the end of sessions: give sessions= too")
-        check_seconds("ttl", ttl)
+                raise ValueError("on_session_end is for the end of sessions: give sessions= too")
+        check_seconds("session_ttl", session_ttl)
         check_count("session_limit", session_limit)
-        self._book = None if sessions is None else Book(store_at(sessions, ttl), on_end, session_limit)
+        self._book = None
+        if sessions is not None:
+            self._book = Book(store_at(sessions, session_ttl), on_session_end, session_limit)
         self._entrance()  # checks its arguments
 
     def __repr__(self) -> str:

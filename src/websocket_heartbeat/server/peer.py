@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from websocket_heartbeat.checks import check_close, check_hashable, check_message, check_seconds
 from websocket_heartbeat.events import Message
+from websocket_heartbeat.json_messages import JsonMessages, from_json, to_json
 from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.farewell import with_hint
 from websocket_heartbeat.server.sessions.link import SessionLink
@@ -95,6 +96,34 @@ class Peer:
         while (message := await self._handler.mailbox.recv()) is not None:
             yield message
 
+    # JSON
+
+    def send_json(self, value: Any, *, volatile: bool = False) -> None:
+        """Send a value as a text message of JSON; otherwise as `send`.
+
+        Raises:
+            TypeError, ValueError: JSON has no such value.
+            and as `send`.
+        """
+        self.send(to_json(value), volatile=volatile)
+
+    async def recv_json(self) -> Any:
+        """Wait for the next message and return what it says in JSON; otherwise as `recv`.
+
+        Raises:
+            NotJSON: it is none. It was taken, and is in the exception; the next call goes on.
+            and as `recv`.
+        """
+        return from_json(await self.recv())
+
+    def json(self) -> AsyncIterator[Any]:
+        """Iterate over what each message says in JSON: `async for value in peer.json()`.
+
+        Ends when the peer is gone. A message that is no JSON raises NotJSON; another `async for` goes on with
+        the next one.
+        """
+        return JsonMessages(aiter(self))
+
     # Sessions
 
     @property
@@ -164,9 +193,9 @@ class Peer:
         """Dismiss the peer, and wait until it is gone, `close_timeout` at most.
 
         Its session, if it has one, is over then: the client has handled all that was sent before, or had no
-        more time; what it has not handled goes to `on_end`. A client that is away learns of it when it comes
-        back. With `dismiss` alone it has as long as it may be away to handle the rest. In a hook of the peer
-        itself call that: hooks are cancelled when their peer goes, and this with it.
+        more time; what it has not handled goes to `on_session_end`. A client that is away learns of it when
+        it comes back. With `dismiss` alone it has as long as it may be away to handle the rest. In a hook of
+        the peer itself call that: hooks are cancelled when their peer goes, and this with it.
 
         Raises:
             TypeError, ValueError: the reason is no str, or longer than 123 bytes of UTF-8.

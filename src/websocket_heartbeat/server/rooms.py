@@ -1,11 +1,12 @@
 """Groups of peers: the rooms that they join, and the peers of each user."""
 
 from collections.abc import Collection, Hashable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from websocket_heartbeat.checks import check_close, check_count, check_message
 from websocket_heartbeat.engines.base import SharedMessage
 from websocket_heartbeat.events import Message
+from websocket_heartbeat.json_messages import to_json
 from websocket_heartbeat.server.batch import Batch
 from websocket_heartbeat.server.farewell import Leaver, send_away
 from websocket_heartbeat.server.peer import DISMISSED, Peer
@@ -123,6 +124,15 @@ class Room:
         message = check_message("message", message)
         self._policy.check_allowed(message)
         self._rooms.send(self.name, message, keep, volatile)
+
+    def send_json(self, value: Any, keep: int | None = None, *, volatile: bool = False) -> None:
+        """Send a value as a text message of JSON; otherwise as `send`.
+
+        Raises:
+            TypeError, ValueError: JSON has no such value.
+            and as `send`.
+        """
+        self.send(to_json(value), keep, volatile=volatile)
 
     def dismiss(self, reason: str = "", code: int = DISMISSED) -> None:
         """Ask each peer to go and not to come back, as `Peer.dismiss`."""

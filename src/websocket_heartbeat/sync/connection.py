@@ -27,6 +27,7 @@ from websocket_heartbeat.client.hooks import (
 )
 from websocket_heartbeat.errors import ConnectionClosed, ConnectionFailed, NotConnected
 from websocket_heartbeat.events import Message, State, Stats
+from websocket_heartbeat.json_messages import from_json, to_json
 from websocket_heartbeat.sync.background import (
     AFTER_CLOSE_TIMEOUT,
     BLOCKED,
@@ -59,15 +60,20 @@ class Connection:
     that raises what ends a program, as sys.exit() does, ends this connection.
     """
 
-    on_open = Hook[OpenHook]("Called with an OpenEvent whenever a link has opened; its sends go first.")
-    on_message = Hook[MessageHook]("Called with each message, in order; iteration then yields nothing.")
-    on_close = Hook[CloseHook]("Called with a CloseEvent whenever an open link is gone.")
-    on_error = Hook[ErrorHook]("Called with an exception that has no other way to you.")
-    on_reconnect = Hook[ReconnectHook]("Called with a ReconnectEvent when a retry is scheduled.")
-    on_state = Hook[StateHook]("Called with each State entered.")
-    on_session = Hook[SessionHook](
-        "Called with a SessionEvent when a session begins, is resumed or reset, or is over."
-    )
+    on_open: Hook[OpenHook] = Hook()
+    """Called with an OpenEvent whenever a link has opened; its sends go first."""
+    on_message: Hook[MessageHook] = Hook()
+    """Called with each message, in order; iteration then yields nothing."""
+    on_close: Hook[CloseHook] = Hook()
+    """Called with a CloseEvent whenever an open link is gone."""
+    on_error: Hook[ErrorHook] = Hook()
+    """Called with an exception: why an attempt failed, which hook raised, which messages were not sent."""
+    on_reconnect: Hook[ReconnectHook] = Hook()
+    """Called with a ReconnectEvent when a retry is scheduled."""
+    on_state: Hook[StateHook] = Hook()
+    """Called with each State entered."""
+    on_session: Hook[SessionHook] = Hook()
+    """Called with a SessionEvent when a session begins, is resumed or reset, stalls, or is over."""
 
     def __init__(self, connection: client.Connection, close_timeout: float) -> None:
         """close_timeout: as the connection was given it."""
@@ -240,6 +246,23 @@ class Connection:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             self._run(background, self._receive, left, timeout=left)
 
+    def recv_json(self, timeout: float | None = None) -> Any:
+        """Return what the next message says in JSON; otherwise as `recv`.
+
+        Raises:
+            NotJSON: it is none. It was taken, and is in the exception; the next call goes on.
+            and as `recv`.
+        """
+        return from_json(self.recv(timeout))
+
+    def json(self) -> Iterator[Any]:
+        """Iterate over what each message says in JSON: `for value in connection.json()`.
+
+        Goes on and ends as iteration over the connection. A message that is no JSON raises NotJSON; another
+        `for` goes on with the next one.
+        """
+        return map(from_json, self)
+
     async def _receive(self, timeout: float | None) -> None:
         try:
             async with asyncio.timeout(timeout), self._turn:
@@ -293,6 +316,22 @@ class Connection:
             self._run(background, self._connection.send, message)
         else:
             self._run(background, self._send, message, timeout, ttl, timeout=timeout)
+
+    def send_json(
+        self,
+        value: Any,
+        timeout: float | None = None,
+        *,
+        ttl: float | None = None,
+        volatile: bool = False,
+    ) -> None:
+        """Send a value as a text message of JSON; otherwise as `send`.
+
+        Raises:
+            TypeError, ValueError: JSON has no such value.
+            and as `send`.
+        """
+        self.send(to_json(value), timeout, ttl=ttl, volatile=volatile)
 
     async def _send_volatile(self, message: Message | bytearray | memoryview, ttl: float | None) -> None:
         await self._connection.send(message, ttl=ttl, volatile=True)
@@ -421,6 +460,9 @@ class Connection:
         return failure
 
 
+_HOOKS = [name for name, attribute in vars(Connection).items() if isinstance(attribute, Hook)]
+
+
 def _blocking(connect: Callable[P, client.Connection]) -> Callable[P, Connection]:
     """Give a function the signature of `connect`, which is written once."""
     signature = inspect.signature(connect)
@@ -442,10 +484,13 @@ def _blocking(connect: Callable[P, client.Connection]) -> Callable[P, Connection
                 connection._exited(name, error)
             raise ConnectionFailed(in_words(name, error)) from error  # there is nothing to return
 
+        hooks = {name: bound.arguments.pop(name) for name in _HOOKS}  # the connection guards these itself
         bound.arguments.update(guarded_options(bound.arguments, exited))
         close_timeout = bound.arguments["close_timeout"]
         connection = Connection(connect(*bound.args, **bound.kwargs), close_timeout)
         made.append(ref(connection))
+        for name, hook in hooks.items():
+            setattr(connection, name, hook)
         return connection
 
     return update_wrapper(blocking_connect, connect, assigned=("__name__", "__qualname__", "__annotations__"))

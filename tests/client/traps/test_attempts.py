@@ -31,7 +31,7 @@ def test_trap_1_a_server_that_accepts_and_closes_at_once_is_not_hammered(run_asy
                 await asyncio.sleep(2)
             # One after another at 0.2 s would be 10; the clients that hammer made hundreds.
             assert 2 <= server.connections <= 12
-            assert [event.attempt for event in log.retries] == list(range(1, len(log.retries) + 1))
+            assert [event.retry for event in log.retries] == list(range(1, len(log.retries) + 1))
             assert all(event.code == 1008 for event in log.closes[:-1])
 
     run_asyncio(main())

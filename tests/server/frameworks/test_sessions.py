@@ -41,7 +41,7 @@ def test_an_endpoint_goes_on_over_links_that_are_cut_whether_it_knows_the_hub_or
 ) -> None:
     async def main() -> None:
         ends: list[Any] = []
-        stage = Stage(Hub(sessions="memory", on_end=lambda *end: ends.append(end[1:])))
+        stage = Stage(Hub(sessions="memory", on_session_end=lambda *end: ends.append(end[1:])))
         async with playing(framework, stage) as place, FaultProxy(place.host, place.port) as proxy:
             async with session(f"ws://127.0.0.1:{proxy.port}{path}", subprotocols=["chat"]) as connection:
                 await talk_over_cut_links(connection, proxy)
@@ -156,7 +156,7 @@ def test_dependencies_of_fastapi_decide_about_each_link_and_those_of_the_first_s
 async def _serve(endpoint: Any, talk: Any, **options: Any) -> list[Any]:
     """Serve an endpoint of Starlette, let a client with a session talk; return how sessions have ended."""
     ends: list[Any] = []
-    hub = Hub(sessions="memory", on_end=lambda *end: ends.append(end[1:]), **options)
+    hub = Hub(sessions="memory", on_session_end=lambda *end: ends.append(end[1:]), **options)
     async with (
         serving(hub.asgi(socket_app(lambda socket: endpoint(socket, hub)))) as place,
         session(place.url("/")) as connection,

@@ -20,7 +20,7 @@ def test_the_end_is_waited_for_until_the_client_has_handled_what_came_before(
 ) -> None:
     async def main() -> None:
         ends: list[Any] = []
-        hub = Hub(sessions=place, close_timeout=PATIENCE, on_end=lambda *end: ends.append(end[1:]))
+        hub = Hub(sessions=place, close_timeout=PATIENCE, on_session_end=lambda *end: ends.append(end[1:]))
         async with running(hub) as server, session(server.url()) as connection:
             events = told(connection)
             await connection.wait_open()
@@ -46,7 +46,7 @@ def test_the_end_comes_in_time_where_the_client_does_not_handle_it(
 ) -> None:
     async def main() -> None:
         ends: list[Any] = []
-        hub = Hub(sessions=place, close_timeout=0.2, on_end=lambda *end: ends.append(end[1:]))
+        hub = Hub(sessions=place, close_timeout=0.2, on_session_end=lambda *end: ends.append(end[1:]))
         async with (
             running(hub) as server,
             connect(server.url(), session="require", backoff=LATER) as connection,
@@ -71,7 +71,7 @@ def test_the_end_comes_in_time_where_the_client_does_not_handle_it(
 def test_a_dismissal_waits_for_a_client_that_is_away(run_asyncio: Run, place: str) -> None:
     async def main() -> None:
         ends: list[Any] = []
-        hub = Hub(sessions=place, close_timeout=0, on_end=lambda *end: ends.append(end[1:]))
+        hub = Hub(sessions=place, close_timeout=0, on_session_end=lambda *end: ends.append(end[1:]))
         async with (
             running(hub) as server,
             connect(server.url(), session="require", backoff=LATER) as connection,
@@ -97,7 +97,7 @@ def test_a_dismissal_is_over_after_a_ttl_though_the_client_is_there(
 ) -> None:
     async def main() -> None:
         ends: list[Any] = []
-        hub = Hub(sessions=place, ttl=1, on_end=lambda *end: ends.append(end[1:]))
+        hub = Hub(sessions=place, session_ttl=1, on_session_end=lambda *end: ends.append(end[1:]))
         async with running(hub) as server, session(server.url()) as connection:
             events = told(connection)
             await connection.wait_open()

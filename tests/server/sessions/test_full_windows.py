@@ -109,7 +109,9 @@ def test_what_a_server_sends_beyond_the_window_ends_the_session_and_both_sides_a
     async def main() -> None:
         ends: list[Any] = []
         hub = Hub(
-            sessions=place, on_open=lambda peer: peer.join("all"), on_end=lambda *end: ends.append(end[1:])
+            sessions=place,
+            on_open=lambda peer: peer.join("all"),
+            on_session_end=lambda *end: ends.append(end[1:]),
         )
         options = Session("require", window=8)
         async with (

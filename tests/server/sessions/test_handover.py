@@ -21,7 +21,8 @@ class Two:
         self.ends: list[object] = []
         place = f"sqlite:///{path / 's.db'}"
         self.hubs = [
-            Hub(sessions=place, on_end=lambda *end: self.ends.append(end), **options) for _ in range(2)
+            Hub(sessions=place, on_session_end=lambda *end: self.ends.append(end), **options)
+            for _ in range(2)
         ]
         self.servers: list[Server] = []
         self.connection: Connection = session(
@@ -115,7 +116,7 @@ def test_a_session_that_another_process_finds_expired_ends_where_its_peer_is(
     async def main() -> None:
         closed: list[object] = []
         closes = lambda peer, *end: closed.append(end)  # noqa: E731
-        async with two(tmp_path, ttl=0.5, on_message=lambda *_: None, on_close=closes) as both:
+        async with two(tmp_path, session_ttl=0.5, on_message=lambda *_: None, on_close=closes) as both:
             await until(lambda: len(both.hubs[0].peers) == 1)
             (peer,) = both.hubs[0].peers
             await both.connection.send("used")

@@ -176,7 +176,7 @@ def test_a_principal_is_told_from_another_that_reads_the_same(run_asyncio: Run, 
 def test_a_mismatch_leaves_no_session_behind(run_asyncio: Run, tmp_path: Path) -> None:
     async def main() -> None:
         ends: list[object] = []
-        hub = Hub(sessions=f"sqlite:///{tmp_path / 's.db'}", on_end=lambda *end: ends.append(end[1]))
+        hub = Hub(sessions=f"sqlite:///{tmp_path / 's.db'}", on_session_end=lambda *end: ends.append(end[1]))
         async with running(hub) as server:
             _, key = await begin(server)
             for link in (1, 2):

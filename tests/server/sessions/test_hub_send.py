@@ -90,7 +90,7 @@ def test_a_session_whose_client_does_not_come_back_expires_with_what_was_sent(
         place = f"sqlite:///{tmp_path / 's.db'}"
         ids: list[str] = []
         ends: list[Any] = []
-        hub = Hub(sessions=place, ttl=1, on_open=lambda peer: ids.append(str(peer.session)))
+        hub = Hub(sessions=place, session_ttl=1, on_open=lambda peer: ids.append(str(peer.session)))
         async with (
             serve(hub=hub) as server,
             connect(server.url(), session="require", backoff=LATER),
@@ -98,10 +98,10 @@ def test_a_session_whose_client_does_not_come_back_expires_with_what_was_sent(
             await until(lambda: len(ids) == 1)
             await server.close()
             await hub.close()
-            second = Hub(sessions=place, ttl=1, on_end=lambda *end: ends.append(end))
+            second = Hub(sessions=place, session_ttl=1, on_session_end=lambda *end: ends.append(end))
             await second.send(ids[0], "too late")
             await second.close()
-            third = Hub(sessions=place, ttl=1, on_end=lambda *end: ends.append(end))
+            third = Hub(sessions=place, session_ttl=1, on_session_end=lambda *end: ends.append(end))
             await third.send(ids[0], "later")
             await until(lambda: ends == [(ids[0], "expired", ("too late", "later"))])
             await third.close()
@@ -112,7 +112,7 @@ def test_a_session_whose_client_does_not_come_back_expires_with_what_was_sent(
 def test_one_that_is_full_is_over(run_asyncio: Run, place: str) -> None:
     async def main() -> None:
         ends: list[Any] = []
-        hub = Hub(sessions=place, on_end=lambda *end: ends.append(end))
+        hub = Hub(sessions=place, on_session_end=lambda *end: ends.append(end))
         async with (
             running(hub) as server,
             connect(server.url(), session=Session("require", window=256), backoff=LATER) as connection,

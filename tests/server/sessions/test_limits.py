@@ -115,7 +115,7 @@ def test_a_principal_has_sixteen_sessions_and_of_more_the_one_expires_that_would
         hub = Hub(
             sessions=place,
             authenticate=lambda request: request.query or None,
-            on_end=lambda session, why, unacknowledged: ends.append((session, why)),
+            on_session_end=lambda session, why, unacknowledged: ends.append((session, why)),
         )
         async with running(hub) as server:
             links = []
@@ -155,7 +155,9 @@ def test_beyond_the_memory_for_messages_the_largest_session_without_a_link_is_ov
         hub = Hub(
             sessions=place,
             session_limit=100_000,
-            on_end=lambda session, why, unacknowledged: ends.append((session, why, len(unacknowledged))),
+            on_session_end=lambda session, why, unacknowledged: ends.append(
+                (session, why, len(unacknowledged))
+            ),
         )
         async with running(hub) as server:
             small, large, here = [await ask(server, HELLO) for _ in range(3)]
@@ -217,7 +219,7 @@ def test_a_client_finds_no_room_and_is_told_when_to_come_back(run_asyncio: Run) 
 def test_a_window_that_a_client_offers_does_not_let_it_fill_the_memory(run_asyncio: Run, place: str) -> None:
     async def main() -> None:
         ends: list[str] = []
-        hub = Hub(sessions=place, on_end=lambda session, why, unacknowledged: ends.append(why))
+        hub = Hub(sessions=place, on_session_end=lambda session, why, unacknowledged: ends.append(why))
         async with running(hub) as server:
             endless = '{"hello":1,"window":[9007199254740991,9007199254740991],"max":9007199254740991}'
             ws, said = await ask(server, endless)

@@ -93,7 +93,7 @@ def test_the_key_is_in_frames_alone(
             peer.send(message)
             raise ValueError("a hook that raises")
 
-        hub = Hub(sessions=place, on_message=answer, on_end=end, authenticate=lambda request: "ann")
+        hub = Hub(sessions=place, on_message=answer, on_session_end=end, authenticate=lambda request: "ann")
         async with running(hub) as server, asyncio.timeout(60):
             relay = Relay(server.port)
             async with await asyncio.start_server(relay, "127.0.0.1", 0) as listening:
@@ -382,7 +382,7 @@ def test_the_reason_of_a_client_reaches_the_log_escaped(
 
     async def main() -> None:
         ends: list[str] = []
-        hub = Hub(sessions=place, on_end=lambda session, why, unacknowledged: ends.append(why))
+        hub = Hub(sessions=place, on_session_end=lambda session, why, unacknowledged: ends.append(why))
         async with running(hub) as server:
             ws, _ = await ask(server, HELLO)
             await ws.send('{"end":"\\u001b[31mred\\r\\n\\u0000\\u202e\\u0085"}')

@@ -12,7 +12,7 @@ from websocket_heartbeat.server import Hub, Peer, serve
 
 def test_on_open_says_of_each_link_whether_to_subscribe_again(run_asyncio: Run) -> None:
     async def main() -> None:
-        hub = Hub(sessions="memory", ttl=0.2, authenticate=lambda request: request.query)
+        hub = Hub(sessions="memory", session_ttl=0.2, authenticate=lambda request: request.query)
         async with running(hub) as server:
             who = "ann"
             connection = session(lambda: server.url(f"/?{who}"))
@@ -47,7 +47,7 @@ def test_on_open_knows_of_no_session_on_a_plain_link(run_asyncio: Run) -> None:
 def test_a_window_bounds_what_the_server_may_send_beyond_what_was_handled(run_asyncio: Run) -> None:
     async def main() -> None:
         ends: list[tuple[str, str, tuple[str | bytes, ...]]] = []
-        hub = Hub(sessions="memory", on_end=lambda *end: ends.append(end))
+        hub = Hub(sessions="memory", on_session_end=lambda *end: ends.append(end))
         async with running(hub) as server:
             for options, messages in (
                 (Session("require", window=3), ["1", "2", "3", "4"]),

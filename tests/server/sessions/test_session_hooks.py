@@ -71,7 +71,7 @@ def test_an_on_open_hook_may_dismiss(run_asyncio: Run) -> None:
         hub = Hub(
             sessions="memory",
             on_open=lambda peer: peer.dismiss("not you"),
-            on_end=lambda *end: ends.append(end[1:]),
+            on_session_end=lambda *end: ends.append(end[1:]),
         )
         async with running(hub) as server, session(server.url()) as connection:
             events = told(connection)
@@ -89,11 +89,11 @@ def test_an_end_hook_may_be_a_coroutine_function(run_asyncio: Run) -> None:
     async def main() -> None:
         ends: list[Any] = []
 
-        async def on_end(*end: object) -> None:
+        async def on_session_end(*end: object) -> None:
             await asyncio.sleep(0)
             ends.append(end[1:])
 
-        hub = Hub(sessions="memory", on_end=on_end)
+        hub = Hub(sessions="memory", on_session_end=on_session_end)
         async with running(hub) as server:
             async with session(server.url()) as connection:
                 events = told(connection)
@@ -104,10 +104,10 @@ def test_an_end_hook_may_be_a_coroutine_function(run_asyncio: Run) -> None:
 
 
 def test_an_end_hook_that_cannot_be_called_is_refused() -> None:
-    with pytest.raises(TypeError, match="on_end"):
-        Hub(sessions="memory", on_end=5)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="on_end"):
-        Hub(sessions="memory", on_end=lambda session: None)  # type: ignore[arg-type, misc]
+    with pytest.raises(TypeError, match="on_session_end"):
+        Hub(sessions="memory", on_session_end=5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="on_session_end"):
+        Hub(sessions="memory", on_session_end=lambda session: None)  # type: ignore[arg-type, misc]
 
 
 @pytest.mark.timeout(60)

@@ -137,7 +137,7 @@ def test_a_message_that_the_server_does_not_take_is_reported_and_stops_nothing(r
 def test_a_message_that_the_client_does_not_take_ends_the_session_and_is_reported(run_asyncio: Run) -> None:
     async def main() -> None:
         ends: list[Any] = []
-        hub = Hub(sessions="memory", on_end=lambda *end: ends.append(end[1:]))
+        hub = Hub(sessions="memory", on_session_end=lambda *end: ends.append(end[1:]))
         async with running(hub) as server, session(server.url(), max_size=1000) as connection:
             events = told(connection)
             await until(lambda: len(hub.peers) == len(events) == 1)
@@ -161,7 +161,7 @@ def test_closing_waits_for_a_link_for_what_was_not_acknowledged(run_asyncio: Run
         hub = Hub(
             sessions="memory",
             on_message=lambda peer, message: up.append(message),
-            on_end=lambda *end: ends.append(end[1:]),
+            on_session_end=lambda *end: ends.append(end[1:]),
         )
         async with running(hub) as server, FaultProxy("127.0.0.1", server.port) as proxy:
             async with session(f"ws://127.0.0.1:{proxy.port}/") as connection:

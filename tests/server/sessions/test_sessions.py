@@ -290,7 +290,12 @@ def test_a_session_that_has_expired_tells_both_sides_what_is_uncertain(run_async
         async def on_message(peer: Peer, message: str | bytes) -> None:
             await never.wait()
 
-        hub = Hub(sessions=place, ttl=0.4, on_message=on_message, on_end=lambda *end: ends.append(end))
+        hub = Hub(
+            sessions=place,
+            session_ttl=0.4,
+            on_message=on_message,
+            on_session_end=lambda *end: ends.append(end),
+        )
         async with (
             running(hub) as server,
             FaultProxy("127.0.0.1", server.port) as proxy,
@@ -317,7 +322,7 @@ def test_a_session_that_has_expired_tells_both_sides_what_is_uncertain(run_async
 
 def test_what_is_uncertain_is_reported_where_nobody_listens_for_sessions(run_asyncio: Run) -> None:
     async def main() -> None:
-        hub = Hub(sessions="memory", ttl=0.3)
+        hub = Hub(sessions="memory", session_ttl=0.3)
         async with (
             running(hub) as server,
             FaultProxy("127.0.0.1", server.port) as proxy,
@@ -344,7 +349,7 @@ def test_a_dismissed_client_handles_what_came_before_and_does_not_come_back(
 ) -> None:
     async def main() -> None:
         ends: list[tuple[str, str, tuple[str | bytes, ...]]] = []
-        hub = Hub(sessions=place, on_end=lambda *end: ends.append(end))
+        hub = Hub(sessions=place, on_session_end=lambda *end: ends.append(end))
         async with running(hub) as server, session(server.url()) as connection:
             events = told(connection)
             await until(lambda: len(hub.peers) == len(events) == 1)
@@ -371,7 +376,7 @@ def test_a_client_that_closes_ends_its_session_when_all_is_handled(run_asyncio: 
             await asyncio.sleep(0.02)
             up.append(message)
 
-        hub = Hub(sessions=place, on_message=on_message, on_end=lambda *end: ends.append(end))
+        hub = Hub(sessions=place, on_message=on_message, on_session_end=lambda *end: ends.append(end))
         async with running(hub) as server:
             async with session(server.url()) as connection:
                 for number in range(5):
@@ -487,7 +492,7 @@ def test_a_client_that_breaks_the_protocol_is_closed_and_may_resume(
 def test_a_client_that_takes_nothing_overflows_and_both_sides_are_told(run_asyncio: Run) -> None:
     async def main() -> None:
         ends: list[tuple[str, str, tuple[str | bytes, ...]]] = []
-        hub = Hub(sessions="memory", on_end=lambda *end: ends.append(end))
+        hub = Hub(sessions="memory", on_session_end=lambda *end: ends.append(end))
         async with (
             running(hub) as server,
             session(server.url(), Session("require", window=256)) as connection,
@@ -584,9 +589,9 @@ def test_the_key_of_a_session_is_shown_nowhere(
         (lambda: Hub(sessions="sqlite:///"), "sessions must be"),
         (lambda: Hub(sessions=5), "sessions must be a str"),  # type: ignore[arg-type]
         (lambda: Hub(sessions="sqlite:///:memory:"), "sessions must be"),
-        (lambda: Hub(sessions="memory", ttl=0), "ttl"),
-        (lambda: Hub(ttl=-1), "ttl"),
-        (lambda: Hub(on_end=lambda *end: None), "on_end is for the end of sessions"),
+        (lambda: Hub(sessions="memory", session_ttl=0), "session_ttl"),
+        (lambda: Hub(session_ttl=-1), "session_ttl"),
+        (lambda: Hub(on_session_end=lambda *end: None), "on_session_end is for the end of sessions"),
     ],
 )
 def test_a_wrong_option_is_named(call: Callable[[], object], text: str) -> None:

@@ -34,7 +34,8 @@ async def answer_and_wait(peer, message):
     await peer.drain()
 
 async def main():
-    hub = Hub(sessions="sqlite:///" + sys.argv[1], on_message=globals()[sys.argv[5]], ttl=float(sys.argv[4]))
+    answer = globals()[sys.argv[5]]
+    hub = Hub(sessions="sqlite:///" + sys.argv[1], on_message=answer, session_ttl=float(sys.argv[4]))
     async with serve(hub=hub, port=int(sys.argv[3])) as server:
         print(server.port, flush=True)
         await asyncio.Event().wait()
@@ -141,7 +142,9 @@ def test_sessions_of_a_process_that_was_killed_expire(run_asyncio: Run, tmp_path
         await connection.recv()
         await asyncio.to_thread(kill, process)
         ends: list[Any] = []
-        hub = Hub(sessions=f"sqlite:///{path}", ttl=0.5, on_end=lambda *end: ends.append(end[1]))
+        hub = Hub(
+            sessions=f"sqlite:///{path}", session_ttl=0.5, on_session_end=lambda *end: ends.append(end[1])
+        )
         async with running(hub):
             await until(lambda: ends == ["expired"])
         await connection.close()
@@ -191,7 +194,9 @@ def test_what_cannot_be_written_for_a_while_is_written_later(
     path = tmp_path / "s.db"
 
     async def main() -> None:
-        hub = Hub(sessions=f"sqlite:///{path}", ttl=5, on_message=lambda peer, message: peer.send(message))
+        hub = Hub(
+            sessions=f"sqlite:///{path}", session_ttl=5, on_message=lambda peer, message: peer.send(message)
+        )
         async with running(hub) as server, session(server.url()) as connection:
             await connection.send("before")
             assert await connection.recv() == "before"

@@ -103,7 +103,7 @@ def test_without_a_link_they_are_dropped_and_counted_and_never_come_later(
 def test_they_acknowledge_nothing_when_they_are_handled(run_asyncio: Run) -> None:
     async def main() -> None:
         ends: list[Any] = []
-        hub = Hub(sessions="memory", ttl=0.4, on_end=lambda *end: ends.append(end[1:]))
+        hub = Hub(sessions="memory", session_ttl=0.4, on_session_end=lambda *end: ends.append(end[1:]))
         async with running(hub) as server:
             connection = connect(server.url(), session=Session("require", window=4), backoff=LATER)
             async with connection:
@@ -185,7 +185,7 @@ def test_those_that_wait_count_in_the_memory_that_sessions_may_take(run_asyncio:
             sessions="memory",
             session_limit=2**18,
             on_message=on_message,
-            on_end=lambda session, why, left: ends.append(why),
+            on_session_end=lambda session, why, left: ends.append(why),
         )
         async with running(hub) as server:
             ws, _ = await handshake(server, HELLO)

@@ -98,7 +98,7 @@ def test_an_overflow_is_a_warning_that_says_how_to_avoid_it(
     run_asyncio: Run, caplog: pytest.LogCaptureFixture, is_told: bool
 ) -> None:
     async def main() -> None:
-        hub = Hub(sessions="memory", on_end=(lambda *end: None) if is_told else None)
+        hub = Hub(sessions="memory", on_session_end=(lambda *end: None) if is_told else None)
         options = Session("require", window=8)
         async with (
             running(hub) as server,
@@ -122,7 +122,7 @@ def test_messages_to_a_client_that_stays_away_are_not_lost_silently(
     run_asyncio: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def main() -> None:
-        hub = Hub(sessions="memory", ttl=0.2, on_message=lambda peer, message: None)
+        hub = Hub(sessions="memory", session_ttl=0.2, on_message=lambda peer, message: None)
         async with running(hub) as server, session(server.url()) as connection:
             await connection.wait_open()
             (peer,) = hub.peers
@@ -133,7 +133,10 @@ def test_messages_to_a_client_that_stays_away_are_not_lost_silently(
             await until(lambda: not hub.peers)
 
     run_asyncio(main())
-    assert "is over: expired: its client has not acknowledged 1 message, and no on_end is told" in caplog.text
+    assert (
+        "is over: expired: its client has not acknowledged 1 message; no on_session_end is told"
+        in caplog.text
+    )
 
 
 def test_what_the_server_may_have_handled_is_not_said_to_be_unsent(

@@ -261,7 +261,7 @@ class Act:
             self._failed_attempts.append(time.monotonic())
             why = event.reason
         self._retry_follows_loss = False
-        self._tell(State.WAITING, f"retry {event.attempt} in {event.delay:.2f} s", why)
+        self._tell(State.WAITING, f"retry {event.retry} in {event.delay:.2f} s", why)
         self._changed.set()
 
     def _on_error(self, error: Exception) -> None:

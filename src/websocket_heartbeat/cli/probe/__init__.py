@@ -156,7 +156,7 @@ def _options(arguments: argparse.Namespace, context: ssl.SSLContext | None) -> O
         backoff=Backoff(),
         open_timeout=arguments.timeout,
         close_timeout=arguments.timeout,
-        max_attempts=None,
+        max_retries=None,
         send_queue=0,
         send_queue_bytes=2**24,
         receive_queue=1,

@@ -33,5 +33,5 @@ class Terms:
         for index, name in enumerate(names):
             check_token(f"subprotocols[{index}]", name)
         object.__setattr__(self, "subprotocols", names)  # what it gave may be given once only
-        check_ssl("ssl", self.ssl)
+        check_ssl("ssl", self.ssl, "make one by ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)")
         check_count("max_handshakes", self.max_handshakes, least=1)

@@ -384,27 +384,25 @@ class Book:
             )
             self._log.warning(words, id, messages)
         elif count and self._on_end is None:
-            words = (
-                "session %s is over: %s: its client has not acknowledged %s, and no on_end is told of them"
-            )
+            words = "session %s is over: %s: its client has not acknowledged %s; no on_session_end is told"
             self._log.warning(words, id, printable(why), messages)
         else:
             _logger.info("session %s is over: %s", id, printable(why))
         if self._on_end is None:
             return
         try:
-            result = call("on_end", self._on_end, id, why, unacknowledged)
+            result = call("on_session_end", self._on_end, id, why, unacknowledged)
         except HookFailed as failed:
-            log_raised(_logger.error, f"on_end for session {id}", failed.__cause__)
+            log_raised(_logger.error, f"on_session_end for session {id}", failed.__cause__)
             return
         if isawaitable(result):
             close_unawaited(self._spawn(self._settle(id, result)), result)
 
     async def _settle(self, id: str, pending: Awaitable[Any]) -> None:
         try:
-            await settle("on_end", pending)
+            await settle("on_session_end", pending)
         except HookFailed as failed:
-            log_raised(_logger.error, f"on_end for session {id}", failed.__cause__)
+            log_raised(_logger.error, f"on_session_end for session {id}", failed.__cause__)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
