@@ -50,7 +50,7 @@ async def main(store: str, ledger: str, life: str) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     worker = Worker(os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), life)
-    hub = Hub(sessions=store, authenticate=name_of, on_message=worker.answer, on_end=worker.over)
+    hub = Hub(sessions=store, authenticate=name_of, on_message=worker.answer, on_session_end=worker.over)
     async with serve(hub=hub, port=0) as server:
         print(server.port, flush=True)
         await stop.wait()

@@ -30,7 +30,10 @@ class Workers:
             )
         self._processes[place] = life, process
         assert process.stdout is not None
-        return int(await process.stdout.readline())
+        port = await process.stdout.readline()
+        if not port:
+            raise OSError(f"a worker did not start: {self._folder / 'workers.log'} has the reason")
+        return int(port)
 
     async def end(self, place: int, how: signal.Signals) -> None:
         """End a worker; return when it has ended."""
