@@ -1,22 +1,32 @@
 """The servers that keep sessions."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
+from tests.server.sessions.servers import program
 from tests.server.sessions.valkey import Valkey
 
 
 @pytest.fixture(scope="session")
-def _valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    server = Valkey(tmp_path_factory.mktemp("valkey"))
-    server.start()
-    yield server
-    server.kill()
+def server_named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Valkey]]:
+    """Return what returns a server by its name in servers.py, which keeps nothing yet."""
+    started: dict[str, Valkey] = {}
+
+    def find(name: str) -> Valkey:
+        if name not in started:
+            server = Valkey(tmp_path_factory.mktemp("server"), program=program(name))
+            server.start()
+            started[name] = server
+        with started[name].client() as client:
+            client.flushall()
+        return started[name]
+
+    yield find
+    for server in started.values():
+        server.kill()
 
 
 @pytest.fixture
-def valkey(_valkey: Valkey) -> Valkey:
+def valkey(server_named: Callable[[str], Valkey]) -> Valkey:
     """Return a server of Valkey that keeps nothing yet."""
-    with _valkey.client() as client:
-        client.flushall()
-    return _valkey
+    return server_named("valkey 9.1")

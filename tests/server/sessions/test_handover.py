@@ -1,25 +1,34 @@
-"""A session that moves to another process of the same file: the old one ends what it handles, and no more."""
+"""A session that moves to another process of the same store: the old one ends what it handles, no more."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.server.sessions import servers
 from tests.server.sessions.test_sessions import running, session, told
+from tests.server.sessions.valkey import Valkey
 from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import Connection
 from websocket_heartbeat.server import Hub, Server
 
 
-class Two:
-    """Two hubs that share a file, and a connection that goes to one of them."""
+@pytest.fixture(params=["sqlite", *servers.PARAMETERS])
+def place(request: pytest.FixtureRequest, tmp_path: Path, server_named: Callable[[str], Valkey]) -> str:
+    """Return where sessions are kept."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 's.db'}"
+    return server_named(request.param).url
 
-    def __init__(self, path: Path, **options: Any) -> None:
+
+class Two:
+    """Two hubs that share a place, and a connection that goes to one of them."""
+
+    def __init__(self, place: str, **options: Any) -> None:
         self.ends: list[object] = []
-        place = f"sqlite:///{path / 's.db'}"
         self.hubs = [
             Hub(sessions=place, on_session_end=lambda *end: self.ends.append(end), **options)
             for _ in range(2)
@@ -39,8 +48,8 @@ class Two:
 
 
 @asynccontextmanager
-async def two(path: Path, **options: Any) -> AsyncIterator[Two]:
-    both = Two(path, **options)
+async def two(place: str, **options: Any) -> AsyncIterator[Two]:
+    both = Two(place, **options)
     async with AsyncExitStack() as stack:
         for hub in both.hubs:
             both.servers.append(await stack.enter_async_context(running(hub)))
@@ -48,9 +57,8 @@ async def two(path: Path, **options: Any) -> AsyncIterator[Two]:
         yield both
 
 
-@pytest.mark.timeout(60)
 def test_the_move_waits_for_the_hook_that_runs_and_nothing_is_handled_twice(
-    run_asyncio: Run, tmp_path: Path
+    run_asyncio: Run, place: str
 ) -> None:
     begun: list[str] = []
 
@@ -61,7 +69,7 @@ def test_the_move_waits_for_the_hook_that_runs_and_nothing_is_handled_twice(
         peer.send(f"b {message}")
 
     async def main() -> None:
-        async with two(tmp_path, on_message=answer) as both:
+        async with two(place, on_message=answer) as both:
             for number in range(6):
                 await both.connection.send(str(number))
                 await until(lambda: len(begun) > number)  # noqa: B023
@@ -76,9 +84,8 @@ def test_the_move_waits_for_the_hook_that_runs_and_nothing_is_handled_twice(
     run_asyncio(main())
 
 
-@pytest.mark.timeout(60)
 def test_a_hook_that_does_not_end_is_cancelled_and_its_message_is_handled_again(
-    run_asyncio: Run, tmp_path: Path
+    run_asyncio: Run, place: str
 ) -> None:
     begun: list[str] = []
     cancelled: list[str] = []
@@ -96,7 +103,7 @@ def test_a_hook_that_does_not_end_is_cancelled_and_its_message_is_handled_again(
 
     async def main() -> None:
         closes = lambda peer, code, reason: closed.append((code, reason))  # noqa: E731
-        async with two(tmp_path, on_message=on_message, on_close=closes) as both:
+        async with two(place, on_message=on_message, on_close=closes) as both:
             await both.connection.send("x")
             await until(lambda: begun == ["x"])
             await both.move()
@@ -109,14 +116,13 @@ def test_a_hook_that_does_not_end_is_cancelled_and_its_message_is_handled_again(
     run_asyncio(main())
 
 
-@pytest.mark.timeout(60)
 def test_a_session_that_another_process_finds_expired_ends_where_its_peer_is(
-    run_asyncio: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_asyncio: Run, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def main() -> None:
         closed: list[object] = []
         closes = lambda peer, *end: closed.append(end)  # noqa: E731
-        async with two(tmp_path, session_ttl=0.5, on_message=lambda *_: None, on_close=closes) as both:
+        async with two(place, session_ttl=0.5, on_message=lambda *_: None, on_close=closes) as both:
             await until(lambda: len(both.hubs[0].peers) == 1)
             (peer,) = both.hubs[0].peers
             await both.connection.send("used")
@@ -135,9 +141,8 @@ def test_a_session_that_another_process_finds_expired_ends_where_its_peer_is(
     run_asyncio(main())
 
 
-@pytest.mark.timeout(60)
 def test_a_claim_of_which_no_answer_came_costs_nothing(
-    run_asyncio: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_asyncio: Run, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[str] = []
     may_end = asyncio.Event()
@@ -149,7 +154,7 @@ def test_a_claim_of_which_no_answer_came_costs_nothing(
         peer.send(f"done {message}")
 
     async def main() -> None:
-        async with two(tmp_path, on_message=on_message) as both:
+        async with two(place, on_message=on_message) as both:
             await both.connection.send("x")
             await until(lambda: begun == ["x"])
             store = both.hubs[0]._book.store  # type: ignore[union-attr]

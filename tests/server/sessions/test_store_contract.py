@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.server.sessions import servers
 from tests.server.sessions.valkey import Valkey
 from tests.watch import until
 
@@ -32,14 +33,14 @@ TTL = 60.0
 Engine = Callable[[], Store]
 
 
-@pytest.fixture(params=["memory", "sqlite", "sqlite, full", "valkey"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
+@pytest.fixture(params=["memory", "sqlite", "sqlite, full", *servers.PARAMETERS])
+def engine(request: pytest.FixtureRequest, tmp_path: Path, server_named: Callable[[str], Valkey]) -> Engine:
     """Return what makes a store of a kind; those of SQLite share one file, those of Valkey one server."""
     if request.param == "memory":
         return lambda: MemoryStore(TTL)
-    if request.param == "valkey":
-        valkey: Valkey = request.getfixturevalue("valkey")
-        return lambda: ValkeyStore(valkey.url, TTL)
+    if request.param in servers.NAMES:
+        url = server_named(request.param).url
+        return lambda: ValkeyStore(url, TTL)
     path = str(tmp_path / "s.db")
     return lambda: SqliteStore(path, TTL, "FULL" if "full" in request.param else "NORMAL")
 
