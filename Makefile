@@ -10,13 +10,15 @@ MINUTES ?= 10
 CHAOS ?=
 # Of `make cluster-demo`: "--clients 500", "--seconds 120".
 CLUSTER ?=
+# Of `make cluster-chaos`: "--messages 1000000 --seconds 1800", "--rows failover kills".
+CLUSTER_CHAOS ?=
 # Of `make compat`.
 WEBSOCKETS ?= 15.0.1 16.0 17.4
 # What a user has, and what a developer has besides.
 INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
 
-.PHONY: demo cluster-demo test lint bench torture delivery conformance soak chaos compat mutation docs js js-sessions model clean
+.PHONY: demo cluster-demo test lint bench torture delivery conformance soak chaos cluster-chaos compat mutation docs js js-sessions model clean
 
 demo: $(INSTALLED)
 	$(BIN)/websocket-heartbeat demo
@@ -62,6 +64,10 @@ soak: $(READY)
 chaos: $(READY)
 	nice -n 10 $(BIN)/python -m tests.chaos $(CHAOS)
 	nice -n 10 $(BIN)/python -m tests.chaos.slow
+
+# Three workers over one Valkey, a minute of each thing that happens to them; writes the table of docs/cluster.md.
+cluster-chaos: $(READY)
+	nice -n 10 $(BIN)/python -m tests.chaos.cluster $(CLUSTER_CHAOS)
 
 # The wire over each version of websockets that pyproject.toml allows, the newest of each.
 compat: $(READY)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+from tests.server.sessions.cluster import Cluster
 from tests.server.sessions.servers import program
 from tests.server.sessions.valkey import Valkey
 
@@ -30,3 +31,20 @@ def server_named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
 def valkey(server_named: Callable[[str], Valkey]) -> Valkey:
     """Return a server of Valkey that keeps nothing yet."""
     return server_named("valkey 9.1")
+
+
+@pytest.fixture(scope="session")
+def _cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.kill()
+
+
+@pytest.fixture
+def cluster(_cluster: Cluster) -> Cluster:
+    """Return a cluster of Valkey that keeps nothing yet."""
+    _cluster.flush()
+    return _cluster

@@ -1,4 +1,4 @@
-"""The servers of Valkey and Redis that keep sessions, of several versions, from packages that are unpacked."""
+"""The servers of Valkey and Redis that keep sessions, of several versions, from packages that they unpack."""
 
 import fcntl
 import os

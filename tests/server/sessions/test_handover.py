@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.server.sessions import servers
+from tests.server.sessions.cluster import Cluster
 from tests.server.sessions.test_sessions import running, session, told
 from tests.server.sessions.valkey import Valkey
 from tests.watch import PATIENCE, Run, until
@@ -16,11 +17,14 @@ from websocket_heartbeat import Connection
 from websocket_heartbeat.server import Hub, Server
 
 
-@pytest.fixture(params=["sqlite", *servers.PARAMETERS])
+@pytest.fixture(params=["sqlite", "cluster", *servers.PARAMETERS])
 def place(request: pytest.FixtureRequest, tmp_path: Path, server_named: Callable[[str], Valkey]) -> str:
     """Return where sessions are kept."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 's.db'}"
+    if request.param == "cluster":
+        cluster: Cluster = request.getfixturevalue("cluster")
+        return cluster.url
     return server_named(request.param).url
 
 
@@ -178,5 +182,63 @@ def test_a_claim_of_which_no_answer_came_costs_nothing(
             assert answers == ["begun x", "meanwhile", "done x", "begun y", "done y"]
             assert begun == ["x", "y"]
             assert {event.kind for event in both.events} == {"new", "resumed"}
+
+    run_asyncio(main())
+
+
+def test_a_session_of_which_not_all_could_be_written_is_not_given_up(
+    run_asyncio: Run, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its store may be about to forget all, and then nobody would know of it."""
+
+    async def main() -> None:
+        async with two(place, on_message=lambda *_: None) as both:
+            await until(lambda: len(both.hubs[0].peers) == 1)
+            (peer,) = both.hubs[0].peers
+            here, there = (hub._book for hub in both.hubs)
+            assert here is not None
+            assert there is not None
+            await both.connection.send("used")
+            await both.connection.flush()
+            await there.ready()
+
+            async def fail(*arguments: object, **options: object) -> None:
+                raise OSError("away")
+
+            with monkeypatch.context() as patches:
+                patches.setattr(here.store, "write", fail)
+                peer.send("kept")
+                await there._handover.ask(here._node, str(peer.session), 99)
+            async with asyncio.timeout(PATIENCE):
+                assert await both.connection.recv() == "kept"
+            assert both.hubs[0].peers == (peer,)
+            assert [event.kind for event in both.events] == ["new"]
+
+    run_asyncio(main())
+
+
+def test_a_link_that_its_client_has_given_up_takes_no_session_from_a_newer_one(
+    run_asyncio: Run, place: str
+) -> None:
+    async def main() -> None:
+        async with two(place, on_message=lambda *_: None) as both:
+            await until(lambda: len(both.hubs[0].peers) == 1)
+            (peer,) = both.hubs[0].peers
+            here, there = (hub._book for hub in both.hubs)
+            assert here is not None
+            assert there is not None
+            await both.connection.send("used")
+            await both.connection.flush()
+            await there.ready()
+            for number in range(2, 4):
+                both.connection.reconnect_now()
+                await until(lambda number=number: len(both.events) == number)  # type: ignore[misc]
+            await there._handover.ask(here._node, str(peer.session), 1)
+            assert both.hubs[0].peers == (peer,)
+            await both.connection.send("goes on")
+            await both.connection.flush()
+            assert {event.kind for event in both.events} == {"new", "resumed"}
+            await there._handover.ask(here._node, str(peer.session), 99)
+            await until(lambda: peer.closed)
 
     run_asyncio(main())

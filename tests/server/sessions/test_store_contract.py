@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.server.sessions import servers
+from tests.server.sessions.cluster import Cluster
 from tests.server.sessions.valkey import Valkey
 from tests.watch import until
 
@@ -33,11 +34,14 @@ TTL = 60.0
 Engine = Callable[[], Store]
 
 
-@pytest.fixture(params=["memory", "sqlite", "sqlite, full", *servers.PARAMETERS])
+@pytest.fixture(params=["memory", "sqlite", "sqlite, full", "cluster", *servers.PARAMETERS])
 def engine(request: pytest.FixtureRequest, tmp_path: Path, server_named: Callable[[str], Valkey]) -> Engine:
     """Return what makes a store of a kind; those of SQLite share one file, those of Valkey one server."""
     if request.param == "memory":
         return lambda: MemoryStore(TTL)
+    if request.param == "cluster":
+        cluster: Cluster = request.getfixturevalue("cluster")
+        return lambda: ValkeyStore(cluster.url, TTL)
     if request.param in servers.NAMES:
         url = server_named(request.param).url
         return lambda: ValkeyStore(url, TTL)

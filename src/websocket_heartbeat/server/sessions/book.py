@@ -196,7 +196,7 @@ class Book:
         if self._may_be_forgotten(answer) and await self._write_again(id):
             answer = await self._claim_ours(id, hash, owner, link)
         if isinstance(answer, Held):
-            await self._handover.ask(answer.node, id)
+            await self._handover.ask(answer.node, id, link)
             answer = await self._claim_by_force(id, hash, owner, link)
         return answer
 

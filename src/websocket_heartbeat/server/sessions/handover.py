@@ -45,9 +45,9 @@ class Handover:
         self._asked: dict[str, asyncio.Future[bool]] = {}  # by what the answer repeats
         self._answering: set[asyncio.Task[None]] = set()
 
-    async def ask(self, owner: str, id: str) -> None:
-        """Have a process give a session up; return when it has, or will not answer."""
-        await self._question(owner, give=id)
+    async def ask(self, owner: str, id: str, link: int) -> None:
+        """Have a process give a session up, for a link of that number; return when it has, or does not."""
+        await self._question(owner, give=id, link=str(link))
 
     async def end_expired(self, owner: str, id: str, why: str) -> bool:
         """Have a process end a session that has expired; false if it does not have it, or does not answer."""
@@ -101,16 +101,15 @@ class Handover:
         elif "expired" in question:
             had = self._expired(question["expired"], question["why"])
         else:
-            had = await self._give(question["give"])
+            had = await self._give(question["give"], int(question["link"]))
         answer = {"token": question["token"], "had": had}
         await self._store.notify(question["to"], json.dumps(answer).encode())
 
-    async def _give(self, id: str) -> bool:
+    async def _give(self, id: str, link: int) -> bool:
         session = self._owned(id)
-        if session is not None:
-            await session.hand_over(HANDOFF_TIMEOUT)
+        is_given = session is not None and await session.hand_over(link, HANDOFF_TIMEOUT)
         await self._finished(id)
-        return session is not None
+        return is_given
 
     async def close(self) -> None:
         """Answer those who have asked."""

@@ -83,7 +83,7 @@ class SessionLink(LinkOverLinks):
 
     id: public, and in logs. principal: whose it is, in text, or None. half: its messages.
     keeper: keeps it, with all others. loop: on which it is. events: those of its peer, once it has one.
-    generation: how often it was claimed, as far as this process knows.
+    generation: how often it was claimed, as far as this process knows. link_number: that of its last link.
     deadline: when the session expires, in seconds since the epoch; None while it has a link. ending: the
     reason, once the server ends it.
     has_begun: whether there is a peer that it is the link of. has_ended: whether this process is done with
@@ -113,6 +113,7 @@ class SessionLink(LinkOverLinks):
         "held",
         "id",
         "keeper",
+        "link_number",
         "loop",
         "principal",
         "subprotocol",
@@ -129,6 +130,7 @@ class SessionLink(LinkOverLinks):
         self.loop = asyncio.get_running_loop()
         self.events: PeerEvents
         self.generation = record.generation
+        self.link_number = record.link
         self.attachment = None
         self.deadline = record.deadline
         self.ending = record.ending
@@ -162,6 +164,7 @@ class SessionLink(LinkOverLinks):
         is_ours = record.generation == self.generation + 1
         if is_ours:
             self.generation = record.generation
+            self.link_number = record.link
             self._writer.claimed(record)
         else:
             self.fenced()
@@ -395,10 +398,27 @@ class SessionLink(LinkOverLinks):
 
     # Another process has it
 
-    async def hand_over(self, patience: float) -> None:
-        """Give the session up to another process: when what is being handled is done, or after `patience`."""
+    async def hand_over(self, link: int, patience: float) -> bool:
+        """Give the session up to another process: when what is being handled is done, or after `patience`.
+
+        link: the number of the link that has come to the other process.
+
+        Returns:
+            Whether it is given up: not if something could not be written, of which nobody else would know,
+            nor if its client has come here by a newer link.
+        """
         await self.settle(patience)
+        if not self.has_ended and (self._writer.is_writing or self.link_number >= link):
+            self._stay()
+            return False
         self.fenced()
+        return True
+
+    def _stay(self) -> None:
+        """Go on, after all."""
+        self._settled = None
+        self._incoming.is_leaving = False
+        self._incoming.give()
 
     async def settle(self, patience: float) -> None:
         """Give the peer nothing more; return when what it handles is written, or after `patience`."""

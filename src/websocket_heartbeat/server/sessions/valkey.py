@@ -464,7 +464,7 @@ async def _messages(subscription: PubSub) -> AsyncIterator[dict[str, Any]]:
 def _parts_of(url: str) -> tuple[str, bool, str]:
     """Return the URL as redis-py has it, whether it is one of a cluster, and the prefix of names."""
     place = urlsplit(url)
-    query = dict(parse_qsl(place.query))
+    query = dict(parse_qsl(place.query, keep_blank_values=True))
     is_cluster = query.pop("cluster", "no") == "yes"
     prefix = query.pop("prefix", _PREFIX)
     if not prefix or "{" in prefix or "}" in prefix:
