@@ -18,7 +18,7 @@ WEBSOCKETS ?= 15.0.1 16.0 17.4
 INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
 
-.PHONY: demo cluster-demo test lint bench torture delivery conformance soak chaos cluster-chaos compat mutation docs js js-sessions model clean
+.PHONY: demo cluster-demo test lint bench torture delivery conformance soak chaos cluster-chaos compat mutation docs docs-serve js js-sessions model clean
 
 demo: $(INSTALLED)
 	$(BIN)/websocket-heartbeat demo
@@ -86,8 +86,13 @@ model: $(READY)
 	$(BIN)/python -m tests.model
 	$(BIN)/python -m tests.model.schedules
 
+# The site, into build/site; the diagram of states first, which is written from the code.
 docs: $(READY)
 	$(BIN)/python tools/state_diagram.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+docs-serve: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 js: $(READY)
 	$(BIN)/python -m tools.build_js

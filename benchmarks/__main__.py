@@ -20,6 +20,7 @@ NAMES = (
     "agreement_js",
     "middleware",
     "sessions",
+    "shared_rooms",
 )
 
 

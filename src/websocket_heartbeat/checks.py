@@ -181,6 +181,15 @@ def check_url(name: str, url: object, schemes: Collection[str]) -> str:
     return url
 
 
+def check_name(name: str, value: object) -> str:
+    """Return what a line of a log can begin with; raise naming the argument otherwise."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {value!r}")
+    if not value or not value.isprintable():
+        raise ValueError(f"{name} must be printable and not empty, not {value!r}")
+    return value
+
+
 def check_host(name: str, host: object) -> str:
     """Return the name or address of a host; raise naming the argument otherwise."""
     if not isinstance(host, str):

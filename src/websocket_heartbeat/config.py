@@ -59,11 +59,6 @@ class Dialect:
                 # Kept as checked: a message that arrives is a plain str or bytes.
                 object.__setattr__(self, name, check_message(f"Dialect.{name}", part))
 
-    @property
-    def is_for_servers(self) -> bool:
-        """Whether it says what is to be done with the heartbeat of a client."""
-        return self.reply is not None or not (callable(self.ping) or callable(self.pong))
-
     def is_pong(self, message: Message) -> bool:
         """Whether a message answers a heartbeat of ours, or is one that nobody answers.
 
@@ -143,10 +138,10 @@ class Heartbeat:
                 f"not {type(self.message).__name__}"
             )
 
-    @property
-    def dialect(self) -> Dialect | None:
-        """`message`, if it is a Dialect."""
-        return self.message if isinstance(self.message, Dialect) else None
+
+def dialect_of(heartbeat: Heartbeat) -> Dialect | None:
+    """Return the dialect of a heartbeat, if it has one."""
+    return heartbeat.message if isinstance(heartbeat.message, Dialect) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,13 +194,13 @@ class Session:
         check_count("Session.window", self.window, least=1, most=2**31)
         check_count("Session.window_bytes", self.window_bytes, least=1, most=2**31)
 
-    @classmethod
-    def of(cls, option: "SessionMode | Session") -> "Session":
-        """Return what the option `session` says, in its long form."""
-        if isinstance(option, Session):
-            return option
-        _check_mode("session", option)
-        return cls(option)
+
+def session_of(option: SessionMode | Session) -> Session:
+    """Return what the option `session` says, in its long form."""
+    if isinstance(option, Session):
+        return option
+    _check_mode("session", option)
+    return Session(option)
 
 
 def _check_mode(name: str, mode: object) -> None:

@@ -24,9 +24,13 @@ class ConnectionClosed(WebSocketHeartbeatError):
 class ConnectionFailed(WebSocketHeartbeatError):
     """The connection has failed for good and will not be retried.
 
-    `reason` says why in words; `code` is the close code, if the server gave one; the last error, if there was
-    one, is `__cause__`.
+    The last error, if there was one, is `__cause__`.
     """
+
+    reason: str
+    """Why, in words."""
+    code: int | None
+    """The close code, if the server gave one."""
 
     def __init__(self, reason: str, code: int | None = None) -> None:
         super().__init__(reason)
@@ -39,7 +43,9 @@ class NotConnected(WebSocketHeartbeatError):
 
 
 class SendQueueFull(WebSocketHeartbeatError):
-    """`send_nowait` found `send_queue` messages waiting already; the message was not taken."""
+    """The message was not taken: `send_nowait` found `send_queue` messages waiting already, or `Room.send`
+    found 16 MiB of them, for a store that is away.
+    """
 
 
 class HandshakeError(WebSocketHeartbeatError):
@@ -53,9 +59,15 @@ class RedirectRefused(HandshakeError):
 class HandshakeRejected(HandshakeError):
     """The server refused the opening handshake with an HTTP status.
 
-    `status`, `headers` (pairs of name and value, as received) and the beginning of the `body` are kept.
     Neither headers nor body are part of the text, as both may carry secrets.
     """
+
+    status: int
+    """The HTTP status."""
+    headers: tuple[tuple[str, str], ...]
+    """Pairs of name and value, as received."""
+    body: bytes
+    """The beginning of the body, 1 KiB at most."""
 
     def __init__(self, status: int, headers: Sequence[tuple[str, str]], body: bytes = b"") -> None:
         super().__init__(f"the server rejected the handshake with HTTP status {status}")
@@ -76,7 +88,10 @@ class ProxyFailed(WebSocketHeartbeatError):
 
 
 class ProtocolViolation(WebSocketHeartbeatError):
-    """The peer broke RFC 6455; the link was closed with `code`."""
+    """The peer broke RFC 6455, and the link was closed for it."""
+
+    code: int
+    """The close code that it was told."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -84,10 +99,12 @@ class ProtocolViolation(WebSocketHeartbeatError):
 
 
 class ServerClosed(WebSocketHeartbeatError):
-    """The server closed the link with a close frame: `code` (None if it gave none) and `reason`.
+    """The server closed the link with a close frame."""
 
-    The text has the reason with its control characters escaped, `reason` has it as received.
-    """
+    code: int | None
+    """Its code; None if it gave none."""
+    reason: str
+    """Its reason, as received; the text has it with control characters escaped."""
 
     def __init__(self, code: int | None, reason: str) -> None:
         super().__init__(
@@ -106,10 +123,10 @@ class MessageTooBig(ProtocolViolation):
 
 
 class NotJSON(WebSocketHeartbeatError, ValueError):
-    """A message that was to be parsed is no JSON; it is in `message`, and not part of the text.
+    """A message that was to be parsed is no JSON. The connection is unharmed; the next message follows."""
 
-    It was taken; the connection is unharmed, and the next message follows.
-    """
+    message: str | bytes
+    """The message, which is not part of the text."""
 
     def __init__(self, message: str | bytes) -> None:
         kind, unit = ("text", "characters") if isinstance(message, str) else ("binary", "bytes")
@@ -120,6 +137,10 @@ class NotJSON(WebSocketHeartbeatError, ValueError):
 class HookFailed(WebSocketHeartbeatError):
     """A hook or a callable of the user's raised; its exception is `__cause__`. The connection is unharmed."""
 
+    name: str
+    """Which one: "on_open", say."""
+    __cause__: BaseException | None
+
     def __init__(self, name: str, error: BaseException) -> None:
         super().__init__(f"{name} raised {type(error).__name__}")
         self.name = name
@@ -127,11 +148,14 @@ class HookFailed(WebSocketHeartbeatError):
 
 
 class Undelivered(WebSocketHeartbeatError):
-    """Messages that waited to be sent will not be; they are in `messages`, oldest first.
+    """Messages that waited to be sent will not be, as the connection has ended or they have expired."""
 
-    The connection has ended, or, where `expired` is true, they have waited longer than their `ttl`. Where
-    `uncertain` is true they are those of a session that has ended: the server may have handled them or not.
-    """
+    messages: tuple[str | bytes, ...]
+    """The messages, oldest first."""
+    expired: bool
+    """Whether they have waited longer than their `ttl`."""
+    uncertain: bool
+    """Whether they are those of a session that has ended: the server may have handled them or not."""
 
     def __init__(
         self, messages: Sequence[str | bytes], *, expired: bool = False, uncertain: bool = False
@@ -157,10 +181,12 @@ class LinkRejected(WebSocketHeartbeatError):
 
 
 class PeerGone(WebSocketHeartbeatError, ConnectionResetError):
-    """The client of a server is gone.
+    """The client of a server is gone."""
 
-    `code` is that of its close frame, None if it sent none; `reason` its reason, or why it is gone.
-    """
+    code: int | None
+    """The code of its close frame, None if it sent none."""
+    reason: str
+    """Its reason, or why it is gone."""
 
     def __init__(self, code: int | None, reason: str) -> None:
         super().__init__(f"the peer is gone: {printable(reason)}" if reason else "the peer is gone")
@@ -174,6 +200,13 @@ class SessionNotOffered(HandshakeError):
 
 class SessionOver(WebSocketHeartbeatError):
     """The session has ended; the text says why."""
+
+
+class NotCommitted(WebSocketHeartbeatError):
+    """The block of `Peer.transaction` was undone, as its database has failed, or others were in the way.
+
+    Its message is not handled. Let this pass in a hook, and it is called with the message again.
+    """
 
 
 class EngineNotInstalled(WebSocketHeartbeatError, ImportError):

@@ -36,86 +36,81 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SessionEvent:
-    """A session has begun, gone on, or ended, or stands still.
-
-    kind: "new"; "resumed": nothing is lost; "reset": the server does not have the session any more, and a
-    new one has begun; "over": it has ended, and the connection with it; "stalled": for 30 s the server has
-    handled nothing of what fills its window, though the link lives.
-    why: of a reset and of an end, in the server's words.
-    uncertain: messages of ours that may have been handled or not, oldest first. They are not sent again.
-    """
+    """A session has begun, gone on, or ended, or stands still."""
 
     kind: str
+    """What has happened: "new"; "resumed": nothing is lost; "reset": the server does not have the session any
+    more, and a new one has begun; "over": it has ended, and the connection with it; "stalled": for 30 s the
+    server has handled nothing of what fills its window, though the link lives."""
     why: str = ""
+    """Why it was reset or has ended, in the server's words; else ""."""
     uncertain: Sequence[Message] = field(default=(), repr=False)
+    """Messages of ours that may have been handled or not, oldest first. They are not sent again."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenEvent:
-    """A link has opened.
-
-    link: its number: 1 for the first attempt of the connection, and so on.
-    subprotocol: the one the server chose, or None.
-    response_headers: of the handshake, as pairs; not part of the repr.
-    session: "new"; "resumed": the server knows still what it was told; "reset": as new, in place of one that
-        the server does not have any more; None: the link has no session. Subscribe unless it is "resumed".
-    """
+    """A link has opened."""
 
     link: int
+    """Its number: 1 for the first attempt of the connection, and so on."""
     subprotocol: str | None = None
+    """The one that the server chose, or None."""
     response_headers: Sequence[tuple[str, str]] = field(default=(), repr=False)
+    """Those of the handshake, as pairs of name and value; not part of the repr."""
     session: str | None = None
+    """That of the link: "new"; "resumed": the server knows still what it was told; "reset": as new, in place
+    of one that the server does not have any more; None: none. Subscribe unless it is "resumed"."""
 
 
 @dataclass(frozen=True, slots=True)
 class CloseEvent:
-    """An open link is gone.
-
-    reason: why, for a person to read.
-    code: the close code that the server sent, or None if it sent none (RFC 6455 calls this 1005 or 1006).
-    uncertain_bytes: bytes sent on the link, but for a close frame, that the kernel at its other end had not
-        acknowledged when it ended, those that had not left this machine included; None where the system does
-        not tell. The guide says what that means under "Sending".
-    """
+    """An open link is gone."""
 
     link: int
+    """Its number, as in its OpenEvent."""
     reason: str
+    """Why it is gone, for a person to read."""
     code: int | None = None
+    """The close code that the server sent, or None if it sent none (RFC 6455 calls this 1005 or 1006)."""
     uncertain_bytes: int | None = 0
+    """Bytes sent on the link, but for a close frame, that the kernel at its other end had not acknowledged
+    when it ended, those that had not left this machine included; None where the system does not tell. The
+    guide says what that means under "Sending"."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReconnectEvent:
-    """A retry was scheduled.
-
-    retry: which one it is since the last stable link, from 1; `max_retries` bounds it.
-    delay: the seconds until then.
-    reason: what made it necessary.
-    """
+    """A retry was scheduled."""
 
     retry: int
+    """Which one it is since the last stable link, from 1; `max_retries` bounds it."""
     delay: float
+    """The seconds until then."""
     reason: str
+    """What made it necessary, for a person to read."""
 
 
 @dataclass(slots=True)
 class Stats:
-    """What a connection has done so far.
-
-    links: links that opened. attempts: links that were tried. pings: heartbeats sent. bytes_received,
-    bytes_sent: payload of TCP (of TLS, where it is used) on all links, where the platform can tell.
-    queued: messages that wait in the send queue. dropped: messages that have come and were thrown away, by
-    `receive_policy`, or as volatile ones of a session came faster than they were taken. not_sent: volatile
-    messages that were not sent, as they would have had to wait.
-    reasons: why links and attempts ended, the latest last, ten at most.
-    """
+    """What a connection has done so far."""
 
     links: int = 0
+    """Links that opened."""
     attempts: int = 0
+    """Links that were tried."""
     pings: int = 0
+    """Heartbeats sent."""
     bytes_received: int = 0
+    """Payload of TCP (of TLS, where it is used) received on all links, where the platform can tell."""
     bytes_sent: int = 0
+    """Payload of TCP (of TLS, where it is used) sent on all links, where the platform can tell."""
     queued: int = 0
+    """Messages that wait in the send queue."""
     dropped: int = 0
+    """Messages that have come and were thrown away, by `receive_policy`, or as volatile ones of a session
+    came faster than they were taken."""
     not_sent: int = 0
+    """Volatile messages that were not sent, as they would have had to wait."""
     reasons: list[str] = field(default_factory=list)
+    """Why links and attempts ended, the latest last, ten at most."""

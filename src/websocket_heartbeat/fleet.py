@@ -9,6 +9,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
+from websocket_heartbeat import observer
 from websocket_heartbeat.checks import check_rate
 from websocket_heartbeat.client import Connection
 from websocket_heartbeat.client.hooks import Hook
@@ -97,6 +98,7 @@ class Fleet:
         self.on_reconnect = on_reconnect
         self.on_state = on_state
         self.on_session = on_session
+        observer.fleets.add(self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -145,6 +147,11 @@ class Fleet:
         """How many connections are in each state, those that have ended included."""
         self._sweep()
         return self._ended + Counter(connection.state for connection in self._members)
+
+    @property
+    def waiting(self) -> int:
+        """How many attempts wait for their turn."""
+        return len(self._queue)
 
     @property
     def stats(self) -> Stats:

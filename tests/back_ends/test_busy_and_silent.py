@@ -63,9 +63,9 @@ def test_a_server_that_answers_nothing_while_it_works_is_given_up_with_a_reason_
 def test_probe_notes_which_server_answers_no_ping_while_it_works(container: Server, run_asyncio: Run) -> None:
     async def main() -> None:
         url = f"ws://127.0.0.1:{container.port}"
-        plain = await probed(f"{url}/plain", "--message", "block 1000", "--pings", "2")
+        plain = await probed(f"{url}/plain", "--heartbeat", "block 1000", "--pings", "2")
         assert any("answers none while it works" in note for note in plain.notes)
-        kept = await probed(f"{url}/feed", "--message", "block 1000", "--pings", "2")
+        kept = await probed(f"{url}/feed", "--heartbeat", "block 1000", "--pings", "2")
         assert kept.ok
         assert kept.notes == []
 

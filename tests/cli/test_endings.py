@@ -36,7 +36,7 @@ def test_a_loop_without_signal_handlers_is_ended_by_signals_all_the_same(number:
         done = finish(serving)
     finally:
         discard(serving)
-    assert (ended.status, done.status) == (0, 0)
+    assert (ended.status, done.status) == (128 + number, 0)
     assert ended.err == "-- link 1 is open\n-- link 1 is gone: we closed the connection\n"
     assert done.err.startswith("client 1 has come\nclient 1 is gone: 1000")
 
@@ -109,7 +109,8 @@ def test_nobody_who_reads_is_no_reason_for_a_traceback(closed: str) -> None:
             talker.send_signal(signal.SIGINT)
             assert talker.stdout is not None
             assert talker.stdout.read() == ""
+            assert talker.wait(20) == 130
         else:
             assert talker.stderr is not None
             assert "Traceback" not in talker.stderr.read()
-        assert talker.wait(20) == 0
+            assert talker.wait(20) == 1

@@ -47,8 +47,20 @@ def a_generator_function(*_: object) -> Any:
 @pytest.mark.parametrize(
     ("arguments", "error", "names"),
     [
-        ({"url": "http://example.com/"}, ValueError, ["url", "ws://", "http://example.com/"]),
-        ({"url": "example.com/feed"}, ValueError, ["url", "ws://"]),
+        (
+            {"url": "http://u:p@example.com/a?q"},
+            ValueError,
+            ["url", "ws://", "not 'http://example.com/a?...'; did you mean 'ws://example.com/a?...'?"],
+        ),
+        ({"url": "https://example.com/"}, ValueError, ["did you mean 'wss://example.com/'?"]),
+        ({"url": "example.com/feed"}, ValueError, ["url", "ws://", "did you mean 'ws://example.com'?"]),
+        ({"url": "localhost:8765"}, ValueError, ["did you mean 'ws://localhost:8765'?"]),
+        ({"url": "localhost"}, ValueError, ["did you mean 'ws://localhost'?"]),
+        ({"url": "127.0.0.1:8765/feed?token=1"}, ValueError, ["did you mean 'ws://127.0.0.1:8765'?"]),
+        ({"url": "backend:8765/feed"}, ValueError, ["did you mean 'ws://backend:8765'?"]),
+        ({"on_open": 5}, TypeError, ["on_open", "callable", "5"]),
+        ({"on_message": lambda: None}, TypeError, ["on_message", "1 argument"]),
+        ({"on_session": lambda a, b: None}, TypeError, ["on_session", "1 argument"]),
         ({"url": ""}, ValueError, ["url"]),
         ({"url": "ws://"}, ValueError, ["url", "host"]),
         ({"url": "ws:///path"}, ValueError, ["url", "host"]),
@@ -84,8 +96,9 @@ def a_generator_function(*_: object) -> Any:
         ({"subprotocols": [5]}, TypeError, ["subprotocols[0]"]),
         ({"subprotocols": ["ok", "a, b"]}, ValueError, ["subprotocols[1]"]),
         ({"subprotocols": ["a\r\nEvil: b"]}, ValueError, ["subprotocols[0]"]),
-        ({"heartbeat": 15}, TypeError, ["heartbeat", "15"]),
-        ({"heartbeat": None}, TypeError, ["heartbeat", "None"]),
+        ({"heartbeat": 15}, TypeError, ["heartbeat", "not 15; write Heartbeat(interval=15)"]),
+        ({"heartbeat": None}, TypeError, ["heartbeat", "None; with Heartbeat(interval=3600)", "an hour"]),
+        ({"heartbeat": "ping"}, TypeError, ["heartbeat", "Heartbeat(message=...)"]),
         ({"heartbeat": Heartbeat(message="x" * 11), "max_size": 10}, ValueError, ["Heartbeat.message", "11"]),
         ({"heartbeat": Heartbeat(message="\ud800")}, ValueError, ["Heartbeat.message"]),
         ({"backoff": 1.5}, TypeError, ["backoff", "1.5"]),
@@ -108,9 +121,9 @@ def a_generator_function(*_: object) -> Any:
         ({"max_size": None}, TypeError, ["max_size", "None"]),
         ({"compression": "deflate"}, TypeError, ["compression", "'deflate'"]),
         ({"compression": True, "engine": "aiohttp"}, ValueError, ["compression", "'aiohttp'"]),
-        ({"ssl": True}, TypeError, ["ssl", "True"]),
+        ({"ssl": True}, TypeError, ["ssl", "True", "wss:// in the URL is what asks for TLS"]),
         ({"proxy": "ftp://proxy/"}, ValueError, ["proxy", "ftp://proxy/"]),
-        ({"proxy": "proxy:3128"}, ValueError, ["proxy"]),
+        ({"proxy": "proxy:3128"}, ValueError, ["proxy", "did you mean 'http://proxy:3128'?"]),
         ({"proxy": False}, TypeError, ["proxy", "bool"]),
         ({"user_agent_header": "a\r\nb"}, ValueError, ["user_agent_header"]),
         ({"user_agent_header": "ä"}, ValueError, ["user_agent_header", "ASCII"]),
@@ -143,6 +156,7 @@ def a_generator_function(*_: object) -> Any:
         ({"retry_if": True}, TypeError, ["retry_if", "True"]),
         ({"retry_if": a_coroutine_function}, TypeError, ["retry_if", "coroutine"]),
         ({"retry_if": a_generator_function}, TypeError, ["retry_if", "yield"]),
+        ({"session": True}, ValueError, ["session", "prefer", "True"]),
         ({"no_such_option": 1}, TypeError, ["no_such_option"]),
     ],
 )
@@ -160,6 +174,8 @@ def test_connect_refuses(arguments: dict[str, Any], error: type[Exception], name
         (lambda: Heartbeat(interval=math.inf), ValueError, ["Heartbeat.interval", "inf"]),
         (lambda: Heartbeat(interval=math.nan), ValueError, ["Heartbeat.interval", "nan"]),
         (lambda: Heartbeat(interval=1e8), ValueError, ["Heartbeat.interval", "100000000"]),
+        (lambda: Heartbeat(15000), ValueError, ["Heartbeat.interval", "3600", "15000", "Then write 15"]),
+        (lambda: Heartbeat(timeout=10000), ValueError, ["Heartbeat.timeout", "milliseconds", "write 10"]),
         (lambda: Heartbeat(timeout="10"), TypeError, ["Heartbeat.timeout", "'10'"]),  # type: ignore[arg-type]
         (lambda: Heartbeat(message=5), TypeError, ["Heartbeat.message", "int"]),  # type: ignore[arg-type]
         (
@@ -195,6 +211,41 @@ def test_what_is_allowed_is_allowed() -> None:
         connect("wss://user@bücher.example:8443/päth?quéry=ü", engine=MemoryEngine(), **options)
     connect("ws://[::1]:80/", engine=MemoryEngine())
     connect("WS://EXAMPLE.COM./", engine=MemoryEngine())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "user:secret@example.com/",
+        "us.er:secret@example.com:80/",
+        "example.com/secret@example.org",
+        "wss:secret.example/",
+        "Secret.example/",
+        "secret",
+        "http:secret.example",
+        "ftp://user:secret@example.com/",
+    ],
+)
+def test_a_url_is_not_guessed_where_that_may_show_a_secret(url: str) -> None:
+    with pytest.raises(ValueError, match="url must") as caught:
+        connect(url)
+    assert "did you mean" not in str(caught.value)
+    assert "secret" not in str(caught.value).lower()
+
+
+@pytest.mark.parametrize("name", ["url", "additional_headers", "on_open", "on_message", "retry_if"])
+def test_what_calling_a_function_returns_is_told_from_the_function(name: str) -> None:
+    arguments: dict[str, Any] = {"url": URL, name: a_coroutine_function()}
+    with pytest.raises(TypeError, match=f"{name} must be the function a_coroutine_function itself"):
+        connect(**arguments)
+
+
+def test_where_no_loop_of_asyncio_runs_that_is_said(world: World) -> None:
+    start = world.connect().__aenter__()  # as under trio
+    with pytest.raises(RuntimeError, match=r"no event loop of asyncio runs here.* trio.*sync"):
+        start.send(None)
+    with pytest.raises(RuntimeError, match="no event loop of asyncio runs here"):
+        Fleet().add(world.connect())
 
 
 def test_an_engine_that_is_not_installed_is_named_with_its_install_command(

@@ -5,11 +5,25 @@ import gc
 import weakref
 from contextvars import ContextVar
 from itertools import pairwise
+from typing import Any
 
 import pytest
+from tests.watch import PATIENCE
 
-from websocket_heartbeat import Backoff, Connection, Fleet, Message, State, connect, sync
+from websocket_heartbeat import (
+    Backoff,
+    CloseEvent,
+    Connection,
+    Fleet,
+    Message,
+    OpenEvent,
+    ReconnectEvent,
+    State,
+    connect,
+    sync,
+)
 from websocket_heartbeat.engines.memory import MemoryEngine
+from websocket_heartbeat.server import Hub, serve
 from websocket_heartbeat.testing import SimulatedClock
 
 
@@ -62,6 +76,43 @@ def test_one_set_of_hooks_serves_all_and_is_told_which_connection_it_is() -> Non
             assert received == [(early, "one"), (late, "two")]
 
     SimulatedClock().run(main())
+
+
+def test_hooks_may_be_given_as_arguments_too() -> None:
+    async def main() -> None:
+        engine = MemoryEngine()
+        told: list[tuple[Connection, object]] = []
+
+        def tell(connection: Connection, what: object) -> None:
+            told.append((connection, what))
+
+        names = ["on_open", "on_message", "on_close", "on_reconnect", "on_state", "on_error", "on_session"]
+        hooks: dict[str, Any] = dict.fromkeys(names, tell)
+        fleet = Fleet(**hooks)
+        async with fleet:
+            connection = fleet.add(connect("ws://example.com/", engine=engine))
+            await connection.wait_open(5)
+            engine.peers[0].send("one")
+            engine.peers[0].reset()
+            await connection.wait_open(60)
+        assert {each for each, _ in told} == {connection}
+        kinds = {type(what) for _, what in told}
+        assert {OpenEvent, str, CloseEvent, ReconnectEvent, State} <= kinds
+
+    SimulatedClock().run(main())
+
+
+def test_a_fleet_hears_of_sessions() -> None:
+    async def main() -> None:
+        told: list[tuple[Connection, str]] = []
+        hub = Hub(sessions="memory")
+        fleet = Fleet(on_session=lambda connection, event: told.append((connection, event.kind)))
+        async with serve(hub=hub) as server, fleet:
+            connection = fleet.add(connect(server.url(), session="require", proxy=None))
+            await connection.wait_open(PATIENCE)
+        assert told[0] == (connection, "new")
+
+    asyncio.run(main())
 
 
 def test_a_hook_that_ends_the_program_keeps_no_other_connection_from_its_turn() -> None:

@@ -38,7 +38,7 @@ def attach(connection: Connection, name: str, function: Callable[..., Any], how:
         setattr(connection, name, function)
 
 
-@pytest.mark.parametrize("how", ["decorator", "assignment"])
+@pytest.mark.parametrize("how", ["decorator", "assignment", "argument"])
 @pytest.mark.parametrize("kind", ["plain", "coroutine", "lambda", "partial", "object"])
 @pytest.mark.parametrize("name", HOOKS)
 def test_hooks_of_every_kind_are_called_across_reconnects(
@@ -63,8 +63,10 @@ def test_hooks_of_every_kind_are_called_across_reconnects(
     }
 
     async def main() -> None:
-        connection = world.connect()
-        attach(connection, name, functions[kind], how)
+        given = {name: functions[kind]} if how == "argument" else {}
+        connection = world.connect(**given)
+        if how != "argument":
+            attach(connection, name, functions[kind], how)
         await provoke_every_hook(world, connection, times=3)
 
     play(main())

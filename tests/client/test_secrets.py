@@ -382,6 +382,7 @@ def test_reprs_tell_nothing_secret(run_asyncio: Run) -> None:
             dismissal=f"{SECRET} bye",
             session=Session("off"),
             retry_if=None,
+            name=None,
         )
         async with Connection(options) as connection:
             await connection.wait_open()

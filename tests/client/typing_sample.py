@@ -1,6 +1,6 @@
 """How users write against the public API: mypy must accept all of it, and refuse what is marked."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, assert_type
 
 from websocket_heartbeat import (
@@ -10,6 +10,7 @@ from websocket_heartbeat import (
     Connection,
     ConnectionFailed,
     Dialect,
+    Fleet,
     HandshakeRejected,
     Heartbeat,
     HookFailed,
@@ -22,6 +23,7 @@ from websocket_heartbeat import (
     Stats,
     Undelivered,
     connect,
+    sync,
 )
 
 
@@ -42,6 +44,9 @@ async def uses() -> None:
     connection.send_nowait(memoryview(b"binary"))
     await connection.send("position", volatile=True)
     connection.send_nowait(b"position", volatile=True)
+    await connection.send_json({"op": "login"}, ttl=5)
+    assert_type(await connection.recv_json(), Any)
+    assert_type(connection.json(), AsyncIterator[Any])
     await connection.flush()
     await connection.drain()
     await connection.wait_open()
@@ -83,6 +88,28 @@ def options() -> None:
     connect("ws://example.com/", session="prefer")
     connect("ws://example.com/", session=Session("require", window=64, window_bytes=2**18))
     connect("ws://example.com/", final_close_codes=(*FINAL_CLOSE_CODES, 1000), dismissal="dismissed")
+
+
+def hooks_as_arguments() -> None:
+    async def opened(event: OpenEvent) -> None: ...
+    def anything(argument: object) -> None: ...
+
+    connect(
+        "ws://example.com/",
+        on_open=opened,
+        on_message=anything,
+        on_close=anything,
+        on_error=None,
+        on_reconnect=lambda event: print(event.retry),
+        on_state=anything,
+        on_session=anything,
+    )
+    Fleet(on_open=lambda connection, event: print(connection.latency, event.link))
+    blocking = sync.connect("ws://example.com/", on_message=anything, max_retries=3)
+    assert_type(blocking, sync.Connection)
+    assert_type(blocking.recv_json(timeout=5), Any)
+    assert_type(blocking.json(), Iterator[Any])
+    blocking.send_json([1], timeout=5)
 
 
 def hooks_by_decorator(connection: Connection) -> None:
@@ -167,6 +194,10 @@ async def wrong_uses(connection: Connection) -> None:
     connect("ws://example.com/", heartbeat=15)  # type: ignore[arg-type]
     connect("ws://example.com/", proxy=False)  # type: ignore[arg-type]
     connect("ws://example.com/", pingTimeout=5)  # type: ignore[call-arg]
+    connect("ws://example.com/", max_attempts=5)  # type: ignore[call-arg]
+    connect("ws://example.com/", on_open=of_nothing)  # type: ignore[arg-type]
+    sync.connect("ws://example.com/", on_message=of_close)  # type: ignore[arg-type]
+    Fleet(on_message=of_text_alone)  # type: ignore[arg-type]
     Heartbeat(interval="15")  # type: ignore[arg-type]
     Heartbeat(message=5)  # type: ignore[arg-type]
     Backoff(initial=None)  # type: ignore[arg-type]

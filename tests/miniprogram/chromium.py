@@ -2,16 +2,12 @@
 
 import asyncio
 import contextlib
-import fcntl
 import functools
-import os
-import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
+from tests.debian import program
 
 _FLAGS: Final = (
     "--headless",
@@ -25,30 +21,9 @@ _FLAGS: Final = (
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 
 
-@functools.cache
 def executable() -> str:
     """Return the path of Chromium, installed if need be; else skip the test, but fail it in CI."""
-    reason = "there is no Chromium, and only root on Debian may install it"
-    # pytest-xdist runs several of us.
-    with open(__file__) as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        found = _found()
-        if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
-            install = "apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium"
-            quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-            command = ["sh", "-c", install]
-            done = subprocess.run(command, env=quiet, capture_output=True, text=True, timeout=280)
-            found = _found()
-            reason = f"there is no Chromium, and apt-get cannot install it: {done.stderr[-500:]}"
-    if found is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
-
-
-def _found() -> str | None:
-    return next(filter(None, map(shutil.which, _NAMES)), None)
+    return program("chromium", _NAMES)
 
 
 @contextlib.asynccontextmanager

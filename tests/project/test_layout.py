@@ -19,6 +19,8 @@ def test_using_client_and_server_loads_no_optional_dependency() -> None:
         "aiohttp",
         "hypothesis",
         "matplotlib",
+        "opentelemetry",
+        "prometheus_client",
         "pytest",
         "python_socks",
         "rich",

@@ -28,7 +28,10 @@ def guilty(place):
         return connect(REFUSED, retry_if=hook, **options)
     if place == "Heartbeat.message":
         return connect(URL, heartbeat=Heartbeat(0.05, 1, message=hook), **options)
-    connection = connect(REFUSED if place in ("on_error", "on_reconnect") else URL, **options)
+    url = REFUSED if place in ("on_error", "on_reconnect") else URL
+    if place in ("on_open", "on_message", "on_error"):
+        return connect(url, **options, **{place: hook})
+    connection = connect(url, **options)
     setattr(connection, place, hook)
     return connection
 

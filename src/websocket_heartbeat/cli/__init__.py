@@ -1,27 +1,39 @@
 """The command line: finds the command that was asked for; each command is a module of its own.
 
-A command is a module with HELP (one line), `add_arguments(parser)` and `run(arguments)`, which returns the
-exit status. It imports nothing optional before `run`, so that `--help` and other commands work without it.
+A command is a module with HELP (one line), EXAMPLES (lines, each a command), `add_arguments(parser)` and
+`run(arguments)`, which returns the exit status. It imports nothing optional before `run`, so that `--help`
+and other commands work without it.
 """
 
 import argparse
 import logging
+import sys
 from collections.abc import Sequence
 from types import ModuleType
 from typing import NoReturn
 
-from websocket_heartbeat.cli import connect, demo, js, probe, send_away, serve
-from websocket_heartbeat.cli.output import CannotPrint, have_streams, print_nowhere, tell
+from websocket_heartbeat.cli import completion, connect, demo, js, probe, send_away, serve
+from websocket_heartbeat.cli.arguments import WrongArgument
+from websocket_heartbeat.cli.meant import did_you_mean
+from websocket_heartbeat.cli.output import CannotPrint, have_streams, print_nowhere, show, tell
 from websocket_heartbeat.version import __version__
 
 COMMANDS: dict[str, ModuleType] = {
-    "demo": demo,
     "connect": connect,
     "serve": serve,
     "probe": probe,
+    "demo": demo,
     "js": js,
     "send-away": send_away,
+    "completion": completion,
 }
+
+EXAMPLES = """\
+websocket-heartbeat serve                          # an echo server
+websocket-heartbeat connect localhost:8765         # talk to it, line by line
+websocket-heartbeat probe wss://example.com/feed   # why does it not work?
+websocket-heartbeat demo                           # what breaks, and what then
+"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -35,6 +47,31 @@ _EXTRAS = {"rich": "cli"}
 """Which extra of ours installs a package that a command needs."""
 
 
+def make_parser() -> argparse.ArgumentParser:
+    """Return what reads the arguments of all commands."""
+    parser = _Parser(
+        prog="websocket-heartbeat",
+        description="WebSocket connections that outlive their sockets.",
+        epilog=f"examples:\n{_indented(EXAMPLES)}\nwebsocket-heartbeat COMMAND -h explains a command.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=__version__, help="print it and exit")
+    commands = parser.add_subparsers(metavar="COMMAND", title="commands", required=True)
+    for name, module in COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.__doc__,
+            epilog=f"examples:\n{_indented(module.EXAMPLES)}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run, command=command, whole=parser)
+    return parser
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that `argv` (default: the program's arguments) names; return the exit status.
 
@@ -42,25 +79,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     a package that the command needs is not installed. 130: Ctrl-C. Otherwise as the command's help says.
     """
     have_streams()
-    parser = _Parser(
-        prog="websocket-heartbeat", description="A WebSocket connection that outlives its sockets."
-    )
-    parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name, module in COMMANDS.items():
-        command = commands.add_parser(
-            name,
-            help=module.HELP,
-            description=module.__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.add_arguments(command)
-        command.set_defaults(run=module.run)
-    arguments = parser.parse_args(argv)
+    parser = make_parser()
+    words = list(sys.argv[1:] if argv is None else argv)
     # Commands show what happens by themselves; without a handler Python prints warnings to stderr once more.
     logging.getLogger("websocket_heartbeat").addHandler(logging.NullHandler())
     try:
+        if not words:
+            show(parser.format_help(), end="")
+            return 0
+        arguments = _parsed(parser, words)
         status: int = arguments.run(arguments)
+    except WrongArgument as error:
+        arguments.command.error(str(error))
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in _EXTRAS:
@@ -77,3 +107,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return status
+
+
+def _parsed(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
+    """Return the arguments. What is wrong with them is said without their values, which may be secret."""
+    if "://" in words[0]:
+        parser.error("a command comes before the URL; did you mean connect?")
+    if not words[0].startswith("-") and words[0] not in COMMANDS:
+        parser.error(f"there is no command {words[0]!r}{did_you_mean(words[0], COMMANDS)}")
+    arguments, rest = parser.parse_known_args(words)
+    command: argparse.ArgumentParser = arguments.command
+    for word in rest:
+        if word.startswith("--"):
+            name = word.partition("=")[0]
+        elif word.startswith("-"):
+            name = word[:2]
+        else:
+            continue
+        known = [option for action in command._actions for option in action.option_strings]
+        command.error(f"there is no option {name}{did_you_mean(name, known)}")
+    if rest:
+        more = "1 argument" if len(rest) == 1 else f"{len(rest)} arguments"
+        command.error(f"{more} too many; are quotes missing?")
+    return arguments
+
+
+def _indented(lines: str) -> str:
+    return "".join(f"  {line}\n" for line in lines.splitlines())

@@ -4,11 +4,15 @@ What is wrong with a value is said by the checks of the library, which show no s
 """
 
 import argparse
+import ipaddress
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from websocket_heartbeat.checks import (
     check_count,
+    check_header_value,
     check_message,
     check_request_headers,
     check_seconds,
@@ -18,6 +22,10 @@ from websocket_heartbeat.checks import (
 from websocket_heartbeat.core.settings import LONGEST
 
 T = TypeVar("T")
+
+
+class WrongArgument(Exception):
+    """Arguments that cannot be used, each for itself or together; the text names them, and no secret."""
 
 
 def seconds(least: float = 0, *, zero: bool = False) -> Callable[[str], float]:
@@ -51,18 +59,44 @@ def count(text: str) -> int:
     return _checked(check_count, "it", whole(text), least=1)
 
 
+def retries(text: str) -> int:
+    """The kind: a whole number of at least 0."""
+    return _checked(check_count, "it", whole(text))
+
+
+def wait(text: str) -> float | None:
+    """The kind: seconds from 0, or -1 for without an end, which is None."""
+    return None if text == "-1" else seconds(zero=True)(text)
+
+
 def port(text: str) -> int:
     """The kind: a port to listen on, 0 for a free one."""
     return _checked(check_count, "a port", whole(text), most=65535)
 
 
 def url(text: str) -> str:
-    """The kind: the URL of a WebSocket server."""
-    if "://" not in text:  # not shown, as it may begin with a password
-        raise argparse.ArgumentTypeError(
-            "the URL must begin with ws:// or wss://, as wss://example.com/feed does"
-        )
+    """The kind: the URL of a WebSocket server.
+
+    Without a scheme it is ws:// for localhost and for an address, as localhost:8765, and wss:// otherwise.
+    """
+    if "://" not in text:
+        if re.match(r"(ws|http)s?:", text, re.IGNORECASE):  # not shown, as a password may follow
+            raise argparse.ArgumentTypeError(
+                "the URL must begin with ws:// or wss://, as wss://example.com/feed does"
+            )
+        text = f"{'ws' if _is_near(text) else 'wss'}://{text}"
     return _checked(check_url, "the URL", text, ("ws", "wss"))
+
+
+def _is_near(text: str) -> bool:
+    try:
+        host = urlsplit(f"//{text}").hostname or ""
+        if host == "localhost":
+            return True
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def page(text: str) -> str:
@@ -84,6 +118,11 @@ def message(text: str) -> str:
     """The kind: a text message."""
     _checked(check_message, "the text", text, 2**20)  # which is the default of max_size
     return text
+
+
+def origin(text: str) -> str:
+    """The kind: the value of the header Origin."""
+    return _checked(check_header_value, "it", text)
 
 
 def header(text: str) -> tuple[str, str]:

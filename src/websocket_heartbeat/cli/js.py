@@ -17,6 +17,11 @@ from websocket_heartbeat.cli.output import show
 
 HELP = "write the library for mini programs and browsers"
 
+EXAMPLES = """\
+websocket-heartbeat js -o lib/websocket-heartbeat.js --types
+websocket-heartbeat js --target browser --format iife --minify > heartbeat.js
+"""
+
 Format = Literal["cjs", "esm", "iife"]
 Target = Literal["miniprogram", "browser", "session"]
 

@@ -15,6 +15,11 @@ from websocket_heartbeat.redaction import printable, shown_url
 
 HELP = "have a back end send all its clients away before it stops"
 
+EXAMPLES = """\
+websocket-heartbeat send-away http://127.0.0.1:8000/send-away
+websocket-heartbeat send-away http://10.0.0.7/send-away --token-file token.txt
+"""
+
 _LONGEST_ANSWER = 1000
 
 

@@ -19,6 +19,12 @@ from websocket_heartbeat.server import Peer, serve
 
 HELP = "run an echo server that answers heartbeats"
 
+EXAMPLES = """\
+websocket-heartbeat serve
+websocket-heartbeat serve --host 0.0.0.0 --port 9000
+websocket-heartbeat serve --heartbeat ping --idle-timeout 20
+"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""

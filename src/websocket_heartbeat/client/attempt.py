@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 from websocket_heartbeat.checks import check_request_headers, check_url
 from websocket_heartbeat.client.options import Options
 from websocket_heartbeat.client.proxies import environment_proxy
-from websocket_heartbeat.engines.base import LinkEvents, OpenRequest
+from websocket_heartbeat.engines.base import Engine, LinkEvents, OpenRequest
 from websocket_heartbeat.errors import HandshakeRejected, RedirectRefused
 from websocket_heartbeat.redaction import HIDDEN, shown_url
 from websocket_heartbeat.system.callbacks import call, settle
@@ -22,26 +22,26 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _WS_SCHEMES = {"http": "ws", "https": "wss"}
 
 
-async def open_link(options: Options, events: LinkEvents, on_request: Callable[[OpenRequest], None]) -> None:
+async def open_link(
+    options: Options, engine: Engine, events: LinkEvents, on_request: Callable[[OpenRequest], OpenRequest]
+) -> None:
     """Open one link, following redirects; a 401 or 403 gets one more try with a fresh URL and headers.
 
-    on_request: called with each request that was made of the user's URL.
+    on_request: called with each request that was made of the user's URL; returns the one to send.
 
     Raises:
         what `Engine.open`, `prepare` and `redirected` raise.
     """
-    request = await prepare(options)
-    on_request(request)
+    request = on_request(await prepare(options))
     may_refresh = callable(options.url) or callable(options.additional_headers)
     redirects = 0
     while redirects <= MAX_REDIRECTS:
         try:
-            return await options.engine.open(request, events)
+            return await engine.open(request, events)
         except HandshakeRejected as rejected:
             if rejected.status in (401, 403) and may_refresh:
                 may_refresh = False
-                request = await prepare(options)
-                on_request(request)
+                request = on_request(await prepare(options))
             elif is_redirect(rejected):
                 request = redirected(options, request, rejected)
                 redirects += 1

@@ -19,7 +19,6 @@ from websocket_heartbeat.client.hooks import (
     ReconnectHook,
     SessionHook,
     StateHook,
-    logger,
 )
 from websocket_heartbeat.client.host import Host
 from websocket_heartbeat.client.options import USER_AGENT, Options
@@ -31,6 +30,7 @@ from websocket_heartbeat.config import (
     Provider,
     Session,
     SessionMode,
+    session_of,
 )
 from websocket_heartbeat.engines.base import Engine
 from websocket_heartbeat.errors import ConnectionClosed
@@ -68,6 +68,7 @@ def connect(
     dismissal: str | None = None,
     session: SessionMode | Session = "off",
     retry_if: Callable[[Exception], bool | None] | None = None,
+    name: str | None = None,
     on_open: OpenHook | None = None,
     on_message: MessageHook | None = None,
     on_close: CloseHook | None = None,
@@ -122,6 +123,8 @@ def connect(
         server has sessions, as `Hub(sessions=...)` does; "require": it must. "off" (default): a link that
         dies takes with it what the server has not received. A `Session` says more.
     retry_if: asked about each failure; True retries, False gives up, None leaves it to the table in retry.py.
+    name: of the connection in logs and reprs, such as "prices". None (default): the URL, as far as it is
+        shown.
     on_open, on_message, on_close, on_error, on_reconnect, on_state, on_session: the hooks of the connection,
         which `Connection` describes; they may be set later, too. Default none.
 
@@ -157,8 +160,9 @@ def connect(
             shown_path=shown_path,
             final_close_codes=final_close_codes,
             dismissal=dismissal,
-            session=Session.of(session),
+            session=session_of(session),
             retry_if=retry_if,
+            name=name,
         )
     )
     connection.on_open = on_open
@@ -253,7 +257,7 @@ class Connection:
             count = len(self.queued)
             if count:  # as Python shows no ResourceWarning by default
                 what = "1 message was" if count == 1 else f"{count} messages were"
-                logger.warning("%s: never closed; %s still to be sent", host.hooks.label, what)
+                host.log.warning("never closed; %s still to be sent", what, extra={"queued": count})
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close the connection for good, within `close_timeout`, whatever the server does.
@@ -348,6 +352,11 @@ class Connection:
         self._lifetime.bind()
 
     # Facts
+
+    @property
+    def name(self) -> str:
+        """What logs call it: the `name` of `connect`, or its URL as far as that is shown."""
+        return self._host.name
 
     @property
     def state(self) -> State:

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from inspect import isawaitable
 from typing import Protocol
 
-from websocket_heartbeat.client.hooks import Hooks, OpenHook, logger
+from websocket_heartbeat.client.hooks import Hooks, OpenHook
 from websocket_heartbeat.client.inbox import Inbox
 from websocket_heartbeat.engines.base import Link
 from websocket_heartbeat.errors import HookFailed
@@ -137,20 +137,13 @@ class Dialogue:
             self._release_at = asyncio.get_running_loop().call_later(PATIENCE, self._release)
 
     def _release(self) -> None:
-        logger.info(
-            "%s: messages have waited %g s for on_open, which does not receive",
-            self._hooks.label,
-            PATIENCE,
-        )
+        words = "messages have waited %g s for on_open, which does not receive"
+        self._hooks.log.info(words, PATIENCE, extra={"hook": "on_open"})
         self._keeper.dialogue_holds(self, False)
 
     def _warn(self, link: int, seconds: float) -> None:
-        logger.warning(
-            "%s: on_open of link %d has not ended after %g s; messages to be sent wait for its end",
-            self._hooks.label,
-            link,
-            seconds,
-        )
+        words = "on_open of link %d has not ended after %g s; messages to be sent wait for its end"
+        self._hooks.log.warning(words, link, seconds, extra={"link": link, "hook": "on_open"})
 
     def end(self) -> None:
         """The hook is done, or its link is lost: then it is cancelled, unless it closes the connection."""

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 
-from websocket_heartbeat.client.hooks import Hooks, logger
+from websocket_heartbeat.client.hooks import Hooks
 from websocket_heartbeat.client.inbox import Inbox
 from websocket_heartbeat.client.lifetime import Lifetime
 from websocket_heartbeat.events import Message, size_of
@@ -72,10 +72,11 @@ class DroppingInbox(Inbox):
         return self.arrived.is_awaited if self.hook is None else not self._feeding
 
     def _tell_of_begin(self) -> None:
-        logger.warning("%s: the reader is too slow: the oldest messages are dropped", self._hooks.label)
+        self._hooks.log.warning("the reader is too slow: the oldest messages are dropped")
 
     def _tell_of_end(self) -> None:
-        logger.info("%s: the reader has caught up; %d messages were dropped", self._hooks.label, self._lost)
+        words = "the reader has caught up; %d messages were dropped"
+        self._hooks.log.info(words, self._lost, extra={"dropped": self._lost})
         self._lost = 0
 
 

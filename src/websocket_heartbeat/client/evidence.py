@@ -7,7 +7,17 @@ from dataclasses import dataclass
 
 from websocket_heartbeat.core import machine as core
 from websocket_heartbeat.engines.base import Closure
-from websocket_heartbeat.errors import ServerClosed
+from websocket_heartbeat.errors import (
+    HandshakeError,
+    HandshakeRejected,
+    HookFailed,
+    ProtocolViolation,
+    ProxyFailed,
+    RedirectRefused,
+    ServerClosed,
+    SessionNotOffered,
+    SessionOver,
+)
 from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.system.kernel import TcpInfo
 
@@ -45,6 +55,15 @@ class Loss:
             return "no message came within message_timeout"
         # Every other cause is a constant of the core that says it in words.
         return f"{cause}: {self.silence}" if cause in (core.HEARTBEAT_TIMEOUT, core.PATH_DEAD) else cause
+
+    def kind(self, cause: str) -> str:
+        """Return the class of the end, one of few words: for metrics, and as a field of log lines."""
+        if self.is_dismissal or cause == core.DISMISSED:
+            return "dismissed"
+        if cause == core.LOST:
+            assert self.error is not None
+            return kind_of(self.error)
+        return cause.replace(" ", "_")
 
 
 NO_LOSS = Loss()
@@ -86,6 +105,31 @@ def error_of(closure: Closure) -> Exception:
     if closure.framed:
         return ServerClosed(closure.code, closure.reason)
     return ConnectionResetError("the server closed the connection without a close frame")
+
+
+_KINDS: tuple[tuple[type[Exception], str], ...] = (
+    (ServerClosed, "server_closed"),
+    (ProtocolViolation, "protocol_violation"),
+    (RedirectRefused, "redirect_refused"),
+    (SessionNotOffered, "session_not_offered"),
+    (SessionOver, "session_over"),
+    (HandshakeError, "handshake_invalid"),
+    (ProxyFailed, "proxy_failed"),
+    (HookFailed, "hook_failed"),
+    (socket.gaierror, "name_not_resolved"),
+    (ssl.SSLError, "tls_failed"),
+    (ConnectionRefusedError, "connection_refused"),
+    (ConnectionError, "connection_lost"),
+    (OSError, "network_failed"),
+)
+"""The first that fits is the class of an error."""
+
+
+def kind_of(error: Exception) -> str:
+    """Return the class of an error; of an HTTP status its number, as `error.type` of OpenTelemetry has it."""
+    if isinstance(error, HandshakeRejected):
+        return str(error.status)
+    return next((kind for errors, kind in _KINDS if isinstance(error, errors)), "_OTHER")
 
 
 def in_words(error: Exception) -> str:

@@ -2,13 +2,13 @@
 
 import asyncio
 import inspect
-import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import Context
 from typing import Any, Generic, Protocol, TypeVar, overload
 
 from websocket_heartbeat.checks import check_hook
+from websocket_heartbeat.client.log import Log, logger
 from websocket_heartbeat.errors import HookFailed
 from websocket_heartbeat.events import CloseEvent, Message, OpenEvent, ReconnectEvent, SessionEvent, State
 from websocket_heartbeat.redaction import printable
@@ -23,8 +23,6 @@ SessionHook = Callable[[SessionEvent], Awaitable[None] | None]
 StateHook = Callable[[State], Awaitable[None] | None]
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-logger = logging.getLogger("websocket_heartbeat")
 
 _LEAST_FOR_HOOKS = 1.0
 """Seconds that hooks have to finish once the connection has ended, and to stop once they are cancelled."""
@@ -78,15 +76,15 @@ class Hook(Generic[F]):
 class Hooks:
     """The hooks of one connection but on_message, which the inbox has, and the tasks that run on its behalf.
 
-    label: the connection's name in the log. loop: set before anything else is called.
+    log: of the connection. loop: set before anything else is called.
     """
 
-    __slots__ = ("_closers", "_hooks", "_tasks", "label", "loop")
+    __slots__ = ("_closers", "_hooks", "_tasks", "log", "loop")
 
     loop: asyncio.AbstractEventLoop
 
-    def __init__(self, label: str) -> None:
-        self.label = label
+    def __init__(self, log: Log) -> None:
+        self.log = log
         self._hooks: dict[str, Callable[..., Any]] = {}
         # Tuples, as the empty one takes no memory: an idle connection has no tasks, and there are thousands.
         self._closers: tuple[asyncio.Task[Any] | None, ...] = ()
@@ -134,9 +132,11 @@ class Hooks:
     def report(self, error: Exception) -> None:
         """Tell the user of an error that has no other way to them."""
         if isinstance(error, HookFailed):
-            log_raised(logger.error, f"{self.label}: {error.name}", error.__cause__)
+            what = f"{self.log.name}: {error.name}"
+            log_raised(logger.error, what, error.__cause__, {**self.log.fields, "hook": error.name})
         else:
-            logger.warning("%s: %s", self.label, printable(str(error)))
+            reason = printable(str(error))
+            self.log.warning("%s", reason, extra={"reason": reason})
         if not (isinstance(error, HookFailed) and error.name == "on_error"):
             self.call_hook("on_error", error)
 

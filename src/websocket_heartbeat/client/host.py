@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 
 from websocket_heartbeat.checks import check_message
 from websocket_heartbeat.client.attempt import open_link
@@ -20,20 +20,22 @@ from websocket_heartbeat.client.dropping import DroppingInbox, LatestInbox
 from websocket_heartbeat.client.evidence import Loss, error_of
 from websocket_heartbeat.client.greeter import SessionEngine
 from websocket_heartbeat.client.history import History
-from websocket_heartbeat.client.hooks import Hooks, logger
+from websocket_heartbeat.client.hooks import Hooks
 from websocket_heartbeat.client.inbox import Inbox
 from websocket_heartbeat.client.lifetime import ENDED, Lifetime, running_loop
 from websocket_heartbeat.client.link import LinkHandler
 from websocket_heartbeat.client.links import Links
+from websocket_heartbeat.client.log import Log
+from websocket_heartbeat.client.logged import LoggedEngine
 from websocket_heartbeat.client.options import Options
 from websocket_heartbeat.client.outbox import Outbox
 from websocket_heartbeat.client.reporter import Reporter
 from websocket_heartbeat.client.retry import Verdict, judge
 from websocket_heartbeat.client.send_queue import SendQueue
 from websocket_heartbeat.client.session import ClientSession
-from websocket_heartbeat.config import Dialect
+from websocket_heartbeat.config import Dialect, dialect_of
 from websocket_heartbeat.core import machine as core
-from websocket_heartbeat.engines.base import Closure, Link, OpenRequest
+from websocket_heartbeat.engines.base import Closure, Engine, Link, OpenRequest
 from websocket_heartbeat.errors import ConnectionClosed, HookFailed, LinkRejected, ServerClosed, Undelivered
 from websocket_heartbeat.events import Message, OpenEvent, SessionEvent, State, Stats
 from websocket_heartbeat.system.alarm import Alarm
@@ -42,10 +44,17 @@ _INBOXES = {"pause": Inbox, "drop_oldest": DroppingInbox, "latest": LatestInbox}
 _UP = (core.OPEN, core.PROBING)
 
 
+@lru_cache(256)
+def _same(address: tuple[str, int]) -> tuple[str, int]:
+    """Return one object for all equal ones: of thousands of connections, most go to few servers."""
+    return address
+
+
 class Host:
     """Runs the machine of one connection.
 
-    hooks, inbox, outbox, links, lifetime: the other parts of the connection.
+    hooks, inbox, outbox, links, lifetime, log: the other parts of the connection.
+    server: host and port of the latest URL, None before the first attempt.
     dialect: in which heartbeats are messages that the user does not see, None for pings and plain messages.
     dismissal: the message that ends the connection for good, None for none.
     latency: seconds that the last answered ping took, None before the first.
@@ -54,10 +63,12 @@ class Host:
     """
 
     __slots__ = (
+        "__weakref__",
         "_alarm",
         "_close_with",
         "_closing_at",
         "_context",
+        "_engine",
         "_history",
         "_loop",
         "_machine",
@@ -73,11 +84,17 @@ class Host:
         "latency",
         "lifetime",
         "links",
+        "log",
         "outbox",
         "pacer",
+        "server",
     )
 
     def __init__(self, options: Options) -> None:
+        url = None if callable(options.url) else options.shown(options.url)
+        self.log = Log(options.name or url or "(url callable)", url)
+        self.server: tuple[str, int] | None = None
+        self._engine: Engine = LoggedEngine(options.engine, self.log)
         self._session: ClientSession | None = None
         if options.session.mode != "off":
             session = ClientSession(
@@ -90,12 +107,12 @@ class Host:
                 probes=options.heartbeat.message is not None,
             )
             self._session = session
-            options = replace(options, engine=SessionEngine(options.engine, session))
+            self._engine = SessionEngine(self._engine, session)
         self._options = options
         self._machine = core.Machine(options.settings(), random.random)
         self.lifetime = Lifetime(self._machine)
-        self.hooks = Hooks("(url callable)" if callable(options.url) else options.shown(options.url))
-        self.dialect = options.heartbeat.dialect
+        self.hooks = Hooks(self.log)
+        self.dialect = dialect_of(options.heartbeat)
         self.dismissal = options.dismissal
         self.links = Links(self, options, self._machine)
         bounds = options.receive_queue, options.receive_queue_bytes
@@ -112,7 +129,7 @@ class Host:
         self.latency: float | None = None
         self.pacer: Callable[[Callable[[], None]], bool] | None = None
         self._history = History()
-        self._reporter = Reporter(options, self.hooks, self._history)
+        self._reporter = Reporter(self, options, self.hooks, self._history)
         self._loop: asyncio.AbstractEventLoop
         self._context: Context
         self._alarm: Alarm | None = None  # none before the start
@@ -134,6 +151,7 @@ class Host:
         # Links and alarms live in the context of the start, not in that of whoever happened to cause them.
         self._context = copy_context()
         self._alarm = Alarm(self._alarm_rang, self._options.granularity())
+        self._reporter.started()
         self._machine.started(loop.time())
         self._perform()
 
@@ -239,6 +257,21 @@ class Host:
         return self._machine.state
 
     @property
+    def name(self) -> str:
+        """As in the log."""
+        return self.log.name
+
+    @property
+    def url(self) -> str | None:
+        """What may be shown of it; None before a callable has told."""
+        return self.log.url
+
+    @property
+    def queued(self) -> int:
+        """How many messages wait to be sent."""
+        return len(self.outbox.queue.entries)
+
+    @property
     def link(self) -> Link | None:
         """The open link, if there is one."""
         current = self.links.current  # asked for by other threads too, for whom it may go at any moment
@@ -255,8 +288,7 @@ class Host:
     def stats(self) -> Stats:
         """Return what the connection has done so far."""
         dropped = self.inbox.dropped + (0 if self._session is None else self._session.dropped)
-        queued = len(self.outbox.queue.entries)
-        return self._history.stats(self.link, queued, dropped, self.outbox.dropped)
+        return self._history.stats(self.link, self.queued, dropped, self.outbox.dropped)
 
     def _time(self) -> float:
         return self._loop.time()
@@ -267,7 +299,7 @@ class Host:
         return self._machine.state in (core.CONNECTING, core.WAITING, *_UP)
 
     def __repr__(self) -> str:
-        return f"{self.hooks.label} {self._machine.state} link={self._machine.link}"
+        return f"{self.name} {self._machine.state} link={self._machine.link}"
 
     # What the core decided
 
@@ -288,7 +320,7 @@ class Host:
                 self._loop.call_soon(self._perform)
 
     def _open_link(self, action: core.Action) -> None:
-        self._reporter.attempted()
+        self._reporter.attempted(action.link)
         handler = LinkHandler(self, action.link)
         self.links.add(handler)
         handler.task = self.hooks.spawn(self._attempt(handler), self._context.copy())
@@ -340,6 +372,8 @@ class Host:
         elif handler.task is not None:
             self.links.drop(handler)
             handler.task.cancel()
+            if self._machine.state == core.CLOSED:  # else why is told with what follows
+                self._reporter.attempt_ends(action.link, "cancelled")
 
     def _leave_link(self, action: core.Action) -> None:
         handler = self.links.get(action.link)
@@ -380,6 +414,8 @@ class Host:
     def _notify_renewal_failed(self, action: core.Action) -> None:
         # Else another link comes in its place, or none any more.
         has_failed = action.cause != core.STOPPED
+        if not has_failed:
+            self._reporter.attempt_ends(action.link, "cancelled")
         self._renewal_ended(self._reporter.renewal_failed(action) if has_failed else None)
 
     def _renewal_ended(self, error: Exception | None) -> None:
@@ -431,12 +467,11 @@ class Host:
     # The session
 
     def _session_told(self, event: SessionEvent) -> None:
+        self._reporter.session_told(event)
         if "on_session" in self.hooks:
             self.hooks.call_hook("on_session", event)
         elif event.kind == "stalled":
-            logger.warning(
-                "%s: the server has handled nothing for long, and its window is full", self.hooks.label
-            )
+            self.log.warning("the server has handled nothing for long, and its window is full")
         else:
             self._report_uncertain(tuple(event.uncertain))
 
@@ -457,15 +492,27 @@ class Host:
     # What happens on a link: called by LinkHandler
 
     async def _attempt(self, handler: LinkHandler) -> None:
+        headers = self._reporter.attempt_begins(handler.number)
         try:
-            await open_link(self._options, handler, self._set_label)
+            asked = partial(self._asked, handler.number, headers)
+            await open_link(self._options, self._engine, handler, asked)
         except Exception as error:
             # Without its traceback: error and frames refer to each other, and the collection of such cycles
             # stops the loop for long when thousands of attempts fail together.
             self._attempt_failed(handler, error.with_traceback(None))
 
-    def _set_label(self, request: OpenRequest) -> None:
-        self.hooks.label = self._options.shown(request.url)
+    def _asked(self, link: int, headers: Sequence[tuple[str, str]], request: OpenRequest) -> OpenRequest:
+        """Take note of a request that was made of the user's URL; return it with what is of its attempt.
+
+        headers: to be added; those of the user go before.
+        """
+        self.server = _same(request.address)
+        log = self.log
+        log.url = self._options.shown(request.url)
+        log.name = self._options.name or log.url
+        given = {name.lower() for name, _ in request.headers}
+        added = [header for header in headers if header[0].lower() not in given]
+        return replace(request, link=link, headers=[*request.headers, *added])
 
     def _attempt_failed(self, handler: LinkHandler, error: Exception) -> None:
         if self.links.get(handler.number) is not handler or handler.link is not None:
@@ -473,7 +520,7 @@ class Host:
         is_renewal = handler is self.links.successor
         self.links.drop(handler)
         verdict = self._verdict(error)
-        self._reporter.attempt_failed(error, verdict, is_renewal=is_renewal)
+        self._reporter.attempt_failed(handler.number, error, verdict, is_renewal=is_renewal)
         self._lost(handler, error, verdict, error.code if isinstance(error, ServerClosed) else None)
 
     def link_opened(self, handler: LinkHandler, link: Link) -> None:
@@ -485,6 +532,7 @@ class Host:
             return
         handler.link = link
         handler.task = None
+        self._reporter.attempt_ends(handler.number, None)
         self.links.update_deliver()
         self._machine.opened(self._loop.time(), handler.number)
         self._perform()
@@ -521,7 +569,7 @@ class Host:
         self._machine.ready(self._loop.time(), handler.number)
         if handler.number == self._machine.link and self._machine.ready_at is not None:
             # Else a plain hook has called it bad before it returned.
-            self._reporter.link_is_ready(handler.number)
+            self._reporter.link_is_ready(handler.number, self.queued)
         self._perform()
 
     def rejected(self, handler: LinkHandler, error: Exception) -> None:
@@ -557,7 +605,7 @@ class Host:
         if self._machine.state == core.PROBING:
             round_trip = handler.round_trip(now)
             if not handler.awaits_message:
-                self.latency = round_trip
+                self._note_round_trip(handler, round_trip)
             if self._alarm is not None:
                 self._alarm.cancel()  # set for much earlier, to look for the answer
             self._machine.heard(now, handler.number)
@@ -573,8 +621,12 @@ class Host:
         if handler.awaits_message if is_message else handler.awaits_pong:
             handler.awaits_pong = handler.awaits_message = False
             if self._machine.state != core.PROBING:  # else it is taken for the answer in any case
-                self.latency = handler.round_trip(self._loop.time())
+                self._note_round_trip(handler, handler.round_trip(self._loop.time()))
         self.proof_of_life(handler)
+
+    def _note_round_trip(self, handler: LinkHandler, seconds: float) -> None:
+        self.latency = seconds
+        self._reporter.round_trip(handler.number, seconds)
 
     def message_came(self, handler: LinkHandler) -> None:
         """A message has come on a link with a watchdog or a dialect."""

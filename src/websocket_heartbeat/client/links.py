@@ -13,7 +13,7 @@ from functools import partial
 from typing import Protocol
 
 from websocket_heartbeat.client.dialogue import Dialogue, dialogue_of_task
-from websocket_heartbeat.client.hooks import Hooks, OpenHook, logger
+from websocket_heartbeat.client.hooks import Hooks, OpenHook
 from websocket_heartbeat.client.inbox import Inbox
 from websocket_heartbeat.client.lifetime import Lifetime
 from websocket_heartbeat.client.link import LinkHandler
@@ -193,12 +193,12 @@ class Links:
             return
         if handler.link is None and len(inbox) and not handler.inbox.has_room():
             # Each of many links in a row that are lost in their on_open could leave as much again.
-            logger.warning(
-                "%s: %d messages of link %d, which was lost before it was ready, were thrown away: "
+            self._keeper.hooks.log.warning(
+                "%d messages of link %d, which was lost before it was ready, were thrown away: "
                 "as many wait already as may",
-                self._keeper.hooks.label,
                 len(inbox),
                 handler.number,
+                extra={"link": handler.number, "dropped": len(inbox)},
             )
             return
         self._take_over(handler, inbox)

@@ -16,6 +16,7 @@ from websocket_heartbeat.checks import (
     check_header_value,
     check_host,
     check_message,
+    check_name,
     check_request_headers,
     check_seconds,
     check_ssl,
@@ -23,8 +24,17 @@ from websocket_heartbeat.checks import (
     check_unix_path,
     check_url,
 )
-from websocket_heartbeat.client.hooks import logger
-from websocket_heartbeat.config import LONGEST_HEARTBEAT, Backoff, Headers, Heartbeat, Provider, Session
+from websocket_heartbeat.client.log import logger
+from websocket_heartbeat.config import (
+    LONGEST_HEARTBEAT,
+    Backoff,
+    Dialect,
+    Headers,
+    Heartbeat,
+    Provider,
+    Session,
+    dialect_of,
+)
 from websocket_heartbeat.core.close_codes import FinalCodes
 from websocket_heartbeat.core.settings import Settings
 from websocket_heartbeat.engines.base import Engine
@@ -68,6 +78,7 @@ class Options:
     dismissal: str | None
     session: Session
     retry_if: Callable[[Exception], bool | None] | None
+    name: str | None
 
     def __post_init__(self) -> None:
         if not callable(self.url):
@@ -81,6 +92,8 @@ class Options:
         self._keep("subprotocols", check_collection("subprotocols", self.subprotocols))
         for index, name in enumerate(self.subprotocols):
             check_token(f"subprotocols[{index}]", name, may_be_secret=True)  # as tokens are sent in these
+        if self.name is not None:
+            check_name("name", self.name)
         if self.shown_path is not None:
             check_function("shown_path", self.shown_path, 1)
         self._keep("final_close_codes", check_collection("final_close_codes", self.final_close_codes))
@@ -123,7 +136,7 @@ class Options:
                 raise ValueError(f"{name} cannot be used with engine {self.engine.name!r}: it is {value!r}")
         if self.retry_if is not None:
             check_function("retry_if", self.retry_if, 1)
-        dialect = self.heartbeat.dialect
+        dialect = dialect_of(self.heartbeat)
         name = "Heartbeat.message" if dialect is None else "Dialect.ping"
         message = self.heartbeat.message if dialect is None else dialect.ping
         if message is not None and not callable(message):
@@ -137,7 +150,7 @@ class Options:
         if not isinstance(self.dismissal, str):
             raise TypeError(f"dismissal must be a str or None, not {type(self.dismissal).__name__}")
         self._keep("dismissal", check_message("dismissal", self.dismissal, self.max_size))
-        dialect = self.heartbeat.dialect
+        dialect = dialect_of(self.heartbeat)
         heartbeats = (self.heartbeat.message,) if dialect is None else (dialect.ping, dialect.pong)
         if any(type(each) is str and each == self.dismissal for each in heartbeats):
             raise ValueError("dismissal must differ from the heartbeat, which servers send back")
@@ -194,6 +207,8 @@ def _hint_of_heartbeat(heartbeat: object) -> str:
         return f"; with Heartbeat(interval={LONGEST_HEARTBEAT}) a quiet link is pinged once an hour"
     if isinstance(heartbeat, int | float):
         return f"; write Heartbeat(interval={heartbeat!r})"
+    if isinstance(heartbeat, str | bytes | Dialect):
+        return "; write Heartbeat(message=...)"
     return ""
 
 

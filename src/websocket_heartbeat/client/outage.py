@@ -1,8 +1,14 @@
 """How loud the log is about an outage: a warning when it begins, details at DEBUG, a line when it ends."""
 
 import logging
+from typing import NamedTuple
 
-from websocket_heartbeat.client.hooks import logger
+
+class Ended(NamedTuple):
+    """An outage that is over: for how many seconds no link was ready, and how many attempts that took."""
+
+    down_for: float
+    retries: int
 
 
 class Outage:
@@ -12,11 +18,11 @@ class Outage:
     a reason that would have been final before any link was open.
     """
 
-    __slots__ = ("_attempts", "_since", "_told_refusal")
+    __slots__ = ("_retries", "_since", "_told_refusal")
 
     def __init__(self) -> None:
         self._since: float | None = None
-        self._attempts = 0
+        self._retries = 0
         self._told_refusal = False
 
     def level(self, now: float, is_refusal: bool = False) -> int:
@@ -29,20 +35,13 @@ class Outage:
 
     def attempted(self) -> None:
         """Count an attempt."""
-        self._attempts += 1
+        if self._since is not None:
+            self._retries += 1
 
-    def ended(self, label: str, link: int, now: float) -> None:
-        """Tell that a link is ready."""
-        if self._since is None:
-            logger.info("%s: link %d is open", label, link)
-        else:
-            logger.info(
-                "%s: link %d is open, after %.1f s and %d attempts",
-                label,
-                link,
-                now - self._since,
-                self._attempts,
-            )
+    def ended(self, now: float) -> Ended | None:
+        """Take the news that a link is ready; None: it was no outage."""
+        outage = None if self._since is None else Ended(now - self._since, self._retries)
         self._since = None
-        self._attempts = 0
+        self._retries = 0
         self._told_refusal = False
+        return outage

@@ -5,6 +5,8 @@ from importlib import import_module
 from websocket_heartbeat.engines.base import Engine
 from websocket_heartbeat.errors import EngineNotInstalled
 
+__all__ = ["NAMES", "Engine"]
+
 NAMES = ("websockets", "aiohttp")
 """The engines that `engine=` accepts by name. "auto" is the first, which needs nothing more."""
 

@@ -11,6 +11,7 @@ import os
 import random
 import ssl
 import sys
+from collections.abc import Collection
 from typing import Any
 
 import aiohttp
@@ -37,6 +38,8 @@ from websocket_heartbeat.redaction import printable
 if tuple(int(part) for part in aiohttp.__version__.split(".")[:3] if part.isdigit()) < (3, 14, 1):
     # Before, its reader buffers a frame above the limit whole, and its parser headers without end.
     raise ImportError("aiohttp 3.14.1 or newer is needed")
+
+__all__ = ["AiohttpEngine"]
 
 _TEXT = aiohttp.WSMsgType.TEXT
 _BINARY = aiohttp.WSMsgType.BINARY
@@ -212,7 +215,7 @@ class AiohttpEngine(Engine):
 
     def __init__(self, session: aiohttp.ClientSession | None = None) -> None:
         self._session = session
-        self.supports = ("server_hostname",) if session is not None else _SUPPORTS
+        self.supports: Collection[str] = ("server_hostname",) if session is not None else _SUPPORTS
 
     async def open(self, request: OpenRequest, events: LinkEvents) -> None:
         if request.unix_path is not None and request.is_secure:

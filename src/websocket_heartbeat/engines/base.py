@@ -18,6 +18,8 @@ from websocket_heartbeat.events import Message
 from websocket_heartbeat.redaction import HIDDEN, shown_url
 from websocket_heartbeat.system.kernel import Socket, TcpInfo
 
+__all__ = ["Closure", "Engine", "Evidence", "Link", "LinkEvents", "OpenRequest", "SharedMessage"]
+
 WRITE_LIMIT = 64 * 1024
 """Bytes that may wait in a link's write buffer before the link counts as full."""
 
@@ -26,34 +28,36 @@ WRITE_LIMIT = 64 * 1024
 class OpenRequest:
     """All that an engine needs to open one link.
 
-    url: of scheme ws or wss. headers: to be added to the handshake. subprotocols: offered, best first.
-    ssl: for wss and for a proxy of scheme https; None means the default context. proxy: a URL of scheme http,
-    https, socks4 or socks5, of which an engine need not know all.
-    max_size: the largest message accepted, in bytes, counted over all fragments and after decompression.
-    compression: whether to offer permessage-deflate (RFC 7692).
-    user_agent: the User-Agent header, unless `headers` or a session of the user's have one; None: none.
-    unix_path: of the Unix socket to connect to, in place of the URL's host. local_addr: IP address and port
-    to connect from; port 0 is any. server_hostname: the name that TLS asks for and the certificate must have,
-    in place of the URL's host.
-    is_foreign: whether a redirect has led here from another origin than that of the user's URL. What the
-    engine would add by itself was meant for the first one, such as default headers of a session, and is not
-    to be sent then.
-
     Only engines that support them are asked for compression, unix_path, local_addr and server_hostname.
     """
 
     url: str
+    """Of scheme ws or wss."""
     max_size: int
+    """The largest message accepted, in bytes, counted over all fragments and after decompression."""
     headers: Sequence[tuple[str, str]] = ()
+    """To be added to the handshake."""
     subprotocols: Sequence[str] = ()
+    """Offered, best first."""
     ssl: ssl_module.SSLContext | None = None
+    """For wss and for a proxy of scheme https; None means the default context."""
     proxy: str | None = None
+    """A URL of scheme http, https, socks4 or socks5, of which an engine need not know all."""
     compression: bool = False
+    """Whether to offer permessage-deflate (RFC 7692)."""
     user_agent: str | None = None
+    """The User-Agent header, unless `headers` or a session of the user's have one; None: none."""
     unix_path: str | None = None
+    """Of the Unix socket to connect to, in place of the URL's host."""
     local_addr: tuple[str, int] | None = None
+    """IP address and port to connect from; port 0 is any."""
     server_hostname: str | None = None
+    """The name that TLS asks for and the certificate must have, in place of the URL's host."""
+    link: int = 0
+    """The number of the link, for logs."""
     is_foreign: bool = False
+    """Whether a redirect has led here from another origin than that of the user's URL. What the engine would
+    add by itself was meant for the first one, such as default headers of a session, and is not to be sent."""
 
     @property
     def is_secure(self) -> bool:
@@ -135,19 +139,27 @@ class LinkEvents(Protocol):
 
 
 class SharedMessage:
-    """A message that goes out on many links: what it is on the wire is made once.
+    """A message that goes out on many links: what it is on the wire is made once."""
 
-    frames: made by links, for others of their class. The key is 0 for the message as it is, otherwise the
-    window for which it is compressed.
-    hold: called with a link that does not write it at once: `Link.flush` is then called soon.
-    """
+    __slots__ = ("_marked", "frames", "hold", "message", "place")
 
-    __slots__ = ("_marked", "frames", "hold", "message")
+    message: Message
+    """The message, checked."""
+    frames: dict[int, bytes]
+    """Made by links, for others of their class. The key is 0 for the message as it is, otherwise the window
+    for which it is compressed."""
+    hold: Callable[["Link"], None]
+    """Called with a link that does not write it at once: `Link.flush` is then called soon."""
+    place: tuple[str, int]
+    """The stream of which it is, and its number there, for links that keep that; 0: of none."""
 
-    def __init__(self, message: Message, hold: Callable[["Link"], None]) -> None:
+    def __init__(
+        self, message: Message, hold: Callable[["Link"], None], place: tuple[str, int] = ("", 0)
+    ) -> None:
         self.message = message
+        self.place = place
         self.hold = hold
-        self.frames: dict[int, bytes] = {}
+        self.frames = {}
         self._marked: SharedMessage | None = None
 
     def marked(self, mark: str) -> "SharedMessage":
@@ -167,28 +179,29 @@ def discard(message: Message) -> None:
 
 
 class Link(ABC):
-    """One open WebSocket.
-
-    deliver: takes each message, in order; the owner sets it in `LinkEvents.opened` and may change it at any
-    time. native: the engine's own object. socket: the TCP socket beneath, for questions only, or None.
-    response_headers: those that the server answered with, as pairs, to be read within `LinkEvents.opened`: a
-    link need not keep them, and one of a server has none. full: whether the write buffer went above
-    WRITE_LIMIT and has not been drained since; no property, as it is asked for with each message.
-    can_ping: whether `ping` sends one, and any byte that comes counts in `heard_at`. All can but some links
-    of back ends, over servers that send no pings for a program and tell it of none: messages are life there.
-    is_session: whether it is a session, which outlives links: `close` and `abort` end the link beneath alone.
-    """
+    """One open WebSocket."""
 
     __slots__ = ()
 
     deliver: Callable[[Message], Any]
+    """Takes each message, in order; the owner sets it in `LinkEvents.opened`, and may change it later."""
     native: Any = None
+    """The engine's own object."""
     subprotocol: str | None = None
+    """The one that was agreed on, or None."""
     response_headers: Sequence[tuple[str, str]] = ()
+    """Those that the server answered with, as pairs, to be read within `LinkEvents.opened`: a link need not
+    keep them, and one of a server has none."""
     socket: Socket | None = None
+    """The TCP socket beneath, for questions only, or None."""
     full: bool = False
+    """Whether the write buffer went above WRITE_LIMIT and has not been drained since; no property, as it is
+    asked for with each message."""
     can_ping: bool = True
+    """Whether `ping` sends one, and any byte that comes counts in `heard_at`. All can but some links of back
+    ends, over servers that send no pings for a program and tell it of none: messages are life there."""
     is_session: bool = False
+    """Whether it is a session, which outlives links: `close` and `abort` end the link beneath alone."""
 
     @abstractmethod
     def send(self, message: Message) -> None:
@@ -291,16 +304,14 @@ class Link(ABC):
 
 
 class Engine(ABC):
-    """Opens links.
-
-    name: by which users know it. supports: which of the options "compression", "unix_path", "local_addr" and
-    "server_hostname" it can follow.
-    """
+    """Opens links."""
 
     __slots__ = ()
 
     name: str
+    """By which users know it."""
     supports: Collection[str] = ()
+    """Which of the options "compression", "unix_path", "local_addr" and "server_hostname" it can follow."""
 
     @abstractmethod
     async def open(self, request: OpenRequest, events: LinkEvents) -> None:

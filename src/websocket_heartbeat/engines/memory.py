@@ -4,7 +4,7 @@ A test sets `MemoryEngine.answer` to decide what each attempt meets, and plays t
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
 from websocket_heartbeat.engines.base import (
@@ -18,24 +18,40 @@ from websocket_heartbeat.engines.base import (
 )
 from websocket_heartbeat.events import Message, size_of
 
+__all__ = ["MemoryEngine", "MemoryPeer"]
+
 
 class MemoryPeer:
-    """The server's end of one link.
+    """The server's end of one link."""
 
-    received: messages that the client sent, oldest first. unread: messages to the client that wait because it
-    paused reading. pings: how many pings arrived. close_code: of the client's close frame, or None. aborted:
-    whether the client dropped the link. answers_pings, answers_close: what the peer does by itself, both True
-    at first. frozen: while True nothing passes in either direction, and nothing arrives later. reads: False
-    between `stop_reading` and `start_reading`. link: the client's end.
-    """
+    link: "MemoryLink"
+    """The client's end."""
+    received: list[Message]
+    """Messages that the client sent, oldest first."""
+    unread: list[Message]
+    """Messages to the client that wait because it paused reading."""
+    pings: int
+    """How many pings arrived."""
+    close_code: int | None
+    """That of the client's close frame, or None."""
+    aborted: bool
+    """Whether the client dropped the link."""
+    answers_pings: bool
+    """Whether the peer answers pings by itself; True at first."""
+    answers_close: bool
+    """Whether the peer answers close frames by itself; True at first."""
+    frozen: bool
+    """While True nothing passes in either direction, and nothing arrives later."""
+    reads: bool
+    """False between `stop_reading` and `start_reading`."""
 
     def __init__(self, events: LinkEvents) -> None:
         self._events = events
         self.link = MemoryLink(self, events)
-        self.received: list[Message] = []
-        self.unread: list[Message] = []
+        self.received = []
+        self.unread = []
         self.pings = 0
-        self.close_code: int | None = None
+        self.close_code = None
         self.aborted = False
         self.answers_pings = True
         self.answers_close = True
@@ -184,13 +200,22 @@ class MemoryEngine(Engine):
     """Opens links to peers that the test plays.
 
     answer: called for every attempt with its request; it may return (the link opens), raise (the attempt
-    fails) or wait. on_peer: called with each new peer, in the callback in which its link opens.
-    peers: all peers so far; requests: all requests so far.
+    fails) or wait.
+    on_peer: called with each new peer, in the callback in which its link opens.
     """
+
+    answer: Callable[[OpenRequest], Awaitable[Any]] | None
+    """As it was given; it may be set."""
+    on_peer: Callable[[MemoryPeer], Any] | None
+    """As it was given; it may be set."""
+    peers: list[MemoryPeer]
+    """All peers so far."""
+    requests: list[OpenRequest]
+    """All requests so far."""
 
     name = "memory"
     # Whatever they are: its messages never become bytes, and its links lead nowhere.
-    supports = ("compression", "unix_path", "local_addr", "server_hostname")
+    supports: Collection[str] = ("compression", "unix_path", "local_addr", "server_hostname")
 
     def __init__(
         self,
@@ -199,8 +224,8 @@ class MemoryEngine(Engine):
     ) -> None:
         self.answer = answer
         self.on_peer = on_peer
-        self.peers: list[MemoryPeer] = []
-        self.requests: list[OpenRequest] = []
+        self.peers = []
+        self.requests = []
 
     @property
     def live_peers(self) -> Sequence[MemoryPeer]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections.abc import Collection
 from contextlib import suppress
 
 from websockets.client import ClientProtocol
@@ -15,6 +16,8 @@ from websocket_heartbeat.engines.dial import dial
 from websocket_heartbeat.engines.sansio import CLIENT_DEFLATE, SILENT
 from websocket_heartbeat.engines.wire_client import ClientLink
 from websocket_heartbeat.errors import HandshakeError, HandshakeRejected
+
+__all__ = ["WebsocketsEngine"]
 
 
 class _Opening(HeadReader):
@@ -93,7 +96,7 @@ class WebsocketsEngine(Engine):
     """Opens links with websockets."""
 
     name = "websockets"
-    supports = ("compression", "unix_path", "local_addr", "server_hostname")
+    supports: Collection[str] = ("compression", "unix_path", "local_addr", "server_hostname")
 
     async def open(self, request: OpenRequest, events: LinkEvents) -> None:
         protocol = ClientProtocol(

@@ -45,10 +45,15 @@ class ClientLink(WireLink):
             mask = new_mask()
         self._put(heads[size] + mask + apply_mask(payload, mask))
 
-    def ping(self) -> None:
+    def ping(self, payload: bytes = b"") -> None:
         # A transport that is closing logs what is written to it.
         if self._sends and not self._transport.is_closing():
-            self._put(_PING_HEAD + new_mask())
+            self._put(self._framed(PING, payload) if payload else _PING_HEAD + new_mask())
+
+    def pong(self, payload: bytes = b"") -> None:
+        """Send a pong that nobody has asked for: RFC 6455, section 5.5.3."""
+        if self._sends and not self._transport.is_closing():
+            self._put(self._framed(PONG, payload))
 
     def _framed(self, first: int, payload: bytes) -> bytes:
         mask = new_mask()

@@ -1,6 +1,6 @@
 """A WebSocket server that answers heartbeats, drops dead peers and spreads reconnects over time."""
 
-from websocket_heartbeat.errors import PeerGone, SessionOver
+from websocket_heartbeat.errors import NotCommitted, PeerGone, SessionOver
 from websocket_heartbeat.server.admission import Refusal, Request
 from websocket_heartbeat.server.hub import Hub
 from websocket_heartbeat.server.peer import Peer
@@ -11,6 +11,7 @@ from websocket_heartbeat.server.stats import HubStats
 __all__ = [
     "Hub",
     "HubStats",
+    "NotCommitted",
     "Peer",
     "PeerGone",
     "Refusal",

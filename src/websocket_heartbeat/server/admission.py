@@ -10,21 +10,21 @@ from websocket_heartbeat.config import Headers
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Request:
-    """The opening handshake of a client.
-
-    path: without the query. query: what follows the question mark, or "". headers: pairs of name and value,
-    as received. Query and headers may carry credentials, so they are not part of the repr. shown_path: what
-    reprs and logs show instead of the path, by the function that `serve` was given; None: the path.
-    remote_address: address and port of the client, or of the proxy before us; None where that is unknown, as
-    with a Unix socket. certificate: the client's, as `ssl.SSLSocket.getpeercert` returns it; None: none.
-    """
+    """The opening handshake of a client. Query and headers may carry credentials: the repr has neither."""
 
     path: str
+    """The path, without the query."""
     query: str = ""
+    """What follows the question mark, or ""."""
     headers: Sequence[tuple[str, str]] = ()
+    """Pairs of name and value, as received."""
     shown_path: str | None = field(default=None, compare=False)
+    """What reprs and logs show instead of the path, by the function `shown_path`; None: the path."""
     remote_address: tuple[str, int] | None = field(default=None, compare=False)
+    """Address and port of the client, or of the proxy before us; None where that is unknown, as with a Unix
+    socket."""
     certificate: Mapping[str, Any] | None = field(default=None, compare=False)
+    """The client's, as `ssl.SSLSocket.getpeercert` returns it; None: none."""
 
     def __repr__(self) -> str:
         return f"Request(path={self.shown!r})"
@@ -59,6 +59,13 @@ class Refusal:
     """
 
     __slots__ = ("body", "headers", "status")
+
+    status: int
+    """The HTTP status."""
+    headers: list[tuple[str, str]]
+    """Pairs of name and value."""
+    body: bytes
+    """The body, which may be empty."""
 
     def __init__(self, status: int, headers: Headers = (), body: bytes = b"") -> None:
         if not isinstance(body, bytes):

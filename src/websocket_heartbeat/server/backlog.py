@@ -35,6 +35,7 @@ class Backlog:
             handler.keeper.log.warning(
                 "%r reads more slowly than its rooms send: messages of them are dropped, and counted",
                 handler.peer,
+                extra=handler.fields,
             )
         handler.dropped_messages += 1
         handler.keeper.tally.dropped_messages += 1

@@ -91,6 +91,7 @@ class Gate:
                 "a client was refused with 403: origins= does not allow the Origin %.120r at the Host %.120r",
                 request.header("Origin"),
                 request.header("Host"),
+                extra={"refused_by": "origins", "status": 403},
             )
             if takes_place:
                 self.roster.tally.refused["origins"] += 1
@@ -134,14 +135,18 @@ class Gate:
     def too_late(self, timeout: float) -> Refusal:
         """Return the answer to a client about whom the hook has not decided for so many seconds."""
         self._log.warning(
-            "%s took longer than open_timeout=%g s: its client was refused", self._hook_name, timeout
+            "%s took longer than open_timeout=%g s: its client was refused",
+            self._hook_name,
+            timeout,
+            extra={"refused_by": self._hook_name, "status": 503},
         )
         self.roster.tally.refused[self._hook_name] += 1
         return Refusal(503)
 
     def cancelled(self) -> Refusal:
         """Return the answer to a client about whom nothing is decided, as that was cancelled."""
-        self._log.error("%s was cancelled: its client was refused", self._hook_name)
+        extra = {"refused_by": self._hook_name, "status": 500}
+        self._log.error("%s was cancelled: its client was refused", self._hook_name, extra=extra)
         self.roster.tally.refused[self._hook_name] += 1
         return Refusal(500)
 
@@ -170,11 +175,13 @@ class Gate:
             self._hook_name,
             ", a hashable principal" if names else "",
             type(answer).__name__,
+            extra={"refused_by": self._hook_name, "status": 500},
         )
         return self._refused(Refusal(500), place)
 
     def _failed(self, failed: HookFailed, place: Place | None) -> Refusal:
-        log_raised(self._log.error, failed.name, failed.__cause__)
+        fields = {"hook": failed.name, "refused_by": self._hook_name, "status": 500}
+        log_raised(self._log.error, failed.name, failed.__cause__, fields)
         return self._refused(Refusal(500), place)
 
     def _refused(self, refusal: Refusal, place: Place | None) -> Refusal:

@@ -3,12 +3,15 @@
 import asyncio
 import logging
 import time
-from collections.abc import Hashable
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Awaitable, Callable, Hashable
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from websocket_heartbeat import observer
 from websocket_heartbeat.config import Dialect
 from websocket_heartbeat.engines.base import Closure, Link, SharedMessage
-from websocket_heartbeat.errors import HookFailed, PeerGone, ProtocolViolation
+from websocket_heartbeat.engines.logged import LoggedLink
+from websocket_heartbeat.errors import HookFailed, MessageTooBig, PeerGone, ProtocolViolation, SessionOver
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.backlog import Backlog
@@ -21,15 +24,23 @@ from websocket_heartbeat.server.places import Place
 from websocket_heartbeat.server.rooms import Rooms
 from websocket_heartbeat.server.sessions.link import SessionLink
 from websocket_heartbeat.server.sessions.state import PeerState
+from websocket_heartbeat.server.shared_rooms import name_in
 from websocket_heartbeat.server.silence import Silence
 from websocket_heartbeat.server.stats import Tally
-from websocket_heartbeat.system.callbacks import place_of
+from websocket_heartbeat.system.callbacks import call, place_of, settle
 from websocket_heartbeat.system.kernel import tcp_info
 
 if TYPE_CHECKING:
     from websocket_heartbeat.server.links.aiohttp import WebSocketResponse
 
 _logger = logging.getLogger("websocket_heartbeat.server")
+
+_KINDS: dict[type[Exception], str] = {
+    ProtocolViolation: "protocol_violation",
+    MessageTooBig: "protocol_violation",
+    SessionOver: "session_over",
+}
+"""The classes of what ends a peer; everything else is a loss."""
 
 
 class Keeper(MailboxKeeper, Protocol):
@@ -138,15 +149,37 @@ class PeerHandler:
         self.dropped_messages = 0
         self.dropped_volatile = 0
 
+    # The log
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """The fields of its lines in the log."""
+        session = self.link.id if isinstance(self.link, SessionLink) else None
+        return {"peer": self.peer.id, "path": self.request.shown, "session": session}
+
+    def log_frame(self, direction: str, kind: str, size: int) -> None:
+        """Log a frame at DEBUG; beneath a session, also before there is a peer."""
+        fields = self.fields if self._has_opened else {"path": self.request.shown}
+        who = repr(self.peer) if self._has_opened else "a client that comes to its session"
+        extra = {**fields, "direction": direction, "frame": kind, "size": size}
+        _logger.debug("%s: %s %s, %d bytes", who, direction, kind, size, extra=extra)
+
     # Calls from the link
 
     def opened(self, link: Link) -> None:
         """Make a peer of the client and begin."""
         self._has_opened = True
+        is_logged = _logger.isEnabledFor(logging.DEBUG)
+        if is_logged and not link.is_session:  # beneath a session, door.py does so
+            link = LoggedLink(link, self.log_frame)
         self.link = link
         number = self.keeper.add(self)
         self.peer = Peer(self, number, self.request, time.time())
         self.mailbox = Mailbox(self)
+        if is_logged:
+            _logger.debug("%r has come", self.peer, extra=self.fields)
+        for each in observer.observers:
+            each.peer_came(self.peer)
         policy = self.keeper.policy
         if link.is_session:
             link.deliver = self.mailbox.put
@@ -154,6 +187,11 @@ class PeerHandler:
             link.deliver = self._deliver_in_dialect
         else:
             link.deliver = self._deliver
+        if self.session is not None:
+            for key in list(self.session.rooms):
+                name = name_in(key)
+                if name is not None:
+                    self.join(name)
         if self._principal is not None:
             self.keeper.users.join(self._principal, self)
         if policy.idle_timeout is not None:
@@ -174,11 +212,12 @@ class PeerHandler:
         """Take the news that the link has ended."""
         error = closure.error
         if isinstance(error, ProtocolViolation):
-            _logger.info("%r broke RFC 6455 and was closed with %d", self.peer, error.code)
+            words = "%r broke RFC 6455 and was closed with %d"
+            _logger.info(words, self.peer, error.code, extra={**self.fields, "code": error.code})
         if error is not None:
-            self._end(None, str(error))
+            self._end(None, str(error), _KINDS.get(type(error), "connection_lost"))
         elif closure.code is None:
-            self._end(None, "ended without a close code")
+            self._end(None, "ended without a close code", None if closure.framed else "connection_lost")
         else:
             self._end(closure.code, closure.reason)
 
@@ -190,13 +229,18 @@ class PeerHandler:
 
     def deliver_failed(self, error: BaseException) -> None:
         """Log where: what hooks raise is caught in the mailbox, so this is a mistake in this package."""
-        _logger.error(
-            "a message of %r could not be taken: %s at %s", self.peer, type(error).__name__, place_of(error)
-        )
+        kind, place = type(error).__name__, place_of(error)
+        words = "a message of %r could not be taken: %s at %s"
+        _logger.error(words, self.peer, kind, place, extra={**self.fields, "error": kind, "place": place})
 
     def ponged(self) -> None:
         """Take the answer to a ping."""
-        self._silence.ponged(asyncio.get_running_loop().time())
+        round_trip = self._silence.ponged(asyncio.get_running_loop().time())
+        if _logger.isEnabledFor(logging.DEBUG):
+            self.log_frame("received", "pong", 0)
+        if round_trip is not None:
+            for each in observer.observers:
+                each.peer_round_trip(self.peer, round_trip)
 
     def writable(self) -> None:
         """Take the news that the link is not full any more."""
@@ -293,9 +337,8 @@ class PeerHandler:
 
     def stalled(self) -> None:
         """Tell that the client of a session handles nothing."""
-        self.keeper.log.warning(
-            "%r has handled nothing for long, and more than half of its window is full", self.peer
-        )
+        words = "%r has handled nothing for long, and more than half of its window is full"
+        self.keeper.log.warning(words, self.peer, extra=self.fields)
 
     def _watch_progress(self) -> None:
         """Look from now on whether the peer takes what waits for it."""
@@ -364,6 +407,13 @@ class PeerHandler:
             self.send(self.keeper.policy.dismissal)
         self.close(code, reason)
 
+    def check_receive(self) -> None:
+        """Raise RuntimeError if a transaction is open: its message would count as handled without it."""
+        if isinstance(self.link, SessionLink) and self.link.transaction is not None:
+            raise RuntimeError(
+                "the next message of a peer is to be had after the block of peer.transaction()"
+            )
+
     async def settle(self, patience: float) -> None:
         """Give the hook of a session nothing more, and wait for the one that runs; seconds at most."""
         if isinstance(self.link, SessionLink):
@@ -417,13 +467,43 @@ class PeerHandler:
             return
         self.keeper.tally.dropped[cause] += 1
         self.link.abort()
+        extra = {**self.fields, "reason": reason, "error_type": cause}
         if not self.link.is_session:
-            self._end(None, reason)
-        _logger.info("%r was dropped: %s", self.peer, reason)
+            self._end(None, reason, cause)
+        _logger.info("%r was dropped: %s", self.peer, reason, extra=extra)
+
+    @property
+    def session(self) -> SessionLink | None:
+        """As in Member of rooms.py."""
+        return self.link if isinstance(self.link, SessionLink) else None
+
+    def tell(self, name: str, hook: Callable[..., Any], *arguments: Any) -> None:
+        """As in Member of rooms.py."""
+        if self.end is not None:
+            return
+        try:
+            result = call(name, hook, self.peer, *arguments)
+        except HookFailed as failed:
+            self.mailbox.report(failed)
+            return
+        if isawaitable(result):
+            self.keeper.spawn(self._settle(name, result), result)
+
+    async def _settle(self, name: str, pending: Awaitable[object]) -> None:
+        try:
+            await settle(name, pending)
+        except HookFailed as failed:
+            self.mailbox.report(failed)
+
+    async def has_room(self) -> None:
+        """As in Member of rooms.py."""
+        while self.link.full:
+            await self.drain()
 
     def join(self, name: Hashable) -> None:
         """Do as `Peer.join`."""
-        if self.end is None:
+        if self.end is None and name not in (self._rooms or ()):
+            self.keeper.rooms.check(name)
             if self._rooms is None:
                 self._rooms = set()
             self._rooms.add(name)
@@ -531,8 +611,15 @@ class PeerHandler:
         """Do as `Peer.wait_closed`."""
         await asyncio.wait([self.gone()])
 
-    def _end(self, code: int | None, reason: str) -> None:
+    def _end(self, code: int | None, reason: str, error: str | None = None) -> None:
+        """Be gone. error: the class of what ended it, None: a close frame, of one side or the other."""
         self.end = End(code, reason)
+        if _logger.isEnabledFor(logging.DEBUG):
+            # Without the reason, which may be the client's.
+            extra = {**self.fields, "code": code, "error_type": error}
+            _logger.debug("%r is gone: %s", self.peer, error or code, extra=extra)
+        for each in observer.observers:
+            each.peer_gone(self.peer, code, error)
         self._wake_drains()
         self.keeper.link_ended(self.peer.id)
         self.mailbox.end(code, reason)
@@ -550,9 +637,9 @@ class PeerHandler:
         keeper = self.keeper
         rooms, self._rooms = self._rooms, None
         for name in rooms or ():
-            keeper.rooms.leave(name, self)
+            keeper.rooms.remove(name, self)
         if self._principal is not None:
-            keeper.users.leave(self._principal, self)
+            keeper.users.remove(self._principal, self)
 
     def has_ended(self) -> None:
         """Take the news that on_close was called."""

@@ -30,7 +30,7 @@ from websocket_heartbeat.server.origins import Origin, Origins
 from websocket_heartbeat.server.peer import Peer
 from websocket_heartbeat.server.places import Limits
 from websocket_heartbeat.server.policy import Policy
-from websocket_heartbeat.server.rooms import Room
+from websocket_heartbeat.server.rooms import Member, Room
 from websocket_heartbeat.server.roster import Commons, Roster
 from websocket_heartbeat.server.sessions.book import Book, EndHook
 from websocket_heartbeat.server.sessions.stores import store_at
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from websocket_heartbeat.server.links.aiohttp import AiohttpEntrance
     from websocket_heartbeat.server.links.aiohttp import HTTPRequest as AiohttpRequest
     from websocket_heartbeat.server.links.websockets import HTTPRequest, HTTPResponse, ServerConnection
+
+MissedHook = Callable[[Peer, Room], Any]
 
 
 class Hub:
@@ -71,14 +73,18 @@ class Hub:
     dismissal: a text message that tells clients not to come back, sent by `Peer.dismiss` before its close
         frame: not every platform of clients learns close codes. As in `connect`. None (default): none.
     sessions: "memory", "sqlite:///" and the path of a file, or the URL of a server of Valkey or Redis, as in
-        "valkey://localhost:6379": clients that ask for it get a session, which outlives their links;
-        docs/server.md has more of it. None (default): nobody does.
+        "valkey://localhost:6379", or of a database of PostgreSQL, as in "postgresql://ann@db/shop": clients
+        that ask for it get a session, which outlives their links; docs/server.md has more of it. None
+        (default): nobody does.
     session_ttl: seconds that a session is kept without a link. Default 120.
     session_limit: bytes that messages of all sessions may take together: those to clients that are not
         acknowledged, and those of clients that are not handled. Beyond that there are no new sessions, and
         the largest are over ("overflow"), those without a link first. Default 256 MiB.
     on_session_end: called with (session, why, unacknowledged) when a session is over: its ID, the reason, and
         the messages that the client has not acknowledged.
+    on_missed: called with (peer, room) when that peer may have missed messages of the room, or of its user:
+        they went through a store that processes share, which has forgotten them, or keeps so many no longer.
+        Ask the peer to fetch anew what it shows. None (default): the log warns of it.
 
     Raises:
         TypeError, ValueError: an argument is wrong; the text names it.
@@ -106,11 +112,10 @@ class Hub:
         session_ttl: float = 120,
         session_limit: int = 256 * 2**20,
         on_session_end: EndHook | None = None,
+        on_missed: MissedHook | None = None,
     ) -> None:
-        self._commons = Commons(
-            Policy(heartbeat, idle_timeout, open_timeout, close_timeout, write_limit, dismissal),
-            Limits(max_peers, max_peers_per_address, max_new_peers_per_second),
-        )
+        policy = Policy(heartbeat, idle_timeout, open_timeout, close_timeout, write_limit, dismissal)
+        limits = Limits(max_peers, max_peers_per_address, max_new_peers_per_second)
         self._hooks = Hooks(on_message, on_open, on_close)
         self._shown_path = shown_path
         self._authenticate = authenticate
@@ -124,6 +129,15 @@ class Hub:
         self._book = None
         if sessions is not None:
             self._book = Book(store_at(sessions, session_ttl), on_session_end, session_limit)
+        streams = None if self._book is None else self._book.streams
+        self._on_missed = on_missed
+        if on_missed is not None:
+            check_hook("on_missed", on_missed, 2)
+            if streams is None:
+                raise ValueError(
+                    "on_missed is for rooms of several processes: give sessions= that they share"
+                )
+        self._commons = Commons(policy, limits, streams, self._missed)
         self._entrance()  # checks its arguments
 
     def __repr__(self) -> str:
@@ -145,6 +159,13 @@ class Hub:
             self._book,
         )
 
+    def _missed(self, member: Member, room: Room) -> None:
+        if self._on_missed is not None:
+            member.tell("on_missed", self._on_missed, room)
+        else:
+            words = "%r may have missed messages of a room, and no on_missed is told"
+            self._commons.log.warning(words, member.peer, extra={"peer": member.peer.id})
+
     @property
     def _here(self) -> list[PeerHandler]:
         return [handler for roster in self._commons.rosters for handler in roster.here]
@@ -162,14 +183,7 @@ class Hub:
     @property
     def stats(self) -> HubStats:
         """What the hub has done so far; a snapshot."""
-        tally = self._commons.tally
-        return HubStats(
-            len(self._here),
-            tally.admitted,
-            dict(tally.refused),
-            dict(tally.dropped),
-            tally.dropped_messages,
-        )
+        return self._commons.stats()
 
     async def send(self, session: str, message: Message) -> None:
         """Send a message to the client of a session, which need not be here now: it gets it when it is.
@@ -196,8 +210,12 @@ class Hub:
         await self._book.send(session, message)
 
     def room(self, name: Hashable) -> Room:
-        """Return the room of that name: the peers that have joined it."""
+        """Return the room of that name: the peers that have joined it.
+
+        name: any hashable value; a str, if processes share the store of the hub's sessions.
+        """
         check_hashable("name", name)
+        self._commons.rooms.check(name)
         return Room(self._commons.policy, self._commons.rooms, name)
 
     def user(self, principal: Hashable) -> Room:

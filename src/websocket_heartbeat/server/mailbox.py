@@ -8,7 +8,7 @@ from inspect import isawaitable
 from typing import Any, NamedTuple, Protocol
 
 from websocket_heartbeat.engines.base import Link
-from websocket_heartbeat.errors import HookFailed
+from websocket_heartbeat.errors import HookFailed, NotCommitted
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.hooks import Hooks
 from websocket_heartbeat.server.peer import Peer
@@ -21,6 +21,10 @@ _logger = logging.getLogger("websocket_heartbeat.server")
 _MOST_MESSAGES = 64
 _MOST_BYTES = 256 * 1024
 """How many messages may wait, and their characters or bytes; then reading pauses."""
+
+
+_AGAIN = 0.5
+"""Seconds until a hook is called again whose transaction has come to nothing."""
 
 
 class Keeper(Protocol):
@@ -55,6 +59,10 @@ class Owner(Protocol):
     @property
     def peer(self) -> Peer:
         """What users hold."""
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """The fields of its lines in the log."""
 
     @property
     def link(self) -> Link:
@@ -116,7 +124,7 @@ class Mailbox:
         self._running: _RunningHook | None = None
         self._behind: _Behind | None = None
         self._receiver: asyncio.Future[None] | None = None  # a call of `recv` that waits
-        self._in_hand = False  # whether a message was taken that is not handled, as far as is known
+        self._in_hand: Message | None = None  # that was taken and is not handled, as far as is known
         self.is_paused = False
         self.listening_since = 0.0
         self.is_leaving = False
@@ -140,13 +148,13 @@ class Mailbox:
         if on_message is None or self._worker is not None:
             self._enqueue(message)
         else:
-            self._in_hand = True
+            self._in_hand = message
             self.begin("on_message", on_message, self._owner.peer, message)
 
     def done_with_last(self) -> None:
         """Note that the message that was taken last is handled."""
-        if self._in_hand:
-            self._in_hand = False
+        if self._in_hand is not None:
+            self._in_hand = None
             self._owner.link.handled()
 
     async def recv(self) -> Message | None:
@@ -209,7 +217,7 @@ class Mailbox:
             return None
         message = self._messages.popleft()
         self._bytes -= len(message)
-        self._in_hand = True
+        self._in_hand = message
         if len(self._messages) <= _MOST_MESSAGES // 2 and self._bytes <= _MOST_BYTES // 2:
             self.resume()
         return message
@@ -242,6 +250,7 @@ class Mailbox:
             "1 message waits" if self.waiting == 1 else f"{self.waiting} messages wait",
             behind.hook.name,
             self._owner.keeper.policy.open_timeout,
+            extra={**self._owner.fields, "hook": behind.hook.name, "waiting": self.waiting},
         )
         return None
 
@@ -275,15 +284,21 @@ class Mailbox:
         on_message = self._owner.hooks.on_message
         try:
             while True:
+                again = None  # the message, if it is not handled
                 if pending is not None:
                     try:
                         await settle(name, pending)
                     except HookFailed as failed:
                         self.report(failed)
-                    self.done_with_last()
+                        if isinstance(failed.__cause__, NotCommitted) and on_message is not None:
+                            again = self._in_hand
+                    if again is None:
+                        self.done_with_last()
+                    else:
+                        await asyncio.sleep(_AGAIN)
                 if on_message is None:
                     return
-                message = self._next()
+                message = self._next() if again is None else again
                 if message is None:
                     return
                 name = "on_message"
@@ -314,7 +329,9 @@ class Mailbox:
 
     def report(self, failed: HookFailed) -> None:
         """Log what a hook has raised."""
-        log_raised(self._owner.keeper.log.error, f"{failed.name} for {self._owner.peer!r}", failed.__cause__)
+        owner = self._owner
+        fields = {**owner.fields, "hook": failed.name}
+        log_raised(owner.keeper.log.error, f"{failed.name} for {owner.peer!r}", failed.__cause__, fields)
 
     # The end
 

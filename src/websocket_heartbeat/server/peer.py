@@ -1,6 +1,7 @@
 """One client of a server, as users hold it: from its handshake to its end."""
 
 from collections.abc import AsyncIterator, Hashable, Mapping, MutableMapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
 from websocket_heartbeat.checks import check_close, check_hashable, check_message, check_seconds
@@ -9,6 +10,7 @@ from websocket_heartbeat.json_messages import JsonMessages, from_json, to_json
 from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.farewell import with_hint
 from websocket_heartbeat.server.sessions.link import SessionLink
+from websocket_heartbeat.server.sessions.transaction import PeerTransaction
 
 if TYPE_CHECKING:
     from websocket_heartbeat.server.handler import PeerHandler
@@ -19,13 +21,18 @@ DISMISSED = 4500
 
 
 class Peer:
-    """One client, from its handshake to its end. The server makes these and gives them to your code.
-
-    id: 1 for the first client of the server or hub, and so on; also the key in logs. request: its handshake.
-    subprotocol: the one that was agreed on, or None. since: when it was let in, in seconds since the epoch.
-    """
+    """One client, from its handshake to its end. The server makes these and gives them to your code."""
 
     __slots__ = ("_handler", "id", "request", "since", "subprotocol")
+
+    id: int
+    """1 for the first client of the server or hub, and so on; also the key in logs."""
+    request: Request
+    """Its handshake."""
+    subprotocol: str | None
+    """The one that was agreed on, or None."""
+    since: float
+    """When it was let in, in seconds since the epoch."""
 
     def __init__(self, handler: "PeerHandler", number: int, request: Request, since: float) -> None:
         self._handler = handler
@@ -84,8 +91,10 @@ class Peer:
 
         Raises:
             PeerGone: the peer is gone, and there are no more messages of it.
-            RuntimeError: another task waits for one already; or messages go to on_message.
+            RuntimeError: another task waits for one already; or messages go to on_message; or the block of a
+                `transaction` runs, which is about the message before.
         """
+        self._handler.check_receive()
         message = await self._handler.mailbox.recv()
         if message is None:
             raise self._handler.gone_error()
@@ -95,6 +104,7 @@ class Peer:
         """Yield each message, as `recv` does; end when the peer is gone."""
         while (message := await self._handler.mailbox.recv()) is not None:
             yield message
+            self._handler.check_receive()
 
     # JSON
 
@@ -153,6 +163,31 @@ class Peer:
         """
         link = self._handler.link
         return link.state if isinstance(link, SessionLink) else self._handler.state
+
+    def transaction(self) -> AbstractAsyncContextManager[Any]:
+        """Return a block of one transaction in the database of the sessions: `async with` gives a connection.
+
+        What the block does by it, what it sends to this peer, its changes of `state`, and that the message in
+        hand is handled: all of it is committed together at the end, or nothing is, whatever crashes. So the
+        message is handled once. One block of a message may succeed, and what its hook sends after it is no
+        part of it.
+
+        A block that raises is undone, and raises that. A hook that raises has handled its message, as ever.
+        But `NotCommitted` says that the database has failed, or that others were in the way: a hook that
+        raises it is called again with the message, when the database answers.
+
+        Returns:
+            For sessions in PostgreSQL, what gives a connection of asyncpg, in a transaction.
+
+        Raises:
+            RuntimeError: the peer has no session, or none in PostgreSQL; there is no message in hand, or not
+                one with a number; or it was committed before.
+            SessionOver: the session has ended, or has gone to another process, which has the message.
+        """
+        link = self._handler.link
+        if not isinstance(link, SessionLink):
+            raise RuntimeError("peer.transaction() needs sessions in PostgreSQL, and this peer has none")
+        return PeerTransaction(link)
 
     # Parting
 
@@ -229,7 +264,10 @@ class Peer:
     # Rooms
 
     def join(self, name: Hashable) -> None:
-        """Become a member of a room, `Hub.room(name)`, until `leave` or the end; once only."""
+        """Become a member of a room, `Hub.room(name)`, until `leave` or the end; once only.
+
+        With a session it is one until the session is over, also on other processes that share its store.
+        """
         check_hashable("name", name)
         self._handler.join(name)
 

@@ -84,7 +84,8 @@ class Places:
         if asyncio.get_running_loop().time() < self._shut_until:
             return self._refusal(503, "send_away", math.ceil(random.uniform(0, self._shut_for)) or 1)
         if limits.max_peers is not None and self._taken >= limits.max_peers:
-            self._log.warning("a client was refused with 503: max_peers=%d are here", limits.max_peers)
+            words = "a client was refused with 503: max_peers=%d are here"
+            self._log.warning(words, limits.max_peers, extra={"refused_by": "max_peers", "status": 503})
             return self._refusal(503, "max_peers", random.randint(*_COME_BACK))
         source = None
         count = 0
@@ -96,12 +97,14 @@ class Places:
                     "a client was refused with 429: max_peers_per_address=%d are here from %s",
                     count,
                     printable(source),
+                    extra={"refused_by": "max_peers_per_address", "status": 429},
                 )
                 return self._refusal(429, "max_peers_per_address", random.randint(*_COME_BACK))
         if self._rate is not None and not self._rate.take(asyncio.get_running_loop().time()):
             self._log.warning(
                 "a client was refused with 503: max_new_peers_per_second=%g have come",
                 limits.max_new_peers_per_second,
+                extra={"refused_by": "max_new_peers_per_second", "status": 503},
             )
             return self._refusal(503, "max_new_peers_per_second", 1)
         if source is not None:

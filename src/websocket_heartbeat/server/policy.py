@@ -7,6 +7,11 @@ from websocket_heartbeat.config import Dialect
 from websocket_heartbeat.events import Message
 
 
+def _answers_clients(dialect: Dialect) -> bool:
+    """Whether it says what is to be done with the heartbeat of a client."""
+    return dialect.reply is not None or not (callable(dialect.ping) or callable(dialect.pong))
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Those options, checked; `Hub` documents each."""
@@ -23,7 +28,7 @@ class Policy:
             raise TypeError(
                 f"heartbeat must be a str, a Dialect or None, not {type(self.heartbeat).__name__}"
             )
-        if isinstance(self.heartbeat, Dialect) and not self.heartbeat.is_for_servers:
+        if isinstance(self.heartbeat, Dialect) and not _answers_clients(self.heartbeat):
             raise ValueError("heartbeat must say how clients are answered: give its Dialect a reply")
         if self.idle_timeout is not None:
             check_seconds("idle_timeout", self.idle_timeout)

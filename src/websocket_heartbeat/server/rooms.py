@@ -1,6 +1,6 @@
 """Groups of peers: the rooms that they join, and the peers of each user."""
 
-from collections.abc import Collection, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator
 from typing import Any, Protocol
 
 from websocket_heartbeat.checks import check_close, check_count, check_message
@@ -12,6 +12,7 @@ from websocket_heartbeat.server.farewell import Leaver, send_away
 from websocket_heartbeat.server.peer import DISMISSED, Peer
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rounds import Rounds
+from websocket_heartbeat.server.sessions.link import SessionLink
 
 
 class Member(Leaver, Protocol):
@@ -20,6 +21,16 @@ class Member(Leaver, Protocol):
     @property
     def peer(self) -> Peer:
         """What users hold."""
+
+    @property
+    def session(self) -> SessionLink | None:
+        """Its session; None: it has none."""
+
+    def tell(self, name: str, hook: Callable[..., Any], *arguments: Any) -> None:
+        """Call a hook with the peer and arguments, beside those that take its messages."""
+
+    async def has_room(self) -> None:
+        """Wait until it has taken most of what was sent to it; PeerGone: it is gone."""
 
     def send_shared(self, shared: SharedMessage, room: Hashable, keep: int | None) -> None:
         """Send it a message of that room; never waits."""
@@ -42,12 +53,19 @@ class Rooms:
         self._batch = batch
         self._members: dict[Hashable, dict[Member, None]] = {}
 
+    def check(self, name: Hashable) -> None:
+        """Raise TypeError or ValueError for what can be the name of none."""
+
     def join(self, name: Hashable, member: Member) -> None:
         """Add a member."""
         self._members.setdefault(name, {})[member] = None
 
     def leave(self, name: Hashable, member: Member) -> None:
-        """Remove a member."""
+        """Remove a member that leaves."""
+        self.remove(name, member)
+
+    def remove(self, name: Hashable, member: Member) -> None:
+        """Remove a member that leaves, or that is gone."""
         members = self._members[name]
         del members[member]
         if not members:
@@ -83,10 +101,14 @@ class Rooms:
 class Room:
     """All peers that have joined a room, or all of one user: `Hub.room` and `Hub.user` make these.
 
-    name: that of the room, or the principal. Its length is the number of its peers; iteration yields them.
+    Its length is the number of its peers; iteration yields them: those of this process, also where the hub's
+    store has it reach those of others.
     """
 
     __slots__ = ("_policy", "_rooms", "name")
+
+    name: Hashable
+    """The name of the room, or the principal."""
 
     def __init__(self, policy: Policy, rooms: Rooms, name: Hashable) -> None:
         self._policy = policy
@@ -102,6 +124,10 @@ class Room:
     def send(self, message: Message, keep: int | None = None, *, volatile: bool = False) -> None:
         """Send a message to each peer that is a member now; never waits.
 
+        Where processes share the store of the hub's sessions, it goes through the store to the members on all
+        of them, those here too, in the same order on each: docs/server.md. What cannot be published yet
+        waits, and `Hub.close` waits for that.
+
         Our own listener makes it into a frame once, however many they are. All that is sent to a member
         arrives in order, but in a room of more than 1,000: the later ones get it in later turns of the loop,
         and what they are sent by other ways meanwhile comes before it.
@@ -114,6 +140,8 @@ class Room:
             sent before do not get it, nor do sessions without a link. Default False.
 
         Raises:
+            SendQueueFull: the store has been away, and 16 MiB of messages to rooms wait for it already.
+            OSError: the hub is closed, and its store is one that processes share.
             TypeError, ValueError: the message cannot be sent, as with `Peer.send`; `keep` is wrong, or given
                 together with `volatile`.
         """

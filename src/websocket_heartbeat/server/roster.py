@@ -11,6 +11,7 @@ from itertools import count
 from typing import Any, TypeVar
 from weakref import WeakSet
 
+from websocket_heartbeat import observer
 from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.batch import Batch
 from websocket_heartbeat.server.farewell import all_gone, close_all
@@ -21,7 +22,9 @@ from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Member, Rooms
 from websocket_heartbeat.server.rounds import Rounds
 from websocket_heartbeat.server.sessions.door import Door
-from websocket_heartbeat.server.stats import Tally
+from websocket_heartbeat.server.shared_rooms import Missed, SharedRooms, room_key, user_key
+from websocket_heartbeat.server.stats import HubStats, Tally
+from websocket_heartbeat.server.streams import Streams
 from websocket_heartbeat.server.throttle import Throttle
 from websocket_heartbeat.system.callbacks import close_unawaited
 
@@ -45,12 +48,17 @@ _SPARE = 1000
 class Commons:
     """What all rosters of a hub share.
 
+    streams: those of the rooms, where the store of the sessions has them; missed: called for members that may
+    have missed messages of a room there.
+
     policy: what holds for all peers. rosters: of each entrance. loop: the event loop to which peers, hooks
     and timers belong, None before the first. numbers: of peers. log: for what strangers may cause. places:
     for those that want to come in. tally: of what becomes of them. rounds: of all rooms.
     """
 
-    def __init__(self, policy: Policy, limits: Limits) -> None:
+    def __init__(
+        self, policy: Policy, limits: Limits, streams: Streams | None = None, missed: Missed | None = None
+    ) -> None:
         self.policy = policy
         self.rosters: WeakSet[Roster] = WeakSet()
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -62,7 +70,16 @@ class Commons:
         batch = Batch()
         self.rooms = Rooms(self.rounds, batch)
         self.users = Rooms(self.rounds, batch)
+        if streams is not None and missed is not None:
+            shared = self.rounds, batch, streams, policy, self.tally
+            self.rooms = SharedRooms(*shared, room_key, missed)
+            self.users = SharedRooms(*shared, user_key, missed)
         self._batch = batch
+        observer.hubs.add(self)
+
+    def stats(self) -> HubStats:
+        """Return what the hub has done so far."""
+        return self.tally.stats(sum(len(roster.here) for roster in self.rosters))
 
     def enter(self) -> None:
         """Belong to the running loop from now on: tests of an application have one after the other.
@@ -79,7 +96,8 @@ class Commons:
         if here and self.loop is not None and not self.loop.is_closed():
             raise RuntimeError(f"a hub belongs to one event loop: this one has {here} peers on another")
         if here:
-            _logger.warning("%d peers are forgotten: their event loop was closed before they had ended", here)
+            words = "%d peers are forgotten: their event loop was closed before they had ended"
+            _logger.warning(words, here, extra={"peers": here})
         for roster in self.rosters:
             roster.forget()
         self.rounds.forget()

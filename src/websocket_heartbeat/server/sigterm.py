@@ -42,7 +42,8 @@ def before_sigterm(work: Callable[[], Coroutine[Any, Any, None]]) -> Iterator[No
         try:
             await work()
         except Exception as error:
-            _logger.error("before SIGTERM: %s at %s", type(error).__name__, place_of(error))
+            kind, place = type(error).__name__, place_of(error)
+            _logger.error("before SIGTERM: %s at %s", kind, place, extra={"error": kind, "place": place})
         go_on()
 
     def go_on() -> None:

@@ -45,12 +45,16 @@ class Silence:
         self.has_beaten = False
         self.round_trip: float | None = None
 
-    def ponged(self, now: float) -> None:
-        """Take the answer to a ping; that it is a sign of life is seen where it is asked for."""
-        if self._ping is not None:
-            if not self._ping.is_behind:
-                self.round_trip = now - self._ping.since
-            self._ping = None
+    def ponged(self, now: float) -> float | None:
+        """Take the answer to a ping; return its round trip, None where that is not known.
+
+        That it is a sign of life is seen where it is asked for.
+        """
+        ping, self._ping = self._ping, None
+        if ping is None or ping.is_behind:
+            return None
+        self.round_trip = now - ping.since
+        return self.round_trip
 
     def look(self, link: Link, now: float, listening_since: float, idle_timeout: float) -> float | None:
         """Ping a peer that was silent for half of idle_timeout; return when to look again, None to drop it.

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 
 LINES = 10
 PERIOD = 60.0
@@ -19,15 +20,17 @@ class Throttle:
         self._logger = logger
         self._kinds: dict[str, tuple[float, int]] = {}  # since when how many
 
-    def warning(self, text: str, *arguments: object) -> None:
-        """Log at WARNING."""
-        self._log(logging.WARNING, text, arguments)
+    def warning(self, text: str, *arguments: object, extra: Mapping[str, object] | None = None) -> None:
+        """Log at WARNING. extra: the fields of the line, as of Logger.warning."""
+        self._log(logging.WARNING, text, arguments, extra)
 
-    def error(self, text: str, *arguments: object) -> None:
+    def error(self, text: str, *arguments: object, extra: Mapping[str, object] | None = None) -> None:
         """Log at ERROR."""
-        self._log(logging.ERROR, text, arguments)
+        self._log(logging.ERROR, text, arguments, extra)
 
-    def _log(self, level: int, text: str, arguments: tuple[object, ...]) -> None:
+    def _log(
+        self, level: int, text: str, arguments: tuple[object, ...], extra: Mapping[str, object] | None
+    ) -> None:
         now = asyncio.get_running_loop().time()
         since, count = self._kinds.get(text, (now, 0))
         left_out = 0
@@ -42,4 +45,4 @@ class Throttle:
             text += " (for some time more of these are logged at DEBUG)"
         elif left_out:
             text += f" ({left_out} more before it)"
-        self._logger.log(level, text, *arguments, stacklevel=3)
+        self._logger.log(level, text, *arguments, extra=extra, stacklevel=3)

@@ -185,6 +185,11 @@ class Connection:
     # Facts
 
     @property
+    def name(self) -> str:
+        """What logs call it: the `name` of `connect`, or its URL as far as that is shown."""
+        return self._connection.name
+
+    @property
     def state(self) -> State:
         """Where the connection stands."""
         return self._connection.state
@@ -463,37 +468,39 @@ class Connection:
 _HOOKS = [name for name, attribute in vars(Connection).items() if isinstance(attribute, Hook)]
 
 
-def _blocking(connect: Callable[P, client.Connection]) -> Callable[P, Connection]:
+_SIGNATURE = inspect.signature(client.connect)
+
+
+def _called_as(
+    connect: Callable[P, client.Connection],
+) -> Callable[[Callable[..., Connection]], Callable[P, Connection]]:
     """Give a function the signature of `connect`, which is written once."""
-    signature = inspect.signature(connect)
-
-    def blocking_connect(*args: P.args, **kwargs: P.kwargs) -> Connection:
-        """Return a connection for blocking code that outlives its sockets.
-
-        Use it as `with connect(...) as connection:`; entering starts it and waits for nothing, leaving closes
-        it. Arguments, defaults and errors are those of `websocket_heartbeat.connect`. What is callable among
-        the arguments is called on the background thread and must not block.
-        """
-        bound = signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        made: list[ref[Connection]] = []
-
-        def exited(name: str, error: BaseException) -> None:
-            connection = made[0]()
-            if connection is not None:  # else it is being closed
-                connection._exited(name, error)
-            raise ConnectionFailed(in_words(name, error)) from error  # there is nothing to return
-
-        hooks = {name: bound.arguments.pop(name) for name in _HOOKS}  # the connection guards these itself
-        bound.arguments.update(guarded_options(bound.arguments, exited))
-        close_timeout = bound.arguments["close_timeout"]
-        connection = Connection(connect(*bound.args, **bound.kwargs), close_timeout)
-        made.append(ref(connection))
-        for name, hook in hooks.items():
-            setattr(connection, name, hook)
-        return connection
-
-    return update_wrapper(blocking_connect, connect, assigned=("__name__", "__qualname__", "__annotations__"))
+    return lambda function: update_wrapper(function, connect, assigned=("__annotations__",))
 
 
-connect = _blocking(client.connect)
+@_called_as(client.connect)
+def connect(*args: Any, **kwargs: Any) -> Connection:
+    """Return a connection for blocking code that outlives its sockets.
+
+    Use it as `with connect(...) as connection:`; entering starts it and waits for nothing, leaving closes it.
+    Arguments, defaults and errors are those of `websocket_heartbeat.connect`. What is callable among the
+    arguments is called on the background thread and must not block.
+    """
+    bound = _SIGNATURE.bind(*args, **kwargs)
+    bound.apply_defaults()
+    made: list[ref[Connection]] = []
+
+    def exited(name: str, error: BaseException) -> None:
+        connection = made[0]()
+        if connection is not None:  # else it is being closed
+            connection._exited(name, error)
+        raise ConnectionFailed(in_words(name, error)) from error  # there is nothing to return
+
+    hooks = {name: bound.arguments.pop(name) for name in _HOOKS}  # the connection guards these itself
+    bound.arguments.update(guarded_options(bound.arguments, exited))
+    close_timeout = bound.arguments["close_timeout"]
+    connection = Connection(client.connect(*bound.args, **bound.kwargs), close_timeout)
+    made.append(ref(connection))
+    for name, hook in hooks.items():
+        setattr(connection, name, hook)
+    return connection

@@ -9,7 +9,7 @@ function when something it awaits was cancelled.
 import asyncio
 import logging
 import traceback
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -67,19 +67,25 @@ def close_unawaited(task: asyncio.Task[Any], awaitable: Awaitable[Any] | None) -
 
 
 Log = Callable[..., object]
-"""Writes a line to a log at some level, as Logger.error does."""
+"""Writes a line to a log at some level, as Logger.error does, with fields by `extra=`."""
+
+_NOTHING: Mapping[str, object] = {}
 
 
-def log_raised(log: Log, what: str, error: BaseException | None) -> None:
-    """Log what has raised, and where, without the text.
+def log_raised(
+    log: Log, what: str, error: BaseException | None, fields: Mapping[str, object] = _NOTHING
+) -> None:
+    """Log what has raised, and where, without the text. fields: of the line, besides the error and its place.
 
     For those who have set the level of `websocket_heartbeat.tracebacks` to DEBUG, text and traceback follow.
     """
-    log("%s raised %s at %s", what, type(error).__name__, place_of(error))
+    place = place_of(error)
+    extra = {"error": type(error).__name__, "place": place, **fields}
+    log("%s raised %s at %s", what, type(error).__name__, place, extra=extra)
     if error is not None and _tracebacks.isEnabledFor(logging.DEBUG):
         stack = "".join(traceback.format_tb(error.__traceback__)).rstrip()
         text = printable(str(error))
-        _tracebacks.debug("%s raised %s: %s\n%s", what, type(error).__name__, text, stack)
+        _tracebacks.debug("%s raised %s: %s\n%s", what, type(error).__name__, text, stack, extra=extra)
 
 
 def path_to_show(log: Log, shown_path: Callable[[str], object], path: str) -> str:
@@ -87,7 +93,7 @@ def path_to_show(log: Log, shown_path: Callable[[str], object], path: str) -> st
     try:
         shown = call("shown_path", shown_path, path)
     except HookFailed as failure:
-        log_raised(log, failure.name, failure.__cause__)
+        log_raised(log, failure.name, failure.__cause__, {"hook": failure.name})
         return HIDDEN
     if not isinstance(shown, str):
         log("shown_path must return a str, not %s", type(shown).__name__)

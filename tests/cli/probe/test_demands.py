@@ -61,7 +61,7 @@ def tried(report: Report) -> list[tuple[str, bool]]:
 
 def test_what_a_server_demands_is_found_by_trying_it() -> None:
     async def main() -> None:
-        say = ("--message", "hush, ping")
+        say = ("--heartbeat", "hush, ping")
         feed, feed_by_ping, feed_alone, idle, idle_by_message, lifetime = await asyncio.gather(
             found(demanding({TEXT}, pushes=True), *say),
             found(demanding({TEXT, PING}, pushes=True), *say),
@@ -97,7 +97,7 @@ def test_what_a_server_demands_is_found_by_trying_it() -> None:
             assert ("message=MESSAGE" in report.recommended.line) is by_message
             assert 0.4 <= report.recommended.interval <= PATIENCE / 2 + 0.2
             assert any("was not cut with" in why for why in report.recommended.why)
-        assert any("--message TEXT tries" in problem for problem in feed_alone.problems)
+        assert any("--heartbeat TEXT tries" in problem for problem in feed_alone.problems)
         assert any("no heartbeat that was tried helps" in problem for problem in lifetime.problems)
         assert not any("was not cut with" in why for why in lifetime.recommended.why)  # type: ignore[union-attr]
 

@@ -34,9 +34,9 @@ def test_a_server_without_pongs_is_a_problem_unless_it_answers_the_message() -> 
         async with ws_server(answering(False, b"hush!!!")) as server:
             alone, helped = await asyncio.gather(
                 probed(server.url(), "--timeout", "2"),
-                probed(server.url(), "--timeout", "2", "--message", "hush?", "--idle", "0.3"),
+                probed(server.url(), "--timeout", "2", "--heartbeat", "hush?", "--idle", "0.3"),
             )
-        assert "--message TEXT tries" in only_problem(alone)
+        assert "--heartbeat TEXT tries" in only_problem(alone)
         assert alone.recommended is None
         assert alone.pings is not None
         assert (alone.pings.sent, alone.pings.answered) == (1, 0)
@@ -56,7 +56,7 @@ def test_a_server_without_pongs_is_a_problem_unless_it_answers_the_message() -> 
 def test_a_message_that_is_not_answered_is_a_problem() -> None:
     async def main() -> None:
         async with ws_server(answering(True, None)) as server:
-            report = await probed(server.url(), "--timeout", "2", "--message", "hush")
+            report = await probed(server.url(), "--timeout", "2", "--heartbeat", "hush")
         assert only_problem(report) == "message: nothing came back within 2 s"
         assert report.recommended is not None
         assert not report.recommended.message
@@ -76,7 +76,7 @@ def test_a_server_that_answers_no_ping_while_it_works_is_noted_and_gets_a_longer
             peer.write(close_frame(1000))
 
         async with ws_server(busy) as server:
-            report = await probed(server.url(), "--message", "work")
+            report = await probed(server.url(), "--heartbeat", "work")
         assert report.ok
         (note,) = report.notes
         assert "answers none while it works" in note
@@ -105,7 +105,7 @@ def test_a_server_that_answers_pings_while_it_works_is_not_noted() -> None:
                 peer.write(close_frame(1000))
 
         async with ws_server(busy) as server:
-            report = await probed(server.url(), "--message", "work")
+            report = await probed(server.url(), "--heartbeat", "work")
         assert report.ok
         assert report.notes == []
         assert report.message is not None
@@ -124,7 +124,7 @@ def test_an_answer_among_messages_that_come_anyway_is_told_as_doubtful() -> None
 
     async def main() -> None:
         async with ws_server(chatter) as server:
-            report = await probed(server.url(), "--message", "anybody?", "--idle", "1")
+            report = await probed(server.url(), "--heartbeat", "anybody?", "--idle", "1")
         assert report.message is not None
         assert report.message.answered
         assert report.message.unasked > 0

@@ -22,7 +22,7 @@ from websocket_heartbeat.server import Refusal, serve
 def test_a_server_that_is_well_is_measured_stage_by_stage() -> None:
     async def main() -> None:
         async with serve() as server:
-            report = await probed(server.url(), "--message", "heartbeat", "--pings", "7")
+            report = await probed(server.url(), "--heartbeat", "heartbeat", "--pings", "7")
         assert report.ok
         assert report.notes == []
         assert list(report.opening.seconds) == ["dns", "tcp", "handshake"]

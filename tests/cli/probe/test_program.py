@@ -135,7 +135,7 @@ def test_on_a_terminal_what_is_done_is_told_in_one_line_and_nowhere_else(
         (["ws://localhost", "--header", "hush"], ["--header", "NAME:VALUE"]),
         (["ws://localhost", "--subprotocol", "a b"], ["--subprotocol", "token"]),
         (["ws://localhost", "--proxy", "ftp://u:hush@h/"], ["--proxy", "http://"]),
-        (["ws://localhost", "--message", "\udcff"], ["--message", "surrogates"]),
+        (["ws://localhost", "--heartbeat", "\udcff"], ["--heartbeat", "surrogates"]),
     ],
 )
 def test_a_wrong_argument_ends_it_with_status_2_and_shows_no_secret(

@@ -41,6 +41,7 @@ def test_of_tls_the_version_the_time_and_the_expiry_are_told(authority: Authorit
         assert tls.version.startswith("TLSv1.")
         assert tls.days_left in (99, 100)
         assert "trustme" in tls.issuer
+        assert tls.expires is not None
         assert tls.expires[:10] in render(report)
         assert report.idle is not None
         assert (report.idle.cut, report.idle.spoke) == (False, 0)  # tickets of TLS are no words

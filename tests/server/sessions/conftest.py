@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from tests.server.sessions.cluster import Cluster
+from tests.server.sessions.postgres import Postgres
 from tests.server.sessions.servers import program
 from tests.server.sessions.valkey import Valkey
 
@@ -48,3 +49,20 @@ def cluster(_cluster: Cluster) -> Cluster:
     """Return a cluster of Valkey that keeps nothing yet."""
     _cluster.flush()
     return _cluster
+
+
+@pytest.fixture(scope="session")
+def _postgres() -> Iterator[Postgres]:
+    server = Postgres(
+        "-c", "fsync=off"
+    )  # no test of it is about the disk, and it counts as another at each start
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def postgres(_postgres: Postgres) -> Postgres:
+    """Return a server of PostgreSQL that keeps nothing yet."""
+    _postgres.execute("drop schema if exists websocket_heartbeat cascade")
+    return _postgres

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from tests.server.sessions import servers
 from tests.server.sessions.cluster import Cluster
+from tests.server.sessions.postgres import Postgres
 from tests.server.sessions.valkey import Valkey
 from tests.watch import until
 
 from websocket_heartbeat.server.sessions.memory import MemoryStore
+from websocket_heartbeat.server.sessions.postgresql.store import PostgresStore
 from websocket_heartbeat.server.sessions.sqlite import SqliteStore
 from websocket_heartbeat.server.sessions.store import (
     EXPIRED,
@@ -34,9 +36,9 @@ TTL = 60.0
 Engine = Callable[[], Store]
 
 
-@pytest.fixture(params=["memory", "sqlite", "sqlite, full", "cluster", *servers.PARAMETERS])
+@pytest.fixture(params=["memory", "sqlite", "sqlite, full", "postgresql", "cluster", *servers.PARAMETERS])
 def engine(request: pytest.FixtureRequest, tmp_path: Path, server_named: Callable[[str], Valkey]) -> Engine:
-    """Return what makes a store of a kind; those of SQLite share one file, those of Valkey one server."""
+    """Return what makes a store of a kind; those of SQLite share one file, those of a server that."""
     if request.param == "memory":
         return lambda: MemoryStore(TTL)
     if request.param == "cluster":
@@ -45,6 +47,9 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path, server_named: Callabl
     if request.param in servers.NAMES:
         url = server_named(request.param).url
         return lambda: ValkeyStore(url, TTL)
+    if request.param == "postgresql":
+        postgres: Postgres = request.getfixturevalue("postgres")
+        return lambda: PostgresStore(postgres.url(), TTL)
     path = str(tmp_path / "s.db")
     return lambda: SqliteStore(path, TTL, "FULL" if "full" in request.param else "NORMAL")
 
@@ -88,6 +93,26 @@ def test_a_session_is_found_again_with_what_its_client_lacks(engine: Engine) -> 
             assert found.record == replace(
                 record(store), generation=2, link=1, done=7, sent=3, acked=1, state=b"cart", deadline=None
             )
+
+    asyncio.run(main())
+
+
+def test_a_session_is_found_with_its_rooms_and_how_far_it_has_their_messages(engine: Engine) -> None:
+    async def main() -> None:
+        async with opened(engine()) as store:
+            await store.put(replace(record(store), rooms={"a": 1, "b}\u00fc": 2**52}), [])
+            assert (await claimed(store, link=1)).record.rooms == {"a": 1, "b}\u00fc": 2**52}
+            assert await store.write("s", 2, 0, ["x"], rooms={"a": 7, "c": 3}) == 1
+            assert await store.write("s", 2, 1, list("1234"), rooms={"a": 9}) is Refused.FULL
+            assert await store.write("s", 2, rooms={"b}\u00fc": None, "never": None}) == 1
+            assert await store.write("s", 2, acked=1, deadline=5.0) == 1
+            assert (await claimed(store, link=2)).record.rooms == {"a": 7, "c": 3}
+            await store.write("s", 3, deadline=5.0)
+            (expired,) = await store.due(6.0, 10)
+            assert expired.record.rooms == {"a": 7, "c": 3}
+            await store.put(replace(record(store, "t"), rooms={"a": 1, "b": 1}), [])
+            await store.put(replace(record(store, "t"), rooms={"b": 2}), [])
+            assert (await claimed(store, link=1, id="t")).record.rooms == {"b": 2}
 
     asyncio.run(main())
 

@@ -59,6 +59,12 @@ async def everything(url: str, *, other: str | None = None) -> None:
     assert await one.notify("b", b"x")
     assert await one.notify(None, b"y")
     await until(lambda: heard == [b"x", b"y"])
+    more: list[str] = []
+    two.follow("room", lambda: more.append("room"))
+    await until(lambda: more != [])
+    number = await one.publish("room", "a", 1, [b"post"])
+    assert (await two.read("room", number - 1, 9)).last == number
+    two.unfollow("room")
     await one.close()
     await two.close()
 

@@ -53,6 +53,12 @@ from websocket_heartbeat.cli.output import show
 
 HELP = "show what the client does when its network fails"
 
+EXAMPLES = """\
+websocket-heartbeat demo
+websocket-heartbeat demo --seconds 20 --seed 7
+websocket-heartbeat demo --json | jq .ok
+"""
+
 LEAST_SECONDS = 15
 """With less, the heartbeat would be so short that a busy machine itself would look like a fault."""
 

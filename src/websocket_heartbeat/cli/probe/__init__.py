@@ -36,8 +36,8 @@ null stands for what was not tried or did not happen.
                 checked (whether a heartbeat after the wait could tell)
   trials        of heartbeats, on a link that is cut without: heartbeat (ping
                 or message), interval, seconds, cut, how, code, reason
-  recommended   interval, timeout, message (whether to heartbeat by --message),
-                open_timeout, line (of Python), why (sentences)
+  recommended   interval, timeout, message (whether to heartbeat by the text of
+                --heartbeat), open_timeout, line (of Python), why (sentences)
 """
 
 import argparse
@@ -46,7 +46,8 @@ import json
 import ssl
 
 from websocket_heartbeat import engines
-from websocket_heartbeat.cli.arguments import count, header, message, proxy, seconds, subprotocol, url
+from websocket_heartbeat.cli import reaching
+from websocket_heartbeat.cli.arguments import count, message, seconds, url
 from websocket_heartbeat.cli.output import show
 from websocket_heartbeat.cli.probe import text
 from websocket_heartbeat.cli.probe.measure import examine
@@ -57,12 +58,22 @@ from websocket_heartbeat.redaction import shown_url
 
 HELP = "find out why a connection fails"
 
+EXAMPLES = """\
+websocket-heartbeat probe wss://example.com/feed
+websocket-heartbeat probe localhost:8765 --heartbeat ping --idle 120
+websocket-heartbeat probe wss://example.com -H 'Authorization: Bearer abc'
+websocket-heartbeat probe wss://example.com/feed --json | jq .problems
+"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
-    parser.add_argument("url", type=url, metavar="URL", help="ws://... or wss://...")
+    parser.usage = "%(prog)s [options] URL"
     parser.add_argument(
-        "--message",
+        "url", type=url, metavar="URL", help="ws://..., wss://... or localhost:8765; wss:// for other names"
+    )
+    parser.add_argument(
+        "--heartbeat",
         type=message,
         metavar="TEXT",
         help="a text heartbeat to try; whatever comes back is an answer",
@@ -81,29 +92,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="for opening a connection, and for each answer (default: 10)",
     )
-    parser.add_argument(
-        "--header",
-        type=header,
-        action="append",
-        default=[],
-        metavar="NAME:VALUE",
-        help="a header field for the handshake; may be repeated",
-    )
-    parser.add_argument(
-        "--subprotocol",
-        type=subprotocol,
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="one to offer; may be repeated, best first",
-    )
-    parser.add_argument(
-        "--proxy",
-        type=proxy,
-        metavar="URL",
-        help="http://, https://, socks4:// or socks5:// (default: what the environment says)",
-    )
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    reaching.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -112,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _probe(arguments: argparse.Namespace) -> int:
-    report = await report_on(arguments)
+    report = await report_on(arguments, reaching.context(arguments))
     text.progress("")
     # Printed before the loop ends: that waits for a resolver that hangs.
     show(_as_json(report) if arguments.json else text.render(report))
@@ -135,7 +125,7 @@ async def report_on(arguments: argparse.Namespace, context: ssl.SSLContext | Non
             _options(arguments, context),
             report,
             pings=arguments.pings,
-            message=arguments.message,
+            message=arguments.heartbeat,
             idle=arguments.idle,
             progress=text.progress,
         )
@@ -148,7 +138,7 @@ def _options(arguments: argparse.Namespace, context: ssl.SSLContext | None) -> O
     """Return what the client would be configured with."""
     return Options(
         arguments.url,
-        additional_headers=arguments.header,
+        additional_headers=reaching.headers(arguments),
         user_agent_header=USER_AGENT,
         subprotocols=arguments.subprotocol,
         heartbeat=Heartbeat(),
@@ -175,4 +165,5 @@ def _options(arguments: argparse.Namespace, context: ssl.SSLContext | None) -> O
         dismissal=None,
         session=Session("off"),
         retry_if=None,
+        name=None,
     )

@@ -136,7 +136,7 @@ def trials_in_words(report: Report) -> str | None:
         return None
     after = " and ".join(f"{trial.seconds:.1f} s with {trial.heartbeat}s" for trial in report.trials)
     if report.message is None:
-        return f"cut after {after}, too (does it want a text? --message TEXT tries)"
+        return f"cut after {after}, too (does it want a text? --heartbeat TEXT tries)"
     return f"cut after {after}, too: no heartbeat that was tried helps; how long may a connection last there?"
 
 

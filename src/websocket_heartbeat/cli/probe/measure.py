@@ -137,8 +137,9 @@ class _Probe:
         opening.subprotocol = header(headers, "Sec-WebSocket-Protocol") or None
         if request.subprotocols and opening.subprotocol is None:
             self._report.problems.append("subprotocol: the server speaks none of those that were offered")
-        if opening.tls is not None and opening.tls.days_left < _LEAST_DAYS_LEFT:
-            self._report.notes.append(f"the certificate expires in {opening.tls.days_left} days")
+        days_left = None if opening.tls is None else opening.tls.days_left
+        if days_left is not None and days_left < _LEAST_DAYS_LEFT:
+            self._report.notes.append(f"the certificate expires in {days_left} days")
         return request
 
     async def _tried(self, addresses: Sequence[Any]) -> list[Address]:
@@ -199,7 +200,7 @@ class _Probe:
             if says is not None and says.answered:
                 report.notes.append("pings of the protocol are not answered")
             else:
-                hint = " (does it answer a text? --message TEXT tries)" if says is None else ""
+                hint = " (does it answer a text? --heartbeat TEXT tries)" if says is None else ""
                 report.problems.append(f"pings: no pong within {self._timeout:g} s{hint}")
         if says is not None and not says.answered:
             report.problems.append(f"message: nothing came back within {self._timeout:g} s")

@@ -134,14 +134,16 @@ def _tls(beneath: ssl.SSLObject) -> Tls:
     certificate: Any = beneath.getpeercert() or {}
     cipher = beneath.cipher()
     issuer = {key: value for part in certificate.get("issuer", ()) for key, value in part}
-    expires = ssl.cert_time_to_seconds(certificate["notAfter"]) if "notAfter" in certificate else 0
-    return Tls(
+    tls = Tls(
         version=beneath.version() or "",
         cipher=cipher[0] if cipher is not None else "",
         issuer=issuer.get("organizationName") or issuer.get("commonName") or "",
-        expires=datetime.fromtimestamp(expires, UTC).isoformat(),
-        days_left=int((expires - time.time()) // 86400),
     )
+    if "notAfter" in certificate:
+        expires = ssl.cert_time_to_seconds(certificate["notAfter"])
+        tls.expires = datetime.fromtimestamp(expires, UTC).isoformat()
+        tls.days_left = int((expires - time.time()) // 86400)
+    return tls
 
 
 async def reach(info: Any) -> OSError | None:

@@ -48,13 +48,16 @@ class Address:
 
 @dataclass(slots=True)
 class Tls:
-    """The encryption and the server's certificate, which has been verified. expires: as ISO 8601."""
+    """The encryption and the server's certificate, of which only what was verified is told.
+
+    expires: as ISO 8601. It and days_left are None, and issuer is "", with --insecure.
+    """
 
     version: str
     cipher: str
     issuer: str
-    expires: str
-    days_left: int
+    expires: str | None = None
+    days_left: int | None = None
 
 
 @dataclass(slots=True)
@@ -179,7 +182,7 @@ class Trial:
 
 @dataclass(slots=True)
 class Recommended:
-    """Settings for `connect`. message: whether to heartbeat by --message; why: a sentence for each."""
+    """Settings for `connect`. message: whether to heartbeat by a text; why: a sentence for each."""
 
     interval: float
     timeout: float

@@ -109,6 +109,8 @@ def _certificate(opening: Opening) -> str:
     tls = opening.tls
     if tls is None:
         return ""
+    if tls.expires is None:
+        return f"{tls.version}, the certificate is not verified"
     return f"{tls.version}, a certificate of {tls.issuer} until {tls.expires[:10]}, {tls.days_left} days"
 
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from websocket_heartbeat.checks import check_close
 from websocket_heartbeat.controls import SUBPROTOCOL
 from websocket_heartbeat.engines.base import LinkEvents
-from websocket_heartbeat.errors import PeerGone
+from websocket_heartbeat.errors import NotCommitted, PeerGone
 from websocket_heartbeat.server.admission import Refusal, Request
 from websocket_heartbeat.server.gate import Gate
 from websocket_heartbeat.server.handler import PeerHandler
@@ -167,7 +167,8 @@ class AsgiConnection:
         except Exception as error:
             if not carried.done():
                 return error
-            log_raised(self._gate.roster.log.error, f"the endpoint of {self._handler.peer!r}", error)
+            what = f"the endpoint of {self._handler.peer!r}"
+            log_raised(self._gate.roster.log.error, what, error, self._handler.fields)
         return None
 
     async def _serve(self, app: App, scope: Scope) -> None:
@@ -179,7 +180,10 @@ class AsgiConnection:
             if not self._has_opened:
                 raise
             if not (isinstance(error, PeerGone) and self._handler.end is not None):
-                self._handler.endpoint_failed()
+                if isinstance(error, NotCommitted):  # as where it is cancelled, its message comes again
+                    self._handler.endpoint_cancelled()
+                else:
+                    self._handler.endpoint_failed()
                 raise
             # else the endpoint has been told by this that its client is gone, and has ended
         except BaseException:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from websocket_heartbeat.errors import PeerGone
+from websocket_heartbeat.errors import NotCommitted, PeerGone
 from websocket_heartbeat.server.handler import PeerHandler
 from websocket_heartbeat.server.peer import Peer
 from websocket_heartbeat.server.sessions.door import Door
@@ -21,7 +21,7 @@ async def closing(handler: PeerHandler) -> AsyncIterator[Peer]:
     peer = handler.peer
     try:
         yield peer
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, NotCommitted):  # of both the message in hand comes again
         handler.endpoint_cancelled()
         raise
     except BaseException as error:

@@ -73,7 +73,9 @@ class Handshake(HeadReader):
         try:
             await accept(self, self._sock, terms.ssl, terms.open_timeout)
         except OSError as error:  # such as ssl.SSLError: the client may have left, or speak no TLS
-            _logger.debug("an accepted connection ended before its handshake: %s", type(error).__name__)
+            kind = type(error).__name__
+            words = "an accepted connection ended before its handshake: %s"
+            _logger.debug(words, kind, extra={"error": kind})
         finally:
             if self.transport is None:
                 self._done()

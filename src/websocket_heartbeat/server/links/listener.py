@@ -137,13 +137,15 @@ class Listener:
         self._log.warning(
             "max_handshakes=%d clients are in the middle of their handshake: others wait until one is done",
             self.terms.max_handshakes,
+            extra={"max_handshakes": self.terms.max_handshakes},
         )
         return True
 
     def _pause_after(self, error: OSError) -> float:
         """Return after how many seconds to go on accepting."""
         if error.errno in _OUT_OF_MEANS:
-            self._log.error("no connection can be accepted for %g s: %s", _PAUSE, error.strerror)
+            words = "no connection can be accepted for %g s: %s"
+            self._log.error(words, _PAUSE, error.strerror, extra={"reason": error.strerror})
             return _PAUSE
         return 0
 

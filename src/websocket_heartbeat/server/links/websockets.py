@@ -106,7 +106,8 @@ class WebsocketsEntrance:
             async with closing(handler) as peer:
                 await on_peer(peer)
         except Exception as error:
-            log_raised(self._gate.roster.log.error, f"on_peer for {handler.peer!r}", error)
+            what = f"on_peer for {handler.peer!r}"
+            log_raised(self._gate.roster.log.error, what, error, {**handler.fields, "hook": "on_peer"})
 
     async def _decide(self, connection: "ServerConnection") -> PeerHandler | Refusal:
         """Decide about a connection that has opened, as process_request is not `refuse`."""

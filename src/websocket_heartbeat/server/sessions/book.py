@@ -10,15 +10,17 @@ from contextlib import suppress
 from inspect import isawaitable
 from typing import Any
 
+from websocket_heartbeat import observer
 from websocket_heartbeat.core.resume import Control
 from websocket_heartbeat.core.session import Half, Window
 from websocket_heartbeat.errors import HookFailed, SessionOver
 from websocket_heartbeat.events import Message, size_of
+from websocket_heartbeat.observer import SessionCount
 from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.sessions.handover import Handover
 from websocket_heartbeat.server.sessions.limits import LARGEST_WINDOW, Limits, OverLimit
-from websocket_heartbeat.server.sessions.link import SessionLink
+from websocket_heartbeat.server.sessions.link import FAILED, SessionLink
 from websocket_heartbeat.server.sessions.store import (
     EXPIRED,
     OVER,
@@ -27,8 +29,10 @@ from websocket_heartbeat.server.sessions.store import (
     Held,
     Record,
     Refused,
+    SharedStore,
     Store,
 )
+from websocket_heartbeat.server.streams import Streams
 from websocket_heartbeat.server.throttle import Throttle
 from websocket_heartbeat.system.callbacks import call, close_unawaited, log_raised, settle
 
@@ -45,6 +49,9 @@ _AT_ONCE = 100
 _PAUSE = 0.1
 _PAUSES = 10
 """So many pauses of so many seconds, until what could not be written is tried again."""
+
+_ENDS = ("overflow", "mismatch", FAILED, EXPIRED)
+"""Why sessions are over that nobody has ended; other reasons are words of the program or its clients."""
 
 EndHook = Callable[[str, str, tuple[Message, ...]], Any]
 
@@ -67,6 +74,7 @@ class Book:
         self.ttl = store.ttl
         self._on_end = on_end
         self._node = secrets.token_hex(8)
+        self.streams = Streams(self, store, self._node) if isinstance(store, SharedStore) else None
         self._sessions: dict[str, SessionLink] = {}
         self._handover = Handover(store, self._node, self._sessions.get, self._finished, self._expired)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -78,6 +86,24 @@ class Book:
         self._lineage = ""
         self._lineage_since = 0.0  # on the loop's clock
         self.is_closed = False
+        observer.sessions.add(self)
+
+    def count(self) -> SessionCount:
+        """Count the sessions; in any thread."""
+        sessions = list(self._sessions.values())
+        attached = sum(session.attachment is not None for session in sessions)
+        return SessionCount(attached, len(sessions) - attached, self.limits.held)
+
+    def note(self, id: str, event: str, unacknowledged: int = 0) -> None:
+        """Tell of what becomes of a session, for debugging and to observers.
+
+        event: how it is welcome, or "moved"; or why it is over: "over", where one side has ended it.
+        unacknowledged: messages that its client may not have.
+        """
+        extra = {"session": id, "event": event, "unacknowledged": unacknowledged}
+        _logger.debug("session %s: %s", id, event, extra=extra)
+        for each in observer.observers:
+            each.session_changed(event, unacknowledged)
 
     async def ready(self) -> None:
         """Open the store, if that is not done.
@@ -85,7 +111,7 @@ class Book:
         Raises:
             OSError: it cannot be opened, or the hub is closed.
         """
-        self._enter()
+        self.enter()
         if self.is_closed:
             raise OSError("the hub is closed")
         opening = self._opening
@@ -95,7 +121,7 @@ class Book:
 
     def open_soon(self) -> None:
         """Open the store, if nobody has tried: sessions of a process before may be due to end."""
-        self._enter()
+        self.enter()
         if self._opening is None and not self.is_closed:
             self._spawn(self._try_to_open())
 
@@ -103,9 +129,10 @@ class Book:
         try:
             await self.ready()
         except OSError as error:
-            _logger.error("sessions cannot begin or go on: %s", error)
+            extra = {"reason": str(error)}
+            _logger.error("sessions cannot begin or go on: %s", error, extra=extra)
 
-    def _enter(self) -> None:
+    def enter(self) -> None:
         """Belong to the running loop from now on: one before is closed, and what belonged to it."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
@@ -116,6 +143,8 @@ class Book:
             self._finishing.clear()
             self.limits = Limits(self.limits.most)
             self.is_closed = False
+            if self.streams is not None:
+                self.streams.forget()
 
     async def _open(self) -> None:
         await self.store.open(self._node, self._handover.heard, self._owned_now)
@@ -124,7 +153,9 @@ class Book:
 
     async def close(self) -> None:
         """Be done with the store; its sessions go on with the next hub that opens it."""
-        self._enter()
+        self.enter()
+        if self.streams is not None:
+            await self.streams.close()
         self.is_closed = True
         if self._opening is not None:
             await asyncio.wait([self._opening])  # what it begins is ended here
@@ -154,7 +185,7 @@ class Book:
         """
         await self.ready()
         self.limits.check_room()
-        name = _name(principal)
+        name = name_of(principal)
         before = self.limits.one_too_many(name)
         if before is not None:
             before.expire()
@@ -181,7 +212,7 @@ class Book:
         """Claim a session for the link that asks for it; SessionLink.attach is next, or how it is refused."""
         await self.ready()
         id, _, secret = asked.key.partition(".")
-        owner = _bound_to(_name(principal), request)
+        owner = _bound_to(name_of(principal), request)
         await self._finished(id)
         answer = await self._claim(id, _hash(secret), owner, asked.link)
         if isinstance(answer, Ended) and answer.kind != OVER:
@@ -352,7 +383,8 @@ class Book:
 
     async def may_write_again(self, error: OSError) -> bool:
         """Wait a while after the store could not be written; return whether to try again."""
-        self._log.error("a session waits until it can be written: %s", error)
+        extra = {"reason": str(error)}
+        self._log.error("a session waits until it can be written: %s", error, extra=extra)
         for _ in range(_PAUSES):
             if self.is_closed:
                 return False
@@ -367,7 +399,8 @@ class Book:
     def moved(self, session: SessionLink) -> None:
         """Forget a session that another process has: what becomes of it is told there."""
         self._forget(session)
-        _logger.info("session %s goes on in another process", session.id)
+        _logger.info("session %s goes on in another process", session.id, extra={"session": session.id})
+        self.note(session.id, "moved")
 
     def _forget(self, session: SessionLink) -> None:
         if self._sessions.get(session.id) is session:
@@ -377,23 +410,25 @@ class Book:
     def _tell(self, id: str, why: str, unacknowledged: tuple[Message, ...]) -> None:
         count = len(unacknowledged)
         messages = f"{count} message" if count == 1 else f"{count} messages"
+        self.note(id, why if why in _ENDS else "over", count)
+        extra = {"session": id, "reason": printable(why), "unacknowledged": count}
         if why == "overflow":
             words = (
                 "session %s is over: overflow: its client had no room for more, `await peer.drain()` waits "
                 "for it; it has not acknowledged %s"
             )
-            self._log.warning(words, id, messages)
+            self._log.warning(words, id, messages, extra=extra)
         elif count and self._on_end is None:
             words = "session %s is over: %s: its client has not acknowledged %s; no on_session_end is told"
-            self._log.warning(words, id, printable(why), messages)
+            self._log.warning(words, id, printable(why), messages, extra=extra)
         else:
-            _logger.info("session %s is over: %s", id, printable(why))
+            _logger.info("session %s is over: %s", id, printable(why), extra=extra)
         if self._on_end is None:
             return
         try:
             result = call("on_session_end", self._on_end, id, why, unacknowledged)
         except HookFailed as failed:
-            log_raised(_logger.error, f"on_session_end for session {id}", failed.__cause__)
+            self._raised(id, failed)
             return
         if isawaitable(result):
             close_unawaited(self._spawn(self._settle(id, result)), result)
@@ -402,7 +437,11 @@ class Book:
         try:
             await settle("on_session_end", pending)
         except HookFailed as failed:
-            log_raised(_logger.error, f"on_session_end for session {id}", failed.__cause__)
+            self._raised(id, failed)
+
+    def _raised(self, id: str, failed: HookFailed) -> None:
+        fields = {"session": id, "hook": "on_session_end"}
+        log_raised(_logger.error, f"on_session_end for session {id}", failed.__cause__, fields)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -417,7 +456,8 @@ class Book:
             try:
                 await self._end_expired()
             except OSError as error:
-                self._log.error("sessions that have expired cannot be ended: %s", error)
+                extra = {"reason": str(error)}
+                self._log.error("sessions that have expired cannot be ended: %s", error, extra=extra)
 
     async def _end_expired(self) -> None:
         while True:
@@ -471,6 +511,6 @@ def _principal_in(bound_to: str | None) -> str | None:
     return "".join((bound_to or "").split("\n", 2)[2:]) or None
 
 
-def _name(principal: Hashable | None) -> str | None:
+def name_of(principal: Hashable | None) -> str | None:
     """Return the text that tells a principal from all others, as its repr does."""
     return None if principal is None else f"{type(principal).__qualname__} {principal!r}"

@@ -19,6 +19,7 @@ from websocket_heartbeat.core.resume import (
 )
 from websocket_heartbeat.core.session import REPLACED, VIOLATION
 from websocket_heartbeat.engines.base import Closure, Link, discard
+from websocket_heartbeat.engines.logged import LoggedLink
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.farewell import with_hint
 from websocket_heartbeat.server.handler import PeerHandler
@@ -66,6 +67,8 @@ class Door:
 
     def opened(self, link: Link) -> None:
         """Greet."""
+        if _logger.isEnabledFor(logging.DEBUG):
+            link = LoggedLink(link, self._handler.log_frame)
         self._link = link
         self._doors.add(self)
         link.deliver = self._first
@@ -183,10 +186,14 @@ class Door:
         try:
             await decision
         except OverLimit as over:
-            self._handler.keeper.log.warning("a client was put off with %d: %s", OVER_LIMIT, over)
+            extra = {"code": OVER_LIMIT, "reason": str(over)}
+            self._handler.keeper.log.warning(
+                "a client was put off with %d: %s", OVER_LIMIT, over, extra=extra
+            )
             self._refuse(OVER_LIMIT, with_hint("", over.seconds))
         except OSError as error:
-            self._handler.keeper.log.error("a session cannot begin or go on: %s", error)
+            extra = {"code": 1013, "reason": str(error)}
+            self._handler.keeper.log.error("a session cannot begin or go on: %s", error, extra=extra)
             self._refuse(1013, "sessions are not to be had now")
         except Exception as error:
             log_raised(self._handler.keeper.log.error, "the handshake of a session", error)
@@ -246,6 +253,7 @@ class Door:
         self._link.accept_up_to(self._max_size + 1)  # with the character before each message
         self._say(welcome)
         self._session = session
+        self._book.note(session.id, welcome.answer)
         session.attach(self._link, self, got, acked, is_text_only=not asked.binary)
         if self._has_ended:
             session.detached(self._link)

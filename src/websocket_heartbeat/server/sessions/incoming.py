@@ -31,7 +31,7 @@ class Incoming:
 
     volatile: those that wait; None as long as there was none. is_handling: whether the peer has a message.
     is_leaving: whether it is to get no more, as this process gives the session up. end: the reason, when the
-    client wants to end the session.
+    client wants to end the session. is_committed: whether what the peer has counts as handled already.
     """
 
     __slots__ = (
@@ -43,6 +43,7 @@ class Incoming:
         "_waiting",
         "_writer",
         "end",
+        "is_committed",
         "is_handling",
         "is_leaving",
         "volatile",
@@ -55,6 +56,7 @@ class Incoming:
         self._waiting: list[Message | _Volatile] = []  # an empty deque takes 0.6 KiB
         self.volatile: Waiting | None = None
         self.is_handling = False
+        self.is_committed = False
         self._is_volatile = False  # whether what the peer has is a volatile message
         self._is_giving = False
         self.is_leaving = False
@@ -161,15 +163,23 @@ class Incoming:
     @property
     def number(self) -> int:
         """The number of the message that is being handled, or that comes next; 0: it is a volatile one."""
-        return 0 if self._is_volatile else self._half.done + 1
+        if self._is_volatile:
+            return 0
+        return self._half.done if self.is_committed else self._half.done + 1
 
     def handled(self) -> bool:
-        """Note that the peer has handled what it has; return whether that had a number."""
+        """Note that the peer has handled what it has; return whether that is to be recorded."""
         self.is_handling = False
-        is_volatile, self._is_volatile = self._is_volatile, False
-        if not is_volatile:
+        is_recorded = self._is_volatile or self.is_committed
+        self._is_volatile = self.is_committed = False
+        if not is_recorded:
             self._half.handled()
-        return not is_volatile
+        return not is_recorded
+
+    def committed(self) -> None:
+        """Note that what the peer has counts as handled, and that this is recorded."""
+        self.is_committed = True
+        self._half.handled()
 
     def forget(self) -> None:
         """Give the peer nothing more, as the session is over here."""

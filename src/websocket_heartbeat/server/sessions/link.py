@@ -19,8 +19,9 @@ from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server.sessions.attachment import Attachment, Carrier, LinkOverLinks
 from websocket_heartbeat.server.sessions.incoming import Incoming
 from websocket_heartbeat.server.sessions.state import PeerState
-from websocket_heartbeat.server.sessions.store import EXPIRED, OVER, Found, Record, Store
+from websocket_heartbeat.server.sessions.store import EXPIRED, OVER, Found, Record, Store, Transaction
 from websocket_heartbeat.server.sessions.store import REPLACED as RESET
+from websocket_heartbeat.server.sessions.transaction import PeerTransaction
 from websocket_heartbeat.server.sessions.writer import Immediate, StoreFirst, Writer
 from websocket_heartbeat.system.stall import Stall
 
@@ -86,9 +87,11 @@ class SessionLink(LinkOverLinks):
     generation: how often it was claimed, as far as this process knows. link_number: that of its last link.
     deadline: when the session expires, in seconds since the epoch; None while it has a link. ending: the
     reason, once the server ends it.
+    rooms: those of which it is a member, each with the number of the last message that it has of its stream.
+    moved: those of them that have changed since the store was told; None: it is a member no more.
     has_begun: whether there is a peer that it is the link of. has_ended: whether this process is done with
     it; why: the reason. held: bytes that its messages take, about. busy_until: for limits.py, which says how
-    often it is resumed.
+    often it is resumed. transaction: that of its user whose block runs, if any.
     """
 
     __slots__ = (
@@ -115,8 +118,11 @@ class SessionLink(LinkOverLinks):
         "keeper",
         "link_number",
         "loop",
+        "moved",
         "principal",
+        "rooms",
         "subprotocol",
+        "transaction",
         "why",
     )
 
@@ -134,12 +140,15 @@ class SessionLink(LinkOverLinks):
         self.attachment = None
         self.deadline = record.deadline
         self.ending = record.ending
+        self.rooms = dict(record.rooms)
+        self.moved: dict[str, int | None] = {}
         self.has_begun = False
         self.has_ended = False
         self.why = ""
         self.held = 0.0
         self.busy_until = 0.0
         self.full = False
+        self.transaction: PeerTransaction | None = None
         self._max = record.max  # the largest message that the client takes
         self._writer: Writer = Immediate(self) if keeper.store.is_immediate else StoreFirst(self, record)
         self._incoming = Incoming(self, self._writer)
@@ -273,6 +282,7 @@ class SessionLink(LinkOverLinks):
         incoming = self._incoming
         if not incoming.is_handling:
             return
+        self.transaction = None  # one whose block has not ended comes too late
         is_numbered = incoming.handled()
         if self._is_state_new:
             self._write_state()
@@ -281,6 +291,7 @@ class SessionLink(LinkOverLinks):
         else:
             self.note_held()
             self.note_settled()
+            self.end_if_due()
             incoming.give()
 
     def go_on(self) -> None:
@@ -304,6 +315,14 @@ class SessionLink(LinkOverLinks):
         if not self._incoming.is_handling:
             self._write_state()
 
+    def state_to_write(self) -> bytes | None:
+        """Return the state, if the message in hand has changed it."""
+        return self.state.encoded() if self._is_state_new else None
+
+    def state_written(self, state: bytes) -> None:
+        """Take the news that the store has a state."""
+        self._is_state_new = self.state.encoded() != state
+
     def _write_state(self) -> None:
         self._is_state_new = False
         if not self.has_ended:
@@ -312,7 +331,11 @@ class SessionLink(LinkOverLinks):
     # What the peer sends
 
     def send(self, message: Message) -> None:
-        """As in Link."""
+        """As in Link; in the block of a transaction, at its end."""
+        if self.transaction is None or self.ending is not None or not self.transaction.takes(message):
+            self._send(message)
+
+    def _send(self, message: Message) -> None:
         if self.has_ended or self.ending is not None:
             return
         half = self.half
@@ -324,6 +347,33 @@ class SessionLink(LinkOverLinks):
         self.note_room()
         self._writer.send(character, message, size)
 
+    def send_shared(self, shared: SharedMessage) -> None:
+        """As in Link; a message of a room that the session has already is not sent again."""
+        if self.transaction is None or not self.transaction.holds(shared.message, shared.place):
+            self._send_shared(shared.message, shared.place)
+
+    def _send_shared(self, message: Message, place: tuple[str, int]) -> None:
+        room, number = place
+        if number == 0 or number > self.rooms.get(room, 0):
+            self._send(message)
+        if number > self.rooms.get(room, number):
+            self.move(room, number)
+
+    def move(self, room: str, number: int | None) -> None:
+        """Have another place in the stream of a room; None: be a member no more."""
+        if self.has_ended:
+            return
+        if number is None:
+            self.rooms.pop(room, None)
+        else:
+            self.rooms[room] = number
+        self.moved[room] = number
+
+    def note_rooms(self) -> None:
+        """Have the store know which rooms the session is in."""
+        if not self.has_ended:
+            self._writer.write()
+
     async def keep(self, message: Message) -> None:
         """Send a message, and wait until the store has it.
 
@@ -333,7 +383,9 @@ class SessionLink(LinkOverLinks):
         """
         if self.ending is not None:
             raise SessionOver(f"the session is being ended: {printable(self.ending)}")
-        self.send(message)
+        if self.transaction is not None and self.transaction.committing is not None:
+            await asyncio.wait([self.transaction.ended])
+        self._send(message)
         is_kept = await self._writer.kept(self.half.sent)
         if self.has_ended:
             raise SessionOver(f"the session is over: {printable(self.why)}")
@@ -370,6 +422,64 @@ class SessionLink(LinkOverLinks):
         """Have a volatile message counted that was dropped."""
         if self.has_begun:
             self.events.volatile_dropped()
+
+    # Transactions of the user
+
+    def transaction_begins(self, transaction: PeerTransaction) -> None:
+        """Take the news that a block begins.
+
+        Raises:
+            RuntimeError: there is no message that it could be about.
+            SessionOver: this process is done with the session.
+        """
+        if self.has_ended:
+            raise SessionOver(f"the session is over: {printable(self.why)}")
+        if self.transaction is not None:
+            raise RuntimeError("peer.transaction() is open already")
+        if not self._incoming.is_handling or self.number == 0:
+            raise RuntimeError("peer.transaction() needs a message in hand, with a number")
+        if self._incoming.is_committed:
+            raise RuntimeError("peer.transaction(): the message in hand was committed before")
+        self.transaction = transaction
+
+    async def commit(self, begun: Transaction, answers: list[Message]) -> None:
+        """Commit what was begun, with the answers and the record that the message in hand is handled.
+
+        Raises:
+            SessionOver: another process has the session, or its client has no room for the answers.
+            NotCommitted: the store has failed.
+        """
+        if not self._has_room_for(answers):
+            self._finish(RESET, "overflow", *answers)
+            raise SessionOver("the session is over: overflow")
+        await self._writer.commit(begun, answers)
+
+    def _has_room_for(self, answers: list[Message]) -> bool:
+        half = self.half
+        count, size = half.sent - half.acked, sum(map(size_of, self.unacknowledged())) if answers else 0
+        for answer in answers:
+            is_first = count == 0
+            if size_of(answer) > self._max or not (
+                is_first or (count < half.theirs.messages and size < half.theirs.size)
+            ):
+                return False
+            count, size = count + 1, size + size_of(answer)
+        return True
+
+    def message_committed(self) -> None:
+        """Take the news that the message in hand is handled, though its hook still runs."""
+        self._incoming.committed()
+
+    def transaction_ended(self, transaction: PeerTransaction) -> None:
+        """Take the news that a block has ended; do what has waited for that."""
+        if self.transaction is transaction:
+            self.transaction = None
+        for message, place in transaction.held:
+            self._send_shared(message, place)
+        if not self.has_ended:
+            self._writer.write()
+            self.say_end()
+            self.end_if_due()
 
     # What is counted
 
@@ -471,6 +581,8 @@ class SessionLink(LinkOverLinks):
         attachment, ending = self.attachment, self._writer.ending
         if attachment is None or ending is None or attachment.has_said_end or self._writer.is_waiting:
             return
+        if self.transaction is not None:  # what it has sent comes before
+            return
         attachment.has_said_end = True
         if self.half.recorded > self.half.told:  # what is not told by now would count as uncertain
             attachment.acknowledge(self.half)
@@ -483,11 +595,12 @@ class SessionLink(LinkOverLinks):
         if self.has_ended:
             return
         half, theirs = self.half, self._incoming.end
-        if theirs is not None and half.done == half.got == half.recorded:
+        is_busy = self._incoming.is_handling and self._incoming.is_committed
+        if theirs is not None and half.done == half.got == half.recorded and not is_busy:
             if self.attachment is not None:
                 self.attachment.acknowledge(half)
             self._finish(OVER, theirs, closure=Closure(1000, theirs, framed=True))
-        elif self.ending is not None and half.acked == half.sent:
+        elif self.ending is not None and half.acked == half.sent and self.transaction is None:
             self._finish(OVER, self.ending)
 
     def reset(self, why: str) -> None:
@@ -533,6 +646,8 @@ class SessionLink(LinkOverLinks):
         while kept is not None:
             messages.append(kept.payload)
             kept = kept.next
+        if self.transaction is not None:
+            messages.extend(message for message, _ in self.transaction.held)
         return tuple(messages)
 
     def _over(self, why: str, unacknowledged: tuple[Message, ...], closure: Closure | None = None) -> None:

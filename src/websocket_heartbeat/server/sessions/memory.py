@@ -5,7 +5,7 @@ import hmac
 import secrets
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 
 from websocket_heartbeat.events import Message
@@ -20,6 +20,7 @@ from websocket_heartbeat.server.sessions.store import (
     Record,
     Refused,
     Store,
+    with_changes,
 )
 
 
@@ -109,6 +110,7 @@ class MemoryStore(Store):
         deadline: float | None = None,
         state: bytes | None = None,
         ending: str | None = None,
+        rooms: Mapping[str, int | None] | None = None,
     ) -> int | Refused:
         session = self._writable(id, generation)
         if isinstance(session, Refused):
@@ -136,6 +138,8 @@ class MemoryStore(Store):
             record.state = state
         if ending is not None:
             record.ending = ending
+        if rooms is not None:
+            record.rooms = with_changes(record.rooms, rooms)
         self._set_deadline(record, deadline)
         return record.sent
 

@@ -13,7 +13,7 @@ import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,15 +21,17 @@ from typing import Any, TypeVar
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.sessions.store import (
     EXPIRED,
+    HISTORY,
     OVER,
     Ended,
     Found,
     Held,
     Listener,
     Owned,
+    Posts,
     Record,
     Refused,
-    Store,
+    SharedStore,
 )
 
 T = TypeVar("T")
@@ -43,6 +45,14 @@ create table if not exists session (
     state blob, ending text, deadline real, end_kind text, end_why text, forget_at real
 ) without rowid;
 create table if not exists message (id text, number integer, data, primary key (id, number)) without rowid;
+create table if not exists member (id text, room text, number integer, primary key (id, room)) without rowid;
+create table if not exists room (name text primary key, lineage text, last integer, used real) without rowid;
+create table if not exists post (
+    room text, number integer, data blob, primary key (room, number)
+) without rowid;
+create table if not exists sender (
+    room text, name text, number integer, used real, primary key (room, name)
+) without rowid;
 create index if not exists due on session (deadline) where deadline is not null;
 create index if not exists held on session (node) where deadline is null and end_kind is null;
 create index if not exists tomb on session (forget_at) where forget_at is not null;
@@ -58,10 +68,16 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _BUSY = 10.0
 """Seconds to wait for another process that writes."""
 
+_RECENT = 3.0
+"""Seconds after which what was published is heard of, or lost on the way."""
+
+_ROOM = b"\0room "
+"""Before the name of a room, in what tells other processes that it has more."""
+
 Call = tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any], asyncio.AbstractEventLoop]
 
 
-class SqliteStore(Store):
+class SqliteStore(SharedStore):
     """A file.
 
     synchronous: "NORMAL": what was acknowledged survives the end of the process, and of the machine only up
@@ -70,6 +86,7 @@ class SqliteStore(Store):
     """
 
     def __init__(self, path: str, ttl: float = 120, synchronous: str = "NORMAL") -> None:
+        super().__init__()
         self.ttl = ttl
         self._path = path
         self._synchronous = synchronous
@@ -78,6 +95,7 @@ class SqliteStore(Store):
         self._thread: threading.Thread | None = None
         self._node = ""
         self._socket: socket.socket | None = None
+        self._keep_rooms_at = 0.0  # when to say next which are used, in seconds since the epoch
 
     @property
     def lineage(self) -> str:
@@ -101,6 +119,7 @@ class SqliteStore(Store):
             self._listen(listener)
 
     async def close(self) -> None:
+        self._followed.clear()
         if self._socket is not None:
             asyncio.get_running_loop().remove_reader(self._socket)
             self._socket.close()
@@ -233,6 +252,8 @@ class SqliteStore(Store):
             database.execute(f"insert or replace into session ({_COLUMNS}) values ({marks})", values)
             database.execute("delete from message where id = ?", (record.id,))
             _add(database, record.id, record.acked, log)
+            database.execute("delete from member where id = ?", (record.id,))
+            _note_rooms(database, record.id, record.rooms)
             return None
 
         return await self._call(work)
@@ -248,7 +269,7 @@ class SqliteStore(Store):
             ).fetchone()
             if row is None:
                 return Refused.UNKNOWN
-            record = _record(row)
+            record = _record(database, row)
             if hash is not None and not (
                 hmac.compare_digest(record.hash, hash) and record.principal == principal
             ):
@@ -286,6 +307,7 @@ class SqliteStore(Store):
         deadline: float | None = None,
         state: bytes | None = None,
         ending: str | None = None,
+        rooms: Mapping[str, int | None] | None = None,
     ) -> int | Refused:
         def work(database: sqlite3.Connection) -> int | Refused:
             row = _writable(database, id, generation, "sent, acked, window_messages")
@@ -308,6 +330,7 @@ class SqliteStore(Store):
             )
             if acknowledged > known:
                 database.execute("delete from message where id = ? and number <= ?", (id, acknowledged))
+            _note_rooms(database, id, rooms or {})
             return int(sent)
 
         return await self._call(work)
@@ -323,8 +346,11 @@ class SqliteStore(Store):
         return await self._call(work)
 
     async def due(self, now: float, limit: int) -> list[Found]:
-        def work(database: sqlite3.Connection) -> list[Found]:
+        followed = list(self._followed)
+
+        def work(database: sqlite3.Connection) -> tuple[list[Found], list[str]]:
             self._note_life(database)
+            active = self._look_at_rooms(database, followed)
             self._let_expire_those_of_the_dead(database)
             database.execute("delete from session where forget_at <= ?", (now,))
             rows = database.execute(
@@ -332,13 +358,16 @@ class SqliteStore(Store):
             ).fetchall()
             found = []
             for row in rows:
-                record = _record(row)
+                record = _record(database, row)
                 found.append(Found(record, _log(database, record.id)))
                 ending = record.ending
                 self._bury(database, record.id, EXPIRED if ending is None else OVER, ending or EXPIRED)
-            return found
+            return found, active
 
-        return await self._call(work)
+        found, active = await self._call(work)
+        for room in active:  # as what other processes tell may be lost
+            self._more_in(room)
+        return found
 
     def _bury(self, database: sqlite3.Connection, id: str, kind: str, why: str) -> None:
         database.execute(
@@ -346,6 +375,66 @@ class SqliteStore(Store):
             (kind, why, time.time() + self.ttl, id),
         )
         database.execute("delete from message where id = ?", (id,))
+        database.execute("delete from member where id = ?", (id,))
+
+    # Rooms
+
+    async def publish(self, room: str, sender: str, number: int, posts: Sequence[bytes]) -> int:
+        lineage = self._lineage
+
+        def work(database: sqlite3.Connection) -> int:
+            now = time.time()
+            known = database.execute("select last, lineage from room where name = ?", (room,)).fetchone()
+            last = 0 if known is None else known[0]
+            if known is None or known[1] != lineage:
+                last = max(last + 1, int(now * 1e6))
+            ours = "select number from sender where room = ? and name = ?"
+            (sent,) = database.execute(ours, (room, sender)).fetchone() or (0,)
+            if posts and sent < number:
+                rows = [(room, place, post) for place, post in enumerate(posts, last + 1)]
+                database.executemany("insert into post values (?, ?, ?)", rows)
+                last += len(posts)
+                database.execute("delete from post where room = ? and number <= ?", (room, last - HISTORY))
+                values = room, sender, number, now
+                database.execute("insert or replace into sender values (?, ?, ?, ?)", values)
+            database.execute("insert or replace into room values (?, ?, ?, ?)", (room, lineage, last, now))
+            return int(last)
+
+        last = await self._call(work)
+        if posts:
+            self._more_in(room)
+            await self.notify(None, _ROOM + room.encode())
+        return last
+
+    async def read(self, room: str, after: int, limit: int) -> Posts:
+        def work(database: sqlite3.Connection) -> Posts:
+            known = database.execute("select last from room where name = ?", (room,)).fetchone()
+            rows = database.execute(
+                "select number, data from post where room = ? and number > ? order by number limit ?",
+                (room, after, limit),
+            )
+            return Posts(after if known is None else known[0], rows.fetchall())
+
+        return await self._call(work)
+
+    def follow(self, room: str, more: Callable[[], None]) -> None:
+        super().follow(room, more)
+        asyncio.get_running_loop().call_soon(self._more_in, room)
+
+    def _look_at_rooms(self, database: sqlite3.Connection, followed: list[str]) -> list[str]:
+        """Forget rooms that nobody has used for long; return those that were a moment ago."""
+        now = time.time()
+        if now >= self._keep_rooms_at:
+            self._keep_rooms_at = now + self.ttl / 2
+            rows = [(now, room) for room in followed]
+            database.executemany("update room set used = ? where name = ?", rows)
+            database.execute("delete from sender where used <= ?", (now - 4 * self.ttl,))
+            old = "select name from room where used <= ?"
+            database.execute(f"delete from post where room in ({old})", (now - 4 * self.ttl,))
+            database.execute("delete from room where used <= ?", (now - 4 * self.ttl,))
+        return [
+            name for (name,) in database.execute("select name from room where used > ?", (now - _RECENT,))
+        ]
 
     # Other processes
 
@@ -366,13 +455,15 @@ class SqliteStore(Store):
         self._socket = listening
         asyncio.get_running_loop().add_reader(listening, self._hear, listening, listener)
 
-    @staticmethod
-    def _hear(listening: socket.socket, listener: Listener) -> None:
+    def _hear(self, listening: socket.socket, listener: Listener) -> None:
         try:
             data = listening.recv(65536)
         except OSError:
             return
-        listener(data)
+        if data.startswith(_ROOM):
+            self._more_in(data.removeprefix(_ROOM).decode())
+        else:
+            listener(data)
 
     async def notify(self, node: str | None, data: bytes) -> bool:
         if node is not None:
@@ -405,9 +496,10 @@ def _fail(future: asyncio.Future[Any], error: Exception) -> None:
         future.set_exception(error)
 
 
-def _record(row: Sequence[Any]) -> Record:
+def _record(database: sqlite3.Connection, row: Sequence[Any]) -> Record:
     id, hash, principal, generation, link, node, lineage, messages, size, most, done, sent, acked = row[:13]
     state, ending, deadline = row[13:16]
+    rooms = database.execute("select room, number from member where id = ?", (id,))
     return Record(
         id=id,
         hash=hash,
@@ -424,7 +516,16 @@ def _record(row: Sequence[Any]) -> Record:
         state=state,
         ending=ending,
         deadline=deadline,
+        rooms=dict(rooms.fetchall()),
     )
+
+
+def _note_rooms(database: sqlite3.Connection, id: str, rooms: Mapping[str, int | None]) -> None:
+    for room, number in rooms.items():
+        if number is None:
+            database.execute("delete from member where id = ? and room = ?", (id, room))
+        else:
+            database.execute("insert or replace into member values (?, ?, ?)", (id, room, number))
 
 
 def _log(database: sqlite3.Connection, id: str) -> tuple[Message, ...]:

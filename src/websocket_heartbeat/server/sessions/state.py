@@ -68,6 +68,14 @@ class PeerState(MutableMapping[str, Any]):
             self[key] = default
         return self._values[key]
 
+    def restore(self, saved: bytes) -> None:
+        """Be as it was when `encoded` has returned that; nobody is told."""
+        self._values.clear()
+        self._texts.clear()
+        self._size = 0
+        for key, value in json.loads(saved).items():
+            self._put(key, _text_of(key, value), value)
+
     def encoded(self) -> bytes:
         """Return all of it as JSON."""
         return f"{{{','.join(self._texts.values())}}}".encode()

@@ -1,14 +1,18 @@
-"""What a hub asks of the place where its sessions are kept: eight calls and a name.
+"""What a hub asks of the place where its sessions are kept: eight calls and a name; and four more for rooms.
 
 A session has one record and the messages to its client that are not acknowledged, its log. One node owns it;
 each claim makes a new generation, and every write carries the generation of who writes: what was claimed by
 somebody else since is fenced. Every call is atomic, and may be repeated where its outcome is not known.
+
+A store that processes share also has a stream of the messages of each room, which every node reads that has
+members; the record of a session keeps up to where the session has those of its rooms.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any, NamedTuple
 
 from websocket_heartbeat.events import Message
 
@@ -60,6 +64,8 @@ class Record:
     the last that it has acknowledged. state: what the application keeps with it.
     ending: the reason of a dismissal that the client has not acknowledged; None: there is none.
     deadline: when it expires, in seconds since the epoch; None while it has a link.
+    rooms: those of which it is a member, each with the number of the last message of its stream that the log
+    has, or had.
     """
 
     id: str
@@ -77,6 +83,12 @@ class Record:
     state: bytes = field(default=b"", repr=False)
     ending: str | None = None
     deadline: float | None = None
+    rooms: Mapping[str, int] = field(default_factory=dict)
+
+
+def with_changes(rooms: Mapping[str, int], changes: Mapping[str, int | None]) -> dict[str, int]:
+    """Return the rooms of a record with those that have changed, as `Store.write` has them."""
+    return {room: number for room, number in {**rooms, **changes}.items() if number is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +109,48 @@ OVER = "over"
 EXPIRED = "expired"
 REPLACED = "replaced"
 """How sessions end: by an end or a dismissal, after which nobody comes back; in time; by a reset."""
+
+
+class Transaction(ABC):
+    """One that a user has begun in the store: to be committed with the record of a message, or rolled back.
+
+    connection: what users get, for their own statements.
+    """
+
+    connection: Any
+
+    @abstractmethod
+    async def commit(
+        self,
+        id: str,
+        generation: int,
+        after: int,
+        messages: Sequence[Message],
+        *,
+        done: int,
+        acked: int,
+        deadline: float | None,
+        state: bytes | None,
+        rooms: Mapping[str, int | None],
+    ) -> int | Refused:
+        """Do as `Store.write`, and commit with it. What is refused changes nothing, and may be tried again.
+
+        Raises:
+            OSError: the store has failed: `Store.outcome` tells whether it was committed.
+        """
+
+    @abstractmethod
+    async def rollback(self) -> None:
+        """Undo all."""
+
+    @property
+    @abstractmethod
+    def is_open(self) -> bool:
+        """Whether it is still that: a user may have ended it by a statement."""
+
+    @abstractmethod
+    def is_of_store(self, error: BaseException) -> bool:
+        """Whether an error of a statement is no mistake in it: the store was lost, or others in the way."""
 
 
 class Store(ABC):
@@ -151,6 +205,7 @@ class Store(ABC):
         deadline: float | None = None,
         state: bytes | None = None,
         ending: str | None = None,
+        rooms: Mapping[str, int | None] | None = None,
     ) -> int | Refused:
         """Note what was handled and acknowledged, and add messages to the log, all of it or nothing.
 
@@ -159,6 +214,7 @@ class Store(ABC):
         after: the number that the messages follow; where they are there already, nothing is added.
         done, acked: noted if they are more than is known; the log up to `acked` is forgotten.
         deadline: None while the session has a link. state, ending: None: as they were.
+        rooms: those that have changed, as in Record; None for a room of which it is a member no more.
 
         Returns:
             The number of the last message of the log.
@@ -179,3 +235,81 @@ class Store(ABC):
         Returns:
             Whether there may be somebody who hears it: a node of which that is false is gone.
         """
+
+    async def begin(self) -> Transaction:
+        """Begin a transaction of a user's.
+
+        Raises:
+            RuntimeError: this store has none for users.
+            OSError: the store cannot be reached.
+        """
+        raise RuntimeError("peer.transaction() needs sessions that are kept in PostgreSQL")
+
+    async def outcome(self, id: str, generation: int) -> tuple[int, int] | Refused:
+        """Return `done` and `sent` of a session, once none of its transactions is under way any more.
+
+        Raises:
+            OSError: one still is, or the store cannot be reached.
+        """
+        raise NotImplementedError
+
+
+HISTORY = 10_000
+"""Messages of a room, about, that its stream keeps for members that come back. Older ones are forgotten, and
+all of a room that nobody has used for four times the `ttl`: without members, and nothing was sent to it."""
+
+
+class Posts(NamedTuple):
+    """What was read of a room. last: the number of its last message. posts: with their numbers, in order."""
+
+    last: int
+    posts: Sequence[tuple[int, bytes]]
+
+
+class SharedStore(Store):
+    """A store that processes share: it has the streams of rooms too.
+
+    The messages of a room have numbers. Each is one more than the one before, but where the store does not
+    know that it has forgotten none: in a new lineage, and in a room of which it knows nothing. There they go
+    on beyond all that it may ever have given (they begin with the microseconds since the epoch). So a reader
+    who finds a gap may have missed something, and who finds none has not.
+    """
+
+    def __init__(self) -> None:
+        self._followed: dict[str, Callable[[], None]] = {}
+
+    @abstractmethod
+    async def publish(self, room: str, sender: str, number: int, posts: Sequence[bytes]) -> int:
+        """Add messages to a room's stream, so that whoever reads a later one has read these before.
+
+        sender, number: who sends, and a number that grows with each of its calls: what it has sent by a call
+        with this number, or a larger one, is there already. With no posts, nothing is added, and the room is
+        one that the store knows of from now on.
+
+        Returns:
+            The number of the last message of the room.
+        """
+
+    @abstractmethod
+    async def read(self, room: str, after: int, limit: int) -> Posts:
+        """Return messages of a room, those after a number; of a room of which nothing is known, none, and
+        that number as the last.
+        """
+
+    def follow(self, room: str, more: Callable[[], None]) -> None:
+        """Have `more` called on the loop when something was published to a room, by whatever node.
+
+        It is also called once this has begun, and when something may have been published unheard; that is
+        made good within seconds, or, where the store tells of lost connections, then. Until `unfollow`, or
+        `close`; a room that is followed is not forgotten.
+        """
+        self._followed[room] = more
+
+    def unfollow(self, room: str) -> None:
+        """Follow a room no more; does nothing if it is not followed."""
+        self._followed.pop(room, None)
+
+    def _more_in(self, room: str) -> None:
+        more = self._followed.get(room)
+        if more is not None:
+            more()

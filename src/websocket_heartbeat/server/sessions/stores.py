@@ -5,6 +5,7 @@ from websocket_heartbeat.server.sessions.sqlite import SqliteStore
 from websocket_heartbeat.server.sessions.store import Store
 
 _SQLITE = "sqlite:///"
+_POSTGRES = ("postgresql://", "postgres://")
 _VALKEY = ("valkey://", "valkeys://", "redis://", "rediss://", "unix://")
 
 
@@ -26,9 +27,14 @@ def store_at(place: str, ttl: float) -> Store:
         from websocket_heartbeat.server.sessions.valkey import ValkeyStore  # an extra
 
         return ValkeyStore(place, ttl)
+    if place.startswith(_POSTGRES):
+        from websocket_heartbeat.server.sessions.postgresql.store import PostgresStore  # an extra
+
+        return PostgresStore(place, ttl)
     raise ValueError(
         'sessions must be "memory", "sqlite:///" and a path (four slashes begin an absolute one, as in '
-        f'"sqlite:////srv/sessions.db"), or "valkey://" and a host, not {_shown(place)!r}'
+        '"sqlite:////srv/sessions.db"), "valkey://" or "postgresql://" and a host, not '
+        f"{_shown(place)!r}"
     )
 
 

@@ -7,14 +7,16 @@ no messages, and learns what was handled only while there is no link (`Immediate
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from websocket_heartbeat.core.session import Window
 from websocket_heartbeat.core.volatile import VOLATILE, Waiting
 from websocket_heartbeat.engines.base import WRITE_LIMIT
+from websocket_heartbeat.errors import NotCommitted, SessionOver
 from websocket_heartbeat.events import Message, size_of
-from websocket_heartbeat.server.sessions.store import Found, Record, Refused
+from websocket_heartbeat.server.sessions.store import Found, Record, Refused, Transaction, with_changes
 
 if TYPE_CHECKING:
     from websocket_heartbeat.server.sessions.link import SessionLink
@@ -30,8 +32,9 @@ class Writer(ABC):
     """See above; this is what both have.
 
     records_first: whether the peer is given a message only when the one before is recorded.
-    is_writing: whether the store is asked to write. ending: the reason of the end, once the store knows that
-    the server ends the session. volatile: those that wait; None as long as there was none.
+    is_writing: whether the store is asked to write. is_held: whether it is not to be asked, as a transaction
+    waits for its turn. ending: the reason of the end, once the store knows that the server ends the session.
+    volatile: those that wait; None as long as there was none.
     """
 
     __slots__ = (
@@ -44,6 +47,7 @@ class Writer(ABC):
         "_stored",
         "_waiting",
         "ending",
+        "is_held",
         "is_writing",
         "volatile",
     )
@@ -52,6 +56,7 @@ class Writer(ABC):
         self._session = session
         self._half = session.half
         self.is_writing = False
+        self.is_held = False
         # What is to go to the link, each with its character. A list, as an empty deque takes 0.6 KiB.
         self._waiting: list[tuple[str, Message]] = []
         self.volatile: Waiting | None = None
@@ -98,6 +103,10 @@ class Writer(ABC):
     @abstractmethod
     def finish(self) -> None:
         """Have the store know, before it ends the session, what it is to tell of that."""
+
+    @abstractmethod
+    async def commit(self, begun: Transaction, answers: list[Message]) -> None:
+        """Do as `SessionLink.commit`, where there is room."""
 
     @abstractmethod
     def found(self) -> Found:
@@ -179,7 +188,7 @@ class Writer(ABC):
     async def _bring_up_to_date(self) -> None:
         keeper = self._session.keeper
         try:
-            while not keeper.is_closed:
+            while not keeper.is_closed and not self.is_held:
                 try:
                     if not await self._write_once():
                         break
@@ -198,7 +207,8 @@ class Writer(ABC):
         done, acked, deadline, ending = half.done, half.acked, session.deadline, session.ending
         state = self._state
         is_known = done == self._done and acked == self._acked and state is None
-        is_kept = deadline == self._deadline and ending == self.ending
+        is_kept = deadline == self._deadline and ending == self.ending and not session.moved
+        rooms = dict(session.moved)  # up to the last of these messages
         if not messages and is_known and is_kept:
             self._send(batch)
             session.note_held()
@@ -214,6 +224,7 @@ class Writer(ABC):
             deadline=deadline,
             state=state,
             ending=ending,
+            rooms=rooms,
         )
         if isinstance(answer, Refused):
             if session.generation != generation:
@@ -226,6 +237,8 @@ class Writer(ABC):
         self._acked, self._deadline, self.ending = acked, deadline, ending
         if state is not None:
             self._state_written(state)
+        if rooms:
+            self._rooms_written(rooms)
         self._send(batch)
         half.record(done, session.loop.time())
         session.note_held()
@@ -236,6 +249,27 @@ class Writer(ABC):
     def _state_written(self, state: bytes) -> None:
         if self._state is state:
             self._state = None
+
+    def _rooms_written(self, rooms: Mapping[str, int | None]) -> None:
+        moved = self._session.moved
+        for room, number in rooms.items():
+            if moved[room] == number:
+                del moved[room]
+
+
+_TRIES = 3
+"""So often is a commit tried that is refused though the session is this process's."""
+
+
+class _Told(NamedTuple):
+    """What a transaction tells the store, beside its answers. batch: what has waited for the store."""
+
+    batch: list[tuple[str, Message]]
+    done: int
+    acked: int
+    deadline: float | None
+    state: bytes | None
+    rooms: dict[str, int | None]
 
 
 class StoreFirst(Writer):
@@ -257,6 +291,10 @@ class StoreFirst(Writer):
     def _state_written(self, state: bytes) -> None:
         super()._state_written(state)
         self._record.state = state
+
+    def _rooms_written(self, rooms: Mapping[str, int | None]) -> None:
+        super()._rooms_written(rooms)
+        self._record.rooms = with_changes(self._record.rooms, rooms)
 
     def found(self) -> Found:
         """As in Writer."""
@@ -282,7 +320,7 @@ class StoreFirst(Writer):
 
     def write(self) -> None:
         """As in Writer."""
-        if not self.is_writing and not self._session.keeper.is_closed:
+        if not self.is_writing and not self.is_held and not self._session.keeper.is_closed:
             self.is_writing = True
             self._task = self._session.loop.create_task(self._bring_up_to_date())
 
@@ -303,6 +341,96 @@ class StoreFirst(Writer):
 
     def finish(self) -> None:
         """Nothing to do: what is not written was not acknowledged."""
+
+    async def commit(self, begun: Transaction, answers: list[Message]) -> None:
+        """As in Writer: after what is being written, and with all that waits for it."""
+        session, half = self._session, self._half
+        self.is_held = True
+        await self.done()
+        self.is_held = False
+        self.is_writing = True
+        self._task = asyncio.current_task()
+        new = session.state_to_write()
+        state = self._state if new is None else new
+        rooms = dict(session.moved)
+        what = _Told(list(self._waiting), half.done + 1, half.acked, session.deadline, state, rooms)
+        try:
+            try:
+                stored = await self._commit(begun, [*self._of(what.batch), *answers], what)
+            except OSError as error:
+                stored = await self._find_out(what, error)
+            self._committed(answers, stored, what)
+        finally:
+            self.is_writing = False
+            session.note_settled()
+
+    async def _commit(self, begun: Transaction, messages: list[Message], what: "_Told") -> int:
+        session = self._session
+        for _ in range(_TRIES):
+            generation = session.generation
+            stored = await begun.commit(
+                session.id,
+                generation,
+                self._stored,
+                messages,
+                done=what.done,
+                acked=what.acked,
+                deadline=what.deadline,
+                state=what.state,
+                rooms=what.rooms,
+            )
+            if not isinstance(stored, Refused):
+                return stored
+            # Perhaps it is us who have claimed it since, or it has to be written again to a store that has
+            # forgotten: the answer to this comes after that.
+            known = await session.keeper.store.write(session.id, generation, deadline=what.deadline)
+            if isinstance(known, Refused) and session.generation == generation:
+                break
+        session.fenced()
+        raise SessionOver(session.why)
+
+    async def _find_out(self, what: "_Told", error: OSError) -> int:
+        """Ask, until the store says it, whether it has committed what it did not answer."""
+        session = self._session
+        while not session.has_ended:
+            generation = session.generation
+            try:
+                known = await session.keeper.store.outcome(session.id, generation)
+            except OSError as failure:
+                if not await session.keeper.may_write_again(failure):
+                    break
+                continue
+            if not isinstance(known, Refused):
+                done, sent = known
+                if done < what.done:
+                    raise NotCommitted(str(error)) from None
+                return sent
+            if generation == session.generation:
+                session.fenced()
+        raise SessionOver(session.why or "the hub is closed")
+
+    def _committed(self, answers: list[Message], stored: int, what: "_Told") -> None:
+        session, half = self._session, self._half
+        if session.has_ended:
+            return
+        if half.done < what.done:
+            session.message_committed()
+        behind = [(half.accept(message, size_of(message)), message) for message in answers]
+        self._waiting[len(what.batch) : len(what.batch)] = behind
+        self._stored, self._done, self._acked, self._deadline = stored, what.done, what.acked, what.deadline
+        if what.state is not None:
+            session.state_written(what.state)
+        if stored == half.sent:
+            if what.state is not None:
+                self._state_written(what.state)
+            self._rooms_written(what.rooms)
+            self._send([*what.batch, *behind])
+        elif what.state is not None:  # it was written over by what we had known, and gets all of it again
+            self._state = what.state
+        session.note_room()
+        half.record(what.done, session.loop.time())
+        session.note_held()
+        session.go_on()
 
     async def kept(self, number: int) -> bool:
         """As in Writer."""
@@ -400,6 +528,10 @@ class Immediate(Writer):
 
     def claimed(self, record: Record) -> None:
         """Nothing to do."""
+
+    async def commit(self, begun: Transaction, answers: list[Message]) -> None:
+        """Not called: the memory of this process has no transactions."""
+        raise NotImplementedError
 
     def found(self) -> Found:
         """Not called: the memory of this process forgets nothing."""

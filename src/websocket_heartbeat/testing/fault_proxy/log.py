@@ -5,16 +5,15 @@ from typing import NamedTuple
 
 
 class LogEntry(NamedTuple):
-    """One thing that happened in a proxy.
-
-    at: when, by time.monotonic(). event: the name of a fault, or "accepted", "connected", "unreachable",
-    "cut", "closed" for what happened to connections. detail: the arguments of the fault, or the number of the
-    connection.
-    """
+    """One thing that happened in a proxy."""
 
     at: float
+    """When, by time.monotonic()."""
     event: str
+    """The name of a fault, or "accepted", "connected", "unreachable", "cut", "closed" for what happened to
+    connections."""
     detail: str
+    """The arguments of the fault, or the number of the connection."""
 
 
 class Log(list[LogEntry]):

@@ -11,7 +11,7 @@ from websocket_heartbeat.checks import check_count, check_seconds
 from websocket_heartbeat.testing.fault_proxy.connection import Connection
 from websocket_heartbeat.testing.fault_proxy.faults import Direction, Faults, Step, check_timetable
 from websocket_heartbeat.testing.fault_proxy.listener import Listener
-from websocket_heartbeat.testing.fault_proxy.log import Log
+from websocket_heartbeat.testing.fault_proxy.log import Log, LogEntry
 
 
 class FaultProxy:
@@ -27,13 +27,15 @@ class FaultProxy:
 
     target_host, target_port: the server. While it cannot be reached, clients are reset.
 
-    host, port: where clients connect to, known after entry. connections_accepted, connections_open: how many
-    there were and are, those that hang included. bytes_to_client, bytes_to_server: passed on so far.
-    is_holding: whether anything waits in the proxy. sockets: of the connections, for options of the system.
-    log: what happened and when, as LogEntry tuples, oldest first.
-
     Bad arguments raise ValueError or TypeError; a fault raises RuntimeError before entry and after `aclose`.
     """
+
+    host: str
+    """Where clients connect to."""
+    connections_accepted: int
+    """How many clients there were, those that hang included."""
+    log: list[LogEntry]
+    """What happened and when, oldest first."""
 
     def __init__(self, target_host: str, target_port: int) -> None:
         self._faults = Faults(_address("target_host", target_host, "target_port", target_port))
@@ -44,7 +46,8 @@ class FaultProxy:
         self._was_entered = False
         self.host = "127.0.0.1"
         self.connections_accepted = 0
-        self.log = Log()
+        self._log = Log()
+        self.log = self._log
 
     async def __aenter__(self) -> Self:
         if self._was_entered:
@@ -231,7 +234,7 @@ class FaultProxy:
         """Write down that a fault begins, and return the listener: only a proxy that runs has faults."""
         if self._listener is None:
             raise RuntimeError(f"{fault}: the proxy is not running")
-        self.log.note(fault, detail)
+        self._log.note(fault, detail)
         return self._listener
 
     def _apply(self) -> None:
@@ -243,13 +246,13 @@ class FaultProxy:
     def _take(self, accepted: socket.socket) -> None:
         self.connections_accepted += 1
         number = self.connections_accepted
-        self.log.note("accepted", f"connection {number}")
+        self._log.note("accepted", f"connection {number}")
         self._none_left.clear()
-        self._connections.add(Connection(number, accepted, self._faults, self.log, self._cut, self._gone))
+        self._connections.add(Connection(number, accepted, self._faults, self._log, self._cut, self._gone))
 
     def _cut(self) -> None:
         """Carry out what `cut_after` asked for."""
-        self.log.note("cut")
+        self._log.note("cut")
         for conditions in self._faults.conditions("both"):
             if conditions.left == 0:
                 conditions.left = None
@@ -259,7 +262,7 @@ class FaultProxy:
     def _gone(self, connection: Connection) -> None:
         if connection in self._connections:
             self._connections.remove(connection)
-            self.log.note("closed", f"connection {connection.number}")
+            self._log.note("closed", f"connection {connection.number}")
             if not self._connections:
                 self._none_left.set()
 

@@ -1,0 +1,380 @@
+"""The store in PostgreSQL: sessions survive processes and machines, and move between them.
+
+The calls of one turn of the loop are one transaction, mostly in one round trip; one transaction after the
+other, by one connection. What a call does is in calls.py, what nodes say to each other in ear.py.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from itertools import groupby
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from websocket_heartbeat.events import Message
+from websocket_heartbeat.server.sessions.postgresql import calls, transactions
+from websocket_heartbeat.server.sessions.postgresql.calls import Arguments, Work
+from websocket_heartbeat.server.sessions.postgresql.driver import (
+    CONNECT_TIMEOUT,
+    FAILURES,
+    connect,
+    failed,
+    pool,
+)
+from websocket_heartbeat.server.sessions.postgresql.ear import Ear
+from websocket_heartbeat.server.sessions.store import (
+    Ended,
+    Found,
+    Held,
+    Listener,
+    Owned,
+    Posts,
+    Record,
+    Refused,
+    SharedStore,
+    Transaction,
+)
+
+_logger = logging.getLogger("websocket_heartbeat.server")
+
+_LOCK_TIMEOUT = 2000
+"""Milliseconds that a call waits for another connection that writes to the same session."""
+_RECONNECT_AFTER = 0.2
+_RECONNECT_MOST = 2.0
+"""Seconds from a connection that could not be made to the next attempt, at first and at most."""
+_ROOMS = b"\0rooms "
+"""Before the names of rooms, in what tells other nodes that they have more."""
+_TRANSACTIONS = 10
+"""Transactions of users at a time; others wait."""
+
+
+class _Call(NamedTuple):
+    work: Work
+    arguments: Arguments
+    answer: "asyncio.Future[Any]"
+
+
+class PostgresStore(SharedStore):
+    """A database, of a server of version 12 or newer.
+
+    url: postgresql://user:password@host:port/database, and the parameters that asyncpg knows. The tables are
+    in a schema of their own, websocket_heartbeat; who connects first makes them.
+
+    What was acknowledged is on the server's disk, also where its synchronous_commit is off. After a failover
+    to a replica that lacks writes, and without fsync, the lineage tells: nodes write their sessions again.
+    """
+
+    def __init__(self, url: str, ttl: float = 120) -> None:
+        super().__init__()
+        self.ttl = ttl
+        self._url = _checked(url)
+        self._settings: dict[str, str] = {}  # of connections
+        self._node = ""
+        self._lineage = ""
+        self._owned: Owned = tuple
+        self._calls: list[_Call] = []
+        self._flushing: asyncio.Task[None] | None = None
+        self._connection: Any = None
+        # When it was made, and when to try again, on the loop's clock.
+        self._connected_at = 0.0
+        self._not_before = 0.0
+        self._pause = _RECONNECT_AFTER
+        self._failure: OSError | None = None  # of the last attempt
+        self._ear: Ear | None = None
+        self._pool: Any = None
+        self._is_open = False
+        self._keep_rooms_at = 0.0  # on the loop's clock
+        self._told: set[str] = set()  # rooms that other nodes are to be told of
+        self._telling: asyncio.Task[None] | None = None
+
+    @property
+    def lineage(self) -> str:
+        return self._lineage
+
+    async def open(self, node: str, listener: Listener, owned: Owned) -> None:
+        self._node = node
+        self._owned = owned
+        self._is_open = True
+        self._failure = None
+        try:
+            await self._ask(calls.live, (node,))
+            self._ear = Ear(self._url, node, lambda data: self._hear(data, listener), self._listen_again)
+            await self._ear.open()
+            self._pool = await pool(self._url, _TRANSACTIONS, self._settings, self._compare)
+        except BaseException:
+            self._is_open = False
+            await self._end_connections()
+            raise
+
+    async def close(self) -> None:
+        if self._is_open:
+            with suppress(OSError):
+                await self._ask(calls.leave, (self._node, time.time() + self.ttl))
+        self._is_open = False
+        self._followed.clear()
+        await self._end_connections()
+
+    async def _end_connections(self) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.wait([self._telling])
+        if self._ear is not None:
+            await self._ear.close()
+            self._ear = None
+        if self._flushing is not None:
+            await asyncio.wait([self._flushing])
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(*FAILURES):
+                await connection.close(timeout=CONNECT_TIMEOUT)
+        if self._pool is not None:
+            self._pool.terminate()
+            self._pool = None
+
+    # The connection
+
+    async def _connected(self) -> Any:
+        """Return the connection of the calls, which is made where there is none.
+
+        Raises:
+            OSError: it cannot be made now.
+        """
+        if self._connection is not None and not self._connection.is_closed():
+            return self._connection
+        loop = asyncio.get_running_loop()
+        if self._failure is not None and loop.time() < self._not_before:
+            raise self._failure
+        try:
+            connection = await connect(self._url, {**self._settings, "lock_timeout": str(_LOCK_TIMEOUT)})
+            try:
+                await self._begin(connection)
+            except BaseException:
+                connection.terminate()
+                raise
+        except FAILURES as error:
+            self._failure = error if isinstance(error, OSError) else failed("cannot be used", error)
+            self._not_before = loop.time() + self._pause
+            self._pause = min(2 * self._pause, _RECONNECT_MOST)
+            raise self._failure from None
+        self._connection = connection
+        self._connected_at = loop.time()
+        self._failure = None
+        self._pause = _RECONNECT_AFTER
+        return connection
+
+    async def _begin(self, connection: Any) -> None:
+        """Make the tables, if that is to be done; write all sessions again, if some may be forgotten."""
+        if await connection.fetchval("show synchronous_commit") == "off":
+            self._settings["synchronous_commit"] = "on"
+            await connection.execute("set synchronous_commit to on")
+        lineage = await calls.lineage_of(connection)
+        await calls.make_tables(connection)
+        if lineage != self._lineage and self._lineage:
+            owned = list(self._owned())
+            words = "the store may have forgotten writes: %d sessions are written again"
+            _logger.warning(words, len(owned), extra={"sessions": len(owned)})
+            if owned:
+                await calls.put(connection, [calls.row_of(found, lineage) for found in owned])
+        self._lineage = lineage
+
+    # Calls of the server, all by one task: a caller that is cancelled leaves no answer unread
+
+    async def _ask(self, work: Work, arguments: Arguments) -> Any:
+        """Have a call made with the others of this turn of the loop, in the order of the calls."""
+        if not self._is_open:
+            raise OSError("the store of the sessions is closed")
+        loop = asyncio.get_running_loop()
+        if self._flushing is None:
+            self._flushing = loop.create_task(self._flush())
+        call = _Call(work, arguments, loop.create_future())
+        self._calls.append(call)
+        return await call.answer
+
+    async def _flush(self) -> None:
+        try:
+            while self._calls:
+                asked, self._calls = self._calls, []
+                # What is published goes by itself, as others wait for a room until that is committed.
+                published = [call for call in asked if call.work is calls.publish]
+                rest = [call for call in asked if call.work is not calls.publish]
+                for part in (published, rest):
+                    if part:
+                        await self._answer(part)
+        finally:
+            self._flushing = None
+
+    async def _answer(self, asked: list[_Call]) -> None:
+        answers: list[Any]
+        try:
+            connection = await self._connected()
+        except OSError as error:
+            answers = [error] * len(asked)
+        else:
+            try:
+                answers = await self._transact(connection, asked)
+            except FAILURES as error:
+                if isinstance(error, OSError):
+                    connection.terminate()  # which may still be at it
+                if not connection.is_closed() and len(asked) > 1:
+                    for call in asked:  # one of them alone may be the cause
+                        await self._answer([call])
+                    return
+                answers = [failed("has failed", error)] * len(asked)
+        for call, answer in zip(asked, answers, strict=True):
+            _settle(call.answer, answer)
+
+    @staticmethod
+    async def _transact(connection: Any, asked: list[_Call]) -> list[Any]:
+        """Make one transaction of calls; none is answered before it is committed."""
+        runs = [
+            (work, [call.arguments for call in run]) for work, run in groupby(asked, lambda call: call.work)
+        ]
+        if len(runs) == 1 and runs[0][0] in calls.SINGLE:
+            work, arguments = runs[0]
+            return list(await work(connection, arguments))
+        async with connection.transaction():
+            return [answer for work, arguments in runs for answer in await work(connection, arguments)]
+
+    # The calls
+
+    async def put(self, record: Record, log: Sequence[Message]) -> Refused | None:
+        answer: Refused | None = await self._ask(calls.put, calls.row_of(Found(record, log), self._lineage))
+        return answer
+
+    async def claim(
+        self, id: str, hash: bytes | None, principal: str | None, link: int, node: str, *, force: bool = False
+    ) -> Found | Refused | Held | Ended:
+        arguments = id, hash, calls.stored_text(principal), link, node, force, self._lineage
+        answer: Found | Refused | Held | Ended = await self._ask(calls.claim, arguments)
+        return answer
+
+    async def write(
+        self,
+        id: str,
+        generation: int,
+        after: int = 0,
+        messages: Sequence[Message] = (),
+        *,
+        done: int = 0,
+        acked: int = 0,
+        deadline: float | None = None,
+        state: bytes | None = None,
+        ending: str | None = None,
+        rooms: Mapping[str, int | None] | None = None,
+    ) -> int | Refused:
+        log = [calls.packed(message) for message in messages]
+        changes = calls.changes_of(rooms) if rooms else None
+        what = done, acked, deadline, state, calls.stored_text(ending), changes
+        arguments = id, generation, after, log, *what
+        answer: int | Refused = await self._ask(calls.write, arguments)
+        return answer
+
+    async def finish(self, id: str, generation: int, kind: str, why: str) -> Refused | None:
+        arguments = id, generation, kind, calls.stored_text(why), time.time() + self.ttl
+        answer: Refused | None = await self._ask(calls.finish, arguments)
+        return answer
+
+    async def due(self, now: float, limit: int) -> list[Found]:
+        # Where the database was away, other nodes may be about to say that they live.
+        clock = asyncio.get_running_loop().time()
+        if clock >= self._keep_rooms_at:
+            self._keep_rooms_at = clock + self.ttl / 2
+            await self._ask(calls.keep_rooms, ([*map(calls.stored_text, self._followed)], 4 * self.ttl))
+        has_watched = clock >= self._connected_at + self.ttl
+        patience = self.ttl if has_watched else None
+        arguments = self._node, patience, now, limit, time.time() + self.ttl
+        found: list[Found] = await self._ask(calls.due, arguments)
+        return found
+
+    # Rooms
+
+    async def publish(self, room: str, sender: str, number: int, posts: Sequence[bytes]) -> int:
+        arguments = calls.stored_text(room), sender, number, posts, self._lineage
+        last = int(await self._ask(calls.publish, arguments))
+        if posts:
+            self._more_in(room)
+            self._told.add(room)
+            if self._telling is None:
+                self._telling = asyncio.get_running_loop().create_task(self._tell())
+        return last
+
+    async def read(self, room: str, after: int, limit: int) -> Posts:
+        answer: Posts = await self._ask(calls.read, (calls.stored_text(room), after, limit))
+        return answer
+
+    def follow(self, room: str, more: Callable[[], None]) -> None:
+        super().follow(room, more)
+        asyncio.get_running_loop().call_soon(self._more_in, room)
+
+    async def _tell(self) -> None:
+        """Tell other nodes that rooms have more; as often as it takes."""
+        try:
+            while self._told:
+                rooms, self._told = self._told, set()
+                try:
+                    await self.notify(None, _ROOMS + json.dumps(sorted(rooms)).encode())
+                except OSError:
+                    self._told |= rooms
+                    await asyncio.sleep(_RECONNECT_AFTER)
+        finally:
+            self._telling = None
+
+    def _hear(self, data: bytes, listener: Listener) -> None:
+        if data.startswith(_ROOMS):
+            for room in json.loads(data.removeprefix(_ROOMS)):
+                self._more_in(room)
+        else:
+            listener(data)
+
+    def _listen_again(self) -> None:
+        """Look at all rooms, as nobody has listened for a while."""
+        for room in list(self._followed):
+            self._more_in(room)
+
+    # Other nodes
+
+    async def notify(self, node: str | None, data: bytes) -> bool:
+        if self._ear is None:
+            raise OSError("the store of the sessions is closed")
+        return await self._ear.notify(node, data)
+
+    # Transactions of users
+
+    async def begin(self) -> Transaction:
+        if self._pool is None:
+            raise OSError("the store of the sessions is closed")
+        return await transactions.begin(self._pool)
+
+    async def outcome(self, id: str, generation: int) -> tuple[int, int] | Refused:
+        answer: tuple[int, int] | Refused = await self._ask(calls.outcome, (id, generation))
+        return answer
+
+    async def _compare(self, connection: Any) -> None:
+        """See that a connection of the pool is to the server of the calls; else have those go over to it."""
+        if await calls.lineage_of(connection) != self._lineage:
+            if self._connection is not None:
+                self._connection.terminate()
+            raise OSError("the server is another one by now")
+
+
+def _settle(future: "asyncio.Future[Any]", answer: Any) -> None:
+    if future.done():
+        return
+    if isinstance(answer, Exception):
+        future.set_exception(answer)
+        future.exception()  # looked at: who has asked may be cancelled
+    else:
+        future.set_result(answer)
+
+
+def _checked(url: str) -> str:
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        raise ValueError(
+            'sessions must be as "postgresql://user:password@host:5432/database", with a number for the port'
+        ) from None
+    return url

@@ -1,0 +1,226 @@
+"""Rooms of a hub whose store processes share: what is sent to one reaches its members on all nodes.
+
+It goes through the room's stream (streams.py), to the members here too. A session has its place in the stream
+of each of its rooms: it goes on from there at whatever node its client comes to, and catches up.
+"""
+
+import asyncio
+from collections.abc import Callable, Hashable
+
+from websocket_heartbeat.engines.base import SharedMessage
+from websocket_heartbeat.errors import PeerGone
+from websocket_heartbeat.events import Message
+from websocket_heartbeat.server.batch import Batch
+from websocket_heartbeat.server.policy import Policy
+from websocket_heartbeat.server.rooms import Member, Room, Rooms
+from websocket_heartbeat.server.rounds import Rounds
+from websocket_heartbeat.server.sessions.book import name_of
+from websocket_heartbeat.server.sessions.link import SessionLink
+from websocket_heartbeat.server.stats import Tally
+from websocket_heartbeat.server.streams import Followed, Streams, gapless
+
+NO_PLACE = 0
+"""The place of a session that has joined a room of whose stream it has not been told yet where it ends."""
+
+Missed = Callable[[Member, Room], None]
+"""Called with a member and a room of which it may have missed messages."""
+
+
+def room_key(name: Hashable) -> str:
+    """Return the name of a room in the store.
+
+    Raises:
+        TypeError, ValueError: it has none there.
+    """
+    if not isinstance(name, str):
+        raise TypeError(
+            f"name must be a str, as processes share the rooms of this hub, not {type(name).__name__}"
+        )
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"name must not hold a lone surrogate: {name!r}") from None
+    return f"r{name}"
+
+
+def user_key(principal: Hashable) -> str:
+    """Return the name of the peers of a principal in the store: of the same for what has the same repr."""
+    return f"u{name_of(principal)}".encode(errors="backslashreplace").decode()
+
+
+def name_in(key: str) -> str | None:
+    """Return the name of a room, of what `room_key` has returned; None: it is that of a user."""
+    return key[1:] if key.startswith("r") else None
+
+
+class SharedRooms(Rooms):
+    """See above. key: returns what a room, or the peers of a principal, are called in the store."""
+
+    def __init__(
+        self,
+        rounds: Rounds[Member],
+        batch: Batch,
+        streams: Streams,
+        policy: Policy,
+        tally: Tally,
+        key: Callable[[Hashable], str],
+        missed: Missed,
+    ) -> None:
+        super().__init__(rounds, batch)
+        self._streams = streams
+        self._policy = policy
+        self._tally = tally
+        self._key = key
+        self._missed = missed
+        self._readers: dict[Hashable, _Room] = {}
+
+    def check(self, name: Hashable) -> None:
+        """As in Rooms."""
+        self._key(name)
+
+    def join(self, name: Hashable, member: Member) -> None:
+        """As in Rooms."""
+        super().join(name, member)
+        room = self._readers.get(name)
+        if room is None:
+            room = self._readers[name] = _Room(self, name)
+        room.joined(member)
+
+    def leave(self, name: Hashable, member: Member) -> None:
+        """As in Rooms; also of its session, wherever that goes on."""
+        self.remove(name, member)
+        if member.session is not None:
+            member.session.move(self._key(name), None)
+            member.session.note_rooms()
+
+    def remove(self, name: Hashable, member: Member) -> None:
+        """As in Rooms; its session is a member still."""
+        super().remove(name, member)
+        room = self._readers[name]
+        room.left(member)
+        if name not in self._members:
+            del self._readers[name]
+            self._streams.unfollow(room.followed)
+
+    def send(self, name: Hashable, message: Message, keep: int | None, volatile: bool) -> None:
+        """As in Rooms: to the members on all nodes."""
+        if volatile and self._streams.is_away:
+            self._tally.dropped_messages += 1
+        else:
+            self._streams.publish(self._key(name), _packed(message, keep, volatile))
+
+
+class _Room:
+    """The members here of one room, as the reader of its stream.
+
+    behind: those that are catching up, each with the task that sees to it: they are given nothing else.
+    """
+
+    def __init__(self, rooms: SharedRooms, name: Hashable) -> None:
+        self._rooms = rooms
+        self._name = name
+        self._key = rooms._key(name)
+        self._members = rooms.members(name)
+        self._behind: dict[Member, asyncio.Task[None]] = {}
+        self._begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.followed: Followed = rooms._streams.follow(self._key, self)
+
+    def joined(self, member: Member) -> None:
+        """Have a member get what is published from now on; a session that was one, from its place on."""
+        session = member.session
+        if session is None:
+            return
+        place = session.rooms.get(self._key)
+        if not place:
+            session.move(self._key, self.followed.number or NO_PLACE)
+            session.note_rooms()
+            if place == NO_PLACE:
+                asyncio.get_running_loop().call_soon(self._tell_missed, member)  # not before on_open
+        else:
+            catch_up = self._catch_up(member, session, place)
+            self._behind[member] = self._rooms._streams.spawn(catch_up)
+
+    def left(self, member: Member) -> None:
+        """Give it nothing more."""
+        catching_up = self._behind.pop(member, None)
+        if catching_up is not None and not catching_up.get_loop().is_closed():
+            catching_up.cancel()
+
+    # As a Reader
+
+    def begun(self, number: int) -> None:
+        """As in Reader."""
+        for member in self._members:
+            if member.session is not None and member.session.rooms.get(self._key) == NO_PLACE:
+                member.session.move(self._key, number)
+        self._begun.set_result(None)
+
+    def take(self, number: int, post: bytes) -> int:
+        """As in Reader."""
+        give = self._giving(number, post)
+        behind = self._behind
+        self._rooms._rounds.begin(self._members, lambda member: None if member in behind else give(member))
+        return len(self._members)
+
+    def missed(self, number: int) -> None:
+        """As in Reader."""
+        behind = self._behind
+        self._rooms._rounds.begin(
+            self._members, lambda member: None if member in behind else self._has_missed(member, number)
+        )
+
+    def _has_missed(self, member: Member, number: int) -> None:
+        if member.session is not None:
+            member.session.move(self._key, number)
+        self._tell_missed(member)
+
+    def _tell_missed(self, member: Member) -> None:
+        self._rooms._missed(member, Room(self._rooms._policy, self._rooms, self._name))
+
+    def _giving(self, number: int, post: bytes) -> Callable[[Member], None]:
+        """Return what gives a message to a member."""
+        message, keep, volatile = _unpacked(post)
+        shared = SharedMessage(message, self._rooms._batch.hold, (self._key, number))
+        if volatile:
+            return lambda member: member.send_shared_volatile(shared)
+        room = self._rooms, self._name
+        return lambda member: member.send_shared(shared, room, keep)
+
+    async def _catch_up(self, member: Member, session: SessionLink, place: int) -> None:
+        """Give a member what it has not had, as it has room for it, until it is where the others are."""
+        streams = self._rooms._streams
+        await self._begun
+        while self.followed.number is not None and place < self.followed.number:
+            try:
+                read = await streams.read(self._key, place)
+            except OSError as error:
+                await streams.pause(error)
+                continue
+            for number, post in gapless(place, read):
+                place = number
+                if post is None:
+                    self._has_missed(member, number)
+                elif not _unpacked(post)[2]:
+                    try:
+                        await member.has_room()
+                    except PeerGone:
+                        return
+                    self._giving(number, post)(member)
+            if not read.posts:
+                break
+        del self._behind[member]
+
+
+def _packed(message: Message, keep: int | None, volatile: bool) -> bytes:
+    """Return a message as it is in the stream, with how it is to be sent."""
+    how = b"v" if volatile else b"" if keep is None else b"%d" % keep
+    kind, data = (b"t", message.encode()) if isinstance(message, str) else (b"b", message)
+    return kind + how + b"\n" + data
+
+
+def _unpacked(post: bytes) -> tuple[Message, int | None, bool]:
+    """Return a message, what is to be kept of its room, and whether it is volatile."""
+    how, _, data = post.partition(b"\n")
+    message: Message = data.decode() if how[:1] == b"t" else data
+    volatile = how[1:] == b"v"
+    return message, None if volatile or len(how) == 1 else int(how[1:]), volatile

@@ -1,0 +1,273 @@
+"""The streams that a hub's rooms have in its store: publishes what is sent, reads what is for members here.
+
+Each node reads the messages of a room in the order that the store has given them, its own too. Nothing is
+lost in silence: what cannot be published waits, and is refused where too much waits; a gap in the numbers of
+what is read is told. SharedStore in sessions/store.py says what the numbers mean.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Coroutine, Sequence
+from itertools import islice
+from typing import Any, Protocol
+
+from websocket_heartbeat.errors import SendQueueFull
+from websocket_heartbeat.server.sessions.store import Posts, SharedStore
+from websocket_heartbeat.server.throttle import Throttle
+
+_logger = logging.getLogger("websocket_heartbeat.server")
+
+MOST_WAITING = 16 * 2**20
+"""Bytes of messages that may wait until they are published."""
+_OVERHEAD = 200
+"""Bytes that each of them takes besides its own, about."""
+
+_AT_ONCE = 1000
+"""Messages of one room that are published, or read, by one call."""
+
+_PAUSE = 0.5
+"""Seconds until what the store has not done is tried again."""
+
+_CLOSE_WITHIN = 5.0
+"""Seconds in which what waits is published when the hub is closed."""
+
+
+class Keeper(Protocol):
+    """What is needed of whoever keeps the store: book.py."""
+
+    async def ready(self) -> None:
+        """Open the store, if that is not done; OSError: it cannot be opened."""
+
+    def enter(self) -> None:
+        """Belong to the running loop from now on."""
+
+
+class Reader(Protocol):
+    """Who takes what is read of a room: shared_rooms.py."""
+
+    def begun(self, number: int) -> None:
+        """Take the number after which messages are read."""
+
+    def take(self, number: int, post: bytes) -> int:
+        """Take a message; return how many members get it, or more."""
+
+    def missed(self, number: int) -> None:
+        """Take the news that there may have been messages, up to a number, which nobody will read."""
+
+
+class Followed:
+    """A room that is read. number: of the last message that was read; None: none is yet."""
+
+    __slots__ = ("is_followed", "key", "number", "reader")
+
+    def __init__(self, key: str, reader: Reader) -> None:
+        self.key = key
+        self.reader = reader
+        self.number: int | None = None
+        self.is_followed = True
+
+
+class Streams:
+    """Those of one hub. sender: tells this process from all others."""
+
+    def __init__(self, keeper: Keeper, store: SharedStore, sender: str) -> None:
+        self._keeper = keeper
+        self._store = store
+        self._sender = sender
+        self._log = Throttle(_logger)
+        self._waiting: dict[str, deque[bytes]] = {}  # by the key of the room
+        self._size = 0  # of all that wait
+        self._calls = 0
+        self._publishing: asyncio.Task[None] | None = None
+        self._unread: dict[Followed, None] = {}
+        self._reading: asyncio.Task[None] | None = None
+        self._followed: set[Followed] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._is_closed = False
+        self.is_away = False
+
+    def forget(self) -> None:
+        """Forget all, as the hub has gone on to another event loop."""
+        self._waiting.clear()
+        self._size = 0
+        self._publishing = self._reading = None
+        self._unread.clear()
+        for followed in self._followed:
+            followed.is_followed = False
+        self._followed.clear()
+        self._tasks.clear()
+        self._is_closed = self.is_away = False
+
+    async def close(self) -> None:
+        """Return when all is published that waits, or cannot be; then nothing more is."""
+        self._is_closed = True
+        if self._publishing is not None:
+            await asyncio.wait([self._publishing], timeout=_CLOSE_WITHIN)
+        lost = sum(map(len, self._waiting.values()))
+        if lost:
+            words = "%s to rooms cannot be published, as the store is away, and the hub is closed"
+            messages = "1 message" if lost == 1 else f"{lost} messages"
+            _logger.warning(words, messages, extra={"dropped": lost})
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        self._waiting.clear()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run work for a room until it is done, or the hub is closed."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def pause(self, error: OSError) -> None:
+        """Wait until what the store has not done may be tried again."""
+        self.is_away = True
+        self._log.error("rooms wait until the store is back: %s", error, extra={"reason": str(error)})
+        await asyncio.sleep(_PAUSE)
+
+    # What is sent
+
+    def publish(self, key: str, post: bytes) -> None:
+        """Publish a message to a room, soon, and after what was sent to it before.
+
+        Raises:
+            SendQueueFull: too much waits.
+            OSError: the hub is closed.
+        """
+        self._keeper.enter()
+        if self._is_closed:
+            raise OSError("the hub is closed")
+        if self._size + len(post) + _OVERHEAD > MOST_WAITING:
+            raise SendQueueFull(f"{MOST_WAITING} bytes of messages to rooms wait for the store already")
+        self._size += len(post) + _OVERHEAD
+        self._waiting.setdefault(key, deque()).append(post)
+        if self._publishing is None:
+            self._publishing = self.spawn(self._publish())
+
+    async def _publish(self) -> None:
+        try:
+            while self._waiting:
+                await asyncio.gather(*map(self._publish_to, list(self._waiting)))
+        finally:
+            self._publishing = None
+
+    async def _publish_to(self, key: str) -> None:
+        """Publish the first of what waits for a room; it may be repeated, as long as it is the same."""
+        self._calls += 1
+        call = self._calls
+        waiting = self._waiting[key]
+        posts = list(islice(waiting, _AT_ONCE))
+        while True:
+            try:
+                await self._keeper.ready()
+                await self._store.publish(key, self._sender, call, posts)
+                break
+            except OSError as error:
+                await self.pause(error)
+        self.is_away = False
+        for post in posts:
+            waiting.popleft()
+            self._size -= len(post) + _OVERHEAD
+        if not waiting:
+            del self._waiting[key]
+
+    # What is read
+
+    def follow(self, key: str, reader: Reader) -> Followed:
+        """Read the messages of a room that are published from now on."""
+        self._keeper.enter()
+        followed = Followed(key, reader)
+        self._followed.add(followed)
+        if not self._is_closed:
+            self.spawn(self._begin(followed))
+        return followed
+
+    def unfollow(self, followed: Followed) -> None:
+        """Read no more of it."""
+        self._keeper.enter()
+        if not followed.is_followed:
+            return
+        followed.is_followed = False
+        self._followed.remove(followed)
+        self._unread.pop(followed, None)
+        if followed.number is not None:
+            self._store.unfollow(followed.key)
+
+    async def _begin(self, followed: Followed) -> None:
+        has_failed = False
+        while True:
+            try:
+                await self._keeper.ready()
+                number = await self._store.publish(followed.key, self._sender, 0, ())
+                break
+            except OSError as error:
+                has_failed = True
+                await self.pause(error)
+        if not followed.is_followed:
+            return
+        followed.number = number
+        followed.reader.begun(number)
+        self._store.follow(followed.key, lambda: self._has_more(followed))
+        if has_failed:  # others may have published since it was to begin
+            followed.reader.missed(number)
+
+    def _has_more(self, followed: Followed) -> None:
+        if followed.is_followed:
+            self._unread[followed] = None
+            if self._reading is None:
+                self._reading = self.spawn(self._read())
+
+    async def _read(self) -> None:
+        try:
+            while self._unread:
+                unread, self._unread = list(self._unread), {}
+                await asyncio.gather(*map(self._read_one, unread))
+        finally:
+            self._reading = None
+
+    async def _read_one(self, followed: Followed) -> None:
+        assert followed.number is not None
+        try:
+            posts = await self.read(followed.key, followed.number)
+        except OSError as error:
+            self._unread[followed] = None
+            await self.pause(error)
+            return
+        if await self._take(followed, posts) and followed.is_followed:
+            self._unread[followed] = None
+
+    async def read(self, key: str, after: int) -> Posts:
+        """Return messages of a room, those after a number: the first ones of them."""
+        return await self._store.read(key, after, _AT_ONCE)
+
+    async def _take(self, followed: Followed, read: Posts) -> bool:
+        """Have what was read taken, with turns for others; return whether there is more."""
+        taken = 0
+        for number, post in gapless(followed.number, read):
+            if not followed.is_followed:
+                return False
+            followed.number = number
+            if post is None:
+                followed.reader.missed(number)
+            else:
+                taken += followed.reader.take(number, post)
+            if taken >= _AT_ONCE:
+                taken = 0
+                await asyncio.sleep(0)
+        return followed.number != read.last
+
+
+def gapless(number: int | None, read: Posts) -> Sequence[tuple[int, bytes | None]]:
+    """Return what was read after a number, with None for what is missing before the number beside it."""
+    found: list[tuple[int, bytes | None]] = []
+    for place, post in read.posts:
+        if number is not None and place != number + 1:
+            found.append((place - 1, None))
+        found.append((place, post))
+        number = place
+    if not read.posts and read.last != number:
+        found.append((read.last, None))
+    return found
