@@ -65,6 +65,7 @@ async def everything(url: str, *, other: str | None = None) -> None:
     number = await one.publish("room", "a", 1, [b"post"])
     assert (await two.read("room", number - 1, 9)).last == number
     two.unfollow("room")
+    assert await one.finish("kept", 1, "over", "why") is None
     await one.close()
     await two.close()
 
