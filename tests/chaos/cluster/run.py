@@ -184,7 +184,7 @@ def _judge(outcome: Outcome, clients: list[Client], stage: Stage) -> None:
     for word in ("Traceback", "Error:"):
         if word in complaints:
             place = complaints.index(word)
-            outcome.problems.append(complaints[max(0, place - 300) : place + 2000])
+            outcome.problems.insert(0, complaints[max(0, place - 300) : place + 2000])
             break
 
 
