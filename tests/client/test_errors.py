@@ -27,6 +27,7 @@ EVERY_KIND = [
     errors.PeerGone(4000, "leaving"),
     errors.SessionNotOffered("the server offers no session"),
     errors.SessionOver("expired"),
+    errors.SendUncertain("no answer"),
     errors.EngineNotInstalled("pip install it"),
 ]
 

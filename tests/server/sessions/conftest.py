@@ -1,6 +1,7 @@
 """The servers that keep sessions."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from tests.server.sessions.cluster import Cluster
@@ -66,3 +67,15 @@ def postgres(_postgres: Postgres) -> Postgres:
     """Return a server of PostgreSQL that keeps nothing yet."""
     _postgres.execute("drop schema if exists websocket_heartbeat cascade")
     return _postgres
+
+
+@pytest.fixture(params=["sqlite", "valkey", "postgresql"])
+def shared(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the URL of a store that processes share, and that keeps nothing yet."""
+    if request.param == "valkey":
+        valkey: Valkey = request.getfixturevalue("valkey")
+        return valkey.url
+    if request.param == "postgresql":
+        postgres: Postgres = request.getfixturevalue("postgres")
+        return postgres.url()
+    return f"sqlite:///{tmp_path / 's.db'}"

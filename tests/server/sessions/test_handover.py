@@ -208,7 +208,7 @@ def test_a_session_of_which_not_all_could_be_written_is_not_given_up(
             with monkeypatch.context() as patches:
                 patches.setattr(here.store, "write", fail)
                 peer.send("kept")
-                await there._handover.ask(here._node, str(peer.session), 99)
+                await there._handover._ask(here._node, str(peer.session), 99)
             async with asyncio.timeout(PATIENCE):
                 assert await both.connection.recv() == "kept"
             assert both.hubs[0].peers == (peer,)
@@ -233,12 +233,12 @@ def test_a_link_that_its_client_has_given_up_takes_no_session_from_a_newer_one(
             for number in range(2, 4):
                 both.connection.reconnect_now()
                 await until(lambda number=number: len(both.events) == number)  # type: ignore[misc]
-            await there._handover.ask(here._node, str(peer.session), 1)
+            await there._handover._ask(here._node, str(peer.session), 1)
             assert both.hubs[0].peers == (peer,)
             await both.connection.send("goes on")
             await both.connection.flush()
             assert {event.kind for event in both.events} == {"new", "resumed"}
-            await there._handover.ask(here._node, str(peer.session), 99)
+            await there._handover._ask(here._node, str(peer.session), 99)
             await until(lambda: peer.closed)
 
     run_asyncio(main())

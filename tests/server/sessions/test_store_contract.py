@@ -19,6 +19,8 @@ from websocket_heartbeat.server.sessions.postgresql.store import PostgresStore
 from websocket_heartbeat.server.sessions.sqlite import SqliteStore
 from websocket_heartbeat.server.sessions.store import (
     EXPIRED,
+    IN_MEMORY,
+    NOBODY,
     OVER,
     REPLACED,
     Ended,
@@ -90,8 +92,10 @@ def test_a_session_is_found_again_with_what_its_client_lacks(engine: Engine) -> 
             assert isinstance(await store.write("s", 1, done=7, acked=1, state=b"cart", deadline=5.0), int)
             found = await claimed(store, link=1)
             assert found.log == (b"\x00two", "thr\0ee")
+            assert found.record.lineage in store.lineage  # of the nodes of a cluster, it is one
+            written = replace(record(store), lineage=found.record.lineage)
             assert found.record == replace(
-                record(store), generation=2, link=1, done=7, sent=3, acked=1, state=b"cart", deadline=None
+                written, generation=2, link=1, done=7, sent=3, acked=1, state=b"cart", deadline=None
             )
 
     asyncio.run(main())
@@ -169,6 +173,72 @@ def test_the_application_claims_a_session_without_a_link_and_it_expires_as_befor
             (expired,) = await store.due(6.0, 10)
             assert expired.log == ("x", "y")
             assert await store.claim("s", None, None, 0, "b") == Ended(EXPIRED, EXPIRED, 0)
+
+    asyncio.run(main())
+
+
+def test_a_session_that_is_nobodys_is_had_by_who_claims_it(engine: Engine) -> None:
+    async def main() -> None:
+        async with opened(engine()) as store:
+            await store.put(replace(record(store, sent=1), node=NOBODY), ["x"])
+            assert (await claimed(store, link=1, node="b")).record.node == "b"
+            assert await store.claim("s", HASH, "ann", 2, "a") == Held("b")
+            await store.put(replace(record(store, "t"), node=NOBODY), [])
+            assert isinstance(await store.claim("t", None, None, 0, "b"), Found)
+            assert await store.claim("t", None, None, 0, "a") == Held("b")
+
+    asyncio.run(main())
+
+
+def test_a_node_that_closes_leaves_its_sessions_to_whoever_claims_them(engine: Engine) -> None:
+    async def main() -> None:
+        first, second = engine(), engine()
+        if isinstance(first, MemoryStore):
+            return  # it has no others
+        async with opened(second, "b"):
+            async with opened(first, "a"):
+                await first.put(record(first, sent=1), ["x"])
+            found = await claimed(second, link=1, node="b")
+            assert (found.record.node, found.record.generation, found.log) == ("b", 2, ("x",))
+
+    asyncio.run(main())
+
+
+def test_sessions_that_a_node_alone_has_are_nobodys_only_when_it_gives_them(engine: Engine) -> None:
+    async def main() -> None:
+        first, second = engine(), engine()
+        if isinstance(first, MemoryStore):
+            return
+        name = f"{IN_MEMORY}a"
+        async with opened(second, "b"):
+            async with opened(first, name):
+                await first.put(replace(record(first), node=name), [])
+                await first.put(replace(record(first, "t"), node=NOBODY), [])
+            assert await second.claim("s", HASH, "ann", 1, "b") == Held(name)
+            await claimed(second, link=1, node="b", id="t")
+
+    asyncio.run(main())
+
+
+def test_nodes_tell_each_other_as_much_as_a_message_may_be(engine: Engine) -> None:
+    async def main() -> None:
+        stores = [engine() for _ in range(3)]
+        if isinstance(stores[0], MemoryStore):
+            return
+        heard: list[list[bytes]] = [[] for _ in stores]
+        for name, store, said in zip("abc", stores, heard, strict=True):
+            await store.open(name, said.append, tuple)
+        long = bytes(range(256)) * 4200
+        assert await stores[0].notify("b", long)
+        assert await stores[0].notify(None, long)
+        for number in range(200):  # more than a queue holds
+            assert await stores[2].notify("a", b"%d" % number)
+        await until(lambda: len(heard[1]) == 2 and len(heard[2]) == 1 and len(heard[0]) >= 200)
+        for store in stores:
+            await store.close()
+        assert heard[1] == [long, long]
+        assert heard[2] == [long]
+        assert heard[0] == [b"%d" % number for number in range(200)]
 
     asyncio.run(main())
 

@@ -13,7 +13,7 @@ from websocket_heartbeat.core.resume import END, Control
 from websocket_heartbeat.core.session import REPLACED, Half, Kept
 from websocket_heartbeat.core.volatile import VOLATILE
 from websocket_heartbeat.engines.base import Closure, Link, LinkEvents, SharedMessage
-from websocket_heartbeat.errors import SessionOver
+from websocket_heartbeat.errors import SendUncertain, SessionOver
 from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server.sessions.attachment import Attachment, Carrier, LinkOverLinks
@@ -31,8 +31,15 @@ MESSAGE_OVERHEAD = 200
 FAILED = "failed"
 """The reason of a reset: what served the session has raised, or has closed it by a code."""
 
+MOVED = "goes on in another process"
+"""Why this process is done with a session that another one has."""
+
 _SHORT_TTL = 10.0
 """Seconds that a session is kept whose client has neither sent nor acknowledged anything."""
+
+
+class Moved(Exception):
+    """This process did not do it, as another one has the session."""
 
 
 class PeerEvents(LinkEvents, Protocol):
@@ -90,8 +97,9 @@ class SessionLink(LinkOverLinks):
     rooms: those of which it is a member, each with the number of the last message that it has of its stream.
     moved: those of them that have changed since the store was told; None: it is a member no more.
     has_begun: whether there is a peer that it is the link of. has_ended: whether this process is done with
-    it; why: the reason. held: bytes that its messages take, about. busy_until: for limits.py, which says how
-    often it is resumed. transaction: that of its user whose block runs, if any.
+    it; why: the reason. has_moved: whether that is as another process has it. held: bytes that its messages
+    take, about. busy_until: for limits.py, which says how often it is resumed. transaction: that of its user
+    whose block runs, if any.
     """
 
     __slots__ = (
@@ -113,6 +121,7 @@ class SessionLink(LinkOverLinks):
         "half",
         "has_begun",
         "has_ended",
+        "has_moved",
         "held",
         "id",
         "keeper",
@@ -144,6 +153,7 @@ class SessionLink(LinkOverLinks):
         self.moved: dict[str, int | None] = {}
         self.has_begun = False
         self.has_ended = False
+        self.has_moved = False
         self.why = ""
         self.held = 0.0
         self.busy_until = 0.0
@@ -379,18 +389,43 @@ class SessionLink(LinkOverLinks):
 
         Raises:
             SessionOver: it does not take it, as it is over.
+            Moved: another process has the session, and the store does not have the message.
+            SendUncertain: nobody knows whether the store has it.
             OSError: the hub is closed.
         """
         if self.ending is not None:
             raise SessionOver(f"the session is being ended: {printable(self.ending)}")
         if self.transaction is not None and self.transaction.committing is not None:
             await asyncio.wait([self.transaction.ended])
+        number = self.half.sent + 1
         self._send(message)
-        is_kept = await self._writer.kept(self.half.sent)
+        if self.half.sent == number and await self._writer.kept(number):
+            return
+        self._check_here()
+        if self._writer.is_uncertain:
+            raise SendUncertain("the hub is closed, and the store had not answered")
+        raise OSError("the hub is closed")
+
+    async def dismiss(self, reason: str) -> None:
+        """End the session as `end`, and wait until the store knows.
+
+        Raises:
+            Moved: another process has the session.
+            OSError: the hub is closed.
+        """
+        self.end(0, reason)
+        await self._writer.done()
+        if self._writer.ending is None and (not self.has_ended or self.has_moved):
+            self._check_here()
+            raise OSError("the hub is closed")
+
+    def _check_here(self) -> None:
+        if self.has_moved and self._writer.is_uncertain:
+            raise SendUncertain("the session went on in another process before the store had answered")
+        if self.has_moved:
+            raise Moved
         if self.has_ended:
             raise SessionOver(f"the session is over: {printable(self.why)}")
-        if not is_kept:
-            raise OSError("the hub is closed")
 
     def send_volatile(self, message: Message) -> bool:
         """As in Link: not without a link beneath, and behind what the store does not have yet."""
@@ -508,21 +543,22 @@ class SessionLink(LinkOverLinks):
 
     # Another process has it
 
-    async def hand_over(self, link: int, patience: float) -> bool:
-        """Give the session up to another process: when what is being handled is done, or after `patience`.
+    async def hand_over(self, link: int, patience: float) -> Found | None:
+        """Give the session up: when what is being handled is done, or after `patience`; return it.
 
-        link: the number of the link that has come to the other process.
+        link: the number of the link that has come to another process.
 
         Returns:
-            Whether it is given up: not if something could not be written, of which nobody else would know,
-            nor if its client has come here by a newer link.
+            None: it is not given up. Something could not be written, of which nobody else would know, or its
+            client has come here by a newer link.
         """
         await self.settle(patience)
         if not self.has_ended and (self._writer.is_writing or self.link_number >= link):
             self._stay()
-            return False
+            return None
+        found = self.found()
         self.fenced()
-        return True
+        return found
 
     def _stay(self) -> None:
         """Go on, after all."""
@@ -547,7 +583,8 @@ class SessionLink(LinkOverLinks):
     def fenced(self) -> None:
         """Be gone: another process has the session."""
         self._part(REPLACED)
-        if self._end_here("goes on in another process"):
+        if self._end_here(MOVED):
+            self.has_moved = True
             self.keeper.moved(self)
             self._tell_peer(Closure(error=SessionOver(self.why)))
 

@@ -30,6 +30,8 @@ except ImportError as error:
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.sessions.store import (
     HISTORY,
+    IN_MEMORY,
+    NOBODY,
     Ended,
     Found,
     Held,
@@ -387,12 +389,16 @@ class ValkeyStore(SharedStore):
         self._command("ZADD", self._due, "LT", when, id)
 
     async def _hold(self, deadline: float | None) -> None:
-        """Renew the lease of the sessions of this node; or let those expire that have a link."""
+        """Renew the lease of the sessions of this node; or let go, and those expire that have a link."""
         lease, held = self._lease(), list(self._held)
+        next_node = self._node if deadline is None or self._node.startswith(IN_MEMORY) else NOBODY
         due = lease if deadline is None else deadline
         until = "" if deadline is None else deadline
         answers = await asyncio.gather(
-            *(self._submit("hold", self._keys(id), self._node, lease, until, self._keep) for id in held),
+            *(
+                self._submit("hold", self._keys(id), self._node, lease, until, self._keep, next_node)
+                for id in held
+            ),
         )
         self._held.difference_update(id for id, is_ours in zip(held, answers, strict=True) if not is_ours)
         for id in self._held:

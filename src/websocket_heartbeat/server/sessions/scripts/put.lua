@@ -5,7 +5,7 @@ local generation, kind, written, node = unpack(redis.call('HMGET', session, 'gen
 if kind then return 'gone' end
 if generation then
     -- A newer one of the same node is one that its owner has not heard of: a claim that was never answered.
-    local is_ours = node == ARGV[2] or generation == ARGV[1]
+    local is_ours = node == ARGV[2]
     if tonumber(generation) > tonumber(ARGV[1]) and not is_ours then return 'fenced' end
     -- It needs no repair, and its owner may have written more to it since it has asked for this.
     if is_ours and tonumber(generation) >= tonumber(ARGV[1]) and written == lineage() then return 'ok' end
