@@ -20,6 +20,9 @@ REQUIRED = (
     "docs/quickstart/python.md",
     "docs/quickstart/mini-programs.md",
     "docs/quickstart/back-end.md",
+    "docs/troubleshooting.md",
+    "docs/migration/websocket-heartbeat-js.md",
+    "docs/migration/websocket-heartbeat-miniprogram.md",
 )
 """Pages that must have a translation."""
 

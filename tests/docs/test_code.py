@@ -1,12 +1,13 @@
 """The code of every page runs as it stands there, in both languages, and prints what the page says."""
 
+import ast
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.docs.pages import DOCS, PAGES, ROOT
+from tests.docs.pages import DOCS, PAGES, ROOT, blocks
 from tests.docs.running import run_page
 
 OTHERWISE = {
@@ -36,6 +37,13 @@ def port() -> Iterator[int]:
             yield int(server.stdout.readline())
         finally:
             server.kill()
+
+
+@pytest.mark.parametrize("page", sorted(OTHERWISE))
+def test_the_python_of_a_page_that_other_tests_run_is_python(page: str) -> None:
+    for block in blocks(DOCS / page):
+        if block.language == "python":
+            compile(block.text, f"{page}:{block.line}", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
 
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.relative_to(ROOT).as_posix())

@@ -13,7 +13,10 @@ from tools.draw_states import FIGURE, digest
 from tools.reference import listed
 from tools.site import leading
 
-MODULES = ("websocket_heartbeat", *(f"websocket_heartbeat.{name}" for name in ("sync", "server", "testing")))
+MODULES = (
+    "websocket_heartbeat",
+    *(f"websocket_heartbeat.{name}" for name in ("sync", "server", "testing", "otel")),
+)
 REPOSITORY = "https://example.org/project"
 
 
