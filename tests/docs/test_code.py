@@ -18,6 +18,7 @@ OTHERWISE = {
     "session.md": "says what a protocol is",
     "state-diagram.md": "is a diagram",
     "probe.md": "shows reports",
+    "cluster.md": "tests/cluster, and tests/server/sessions/test_valkey_operations.py",
     "command-line.md": "tests/cli/test_command_line_page.py",
 }
 """Pages whose code other tests run."""

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.server.sessions import servers
+from tests.server.sessions.cluster import Cluster
 from tests.server.sessions.postgres import Postgres
 from tests.server.sessions.valkey import Valkey
 from tests.watch import until
@@ -36,14 +38,17 @@ TTL = 60.0
 Engine = Callable[[], Store]
 
 
-@pytest.fixture(params=["memory", "sqlite", "sqlite, full", "valkey", "postgresql"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
+@pytest.fixture(params=["memory", "sqlite", "sqlite, full", "postgresql", "cluster", *servers.PARAMETERS])
+def engine(request: pytest.FixtureRequest, tmp_path: Path, server_named: Callable[[str], Valkey]) -> Engine:
     """Return what makes a store of a kind; those of SQLite share one file, those of a server that."""
     if request.param == "memory":
         return lambda: MemoryStore(TTL)
-    if request.param == "valkey":
-        valkey: Valkey = request.getfixturevalue("valkey")
-        return lambda: ValkeyStore(valkey.url, TTL)
+    if request.param == "cluster":
+        cluster: Cluster = request.getfixturevalue("cluster")
+        return lambda: ValkeyStore(cluster.url, TTL)
+    if request.param in servers.NAMES:
+        url = server_named(request.param).url
+        return lambda: ValkeyStore(url, TTL)
     if request.param == "postgresql":
         postgres: Postgres = request.getfixturevalue("postgres")
         return lambda: PostgresStore(postgres.url(), TTL)
@@ -87,8 +92,10 @@ def test_a_session_is_found_again_with_what_its_client_lacks(engine: Engine) -> 
             assert isinstance(await store.write("s", 1, done=7, acked=1, state=b"cart", deadline=5.0), int)
             found = await claimed(store, link=1)
             assert found.log == (b"\x00two", "thr\0ee")
+            assert found.record.lineage in store.lineage  # of the nodes of a cluster, it is one
+            written = replace(record(store), lineage=found.record.lineage)
             assert found.record == replace(
-                record(store), generation=2, link=1, done=7, sent=3, acked=1, state=b"cart", deadline=None
+                written, generation=2, link=1, done=7, sent=3, acked=1, state=b"cart", deadline=None
             )
 
     asyncio.run(main())
@@ -240,12 +247,12 @@ def test_who_does_not_own_the_session_any_more_writes_nothing(engine: Engine) ->
     async def main() -> None:
         async with opened(engine()) as store:
             await store.put(record(store), [])
-            await claimed(store, link=1)
+            await store.claim("s", HASH, "ann", 1, "b", force=True)
             assert await store.write("s", 1, 0, ["x"]) is Refused.FENCED
             assert await store.write("s", 1, done=1) is Refused.FENCED
             assert await store.finish("s", 1, OVER, "") is Refused.FENCED
             assert await store.put(record(store, sent=1), ["x"]) is Refused.FENCED
-            found = await claimed(store, link=2)
+            found = await claimed(store, 2, "b")
             assert (found.record.done, found.log) == (0, ())
 
     asyncio.run(main())

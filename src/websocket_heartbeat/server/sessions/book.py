@@ -230,7 +230,7 @@ class Book:
 
     async def _answer(self, question: Question) -> Any:
         if "give" in question:
-            return await self._handover.give(question["give"])
+            return await self._handover.give(question["give"], question["link"])
         if "forgotten" in question:
             session = self.here(question["forgotten"])
             if session is None or session.has_ended:
@@ -322,15 +322,49 @@ class Book:
 
     async def _claim(self, id: str, hash: bytes, owner: str, link: int) -> Found | Refused | Ended:
         """Claim a session for a link, also of a process that has it, or of a store that has forgotten it."""
-        claim = partial(self.store.claim, id, hash, owner, link, self._node)
+        claim = partial(self._claim_here, id, hash, owner, link)
         answer = await self._claimed(id, claim)
-        return await self._handover.take(id, answer, claim) if isinstance(answer, Held) else answer
+        return await self._handover.take(id, link, answer, claim) if isinstance(answer, Held) else answer
 
     async def _claimed(self, id: str, claim: Claim) -> Found | Refused | Held | Ended:
         answer = await claim()
         if self._may_be_forgotten(answer) and await self._write_again(id):
             answer = await claim()
         return answer
+
+    async def _claim_here(
+        self,
+        id: str,
+        hash: bytes | None = None,
+        owner: str | None = None,
+        link: int = 0,
+        *,
+        force: bool = False,
+    ) -> Found | Refused | Held | Ended:
+        """Claim a session for this process. Where another one has it, what is known of it here is dropped.
+
+        The store counts claims whose answer was lost, too; but only ours, where the session is still ours.
+        """
+        known: SessionLink | None
+        try:
+            answer = await self.store.claim(id, hash, owner, link, self._node, force=force)
+        except OSError:
+            known = self._sessions.get(id)
+            if force and known is not None and not known.has_ended:
+                known.fenced()  # the session may be ours by now, and what is known of it would be old
+            raise
+        known = self._sessions.get(id)
+        if known is not None and not known.has_ended and not force:
+            if isinstance(answer, Held):
+                known.fenced()
+            elif isinstance(answer, Found):
+                known.generation = max(known.generation, answer.record.generation - 1)
+        return answer
+
+    async def is_still_ours(self, session: SessionLink) -> bool:
+        """Ask the store whether a session was fenced by a claim of this process that was never answered."""
+        answer = await self._claim_here(session.id)
+        return isinstance(answer, Found) and not session.has_ended and session.claimed(answer.record)
 
     def _may_be_forgotten(self, answer: Found | Refused | Held | Ended) -> bool:
         """Whether a session may be one that the store has lost: only near a change of its lineage."""
@@ -370,7 +404,7 @@ class Book:
         if session is not None and not session.has_ended:
             return session
         await self.finished(id)
-        claim = partial(self.store.claim, id, None, None, 0, self._node)
+        claim = partial(self._claim_here, id)
         answer = await self._claimed(id, claim)
         if isinstance(answer, Held):
             if answer.node != dead:

@@ -72,28 +72,28 @@ class Handover:
 
     # Taking
 
-    async def take(self, id: str, held: Held, claim: Claim) -> Found | Refused | Ended:
-        """Claim a session that another process has, which gives it up first."""
+    async def take(self, id: str, link: int, held: Held, claim: Claim) -> Found | Refused | Ended:
+        """Claim a session for a link that another process has, which gives it up first."""
         answer: Found | Refused | Held | Ended = held
         until = asyncio.get_running_loop().time() + _PATIENCE
         while isinstance(answer, Held) and answer.node.startswith(IN_MEMORY):
-            has_answered = await self._ask(answer.node, id) is not None
+            has_answered = await self._ask(answer.node, id, link) is not None
             answer = await claim()
             if isinstance(answer, Held):
                 if not has_answered or asyncio.get_running_loop().time() > until:
                     return await self.lose(id, claim)
                 await asyncio.sleep(_PAUSE)
         if isinstance(answer, Held):
-            await self._ask(answer.node, id)
+            await self._ask(answer.node, id, link)
             answer = await claim(force=True)
             assert not isinstance(answer, Held)
         return answer
 
-    async def _ask(self, node: str, id: str) -> bool | None:
+    async def _ask(self, node: str, id: str, link: int) -> bool | None:
         """Return whether a process had a session, and has given it up; None: it does not answer."""
         answer: bool | None = None
         try:
-            answer = await self._nodes.ask(node, Question({"give": id}), _PATIENCE)
+            answer = await self._nodes.ask(node, Question({"give": id, "link": link}), _PATIENCE)
         except NodeGone:
             pass
         return answer
@@ -130,15 +130,17 @@ class Handover:
 
     # Giving
 
-    async def give(self, id: str) -> bool:
-        """Give a session up; return whether it was this process's."""
+    async def give(self, id: str, link: int) -> bool:
+        """Give a session up, for a link of that number; return whether it was here, and is given."""
         session = self._keeper.here(id)
+        found: Found | None = None
         if session is not None:
-            found = await session.hand_over(HANDOFF_TIMEOUT)
-            await self._put(found)
-            self._keeper.given(session)
+            found = await session.hand_over(link, HANDOFF_TIMEOUT)
+            if found is not None:
+                await self._put(found)
+                self._keeper.given(session)
         await self._keeper.finished(id)
-        return session is not None
+        return found is not None
 
     async def _put(self, found: Found) -> None:
         while True:

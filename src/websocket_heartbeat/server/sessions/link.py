@@ -73,6 +73,9 @@ class Keeper(Protocol):
     async def may_write_again(self, error: OSError) -> bool:
         """Wait a while after the store could not be written; return whether to try again."""
 
+    async def is_still_ours(self, session: "SessionLink") -> bool:
+        """Ask the store whether a session was fenced by a claim of this process that was never answered."""
+
     def held(self, size: float) -> None:
         """Count so many bytes more that messages take, or less."""
 
@@ -88,7 +91,7 @@ class SessionLink(LinkOverLinks):
 
     id: public, and in logs. principal: whose it is, in text, or None. half: its messages.
     keeper: keeps it, with all others. loop: on which it is. events: those of its peer, once it has one.
-    generation: how often it was claimed, as far as this process knows.
+    generation: how often it was claimed, as far as this process knows. link_number: that of its last link.
     deadline: when the session expires, in seconds since the epoch; None while it has a link. ending: the
     reason, once the server ends it.
     rooms: those of which it is a member, each with the number of the last message that it has of its stream.
@@ -122,6 +125,7 @@ class SessionLink(LinkOverLinks):
         "held",
         "id",
         "keeper",
+        "link_number",
         "loop",
         "moved",
         "principal",
@@ -141,6 +145,7 @@ class SessionLink(LinkOverLinks):
         self.loop = asyncio.get_running_loop()
         self.events: PeerEvents
         self.generation = record.generation
+        self.link_number = record.link
         self.attachment = None
         self.deadline = record.deadline
         self.ending = record.ending
@@ -178,6 +183,7 @@ class SessionLink(LinkOverLinks):
         is_ours = record.generation == self.generation + 1
         if is_ours:
             self.generation = record.generation
+            self.link_number = record.link
             self._writer.claimed(record)
         else:
             self.fenced()
@@ -537,12 +543,28 @@ class SessionLink(LinkOverLinks):
 
     # Another process has it
 
-    async def hand_over(self, patience: float) -> Found:
-        """Give the session up: when what is being handled is done, or after `patience`; return it."""
+    async def hand_over(self, link: int, patience: float) -> Found | None:
+        """Give the session up: when what is being handled is done, or after `patience`; return it.
+
+        link: the number of the link that has come to another process.
+
+        Returns:
+            None: it is not given up. Something could not be written, of which nobody else would know, or its
+            client has come here by a newer link.
+        """
         await self.settle(patience)
+        if not self.has_ended and (self._writer.is_writing or self.link_number >= link):
+            self._stay()
+            return None
         found = self.found()
         self.fenced()
         return found
+
+    def _stay(self) -> None:
+        """Go on, after all."""
+        self._settled = None
+        self._incoming.is_leaving = False
+        self._incoming.give()
 
     async def settle(self, patience: float) -> None:
         """Give the peer nothing more; return when what it handles is written, or after `patience`."""

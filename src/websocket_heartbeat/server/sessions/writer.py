@@ -234,6 +234,8 @@ class Writer(ABC):
         if isinstance(answer, Refused):
             if session.generation != generation:
                 return True  # it is us who have claimed it since, for another link
+            if answer is Refused.FENCED and await session.keeper.is_still_ours(session):
+                return True
             session.fenced()
             return False
         self.is_uncertain = False
