@@ -222,7 +222,9 @@ class Book:
                 await self.store.finish(session.id, session.generation, REPLACED, LOST)
                 self._tell(session.id, LOST, session.unacknowledged())
         except OSError as error:
-            self._log.error("a session is lost, as it cannot be written: %s", error)
+            self._log.error(
+                "a session is lost, as it cannot be written: %s", error, extra={"reason": str(error)}
+            )
 
     # Other processes
 
@@ -254,7 +256,7 @@ class Book:
             await self.ready()
             await self._nodes.tell_all(question)
         except OSError as error:
-            _logger.error("other processes could not be told: %s", error)
+            _logger.error("other processes could not be told: %s", error, extra={"reason": str(error)})
 
     def here(self, id: str) -> SessionLink | None:
         """Return a session that is this process's, also one that has been let go of here."""
