@@ -55,10 +55,10 @@ async def _open(name: str, port: int) -> _Client:
 
 
 async def main(name: str, seconds: float, ports: list[int]) -> None:
-    """Measure after a second in which all is warm."""
+    """Measure after two seconds, in which all gets under way."""
     clients = [await _open(name, ports[number % len(ports)]) for number in range(CLIENTS)]
     await asyncio.gather(*(client.ask() for client in clients))
-    await asyncio.sleep(1)
+    await asyncio.sleep(2)
     loop = asyncio.get_running_loop()
     begun, before = loop.time(), sum(client.got for client in clients)
     await asyncio.sleep(seconds)

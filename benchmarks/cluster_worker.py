@@ -54,7 +54,8 @@ async def channels(store: str) -> None:
     from django.conf import settings
 
     backend = "channels_redis.core.RedisChannelLayer"
-    config = {"hosts": [store.replace("valkey", "redis")]}
+    # redis-py 8 gives up reading after 5 s by itself, and channels_redis 4.3 waits as long for a message.
+    config = {"hosts": [{"address": store.replace("valkey", "redis"), "socket_timeout": None}]}
     settings.configure(SECRET_KEY="none", CHANNEL_LAYERS={"default": {"BACKEND": backend, "CONFIG": config}})
 
     class Consumer(AsyncWebsocketConsumer):

@@ -46,7 +46,8 @@ def configure(hub: Hub, layer: str, store: str) -> None:
     if layer == "ours":
         backend = {"BACKEND": "websocket_heartbeat.channels.ChannelLayer", "CONFIG": {"hub": hub}}
     else:
-        place = store.replace("valkey://", "redis://")
+        # redis-py 8 gives up reading after 5 s by itself, and channels_redis 4.3 waits as long for a message.
+        place = {"address": store.replace("valkey://", "redis://"), "socket_timeout": None}
         backend = {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [place]}}
     settings.configure(SECRET_KEY="none", CHANNEL_LAYERS={"default": backend})
 
