@@ -59,7 +59,7 @@ def test_the_wheel_has_the_files_of_the_package_and_the_built_javascript_and_no_
 def test_the_source_archive_has_what_git_tracks_and_the_built_javascript(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
-    unpublished = {name for name in tracked() if name.startswith(".")}
+    unpublished = {name for name in tracked() if name.startswith(".ci/")}
     assert names == {*tracked(), *BUILT, "PKG-INFO"} - unpublished
 
 
