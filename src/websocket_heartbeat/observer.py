@@ -17,6 +17,7 @@ class ObservedConnection(Protocol):
 
     name, url: as in the log, fit to be shown. server: host and port of the URL; None before a callable has
     told. state: one of `State`. queued: messages that wait to be sent. latency: seconds, None: not known.
+    silent_for: seconds since anything arrived on the open link, None: there is no link.
     """
 
     @property
@@ -37,6 +38,19 @@ class ObservedConnection(Protocol):
     @property
     def latency(self) -> float | None: ...  # noqa: D102
 
+    @property
+    def silent_for(self) -> float | None: ...  # noqa: D102
+
+
+class ObservedRequest(Protocol):
+    """The handshake of a client of a hub: a `Request`."""
+
+    @property
+    def shown(self) -> str: ...  # noqa: D102
+
+    @property
+    def remote_address(self) -> tuple[str, int] | None: ...  # noqa: D102
+
 
 class ObservedPeer(Protocol):
     """A client of a hub: a `Peer`."""
@@ -46,6 +60,24 @@ class ObservedPeer(Protocol):
 
     @property
     def since(self) -> float: ...  # noqa: D102
+
+    @property
+    def request(self) -> ObservedRequest: ...  # noqa: D102
+
+    @property
+    def latency(self) -> float | None: ...  # noqa: D102
+
+    @property
+    def silent_for(self) -> float | None: ...  # noqa: D102
+
+    @property
+    def buffered(self) -> int: ...  # noqa: D102
+
+    @property
+    def closed(self) -> bool: ...  # noqa: D102
+
+    @property
+    def close_reason(self) -> str: ...  # noqa: D102
 
 
 class ObservedFleet(Protocol):

@@ -34,7 +34,7 @@ from typing import Any
 from unittest import mock
 
 from tests.docs.pages import ROOT, Block, blocks
-from tests.node import find_node
+from tools.npm import find_node
 
 from websocket_heartbeat import connect
 from websocket_heartbeat.cli.js import Format, Target, library

@@ -30,7 +30,7 @@ MODULES = (
     "websocket_heartbeat.testing.phone",
 )
 
-MADE_FOR_USERS = ("Connection", "MemoryPeer", "Peer", "Room", "Server", "SharedMessage")
+MADE_FOR_USERS = ("Connection", "DashboardServer", "MemoryPeer", "Peer", "Room", "Server", "SharedMessage")
 """Classes that users do not call."""
 
 LIST = Path(__file__).with_name("public_names.txt")

@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 
+from websocket_heartbeat.cli import dashboard
 from websocket_heartbeat.cli.arguments import message, port, seconds
 from websocket_heartbeat.cli.ending import signalled
 from websocket_heartbeat.cli.output import show, tell
@@ -23,6 +24,7 @@ EXAMPLES = """\
 websocket-heartbeat serve
 websocket-heartbeat serve --host 0.0.0.0 --port 9000
 websocket-heartbeat serve --heartbeat ping --idle-timeout 20
+websocket-heartbeat serve --dashboard
 """
 
 
@@ -44,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="drop a client that is silent for so long (default: 60)",
     )
+    dashboard.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -63,6 +66,7 @@ async def _serve(arguments: argparse.Namespace) -> int:
     )
     async with contextlib.AsyncExitStack() as stack:
         ended = stack.enter_context(signalled())
+        await stack.enter_async_context(dashboard.dashboard(arguments, tell))
         try:
             await stack.enter_async_context(server)
         except OSError as error:

@@ -272,6 +272,12 @@ class Host:
         return len(self.outbox.queue.entries)
 
     @property
+    def silent_for(self) -> float | None:
+        """Seconds since anything arrived on the open link; None: there is none."""
+        link = self.link
+        return None if link is None else max(0.0, self._loop.time() - link.evidence().heard_at)
+
+    @property
     def link(self) -> Link | None:
         """The open link, if there is one."""
         current = self.links.current  # asked for by other threads too, for whom it may go at any moment

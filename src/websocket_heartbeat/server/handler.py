@@ -548,6 +548,14 @@ class PeerHandler:
         info = tcp_info(self.link.socket)
         return self._silence.round_trip if info is None else info.round_trip
 
+    @property
+    def silent_for(self) -> float | None:
+        """As `Peer.silent_for`."""
+        link = self.link
+        if self.end is not None or (isinstance(link, SessionLink) and link.attachment is None):
+            return None
+        return max(0.0, asyncio.get_running_loop().time() - link.evidence().heard_at)
+
     # Time
 
     def watch(self, due: float) -> None:

@@ -26,6 +26,7 @@ from websocket_heartbeat.server.gate import Gate
 from websocket_heartbeat.server.handler import PeerHandler
 from websocket_heartbeat.server.hooks import CloseHook, Hooks, MessageHook, OpenHook
 from websocket_heartbeat.server.links.asgi import App, AsgiMiddleware, HasScope, Scope, connection_of
+from websocket_heartbeat.server.links.dashboard_app import DashboardApp
 from websocket_heartbeat.server.links.send_away_app import SendAwayApp
 from websocket_heartbeat.server.links.websockets import WebsocketsEntrance
 from websocket_heartbeat.server.origins import Origin, Origins
@@ -158,6 +159,7 @@ class Hub:
                     "on_missed is for rooms of several processes: give sessions= that they share"
                 )
         self._commons = Commons(policy, limits, streams, self._missed, self._tell)
+        self._dashboard: DashboardApp | None = None
         self._entrance()  # checks its arguments
 
     def __repr__(self) -> str:
@@ -299,7 +301,7 @@ class Hub:
         """
         if not callable(app):
             raise TypeError(f"app must be callable, not {app!r}")
-        return AsgiMiddleware(app, self._entrance(), self)
+        return AsgiMiddleware(app, self._entrance(), self, self._is_viewer)
 
     @asynccontextmanager
     async def accept(
@@ -338,6 +340,25 @@ class Hub:
                 raise
         connection.finish()
         await peer.wait_closed()
+
+    def dashboard(self) -> DashboardApp:
+        """Return an ASGI application that shows the connections of this process live: the cardiogram.
+
+        Starlette's `Mount("/cardiogram", hub.dashboard())` takes it. It shows what happens from this call on,
+        at every hub, server, client and fleet of the process: addresses, paths, times and reasons, but no
+        queries, headers, messages or principals. Its viewers are no peers of the hub.
+
+        Whoever gets its page may see all of that: mount it where your own authentication stands before it.
+        The page's WebSocket needs a ticket, which the page gets by HTTP: so what guards HTTP alone is enough.
+        For programs without ASGI there is `serve_dashboard`.
+        """
+        if self._dashboard is None:
+            self._dashboard = DashboardApp()
+        return self._dashboard
+
+    def _is_viewer(self, scope: Scope) -> bool:
+        """Whether a WebSocket is that of a viewer of the dashboard, who is no client of the application."""
+        return self._dashboard is not None and self._dashboard.expects(scope)
 
     # aiohttp.web
 

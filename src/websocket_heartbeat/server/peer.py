@@ -329,6 +329,11 @@ class Peer:
         return self._handler.latency
 
     @property
+    def silent_for(self) -> float | None:
+        """Seconds since anything of it has arrived; None: it is gone, or its session waits for a link."""
+        return self._handler.silent_for
+
+    @property
     def buffered(self) -> int:
         """Bytes sent that the socket has not taken yet, as the peer does not read so fast."""
         return self._handler.link.buffered

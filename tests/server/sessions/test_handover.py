@@ -186,6 +186,38 @@ def test_a_claim_of_which_no_answer_came_costs_nothing(
     run_asyncio(main())
 
 
+def test_what_is_sent_while_the_answer_to_a_write_is_lost_comes_once_and_in_order(
+    run_asyncio: Run, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with two(place, on_message=lambda *_: None) as both:
+            await until(lambda: len(both.hubs[0].peers) == 1)
+            (peer,) = both.hubs[0].peers
+            await both.connection.send("used")
+            await both.connection.flush()
+            store = both.hubs[0]._book.store  # type: ignore[union-attr]
+            write = store.write
+
+            async def unanswered(*arguments: Any, **options: Any) -> None:
+                monkeypatch.setattr(store, "write", write)
+                await write(*arguments, **options)
+                peer.send("third")
+                raise OSError("the connection was cut")
+
+            monkeypatch.setattr(store, "write", unanswered)
+            peer.send("first")
+            peer.send("second")
+            async with asyncio.timeout(PATIENCE):
+                answers = [await both.connection.recv() for _ in range(3)]
+                peer.send("fourth")
+                answers.append(await both.connection.recv())
+            assert answers == ["first", "second", "third", "fourth"]
+            assert both.hubs[0].peers == (peer,)
+            assert [event.kind for event in both.events] == ["new"]
+
+    run_asyncio(main())
+
+
 def test_a_session_of_which_not_all_could_be_written_is_not_given_up(
     run_asyncio: Run, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

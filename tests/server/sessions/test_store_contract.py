@@ -115,7 +115,7 @@ def test_a_session_is_found_with_its_rooms_and_how_far_it_has_their_messages(eng
             (expired,) = await store.due(6.0, 10)
             assert expired.record.rooms == {"a": 7, "c": 3}
             await store.put(replace(record(store, "t"), rooms={"a": 1, "b": 1}), [])
-            await store.put(replace(record(store, "t"), rooms={"b": 2}), [])
+            await store.put(replace(record(store, "t"), generation=2, rooms={"b": 2}), [])
             assert (await claimed(store, link=1, id="t")).record.rooms == {"b": 2}
 
     asyncio.run(main())
@@ -273,6 +273,24 @@ def test_a_call_that_is_repeated_changes_nothing(engine: Engine) -> None:
             assert (found.record.done, found.record.acked, found.log) == (3, 1, ("two",))
             assert isinstance(await store.write("s", 2, acked=99), int)
             assert (await claimed(store, link=2)).record.acked == 2
+
+    asyncio.run(main())
+
+
+def test_a_write_that_repeats_one_and_has_more_adds_what_is_new(engine: Engine) -> None:
+    async def main() -> None:
+        async with opened(engine()) as store:
+            await store.put(record(store), [])
+            assert await store.write("s", 1, 0, ["one", "two"]) == 2
+            assert await store.write("s", 1, 0, ["one", "two", "three"], acked=1) == 3
+            assert await store.write("s", 1, 0, ["one", "two", "three", b"four"], done=2, acked=1) == 4
+            assert await store.write("s", 1, 2, ["three", b"four", "five", "six"]) is Refused.FULL
+            assert await store.write("s", 1, 2, ["three", b"four", "five"], acked=2) == 5
+            assert await store.write("s", 1, 2, ["three", b"four"]) is Refused.GAP
+            assert await store.write("s", 1, 6, ["seven"]) is Refused.GAP
+            found = await claimed(store, link=1)
+            assert (found.record.done, found.record.acked) == (2, 2)
+            assert found.log == ("three", b"four", "five")
 
     asyncio.run(main())
 

@@ -26,6 +26,8 @@ from websocket_heartbeat.cli.connect.conversation import Conversation
 from websocket_heartbeat.cli.connect.options import add_arguments
 from websocket_heartbeat.cli.connect.slash import HELP as SLASH
 from websocket_heartbeat.cli.connect.told import JsonLines, Teller, Text
+from websocket_heartbeat.cli.dashboard import dashboard
+from websocket_heartbeat.cli.state import state_file
 from websocket_heartbeat.redaction import shown_url
 
 __all__ = ["EXAMPLES", "HELP", "add_arguments", "run"]
@@ -38,6 +40,7 @@ websocket-heartbeat connect wss://example.com -H 'Authorization: Bearer abc'
 websocket-heartbeat connect wss://example.com -x '{"op": "subscribe"}' -w -1
 echo hello | websocket-heartbeat connect localhost:8765 --wait 0.5
 websocket-heartbeat connect localhost:8765 --json --retries 3
+websocket-heartbeat connect localhost:8765 --dashboard
 """
 
 
@@ -56,12 +59,17 @@ async def _run(arguments: argparse.Namespace) -> int:
         teller = Text(is_terminal=is_terminal, is_talk=is_talk, has_colour=has_colour)
     if arguments.verbose:
         _tell_logs(teller)
+    async with dashboard(arguments, teller.note):
+        return await _talk(arguments, teller, is_talk=is_talk, has_colour=has_colour)
+
+
+async def _talk(arguments: argparse.Namespace, teller: Teller, *, is_talk: bool, has_colour: bool) -> int:
     if not is_talk:
         talk = Conversation(arguments, teller, has_slash=False, on_state=lambda: None)
         return await talk.run(_none() if arguments.execute else pipe.lines())
     teller.note(f"connecting to {shown_url(arguments.url)} (Ctrl-D ends it, /help tells more)")
     try:
-        from websocket_heartbeat.cli.connect.terminal import Terminal, history_file
+        from websocket_heartbeat.cli.connect.terminal import Terminal
     except ModuleNotFoundError:
         teller.note("lines are edited, and have a history: pip install 'websocket-heartbeat[cli]'")
         return await Conversation(arguments, teller, has_slash=True, on_state=lambda: None).run(pipe.lines())
@@ -69,7 +77,7 @@ async def _run(arguments: argparse.Namespace) -> int:
     terminal = Terminal(
         lambda: talk.state,
         [f"/{name}" for name in SLASH],
-        history=None if arguments.no_history else history_file(),
+        history=None if arguments.no_history else state_file("history"),
         has_colour=has_colour,
     )
     with terminal.printing_above():

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from websocket_heartbeat import client
-from websocket_heartbeat.cli import reaching
+from websocket_heartbeat.cli import dashboard, reaching
 from websocket_heartbeat.cli.arguments import WrongArgument, message, retries, seconds, url, wait
 from websocket_heartbeat.config import Heartbeat
 from websocket_heartbeat.engines.base import Engine
@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "-v", "--verbose", action="store_true", help="print what the library logs on standard error too"
     )
+    dashboard.add_arguments(group)
     way = reaching.add_arguments(parser)
     way.add_argument("--unix", type=Path, metavar="PATH", help="connect to this Unix socket")
     group = parser.add_argument_group("life")

@@ -75,17 +75,6 @@ class Terminal:
         return [("class:away", f"{state} > ")] if state else [("class:open", "> ")]
 
 
-def history_file() -> Path:
-    """Return where the history is kept, by the XDG Base Directory Specification or beside Windows' data."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA", "")
-        fallback = Path.home() / "AppData" / "Local"
-    else:
-        base = os.environ.get("XDG_STATE_HOME", "")
-        fallback = Path.home() / ".local" / "state"
-    return (Path(base) if os.path.isabs(base) else fallback) / "websocket-heartbeat" / "history"
-
-
 def _kept(path: Path) -> History:
     """Return the history in a file, which nobody else may read; without one where it cannot be written."""
     try:

@@ -46,10 +46,11 @@ import asyncio
 import json
 import random
 
+from websocket_heartbeat.cli import dashboard
 from websocket_heartbeat.cli.arguments import seconds, whole
 from websocket_heartbeat.cli.demo.pace import USUAL_SECONDS, Pace
 from websocket_heartbeat.cli.demo.play import Play
-from websocket_heartbeat.cli.output import show
+from websocket_heartbeat.cli.output import show, tell
 
 HELP = "show what the client does when its network fails"
 
@@ -57,6 +58,7 @@ EXAMPLES = """\
 websocket-heartbeat demo
 websocket-heartbeat demo --seconds 20 --seed 7
 websocket-heartbeat demo --json | jq .ok
+websocket-heartbeat demo --dashboard
 """
 
 LEAST_SECONDS = 15
@@ -79,12 +81,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="repeat what is random: when faults strike, messages, back-off (default: another each time)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    dashboard.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the demo; return 0 if all is well, 1 if not."""
     seed: int = random.randrange(10_000) if arguments.seed is None else arguments.seed
-    return asyncio.run(_show(arguments.seconds, seed, as_json=arguments.json))
+    return asyncio.run(_run(arguments, seed))
+
+
+async def _run(arguments: argparse.Namespace, seed: int) -> int:
+    async with dashboard.dashboard(arguments, tell):
+        return await _show(arguments.seconds, seed, as_json=arguments.json)
 
 
 async def _show(length: float, seed: int, *, as_json: bool) -> int:

@@ -50,12 +50,14 @@ class AsgiMiddleware:
     """Wraps an application; `Hub.asgi` makes it.
 
     owner: the hub, by which an endpoint finds what belongs to it, as there may be several.
+    passes: whether a WebSocket, given by its scope, is none of the hub's.
     """
 
-    def __init__(self, app: App, gate: Gate, owner: Hashable) -> None:
+    def __init__(self, app: App, gate: Gate, owner: Hashable, passes: Callable[[Scope], bool]) -> None:
         self._app = app
         self._gate = gate
         self._owner = owner
+        self._passes = passes
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Run the application."""
@@ -63,7 +65,7 @@ class AsgiMiddleware:
             await self._app(scope, receive, send)
             return
         connections = scope.setdefault(_KEY, {})
-        if self._owner in connections:  # of the same hub, before an outer application
+        if self._owner in connections or self._passes(scope):  # before an outer application; or of a viewer
             await self._app(scope, receive, send)
             return
         # In the scope itself, not in a copy: middlewares around this one look for what routers put into it.

@@ -20,7 +20,7 @@ from websocket_heartbeat.observer import SessionCount
 from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.sessions.anywhere import Anywhere
-from websocket_heartbeat.server.sessions.handover import LOST, Claim, Handover
+from websocket_heartbeat.server.sessions.handover import LOST, Handover
 from websocket_heartbeat.server.sessions.limits import LARGEST_WINDOW, Limits, OverLimit
 from websocket_heartbeat.server.sessions.link import FAILED, SessionLink
 from websocket_heartbeat.server.sessions.nodes import Nodes, Question
@@ -109,6 +109,9 @@ class Book:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._telling: set[asyncio.Task[None]] = set()
         self._finishing: dict[str, asyncio.Task[None]] = {}  # by the ID of the session
+        # By ID, and when it was found, the oldest first: sessions that have no link here, but which only this
+        # process is known to know, should the store forget them: given up, or claimed a moment ago.
+        self._vouched: dict[str, tuple[float, Found]] = {}
         self._lineage = ""
         self._lineage_since = 0.0  # on the loop's clock
         self.is_closed = False
@@ -171,6 +174,7 @@ class Book:
             self._tasks.clear()
             self._telling.clear()
             self._finishing.clear()
+            self._vouched.clear()
             self._nodes.forget()
             self._has_clients = False
             self.limits = Limits(self.limits.most)
@@ -231,12 +235,10 @@ class Book:
     async def _answer(self, question: Question) -> Any:
         if "give" in question:
             return await self._handover.give(question["give"], question["link"])
+        if "taken" in question:
+            return self._taken(question["taken"], question["generation"])
         if "forgotten" in question:
-            session = self.here(question["forgotten"])
-            if session is None or session.has_ended:
-                return None  # another one may have it
-            await self._write(session)
-            return True
+            return await self._write_here(question["forgotten"]) or None  # another one may have it
         if "expired" in question:
             return self._expired(question["expired"], question["why"], is_asked=True)
         if "told" in question:
@@ -254,7 +256,7 @@ class Book:
     async def _tell_others(self, question: Question) -> None:
         try:
             await self.ready()
-            await self._nodes.tell_all(question)
+            await self._nodes.tell(None, question)
         except OSError as error:
             _logger.error("other processes could not be told: %s", error, extra={"reason": str(error)})
 
@@ -262,12 +264,36 @@ class Book:
         """Return a session that is this process's, also one that has been let go of here."""
         return self._sessions.get(id)
 
-    def given(self, session: SessionLink) -> None:
-        """Forget a session that was given up."""
+    def given(self, session: SessionLink, found: Found) -> None:
+        """Forget a session that was given up; but the store may do so too before another process has it."""
         self._forget(session)
+        self._vouch_for(found)
+
+    def _vouch_for(self, found: Found) -> None:
+        self._vouched.pop(found.record.id, None)
+        self._vouched[found.record.id] = asyncio.get_running_loop().time(), found
+
+    def _vouched_now(self) -> dict[str, Found]:
+        """Return what this process vouches for, by ID; that is for a ttl."""
+        until = asyncio.get_running_loop().time() - self.ttl
+        for id, (at, _) in list(self._vouched.items()):
+            if at > until:
+                break
+            del self._vouched[id]
+        return {id: found for id, (_, found) in self._vouched.items()}
+
+    def _taken(self, id: str, generation: int) -> bool:
+        """Take the news that another process has claimed a session."""
+        session = self._sessions.get(id)
+        if id in self._vouched and self._vouched[id][1].record.generation < generation:
+            del self._vouched[id]
+        if session is not None and not session.has_ended and session.generation < generation:
+            session.fenced()
+        return True
 
     def lost(self, id: str) -> None:
         """Tell that a session is lost, with the memory of the process that had it."""
+        self._vouched.pop(id, None)
         self._tell(id, LOST, ())
 
     # Sessions begin
@@ -322,14 +348,23 @@ class Book:
 
     async def _claim(self, id: str, hash: bytes, owner: str, link: int) -> Found | Refused | Ended:
         """Claim a session for a link, also of a process that has it, or of a store that has forgotten it."""
-        claim = partial(self._claim_here, id, hash, owner, link)
-        answer = await self._claimed(id, claim)
+        claim = partial(self._claimed, id, hash, owner, link)
+        answer = await claim()
         return await self._handover.take(id, link, answer, claim) if isinstance(answer, Held) else answer
 
-    async def _claimed(self, id: str, claim: Claim) -> Found | Refused | Held | Ended:
-        answer = await claim()
+    async def _claimed(
+        self,
+        id: str,
+        hash: bytes | None = None,
+        owner: str | None = None,
+        link: int = 0,
+        *,
+        force: bool = False,
+    ) -> Found | Refused | Held | Ended:
+        """Claim a session; once more after it was written again, if the store has forgotten it."""
+        answer = await self._claim_here(id, hash, owner, link, force=force)
         if self._may_be_forgotten(answer) and await self._write_again(id):
-            answer = await claim()
+            answer = await self._claim_here(id, hash, owner, link, force=force)
         return answer
 
     async def _claim_here(
@@ -359,6 +394,8 @@ class Book:
                 known.fenced()
             elif isinstance(answer, Found):
                 known.generation = max(known.generation, answer.record.generation - 1)
+        elif isinstance(answer, Found) and (known is None or known.has_ended):
+            self._vouch_for(answer)
         return answer
 
     async def is_still_ours(self, session: SessionLink) -> bool:
@@ -375,19 +412,24 @@ class Book:
         return answer is Refused.FORGOTTEN or (answer is Refused.UNKNOWN and is_near)
 
     async def _write_again(self, id: str) -> bool:
-        """Have the process write a session again that owns it; return whether one does."""
+        """Have the process write a session again that owns it, or has given it; return whether one does."""
+        return await self._write_here(id) or await self._handover.find(id)
+
+    async def _write_here(self, id: str) -> bool:
+        """Write a session again, if it is this process's, or was and nobody has claimed it since."""
         session = self._sessions.get(id)
-        if session is None or session.has_ended:
-            return await self._handover.find(id)
-        await self._write(session)
+        if session is not None and not session.has_ended:
+            found = session.found()
+        elif (vouched := self._vouched_now().get(id)) is not None:
+            found = vouched
+        else:
+            return False
+        await self.store.put(found.record, found.log)
         return True
 
-    async def _write(self, session: SessionLink) -> None:
-        found = session.found()
-        await self.store.put(found.record, found.log)
-
     def _owned_now(self) -> list[Found]:
-        return [session.found() for session in self._sessions.values() if not session.has_ended]
+        here = [session.found() for session in self._sessions.values() if not session.has_ended]
+        return here + list(self._vouched_now().values())
 
     async def send(self, id: str, message: Message) -> None:
         """Do as `Hub.send`, with arguments that were checked."""
@@ -404,8 +446,8 @@ class Book:
         if session is not None and not session.has_ended:
             return session
         await self.finished(id)
-        claim = partial(self._claim_here, id)
-        answer = await self._claimed(id, claim)
+        claim = partial(self._claimed, id)
+        answer = await claim()
         if isinstance(answer, Held):
             if answer.node != dead:
                 return answer.node
@@ -454,6 +496,7 @@ class Book:
             self._forget(before)
         session = SessionLink(self, record, half, _principal_in(record.principal))
         self._sessions[record.id] = session
+        self._vouched.pop(record.id, None)
         self.limits.add(session)
         return session
 
@@ -506,11 +549,24 @@ class Book:
         self._forget(session)
         self._tell(session.id, why, unacknowledged)
 
-    def moved(self, session: SessionLink) -> None:
-        """Forget a session that another process has: what becomes of it is told there."""
+    def moved(self, session: SessionLink, lost: int) -> None:
+        """Forget a session that another process has: what becomes of it is told there.
+
+        lost: messages that the application has sent here, and nobody has; they may be stored, if the store
+        has failed to answer.
+        """
         self._forget(session)
-        _logger.info("session %s goes on in another process", session.id, extra={"session": session.id})
-        self.note(session.id, "moved")
+        extra = {"session": session.id, "unacknowledged": lost}
+        if lost:
+            words = (
+                "session %s goes on in another process: %s sent here and not known to be stored; what is not "
+                "sent there again may be lost"
+            )
+            messages = "1 message" if lost == 1 else f"{lost} messages"
+            _logger.warning(words, session.id, messages, extra=extra)
+        else:
+            _logger.info("session %s goes on in another process", session.id, extra=extra)
+        self.note(session.id, "moved", lost)
 
     def _forget(self, session: SessionLink) -> None:
         if self._sessions.get(session.id) is session:
@@ -563,6 +619,7 @@ class Book:
         """End sessions that have expired."""
         while True:
             await asyncio.sleep(min(_LOOK, self.ttl / 4))
+            self._vouched_now()
             try:
                 await self._end_expired()
             except OSError as error:

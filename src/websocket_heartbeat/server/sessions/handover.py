@@ -5,12 +5,17 @@ begun may be handled twice, and nothing else; but what the memory of the owner a
 """
 
 import asyncio
+import time
+from contextlib import suppress
+from dataclasses import replace
+from enum import Enum
 from typing import Protocol
 
 from websocket_heartbeat.server.sessions.link import SessionLink
 from websocket_heartbeat.server.sessions.nodes import NodeGone, Nodes, Question
 from websocket_heartbeat.server.sessions.store import (
     IN_MEMORY,
+    NOBODY,
     REPLACED,
     Ended,
     Found,
@@ -33,6 +38,15 @@ LOST = "lost"
 """The reason of a reset: the node is gone that had the session in its memory."""
 
 
+class _Said(Enum):
+    """What a process says that was asked to give a session up."""
+
+    DONE = "done"
+    """It has it no more, or never had it, or keeps it."""
+    NOTHING = "nothing"
+    GONE = "gone"
+
+
 class Claim(Protocol):
     """Claims one session."""
 
@@ -53,8 +67,8 @@ class Keeper(Protocol):
     async def finished(self, id: str) -> None:
         """Wait until the store knows the end of a session, if it has ended."""
 
-    def given(self, session: SessionLink) -> None:
-        """Forget a session that was given up."""
+    def given(self, session: SessionLink, found: Found) -> None:
+        """Forget a session that was given up; but the store may do so too before another process has it."""
 
     def lost(self, id: str) -> None:
         """Tell that a session is lost."""
@@ -75,28 +89,45 @@ class Handover:
     async def take(self, id: str, link: int, held: Held, claim: Claim) -> Found | Refused | Ended:
         """Claim a session for a link that another process has, which gives it up first."""
         answer: Found | Refused | Held | Ended = held
+        said = _Said.NOTHING
         until = asyncio.get_running_loop().time() + _PATIENCE
         while isinstance(answer, Held) and answer.node.startswith(IN_MEMORY):
-            has_answered = await self._ask(answer.node, id, link) is not None
+            held = answer
+            said = await self._ask(held.node, id, link)
             answer = await claim()
             if isinstance(answer, Held):
-                if not has_answered or asyncio.get_running_loop().time() > until:
+                if said is not _Said.DONE or asyncio.get_running_loop().time() > until:
                     return await self.lose(id, claim)
                 await asyncio.sleep(_PAUSE)
         if isinstance(answer, Held):
-            await self._ask(answer.node, id, link)
+            held = answer
+            said = await self._ask(held.node, id, link)
             answer = await claim(force=True)
             assert not isinstance(answer, Held)
+        if isinstance(answer, Found):
+            await self._taken(held.node, id, answer.record.generation, said)
         return answer
 
-    async def _ask(self, node: str, id: str, link: int) -> bool | None:
-        """Return whether a process had a session, and has given it up; None: it does not answer."""
-        answer: bool | None = None
+    async def _ask(self, node: str, id: str, link: int) -> "_Said":
+        """Have a process give a session up, if it has it."""
+        question = Question({"give": id, "link": link})
         try:
-            answer = await self._nodes.ask(node, Question({"give": id, "link": link}), _PATIENCE)
+            has_answered = await self._nodes.ask(node, question, _PATIENCE) is not None
         except NodeGone:
-            pass
-        return answer
+            return _Said.GONE
+        return _Said.DONE if has_answered else _Said.NOTHING
+
+    async def _taken(self, node: str, id: str, generation: int, said: "_Said") -> None:
+        """Have the process that had a session forget it: what it knows is old as soon as we go on.
+
+        It is waited for where it has answered before.
+        """
+        question = Question({"taken": id, "generation": generation})
+        with suppress(NodeGone, OSError):
+            if said is _Said.DONE:
+                await self._nodes.ask(node, question, HANDOFF_TIMEOUT)
+            elif said is _Said.NOTHING:
+                await self._nodes.tell(node, question)
 
     async def lose(self, id: str, claim: Claim) -> Ended | Refused:
         """End a session that only the memory of a process had which does not answer."""
@@ -133,12 +164,14 @@ class Handover:
     async def give(self, id: str, link: int) -> bool:
         """Give a session up, for a link of that number; return whether it was here, and is given."""
         session = self._keeper.here(id)
-        found: Found | None = None
+        found = None
         if session is not None:
             found = await session.hand_over(link, HANDOFF_TIMEOUT)
             if found is not None:
+                deadline = time.time() + self._keeper.store.ttl
+                found = Found(replace(found.record, node=NOBODY, deadline=deadline), found.log)
+                self._keeper.given(session, found)
                 await self._put(found)
-                self._keeper.given(session)
         await self._keeper.finished(id)
         return found is not None
 

@@ -82,8 +82,8 @@ class Keeper(Protocol):
     def over(self, session: "SessionLink", why: str, unacknowledged: tuple[Message, ...]) -> None:
         """Forget a session, and tell the user."""
 
-    def moved(self, session: "SessionLink") -> None:
-        """Forget a session that another process has."""
+    def moved(self, session: "SessionLink", lost: int) -> None:
+        """Forget a session that another process has. lost: messages to its client that only this one had."""
 
 
 class SessionLink(LinkOverLinks):
@@ -550,14 +550,16 @@ class SessionLink(LinkOverLinks):
 
         Returns:
             None: it is not given up. Something could not be written, of which nobody else would know, or its
-            client has come here by a newer link.
+            client has come here by a newer link; or it is not this process's any more.
         """
         await self.settle(patience)
-        if not self.has_ended and (self._writer.is_writing or self.link_number >= link):
+        if self.has_ended:
+            return None
+        if self._writer.is_writing or self.link_number >= link:
             self._stay()
             return None
         found = self.found()
-        self.fenced()
+        self._moves(lost=self.half.sent - found.record.sent)
         return found
 
     def _stay(self) -> None:
@@ -581,11 +583,14 @@ class SessionLink(LinkOverLinks):
             self._settled.set_result(None)
 
     def fenced(self) -> None:
-        """Be gone: another process has the session."""
+        """Be gone: another process has the session, with what is in the store."""
+        self._moves(lost=self._writer.lost())
+
+    def _moves(self, *, lost: int) -> None:
         self._part(REPLACED)
         if self._end_here(MOVED):
             self.has_moved = True
-            self.keeper.moved(self)
+            self.keeper.moved(self, lost)
             self._tell_peer(Closure(error=SessionOver(self.why)))
 
     def release(self) -> None:

@@ -124,13 +124,13 @@ class MemoryStore(Store):
         acked = max(record.acked, min(acked, record.sent))
         wanted = after + len(messages)
         if messages and record.sent != wanted:
-            if record.sent != after:
+            if not after <= record.sent < wanted:
                 return Refused.GAP
             if wanted - acked > max(1, record.window[0]):
                 return Refused.FULL
             if session.log is None:
                 session.log = deque()
-            session.log.extend(messages)
+            session.log.extend(messages[record.sent - after :])
             record.sent = wanted
         if session.log is not None:
             for _ in range(acked - record.acked):

@@ -61,13 +61,13 @@ class Nodes:
         finally:
             del self._asked[token]
 
-    async def tell_all(self, question: Question) -> None:
-        """Have all others answer a question to nobody.
+    async def tell(self, node: str | None, question: Question) -> None:
+        """Have a node, or all others, answer a question to nobody.
 
         Raises:
             OSError: it is not known whether they hear it.
         """
-        await self._send(None, question, question.body)
+        await self._send(node, question, question.body)
 
     async def is_there(self, node: str) -> bool:
         """Whether a node answers, or has a moment ago.

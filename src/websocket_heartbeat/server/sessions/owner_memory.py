@@ -40,6 +40,7 @@ class OwnerMemory(MemoryStore):
     def __init__(self, behind: Store) -> None:
         super().__init__(behind.ttl)
         self.behind = behind
+        self._owned_by_hub: Owned = tuple
         self._expired: dict[str, tuple[int, str, str]] = {}  # by ID: what the store is to be told
         self._clearing: set[asyncio.Task[None]] = set()
 
@@ -48,11 +49,14 @@ class OwnerMemory(MemoryStore):
         return self.behind.lineage
 
     async def open(self, node: str, listener: Listener, owned: Owned) -> None:
+        self._owned_by_hub = owned
         await self.behind.open(node, listener, self._owned)
 
     def _owned(self) -> list[Found]:
+        """Return the records of what is here, and all of what was given and is not known to be claimed."""
+        given = {found.record.id: found for found in self._owned_by_hub() if found.record.node == NOBODY}
         here = [session.record for session in self._sessions.values() if session.end is None]
-        return [Found(_bare(record), ()) for record in here]
+        return [Found(_bare(record), ()) for record in here if record.id not in given] + list(given.values())
 
     async def close(self) -> None:
         if self._clearing:
@@ -60,6 +64,8 @@ class OwnerMemory(MemoryStore):
         await self.behind.close()
 
     async def put(self, record: Record, log: Sequence[Message]) -> Refused | None:
+        if record.node == NOBODY:
+            return await self.behind.put(record, log)
         answer = await self.behind.put(_bare(record), ())
         if answer is None and record.id not in self._sessions:
             await super().put(record, log)
@@ -98,7 +104,7 @@ class OwnerMemory(MemoryStore):
         record = found.record
         await super().put(record, found.log)  # it may be claimed here before the store has it
         deadline = time.time() + self.ttl if record.deadline is None else record.deadline
-        await self.behind.put(replace(record, node=NOBODY, deadline=deadline), found.log)
+        await self.put(replace(record, node=NOBODY, deadline=deadline), found.log)
         session = self._sessions.get(record.id)
         is_here = session is not None and session.end is None
         if is_here and self.record(record.id).generation == record.generation:

@@ -332,11 +332,11 @@ class SqliteStore(SharedStore):
             acknowledged = max(known, min(acked, sent))
             wanted = after + len(messages)
             if messages and sent != wanted:
-                if sent != after:
+                if not after <= sent < wanted:
                     return Refused.GAP
                 if wanted - acknowledged > max(1, most):
                     return Refused.FULL
-                _add(database, id, after, messages)
+                _add(database, id, sent, messages[sent - after :])
                 sent = wanted
             database.execute(
                 "update session set done = max(done, ?), sent = ?, acked = ?, deadline = ?,"

@@ -27,7 +27,7 @@ class Refused(Enum):
     FULL = "full"
     """The client's window has no room."""
     GAP = "gap"
-    """The messages do not follow those that are there."""
+    """The messages do not follow those that are there, or more are there than they reach to."""
     STALE = "stale"
     """The link is not newer than the one that the session has."""
     UNKNOWN = "unknown"
@@ -220,7 +220,7 @@ class Store(ABC):
 
         So the answers to a message are there if and only if it is known to be handled.
 
-        after: the number that the messages follow; where they are there already, nothing is added.
+        after: the number that the messages follow; those of them that are there already are not added again.
         done, acked: noted if they are more than is known; the log up to `acked` is forgotten.
         deadline: None while the session has a link. state, ending: None: as they were.
         rooms: those that have changed, as in Record; None for a room of which it is a member no more.

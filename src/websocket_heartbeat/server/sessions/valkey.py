@@ -72,6 +72,8 @@ _TIMEOUT = 5
 """Seconds in which a server answers, or is away; and of silence after which a subscription is tried."""
 _RECONNECT_AFTER = 0.2
 """Seconds from a lost subscription to the next attempt."""
+_HEARD = 10_000
+"""So many notifications are remembered, to tell one that comes twice."""
 _TRIES = 5
 """So often is a node called that does not hear: it may be about to subscribe again."""
 
@@ -113,6 +115,8 @@ class ValkeyStore(SharedStore):
         self._is_open = False
         self._looking = asyncio.Lock()
         self._subscription: Any = None  # while this node is heard of
+        self._told = 0  # by this node, to others
+        self._heard: dict[bytes, None] = {}  # the last of what they have told, each by its name and number
         self._changed: set[str] = set()  # rooms to subscribe to, or not any more
         self._subscribing: asyncio.Task[None] | None = None
 
@@ -457,7 +461,9 @@ class ValkeyStore(SharedStore):
     async def notify(self, node: str | None, data: bytes) -> bool:
         channel = self._nodes if node is None else self._channel(node)
         for _ in range(_TRIES):
-            heard_by = await self._command("PUBLISH", channel, self._node.encode() + b"\n" + data)
+            self._told += 1
+            head = f"{self._node} {self._told}\n".encode()
+            heard_by = await self._command("PUBLISH", channel, head + data)
             if self._is_cluster or heard_by > 0:
                 return True
             await asyncio.sleep(_RECONNECT_AFTER)
@@ -508,9 +514,14 @@ class ValkeyStore(SharedStore):
         return urlunsplit(place._replace(netloc=f"{login}{at}{host}:{node.port}"))
 
     def _hear(self, data: bytes, listener: Listener) -> None:
-        sender, _, said = data.partition(b"\n")
-        if sender != self._node.encode():
-            listener(said)
+        head, _, said = data.partition(b"\n")
+        sender, _, _ = head.partition(b" ")
+        if sender == self._node.encode() or head in self._heard:
+            return
+        self._heard[head] = None  # redis-py sends a pipeline again whose connection has broken
+        if len(self._heard) > _HEARD:
+            del self._heard[next(iter(self._heard))]
+        listener(said)
 
 
 def _settle(future: "asyncio.Future[Any]", answer: Any) -> None:

@@ -117,6 +117,10 @@ class Writer(ABC):
         """Return the session as the store has it, or is to have it where only this process has."""
 
     @abstractmethod
+    def lost(self) -> int:
+        """Return how many messages nobody has but this process, which does not have the session any more."""
+
+    @abstractmethod
     async def kept(self, number: int) -> bool:
         """Wait until the store has a message; return false if it never will."""
 
@@ -438,6 +442,10 @@ class StoreFirst(Writer):
         session.note_held()
         session.go_on()
 
+    def lost(self) -> int:
+        """As in Writer: what is not known to be stored."""
+        return self._half.sent - self._stored
+
     async def kept(self, number: int) -> bool:
         """As in Writer."""
         while self._stored < number and self.is_writing and self._task is not None:
@@ -552,6 +560,10 @@ class Immediate(Writer):
             rooms=dict(self._session.rooms),
         )
         return Found(record, self._session.unacknowledged())
+
+    def lost(self) -> int:
+        """As in Writer: all that its client has not acknowledged."""
+        return self._half.sent - self._half.acked
 
     async def kept(self, number: int) -> bool:
         """As in Writer: it is, as nothing is kept elsewhere."""

@@ -12,9 +12,9 @@ local sent, acked, count = tonumber(known[3]), tonumber(known[4]), #ARGV - 11 - 
 local after = tonumber(ARGV[2])
 local acknowledged = math.max(acked, math.min(tonumber(ARGV[4]), sent))
 if count > 0 and sent ~= after + count then
-    if sent ~= after then return 'gap' end
+    if sent < after or sent > after + count then return 'gap' end
     if after + count - acknowledged > math.max(1, tonumber(known[6])) then return 'full' end
-    for place = #ARGV - count + 1, #ARGV do redis.call('RPUSH', log, ARGV[place]) end
+    for place = #ARGV - count + 1 + sent - after, #ARGV do redis.call('RPUSH', log, ARGV[place]) end
     sent = after + count
 end
 if acknowledged > acked then redis.call('LTRIM', log, acknowledged - acked, -1) end

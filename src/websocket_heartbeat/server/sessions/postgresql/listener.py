@@ -28,7 +28,7 @@ _TRIES = 5
 """So often is a node called that does not hear: it may be about to listen again."""
 
 
-class Ear:
+class NodeListener:
     """Of one node, with a connection of its own.
 
     url: of that. again: called when it listens again, after it was lost with what came meanwhile.

@@ -1,0 +1,121 @@
+"""The dashboard without a server: its files, who may see its feed, and the feed.
+
+Whoever has got the page may ask for a ticket, and with a ticket opens the feed: so whatever stands before the
+page stands before the feed too, also where it guards HTTP alone, as middlewares for `http` do. Another site's
+page cannot read a ticket.
+"""
+
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import AsyncGenerator
+from importlib.resources import files
+from typing import NamedTuple
+
+from websocket_heartbeat.dashboard.feed import Feed
+from websocket_heartbeat.dashboard.recorder import Recorder
+from websocket_heartbeat.observer import ObservedPeer
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""Nothing of other hosts, nothing inline: Content Security Policy, level 3."""
+
+HEADERS = (
+    ("Content-Security-Policy", _POLICY),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cache-Control", "no-store"),
+)
+
+_FILES = {
+    "": ("index.html", "text/html; charset=utf-8"),
+    "dashboard.js": ("dashboard.js", "text/javascript; charset=utf-8"),
+    "drawing.js": ("drawing.js", "text/javascript; charset=utf-8"),
+    "dashboard.css": ("dashboard.css", "text/css; charset=utf-8"),
+    "icon.svg": ("icon.svg", "image/svg+xml"),
+}
+
+_SCRIPT = "heartbeat.js"
+"""Our own client for pages, which carries the feed."""
+
+_TICKET = "ticket"
+_FEED = "feed"
+
+_TICKETS = 100
+"""That may be unused at a time."""
+
+_TICKET_LIFE = 60.0
+"""Seconds."""
+
+
+class Page(NamedTuple):
+    """An answer to GET, to go with HEADERS."""
+
+    content_type: str
+    body: bytes
+
+
+class Board:
+    """Shows what happens in this process from now on, until `stop`."""
+
+    def __init__(self) -> None:
+        self._recorder = Recorder()
+        self._feed = Feed(self._recorder)
+        self._tickets: OrderedDict[str, float] = OrderedDict()  # when they end, oldest first
+        self._recorder.start()
+
+    def stop(self) -> None:
+        """Show nothing more."""
+        self._feed.stop()
+        self._recorder.stop()
+
+    def wake(self) -> None:
+        """Take beats from now on, also while nobody looks; on the running loop."""
+        self._feed.wake()
+
+    def page(self, path: str) -> Page | None:
+        """Return what is at a path below the dashboard's, None: nothing.
+
+        Raises:
+            FileNotFoundError: the JavaScript was not built.
+        """
+        if path == _TICKET:
+            return Page("text/plain; charset=utf-8", self._ticket().encode())
+        if path == _SCRIPT:
+            script = files("websocket_heartbeat.miniprogram") / "javascript" / "browser.min.js"
+            return Page("text/javascript; charset=utf-8", script.read_bytes())
+        if path not in _FILES:
+            return None
+        name, content_type = _FILES[path]
+        return Page(content_type, (files("websocket_heartbeat.dashboard") / "page" / name).read_bytes())
+
+    def has_ticket(self, path: str) -> bool:
+        """Whether a path ends with that of the feed and a ticket that was given out and is not used yet."""
+        rest, _, ticket = path.rpartition("/")
+        return (rest == _FEED or rest.endswith(f"/{_FEED}")) and self._tickets.get(
+            ticket, 0.0
+        ) > time.monotonic()
+
+    def take_ticket(self, path: str) -> bool:
+        """Do as `has_ticket`, and let nobody use it again."""
+        if not self.has_ticket(path):
+            return False
+        del self._tickets[path.rpartition("/")[2]]
+        return True
+
+    def watch(self) -> AsyncGenerator[str, None]:
+        """Return the messages for one viewer, without an end."""
+        return self._feed.watch()
+
+    def hide(self, peer: ObservedPeer) -> None:
+        """Do not show a peer that has just come: it is a viewer."""
+        self._recorder.forget(peer)
+
+    def _ticket(self) -> str:
+        if len(self._tickets) >= _TICKETS:
+            self._tickets.popitem(last=False)
+        ticket = secrets.token_urlsafe(24)
+        self._tickets[ticket] = time.monotonic() + _TICKET_LIFE
+        return ticket

@@ -1,0 +1,427 @@
+// Follows the feed by our own client for pages, and shows it. All that comes is shown as text, never as HTML.
+"use strict";
+
+(function () {
+  var KEPT_SECONDS = 300, KEPT_BEATS = 120, KEPT_MARKS = 12, KEPT_EVENTS = 200, ON_LINE = 60;
+
+  // What each class of a failure means, for somebody who reads it for the first time.
+  var MEANING = {
+    server_closed: "The server closed the connection itself, by a close frame.",
+    connection_lost: "The connection was reset, or ended without a word: a crash, a restart, or something between.",
+    heartbeat_timeout: "A ping was not answered in time: the other end, or the way to it, is dead or frozen.",
+    path_dead: "The other end's system has acknowledged nothing for long: the path is cut.",
+    message_timeout: "The link lived, but no message came within message_timeout.",
+    open_timeout: "No link was ready in time: the server, or something before it, does not answer.",
+    connection_refused: "Nobody listens there: the server is down, or the port is wrong.",
+    name_not_resolved: "The name of the server is unknown: a typing mistake, or no network.",
+    network_failed: "The network could not carry it.",
+    tls_failed: "TLS failed: a certificate that is not trusted, or no TLS on this port.",
+    proxy_failed: "The proxy did not let it through.",
+    handshake_invalid: "What answered is no WebSocket server.",
+    redirect_refused: "The server sent us to where we do not go.",
+    protocol_violation: "The other end broke the protocol, or sent a message that is too big.",
+    rejected: "Your program gave this link up.",
+    reconnect_requested: "Your program asked for a new link.",
+    hook_failed: "A function of your program raised an exception.",
+    dismissed: "The server wants no connection of this client any more.",
+    session_over: "The session has ended.",
+    session_not_offered: "The server has no sessions.",
+    cancelled: "It was closed meanwhile.",
+    idle_timeout: "The client was silent and did not answer a ping: it vanished, as phones and closed laptops do.",
+    write_limit: "The client read too slowly, or not at all, and too much waited for it.",
+    close_timeout: "The client did not answer the close frame.",
+    abort: "Your program dropped the client."
+  };
+
+  var $ = function (id) { return document.getElementById(id); };
+  var lines = new Map();     // what is known of each, by number, in the order of the page
+  var rows = new Map();      // the elements of each, by number
+  var seconds = [];
+  var run = null;
+  var colour = Drawing.colours();
+  var visible = new Set();
+  var shownInDetail = null;
+  var retryAt = null, retryWhy = "";
+
+  function meaning(error) {
+    if (MEANING[error]) return MEANING[error];
+    if (/^\d{3}$/.test(error)) return "The server answered the handshake with HTTP status " + error + ".";
+    return "";
+  }
+
+  function element(name, className, text) {
+    var made = document.createElement(name);
+    if (className) made.className = className;
+    if (text !== undefined) made.textContent = text;
+    return made;
+  }
+
+  function setText(node, text) {
+    if (node.textContent !== text) node.textContent = text;
+  }
+
+  function clock(when) {
+    var at = element("time", "", new Date(when * 1000).toLocaleTimeString("en-GB"));
+    at.dateTime = new Date(when * 1000).toISOString();
+    return at;
+  }
+
+  function ago(span) {
+    if (span < 90) return Math.max(0, Math.round(span)) + " s";
+    return span < 5400 ? Math.round(span / 60) + " min" : Math.round(span / 3600) + " h";
+  }
+
+  function milliseconds(value) {
+    if (value < 0.1) return "< 0.1 ms";
+    return value >= 1000 ? (value / 1000).toFixed(1) + " s" : (value < 10 ? value.toFixed(1) : Math.round(value)) + " ms";
+  }
+
+  function number(value) { return value.toLocaleString("en"); }
+
+  function latestTime() { return seconds.length ? seconds[seconds.length - 1].when : Date.now() / 1000; }
+
+  // The status of this page's own connection
+
+  function status(state, words) {
+    var node = $("status");
+    node.dataset.state = state;
+    setText(node, words);
+    document.body.classList.toggle("stale", state !== "live");
+  }
+
+  function countDown() {
+    if (retryAt === null) return;
+    var left = Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
+    status("lost", (left ? "reconnecting in " + left + " s…" : "reconnecting…") + retryWhy);
+  }
+
+  function begin() {
+    var heartbeat = new WebsocketHeartbeatJs({
+      url: function () {
+        return fetch("ticket", { cache: "no-store", credentials: "same-origin" }).then(function (answer) {
+          retryWhy = answer.ok ? "" : " (the server answers " + answer.status + ": is its URL still right?)";
+          if (!answer.ok) throw new Error("no ticket: " + answer.status);
+          return answer.text();
+        }).then(function (ticket) {
+          var url = new URL("feed/" + ticket, location.href);
+          url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+          return url.href;
+        });
+      },
+      pingTimeout: 5000, pongTimeout: 5000, reconnectTimeout: 2000, maxReconnectTimeout: 5000, sendQueue: 0
+    });
+    heartbeat.onopen = function () { retryAt = null; status("live", "live"); };
+    heartbeat.onmessage = function (event) { receive(JSON.parse(event.data)); };
+    heartbeat.onreconnect = function (event) { retryAt = Date.now() + event.delay; countDown(); };
+    setInterval(countDown, 250);
+    document.addEventListener("visibilitychange", function () { if (!document.hidden) show(); });
+    window.addEventListener("online", function () { heartbeat.reconnect(); });
+    window.addEventListener("resize", show);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", function () {
+      colour = Drawing.colours();
+      show();
+    });
+  }
+
+  // What comes
+
+  function receive(message) {
+    if (message.kind === "snapshot") {
+      if (run !== null && run !== message.run) {
+        addEvents([[message.seconds.length ? message.seconds[0].when : latestTime(), "restart", 0, "the program",
+          "was restarted: what follows is of its new run", null]], 0);
+      } else {
+        $("events").replaceChildren();
+      }
+      var firstWhen = message.seconds.length ? message.seconds[0].when : Infinity;
+      seconds = run === message.run ? [] : seconds.filter(function (second) { return second.when < firstWhen; });
+      run = message.run;
+      lines.clear();
+    }
+    seconds = seconds.concat(message.seconds).slice(-KEPT_SECONDS);
+    take(message.lines);
+    addEvents(message.events, message.unshown_events);
+    showReasons(message.reasons);
+    show();
+  }
+
+  function take(news) {
+    var next = new Map();
+    news.forEach(function (entry) {
+      var line = lines.get(entry.id) || { beats: [], marks: [] };
+      ["side", "name", "where", "since", "gone"].forEach(function (key) {
+        if (key in entry) line[key] = entry[key];
+      });
+      line.beats = line.beats.concat(entry.beats || []).slice(-KEPT_BEATS);
+      line.marks = line.marks.concat(entry.marks || []).slice(-KEPT_MARKS);
+      next.set(entry.id, line);
+    });
+    lines = next;
+  }
+
+  function addEvents(events, unshown) {
+    var list = $("events");
+    events.forEach(function (event) {
+      var item = eventItem(event[1], event[0], event[3] + " " + event[4]);
+      list.prepend(item);
+    });
+    if (unshown) list.prepend(element("li", "", "… and " + number(unshown) + " more in this second"));
+    while (list.childElementCount > KEPT_EVENTS) list.lastElementChild.remove();
+  }
+
+  function eventItem(kind, when, words) {
+    var isBad = kind === "lost" || kind === "failed" || kind === "blocked" || kind === "restart";
+    var isGood = kind === "open" || kind === "came";
+    var item = element("li", isBad ? "bad" : isGood ? "good" : kind === "retry" ? "retry" : "");
+    item.append(clock(when), (isBad ? "✕ " : isGood ? "✓ " : kind === "retry" ? "↻ " : "· ") + words);
+    return item;
+  }
+
+  // What is shown
+
+  function showReasons(reasons) {
+    var list = $("reasons");
+    var all = Object.keys(reasons).sort(function (a, b) { return reasons[b] - reasons[a]; });
+    $("reasons-note").hidden = all.length > 0;
+    list.replaceChildren();
+    all.slice(0, 12).forEach(function (error) {
+      list.append(element("dt", "", error.replace(/_/g, " ") + " × " + number(reasons[error])), element("dd", "", meaning(error)));
+    });
+  }
+
+  function show() {
+    if (document.hidden) return;
+    showTotals();
+    showLines();
+    if ($("details").open) showDetails();
+  }
+
+  function showTotals() {
+    if (!seconds.length) return;
+    var last = seconds[seconds.length - 1];
+    var up = function (second) { return (second.states.open || 0) + (second.states.probing || 0); };
+    var all = function (second) {
+      return Object.keys(second.states).reduce(function (sum, state) { return sum + second.states[state]; }, 0);
+    };
+    var down = function (second) { return all(second) - up(second); };
+    var rate = function (key) { return seconds.map(function (second) { return second[key] / second.seconds; }); };
+    var sum = function (keys) {
+      return seconds.map(function (second) {
+        return keys.reduce(function (total, key) { return total + second[key]; }, 0) / second.seconds;
+      });
+    };
+    var words = [];
+    if (last.peers) words.push(number(last.peers) + (last.peers === 1 ? " client here" : " clients here"));
+    if (all(last)) words.push(number(up(last)) + " open" + (down(last) ? ", " + number(down(last)) + " without a link" : ""));
+    if (last.states.probing) words.push(number(last.states.probing) + " silent");
+    if (last.queue) words.push(number(last.queue) + " messages wait");
+    setText($("now-connections"), words.join(" · ") || "none");
+    Drawing.plot($("plot-connections"), [
+      { values: seconds.map(down), colour: colour.bad, fill: true },
+      { values: seconds.map(function (second) { return up(second) + second.peers; }), colour: colour.beat }
+    ], KEPT_SECONDS, colour, "");
+    var opened = last.opened + last.came, lost = last.lost + last.died;
+    $("now-rates").replaceChildren(
+      element("span", "good", "✓ " + number(opened) + " opened"), " · ", element("span", "bad", "✕ " + number(lost) + " lost"), " · ",
+      element("span", "retry", "↻ " + number(last.retries) + (last.retries === 1 ? " retry" : " retries")),
+      last.refused ? " · " + number(last.refused) + " refused" : "");
+    Drawing.plot($("plot-rates"), [
+      { values: sum(["lost", "died", "refused"]), colour: colour.bad, fill: true },
+      { values: sum(["opened", "came"]), colour: colour.good },
+      { values: rate("retries"), colour: colour.probe }
+    ], KEPT_SECONDS, colour, "/s");
+    var measured = seconds.filter(function (second) { return second.median !== null; }).pop();
+    setText($("now-trips"), measured
+      ? "median " + milliseconds(measured.median * 1000) + " · slowest " + milliseconds(measured.slowest * 1000)
+      : "no heartbeat was answered yet");
+    var held = function (key) {
+      return seconds.map(function (second) { return second[key] === null ? null : second[key] * 1000; });
+    };
+    Drawing.plot($("plot-trips"), [
+      { values: dots(held("slowest")), colour: colour.probe },
+      { values: dots(held("median")), colour: colour.beat }
+    ], KEPT_SECONDS, colour, " ms");
+    ["connections", "rates", "trips"].forEach(function (name) {
+      $("plot-" + name).setAttribute("aria-label", "Of the last five minutes; now: " + $("now-" + name).textContent);
+    });
+  }
+
+  // Heartbeats are seconds apart: what was measured holds until the next one, for half a minute.
+  function dots(values) {
+    var last = null, since = 0;
+    return values.map(function (value) {
+      if (value !== null) { last = value; since = 0; } else if (++since > 30) last = null;
+      return last;
+    });
+  }
+
+  // Of a line that is down, the latest failure; of another one, the latest loss.
+  function latestTrouble(line) {
+    var beat = line.beats[line.beats.length - 1], isDown = beat && Drawing.lookOf(beat[0]) === "down";
+    var failures = line.marks.filter(function (mark) { return mark[3] !== null; });
+    var losses = failures.filter(function (mark) { return mark[1] !== "retry"; });
+    return (isDown ? failures.pop() : losses.pop() || failures.pop()) || null;
+  }
+
+  function facts(line) {
+    var beat = line.beats[line.beats.length - 1];
+    if (!beat) return "";
+    var words = [beat[0]];
+    var trip = lastTrip(line);
+    if (trip !== null && Drawing.lookOf(beat[0]) !== "ended") words.push(milliseconds(trip));
+    if (beat[3] !== null && beat[3] >= 2) words.push("silent " + ago(beat[3]));
+    if (beat[4]) words.push(line.side === "peer" ? number(beat[4]) + " B wait" : number(beat[4]) + " queued");
+    return words.join(" · ");
+  }
+
+  function lastTrip(line) {
+    for (var n = line.beats.length - 1; n >= 0; n--) if (line.beats[n][2] !== null) return line.beats[n][2];
+    return null;
+  }
+
+  function whyOf(line, now) {
+    var trouble = latestTrouble(line);
+    if (!trouble || now - trouble[0] > 120) return "";
+    return ago(now - trouble[0]) + " ago: " + trouble[2];
+  }
+
+  function title(line, id) { return line.name || (line.side === "client" ? "connection " + id : "client " + id); }
+
+  var watcher = new IntersectionObserver(function (entries) {
+    entries.forEach(function (entry) {
+      if (entry.isIntersecting) visible.add(entry.target); else visible.delete(entry.target);
+    });
+  }, { rootMargin: "200px" });
+
+  function rowOf(id) {
+    var row = rows.get(id);
+    if (row) return row;
+    var item = element("li"), button = element("button", "line");
+    button.type = "button";
+    button.dataset.id = id;
+    button.tabIndex = -1;
+    row = {
+      item: item, button: button, name: element("span", "name"), title: element("b"), where: element("span", "where"),
+      canvas: element("canvas"), facts: element("span", "facts"), why: element("span", "why")
+    };
+    row.canvas.setAttribute("aria-hidden", "true");
+    row.name.append(row.title, " ", row.where);
+    button.append(row.name, row.canvas, row.facts, row.why);
+    item.append(button);
+    watcher.observe(row.canvas);
+    visible.add(row.canvas);
+    rows.set(id, row);
+    return row;
+  }
+
+  function showLines() {
+    var list = $("lines"), now = latestTime(), focused = document.activeElement;
+    rows.forEach(function (row, id) {
+      if (lines.has(id)) return;
+      if (row.button === focused) {
+        var next = row.item.nextElementSibling || row.item.previousElementSibling;
+        if (next) next.firstElementChild.focus();
+      }
+      watcher.unobserve(row.canvas);
+      visible.delete(row.canvas);
+      row.item.remove();
+      rows.delete(id);
+    });
+    focused = document.activeElement;
+    var place = list.firstElementChild;
+    lines.forEach(function (line, id) {
+      var row = rowOf(id);
+      var beat = line.beats[line.beats.length - 1];
+      if (row.item !== place) list.insertBefore(row.item, place); else place = place.nextElementSibling;
+      setText(row.title, title(line, id));
+      setText(row.where, line.where);
+      setText(row.facts, facts(line));
+      setText(row.why, whyOf(line, now));
+      row.button.dataset.look = beat ? Drawing.lookOf(beat[0]) : "ended";
+      if (visible.has(row.canvas)) Drawing.trace(row.canvas, line.beats, line.marks, ON_LINE, now, colour);
+    });
+    if (focused && focused.classList.contains("line") && document.activeElement !== focused && focused.isConnected) focused.focus();
+    if (lines.size && !list.querySelector('.line[tabindex="0"]')) list.querySelector(".line").tabIndex = 0;
+    showNote();
+  }
+
+  function showNote() {
+    var last = seconds[seconds.length - 1], note = $("lines-note");
+    var living = last ? last.peers + Object.keys(last.states).reduce(function (sum, key) { return sum + last.states[key]; }, 0) : 0;
+    var shown = 0;
+    lines.forEach(function (line) { if (!line.gone) shown++; });
+    if (!lines.size) setText(note, "None yet: connections are shown from their start on.");
+    else if (living > shown) setText(note, number(shown) + " of " + number(living) + ", those with trouble first. The last minute of each.");
+    else setText(note, "The last minute of each.");
+  }
+
+  // By keyboard: one line of the list is in the order of Tab, and arrow keys walk from it
+
+  $("lines").addEventListener("keydown", function (event) {
+    var item = event.target.closest("li"), list = $("lines");
+    if (!item) return;
+    var next = {
+      ArrowDown: item.nextElementSibling, ArrowUp: item.previousElementSibling,
+      Home: list.firstElementChild, End: list.lastElementChild
+    }[event.key];
+    if (next === undefined) return;
+    event.preventDefault();
+    if (next) next.firstElementChild.focus();
+  });
+
+  document.addEventListener("keydown", function (event) {
+    if ((event.key === "ArrowDown" || event.key === "ArrowUp") && document.activeElement === document.body && !$("details").open) {
+      var first = $("lines").querySelector('.line[tabindex="0"]');
+      if (first) { event.preventDefault(); first.focus(); }
+    }
+  });
+
+  $("lines").addEventListener("focusin", function (event) {
+    var button = event.target.closest(".line");
+    if (!button) return;
+    $("lines").querySelectorAll('.line[tabindex="0"]').forEach(function (other) { other.tabIndex = -1; });
+    button.tabIndex = 0;
+  });
+
+  $("lines").addEventListener("click", function (event) {
+    var button = event.target.closest(".line");
+    if (!button) return;
+    shownInDetail = { id: Number(button.dataset.id), line: null };
+    $("details").showModal();
+    showDetails();
+  });
+
+  $("details").addEventListener("close", function () {
+    var row = shownInDetail && rows.get(shownInDetail.id);
+    if (row) row.button.focus();
+    shownInDetail = null;
+  });
+
+  function showDetails() {
+    var id = shownInDetail.id;
+    var line = shownInDetail.line = lines.get(id) || shownInDetail.line;  // one that is shown no more stays as it was
+    if (!line) return;
+    var now = latestTime(), trouble = latestTrouble(line), beat = line.beats[line.beats.length - 1];
+    setText($("details-title"), title(line, id));
+    setText($("details-where"), line.where);
+    setText($("details-why"), trouble
+      ? ago(now - trouble[0]) + " ago: " + trouble[2] + ". " + meaning(trouble[3])
+      : "No trouble so far.");
+    $("details-why").className = trouble ? "why" : "note";
+    Drawing.trace($("details-trace"), line.beats, line.marks, KEPT_BEATS, now, colour);
+    $("details-trace").setAttribute("aria-label", "Its last two minutes; now: " + facts(line));
+    var trip = lastTrip(line), pairs = [["state", beat ? beat[0] : "unknown"], ["begun", ago(now - line.since) + " ago"]];
+    if (line.gone) pairs.push(["ended", ago(now - line.gone) + " ago"]);
+    if (trip !== null) pairs.push(["round trip", milliseconds(trip)]);
+    if (beat && beat[3] !== null) pairs.push(["silent for", ago(beat[3])]);
+    if (beat) pairs.push(line.side === "peer" ? ["not taken", number(beat[4]) + " bytes"] : ["queue", number(beat[4]) + " messages"]);
+    var list = $("details-facts");
+    list.replaceChildren();
+    pairs.forEach(function (pair) { list.append(element("dt", "", pair[0]), element("dd", "", pair[1])); });
+    var marks = $("details-marks");
+    marks.replaceChildren();
+    line.marks.slice().reverse().forEach(function (mark) { marks.append(eventItem(mark[1], mark[0], mark[2])); });
+  }
+
+  begin();
+})();

@@ -1,0 +1,326 @@
+"""Collects what observers are told: totals of each second, the newest events, the lines that are shown.
+
+All of it is bounded, but for some 400 bytes for each connection that lives. Up to `MOST_SHOWN` connections
+each has its line. Beyond that, those with trouble have, the newest first; the others are in the totals.
+Connections of blocking code live in threads of their own, and tell from there: hence the lock.
+"""
+
+import re
+import time
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterable
+from itertools import count, islice
+from threading import Lock
+from typing import NamedTuple
+
+from websocket_heartbeat import observer
+from websocket_heartbeat.dashboard.lines import Beat, Line, Mark, OfClient, OfPeer
+from websocket_heartbeat.events import CloseEvent, ReconnectEvent, SessionEvent, State
+from websocket_heartbeat.observer import ObservedConnection, ObservedPeer, Observer
+from websocket_heartbeat.redaction import printable
+
+MOST_SHOWN = 200
+"""Lines."""
+
+KEPT_SECONDS = 300
+"""Of totals."""
+
+KEPT_EVENTS = 200
+
+_SHOWN_AFTER_TROUBLE = 120.0
+_SHOWN_AFTER_END = 10.0
+"""Seconds for which a line stays that has ended: with a failure, and without one."""
+
+_KEPT_ROUND_TRIPS = 512
+"""Of one second: more would not change its median."""
+
+_LONGEST = 500
+"""Characters of words, which may be a stranger's."""
+
+_ERRNO = re.compile(r"\A\[Errno \d+\] ")
+
+_ENDED = (State.CLOSED, State.FAILED)
+
+
+class Totals(NamedTuple):
+    """What one second was like; all but the first three, the round trips and the queue are counts.
+
+    when: its end, in seconds since the epoch. seconds: how long it was, as loops may be late.
+    states: connections of clients, by their state. peers: clients of hubs. queue: messages that wait.
+    opened, lost, retries: links of clients. came, gone, died: clients of hubs; those that died were lost or
+    dropped. refused: handshakes. median, slowest: round trips in seconds, None: none was measured.
+    """
+
+    when: float
+    seconds: float
+    states: dict[str, int]
+    peers: int
+    queue: int
+    opened: int
+    lost: int
+    retries: int
+    came: int
+    gone: int
+    died: int
+    refused: int
+    median: float | None
+    slowest: float | None
+
+
+class Event(NamedTuple):
+    """A line of text; number: of its line."""
+
+    when: float
+    kind: str
+    number: int
+    who: str
+    words: str
+    error: str | None
+
+
+class Second(NamedTuple):
+    """All that is new since the second before."""
+
+    totals: Totals
+    shown: list[tuple[Line, Beat]]
+    events: list[Event]
+
+
+class Recorder(Observer):
+    """Observes from `start` to `stop`. Connections that were started before are unknown to it."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._numbers = count(1)
+        self._clients: dict[int, Line] = {}  # by the ID of the object
+        self._peers: dict[int, Line] = {}
+        self._troubled: OrderedDict[int, Line] = OrderedDict()  # by number, the newest last
+        self._ended: deque[Line] = deque(maxlen=MOST_SHOWN)  # without trouble
+        self._counts: Counter[str] = Counter()  # since the last second
+        self._round_trips: list[float] = []
+        self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
+        self._last: float | None = None
+        self._refused: int | None = None  # of all hubs, at the last second
+        self.seconds: deque[Totals] = deque(maxlen=KEPT_SECONDS)
+        self.events: deque[Event] = deque(maxlen=KEPT_EVENTS)
+        self.reasons: Counter[str] = Counter()  # classes of losses, since the start
+
+    def start(self) -> None:
+        """Begin."""
+        observer.observe(self)
+
+    def stop(self) -> None:
+        """End."""
+        observer.ignore(self)
+
+    # Of clients
+
+    def connection_started(self, connection: ObservedConnection) -> None:
+        """As in Observer."""
+        with self._lock:
+            line = Line(next(self._numbers), "client", OfClient(connection), time.time())
+            self._clients[id(connection)] = line
+
+    def link_ready(self, connection: ObservedConnection, link: int, down_for: float | None) -> None:
+        """As in Observer."""
+        words = f"link {link} is open" if down_for is None else f"link {link} is open, after {down_for:.1f} s"
+        self._of_client(connection, "open", words, counted="opened")
+
+    def link_lost(self, connection: ObservedConnection, event: CloseEvent, error: str | None) -> None:
+        """As in Observer."""
+        words = f"link {event.link} is gone: {event.reason}"
+        if event.uncertain_bytes:
+            words += f"; {event.uncertain_bytes} bytes may not have arrived"
+        if error is None:
+            self._of_client(connection, "closed", words)
+        else:
+            self._of_client(connection, "lost", words, error, counted="lost")
+
+    def retry_scheduled(self, connection: ObservedConnection, event: ReconnectEvent, error: str) -> None:
+        """As in Observer."""
+        words = f"retry {event.retry} in {event.delay:.1f} s: {event.reason}"
+        self._of_client(connection, "retry", words, error, counted="retries")
+
+    def round_trip(self, connection: ObservedConnection, seconds: float) -> None:
+        """As in Observer."""
+        with self._lock:
+            self._measured(self._clients.get(id(connection)), seconds)
+
+    def session_told(self, connection: ObservedConnection, event: SessionEvent) -> None:
+        """As in Observer."""
+        words = f"session: {event.kind}" + (f": {event.why}" if event.why else "")
+        if event.uncertain:
+            words += f"; {len(event.uncertain)} messages are uncertain"
+        self._of_client(connection, "session", words)
+
+    def connection_failed(self, connection: ObservedConnection, error: str) -> None:
+        """As in Observer."""
+        self._of_client(connection, "failed", "failed for good", error)
+
+    # Of hubs
+
+    def peer_came(self, peer: ObservedPeer) -> None:
+        """As in Observer."""
+        with self._lock:
+            line = Line(next(self._numbers), "peer", OfPeer(peer), peer.since)
+            self._peers[id(peer)] = line
+            self._counts["came"] += 1
+            self._tell(line, "came", "has come", None)
+
+    def peer_gone(self, peer: ObservedPeer, code: int | None, error: str | None) -> None:
+        """As in Observer."""
+        with self._lock:
+            line = self._peers.pop(id(peer), None)
+            if line is None:
+                return
+            reason = _ERRNO.sub("", peer.close_reason)
+            words = f"is gone: {reason or 'closed'}" + ("" if code is None else f" ({code})")
+            if error is None:
+                self._counts["gone"] += 1
+                self._tell(line, "gone", words, None)
+            else:
+                self._counts["died"] += 1
+                self._tell(line, "lost", words, error)
+            self._end(line)
+
+    def peer_round_trip(self, peer: ObservedPeer, seconds: float) -> None:
+        """As in Observer."""
+        with self._lock:
+            self._measured(self._peers.get(id(peer)), seconds)
+
+    def forget(self, peer: ObservedPeer) -> None:
+        """Know nothing of a peer that has just come: it is a viewer."""
+        with self._lock:
+            line = self._peers.pop(id(peer), None)
+            if line is not None:
+                self._counts["came"] -= 1
+                self._events = deque((e for e in self._events if e.number != line.number), KEPT_EVENTS)
+
+    # Every second
+
+    def second(self) -> Second:
+        """Sum up what has happened since the last call, and take the beats of the lines that are shown."""
+        with self._lock:
+            now = time.time()
+            seconds = 1.0 if self._last is None else max(0.001, now - self._last)
+            self._last = now
+            states, queue = self._sweep_clients(now)
+            counts, self._counts = self._counts, Counter()
+            trips, self._round_trips = sorted(self._round_trips), []
+            totals = Totals(
+                now,
+                seconds,
+                states,
+                len(self._peers),
+                queue,
+                counts["opened"],
+                counts["lost"],
+                counts["retries"],
+                counts["came"],
+                counts["gone"],
+                counts["died"],
+                self._newly_refused(),
+                trips[len(trips) // 2] if trips else None,
+                trips[-1] if trips else None,
+            )
+            self.seconds.append(totals)
+            events = list(self._events)
+            self._events.clear()
+            self.events.extend(events)
+            shown = [(line, line.sample(seconds)) for line in self._shown(now)]
+            return Second(totals, shown, events)
+
+    def _sweep_clients(self, now: float) -> tuple[dict[str, int], int]:
+        """Count the connections by state, and what they queue; see which have ended."""
+        states: Counter[str] = Counter()
+        queue = 0
+        ended = []
+        for key, line in self._clients.items():
+            subject = line.subject
+            assert isinstance(subject, OfClient)
+            state = subject.state()
+            if state in _ENDED:
+                ended.append(key)
+            else:
+                states[state] += 1
+                queue += subject.queued
+        for key in ended:
+            self._end(self._clients.pop(key))
+        return {str(state): number for state, number in states.items()}, queue
+
+    def _newly_refused(self) -> int:
+        refused = sum(sum(hub.stats().refused.values()) for hub in observer.hubs)
+        before, self._refused = self._refused, refused
+        return 0 if before is None else max(0, refused - before)
+
+    def _shown(self, now: float) -> list[Line]:
+        for line in list(self._troubled.values()):
+            if line.gone_at is not None and now - line.gone_at > _SHOWN_AFTER_TROUBLE:
+                del self._troubled[line.number]
+        while self._ended and now - (self._ended[0].gone_at or now) > _SHOWN_AFTER_END:
+            self._ended.popleft()
+        living = len(self._clients) + len(self._peers)
+        if living <= MOST_SHOWN:  # in a fixed order, so that none moves while somebody looks at it
+            alive = (*self._clients.values(), *self._peers.values())
+            gone = [line for line in (*self._troubled.values(), *self._ended) if line.gone_at is not None]
+            gone.sort(key=_number)
+            return [*sorted(alive, key=_number), *gone[max(0, len(gone) - MOST_SHOWN + living) :]]
+        shown = {line.number: line for line in reversed(self._troubled.values())}
+        for line in _first(self._clients.values(), self._peers.values()):
+            if len(shown) == MOST_SHOWN:
+                break
+            shown.setdefault(line.number, line)
+        return list(shown.values())
+
+    # All within the lock
+
+    def _of_client(
+        self,
+        connection: ObservedConnection,
+        kind: str,
+        words: str,
+        error: str | None = None,
+        *,
+        counted: str | None = None,
+    ) -> None:
+        with self._lock:
+            line = self._clients.get(id(connection))
+            if line is None:
+                return
+            if counted is not None:
+                self._counts[counted] += 1
+            self._tell(line, kind, words, error)
+
+    def _tell(self, line: Line, kind: str, words: str, error: str | None) -> None:
+        now = time.time()
+        words = printable(words[:_LONGEST])
+        line.mark(Mark(now, kind, words, error))
+        name, where = line.subject.names()
+        self._events.append(Event(now, kind, line.number, name or where, words, error))
+        if error is not None:
+            if kind != "retry":
+                self.reasons[error] += 1
+            self._troubled[line.number] = line
+            self._troubled.move_to_end(line.number)
+            if len(self._troubled) > MOST_SHOWN:
+                self._troubled.popitem(last=False)
+
+    def _measured(self, line: Line | None, seconds: float) -> None:
+        if line is not None:
+            line.round_trip = seconds
+            if len(self._round_trips) < _KEPT_ROUND_TRIPS:
+                self._round_trips.append(seconds)
+
+    def _end(self, line: Line) -> None:
+        line.gone_at = time.time()
+        if line.number not in self._troubled:
+            self._ended.append(line)
+
+
+def _number(line: Line) -> int:
+    return line.number
+
+
+def _first(*groups: Iterable[Line]) -> Iterable[Line]:
+    for group in groups:
+        yield from islice(group, MOST_SHOWN)
