@@ -21,6 +21,7 @@ NAMES = (
     "middleware",
     "sessions",
     "shared_rooms",
+    "dashboard",
 )
 
 
