@@ -8,16 +8,27 @@ BENCHMARKS ?=
 MINUTES ?= 10
 # Of `make chaos`: "--seed 7", "--messages 20000", "--seconds 60".
 CHAOS ?=
+# Of `make cluster-demo`: "--clients 500", "--seconds 120".
+CLUSTER ?=
+# Of `make cluster-chaos`: "--messages 1000000 --seconds 1800", "--rows failover kills".
+CLUSTER_CHAOS ?=
+# Of `make pythons`: Debian's releases, and the name of a Python there.
+PYTHONS ?= trixie:python3 forky:python3 trixie:pypy3
 # Of `make compat`.
 WEBSOCKETS ?= 15.0.1 16.0 17.4
 # What a user has, and what a developer has besides.
 INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench torture delivery conformance soak chaos compat mutation docs docs-serve js js-sessions model clean
+.PHONY: demo cluster-demo test lint bench torture delivery conformance soak chaos cluster-chaos compat mutation docs docs-serve js js-sessions model release pythons clean
 
 demo: $(INSTALLED)
 	$(BIN)/websocket-heartbeat demo
+
+# Three workers, one Valkey and 200 clients, while workers and Valkey are killed; about a minute.
+cluster-demo: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group cluster
+	$(BIN)/python -m examples.cluster $(CLUSTER)
 
 # Three at a time, on two cores as well: most tests wait for a network more than they compute.
 test: lint
@@ -56,6 +67,10 @@ chaos: $(READY)
 	nice -n 10 $(BIN)/python -m tests.chaos $(CHAOS)
 	nice -n 10 $(BIN)/python -m tests.chaos.slow
 
+# Three workers over one Valkey, a minute of each thing that happens to them; writes the table of docs/cluster.md.
+cluster-chaos: $(READY)
+	nice -n 10 $(BIN)/python -m tests.chaos.cluster $(CLUSTER_CHAOS)
+
 # The wire over each version of websockets that pyproject.toml allows, the newest of each.
 compat: $(READY)
 	for version in $(WEBSOCKETS); do \
@@ -87,6 +102,15 @@ js: $(READY)
 # 100,000 messages each way over sessions of JavaScript, in Node and in Chromium, through links that break at any byte.
 js-sessions: $(READY)
 	$(BIN)/python -m tests.miniprogram.history
+
+# The source archive, the wheel and the npm package, looked at as a user has them, into dist/.
+release: $(READY)
+	$(BIN)/python -m pytest -n 2 tests/release
+	$(BIN)/python -m tools.release
+
+# The tests of the Python parts on newer Pythons, in Debian's releases; by root. 15 minutes for each, on two cores.
+pythons:
+	$(PYTHON) -m tools.pythons $(PYTHONS)
 
 clean:
 	rm -rf $(VENV) dist build .coverage .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \

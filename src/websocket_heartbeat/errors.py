@@ -202,6 +202,10 @@ class SessionOver(WebSocketHeartbeatError):
     """The session has ended; the text says why."""
 
 
+class SendUncertain(WebSocketHeartbeatError, OSError):
+    """It is not known whether a message is kept with its session: sent again, it may come twice."""
+
+
 class NotCommitted(WebSocketHeartbeatError):
     """The block of `Peer.transaction` was undone, as its database has failed, or others were in the way.
 

@@ -24,6 +24,8 @@ from websocket_heartbeat.events import CloseEvent, ReconnectEvent, SessionEvent,
 from websocket_heartbeat.observer import ObservedConnection, ObservedHubStats, ObservedPeer, Observer
 from websocket_heartbeat.version import __version__
 
+__all__ = ["instrument", "uninstrument"]
+
 _SCOPE = "websocket_heartbeat"
 
 _ROUND_TRIPS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)

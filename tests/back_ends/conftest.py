@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from tests.back_ends import java
 from tests.back_ends.program import PROGRAMS, Program
-from tests.miniprogram.conftest import INSTALLING, Npm, fresh, installed, node, npm
+from tests.miniprogram.conftest import Npm, fresh, installed, node, npm
+from tools.npm import INSTALLING
 
 from websocket_heartbeat.cli.js import library
 

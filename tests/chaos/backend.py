@@ -1,6 +1,6 @@
 """The back end of the chaos, a process that is killed: answers messages, and writes down what it does.
 
-    python -m tests.chaos.backend PLACE LEDGER LIFE
+    python -m tests.chaos.backend PLACE LEDGER LIFE [HOST NAMESPACE]
 
 It prints its ports, one for each of messages.WAYS, and serves until SIGTERM: then it sends its clients
 away and closes. Each line of LEDGER is one fact; the file survives a kill, as the kernel has it.
@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import time
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
@@ -20,19 +21,23 @@ from websocket_heartbeat.errors import PeerGone
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server import Hub, Peer, serve
 
+AGAIN = 1000
+"""What is added to the number of a life that handles a message again, as answers are known by it."""
+
 
 class BackEnd:
     """Handles messages and answers them.
 
-    life: the number of this process. Each fact of the ledger is (what, client, number of its message).
+    life: the number of this process. Each fact of the ledger is (when, what, client, number of its message).
     """
 
     def __init__(self, ledger: int, life: int) -> None:
         self._ledger = ledger
         self._life = life
+        self._last: dict[int, int] = {}  # by the client, the number of its last message
 
     def _note(self, *fact: object) -> None:
-        os.write(self._ledger, json.dumps(fact).encode() + b"\n")
+        os.write(self._ledger, json.dumps((time.monotonic_ns(), *fact)).encode() + b"\n")
 
     def opened(self, peer: Peer) -> None:
         self._note("opened", peer.principal, peer.session)
@@ -40,15 +45,18 @@ class BackEnd:
     def ended(self, session: str, why: str, unacknowledged: tuple[Message, ...]) -> None:
         self._note("over", session, why, len(unacknowledged))
 
-    def _begin(self, peer: Peer, message: Message) -> tuple[int, int]:
+    def _begin(self, peer: Peer, message: Message) -> tuple[int, int, int]:
         client = int(str(peer.principal))
         number = messages.identify_sent(client, message, peer.number)
-        self._note("begun", client, number, peer.number)
-        return client, number
+        if number == self._last.get(client):  # again, as another process had the session meanwhile
+            self._life += AGAIN
+        self._last[client] = number
+        self._note("begun", client, number, peer.number, self._life)
+        return client, number, self._life
 
     async def coroutine(self, peer: Peer, message: Message) -> None:
-        client, number = self._begin(peer, message)
-        for answer in messages.answers(client, number, self._life):
+        client, number, life = self._begin(peer, message)
+        for answer in messages.answers(client, number, life):
             await peer.drain()
             peer.send(answer)
         if number % 500 == 0:
@@ -56,8 +64,8 @@ class BackEnd:
         self._note("ended", client, number)
 
     def function(self, peer: Peer, message: Message) -> None:
-        client, number = self._begin(peer, message)
-        for answer in messages.answers(client, number, self._life):
+        client, number, life = self._begin(peer, message)
+        for answer in messages.answers(client, number, life):
             peer.send(answer)
         self._note("ended", client, number)
 
@@ -68,7 +76,7 @@ class BackEnd:
                 await self.coroutine(peer, message)
 
 
-async def main(place: str, ledger: str, life: int) -> None:
+async def main(place: str, ledger: str, life: int, host: str) -> None:
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     back_end = BackEnd(os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND), life)
@@ -80,11 +88,16 @@ async def main(place: str, ledger: str, life: int) -> None:
             {"on_message": back_end.function, "on_open": back_end.opened},
             {"on_open": back_end.loop},
         )
-        servers = [await stack.enter_async_context(serve(hub=hub, **each)) for each in hooks]
+        servers = [await stack.enter_async_context(serve(hub=hub, host=host, **each)) for each in hooks]
         print(json.dumps([server.port for server in servers]), flush=True)
         await stopped.wait()
         await hub.send_away(over=0.2)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+    where = sys.argv[4:]
+    if where:
+        from pyroute2 import netns
+
+        netns.setns(where[1])
+    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), where[0] if where else "127.0.0.1"))

@@ -212,16 +212,16 @@ class _Ledger:
     def read(self, life: int, facts: list[list[object]], was_killed: bool) -> None:
         """Take in one life."""
         last: dict[int, str] = {}
-        for what, *rest in facts:
+        for _, what, *rest in facts:
             if what == "begun":
-                client, number, said = (int(str(value)) for value in rest)
+                client, number, said, by = (int(str(value)) for value in rest)
                 last[client] = "begun"
                 self.begun[client].append(number)
                 if number != said and client not in self._misnumbered:
                     self._misnumbered.add(client)  # and so are most that follow
                     self.problems.append(f"client {client}: message {number} has the number {said}")
                 self.answers[client] += (
-                    messages.answer_number(life, number, place)
+                    messages.answer_number(by, number, place)
                     for place in range(messages.answers_to(client, number))
                 )
             elif what == "ended":

@@ -95,6 +95,7 @@ def test_binary_messages_are_hexadecimal_both_ways() -> None:
         assert done.out == "00ff\n\ncafe\n"
         assert done.status == 1
         assert done.err.count("not sent: these are not hexadecimal digits") == 1
+        assert done.err.endswith("-- end of input; not all was sent\n")
         assert (executed.status, executed.out) == (0, "0a\n")
 
     run(main())

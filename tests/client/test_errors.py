@@ -23,10 +23,13 @@ EVERY_KIND = [
     errors.HookFailed("on_open", ValueError("mine")),
     errors.Undelivered(["one", b"two"]),
     errors.Undelivered(["one"], uncertain=True),
+    errors.NotJSON("{"),
     errors.LinkRejected("the login has ended"),
     errors.PeerGone(4000, "leaving"),
     errors.SessionNotOffered("the server offers no session"),
     errors.SessionOver("expired"),
+    errors.SendUncertain("no answer"),
+    errors.NotCommitted("undone"),
     errors.EngineNotInstalled("pip install it"),
 ]
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.miniprogram.conftest import INSTALLING, Npm, installed, node, npm
+from tests.miniprogram.conftest import Npm, installed, node, npm
+from tools.npm import INSTALLING
 
 from websocket_heartbeat import Connection, Heartbeat, connect
 

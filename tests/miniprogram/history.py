@@ -18,8 +18,8 @@ from unittest.mock import patch
 from tests.miniprogram.chromium import opened
 from tests.miniprogram.led import led
 from tests.miniprogram.real_hosts import HOSTS
-from tests.node import find_node
 from tools.es5.bundle import write
+from tools.npm import find_node
 
 from websocket_heartbeat.cli.js import Target, library
 from websocket_heartbeat.events import Message

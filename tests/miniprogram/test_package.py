@@ -24,7 +24,7 @@ PLATFORMS = {"strict": True, "noEmit": True, "target": "es2020", "lib": ["es2020
 @pytest.fixture(scope="module")
 def tarball(npm: Npm, tmp_path_factory: pytest.TempPathFactory) -> Path:
     source: Path = tmp_path_factory.mktemp("source")
-    for name in ("package.json", "README.md"):
+    for name in ("package.json", "README.md", "README.zh.md"):
         shutil.copy(PACKAGES / name, source)
     build_js.main(source)
     # Not its prepack, which would build into the repository.
@@ -67,6 +67,7 @@ def test_it_ships_what_its_manifest_names_and_nothing_else(package: Path) -> Non
     assert {file.name for file in package.iterdir()} == {
         "package.json",
         "README.md",
+        "README.zh.md",
         "LICENSE",
         "dist",
         "browser",

@@ -23,6 +23,7 @@ MODULES = (
     "websocket_heartbeat.engines.base",
     "websocket_heartbeat.engines.memory",
     "websocket_heartbeat.engines.websockets",
+    "websocket_heartbeat.otel",
     "websocket_heartbeat.server",
     "websocket_heartbeat.sync",
     "websocket_heartbeat.testing",

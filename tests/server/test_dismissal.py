@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import websockets
-from tests.node import find_node
 from tests.server.frameworks.serving import serving
 from tests.watch import PATIENCE, Run, turns, until
+from tools.npm import find_node
 
 from websocket_heartbeat import (
     Backoff,

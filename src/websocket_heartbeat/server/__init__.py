@@ -1,6 +1,6 @@
 """A WebSocket server that answers heartbeats, drops dead peers and spreads reconnects over time."""
 
-from websocket_heartbeat.errors import NotCommitted, PeerGone, SessionOver
+from websocket_heartbeat.errors import NotCommitted, PeerGone, SendUncertain, SessionOver
 from websocket_heartbeat.server.admission import Refusal, Request
 from websocket_heartbeat.server.dashboard import DashboardServer, serve_dashboard
 from websocket_heartbeat.server.hub import Hub
@@ -19,6 +19,7 @@ __all__ = [
     "Refusal",
     "Request",
     "Room",
+    "SendUncertain",
     "Server",
     "SessionOver",
     "serve",

@@ -47,6 +47,13 @@ def with_hint(reason: str, seconds: float) -> str:
     return f"{reason}; {hint}" if reason else hint
 
 
+def check_farewell(over: float, code: int, reason: str) -> None:
+    """Raise ValueError if `over`, the code or the reason is wrong, the latter with its longest hint."""
+    check_seconds("over", over, zero=True)
+    check_close(code, reason)
+    check_close(code, with_hint(reason, max(0.0, over - 0.001)))
+
+
 def put_off(refusal: Refusal) -> tuple[int, str] | None:
     """Return the close code and the reason that say what a refusal by 429 or 503 does; None for any other.
 
@@ -64,11 +71,8 @@ async def send_away(leavers: Sequence[Leaver], over: float, code: int, reason: s
     Raises:
         ValueError: `over`, the code or a reason with its hint is wrong; then nobody was sent away.
     """
-    check_seconds("over", over, zero=True)
-    check_close(code, reason)
+    check_farewell(over, code, reason)
     farewells = [with_hint(reason, moment) for moment in spread(len(leavers), over)]
-    for farewell in farewells:
-        check_close(code, farewell)
     leaving = [leaver.leaving() for leaver in leavers]  # those that come back at once have another link
     await close_all(leavers, code, farewells)
     if leaving:

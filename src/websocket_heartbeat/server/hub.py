@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Iterable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from functools import cached_property
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from websocket_heartbeat.checks import (
+    check_close,
     check_count,
     check_hashable,
     check_headers,
@@ -28,13 +30,15 @@ from websocket_heartbeat.server.links.dashboard_app import DashboardApp
 from websocket_heartbeat.server.links.send_away_app import SendAwayApp
 from websocket_heartbeat.server.links.websockets import WebsocketsEntrance
 from websocket_heartbeat.server.origins import Origin, Origins
-from websocket_heartbeat.server.peer import Peer
+from websocket_heartbeat.server.peer import DISMISSED, Peer
 from websocket_heartbeat.server.places import Limits
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Member, Room
 from websocket_heartbeat.server.roster import Commons, Roster
 from websocket_heartbeat.server.sessions.book import Book, EndHook
-from websocket_heartbeat.server.sessions.stores import store_at
+from websocket_heartbeat.server.sessions.nodes import Question
+from websocket_heartbeat.server.sessions.stores import MEMORY, check_durability, store_of
+from websocket_heartbeat.server.shared_rooms import SharedRooms
 from websocket_heartbeat.server.sigterm import before_sigterm
 from websocket_heartbeat.server.stats import HubStats
 
@@ -48,6 +52,9 @@ MissedHook = Callable[[Peer, Room], Any]
 
 class Hub:
     """A back end: as a rule one for a process. Its peers come by `serve(hub=...)` and by frameworks.
+
+    A process without peers may have one, too, to send to sessions that others have: `async with Hub(...) as
+    hub: await hub.send(...)`. That opens the store of the sessions, and closes the hub at the end.
 
     It belongs to the event loop of its peers, and is not for several threads. When they have gone, or their
     loop is closed, it may serve on another one. Hooks are as `serve` has them.
@@ -81,6 +88,11 @@ class Hub:
     session_limit: bytes that messages of all sessions may take together: those to clients that are not
         acknowledged, and those of clients that are not handled. Beyond that there are no new sessions, and
         the largest are over ("overflow"), those without a link first. Default 256 MiB.
+    durability: of what sessions hold, where their store is more than "memory". "through" (default): all of it
+        is in the store before the other side knows, and survives a crash. "handover": it is in the memory of
+        the process, and written when another process goes on with the session, or at `close`; a crash resets
+        the session ("lost"). "memory": as that, but not written at `close`. docs/server.md has a table. All
+        processes that share a store have the same.
     on_session_end: called with (session, why, unacknowledged) when a session is over: its ID, the reason, and
         the messages that the client has not acknowledged.
     on_missed: called with (peer, room) when that peer may have missed messages of the room, or of its user:
@@ -110,6 +122,7 @@ class Hub:
         dismissal: str | None = None,
         shown_path: Callable[[str], str] | None = None,
         sessions: str | None = None,
+        durability: str = "through",
         session_ttl: float = 120,
         session_limit: int = 256 * 2**20,
         on_session_end: EndHook | None = None,
@@ -127,9 +140,16 @@ class Hub:
                 raise ValueError("on_session_end is for the end of sessions: give sessions= too")
         check_seconds("session_ttl", session_ttl)
         check_count("session_limit", session_limit)
-        self._book = None
+        check_durability(durability, sessions)
+        self._book: Book | None = None
         if sessions is not None:
-            self._book = Book(store_at(sessions, session_ttl), on_session_end, session_limit)
+            self._book = Book(
+                store_of(sessions, session_ttl, durability),
+                on_session_end,
+                session_limit,
+                keeps=durability != MEMORY,
+                told=self._told,
+            )
         streams = None if self._book is None else self._book.streams
         self._on_missed = on_missed
         if on_missed is not None:
@@ -138,7 +158,7 @@ class Hub:
                 raise ValueError(
                     "on_missed is for rooms of several processes: give sessions= that they share"
                 )
-        self._commons = Commons(policy, limits, streams, self._missed)
+        self._commons = Commons(policy, limits, streams, self._missed, self._tell)
         self._dashboard: DashboardApp | None = None
         self._entrance()  # checks its arguments
 
@@ -187,29 +207,71 @@ class Hub:
         """What the hub has done so far; a snapshot."""
         return self._commons.stats()
 
-    async def send(self, session: str, message: Message) -> None:
-        """Send a message to the client of a session, which need not be here now: it gets it when it is.
+    async def __aenter__(self) -> "Hub":
+        self._commons.enter()
+        if self._book is not None:
+            await self._book.ready()
+        return self
 
-        Returns when the message is kept with the session, as durably as the store of the sessions keeps it.
-        The session may be one of an earlier process, whose client has not come back yet. One that has no room
-        for the message is over by it, as with `Peer.send`.
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def send(self, session: str, message: Message) -> None:
+        """Send a message to the client of a session, wherever that is; it may be away: it gets it later.
+
+        From any process that shares the store of the sessions, also one that has no peers. Returns when the
+        message is kept with the session, as durably as `sessions` and `durability` say. What is sent after
+        that, from wherever, comes after it. A session that has no room for the message is over by it, as with
+        `Peer.send`. Waits while another process that has the session cannot reach the store, 10 s at most.
 
         session: its ID, as `Peer.session` tells it.
 
         Raises:
             SessionOver: there is no such session, or not any more.
-            RuntimeError: the hub has no sessions, or another process that shares its store has this one.
-            OSError: the store cannot be read, or the hub is closed.
+            SendUncertain: the process that has the session was asked, and has not answered: it may have the
+                message, or get it yet. Who sends it again has the client tell the two from each other.
+            RuntimeError: the hub has no sessions.
+            OSError: it was not sent: the store cannot be read, the hub is closed, or the session's process
+                does not answer.
             TypeError, ValueError: the message cannot be sent, as with `Peer.send`, or the session is no str.
         """
-        if not isinstance(session, str):
-            raise TypeError(f"session must be a str, not {type(session).__name__}")
         message = check_message("message", message)
         self._commons.policy.check_allowed(message)
+        await self._book_for(session).send(session, message)
+
+    async def dismiss(self, session: str, reason: str = "") -> None:
+        """Dismiss the client of a session, wherever that is, as `Peer.dismiss` does.
+
+        From any process, as `send`. Returns when it is kept with the session that it is dismissed: it is over
+        when the client has handled what was sent before, or after `session_ttl`. To do it twice is no error.
+
+        Raises:
+            ValueError: the reason is longer than 123 bytes of UTF-8.
+            SessionOver, RuntimeError, OSError, TypeError: as `send`; after SendUncertain, do it again.
+        """
+        check_close(DISMISSED, reason)
+        await self._book_for(session).dismiss(session, reason)
+
+    def _book_for(self, session: str) -> Book:
+        if not isinstance(session, str):
+            raise TypeError(f"session must be a str, not {type(session).__name__}")
         if self._book is None:
             raise RuntimeError("the hub has no sessions: make it with Hub(sessions=...)")
         self._commons.enter()
-        await self._book.send(session, message)
+        return self._book
+
+    def _tell(self, key: str, what: dict[str, Any]) -> None:
+        """Have the other processes that share the store do something with a room of theirs."""
+        if self._book is not None:
+            self._book.tell_all(Question({"told": key, **what}))
+
+    async def _told(self, question: Question) -> None:
+        """Do what another process has told."""
+        for rooms in (self._commons.rooms, self._commons.users):
+            if isinstance(rooms, SharedRooms):
+                await rooms.do(question["told"], question)
 
     def room(self, name: Hashable) -> Room:
         """Return the room of that name: the peers that have joined it.

@@ -163,10 +163,18 @@ class Room:
         self.send(to_json(value), keep, volatile=volatile)
 
     def dismiss(self, reason: str = "", code: int = DISMISSED) -> None:
-        """Ask each peer to go and not to come back, as `Peer.dismiss`."""
+        """Ask each peer to go and not to come back, as `Peer.dismiss`; never waits.
+
+        Also those of the other processes that share the store of the sessions, if they hear it: they are
+        told, and nobody waits for them. Not sessions that no process has now: one whose ID is known is ended
+        by `Hub.dismiss`.
+        """
         check_close(code, reason)
         self._rooms.dismiss(self.name, code, reason)
 
     async def send_away(self, over: float, code: int = 1012, reason: str = "restarting") -> None:
-        """Ask each peer to go and to come back spread evenly over so many seconds, as `Hub.send_away`."""
+        """Ask each peer to go and to come back spread evenly over so many seconds, as `Hub.send_away`.
+
+        Also those of other processes, as with `dismiss`; returns when those of this one are gone.
+        """
         await self._rooms.send_away(self.name, over, code, reason)

@@ -22,7 +22,7 @@ from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Member, Rooms
 from websocket_heartbeat.server.rounds import Rounds
 from websocket_heartbeat.server.sessions.door import Door
-from websocket_heartbeat.server.shared_rooms import Missed, SharedRooms, room_key, user_key
+from websocket_heartbeat.server.shared_rooms import Missed, SharedRooms, Tell, room_key, user_key
 from websocket_heartbeat.server.stats import HubStats, Tally
 from websocket_heartbeat.server.streams import Streams
 from websocket_heartbeat.server.throttle import Throttle
@@ -57,7 +57,12 @@ class Commons:
     """
 
     def __init__(
-        self, policy: Policy, limits: Limits, streams: Streams | None = None, missed: Missed | None = None
+        self,
+        policy: Policy,
+        limits: Limits,
+        streams: Streams | None = None,
+        missed: Missed | None = None,
+        tell: Tell | None = None,
     ) -> None:
         self.policy = policy
         self.rosters: WeakSet[Roster] = WeakSet()
@@ -70,10 +75,10 @@ class Commons:
         batch = Batch()
         self.rooms = Rooms(self.rounds, batch)
         self.users = Rooms(self.rounds, batch)
-        if streams is not None and missed is not None:
+        if streams is not None and missed is not None and tell is not None:
             shared = self.rounds, batch, streams, policy, self.tally
-            self.rooms = SharedRooms(*shared, room_key, missed)
-            self.users = SharedRooms(*shared, user_key, missed)
+            self.rooms = SharedRooms(*shared, room_key, missed, tell)
+            self.users = SharedRooms(*shared, user_key, missed, tell)
         self._batch = batch
         observer.hubs.add(self)
 

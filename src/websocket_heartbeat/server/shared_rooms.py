@@ -5,12 +5,14 @@ of each of its rooms: it goes on from there at whatever node its client comes to
 """
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
 
 from websocket_heartbeat.engines.base import SharedMessage
 from websocket_heartbeat.errors import PeerGone
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.batch import Batch
+from websocket_heartbeat.server.farewell import check_farewell
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Member, Room, Rooms
 from websocket_heartbeat.server.rounds import Rounds
@@ -21,6 +23,9 @@ from websocket_heartbeat.server.streams import Followed, Streams, gapless
 
 NO_PLACE = 0
 """The place of a session that has joined a room of whose stream it has not been told yet where it ends."""
+
+Tell = Callable[[str, dict[str, Any]], None]
+"""Called with what a room is called in the store, and what the other nodes are to do with their members."""
 
 Missed = Callable[[Member, Room], None]
 """Called with a member and a room of which it may have missed messages."""
@@ -65,6 +70,7 @@ class SharedRooms(Rooms):
         tally: Tally,
         key: Callable[[Hashable], str],
         missed: Missed,
+        tell: Tell,
     ) -> None:
         super().__init__(rounds, batch)
         self._streams = streams
@@ -72,6 +78,7 @@ class SharedRooms(Rooms):
         self._tally = tally
         self._key = key
         self._missed = missed
+        self._tell = tell
         self._readers: dict[Hashable, _Room] = {}
 
     def check(self, name: Hashable) -> None:
@@ -109,30 +116,49 @@ class SharedRooms(Rooms):
         else:
             self._streams.publish(self._key(name), _packed(message, keep, volatile))
 
+    def dismiss(self, name: Hashable, code: int, reason: str) -> None:
+        """As in Rooms; the other nodes are told."""
+        super().dismiss(name, code, reason)
+        self._tell(self._key(name), {"dismiss": reason, "code": code})
+
+    async def send_away(self, name: Hashable, over: float, code: int, reason: str) -> None:
+        """As in Rooms; the other nodes are told."""
+        check_farewell(over, code, reason)
+        self._tell(self._key(name), {"away": reason, "code": code, "over": over})
+        await super().send_away(name, over, code, reason)
+
+    async def do(self, key: str, what: Mapping[str, Any]) -> None:
+        """Do with the members here what another node has told."""
+        name = next((room.name for room in self._readers.values() if room.key == key), None)
+        if "dismiss" in what:
+            super().dismiss(name, what["code"], what["dismiss"])
+        else:
+            await super().send_away(name, what["over"], what["code"], what["away"])
+
 
 class _Room:
-    """The members here of one room, as the reader of its stream.
+    """The members here of one room, as the reader of its stream. key: what it is called in the store.
 
     behind: those that are catching up, each with the task that sees to it: they are given nothing else.
     """
 
     def __init__(self, rooms: SharedRooms, name: Hashable) -> None:
         self._rooms = rooms
-        self._name = name
-        self._key = rooms._key(name)
+        self.name = name
+        self.key = rooms._key(name)
         self._members = rooms.members(name)
         self._behind: dict[Member, asyncio.Task[None]] = {}
         self._begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.followed: Followed = rooms._streams.follow(self._key, self)
+        self.followed: Followed = rooms._streams.follow(self.key, self)
 
     def joined(self, member: Member) -> None:
         """Have a member get what is published from now on; a session that was one, from its place on."""
         session = member.session
         if session is None:
             return
-        place = session.rooms.get(self._key)
+        place = session.rooms.get(self.key)
         if not place:
-            session.move(self._key, self.followed.number or NO_PLACE)
+            session.move(self.key, self.followed.number or NO_PLACE)
             session.note_rooms()
             if place == NO_PLACE:
                 asyncio.get_running_loop().call_soon(self._tell_missed, member)  # not before on_open
@@ -151,8 +177,8 @@ class _Room:
     def begun(self, number: int) -> None:
         """As in Reader."""
         for member in self._members:
-            if member.session is not None and member.session.rooms.get(self._key) == NO_PLACE:
-                member.session.move(self._key, number)
+            if member.session is not None and member.session.rooms.get(self.key) == NO_PLACE:
+                member.session.move(self.key, number)
         self._begun.set_result(None)
 
     def take(self, number: int, post: bytes) -> int:
@@ -171,19 +197,19 @@ class _Room:
 
     def _has_missed(self, member: Member, number: int) -> None:
         if member.session is not None:
-            member.session.move(self._key, number)
+            member.session.move(self.key, number)
         self._tell_missed(member)
 
     def _tell_missed(self, member: Member) -> None:
-        self._rooms._missed(member, Room(self._rooms._policy, self._rooms, self._name))
+        self._rooms._missed(member, Room(self._rooms._policy, self._rooms, self.name))
 
     def _giving(self, number: int, post: bytes) -> Callable[[Member], None]:
         """Return what gives a message to a member."""
         message, keep, volatile = _unpacked(post)
-        shared = SharedMessage(message, self._rooms._batch.hold, (self._key, number))
+        shared = SharedMessage(message, self._rooms._batch.hold, (self.key, number))
         if volatile:
             return lambda member: member.send_shared_volatile(shared)
-        room = self._rooms, self._name
+        room = self._rooms, self.name
         return lambda member: member.send_shared(shared, room, keep)
 
     async def _catch_up(self, member: Member, session: SessionLink, place: int) -> None:
@@ -192,7 +218,7 @@ class _Room:
         await self._begun
         while self.followed.number is not None and place < self.followed.number:
             try:
-                read = await streams.read(self._key, place)
+                read = await streams.read(self.key, place)
             except OSError as error:
                 await streams.pause(error)
                 continue

@@ -1,26 +1,55 @@
 """The servers that keep sessions."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from tests.server.sessions.cluster import Cluster
 from tests.server.sessions.postgres import Postgres
+from tests.server.sessions.servers import program
 from tests.server.sessions.valkey import Valkey
 
 
 @pytest.fixture(scope="session")
-def _valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    server = Valkey(tmp_path_factory.mktemp("valkey"))
-    server.start()
-    yield server
-    server.kill()
+def server_named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Valkey]]:
+    """Return what returns a server by its name in servers.py, which keeps nothing yet."""
+    started: dict[str, Valkey] = {}
+
+    def find(name: str) -> Valkey:
+        if name not in started:
+            server = Valkey(tmp_path_factory.mktemp("server"), program=program(name))
+            server.start()
+            started[name] = server
+        with started[name].client() as client:
+            client.flushall()
+        return started[name]
+
+    yield find
+    for server in started.values():
+        server.kill()
 
 
 @pytest.fixture
-def valkey(_valkey: Valkey) -> Valkey:
+def valkey(server_named: Callable[[str], Valkey]) -> Valkey:
     """Return a server of Valkey that keeps nothing yet."""
-    with _valkey.client() as client:
-        client.flushall()
-    return _valkey
+    return server_named("valkey 9.1")
+
+
+@pytest.fixture(scope="session")
+def _cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.kill()
+
+
+@pytest.fixture
+def cluster(_cluster: Cluster) -> Cluster:
+    """Return a cluster of Valkey that keeps nothing yet."""
+    _cluster.flush()
+    return _cluster
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +67,15 @@ def postgres(_postgres: Postgres) -> Postgres:
     """Return a server of PostgreSQL that keeps nothing yet."""
     _postgres.execute("drop schema if exists websocket_heartbeat cascade")
     return _postgres
+
+
+@pytest.fixture(params=["sqlite", "valkey", "postgresql"])
+def shared(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the URL of a store that processes share, and that keeps nothing yet."""
+    if request.param == "valkey":
+        valkey: Valkey = request.getfixturevalue("valkey")
+        return valkey.url
+    if request.param == "postgresql":
+        postgres: Postgres = request.getfixturevalue("postgres")
+        return postgres.url()
+    return f"sqlite:///{tmp_path / 's.db'}"

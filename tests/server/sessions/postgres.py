@@ -79,10 +79,11 @@ class Postgres:
         }
         flags = [flag for name, value in settings.items() for flag in ("-c", f"{name}={value}")]
         command = self._command("postgres", *flags, *self._options)
-        log = (self._folder / "log").open("ab")
-        with log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, **self._options_of())
         for _ in range(600):
+            # One that finds traces of the one before ends; the next does not.
+            if self._process is None or self._process.poll() is not None:
+                with (self._folder / "log").open("ab") as log:
+                    self._process = subprocess.Popen(command, stdout=log, stderr=log, **self._options_of())
             if self._answers():
                 return
             time.sleep(0.05)

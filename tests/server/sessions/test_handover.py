@@ -1,25 +1,38 @@
-"""A session that moves to another process of the same file: the old one ends what it handles, and no more."""
+"""A session that moves to another process of the same store: the old one ends what it handles, no more."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.server.sessions import servers
+from tests.server.sessions.cluster import Cluster
 from tests.server.sessions.test_sessions import running, session, told
+from tests.server.sessions.valkey import Valkey
 from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import Connection
 from websocket_heartbeat.server import Hub, Server
 
 
-class Two:
-    """Two hubs that share a file, and a connection that goes to one of them."""
+@pytest.fixture(params=["sqlite", "cluster", *servers.PARAMETERS])
+def place(request: pytest.FixtureRequest, tmp_path: Path, server_named: Callable[[str], Valkey]) -> str:
+    """Return where sessions are kept."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 's.db'}"
+    if request.param == "cluster":
+        cluster: Cluster = request.getfixturevalue("cluster")
+        return cluster.url
+    return server_named(request.param).url
 
-    def __init__(self, path: Path, **options: Any) -> None:
+
+class Two:
+    """Two hubs that share a place, and a connection that goes to one of them."""
+
+    def __init__(self, place: str, **options: Any) -> None:
         self.ends: list[object] = []
-        place = f"sqlite:///{path / 's.db'}"
         self.hubs = [
             Hub(sessions=place, on_session_end=lambda *end: self.ends.append(end), **options)
             for _ in range(2)
@@ -39,8 +52,8 @@ class Two:
 
 
 @asynccontextmanager
-async def two(path: Path, **options: Any) -> AsyncIterator[Two]:
-    both = Two(path, **options)
+async def two(place: str, **options: Any) -> AsyncIterator[Two]:
+    both = Two(place, **options)
     async with AsyncExitStack() as stack:
         for hub in both.hubs:
             both.servers.append(await stack.enter_async_context(running(hub)))
@@ -48,9 +61,8 @@ async def two(path: Path, **options: Any) -> AsyncIterator[Two]:
         yield both
 
 
-@pytest.mark.timeout(60)
 def test_the_move_waits_for_the_hook_that_runs_and_nothing_is_handled_twice(
-    run_asyncio: Run, tmp_path: Path
+    run_asyncio: Run, place: str
 ) -> None:
     begun: list[str] = []
 
@@ -61,7 +73,7 @@ def test_the_move_waits_for_the_hook_that_runs_and_nothing_is_handled_twice(
         peer.send(f"b {message}")
 
     async def main() -> None:
-        async with two(tmp_path, on_message=answer) as both:
+        async with two(place, on_message=answer) as both:
             for number in range(6):
                 await both.connection.send(str(number))
                 await until(lambda: len(begun) > number)  # noqa: B023
@@ -76,9 +88,8 @@ def test_the_move_waits_for_the_hook_that_runs_and_nothing_is_handled_twice(
     run_asyncio(main())
 
 
-@pytest.mark.timeout(60)
 def test_a_hook_that_does_not_end_is_cancelled_and_its_message_is_handled_again(
-    run_asyncio: Run, tmp_path: Path
+    run_asyncio: Run, place: str
 ) -> None:
     begun: list[str] = []
     cancelled: list[str] = []
@@ -96,7 +107,7 @@ def test_a_hook_that_does_not_end_is_cancelled_and_its_message_is_handled_again(
 
     async def main() -> None:
         closes = lambda peer, code, reason: closed.append((code, reason))  # noqa: E731
-        async with two(tmp_path, on_message=on_message, on_close=closes) as both:
+        async with two(place, on_message=on_message, on_close=closes) as both:
             await both.connection.send("x")
             await until(lambda: begun == ["x"])
             await both.move()
@@ -109,14 +120,13 @@ def test_a_hook_that_does_not_end_is_cancelled_and_its_message_is_handled_again(
     run_asyncio(main())
 
 
-@pytest.mark.timeout(60)
 def test_a_session_that_another_process_finds_expired_ends_where_its_peer_is(
-    run_asyncio: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_asyncio: Run, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def main() -> None:
         closed: list[object] = []
         closes = lambda peer, *end: closed.append(end)  # noqa: E731
-        async with two(tmp_path, session_ttl=0.5, on_message=lambda *_: None, on_close=closes) as both:
+        async with two(place, session_ttl=0.5, on_message=lambda *_: None, on_close=closes) as both:
             await until(lambda: len(both.hubs[0].peers) == 1)
             (peer,) = both.hubs[0].peers
             await both.connection.send("used")
@@ -131,5 +141,136 @@ def test_a_session_that_another_process_finds_expired_ends_where_its_peer_is(
             assert both.ends == [(peer.session, "expired", ("unacknowledged",))]
             await until(lambda: peer.closed)
             assert closed == [(None, "expired")]
+
+    run_asyncio(main())
+
+
+def test_a_claim_of_which_no_answer_came_costs_nothing(
+    run_asyncio: Run, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    may_end = asyncio.Event()
+
+    async def on_message(peer: Any, message: str) -> None:
+        begun.append(message)
+        peer.send(f"begun {message}")
+        await may_end.wait()
+        peer.send(f"done {message}")
+
+    async def main() -> None:
+        async with two(place, on_message=on_message) as both:
+            await both.connection.send("x")
+            await until(lambda: begun == ["x"])
+            store = both.hubs[0]._book.store  # type: ignore[union-attr]
+            claim = store.claim
+
+            async def unanswered(*arguments: Any, **options: Any) -> None:
+                monkeypatch.setattr(store, "claim", claim)
+                await claim(*arguments, **options)
+                raise OSError("the connection was cut")
+
+            for number in range(2):
+                monkeypatch.setattr(store, "claim", unanswered)
+                both.connection.reconnect_now()
+                if number == 0:  # what is written meanwhile is not refused
+                    both.hubs[0].peers[0].send("meanwhile")
+                await until(lambda number=number: len(both.events) == number + 2)  # type: ignore[misc]
+            may_end.set()
+            await both.connection.send("y")
+            async with asyncio.timeout(PATIENCE):
+                answers = [await both.connection.recv() for _ in range(5)]
+            assert answers == ["begun x", "meanwhile", "done x", "begun y", "done y"]
+            assert begun == ["x", "y"]
+            assert {event.kind for event in both.events} == {"new", "resumed"}
+
+    run_asyncio(main())
+
+
+def test_what_is_sent_while_the_answer_to_a_write_is_lost_comes_once_and_in_order(
+    run_asyncio: Run, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with two(place, on_message=lambda *_: None) as both:
+            await until(lambda: len(both.hubs[0].peers) == 1)
+            (peer,) = both.hubs[0].peers
+            await both.connection.send("used")
+            await both.connection.flush()
+            store = both.hubs[0]._book.store  # type: ignore[union-attr]
+            write = store.write
+
+            async def unanswered(*arguments: Any, **options: Any) -> None:
+                monkeypatch.setattr(store, "write", write)
+                await write(*arguments, **options)
+                peer.send("third")
+                raise OSError("the connection was cut")
+
+            monkeypatch.setattr(store, "write", unanswered)
+            peer.send("first")
+            peer.send("second")
+            async with asyncio.timeout(PATIENCE):
+                answers = [await both.connection.recv() for _ in range(3)]
+                peer.send("fourth")
+                answers.append(await both.connection.recv())
+            assert answers == ["first", "second", "third", "fourth"]
+            assert both.hubs[0].peers == (peer,)
+            assert [event.kind for event in both.events] == ["new"]
+
+    run_asyncio(main())
+
+
+def test_a_session_of_which_not_all_could_be_written_is_not_given_up(
+    run_asyncio: Run, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its store may be about to forget all, and then nobody would know of it."""
+
+    async def main() -> None:
+        async with two(place, on_message=lambda *_: None) as both:
+            await until(lambda: len(both.hubs[0].peers) == 1)
+            (peer,) = both.hubs[0].peers
+            here, there = (hub._book for hub in both.hubs)
+            assert here is not None
+            assert there is not None
+            await both.connection.send("used")
+            await both.connection.flush()
+            await there.ready()
+
+            async def fail(*arguments: object, **options: object) -> None:
+                raise OSError("away")
+
+            with monkeypatch.context() as patches:
+                patches.setattr(here.store, "write", fail)
+                peer.send("kept")
+                await there._handover._ask(here._node, str(peer.session), 99)
+            async with asyncio.timeout(PATIENCE):
+                assert await both.connection.recv() == "kept"
+            assert both.hubs[0].peers == (peer,)
+            assert [event.kind for event in both.events] == ["new"]
+
+    run_asyncio(main())
+
+
+def test_a_link_that_its_client_has_given_up_takes_no_session_from_a_newer_one(
+    run_asyncio: Run, place: str
+) -> None:
+    async def main() -> None:
+        async with two(place, on_message=lambda *_: None) as both:
+            await until(lambda: len(both.hubs[0].peers) == 1)
+            (peer,) = both.hubs[0].peers
+            here, there = (hub._book for hub in both.hubs)
+            assert here is not None
+            assert there is not None
+            await both.connection.send("used")
+            await both.connection.flush()
+            await there.ready()
+            for number in range(2, 4):
+                both.connection.reconnect_now()
+                await until(lambda number=number: len(both.events) == number)  # type: ignore[misc]
+            await there._handover._ask(here._node, str(peer.session), 1)
+            assert both.hubs[0].peers == (peer,)
+            await both.connection.send("goes on")
+            await both.connection.flush()
+            assert {event.kind for event in both.events} == {"new", "resumed"}
+            await there._handover._ask(here._node, str(peer.session), 99)
+            await until(lambda: peer.closed)
 
     run_asyncio(main())

@@ -65,8 +65,6 @@ def test_it_reaches_a_client_that_has_not_come_back_since_the_process_restarted(
                 await until(lambda: connection.state == "waiting")
             second = Hub(sessions=place)
             if was_killed:
-                with pytest.raises(RuntimeError, match="another process"):
-                    await second.send(ids[0], "x")
                 await server.close()
                 await hub.close()
             await asyncio.gather(*(second.send(ids[0], f"m{number}") for number in range(5)))

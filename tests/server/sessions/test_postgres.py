@@ -10,10 +10,12 @@ from typing import Any
 import asyncpg
 import pytest
 from tests.server.sessions.postgres import Postgres
+from tests.server.sessions.test_sessions import running, session, told
 from tests.server.sessions.test_store_contract import HASH, TTL, claimed, opened, record
-from tests.watch import PATIENCE, until
+from tests.watch import PATIENCE, Run, until
 
-from websocket_heartbeat.server import Hub
+from websocket_heartbeat import Message
+from websocket_heartbeat.server import Hub, Peer
 from websocket_heartbeat.server.sessions.postgresql.store import PostgresStore
 from websocket_heartbeat.server.sessions.store import Found, Refused
 
@@ -267,6 +269,38 @@ def test_calls_of_one_turn_are_one_transaction(postgres: Postgres) -> None:
             assert (await asyncio.to_thread(postgres.execute, count))[0]["count"] - before < 20
 
     asyncio.run(main())
+
+
+@pytest.mark.timeout(90)
+def test_while_the_server_is_away_sessions_wait_and_lose_nothing(run_asyncio: Run, own: Postgres) -> None:
+    async def main() -> None:
+        up: list[object] = []
+
+        def answer(peer: Peer, message: Message) -> None:
+            up.append(message)
+            peer.send(f"answer {message!s}")
+
+        hub = Hub(sessions=own.url(), on_message=answer)
+        async with running(hub) as server, session(server.url()) as connection:
+            events = told(connection)
+            for number in range(3):
+                await connection.send(f"{number} before")
+                assert await connection.recv() == f"answer {number} before"
+                await asyncio.to_thread(own.kill)
+                for part in range(5):
+                    await connection.send(f"{number} {part}")
+                connection.reconnect_now()
+                await until(lambda number=number: f"{number} 0" in up)  # type: ignore[misc]
+                await asyncio.sleep(0.2)
+                assert f"{number} 1" not in up  # as the one before is not recorded
+                await asyncio.to_thread(own.start)
+                async with asyncio.timeout(PATIENCE):
+                    answers = [await connection.recv() for _ in range(5)]
+                assert answers == [f"answer {number} {part}" for part in range(5)]
+            assert {event.kind for event in events} == {"new", "resumed"}
+            assert len(up) == len(set(up)) == 18
+
+    run_asyncio(main())
 
 
 # Nodes

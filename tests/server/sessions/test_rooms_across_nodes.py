@@ -20,15 +20,6 @@ from websocket_heartbeat.server import Hub, Peer, Server
 LATER = Backoff(initial=600, maximum=600)
 
 
-@pytest.fixture(params=["sqlite", "valkey"])
-def shared(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Return the URL of a store that processes share."""
-    if request.param == "valkey":
-        valkey: Valkey = request.getfixturevalue("valkey")
-        return valkey.url
-    return f"sqlite:///{tmp_path / 's.db'}"
-
-
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Valkey]:
     """Return a server for one test, which forgets all when it is killed."""

@@ -5,11 +5,8 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 
 import pytest
-from tests.server.sessions.postgres import Postgres
-from tests.server.sessions.valkey import Valkey
 from tests.watch import Run, until
 
 from websocket_heartbeat import Connection, Session, connect
@@ -17,17 +14,6 @@ from websocket_heartbeat.server import Hub
 
 MEMBERS = 9
 MESSAGES = 1200
-
-
-@pytest.fixture(params=["sqlite", "valkey", "postgresql"])
-def shared(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "valkey":
-        valkey: Valkey = request.getfixturevalue("valkey")
-        return valkey.url
-    if request.param == "postgresql":
-        postgres: Postgres = request.getfixturevalue("postgres")
-        return postgres.url()
-    return f"sqlite:///{tmp_path / 's.db'}"
 
 
 class Node:

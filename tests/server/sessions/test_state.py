@@ -77,7 +77,7 @@ def test_it_is_found_again_when_the_process_has_restarted(run_asyncio: Run, tmp_
 
 def test_it_goes_along_to_another_process(run_asyncio: Run, tmp_path: Path) -> None:
     async def main() -> None:
-        async with two(tmp_path, on_message=add) as both:
+        async with two(f"sqlite:///{tmp_path / 's.db'}", on_message=add) as both:
             for number in range(6):
                 await both.connection.send(f"m{number}")
                 if number % 2:

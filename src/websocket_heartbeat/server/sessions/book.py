@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from contextlib import suppress
+from functools import partial
 from inspect import isawaitable
 from typing import Any
 
@@ -18,12 +19,17 @@ from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.observer import SessionCount
 from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server.admission import Request
-from websocket_heartbeat.server.sessions.handover import Handover
+from websocket_heartbeat.server.sessions.anywhere import Anywhere
+from websocket_heartbeat.server.sessions.handover import LOST, Handover
 from websocket_heartbeat.server.sessions.limits import LARGEST_WINDOW, Limits, OverLimit
 from websocket_heartbeat.server.sessions.link import FAILED, SessionLink
+from websocket_heartbeat.server.sessions.nodes import Nodes, Question
+from websocket_heartbeat.server.sessions.owner_memory import OwnerMemory
 from websocket_heartbeat.server.sessions.store import (
     EXPIRED,
+    IN_MEMORY,
     OVER,
+    REPLACED,
     Ended,
     Found,
     Held,
@@ -44,7 +50,7 @@ WINDOW = Window(256, 256 * 1024)
 _LOOK = 1.0
 """Seconds from one look for sessions that have expired to the next."""
 _AT_ONCE = 100
-"""Sessions that are ended before the loop has a turn for others."""
+"""Sessions that are ended, or left to the next process, before the loop has a turn for others."""
 
 _PAUSE = 0.1
 _PAUSES = 10
@@ -65,24 +71,47 @@ class Reset:
 
 
 class Book:
-    """The sessions of one hub."""
+    """The sessions of one hub.
 
-    def __init__(self, store: Store, on_end: EndHook | None, session_limit: int) -> None:
+    keeps: whether they outlive the process where its end is a planned one; what a store has, that is not the
+    memory of this process, outlives every end. told: called with what another process asks of all, for which
+    there is no answer here.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        on_end: EndHook | None,
+        session_limit: int,
+        *,
+        keeps: bool = True,
+        told: Callable[[Question], Awaitable[None]] | None = None,
+    ) -> None:
         self.store = store
+        self._keeps = keeps
+        self._told = told
         self.limits = Limits(session_limit)
         self._is_making_room = False
         self.ttl = store.ttl
         self._on_end = on_end
-        self._node = secrets.token_hex(8)
-        self.streams = Streams(self, store, self._node) if isinstance(store, SharedStore) else None
+        self._node = (IN_MEMORY if store.is_immediate else "") + secrets.token_hex(8)
+        shared = store.behind if isinstance(store, OwnerMemory) else store
+        self.streams = Streams(self, shared, self._node) if isinstance(shared, SharedStore) else None
         self._sessions: dict[str, SessionLink] = {}
-        self._handover = Handover(store, self._node, self._sessions.get, self._finished, self._expired)
+        self._nodes = Nodes(store, self._node, self._answer)
+        self._handover = Handover(self._nodes, self)
+        self._anywhere = Anywhere(self._nodes, self._find)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Future[None] | None = None
+        self._has_clients = False
         self._looking: asyncio.Task[None] | None = None
         self._log = Throttle(_logger)
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._telling: set[asyncio.Task[None]] = set()
         self._finishing: dict[str, asyncio.Task[None]] = {}  # by the ID of the session
+        # By ID, and when it was found, the oldest first: sessions that have no link here, but which only this
+        # process is known to know, should the store forget them: given up, or claimed a moment ago.
+        self._vouched: dict[str, tuple[float, Found]] = {}
         self._lineage = ""
         self._lineage_since = 0.0  # on the loop's clock
         self.is_closed = False
@@ -122,7 +151,8 @@ class Book:
     def open_soon(self) -> None:
         """Open the store, if nobody has tried: sessions of a process before may be due to end."""
         self.enter()
-        if self._opening is None and not self.is_closed:
+        if not self._has_clients and not self.is_closed:
+            self._has_clients = True
             self._spawn(self._try_to_open())
 
     async def _try_to_open(self) -> None:
@@ -131,6 +161,8 @@ class Book:
         except OSError as error:
             extra = {"reason": str(error)}
             _logger.error("sessions cannot begin or go on: %s", error, extra=extra)
+        else:
+            self._look_from_now_on()
 
     def enter(self) -> None:
         """Belong to the running loop from now on: one before is closed, and what belonged to it."""
@@ -140,36 +172,129 @@ class Book:
             self._opening = self._looking = None
             self._sessions.clear()
             self._tasks.clear()
+            self._telling.clear()
             self._finishing.clear()
+            self._vouched.clear()
+            self._nodes.forget()
+            self._has_clients = False
             self.limits = Limits(self.limits.most)
             self.is_closed = False
             if self.streams is not None:
                 self.streams.forget()
 
     async def _open(self) -> None:
-        await self.store.open(self._node, self._handover.heard, self._owned_now)
+        await self.store.open(self._node, self._nodes.heard, self._owned_now)
         self._lineage = self.store.lineage
-        self._looking = asyncio.get_running_loop().create_task(self._look())
+        if self._on_end is not None or self._has_clients:
+            self._look_from_now_on()
+
+    def _look_from_now_on(self) -> None:
+        """See sessions expire. A process without clients leaves that to others, which tell of it."""
+        if self._looking is None:
+            self._looking = asyncio.get_running_loop().create_task(self._look())
 
     async def close(self) -> None:
         """Be done with the store; its sessions go on with the next hub that opens it."""
         self.enter()
         if self.streams is not None:
             await self.streams.close()
+        if self._telling:
+            await asyncio.wait(self._telling)
         self.is_closed = True
         if self._opening is not None:
             await asyncio.wait([self._opening])  # what it begins is ended here
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.wait([self._looking])
-        await self._handover.close()
-        for session in self._sessions.values():
+        await self._nodes.close()
+        sessions = list(self._sessions.values())
+        for session in sessions:
             await session.written()
+        for first in range(0, len(sessions), _AT_ONCE):
+            await asyncio.gather(*map(self._leave, sessions[first : first + _AT_ONCE]))
         self._sessions.clear()
         if self._tasks:
             await asyncio.wait(self._tasks)
         if self._opening is not None:
             await self.store.close()
+
+    async def _leave(self, session: SessionLink) -> None:
+        try:
+            if self._keeps:
+                await self.store.give(session.found())
+            else:
+                await self.store.finish(session.id, session.generation, REPLACED, LOST)
+                self._tell(session.id, LOST, session.unacknowledged())
+        except OSError as error:
+            self._log.error(
+                "a session is lost, as it cannot be written: %s", error, extra={"reason": str(error)}
+            )
+
+    # Other processes
+
+    async def _answer(self, question: Question) -> Any:
+        if "give" in question:
+            return await self._handover.give(question["give"], question["link"])
+        if "taken" in question:
+            return self._taken(question["taken"], question["generation"])
+        if "forgotten" in question:
+            return await self._write_here(question["forgotten"]) or None  # another one may have it
+        if "expired" in question:
+            return self._expired(question["expired"], question["why"], is_asked=True)
+        if "told" in question:
+            if self._told is not None:
+                await self._told(question)
+            return None
+        return await self._anywhere.asked(question)
+
+    def tell_all(self, question: Question) -> None:
+        """Have all other processes told something, as far as they hear it; never waits."""
+        task = asyncio.get_running_loop().create_task(self._tell_others(question))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _tell_others(self, question: Question) -> None:
+        try:
+            await self.ready()
+            await self._nodes.tell(None, question)
+        except OSError as error:
+            _logger.error("other processes could not be told: %s", error, extra={"reason": str(error)})
+
+    def here(self, id: str) -> SessionLink | None:
+        """Return a session that is this process's, also one that has been let go of here."""
+        return self._sessions.get(id)
+
+    def given(self, session: SessionLink, found: Found) -> None:
+        """Forget a session that was given up; but the store may do so too before another process has it."""
+        self._forget(session)
+        self._vouch_for(found)
+
+    def _vouch_for(self, found: Found) -> None:
+        self._vouched.pop(found.record.id, None)
+        self._vouched[found.record.id] = asyncio.get_running_loop().time(), found
+
+    def _vouched_now(self) -> dict[str, Found]:
+        """Return what this process vouches for, by ID; that is for a ttl."""
+        until = asyncio.get_running_loop().time() - self.ttl
+        for id, (at, _) in list(self._vouched.items()):
+            if at > until:
+                break
+            del self._vouched[id]
+        return {id: found for id, (_, found) in self._vouched.items()}
+
+    def _taken(self, id: str, generation: int) -> bool:
+        """Take the news that another process has claimed a session."""
+        session = self._sessions.get(id)
+        if id in self._vouched and self._vouched[id][1].record.generation < generation:
+            del self._vouched[id]
+        if session is not None and not session.has_ended and session.generation < generation:
+            session.fenced()
+        return True
+
+    def lost(self, id: str) -> None:
+        """Tell that a session is lost, with the memory of the process that had it."""
+        self._vouched.pop(id, None)
+        self._tell(id, LOST, ())
 
     # Sessions begin
 
@@ -213,7 +338,7 @@ class Book:
         await self.ready()
         id, _, secret = asked.key.partition(".")
         owner = _bound_to(name_of(principal), request)
-        await self._finished(id)
+        await self.finished(id)
         answer = await self._claim(id, _hash(secret), owner, asked.link)
         if isinstance(answer, Ended) and answer.kind != OVER:
             return Reset(answer.why, answer.done)
@@ -223,14 +348,60 @@ class Book:
 
     async def _claim(self, id: str, hash: bytes, owner: str, link: int) -> Found | Refused | Ended:
         """Claim a session for a link, also of a process that has it, or of a store that has forgotten it."""
-        answer = await self.store.claim(id, hash, owner, link, self._node)
+        claim = partial(self._claimed, id, hash, owner, link)
+        answer = await claim()
+        return await self._handover.take(id, link, answer, claim) if isinstance(answer, Held) else answer
+
+    async def _claimed(
+        self,
+        id: str,
+        hash: bytes | None = None,
+        owner: str | None = None,
+        link: int = 0,
+        *,
+        force: bool = False,
+    ) -> Found | Refused | Held | Ended:
+        """Claim a session; once more after it was written again, if the store has forgotten it."""
+        answer = await self._claim_here(id, hash, owner, link, force=force)
         if self._may_be_forgotten(answer) and await self._write_again(id):
-            answer = await self.store.claim(id, hash, owner, link, self._node)
-        if isinstance(answer, Held):
-            await self._handover.ask(answer.node, id)
-            answer = await self.store.claim(id, hash, owner, link, self._node, force=True)
-            assert not isinstance(answer, Held)
+            answer = await self._claim_here(id, hash, owner, link, force=force)
         return answer
+
+    async def _claim_here(
+        self,
+        id: str,
+        hash: bytes | None = None,
+        owner: str | None = None,
+        link: int = 0,
+        *,
+        force: bool = False,
+    ) -> Found | Refused | Held | Ended:
+        """Claim a session for this process. Where another one has it, what is known of it here is dropped.
+
+        The store counts claims whose answer was lost, too; but only ours, where the session is still ours.
+        """
+        known: SessionLink | None
+        try:
+            answer = await self.store.claim(id, hash, owner, link, self._node, force=force)
+        except OSError:
+            known = self._sessions.get(id)
+            if force and known is not None and not known.has_ended:
+                known.fenced()  # the session may be ours by now, and what is known of it would be old
+            raise
+        known = self._sessions.get(id)
+        if known is not None and not known.has_ended and not force:
+            if isinstance(answer, Held):
+                known.fenced()
+            elif isinstance(answer, Found):
+                known.generation = max(known.generation, answer.record.generation - 1)
+        elif isinstance(answer, Found) and (known is None or known.has_ended):
+            self._vouch_for(answer)
+        return answer
+
+    async def is_still_ours(self, session: SessionLink) -> bool:
+        """Ask the store whether a session was fenced by a claim of this process that was never answered."""
+        answer = await self._claim_here(session.id)
+        return isinstance(answer, Found) and not session.has_ended and session.claimed(answer.record)
 
     def _may_be_forgotten(self, answer: Found | Refused | Held | Ended) -> bool:
         """Whether a session may be one that the store has lost: only near a change of its lineage."""
@@ -241,33 +412,47 @@ class Book:
         return answer is Refused.FORGOTTEN or (answer is Refused.UNKNOWN and is_near)
 
     async def _write_again(self, id: str) -> bool:
-        """Have the process write a session again that owns it; return whether one does."""
+        """Have the process write a session again that owns it, or has given it; return whether one does."""
+        return await self._write_here(id) or await self._handover.find(id)
+
+    async def _write_here(self, id: str) -> bool:
+        """Write a session again, if it is this process's, or was and nobody has claimed it since."""
         session = self._sessions.get(id)
-        if session is None or session.has_ended:
-            return await self._handover.ask_all(id)
-        found = session.found()
+        if session is not None and not session.has_ended:
+            found = session.found()
+        elif (vouched := self._vouched_now().get(id)) is not None:
+            found = vouched
+        else:
+            return False
         await self.store.put(found.record, found.log)
         return True
 
     def _owned_now(self) -> list[Found]:
-        return [session.found() for session in self._sessions.values() if not session.has_ended]
+        here = [session.found() for session in self._sessions.values() if not session.has_ended]
+        return here + list(self._vouched_now().values())
 
     async def send(self, id: str, message: Message) -> None:
         """Do as `Hub.send`, with arguments that were checked."""
+        await self._anywhere.send(id, message)
+
+    async def dismiss(self, id: str, reason: str) -> None:
+        """Do as `Hub.dismiss`, with arguments that were checked."""
+        await self._anywhere.dismiss(id, reason)
+
+    async def _find(self, id: str, dead: str | None) -> SessionLink | str:
+        """Return a session that is here, or has no process that lives, or whose it is: for anywhere.py."""
         await self.ready()
         session = self._sessions.get(id)
-        if session is None or session.has_ended:
-            session = await self._take_over(id)
-        await session.keep(message)
-
-    async def _take_over(self, id: str) -> SessionLink:
-        """Have a session that no process has, until its client comes back."""
-        await self._finished(id)
-        answer = await self.store.claim(id, None, None, 0, self._node)
+        if session is not None and not session.has_ended:
+            return session
+        await self.finished(id)
+        claim = partial(self._claimed, id)
+        answer = await claim()
         if isinstance(answer, Held):
-            if await self._handover.is_alive(answer.node):
-                raise RuntimeError(f"session {id} is another process's, which alone can send to it")
-            answer = await self.store.claim(id, None, None, 0, self._node, force=True)
+            if answer.node != dead:
+                return answer.node
+            is_lost = answer.node.startswith(IN_MEMORY)
+            answer = await (self._handover.lose(id, claim) if is_lost else claim(force=True))
         if not isinstance(answer, Found):
             why = answer.why if isinstance(answer, Ended) else "unknown"
             raise SessionOver(f"there is no such session, or not any more: {printable(why)}")
@@ -311,6 +496,7 @@ class Book:
             self._forget(before)
         session = SessionLink(self, record, half, _principal_in(record.principal))
         self._sessions[record.id] = session
+        self._vouched.pop(record.id, None)
         self.limits.add(session)
         return session
 
@@ -333,7 +519,7 @@ class Book:
         finishing = self._finishing[id] = self._spawn(self._finish(id, generation, kind, why))
         finishing.add_done_callback(lambda _: self._finishing.pop(id, None))
 
-    async def _finished(self, id: str) -> None:
+    async def finished(self, id: str) -> None:
         """Wait until the store knows the end of a session, if it has ended: before that it can be claimed."""
         if id in self._finishing:
             await asyncio.wait([self._finishing[id]])
@@ -363,11 +549,24 @@ class Book:
         self._forget(session)
         self._tell(session.id, why, unacknowledged)
 
-    def moved(self, session: SessionLink) -> None:
-        """Forget a session that another process has: what becomes of it is told there."""
+    def moved(self, session: SessionLink, lost: int) -> None:
+        """Forget a session that another process has: what becomes of it is told there.
+
+        lost: messages that the application has sent here, and nobody has; they may be stored, if the store
+        has failed to answer.
+        """
         self._forget(session)
-        _logger.info("session %s goes on in another process", session.id, extra={"session": session.id})
-        self.note(session.id, "moved")
+        extra = {"session": session.id, "unacknowledged": lost}
+        if lost:
+            words = (
+                "session %s goes on in another process: %s sent here and not known to be stored; what is not "
+                "sent there again may be lost"
+            )
+            messages = "1 message" if lost == 1 else f"{lost} messages"
+            _logger.warning(words, session.id, messages, extra=extra)
+        else:
+            _logger.info("session %s goes on in another process", session.id, extra=extra)
+        self.note(session.id, "moved", lost)
 
     def _forget(self, session: SessionLink) -> None:
         if self._sessions.get(session.id) is session:
@@ -420,6 +619,7 @@ class Book:
         """End sessions that have expired."""
         while True:
             await asyncio.sleep(min(_LOOK, self.ttl / 4))
+            self._vouched_now()
             try:
                 await self._end_expired()
             except OSError as error:
@@ -441,10 +641,16 @@ class Book:
                 return
             await asyncio.sleep(0)
 
-    def _expired(self, id: str, why: str) -> bool:
-        """End a session that the store has ended, and tell the user; false if it is not here any more."""
+    def _expired(self, id: str, why: str, *, is_asked: bool = False) -> bool:
+        """End a session that the store has ended, and tell the user; false if it is not here any more.
+
+        is_asked: by another process, which tells its user of a session that has no peer here.
+        """
         session = self._sessions.get(id)
         if session is None or session.has_ended:
+            return False
+        if is_asked and not session.has_begun:
+            session.fenced()
             return False
         session.expired(why)
         return True

@@ -1,16 +1,28 @@
-"""Moves sessions between the processes that share a store: asks the owner, and answers who asks.
+"""Moves sessions between the processes that share a store: takes them from their owner, and gives them up.
 
-docs/session.md, 11.2. What is not answered in time is claimed by force: then the message that the owner has
-begun may be handled twice, and nothing else.
+docs/session.md, 11.2. What is not given up in time is claimed by force: then the message that the owner has
+begun may be handled twice, and nothing else; but what the memory of the owner alone has is lost.
 """
 
 import asyncio
-import json
-import secrets
-from collections.abc import Awaitable, Callable
+import time
+from contextlib import suppress
+from dataclasses import replace
+from enum import Enum
+from typing import Protocol
 
 from websocket_heartbeat.server.sessions.link import SessionLink
-from websocket_heartbeat.server.sessions.store import Store
+from websocket_heartbeat.server.sessions.nodes import NodeGone, Nodes, Question
+from websocket_heartbeat.server.sessions.store import (
+    IN_MEMORY,
+    NOBODY,
+    REPLACED,
+    Ended,
+    Found,
+    Held,
+    Refused,
+    Store,
+)
 
 HANDOFF_TIMEOUT = 1.0
 """Seconds that a running hook has to end, when another process asks for its session."""
@@ -19,100 +31,156 @@ _PATIENCE = 2 * HANDOFF_TIMEOUT
 """Seconds in which an owner that lives has answered."""
 _TRIES = 10
 """So often are all processes asked, within that time, which of them owns a session."""
+_PAUSE = 0.01
+"""Seconds until an owner is asked again which is about to have the session."""
+
+LOST = "lost"
+"""The reason of a reset: the node is gone that had the session in its memory."""
+
+
+class _Said(Enum):
+    """What a process says that was asked to give a session up."""
+
+    DONE = "done"
+    """It has it no more, or never had it, or keeps it."""
+    NOTHING = "nothing"
+    GONE = "gone"
+
+
+class Claim(Protocol):
+    """Claims one session."""
+
+    async def __call__(self, *, force: bool = False) -> Found | Refused | Held | Ended:
+        """Do as `Store.claim`."""
+
+
+class Keeper(Protocol):
+    """What is needed of whoever keeps the sessions of this process: book.py."""
+
+    @property
+    def store(self) -> Store:
+        """Where they are kept."""
+
+    def here(self, id: str) -> SessionLink | None:
+        """Return a session that is this process's, also one that has been let go of here."""
+
+    async def finished(self, id: str) -> None:
+        """Wait until the store knows the end of a session, if it has ended."""
+
+    def given(self, session: SessionLink, found: Found) -> None:
+        """Forget a session that was given up; but the store may do so too before another process has it."""
+
+    def lost(self, id: str) -> None:
+        """Tell that a session is lost."""
+
+    async def may_write_again(self, error: OSError) -> bool:
+        """Wait a while after the store could not be written; return whether to try again."""
 
 
 class Handover:
-    """Of one process. node: its name.
+    """Of one process."""
 
-    owned: returns the session of an ID that is this process's. finished: waits until the store knows the end
-    of one that was, if it has ended. expired: ends one that another process has found to have expired, for a
-    reason; returns false if it is not here.
-    """
+    def __init__(self, nodes: Nodes, keeper: Keeper) -> None:
+        self._nodes = nodes
+        self._keeper = keeper
 
-    def __init__(
-        self,
-        store: Store,
-        node: str,
-        owned: Callable[[str], SessionLink | None],
-        finished: Callable[[str], Awaitable[None]],
-        expired: Callable[[str, str], bool],
-    ) -> None:
-        self._store = store
-        self._node = node
-        self._owned = owned
-        self._finished = finished
-        self._expired = expired
-        self._asked: dict[str, asyncio.Future[bool]] = {}  # by what the answer repeats
-        self._answering: set[asyncio.Task[None]] = set()
+    # Taking
 
-    async def ask(self, owner: str, id: str) -> None:
-        """Have a process give a session up; return when it has, or will not answer."""
-        await self._question(owner, give=id)
+    async def take(self, id: str, link: int, held: Held, claim: Claim) -> Found | Refused | Ended:
+        """Claim a session for a link that another process has, which gives it up first."""
+        answer: Found | Refused | Held | Ended = held
+        said = _Said.NOTHING
+        until = asyncio.get_running_loop().time() + _PATIENCE
+        while isinstance(answer, Held) and answer.node.startswith(IN_MEMORY):
+            held = answer
+            said = await self._ask(held.node, id, link)
+            answer = await claim()
+            if isinstance(answer, Held):
+                if said is not _Said.DONE or asyncio.get_running_loop().time() > until:
+                    return await self.lose(id, claim)
+                await asyncio.sleep(_PAUSE)
+        if isinstance(answer, Held):
+            held = answer
+            said = await self._ask(held.node, id, link)
+            answer = await claim(force=True)
+            assert not isinstance(answer, Held)
+        if isinstance(answer, Found):
+            await self._taken(held.node, id, answer.record.generation, said)
+        return answer
 
-    async def end_expired(self, owner: str, id: str, why: str) -> bool:
-        """Have a process end a session that has expired; false if it does not have it, or does not answer."""
-        return await self._question(owner, expired=id, why=why)
+    async def _ask(self, node: str, id: str, link: int) -> "_Said":
+        """Have a process give a session up, if it has it."""
+        question = Question({"give": id, "link": link})
+        try:
+            has_answered = await self._nodes.ask(node, question, _PATIENCE) is not None
+        except NodeGone:
+            return _Said.GONE
+        return _Said.DONE if has_answered else _Said.NOTHING
 
-    async def ask_all(self, id: str) -> bool:
+    async def _taken(self, node: str, id: str, generation: int, said: "_Said") -> None:
+        """Have the process that had a session forget it: what it knows is old as soon as we go on.
+
+        It is waited for where it has answered before.
+        """
+        question = Question({"taken": id, "generation": generation})
+        with suppress(NodeGone, OSError):
+            if said is _Said.DONE:
+                await self._nodes.ask(node, question, HANDOFF_TIMEOUT)
+            elif said is _Said.NOTHING:
+                await self._nodes.tell(node, question)
+
+    async def lose(self, id: str, claim: Claim) -> Ended | Refused:
+        """End a session that only the memory of a process had which does not answer."""
+        answer = await claim(force=True)
+        assert not isinstance(answer, Held)
+        if not isinstance(answer, Found):
+            return answer
+        await self._keeper.store.finish(id, answer.record.generation, REPLACED, LOST)
+        self._keeper.lost(id)
+        return Ended(REPLACED, LOST, 0)
+
+    async def find(self, id: str) -> bool:
         """Have the process that owns a session write it again; false if none does.
 
         It is asked again and again, as a store that has just come back may not be heard yet.
         """
         for _ in range(_TRIES):
-            if await self._question(None, _PATIENCE / _TRIES, forgotten=id):
-                return True
+            try:
+                if await self._nodes.ask(None, Question({"forgotten": id}), _PATIENCE / _TRIES):
+                    return True
+            except NodeGone:
+                return False
         return False
 
-    async def _question(self, owner: str | None, patience: float = _PATIENCE, **question: str) -> bool:
-        token = secrets.token_hex(8)
-        answer = self._asked[token] = asyncio.get_running_loop().create_future()
+    async def end_expired(self, node: str, id: str, why: str) -> bool:
+        """Have a process end a session that has expired; false if it has no peer of it, or is silent."""
         try:
-            members = {**question, "to": self._node, "token": token}
-            if await self._store.notify(owner, json.dumps(members).encode()):
-                await asyncio.wait([answer], timeout=patience)
-            return answer.done() and answer.result()
-        finally:
-            del self._asked[token]
+            return bool(await self._nodes.ask(node, Question({"expired": id, "why": why}), _PATIENCE))
+        except NodeGone:
+            return False
 
-    async def is_alive(self, node: str) -> bool:
-        """Whether a process may be there."""
-        return await self._store.notify(node, json.dumps({"token": ""}).encode())
+    # Giving
 
-    def heard(self, data: bytes) -> None:
-        """Take what another process has sent."""
-        members = json.loads(data)
-        if "to" in members:
-            task = asyncio.get_running_loop().create_task(self._answer(members))
-            self._answering.add(task)
-            task.add_done_callback(self._answering.discard)
-            return
-        answer = self._asked.get(members["token"])
-        if answer is not None and not answer.done():
-            answer.set_result(members["had"])
-
-    async def _answer(self, question: dict[str, str]) -> None:
-        if "forgotten" in question:
-            session = self._owned(question["forgotten"])
-            if session is None:
-                return  # another one may have it
-            found = session.found()
-            await self._store.put(found.record, found.log)
-            had = True
-        elif "expired" in question:
-            had = self._expired(question["expired"], question["why"])
-        else:
-            had = await self._give(question["give"])
-        answer = {"token": question["token"], "had": had}
-        await self._store.notify(question["to"], json.dumps(answer).encode())
-
-    async def _give(self, id: str) -> bool:
-        session = self._owned(id)
+    async def give(self, id: str, link: int) -> bool:
+        """Give a session up, for a link of that number; return whether it was here, and is given."""
+        session = self._keeper.here(id)
+        found = None
         if session is not None:
-            await session.hand_over(HANDOFF_TIMEOUT)
-        await self._finished(id)
-        return session is not None
+            found = await session.hand_over(link, HANDOFF_TIMEOUT)
+            if found is not None:
+                deadline = time.time() + self._keeper.store.ttl
+                found = Found(replace(found.record, node=NOBODY, deadline=deadline), found.log)
+                self._keeper.given(session, found)
+                await self._put(found)
+        await self._keeper.finished(id)
+        return found is not None
 
-    async def close(self) -> None:
-        """Answer those who have asked."""
-        if self._answering:
-            await asyncio.wait(self._answering)
+    async def _put(self, found: Found) -> None:
+        while True:
+            try:
+                await self._keeper.store.give(found)
+            except OSError as error:
+                if not await self._keeper.may_write_again(error):
+                    return
+            else:
+                return

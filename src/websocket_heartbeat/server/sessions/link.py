@@ -13,7 +13,7 @@ from websocket_heartbeat.core.resume import END, Control
 from websocket_heartbeat.core.session import REPLACED, Half, Kept
 from websocket_heartbeat.core.volatile import VOLATILE
 from websocket_heartbeat.engines.base import Closure, Link, LinkEvents, SharedMessage
-from websocket_heartbeat.errors import SessionOver
+from websocket_heartbeat.errors import SendUncertain, SessionOver
 from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server.sessions.attachment import Attachment, Carrier, LinkOverLinks
@@ -31,8 +31,15 @@ MESSAGE_OVERHEAD = 200
 FAILED = "failed"
 """The reason of a reset: what served the session has raised, or has closed it by a code."""
 
+MOVED = "goes on in another process"
+"""Why this process is done with a session that another one has."""
+
 _SHORT_TTL = 10.0
 """Seconds that a session is kept whose client has neither sent nor acknowledged anything."""
+
+
+class Moved(Exception):
+    """This process did not do it, as another one has the session."""
 
 
 class PeerEvents(LinkEvents, Protocol):
@@ -66,14 +73,17 @@ class Keeper(Protocol):
     async def may_write_again(self, error: OSError) -> bool:
         """Wait a while after the store could not be written; return whether to try again."""
 
+    async def is_still_ours(self, session: "SessionLink") -> bool:
+        """Ask the store whether a session was fenced by a claim of this process that was never answered."""
+
     def held(self, size: float) -> None:
         """Count so many bytes more that messages take, or less."""
 
     def over(self, session: "SessionLink", why: str, unacknowledged: tuple[Message, ...]) -> None:
         """Forget a session, and tell the user."""
 
-    def moved(self, session: "SessionLink") -> None:
-        """Forget a session that another process has."""
+    def moved(self, session: "SessionLink", lost: int) -> None:
+        """Forget a session that another process has. lost: messages to its client that only this one had."""
 
 
 class SessionLink(LinkOverLinks):
@@ -81,14 +91,15 @@ class SessionLink(LinkOverLinks):
 
     id: public, and in logs. principal: whose it is, in text, or None. half: its messages.
     keeper: keeps it, with all others. loop: on which it is. events: those of its peer, once it has one.
-    generation: how often it was claimed, as far as this process knows.
+    generation: how often it was claimed, as far as this process knows. link_number: that of its last link.
     deadline: when the session expires, in seconds since the epoch; None while it has a link. ending: the
     reason, once the server ends it.
     rooms: those of which it is a member, each with the number of the last message that it has of its stream.
     moved: those of them that have changed since the store was told; None: it is a member no more.
     has_begun: whether there is a peer that it is the link of. has_ended: whether this process is done with
-    it; why: the reason. held: bytes that its messages take, about. busy_until: for limits.py, which says how
-    often it is resumed. transaction: that of its user whose block runs, if any.
+    it; why: the reason. has_moved: whether that is as another process has it. held: bytes that its messages
+    take, about. busy_until: for limits.py, which says how often it is resumed. transaction: that of its user
+    whose block runs, if any.
     """
 
     __slots__ = (
@@ -110,9 +121,11 @@ class SessionLink(LinkOverLinks):
         "half",
         "has_begun",
         "has_ended",
+        "has_moved",
         "held",
         "id",
         "keeper",
+        "link_number",
         "loop",
         "moved",
         "principal",
@@ -132,6 +145,7 @@ class SessionLink(LinkOverLinks):
         self.loop = asyncio.get_running_loop()
         self.events: PeerEvents
         self.generation = record.generation
+        self.link_number = record.link
         self.attachment = None
         self.deadline = record.deadline
         self.ending = record.ending
@@ -139,6 +153,7 @@ class SessionLink(LinkOverLinks):
         self.moved: dict[str, int | None] = {}
         self.has_begun = False
         self.has_ended = False
+        self.has_moved = False
         self.why = ""
         self.held = 0.0
         self.busy_until = 0.0
@@ -168,6 +183,7 @@ class SessionLink(LinkOverLinks):
         is_ours = record.generation == self.generation + 1
         if is_ours:
             self.generation = record.generation
+            self.link_number = record.link
             self._writer.claimed(record)
         else:
             self.fenced()
@@ -373,18 +389,43 @@ class SessionLink(LinkOverLinks):
 
         Raises:
             SessionOver: it does not take it, as it is over.
+            Moved: another process has the session, and the store does not have the message.
+            SendUncertain: nobody knows whether the store has it.
             OSError: the hub is closed.
         """
         if self.ending is not None:
             raise SessionOver(f"the session is being ended: {printable(self.ending)}")
         if self.transaction is not None and self.transaction.committing is not None:
             await asyncio.wait([self.transaction.ended])
+        number = self.half.sent + 1
         self._send(message)
-        is_kept = await self._writer.kept(self.half.sent)
+        if self.half.sent == number and await self._writer.kept(number):
+            return
+        self._check_here()
+        if self._writer.is_uncertain:
+            raise SendUncertain("the hub is closed, and the store had not answered")
+        raise OSError("the hub is closed")
+
+    async def dismiss(self, reason: str) -> None:
+        """End the session as `end`, and wait until the store knows.
+
+        Raises:
+            Moved: another process has the session.
+            OSError: the hub is closed.
+        """
+        self.end(0, reason)
+        await self._writer.done()
+        if self._writer.ending is None and (not self.has_ended or self.has_moved):
+            self._check_here()
+            raise OSError("the hub is closed")
+
+    def _check_here(self) -> None:
+        if self.has_moved and self._writer.is_uncertain:
+            raise SendUncertain("the session went on in another process before the store had answered")
+        if self.has_moved:
+            raise Moved
         if self.has_ended:
             raise SessionOver(f"the session is over: {printable(self.why)}")
-        if not is_kept:
-            raise OSError("the hub is closed")
 
     def send_volatile(self, message: Message) -> bool:
         """As in Link: not without a link beneath, and behind what the store does not have yet."""
@@ -502,10 +543,30 @@ class SessionLink(LinkOverLinks):
 
     # Another process has it
 
-    async def hand_over(self, patience: float) -> None:
-        """Give the session up to another process: when what is being handled is done, or after `patience`."""
+    async def hand_over(self, link: int, patience: float) -> Found | None:
+        """Give the session up: when what is being handled is done, or after `patience`; return it.
+
+        link: the number of the link that has come to another process.
+
+        Returns:
+            None: it is not given up. Something could not be written, of which nobody else would know, or its
+            client has come here by a newer link; or it is not this process's any more.
+        """
         await self.settle(patience)
-        self.fenced()
+        if self.has_ended:
+            return None
+        if self._writer.is_writing or self.link_number >= link:
+            self._stay()
+            return None
+        found = self.found()
+        self._moves(lost=self.half.sent - found.record.sent)
+        return found
+
+    def _stay(self) -> None:
+        """Go on, after all."""
+        self._settled = None
+        self._incoming.is_leaving = False
+        self._incoming.give()
 
     async def settle(self, patience: float) -> None:
         """Give the peer nothing more; return when what it handles is written, or after `patience`."""
@@ -522,10 +583,14 @@ class SessionLink(LinkOverLinks):
             self._settled.set_result(None)
 
     def fenced(self) -> None:
-        """Be gone: another process has the session."""
+        """Be gone: another process has the session, with what is in the store."""
+        self._moves(lost=self._writer.lost())
+
+    def _moves(self, *, lost: int) -> None:
         self._part(REPLACED)
-        if self._end_here("goes on in another process"):
-            self.keeper.moved(self)
+        if self._end_here(MOVED):
+            self.has_moved = True
+            self.keeper.moved(self, lost)
             self._tell_peer(Closure(error=SessionOver(self.why)))
 
     def release(self) -> None:

@@ -11,6 +11,7 @@ from copy import copy
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.sessions.store import (
     EXPIRED,
+    NOBODY,
     OVER,
     Ended,
     Found,
@@ -60,6 +61,10 @@ class MemoryStore(Store):
     async def close(self) -> None:
         self._nodes.clear()
 
+    def record(self, id: str) -> Record:
+        """Return the record of a session that is here."""
+        return self._sessions[id].record
+
     async def put(self, record: Record, log: Sequence[Message]) -> Refused | None:
         known = self._sessions.get(record.id)
         if known is not None:
@@ -89,7 +94,7 @@ class MemoryStore(Store):
             return session.end
         if hash is not None and link <= record.link:
             return Refused.STALE
-        if record.node != node and not force:
+        if record.node not in (node, NOBODY) and not force:
             return Held(record.node)
         record.node = node
         record.generation += 1
@@ -119,13 +124,13 @@ class MemoryStore(Store):
         acked = max(record.acked, min(acked, record.sent))
         wanted = after + len(messages)
         if messages and record.sent != wanted:
-            if record.sent != after:
+            if not after <= record.sent < wanted:
                 return Refused.GAP
             if wanted - acked > max(1, record.window[0]):
                 return Refused.FULL
             if session.log is None:
                 session.log = deque()
-            session.log.extend(messages)
+            session.log.extend(messages[record.sent - after :])
             record.sent = wanted
         if session.log is not None:
             for _ in range(acked - record.acked):

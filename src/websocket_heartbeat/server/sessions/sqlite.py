@@ -11,6 +11,7 @@ import queue
 import secrets
 import socket
 import sqlite3
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,8 @@ from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.sessions.store import (
     EXPIRED,
     HISTORY,
+    IN_MEMORY,
+    NOBODY,
     OVER,
     Ended,
     Found,
@@ -67,6 +70,14 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 _BUSY = 10.0
 """Seconds to wait for another process that writes."""
+
+_LONGEST = 16 * 1024
+"""Bytes that are sent to another process as they are."""
+_AT_ONCE = 100
+"""Datagrams that are taken before the loop has a turn for others."""
+_TRIES = 200
+_PAUSE = 0.005
+"""So often, after so many seconds each, is something sent to a process that has no room for it: a second."""
 
 _RECENT = 3.0
 """Seconds after which what was published is heard of, or lost on the way."""
@@ -173,6 +184,10 @@ class SqliteStore(SharedStore):
 
     def _let_go(self, database: sqlite3.Connection) -> None:
         self._let_expire(database, self._node, time.time() + self.ttl)
+        if not self._node.startswith(IN_MEMORY):
+            database.execute(
+                "update session set node = ? where node = ? and end_kind is null", (NOBODY, self._node)
+            )
 
     def _let_expire_those_of_the_dead(self, database: sqlite3.Connection) -> None:
         """Let sessions expire that have no deadline, as they had a link when their process ended."""
@@ -281,7 +296,7 @@ class SqliteStore(SharedStore):
                 return Ended(kind, why, record.done)
             if hash is not None and link <= record.link:
                 return Refused.STALE
-            if record.node != node and not force:
+            if record.node not in (node, NOBODY) and not force:
                 return Held(record.node)
             record.node = node
             record.generation += 1
@@ -317,11 +332,11 @@ class SqliteStore(SharedStore):
             acknowledged = max(known, min(acked, sent))
             wanted = after + len(messages)
             if messages and sent != wanted:
-                if sent != after:
+                if not after <= sent < wanted:
                     return Refused.GAP
                 if wanted - acknowledged > max(1, most):
                     return Refused.FULL
-                _add(database, id, after, messages)
+                _add(database, id, sent, messages[sent - after :])
                 sent = wanted
             database.execute(
                 "update session set done = max(done, ?), sent = ?, acked = ?, deadline = ?,"
@@ -456,14 +471,20 @@ class SqliteStore(SharedStore):
         asyncio.get_running_loop().add_reader(listening, self._hear, listening, listener)
 
     def _hear(self, listening: socket.socket, listener: Listener) -> None:
-        try:
-            data = listening.recv(65536)
-        except OSError:
-            return
-        if data.startswith(_ROOM):
-            self._more_in(data.removeprefix(_ROOM).decode())
-        else:
-            listener(data)
+        for _ in range(_AT_ONCE):
+            try:
+                data, files, flags, _ = socket.recv_fds(listening, 65536, 1)
+            except OSError:
+                return
+            if flags & socket.MSG_CTRUNC:  # this process has as many files open as it may
+                continue
+            for file in files:
+                data = os.pread(file, os.fstat(file).st_size, 0)
+                os.close(file)
+            if data.startswith(_ROOM):
+                self._more_in(data.removeprefix(_ROOM).decode())
+            else:
+                listener(data)
 
     async def notify(self, node: str | None, data: bytes) -> bool:
         if node is not None:
@@ -472,18 +493,36 @@ class SqliteStore(SharedStore):
             path = Path(self._path)
             ours = Path(self._place_of(self._node))
             places = [place for place in path.parent.glob(f"{path.name}.*.socket") if place != ours]
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-            sender.setblocking(False)
-            has_sent = False
-            for place in places:
+        return any(await asyncio.gather(*(_send_to(str(place), data) for place in places)))
+
+
+async def _send_to(place: str, data: bytes) -> bool:
+    """Send something to a process, as soon as it has room for it; return false if it is gone."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.setblocking(False)
+        try:
+            sender.connect(place)
+            for _ in range(_TRIES):
                 try:
-                    sender.sendto(data, str(place))
+                    _send(sender, data)
                 except BlockingIOError:  # that process is busy
-                    pass
-                except OSError:  # that process is gone
-                    continue
-                has_sent = True
-        return has_sent
+                    await asyncio.sleep(_PAUSE)
+                else:
+                    break
+        except OSError:
+            return False
+    return True
+
+
+def _send(sender: socket.socket, data: bytes) -> None:
+    """Send bytes, or the file that they are in: of a datagram there is a longest."""
+    if len(data) <= _LONGEST:
+        sender.send(data)
+        return
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        socket.send_fds(sender, [b"file"], [file.fileno()])
 
 
 def _answer(future: asyncio.Future[Any], answer: object) -> None:

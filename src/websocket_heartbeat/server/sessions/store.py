@@ -27,7 +27,7 @@ class Refused(Enum):
     FULL = "full"
     """The client's window has no room."""
     GAP = "gap"
-    """The messages do not follow those that are there."""
+    """The messages do not follow those that are there, or more are there than they reach to."""
     STALE = "stale"
     """The link is not newer than the one that the session has."""
     UNKNOWN = "unknown"
@@ -110,6 +110,12 @@ EXPIRED = "expired"
 REPLACED = "replaced"
 """How sessions end: by an end or a dismissal, after which nobody comes back; in time; by a reset."""
 
+NOBODY = ""
+"""In place of the node: no node owns the session, and whoever claims it has it."""
+IN_MEMORY = "~"
+"""The first character of the names of nodes which alone have what their sessions hold: the store has it once
+they give them up. What is claimed from such a node by force is lost."""
+
 
 class Transaction(ABC):
     """One that a user has begun in the store: to be committed with the record of a message, or rolled back.
@@ -171,7 +177,10 @@ class Store(ABC):
 
     @abstractmethod
     async def close(self) -> None:
-        """Be done with it; what was acknowledged is kept."""
+        """Be done with it; what was acknowledged is kept, and sessions of this node are NOBODY's from now on.
+
+        Not those of a node whose name begins with IN_MEMORY, which it has not given.
+        """
 
     @property
     @abstractmethod
@@ -186,7 +195,7 @@ class Store(ABC):
     async def claim(
         self, id: str, hash: bytes | None, principal: str | None, link: int, node: str, *, force: bool = False
     ) -> Found | Refused | Held | Ended:
-        """Make a node the owner, on behalf of a link that resumes. force: also if another one is.
+        """Make a node the owner, on behalf of a link that resumes. force: also if another one is, not NOBODY.
 
         hash: None: no link asks, but the application, which has something to send. Then neither the principal
         nor the link is looked at, and the deadline stays.
@@ -211,7 +220,7 @@ class Store(ABC):
 
         So the answers to a message are there if and only if it is known to be handled.
 
-        after: the number that the messages follow; where they are there already, nothing is added.
+        after: the number that the messages follow; those of them that are there already are not added again.
         done, acked: noted if they are more than is known; the log up to `acked` is forgotten.
         deadline: None while the session has a link. state, ending: None: as they were.
         rooms: those that have changed, as in Record; None for a room of which it is a member no more.
@@ -224,6 +233,12 @@ class Store(ABC):
     async def finish(self, id: str, generation: int, kind: str, why: str) -> Refused | None:
         """End a session and forget its log. kind: OVER, EXPIRED or REPLACED."""
 
+    async def give(self, found: Found) -> None:  # noqa: B027
+        """Have a session that its node gives up where the next one finds it.
+
+        Nothing to do in a store to which everything was written.
+        """
+
     @abstractmethod
     async def due(self, now: float, limit: int) -> list[Found]:
         """End as EXPIRED what is past its deadline, and return it: each session to one caller only."""
@@ -231,6 +246,8 @@ class Store(ABC):
     @abstractmethod
     async def notify(self, node: str | None, data: bytes) -> bool:
         """Send something to a node, or to all others; it may be lost, and is never doubled.
+
+        data: as long as a message may be, and a few hundred bytes more.
 
         Returns:
             Whether there may be somebody who hears it: a node of which that is false is gone.

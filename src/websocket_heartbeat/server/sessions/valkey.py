@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib.resources import files
 from typing import Any, NamedTuple, TypeVar
@@ -18,6 +18,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 try:
     from redis.asyncio import Redis, RedisCluster
+    from redis.asyncio.client import PubSub
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
     from redis.exceptions import NoPermissionError, NoScriptError, RedisError
 except ImportError as error:
     raise ImportError(
@@ -27,6 +30,8 @@ except ImportError as error:
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.sessions.store import (
     HISTORY,
+    IN_MEMORY,
+    NOBODY,
     Ended,
     Found,
     Held,
@@ -42,9 +47,7 @@ T = TypeVar("T")
 
 _logger = logging.getLogger("websocket_heartbeat.server")
 
-_DUE = "wh:due"
-_NODES = "wh:nodes"
-_ROOMS = b"wh:room:"
+_PREFIX = "wh:"
 
 _FOLDER = files(__package__).joinpath("scripts")
 
@@ -53,8 +56,8 @@ def _text(name: str) -> str:
     return _FOLDER.joinpath(f"{name}.lua").read_text(encoding="utf-8")
 
 
-_SCRIPTS = {name: _text(name) for name in ("write", "finish", "hold", "expire", "move", "read")}
-_SCRIPTS |= {name: _text("lineage") + _text(name) for name in ("put", "claim", "publish")}
+_SCRIPTS = {name: _text(name) for name in ("finish", "hold", "expire", "move", "read")}
+_SCRIPTS |= {name: _text("lineage") + _text(name) for name in ("put", "claim", "write", "publish")}
 _SHAS = {name: hashlib.sha1(text.encode()).hexdigest() for name, text in _SCRIPTS.items()}
 
 _REFUSED = {refused.value.encode(): refused for refused in Refused}
@@ -65,8 +68,12 @@ _ROOM = "room:"
 _TEXT, _BINARY = b"t", b"b"
 """The first octet of a message in the log."""
 
+_TIMEOUT = 5
+"""Seconds in which a server answers, or is away; and of silence after which a subscription is tried."""
 _RECONNECT_AFTER = 0.2
 """Seconds from a lost subscription to the next attempt."""
+_HEARD = 10_000
+"""So many notifications are remembered, to tell one that comes twice."""
 _TRIES = 5
 """So often is a node called that does not hear: it may be about to subscribe again."""
 
@@ -84,7 +91,8 @@ class ValkeyStore(SharedStore):
     """A server, or a cluster.
 
     url: valkey://user:password@host:port/database, valkeys:// with TLS, the same with redis:// and rediss://,
-    unix://; `?cluster=yes` for a cluster. More parameters are those of redis-py's from_url.
+    unix://; `?cluster=yes` for a cluster; `?prefix=shop:` for names of keys and channels that begin with
+    that, and not with "wh:". More parameters are those of redis-py's from_url.
 
     Writes that were acknowledged are there as long as the server lives; one that was restarted, or a replica
     that was promoted, may have forgotten some. Its lineage tells: nodes write their sessions again then, and
@@ -94,8 +102,8 @@ class ValkeyStore(SharedStore):
     def __init__(self, url: str, ttl: float = 120) -> None:
         super().__init__()
         self.ttl = ttl
-        self._url = url
-        self._client, self._is_cluster = _client_of(url)
+        self._address, self._is_cluster, self._prefix = _parts_of(url)
+        self._client = _client(self._address, RedisCluster if self._is_cluster else Redis)
         self._node = ""
         self._lineage = ""
         self._owned: Owned = tuple
@@ -107,12 +115,34 @@ class ValkeyStore(SharedStore):
         self._is_open = False
         self._looking = asyncio.Lock()
         self._subscription: Any = None  # while this node is heard of
+        self._told = 0  # by this node, to others
+        self._heard: dict[bytes, None] = {}  # the last of what they have told, each by its name and number
         self._changed: set[str] = set()  # rooms to subscribe to, or not any more
         self._subscribing: asyncio.Task[None] | None = None
 
     @property
     def lineage(self) -> str:
         return self._lineage
+
+    @property
+    def _due(self) -> str:
+        return f"{self._prefix}due"
+
+    @property
+    def _nodes(self) -> str:
+        return f"{self._prefix}nodes"
+
+    def _channel(self, node: str) -> str:
+        return f"{self._prefix}node:{node}"
+
+    def _keys(self, id: str) -> tuple[str, str]:
+        return f"{self._prefix}{{{id}}}:m", f"{self._prefix}{{{id}}}:o"
+
+    def _room_channel(self, room: str) -> bytes:
+        return f"{self._prefix}room:{room}".encode()
+
+    def _room_keys(self, room: str) -> tuple[str, str]:
+        return f"{self._prefix}{{r:{room}}}:m", f"{self._prefix}{{r:{room}}}:s"
 
     @property
     def _keep(self) -> int:
@@ -225,15 +255,23 @@ class ValkeyStore(SharedStore):
 
     async def _ask_lineage(self) -> str | Exception:
         try:
-            server, replication = await self._client.info("server"), await self._client.info("replication")
+            server, replication = await self._info("server"), await self._info("replication")
         except NoPermissionError:
             return OSError("the user may not call INFO, and nothing else tells whether writes were forgotten")
         except (RedisError, OSError) as error:
             return error
         if not self._is_cluster:
             server, replication = {"": server}, {"": replication}
+        elif server.keys() != replication.keys():
+            return OSError("the nodes of the cluster are changing")
         nodes = [f"{server[node]['run_id']} {replication[node]['master_replid']}" for node in server]
         return " ".join(sorted(nodes))
+
+    async def _info(self, section: str) -> Any:
+        """Ask the server; or those of the cluster that take writes, of each by its name."""
+        if self._is_cluster:
+            return await self._client.info(section, target_nodes=RedisCluster.PRIMARIES)
+        return await self._client.info(section)
 
     async def _look_for_lineage(self) -> None:
         """Write all sessions of this node again, if the server may have forgotten writes."""
@@ -251,13 +289,21 @@ class ValkeyStore(SharedStore):
         """Run a script; if it is refused by a server that has forgotten, run it on what was written again."""
         while True:
             lineage = self._lineage
-            answer = await self._submit(script, _keys(id), *arguments)
+            answer = await self._submit(script, self._keys(id), *arguments)
             if answer not in _REFUSED:
                 return answer
             await self._look_for_lineage()
-            if self._lineage == lineage:
+            is_forgotten = _REFUSED[answer] is Refused.FORGOTTEN
+            if self._lineage == lineage and not (is_forgotten and await self._put_again(id)):
                 self._held.discard(id)
                 return _REFUSED[answer]
+
+    async def _put_again(self, id: str) -> bool:
+        """Write one session again, whose slot has moved in the cluster; return whether it is this node's."""
+        for found in self._owned():
+            if found.record.id == id:
+                return await self.put(found.record, found.log) is None
+        return False
 
     # The calls
 
@@ -268,9 +314,8 @@ class ValkeyStore(SharedStore):
         due = self._lease() if record.deadline is None else record.deadline
         self._held.add(record.id)
         self._look_at(record.id, due)
-        answer = await self._submit(
-            "put", _keys(record.id), record.generation, self._keep, len(flat), *flat, *payloads
-        )
+        asked = (record.generation, record.node, self._keep, len(flat))
+        answer = await self._submit("put", self._keys(record.id), *asked, *flat, *payloads)
         return _REFUSED.get(answer)
 
     async def claim(
@@ -279,7 +324,7 @@ class ValkeyStore(SharedStore):
         lease = self._lease()
         self._look_at(id, lease)
         asked = (hash or b"", principal or "", link, node, int(force), lease, self._keep)
-        kind, *rest = await self._submit("claim", _keys(id), *asked)
+        kind, *rest = await self._submit("claim", self._keys(id), *asked)
         if kind == b"found":
             self._held.add(id)
             return _found(id, rest)
@@ -326,11 +371,11 @@ class ValkeyStore(SharedStore):
 
     async def due(self, now: float, limit: int) -> list[Found]:
         await self._look_for_lineage()
-        rows = await self._command("ZRANGEBYSCORE", _DUE, "-inf", now, "WITHSCORES", "LIMIT", 0, limit)
+        rows = await self._command("ZRANGEBYSCORE", self._due, "-inf", now, "WITHSCORES", "LIMIT", 0, limit)
         ids = [id.decode() for id in rows[::2]]
         forget_at = now + self.ttl
         answers = await asyncio.gather(
-            *(self._submit("expire", _keys(id), now, self._keep, forget_at) for id in ids)
+            *(self._submit("expire", self._keys(id), now, self._keep, forget_at) for id in ids)
         )
         found = []
         moves = []
@@ -339,21 +384,25 @@ class ValkeyStore(SharedStore):
                 found.append(_found(id, rest))
                 self._held.discard(id)
             later = {b"found": forget_at, b"later": rest[0] if rest else "", b"nothing": ""}[kind]
-            moves.append(self._submit("move", (_DUE,), id, was, later))
+            moves.append(self._submit("move", (self._due,), id, was, later))
         await asyncio.gather(*moves)
         return found
 
     def _look_at(self, id: str, when: float) -> None:
         """Have `due` look at a session by then."""
-        self._command("ZADD", _DUE, "LT", when, id)
+        self._command("ZADD", self._due, "LT", when, id)
 
     async def _hold(self, deadline: float | None) -> None:
-        """Renew the lease of the sessions of this node; or let those expire that have a link."""
+        """Renew the lease of the sessions of this node; or let go, and those expire that have a link."""
         lease, held = self._lease(), list(self._held)
+        next_node = self._node if deadline is None or self._node.startswith(IN_MEMORY) else NOBODY
         due = lease if deadline is None else deadline
         until = "" if deadline is None else deadline
         answers = await asyncio.gather(
-            *(self._submit("hold", _keys(id), self._node, lease, until, self._keep) for id in held),
+            *(
+                self._submit("hold", self._keys(id), self._node, lease, until, self._keep, next_node)
+                for id in held
+            ),
         )
         self._held.difference_update(id for id, is_ours in zip(held, answers, strict=True) if not is_ours)
         for id in self._held:
@@ -364,19 +413,19 @@ class ValkeyStore(SharedStore):
             await asyncio.sleep(self.ttl / 2)
             with suppress(OSError):  # `due` says so
                 for room in list(self._followed):
-                    self._command("PEXPIRE", _room_keys(room)[0], self._keep)
+                    self._command("PEXPIRE", self._room_keys(room)[0], self._keep)
                     self._more_in(room)  # a cluster may lose what one of its nodes tells the others
                 await self._hold(None)
 
     # Rooms
 
     async def publish(self, room: str, sender: str, number: int, posts: Sequence[bytes]) -> int:
-        keys = *_room_keys(room), f"wh:{{r:{room}}}:from:{sender}"
-        asked = number, self._keep, HISTORY, _room_channel(room), *posts
+        keys = *self._room_keys(room), f"{self._prefix}{{r:{room}}}:from:{sender}"
+        asked = number, self._keep, HISTORY, self._room_channel(room), *posts
         return int(await self._submit("publish", keys, *asked))
 
     async def read(self, room: str, after: int, limit: int) -> Posts:
-        last, entries = await self._submit("read", _room_keys(room), after, limit)
+        last, entries = await self._submit("read", self._room_keys(room), after, limit)
         return Posts(int(last), [(int(id.partition(b"-")[0]), fields[1]) for id, fields in entries])
 
     def follow(self, room: str, more: Callable[[], None]) -> None:
@@ -397,8 +446,8 @@ class ValkeyStore(SharedStore):
         try:
             while self._changed and (subscription := self._subscription) is not None:
                 rooms, self._changed = self._changed, set()
-                ours = [_room_channel(room) for room in rooms if room in self._followed]
-                others = [_room_channel(room) for room in rooms if room not in self._followed]
+                ours = [self._room_channel(room) for room in rooms if room in self._followed]
+                others = [self._room_channel(room) for room in rooms if room not in self._followed]
                 with suppress(RedisError, OSError):  # `_listen` finds out too, and begins anew
                     if ours:
                         await subscription.subscribe(*ours)
@@ -410,9 +459,11 @@ class ValkeyStore(SharedStore):
     # Other nodes
 
     async def notify(self, node: str | None, data: bytes) -> bool:
-        channel = _NODES if node is None else _channel(node)
+        channel = self._nodes if node is None else self._channel(node)
         for _ in range(_TRIES):
-            heard_by = await self._command("PUBLISH", channel, self._node.encode() + b"\n" + data)
+            self._told += 1
+            head = f"{self._node} {self._told}\n".encode()
+            heard_by = await self._command("PUBLISH", channel, head + data)
             if self._is_cluster or heard_by > 0:
                 return True
             await asyncio.sleep(_RECONNECT_AFTER)
@@ -420,43 +471,57 @@ class ValkeyStore(SharedStore):
 
     async def _listen(self, listener: Listener, heard: "asyncio.Future[None]") -> None:
         """Pass on what other nodes send. heard: done when this node is heard of."""
-        client, _ = _client_of(self._url, is_one=True)
         is_away = False
-        try:
-            while True:
-                try:
-                    async with client.pubsub(ignore_subscribe_messages=False) as subscription:
-                        await subscription.subscribe(_NODES, _channel(self._node))
-                        self._subscription = subscription
-                        self._subscribe_soon(*self._followed)
-                        async for message in subscription.listen():
-                            if message["channel"].startswith(_ROOMS):  # which is subscribed to, or has more
-                                self._more_in(message["channel"].removeprefix(_ROOMS).decode())
-                            elif message["type"] == "message":
-                                self._hear(message["data"], listener)
-                            elif not heard.done():
-                                heard.set_result(None)
-                            elif is_away:
-                                is_away = False
-                                _logger.info("the store of the sessions is back")
-                except (RedisError, OSError) as error:
-                    if not heard.done():
-                        heard.set_exception(OSError(f"the store of the sessions cannot be reached: {error}"))
-                        return
-                    level = logging.DEBUG if is_away else logging.ERROR
-                    words = "the store of the sessions is away, and they wait for it: %s"
-                    _logger.log(level, words, error, extra={"reason": str(error)})
-                    is_away = True
-                    self._subscription = None
-                    await asyncio.sleep(_RECONNECT_AFTER)
-        finally:
-            self._subscription = None
-            await client.aclose()
+        while True:
+            client = _client(self._one_address(), Redis)
+            try:
+                async with client.pubsub() as subscription:
+                    await subscription.subscribe(self._nodes, self._channel(self._node))
+                    self._subscription = subscription
+                    self._subscribe_soon(*self._followed)
+                    rooms = self._room_channel("")
+                    async for message in _messages(subscription):
+                        if message["channel"].startswith(rooms):  # which is subscribed to, or has more
+                            self._more_in(message["channel"].removeprefix(rooms).decode())
+                        elif message["type"] == "message":
+                            self._hear(message["data"], listener)
+                        elif not heard.done():
+                            heard.set_result(None)
+                        elif is_away:
+                            is_away = False
+                            _logger.info("the store of the sessions is back")
+            except (RedisError, OSError) as error:
+                if not heard.done():
+                    heard.set_exception(OSError(f"the store of the sessions cannot be reached: {error}"))
+                    return
+                level = logging.DEBUG if is_away else logging.ERROR
+                words = "the store of the sessions is away, and they wait for it: %s"
+                _logger.log(level, words, error, extra={"reason": str(error)})
+                is_away = True
+            finally:
+                self._subscription = None
+                await client.aclose()
+            await asyncio.sleep(_RECONNECT_AFTER)
+
+    def _one_address(self) -> str:
+        """Return the URL of a server that passes on what is published: in a cluster, any node does."""
+        if not self._is_cluster:
+            return self._address
+        node = self._client.get_random_node()
+        place = urlsplit(self._address)
+        login, at, _ = place.netloc.rpartition("@")
+        host = f"[{node.host}]" if ":" in node.host else node.host
+        return urlunsplit(place._replace(netloc=f"{login}{at}{host}:{node.port}"))
 
     def _hear(self, data: bytes, listener: Listener) -> None:
-        sender, _, said = data.partition(b"\n")
-        if sender != self._node.encode():
-            listener(said)
+        head, _, said = data.partition(b"\n")
+        sender, _, _ = head.partition(b" ")
+        if sender == self._node.encode() or head in self._heard:
+            return
+        self._heard[head] = None  # redis-py sends a pipeline again whose connection has broken
+        if len(self._heard) > _HEARD:
+            del self._heard[next(iter(self._heard))]
+        listener(said)
 
 
 def _settle(future: "asyncio.Future[Any]", answer: Any) -> None:
@@ -469,27 +534,44 @@ def _settle(future: "asyncio.Future[Any]", answer: Any) -> None:
         future.set_result(answer)
 
 
-def _client_of(url: str, *, is_one: bool = False) -> tuple[Any, bool]:
-    """Return a client, and whether it is one of a cluster. is_one: for one node of it."""
+async def _messages(subscription: PubSub) -> AsyncIterator[dict[str, Any]]:
+    """Yield what comes; raise if nothing does any more, as of a server whose last words were lost."""
+    is_asked = False
+    while True:
+        message = await subscription.get_message(timeout=_TIMEOUT)
+        if message is not None:
+            is_asked = False
+            if message["type"] != "pong":
+                yield message
+        elif is_asked:
+            raise OSError(f"it has not answered for {_TIMEOUT} s")
+        else:
+            is_asked = True
+            await subscription.ping()
+
+
+def _parts_of(url: str) -> tuple[str, bool, str]:
+    """Return the URL as redis-py has it, whether it is one of a cluster, and the prefix of names."""
     place = urlsplit(url)
-    query = dict(parse_qsl(place.query))
-    is_cluster = query.pop("cluster", "no") == "yes" and not is_one
+    query = dict(parse_qsl(place.query, keep_blank_values=True))
+    is_cluster = query.pop("cluster", "no") == "yes"
+    prefix = query.pop("prefix", _PREFIX)
+    if not prefix or "{" in prefix or "}" in prefix:
+        raise ValueError(f"sessions: the prefix must be a text without braces, not {prefix!r}")
     scheme = place.scheme.replace("valkeys", "rediss").replace("valkey", "redis")
-    address = urlunsplit((scheme, place.netloc, place.path, urlencode(query), ""))
-    kind = RedisCluster if is_cluster else Redis
-    return kind.from_url(address, protocol=2, decode_responses=False), is_cluster
+    return urlunsplit((scheme, place.netloc, place.path, urlencode(query), "")), is_cluster, prefix
 
 
-def _channel(node: str) -> str:
-    return f"wh:node:{node}"
-
-
-def _room_channel(room: str) -> bytes:
-    return _ROOMS + room.encode()
-
-
-def _room_keys(room: str) -> tuple[str, str]:
-    return f"wh:{{r:{room}}}:m", f"wh:{{r:{room}}}:s"
+def _client(address: str, kind: type[Redis] | type[RedisCluster]) -> Any:
+    """Return a client that tries once more, on another connection, if one has broken."""
+    return kind.from_url(
+        address,
+        protocol=2,
+        decode_responses=False,
+        socket_timeout=_TIMEOUT,
+        socket_connect_timeout=_TIMEOUT,
+        retry=Retry(NoBackoff(), 1),
+    )
 
 
 def _room_fields(rooms: Mapping[str, int | None]) -> list[Any]:
@@ -497,10 +579,6 @@ def _room_fields(rooms: Mapping[str, int | None]) -> list[Any]:
     return [
         part for room, number in rooms.items() for part in (_ROOM + room, "" if number is None else number)
     ]
-
-
-def _keys(id: str) -> tuple[str, str]:
-    return f"wh:{{{id}}}:m", f"wh:{{{id}}}:o"
 
 
 def _packed(message: Message) -> bytes:

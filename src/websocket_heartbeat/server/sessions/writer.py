@@ -16,6 +16,7 @@ from websocket_heartbeat.core.volatile import VOLATILE, Waiting
 from websocket_heartbeat.engines.base import WRITE_LIMIT
 from websocket_heartbeat.errors import NotCommitted, SessionOver
 from websocket_heartbeat.events import Message, size_of
+from websocket_heartbeat.server.sessions.memory import MemoryStore
 from websocket_heartbeat.server.sessions.store import Found, Record, Refused, Transaction, with_changes
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ class Writer(ABC):
 
     records_first: whether the peer is given a message only when the one before is recorded.
     is_writing: whether the store is asked to write. is_held: whether it is not to be asked, as a transaction
-    waits for its turn. ending: the reason of the end, once the store knows that the server ends the session.
+    waits for its turn. is_uncertain: whether it has failed to answer, so that it may have what this process
+    does not know of. ending: the reason of the end, once the store knows that the server ends the session.
     volatile: those that wait; None as long as there was none.
     """
 
@@ -48,6 +50,7 @@ class Writer(ABC):
         "_waiting",
         "ending",
         "is_held",
+        "is_uncertain",
         "is_writing",
         "volatile",
     )
@@ -57,6 +60,7 @@ class Writer(ABC):
         self._half = session.half
         self.is_writing = False
         self.is_held = False
+        self.is_uncertain = False
         # What is to go to the link, each with its character. A list, as an empty deque takes 0.6 KiB.
         self._waiting: list[tuple[str, Message]] = []
         self.volatile: Waiting | None = None
@@ -110,7 +114,11 @@ class Writer(ABC):
 
     @abstractmethod
     def found(self) -> Found:
-        """Return the session as the store has it, for one that may have forgotten it."""
+        """Return the session as the store has it, or is to have it where only this process has."""
+
+    @abstractmethod
+    def lost(self) -> int:
+        """Return how many messages nobody has but this process, which does not have the session any more."""
 
     @abstractmethod
     async def kept(self, number: int) -> bool:
@@ -193,6 +201,7 @@ class Writer(ABC):
                     if not await self._write_once():
                         break
                 except OSError as error:
+                    self.is_uncertain = True
                     if not await keeper.may_write_again(error):
                         break
         finally:
@@ -229,8 +238,11 @@ class Writer(ABC):
         if isinstance(answer, Refused):
             if session.generation != generation:
                 return True  # it is us who have claimed it since, for another link
+            if answer is Refused.FENCED and await session.keeper.is_still_ours(session):
+                return True
             session.fenced()
             return False
+        self.is_uncertain = False
         self._stored, self._done = answer, done
         self._acked, self._deadline, self.ending = acked, deadline, ending
         if state is not None:
@@ -430,6 +442,10 @@ class StoreFirst(Writer):
         session.note_held()
         session.go_on()
 
+    def lost(self) -> int:
+        """As in Writer: what is not known to be stored."""
+        return self._half.sent - self._stored
+
     async def kept(self, number: int) -> bool:
         """As in Writer."""
         while self._stored < number and self.is_writing and self._task is not None:
@@ -532,8 +548,22 @@ class Immediate(Writer):
         raise NotImplementedError
 
     def found(self) -> Found:
-        """Not called: the memory of this process forgets nothing."""
-        raise NotImplementedError
+        """As in Writer: the store has the record, and this the rest."""
+        store, half = self._session.keeper.store, self._half
+        assert isinstance(store, MemoryStore)
+        record = replace(
+            store.record(self._session.id),
+            generation=self._session.generation,
+            done=half.done,
+            sent=half.sent,
+            acked=half.acked,
+            rooms=dict(self._session.rooms),
+        )
+        return Found(record, self._session.unacknowledged())
+
+    def lost(self) -> int:
+        """As in Writer: all that its client has not acknowledged."""
+        return self._half.sent - self._half.acked
 
     async def kept(self, number: int) -> bool:
         """As in Writer: it is, as nothing is kept elsewhere."""

@@ -70,14 +70,14 @@ async def write(connection: Any, calls: list[Arguments]) -> list[int | Refused]:
 def written(row: Sequence[Any], call: Arguments) -> int | Refused:
     """Return the answer to a write, or why it was refused: as far as is known, if another one came before."""
     sent, known, is_over, was_sent = row[:4]
-    generation, after = call[1:3]
+    generation, after, messages = call[1:4]
     if sent is not None:
         return int(sent)
     if known is None or is_over:
         return Refused.GONE
     if known != generation:
         return Refused.FENCED
-    return Refused.GAP if was_sent != after else Refused.FULL
+    return Refused.FULL if after <= was_sent < after + len(messages) else Refused.GAP
 
 
 async def finish(connection: Any, calls: list[Arguments]) -> list[Refused | None]:

@@ -1,7 +1,7 @@
 """The store in PostgreSQL: sessions survive processes and machines, and move between them.
 
 The calls of one turn of the loop are one transaction, mostly in one round trip; one transaction after the
-other, by one connection. What a call does is in calls.py, what nodes say to each other in ear.py.
+other, by one connection. What a call does is in calls.py, what nodes say to each other in listener.py.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from websocket_heartbeat.server.sessions.postgresql.driver import (
     failed,
     pool,
 )
-from websocket_heartbeat.server.sessions.postgresql.ear import Ear
+from websocket_heartbeat.server.sessions.postgresql.listener import NodeListener
 from websocket_heartbeat.server.sessions.store import (
     Ended,
     Found,
@@ -83,7 +83,7 @@ class PostgresStore(SharedStore):
         self._not_before = 0.0
         self._pause = _RECONNECT_AFTER
         self._failure: OSError | None = None  # of the last attempt
-        self._ear: Ear | None = None
+        self._listener: NodeListener | None = None
         self._pool: Any = None
         self._is_open = False
         self._keep_rooms_at = 0.0  # on the loop's clock
@@ -101,8 +101,10 @@ class PostgresStore(SharedStore):
         self._failure = None
         try:
             await self._ask(calls.live, (node,))
-            self._ear = Ear(self._url, node, lambda data: self._hear(data, listener), self._listen_again)
-            await self._ear.open()
+            self._listener = NodeListener(
+                self._url, node, lambda data: self._hear(data, listener), self._listen_again
+            )
+            await self._listener.open()
             self._pool = await pool(self._url, _TRANSACTIONS, self._settings, self._compare)
         except BaseException:
             self._is_open = False
@@ -121,9 +123,9 @@ class PostgresStore(SharedStore):
         if self._telling is not None:
             self._telling.cancel()
             await asyncio.wait([self._telling])
-        if self._ear is not None:
-            await self._ear.close()
-            self._ear = None
+        if self._listener is not None:
+            await self._listener.close()
+            self._listener = None
         if self._flushing is not None:
             await asyncio.wait([self._flushing])
         connection, self._connection = self._connection, None
@@ -337,9 +339,9 @@ class PostgresStore(SharedStore):
     # Other nodes
 
     async def notify(self, node: str | None, data: bytes) -> bool:
-        if self._ear is None:
+        if self._listener is None:
             raise OSError("the store of the sessions is closed")
-        return await self._ear.notify(node, data)
+        return await self._listener.notify(node, data)
 
     # Transactions of users
 

@@ -8,7 +8,7 @@ if not hash or (is_link and (hash ~= ARGV[1] or principal ~= ARGV[2])) then retu
 if written ~= lineage() then return { 'forgotten' } end
 if kind then return { 'ended', kind, why, done } end
 if is_link and tonumber(ARGV[3]) <= tonumber(link) then return { 'stale' } end
-if node ~= ARGV[4] and ARGV[5] ~= '1' then return { 'held', node } end
+if node ~= '' and node ~= ARGV[4] and ARGV[5] ~= '1' then return { 'held', node } end
 redis.call('HSET', session, 'node', ARGV[4], 'generation', tonumber(generation) + 1, 'lease', ARGV[6])
 if is_link then
     redis.call('HSET', session, 'link', ARGV[3])

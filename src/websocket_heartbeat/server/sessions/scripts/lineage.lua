@@ -3,3 +3,8 @@ local function lineage()
     local server, replication = redis.call('INFO', 'server'), redis.call('INFO', 'replication')
     return string.match(server, 'run_id:(%w+)') .. ' ' .. string.match(replication, 'master_replid:(%w+)')
 end
+
+-- Whether something was written under this lineage: a restart changes the second part of it too, and that is half the work.
+local function is_written_here(written)
+    return string.find(redis.call('INFO', 'replication'), string.match(written, ' (%w+)'), 1, true) ~= nil
+end

@@ -1,17 +1,20 @@
--- Notes what was handled and acknowledged, and adds messages to the log, all of it or nothing.
+-- Notes what was handled and acknowledged, and adds messages to the log, all of it or nothing. Not to what a server
+-- has kept that may have forgotten writes: its owner must write that again first, and would write over this one.
 -- KEYS: session, log. ARGV: generation, after, done, acked, deadline, has state, state, has ending, ending, keep,
 -- how many fields of rooms and values, those (a value '': none), messages
 local session, log = KEYS[1], KEYS[2]
-local known = redis.call('HMGET', session, 'generation', 'end_kind', 'sent', 'acked', 'done', 'window_messages')
+local names = { 'generation', 'end_kind', 'sent', 'acked', 'done', 'window_messages', 'lineage' }
+local known = redis.call('HMGET', session, unpack(names))
 if not known[1] or known[2] then return 'gone' end
 if known[1] ~= ARGV[1] then return 'fenced' end
+if not is_written_here(known[7]) then return 'forgotten' end
 local sent, acked, count = tonumber(known[3]), tonumber(known[4]), #ARGV - 11 - tonumber(ARGV[11])
 local after = tonumber(ARGV[2])
 local acknowledged = math.max(acked, math.min(tonumber(ARGV[4]), sent))
 if count > 0 and sent ~= after + count then
-    if sent ~= after then return 'gap' end
+    if sent < after or sent > after + count then return 'gap' end
     if after + count - acknowledged > math.max(1, tonumber(known[6])) then return 'full' end
-    for place = #ARGV - count + 1, #ARGV do redis.call('RPUSH', log, ARGV[place]) end
+    for place = #ARGV - count + 1 + sent - after, #ARGV do redis.call('RPUSH', log, ARGV[place]) end
     sent = after + count
 end
 if acknowledged > acked then redis.call('LTRIM', log, acknowledged - acked, -1) end

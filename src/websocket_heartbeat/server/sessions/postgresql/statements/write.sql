@@ -12,8 +12,8 @@ with written as (
     where id = $1::text and generation = $2::bigint and end_kind is null and (
         cardinality($4::bytea[]) = 0
         or sent = $3::bigint + cardinality($4::bytea[])
-        or sent = $3::bigint
-        and sent + cardinality($4::bytea[]) - greatest(acked, least($6::bigint, sent)) <= greatest(1, window_messages)
+        or sent >= $3::bigint and sent < $3::bigint + cardinality($4::bytea[])
+        and $3::bigint + cardinality($4::bytea[]) - greatest(acked, least($6::bigint, sent)) <= greatest(1, window_messages)
     )
     returning sent, acked
 ), forgotten as (

@@ -28,7 +28,7 @@ _TRIES = 5
 """So often is a node called that does not hear: it may be about to listen again."""
 
 
-class Ear:
+class NodeListener:
     """Of one node, with a connection of its own.
 
     url: of that. again: called when it listens again, after it was lost with what came meanwhile.
@@ -40,6 +40,7 @@ class Ear:
         self._listener = listener
         self._again = again
         self._connection: Any = None
+        self._speaking = asyncio.Lock()  # a connection does one thing at a time
         self._parts: defaultdict[int, list[str]] = defaultdict(list)  # by the connection that sends
         self._listening: asyncio.Task[None] | None = None
 
@@ -70,9 +71,10 @@ class Ear:
         ]
         where = (None, _ALL) if node is None else (_lock_of(node), _channel(node))
         for _ in range(_TRIES):
-            if self._connection is not None:
+            if (connection := self._connection) is not None:
                 try:
-                    row = await self._connection.fetchrow(_NOTIFY, *where, texts)
+                    async with self._speaking:
+                        row = await connection.fetchrow(_NOTIFY, *where, texts)
                 except FAILURES as error:
                     raise failed("has failed", error) from None
                 if row["is_heard"]:

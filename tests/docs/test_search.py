@@ -1,0 +1,51 @@
+"""What people type into a search box finds its page, in Chromium, with no other host to ask."""
+
+import asyncio
+import functools
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.miniprogram.chromium import browser
+
+SOUGHT = [
+    ("index.html", "1006", "troubleshooting.html"),
+    ("index.html", "keepalive ping timeout", "troubleshooting.html"),
+    ("index.html", "no close frame received", "troubleshooting.html"),
+    ("zh/index.html", "心跳", "zh/quickstart/mini-programs.html"),
+    ("zh/index.html", "断线重连", "zh/quickstart/mini-programs.html"),
+]
+
+
+@pytest.fixture
+def address(site: Path) -> Iterator[str]:
+    handler = functools.partial(_Quiet, directory=str(site))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_what_people_look_for_is_found(address: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with browser(tmp_path) as context:
+            page = await context.new_page()
+            hosts = set()
+            page.on("request", lambda request: hosts.add("/".join(request.url.split("/")[:3])))
+            for start, words, found in SOUGHT:
+                await page.goto(f"{address}/{start}")
+                await page.fill("input.md-search__input", words)
+                result = page.locator(f'.md-search-result__link[href*="/{found}"]').first
+                await result.wait_for(state="attached", timeout=30_000)
+            assert hosts == {address}
+
+    asyncio.run(main())

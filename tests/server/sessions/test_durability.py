@@ -1,0 +1,225 @@
+"""`Hub(durability=...)`: what of sessions is where, and what is left when processes move, close or die."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from tests.server.sessions.node import Node, nodes
+from tests.server.sessions.test_many_nodes import LATER, received, said, shared
+from tests.server.sessions.test_sessions import running, told
+from tests.watch import Run, until
+
+from websocket_heartbeat import Connection, connect
+from websocket_heartbeat.server import Hub
+
+__all__ = ["shared"]
+
+
+class Stored:
+    """What a store has: the fields of its sessions, and how many messages."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def messages(self) -> int:
+        if self._place.startswith("sqlite"):
+            with sqlite3.connect(self._place.removeprefix("sqlite:///")) as database:
+                return int(database.execute("select count(*) from message").fetchone()[0])
+        with redis.Redis.from_url(self._place.replace("valkey", "redis")) as client:
+            return sum(client.llen(key) for key in client.keys("*:o"))
+
+    def state(self) -> bytes:
+        if self._place.startswith("sqlite"):
+            with sqlite3.connect(self._place.removeprefix("sqlite:///")) as database:
+                return bytes(database.execute("select state from session").fetchone()[0])
+        with redis.Redis.from_url(self._place.replace("valkey", "redis")) as client:
+            (key,) = client.keys("*:m")
+            return bytes(client.hget(key, "state") or b"")
+
+
+async def exchanged(connection: Connection, first: int, last: int) -> None:
+    """Send numbers, and see that each was handled once, in order."""
+    for number in range(first, last + 1):
+        await connection.send(f"m{number}")
+    assert await received(connection, last - first + 1) == [
+        f"{number} m{number}" for number in range(first, last + 1)
+    ]
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("durability", ["through", "handover", "memory"])
+def test_a_session_moves_between_processes_with_all_it_has(
+    run_asyncio: Run, shared: str, durability: str
+) -> None:
+    async def main(first: Node, second: Node) -> None:
+        urls = [first.url(), second.url()]
+        async with connect(lambda: urls[0], session="require", backoff=LATER) as connection:
+            events = told(connection)
+            id = await said(first, "open")
+            for turn in range(4):
+                await exchanged(connection, 10 * turn + 1, 10 * turn + 10)
+                async with Hub(sessions=shared, durability=durability) as hub:
+                    await hub.send(id, "from elsewhere")
+                assert await received(connection, 1) == ["from elsewhere"]
+                urls.reverse()
+                count = len(events)
+                connection.reconnect_now()
+                await until(lambda count=count: len(events) > count)  # type: ignore[misc]
+                await asyncio.sleep(0.5)  # a session may be resumed once a second
+            assert {event.kind for event in events} <= {"new", "resumed"}
+
+    with nodes(2, shared, durability) as both:
+        run_asyncio(main(*both))
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("durability", "is_killed", "kind"),
+    [
+        ("through", False, "resumed"),
+        ("through", True, "resumed"),
+        ("handover", False, "resumed"),
+        ("handover", True, "reset"),
+        ("memory", False, "reset"),
+        ("memory", True, "reset"),
+    ],
+)
+def test_what_is_left_when_a_process_closes_or_is_killed(
+    run_asyncio: Run, shared: str, durability: str, is_killed: bool, kind: str
+) -> None:
+    async def main(first: Node, second: Node) -> None:
+        url = first.url()
+        async with connect(lambda: url, session="require", backoff=LATER) as connection:
+            events = told(connection)
+            id = await said(first, "open")
+            await exchanged(connection, 1, 10)
+            await connection.flush()
+            await asyncio.to_thread(first.kill if is_killed else first.close)
+            await until(lambda: connection.state == "waiting")
+            if kind == "reset" and not is_killed:
+                assert (await said(first, "end"))[:2] == [id, "lost"]
+            url = second.url()
+            count = len(events)
+            connection.reconnect_now()
+            await until(lambda: len(events) > count)
+            assert events[-1].kind == kind
+            if kind == "reset":
+                assert events[-1].why == "lost"
+                if is_killed:
+                    assert await said(second, "end") == [id, "lost", []]
+            await exchanged(connection, *((1, 5) if kind == "reset" else (11, 15)))
+
+    with nodes(2, shared, durability) as both:
+        run_asyncio(main(*both))
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("durability", ["handover", "memory"])
+@pytest.mark.parametrize("shared", ["sqlite", "valkey"], indirect=True)
+def test_the_store_has_no_message_and_no_state_of_a_session_that_a_process_has(
+    run_asyncio: Run, shared: str, durability: str
+) -> None:
+    stored = Stored(shared)
+
+    async def main() -> None:
+        def on_message(peer: Any, message: Any) -> None:
+            peer.state["secret"] = message
+            peer.send(message)
+
+        hub = Hub(sessions=shared, durability=durability, on_message=on_message)
+        async with (
+            running(hub) as server,
+            connect(server.url(), session="require", backoff=LATER) as connection,
+        ):
+            calls = _calls(hub)
+            await connection.send("x")
+            assert await received(connection, 1) == ["x"]
+            before = len(calls)
+            for _ in range(100):
+                await connection.send("x")
+            await received(connection, 100)
+            assert len(calls) == before
+            (peer,) = hub.peers
+            peer.abort()
+            await until(lambda: connection.state == "waiting")
+            peer.send("kept")
+            await hub.send(str(peer.session), "kept")
+            assert (stored.messages(), stored.state()) == (0, b"")
+            await hub.close()
+            assert (stored.messages() >= 2) == (durability == "handover")
+            second = Hub(sessions=shared, durability=durability)
+            async with second:
+                if durability == "handover":
+                    await second.send(str(peer.session), "kept")
+                    await until(lambda: (stored.messages(), stored.state()) == (0, b""))
+
+    run_asyncio(main())
+
+
+def _calls(hub: Hub) -> list[str]:
+    """Note what the hub asks of the store that is not its own memory, from now on."""
+    calls: list[str] = []
+    assert hub._book is not None
+    store: Any = hub._book.store.behind  # type: ignore[attr-defined]
+    for name in ("put", "claim", "write", "finish"):
+        call = getattr(store, name)
+
+        def noted(*arguments: Any, name: str = name, call: Callable[..., Any] = call, **more: Any) -> Any:
+            calls.append(name)
+            return call(*arguments, **more)
+
+        setattr(store, name, noted)
+    return calls
+
+
+@pytest.mark.timeout(60)
+def test_one_that_expires_is_over_in_the_store_too(run_asyncio: Run, shared: str) -> None:
+    async def main() -> None:
+        ends: list[Any] = []
+        hub = Hub(
+            sessions=shared,
+            durability="handover",
+            session_ttl=1,
+            on_session_end=lambda *end: ends.append(end),
+        )
+        async with (
+            running(hub) as server,
+            connect(server.url(), session="require", backoff=LATER) as connection,
+        ):
+            events = told(connection)
+            await connection.wait_open()
+            (peer,) = hub.peers
+            peer.abort()
+            peer.send("never acknowledged")
+            await until(lambda: ends == [(peer.session, "expired", ("never acknowledged",))])
+            connection.reconnect_now()
+            await until(lambda: events != [] and events[-1].kind == "reset")
+            assert events[-1].why in ("expired", "unknown")
+            assert len(ends) == 1
+
+    run_asyncio(main())
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({"durability": "handover"}, ValueError, "give sessions= too"),
+        ({"sessions": "memory", "durability": "handover"}, ValueError, "outlives the process"),
+        ({"sessions": "memory", "durability": "fsync"}, ValueError, "'fsync'"),
+        ({"sessions": "memory", "durability": None}, TypeError, "must be a str, not NoneType"),
+    ],
+)
+def test_what_makes_no_sense_is_said_where_it_was_written(
+    options: dict[str, Any], error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=text):
+        Hub(**options)
+
+
+def test_sessions_in_memory_are_as_durable_as_that(tmp_path: Path) -> None:
+    Hub(sessions="memory", durability="memory")
+    Hub(sessions=f"sqlite:///{tmp_path}/s.db", durability="memory")
