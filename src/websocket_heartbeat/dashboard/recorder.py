@@ -46,12 +46,15 @@ _ENDED = (State.CLOSED, State.FAILED)
 
 
 class Totals(NamedTuple):
-    """What one second was like; all but the first three, the round trips and the queue are counts.
+    """What one second was like.
 
     when: its end, in seconds since the epoch. seconds: how long it was, as loops may be late.
     states: connections of clients, by their state. peers: clients of hubs. queue: messages that wait.
-    opened, lost, retries: links of clients. came, gone, died: clients of hubs; those that died were lost or
-    dropped. refused: handshakes. median, slowest: round trips in seconds, None: none was measured.
+    waiting: attempts of fleets, for their turn.
+
+    Of that second: opened, lost, retries: links of clients. came, gone, died: clients of hubs; those that
+    died were lost or dropped. refused: handshakes. median, slowest: round trips in seconds, None: none was
+    measured.
     """
 
     when: float
@@ -59,6 +62,7 @@ class Totals(NamedTuple):
     states: dict[str, int]
     peers: int
     queue: int
+    waiting: int
     opened: int
     lost: int
     retries: int
@@ -220,6 +224,7 @@ class Recorder(Observer):
                 {str(state): number for state, number in self._states.items() if number},
                 len(self._peers),
                 self._queued,
+                sum(fleet.waiting for fleet in observer.fleets),
                 counts["opened"],
                 counts["lost"],
                 counts["retries"],
