@@ -23,6 +23,7 @@ NAMES = (
     "nodes",
     "shared_rooms",
     "cluster",
+    "dashboard",
 )
 
 

@@ -278,7 +278,8 @@ class Hub:
     def room(self, name: Hashable) -> Room:
         """Return the room of that name: the peers that have joined it.
 
-        name: any hashable value; a str, if processes share the store of the hub's sessions.
+        name: any hashable value; a str of at most 1,024 bytes of UTF-8, if processes share the store of the
+            hub's sessions.
         """
         check_hashable("name", name)
         self._commons.rooms.check(name)
