@@ -29,6 +29,7 @@ from websocket_heartbeat.server.sessions.owner_memory import OwnerMemory
 from websocket_heartbeat.server.sessions.store import (
     EXPIRED,
     IN_MEMORY,
+    NOBODY,
     OVER,
     REPLACED,
     Ended,
@@ -249,8 +250,8 @@ class Book:
             return await self._handover.give(question["give"], question["link"])
         if "taken" in question:
             return self._taken(question["taken"], question["generation"])
-        if "forgotten" in question:
-            return await self._write_here(question["forgotten"]) or None  # another one may have it
+        if "forgotten" in question:  # None: another one may have it
+            return await self._write_here(question["forgotten"], is_given=question["given"]) or None
         if "expired" in question:
             return self._expired(question["expired"], question["why"], is_asked=True)
         if "told" in question:
@@ -276,10 +277,14 @@ class Book:
         """Return a session that is this process's, also one that has been let go of here."""
         return self._sessions.get(id)
 
-    def given(self, session: SessionLink, found: Found) -> None:
-        """Forget a session that was given up; but the store may do so too before another process has it."""
-        self._forget(session)
+    def given(self, found: Found) -> None:
+        """Take the news that a session is given up; the store may forget it before another process has it."""
         self._vouch_for(found)
+
+    def claimed(self, id: str) -> Found | None:
+        """Return a session that this process has claimed, and has not gone on with."""
+        found = self._vouched_now().get(id)
+        return None if found is None or found.record.node == NOBODY else found
 
     def _vouch_for(self, found: Found) -> None:
         self._vouched.pop(found.record.id, None)
@@ -426,11 +431,19 @@ class Book:
         return answer is Refused.FORGOTTEN or (answer is Refused.UNKNOWN and is_near)
 
     async def _write_again(self, id: str) -> bool:
-        """Have the process write a session again that owns it, or has given it; return whether one does."""
-        return await self._write_here(id) or await self._handover.find(id)
+        """Have the process write a session again that owns it, or else one that has given it up.
 
-    async def _write_here(self, id: str) -> bool:
-        """Write a session again, if it is this process's, or was and nobody has claimed it since."""
+        What that one has may be old, should it not have heard of the next owner: so owners are asked first.
+        """
+        for is_given in (False, True):
+            if await self._write_here(id, is_given=is_given):
+                return True
+            if await self._handover.find(id, is_given=is_given):
+                return True
+        return False
+
+    async def _write_here(self, id: str, *, is_given: bool) -> bool:
+        """Write a session again that is this process's, or that it has given up."""
         session = self._sessions.get(id)
         if session is not None and not session.has_ended:
             found = session.found()
@@ -438,12 +451,14 @@ class Book:
             found = vouched
         else:
             return False
+        if is_given != (found.record.node == NOBODY):
+            return False
         await self.store.put(found.record, found.log)
         return True
 
     def _owned_now(self) -> list[Found]:
         here = [session.found() for session in self._sessions.values() if not session.has_ended]
-        return here + list(self._vouched_now().values())
+        return here + [found for found in self._vouched_now().values() if found.record.node != NOBODY]
 
     async def send(self, id: str, message: Message) -> None:
         """Do as `Hub.send`, with arguments that were checked."""

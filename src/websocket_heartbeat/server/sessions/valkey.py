@@ -445,6 +445,8 @@ class ValkeyStore(SharedStore):
     async def _subscribe(self) -> None:
         try:
             while self._changed and (subscription := self._subscription) is not None:
+                if not subscription.connection.is_connected:  # it would connect, while `_listen` reads
+                    break
                 rooms, self._changed = self._changed, set()
                 ours = [self._room_channel(room) for room in rooms if room in self._followed]
                 others = [self._room_channel(room) for room in rooms if room not in self._followed]
