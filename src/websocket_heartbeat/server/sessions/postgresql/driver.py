@@ -66,6 +66,11 @@ def is_conflict(error: BaseException) -> bool:
     return isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "").startswith(_CONFLICT)
 
 
+def is_stuck(error: BaseException) -> bool:
+    """Whether a connection may still be at a call that has failed, so that no other can follow."""
+    return isinstance(error, asyncpg.InternalClientError | OSError)
+
+
 def is_forbidden(error: BaseException) -> bool:
     """Whether the user has no right to do that."""
     return isinstance(error, asyncpg.InsufficientPrivilegeError)

@@ -22,6 +22,7 @@ from websocket_heartbeat.server.sessions.postgresql.driver import (
     FAILURES,
     connect,
     failed,
+    is_stuck,
     pool,
 )
 from websocket_heartbeat.server.sessions.postgresql.listener import NodeListener
@@ -146,6 +147,9 @@ class PostgresStore(SharedStore):
         """
         if self._connection is not None and not self._connection.is_closed():
             return self._connection
+        if self._connection is not None:  # lost: it lets go of what it had
+            self._connection.terminate()
+            self._connection = None
         loop = asyncio.get_running_loop()
         if self._failure is not None and loop.time() < self._not_before:
             raise self._failure
@@ -218,8 +222,8 @@ class PostgresStore(SharedStore):
             try:
                 answers = await self._transact(connection, asked)
             except FAILURES as error:
-                if isinstance(error, OSError):
-                    connection.terminate()  # which may still be at it
+                if connection.is_closed() or is_stuck(error):
+                    connection.terminate()  # which also lets go of what a lost one had
                 if not connection.is_closed() and len(asked) > 1:
                     for call in asked:  # one of them alone may be the cause
                         await self._answer([call])
