@@ -272,16 +272,19 @@ class Walk:
         self._follow(step, forgets=busy)
 
     async def _take_by_force(self, step: Step, busy: Step) -> None:
-        """Have the owner take too long."""
+        """Have the owner take too long to handle; but not where it is the store: then it keeps the session."""
         await self._handle(busy)
         application = self._application(busy)
         await self._do(step)
         await asyncio.sleep(1.5)
-        self._follow(step)
         if self.is_slow:
             self._world.store.go_on()
-        else:
-            application.handle()
+            await self._world.settle()
+            self._follow(busy._replace(what="NODE records"))
+            self._follow(step, forgets=busy)
+            return
+        self._follow(step)
+        application.handle()
         await self._world.settle()
         self._follow(busy._replace(what="NODE cannot record"))
 

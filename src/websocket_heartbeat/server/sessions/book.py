@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import logging
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
@@ -28,6 +29,7 @@ from websocket_heartbeat.server.sessions.owner_memory import OwnerMemory
 from websocket_heartbeat.server.sessions.store import (
     EXPIRED,
     IN_MEMORY,
+    NOBODY,
     OVER,
     REPLACED,
     Ended,
@@ -55,6 +57,10 @@ _AT_ONCE = 100
 _PAUSE = 0.1
 _PAUSES = 10
 """So many pauses of so many seconds, until what could not be written is tried again."""
+
+_ID = re.compile(r"[A-Za-z0-9_-]{12}")
+"""What `begin` makes. No store is asked for others, which strangers choose: one takes no NUL, another keeps
+track of whatever it is asked for, or would not have the keys of a session on one node of its cluster."""
 
 _ENDS = ("overflow", "mismatch", FAILED, EXPIRED)
 """Why sessions are over that nobody has ended; other reasons are words of the program or its clients."""
@@ -165,9 +171,16 @@ class Book:
             self._look_from_now_on()
 
     def enter(self) -> None:
-        """Belong to the running loop from now on: one before is closed, and what belonged to it."""
+        """Belong to the running loop from now on: one before is closed, and what belonged to it.
+
+        Raises:
+            RuntimeError: another one runs still, and the store is open there.
+        """
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
+            is_in_use = self._opening is not None and not self.is_closed
+            if is_in_use and self._loop is not None and self._loop.is_running():
+                raise RuntimeError("a hub belongs to one event loop: this one has its sessions on another")
             self._loop = loop
             self._opening = self._looking = None
             self._sessions.clear()
@@ -237,8 +250,8 @@ class Book:
             return await self._handover.give(question["give"], question["link"])
         if "taken" in question:
             return self._taken(question["taken"], question["generation"])
-        if "forgotten" in question:
-            return await self._write_here(question["forgotten"]) or None  # another one may have it
+        if "forgotten" in question:  # None: another one may have it
+            return await self._write_here(question["forgotten"], is_given=question["given"]) or None
         if "expired" in question:
             return self._expired(question["expired"], question["why"], is_asked=True)
         if "told" in question:
@@ -264,10 +277,14 @@ class Book:
         """Return a session that is this process's, also one that has been let go of here."""
         return self._sessions.get(id)
 
-    def given(self, session: SessionLink, found: Found) -> None:
-        """Forget a session that was given up; but the store may do so too before another process has it."""
-        self._forget(session)
+    def given(self, found: Found) -> None:
+        """Take the news that a session is given up; the store may forget it before another process has it."""
         self._vouch_for(found)
+
+    def claimed(self, id: str) -> Found | None:
+        """Return a session that this process has claimed, and has not gone on with."""
+        found = self._vouched_now().get(id)
+        return None if found is None or found.record.node == NOBODY else found
 
     def _vouch_for(self, found: Found) -> None:
         self._vouched.pop(found.record.id, None)
@@ -337,6 +354,8 @@ class Book:
         """Claim a session for the link that asks for it; SessionLink.attach is next, or how it is refused."""
         await self.ready()
         id, _, secret = asked.key.partition(".")
+        if not _ID.fullmatch(id):
+            return Reset(Refused.UNKNOWN.value)
         owner = _bound_to(name_of(principal), request)
         await self.finished(id)
         answer = await self._claim(id, _hash(secret), owner, asked.link)
@@ -412,11 +431,19 @@ class Book:
         return answer is Refused.FORGOTTEN or (answer is Refused.UNKNOWN and is_near)
 
     async def _write_again(self, id: str) -> bool:
-        """Have the process write a session again that owns it, or has given it; return whether one does."""
-        return await self._write_here(id) or await self._handover.find(id)
+        """Have the process write a session again that owns it, or else one that has given it up.
 
-    async def _write_here(self, id: str) -> bool:
-        """Write a session again, if it is this process's, or was and nobody has claimed it since."""
+        What that one has may be old, should it not have heard of the next owner: so owners are asked first.
+        """
+        for is_given in (False, True):
+            if await self._write_here(id, is_given=is_given):
+                return True
+            if await self._handover.find(id, is_given=is_given):
+                return True
+        return False
+
+    async def _write_here(self, id: str, *, is_given: bool) -> bool:
+        """Write a session again that is this process's, or that it has given up."""
         session = self._sessions.get(id)
         if session is not None and not session.has_ended:
             found = session.found()
@@ -424,12 +451,14 @@ class Book:
             found = vouched
         else:
             return False
+        if is_given != (found.record.node == NOBODY):
+            return False
         await self.store.put(found.record, found.log)
         return True
 
     def _owned_now(self) -> list[Found]:
         here = [session.found() for session in self._sessions.values() if not session.has_ended]
-        return here + list(self._vouched_now().values())
+        return here + [found for found in self._vouched_now().values() if found.record.node != NOBODY]
 
     async def send(self, id: str, message: Message) -> None:
         """Do as `Hub.send`, with arguments that were checked."""
@@ -447,7 +476,9 @@ class Book:
             return session
         await self.finished(id)
         claim = partial(self._claimed, id)
-        answer = await claim()
+        answer: Found | Refused | Held | Ended = Refused.UNKNOWN
+        if _ID.fullmatch(id):
+            answer = await claim()
         if isinstance(answer, Held):
             if answer.node != dead:
                 return answer.node
@@ -676,7 +707,9 @@ def _bound_to(name: str | None, request: Request) -> str:
     """
     path = hashlib.sha256(request.path.encode(errors="replace")).hexdigest()
     origin = request.header("Origin") or ""
-    return f"{origin[:300]}\n{path[:16]}\n{name or ''}"
+    bound_to = f"{origin[:300]}\n{path[:16]}\n{name or ''}"
+    # Headers of some servers, and the repr of a principal, may hold lone surrogates, which stores refuse.
+    return bound_to.encode(errors="backslashreplace").decode()
 
 
 def _principal_in(bound_to: str | None) -> str | None:

@@ -42,7 +42,9 @@ class _Said(Enum):
     """What a process says that was asked to give a session up."""
 
     DONE = "done"
-    """It has it no more, or never had it, or keeps it."""
+    """It does not have it, or not any more."""
+    STAYS = "stays"
+    """It has it, and must not lose it now."""
     NOTHING = "nothing"
     GONE = "gone"
 
@@ -62,13 +64,16 @@ class Keeper(Protocol):
         """Where they are kept."""
 
     def here(self, id: str) -> SessionLink | None:
-        """Return a session that is this process's, also one that has been let go of here."""
+        """Return a session that is this process's."""
 
     async def finished(self, id: str) -> None:
         """Wait until the store knows the end of a session, if it has ended."""
 
-    def given(self, session: SessionLink, found: Found) -> None:
-        """Forget a session that was given up; but the store may do so too before another process has it."""
+    def given(self, found: Found) -> None:
+        """Take the news that a session is given up; the store may forget it before another process has it."""
+
+    def claimed(self, id: str) -> Found | None:
+        """Return a session that this process has claimed, and has not gone on with."""
 
     def lost(self, id: str) -> None:
         """Tell that a session is lost."""
@@ -91,19 +96,22 @@ class Handover:
         answer: Found | Refused | Held | Ended = held
         said = _Said.NOTHING
         until = asyncio.get_running_loop().time() + _PATIENCE
-        while isinstance(answer, Held) and answer.node.startswith(IN_MEMORY):
+        while isinstance(answer, Held):
             held = answer
             said = await self._ask(held.node, id, link)
+            is_late = asyncio.get_running_loop().time() > until
+            if said is _Said.STAYS:
+                if is_late:
+                    raise OSError("its process goes on with the session, as it cannot write all of it")
+            elif not held.node.startswith(IN_MEMORY):
+                answer = await claim(force=True)
+                break
             answer = await claim()
             if isinstance(answer, Held):
-                if said is not _Said.DONE or asyncio.get_running_loop().time() > until:
+                if said in (_Said.NOTHING, _Said.GONE) or is_late:
                     return await self.lose(id, claim)
                 await asyncio.sleep(_PAUSE)
-        if isinstance(answer, Held):
-            held = answer
-            said = await self._ask(held.node, id, link)
-            answer = await claim(force=True)
-            assert not isinstance(answer, Held)
+        assert not isinstance(answer, Held)
         if isinstance(answer, Found):
             await self._taken(held.node, id, answer.record.generation, said)
         return answer
@@ -112,10 +120,12 @@ class Handover:
         """Have a process give a session up, if it has it."""
         question = Question({"give": id, "link": link})
         try:
-            has_answered = await self._nodes.ask(node, question, _PATIENCE) is not None
+            stays = await self._nodes.ask(node, question, _PATIENCE)
         except NodeGone:
             return _Said.GONE
-        return _Said.DONE if has_answered else _Said.NOTHING
+        if stays is None:
+            return _Said.NOTHING
+        return _Said.STAYS if stays else _Said.DONE
 
     async def _taken(self, node: str, id: str, generation: int, said: "_Said") -> None:
         """Have the process that had a session forget it: what it knows is old as soon as we go on.
@@ -126,7 +136,7 @@ class Handover:
         with suppress(NodeGone, OSError):
             if said is _Said.DONE:
                 await self._nodes.ask(node, question, HANDOFF_TIMEOUT)
-            elif said is _Said.NOTHING:
+            elif said is not _Said.GONE:
                 await self._nodes.tell(node, question)
 
     async def lose(self, id: str, claim: Claim) -> Ended | Refused:
@@ -139,17 +149,20 @@ class Handover:
         self._keeper.lost(id)
         return Ended(REPLACED, LOST, 0)
 
-    async def find(self, id: str) -> bool:
-        """Have the process that owns a session write it again; false if none does.
+    async def find(self, id: str, *, is_given: bool) -> bool:
+        """Have the process write a session again that owns it, or has given it up; false if none does.
 
         It is asked again and again, as a store that has just come back may not be heard yet.
         """
+        question = Question({"forgotten": id, "given": is_given})
         for _ in range(_TRIES):
             try:
-                if await self._nodes.ask(None, Question({"forgotten": id}), _PATIENCE / _TRIES):
+                if await self._nodes.ask(None, question, _PATIENCE / _TRIES):
                     return True
             except NodeGone:
                 return False
+            if is_given:
+                break
         return False
 
     async def end_expired(self, node: str, id: str, why: str) -> bool:
@@ -162,18 +175,19 @@ class Handover:
     # Giving
 
     async def give(self, id: str, link: int) -> bool:
-        """Give a session up, for a link of that number; return whether it was here, and is given."""
+        """Give a session up, for a link of that number; return whether it stays here instead."""
         session = self._keeper.here(id)
-        found = None
-        if session is not None:
+        if session is None:
+            found = self._keeper.claimed(id)
+        else:
             found = await session.hand_over(link, HANDOFF_TIMEOUT)
-            if found is not None:
-                deadline = time.time() + self._keeper.store.ttl
-                found = Found(replace(found.record, node=NOBODY, deadline=deadline), found.log)
-                self._keeper.given(session, found)
-                await self._put(found)
+        if found is not None:
+            deadline = time.time() + self._keeper.store.ttl
+            found = Found(replace(found.record, node=NOBODY, deadline=deadline), found.log)
+            self._keeper.given(found)
+            await self._put(found)
         await self._keeper.finished(id)
-        return found is not None
+        return session is not None and not session.has_ended
 
     async def _put(self, found: Found) -> None:
         while True:

@@ -40,7 +40,6 @@ class OwnerMemory(MemoryStore):
     def __init__(self, behind: Store) -> None:
         super().__init__(behind.ttl)
         self.behind = behind
-        self._owned_by_hub: Owned = tuple
         self._expired: dict[str, tuple[int, str, str]] = {}  # by ID: what the store is to be told
         self._clearing: set[asyncio.Task[None]] = set()
 
@@ -49,14 +48,11 @@ class OwnerMemory(MemoryStore):
         return self.behind.lineage
 
     async def open(self, node: str, listener: Listener, owned: Owned) -> None:
-        self._owned_by_hub = owned
         await self.behind.open(node, listener, self._owned)
 
     def _owned(self) -> list[Found]:
-        """Return the records of what is here, and all of what was given and is not known to be claimed."""
-        given = {found.record.id: found for found in self._owned_by_hub() if found.record.node == NOBODY}
         here = [session.record for session in self._sessions.values() if session.end is None]
-        return [Found(_bare(record), ()) for record in here if record.id not in given] + list(given.values())
+        return [Found(_bare(record), ()) for record in here if record.node != NOBODY]
 
     async def close(self) -> None:
         if self._clearing:

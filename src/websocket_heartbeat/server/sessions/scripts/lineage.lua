@@ -6,5 +6,7 @@ end
 
 -- Whether something was written under this lineage: a restart changes the second part of it too, and that is half the work.
 local function is_written_here(written)
-    return string.find(redis.call('INFO', 'replication'), string.match(written, ' (%w+)'), 1, true) ~= nil
+    -- With the name, as a replica that was promoted has that of before too: master_replid2.
+    local wanted = 'master_replid:' .. string.match(written, ' (%w+)')
+    return string.find(redis.call('INFO', 'replication'), wanted, 1, true) ~= nil
 end
