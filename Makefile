@@ -20,7 +20,7 @@ WEBSOCKETS ?= 15.0.1 16.0 17.4
 INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
 
-.PHONY: demo cluster-demo test lint bench torture delivery conformance soak chaos cluster-chaos compat mutation docs docs-serve js js-sessions model release pythons clean
+.PHONY: demo cluster-demo test pytest lint bench torture delivery conformance soak chaos cluster-chaos kills compat mutation docs docs-serve js js-sessions model release pythons clean
 
 demo: $(INSTALLED)
 	$(BIN)/websocket-heartbeat demo
@@ -30,9 +30,14 @@ cluster-demo: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group cluster
 	$(BIN)/python -m examples.cluster $(CLUSTER)
 
-# Three at a time, on two cores as well: most tests wait for a network more than they compute.
-test: lint
-	$(BIN)/python -m pytest -n 3
+# At once, as most of lint is mypy, which has use for one core.
+test: $(READY)
+	$(MAKE) --jobs=2 lint pytest
+
+# Three at a time, on two cores as well: most tests wait for a network more than they compute. Whoever has nothing
+# left takes half of what another one has.
+pytest: $(READY)
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -70,6 +75,10 @@ chaos: $(READY)
 # Three workers over one Valkey, a minute of each thing that happens to them; writes the table of docs/cluster.md.
 cluster-chaos: $(READY)
 	nice -n 10 $(BIN)/python -m tests.chaos.cluster $(CLUSTER_CHAOS)
+
+# Transactions of PostgreSQL while nodes are killed 40 times, and the server 20 times.
+kills: $(READY)
+	KILLS=40 $(BIN)/python -m pytest tests/server/sessions/test_transaction_crashes.py
 
 # The wire over each version of websockets that pyproject.toml allows, the newest of each.
 compat: $(READY)

@@ -22,6 +22,7 @@ NAMES = (
     "sessions",
     "nodes",
     "shared_rooms",
+    "cluster",
 )
 
 

@@ -6,8 +6,14 @@ import logging
 from collections.abc import Iterator
 
 import pytest
-import uvloop
 from tests.watch import Run, Watch
+
+try:
+    import uvloop
+except ImportError:  # PyPy has none
+    LOOPS = {"asyncio": asyncio.run}
+else:
+    LOOPS = {"asyncio": asyncio.run, "uvloop": uvloop.run}
 
 # Nothing of what is imported and collected is garbage, and to look for some takes a quarter of that time.
 gc.disable()
@@ -18,10 +24,10 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-@pytest.fixture(params=["asyncio", "uvloop"])
+@pytest.fixture(params=LOOPS)
 def run(request: pytest.FixtureRequest) -> Run:
     """Run a coroutine in real time, once on each event loop; nothing of it may be left."""
-    return lambda main: Watch().run(main, uvloop.run if request.param == "uvloop" else asyncio.run)
+    return lambda main: Watch().run(main, LOOPS[request.param])
 
 
 @pytest.fixture

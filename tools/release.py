@@ -34,8 +34,8 @@ def build(out: Path) -> None:
             date = {"SOURCE_DATE_EPOCH": _git("log", "-1", "--format=%ct").strip()}
             _python("-m", "build", "--outdir", str(out.resolve()), cwd=source, more=date)
             _python("-m", "tools.build_js", cwd=source, more={"PYTHONPATH": str(source / "src")})
-            readme = source / "js" / "README.md"
-            readme.write_text(_with_absolute_links(readme.read_text(encoding="utf-8")), encoding="utf-8")
+            for readme in (source / "js").glob("README*.md"):
+                readme.write_text(_with_absolute_links(readme.read_text(encoding="utf-8")), encoding="utf-8")
             # Not its prepack, which is `make js`.
             run_npm("pack", "--ignore-scripts", "--pack-destination", str(out.resolve()), cwd=source / "js")
     finally:
@@ -54,7 +54,7 @@ def _copy(source: Path) -> None:
 
 
 def _with_absolute_links(readme: str) -> str:
-    """Return the README of js/ as the npm index shows it, where there is nothing beside it."""
+    """Return a README of js/ as the npm index shows it, where there is nothing beside it."""
     with (ROOT / "pyproject.toml").open("rb") as file:
         places = tomllib.load(file)["project"]["urls"]
     return readme.replace("](../", f"]({places['Source']}/blob/main/")

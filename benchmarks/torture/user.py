@@ -7,6 +7,7 @@
 import asyncio
 import contextlib
 import importlib
+import inspect
 import json
 import logging
 import os
@@ -333,7 +334,7 @@ def main() -> None:
         return
     tell("ready")
     user = User(options)
-    if asyncio.iscoroutinefunction(adapter.run):
+    if inspect.iscoroutinefunction(adapter.run):
         asyncio.run(_in_a_loop(user, adapter.run))
     else:
         _in_threads(user, adapter.run)

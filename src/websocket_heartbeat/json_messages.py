@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any, Self
 
 from websocket_heartbeat.errors import NotJSON
@@ -16,7 +17,9 @@ def to_json(value: object) -> str:
     Raises:
         TypeError, ValueError: JSON has no such value; the text is that of the module `json`.
     """
-    return _encode(value)
+    with suppress(RecursionError):
+        return _encode(value)
+    raise ValueError("it is nested too deeply")
 
 
 def from_json(message: Message) -> Any:

@@ -5,6 +5,7 @@ docs/monitoring.md lists them. Names that the semantic conventions have are thei
 Of connections to one server, and of the peers of all hubs, the numbers are added: no label names one of them.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import perf_counter, time
@@ -22,11 +23,14 @@ except ModuleNotFoundError as missing:
 from websocket_heartbeat import observer
 from websocket_heartbeat.events import CloseEvent, ReconnectEvent, SessionEvent, State
 from websocket_heartbeat.observer import ObservedConnection, ObservedHubStats, ObservedPeer, Observer
+from websocket_heartbeat.system.callbacks import log_raised
 from websocket_heartbeat.version import __version__
 
 __all__ = ["instrument", "uninstrument"]
 
 _SCOPE = "websocket_heartbeat"
+
+_logger = logging.getLogger("websocket_heartbeat")
 
 _ROUND_TRIPS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _ATTEMPTS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -108,11 +112,18 @@ class _Attempts(_Instruments):
         """End the spans of attempts that are under way."""
         super().stop()
         for _, span in self._under_way.values():
-            span.end()
+            _end(span)
         self._under_way.clear()
 
     def attempt_began(self, connection: ObservedConnection, link: int) -> Sequence[tuple[str, str]]:
         """Begin its span; return what tells the server of it."""
+        try:
+            return self._begin(connection, link)
+        except Exception as error:  # of a span processor or a propagator, which must not cost a connection
+            log_raised(_logger.error, "the beginning of a span", error)
+            return ()
+
+    def _begin(self, connection: ObservedConnection, link: int) -> Sequence[tuple[str, str]]:
         context = None
         links = []
         if link > 1:
@@ -147,8 +158,15 @@ class _Attempts(_Instruments):
             if error.isdecimal():
                 span.set_attribute("http.response.status_code", int(error))
             span.set_status(Status(StatusCode.ERROR))
-        span.end()
         self._duration.record(perf_counter() - began, attributes)
+        _end(span)
+
+
+def _end(span: Span) -> None:
+    try:
+        span.end()
+    except Exception as error:  # as above
+        log_raised(_logger.error, "the end of a span", error)
 
 
 class _Connections(_Instruments):

@@ -54,6 +54,20 @@ def test_what_json_does_not_have_is_refused(value: Any, world: World, play: Run)
     play(main())
 
 
+def test_a_value_that_is_nested_too_deeply_is_refused_as_others_are(world: World, play: Run) -> None:
+    value: list[Any] = []
+    for _ in range(100_000):
+        value = [value]
+
+    async def main() -> None:
+        async with world.connect() as connection:
+            with pytest.raises(ValueError, match="nested too deeply"):
+                await connection.send_json(value)
+            assert connection.queued == ()
+
+    play(main())
+
+
 def test_iteration_goes_on_across_links_and_ends_with_the_connection(world: World, play: Run) -> None:
     async def main() -> None:
         received: list[Any] = []

@@ -16,6 +16,13 @@ SOUGHT = [
     ("index.html", "no close frame received", "troubleshooting.html"),
     ("zh/index.html", "心跳", "zh/quickstart/mini-programs.html"),
     ("zh/index.html", "断线重连", "zh/quickstart/mini-programs.html"),
+    ("zh/index.html", "1006", "zh/troubleshooting.html"),
+    ("zh/index.html", "onClose 不触发", "zh/troubleshooting.html"),
+    ("zh/index.html", "后台断线", "zh/troubleshooting.html"),
+    ("zh/index.html", "锁屏断线", "zh/troubleshooting.html"),
+    ("zh/index.html", "域名不合法", "zh/troubleshooting.html"),
+    ("zh/index.html", "连接超时", "zh/troubleshooting.html"),
+    ("zh/index.html", "心跳包", "zh/faq.html"),
 ]
 
 

@@ -15,7 +15,7 @@ from tools.site import leading
 
 MODULES = (
     "websocket_heartbeat",
-    *(f"websocket_heartbeat.{name}" for name in ("sync", "server", "testing", "otel")),
+    *(f"websocket_heartbeat.{name}" for name in ("sync", "server", "testing", "otel", "channels")),
 )
 REPOSITORY = "https://example.org/project"
 
@@ -112,9 +112,11 @@ def test_a_docstring_that_explains_names_is_a_list_of_them() -> None:
     ]
 
 
-LINKED = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "js/README.md")] + sorted(
-    (ROOT / "examples").rglob("*.md")
-)
+LINKED = [
+    *(ROOT / name for name in ("README.md", "README.zh.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *(ROOT / "js").glob("README*.md"),
+    *sorted((ROOT / "examples").rglob("*.md")),
+]
 
 
 def repository() -> str:
@@ -133,8 +135,9 @@ def test_the_links_of_a_file_beside_the_site_lead_somewhere(file: Path) -> None:
         led = ROOT / inside[1] if inside else (file.parent / target).resolve() if target else file
         assert led.exists(), target
         if anchor and led.suffix == ".md":
-            headings = re.findall(r"^#+ (.*)", led.read_text(encoding="utf-8"), re.M)
+            text = led.read_text(encoding="utf-8")
             slugs = {
-                re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings
-            }
+                re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+                for heading in re.findall(r"^#+ (.*)", text, re.M)
+            } | set(re.findall(r'<a id="([\w-]+)">', text))
             assert anchor in slugs, f"{target}#{anchor}"

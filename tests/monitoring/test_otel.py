@@ -10,7 +10,7 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
@@ -304,6 +304,42 @@ def test_instruments_are_made_once_and_can_be_taken_back(run_asyncio: Run, recor
     run_asyncio(main())
     assert recorded.points("client.links") == []
     assert recorded.spans == ()
+
+
+class Raises(SpanProcessor):
+    """A mistake in a program's telemetry."""
+
+    def on_start(self, span: object, parent_context: object = None) -> None:
+        raise ValueError(SECRET)
+
+    def on_end(self, span: object) -> None:
+        raise ValueError(SECRET)
+
+
+class RaisesAtTheEnd(Raises):
+    def on_start(self, span: object, parent_context: object = None) -> None:
+        pass
+
+
+@pytest.mark.parametrize("processor", [Raises, RaisesAtTheEnd])
+def test_a_span_processor_that_raises_costs_no_connection_and_is_logged(
+    run_asyncio: Run, processor: type[SpanProcessor], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        tracers = TracerProvider()
+        tracers.add_span_processor(processor())
+        otel.instrument(tracer_provider=tracers)
+        try:
+            async with serve() as server, connect(server.url(), backoff=SOON) as connection:
+                await connection.wait_open(PATIENCE)
+                server.connections[0].abort()
+                await until(lambda: connection.stats.links == 2)
+        finally:
+            otel.uninstrument()
+
+    run_asyncio(main())
+    assert "of a span raised ValueError" in caplog.text
+    assert SECRET not in caplog.text
 
 
 def test_without_an_sdk_nothing_is_recorded_and_nothing_breaks(run_asyncio: Run) -> None:

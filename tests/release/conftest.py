@@ -43,20 +43,26 @@ def user(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def environment(package: Path, folder: Path) -> Path:
     """Install a package as a user does, who has no programs but Python's; return where its programs are."""
-    subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")], check=True)
     programs = folder / "venv" / "bin"
-    run(programs, "python", "-m", "pip", "install", "--quiet", str(package))
+    pip = [sys.executable, "-m", "pip", "--python", str(programs / "python")]
+    _done(programs, [*pip, "install", "--quiet", str(package)], 0)
     return programs
 
 
 def run(programs: Path, program: str, *arguments: str, status: int = 0) -> str:
     """Run a program of an environment, in a clean folder; return what it prints and says."""
-    hidden = {"PYTHONPATH", "VIRTUAL_ENV"}
-    variables = {name: value for name, value in os.environ.items() if name not in hidden}
+    return _done(programs, [str(programs / program), *arguments], status)
+
+
+def _done(programs: Path, command: list[str], status: int) -> str:
+    variables = {
+        name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}
+    }
     folder = programs.parents[1] / "folder"
     folder.mkdir(exist_ok=True)
     done = subprocess.run(
-        [str(programs / program), *arguments],
+        command,
         cwd=folder,
         env={**variables, "PATH": str(programs)},
         stdout=subprocess.PIPE,

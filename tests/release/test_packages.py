@@ -59,7 +59,7 @@ def test_the_wheel_has_the_files_of_the_package_and_the_built_javascript_and_no_
 def test_the_source_archive_has_what_git_tracks_and_the_built_javascript(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
-    unpublished = {name for name in tracked() if name.startswith(".")}
+    unpublished = {name for name in tracked() if name.startswith(".ci/")}
     assert names == {*tracked(), *BUILT, "PKG-INFO"} - unpublished
 
 
@@ -72,7 +72,8 @@ def test_the_npm_package_has_this_version_and_each_entry(published: Path) -> Non
     assert {"package/LICENSE", "package/README.md", "package/dist/websocket-heartbeat.min.js"} <= names
     assert {f"package/dist/{entry}.js" for entry in EXPORTS} <= names
     assert {name.split("/")[1] for name in names} == {
-        *("package.json", "README.md", "LICENSE", "dist", "browser", "session", "miniprogram_dist")
+        *("package.json", "README.md", "README.zh.md", "LICENSE"),
+        *("dist", "browser", "session", "miniprogram_dist"),
     }
 
 
@@ -111,10 +112,11 @@ def test_each_link_of_the_packages_page_leads_somewhere_from_everywhere(page: st
     assert [link for link in links if not link.startswith("https://") and link not in within] == []
 
 
-def test_the_links_of_the_npm_packages_page_are_absolute_or_within_it(published: Path) -> None:
+@pytest.mark.parametrize("page", ["README.md", "README.zh.md"])
+def test_the_links_of_the_npm_packages_pages_are_absolute_or_within_them(page: str, published: Path) -> None:
     (file,) = published.glob("*.tgz")
     with tarfile.open(file) as archive:
-        page = archive.extractfile("package/README.md") or pytest.fail("no README")
-        links = re.findall(r"\]\(([^)]+)\)", page.read().decode())
+        text = archive.extractfile(f"package/{page}") or pytest.fail(f"no {page}")
+        links = re.findall(r"\]\(([^)]+)\)", text.read().decode())
     assert len(links) > 10
     assert [link for link in links if not link.startswith(("https://", "#"))] == []

@@ -141,6 +141,8 @@ class Hub:
         check_seconds("session_ttl", session_ttl)
         check_count("session_limit", session_limit)
         check_durability(durability, sessions)
+        self._sessions = sessions
+        self._session_ttl = session_ttl
         self._book: Book | None = None
         if sessions is not None:
             self._book = Book(
@@ -276,7 +278,8 @@ class Hub:
     def room(self, name: Hashable) -> Room:
         """Return the room of that name: the peers that have joined it.
 
-        name: any hashable value; a str, if processes share the store of the hub's sessions.
+        name: any hashable value; a str of at most 1,024 bytes of UTF-8, if processes share the store of the
+            hub's sessions.
         """
         check_hashable("name", name)
         self._commons.rooms.check(name)

@@ -5,6 +5,7 @@ of each of its rooms: it goes on from there at whatever node its client comes to
 """
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
@@ -24,6 +25,9 @@ from websocket_heartbeat.server.streams import Followed, Streams, gapless
 NO_PLACE = 0
 """The place of a session that has joined a room of whose stream it has not been told yet where it ends."""
 
+_LONGEST_NAME = 1024
+"""Bytes of a room's name: an index of PostgreSQL takes 2,700, and what it refuses would be tried for ever."""
+
 Tell = Callable[[str, dict[str, Any]], None]
 """Called with what a room is called in the store, and what the other nodes are to do with their members."""
 
@@ -42,15 +46,19 @@ def room_key(name: Hashable) -> str:
             f"name must be a str, as processes share the rooms of this hub, not {type(name).__name__}"
         )
     try:
-        name.encode()
+        size = len(name.encode())
     except UnicodeEncodeError:
-        raise ValueError(f"name must not hold a lone surrogate: {name!r}") from None
+        raise ValueError(f"name must not hold a lone surrogate: {name!r:.60}") from None
+    if size > _LONGEST_NAME:
+        raise ValueError(f"name must be at most {_LONGEST_NAME} bytes of UTF-8, not {size}")
     return f"r{name}"
 
 
 def user_key(principal: Hashable) -> str:
     """Return the name of the peers of a principal in the store: of the same for what has the same repr."""
-    return f"u{name_of(principal)}".encode(errors="backslashreplace").decode()
+    name = f"{name_of(principal)}".encode(errors="backslashreplace")
+    # No qualified name of a type begins with a number sign.
+    return f"u{name.decode()}" if len(name) <= _LONGEST_NAME else f"u#{hashlib.sha256(name).hexdigest()}"
 
 
 def name_in(key: str) -> str | None:

@@ -51,7 +51,7 @@ def test_a_reason_that_is_no_text_breaks_nothing(
     async def main() -> None:
         hub = Hub(sessions=place)
         async with running(hub) as server:
-            for reason in ("\\ud800", "\\u001b[31mred\\n", "x" * 4000):
+            for reason in ("\\ud800", "\\u0000", "\\u001b[31mred\\n", "x" * 4000):
                 ws, _ = await begin(server)
                 await ws.send(f'{{"end":"{reason}"}}')
                 with suppress(websockets.ConnectionClosed):

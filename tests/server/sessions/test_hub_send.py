@@ -172,3 +172,25 @@ def test_what_is_wrong_is_named(
             await call()
 
     run_asyncio(main())
+
+
+def test_a_thread_with_a_loop_of_its_own_is_refused_where_the_hub_has_its_store_open_on_another_one(
+    run_asyncio: Run, shared: str
+) -> None:
+    async def main() -> None:
+        hub, other = Hub(sessions=shared), Hub(sessions=shared)
+        async with (
+            other,
+            running(hub) as server,
+            connect(server.url(), session="require", backoff=LATER) as connection,
+        ):
+            await connection.wait_open()
+            (peer,) = hub.peers
+            assert peer.session is not None
+            await other.send(peer.session, "before")
+            with pytest.raises(RuntimeError, match="a hub belongs to one event loop"):
+                await asyncio.to_thread(asyncio.run, other.send(peer.session, "from elsewhere"))
+            await other.send(peer.session, "after")
+            assert [await connection.recv() for _ in range(2)] == ["before", "after"]
+
+    run_asyncio(main())

@@ -180,6 +180,49 @@ def test_peers_of_a_user_are_reached_on_all_nodes_also_of_one_who_logs_in_later(
     run_asyncio(main())
 
 
+ODD = [
+    *(
+        "",
+        "\0",
+        "a\0b",
+        "{",
+        "}",
+        "{}",
+        "}{",
+        "*",
+        "?[a-z]*",
+        "%_%",
+        "';--",
+        "\x1b[31m",
+        "\u202e",
+        "\n",
+        "room:",
+    ),
+    *("r", "\\", '"', "\r\nFLUSHALL\r\n", "\ufffe", "\U0001f600"),
+    "".join(chr(256 + 7 * place % 1000) for place in range(512)),  # as long as may be, and hard to compress
+]
+
+
+def test_names_of_rooms_and_users_may_have_any_character(run_asyncio: Run, shared: str) -> None:
+    async def main() -> None:
+        async with nodes(shared, 2) as these:
+            connection = await these.client(0)
+            (peer,) = these.hubs[0].peers
+            peer.principal = 1000 * ODD[-1]
+            for name in ODD:
+                peer.join(name)
+            streams = these.hubs[0]._book.streams  # type: ignore[union-attr]
+            await until(lambda: None not in [each.number for each in streams._followed])  # type: ignore[union-attr]
+            for name in ODD:
+                these.hubs[1].room(name).send(f"to {name}")
+            these.hubs[1].user(1000 * ODD[-1]).send("to the user")
+            these.hubs[1].user(1001 * ODD[-1]).send("to another one")
+            wanted = {"to the user", *(f"to {name}" for name in ODD)}
+            assert set(await received(connection, len(wanted))) == wanted
+
+    run_asyncio(main())
+
+
 def test_a_process_that_serves_nobody_sends_to_rooms_and_users(run_asyncio: Run, shared: str) -> None:
     program = """
 import asyncio, sys
@@ -409,6 +452,11 @@ def test_what_cannot_be_published_when_the_hub_is_closed_is_said(
     [
         (lambda hub: hub.room(5), TypeError, "name must be a str, as processes share the rooms"),
         (lambda hub: hub.room("\ud800"), ValueError, "name must not hold a lone surrogate"),
+        (
+            lambda hub: hub.room("\u00fc" * 513),
+            ValueError,
+            "name must be at most 1024 bytes of UTF-8",
+        ),
         (lambda hub: hub.room([]), TypeError, "name must be hashable"),
         (lambda hub: Hub(on_missed=lambda *_: None), ValueError, "on_missed is for rooms of several"),
         (lambda hub: Hub(on_missed=5), TypeError, "on_missed must be callable"),  # type: ignore[arg-type]

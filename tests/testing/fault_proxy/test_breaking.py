@@ -6,7 +6,9 @@ import struct
 
 import pytest
 from tests.testing.fault_proxy.stage import End, events, stage
-from tests.watch import Run, until
+from tests.watch import PATIENCE, Run, until
+
+from websocket_heartbeat.testing import FaultProxy
 
 
 def test_reset_breaks_every_connection_on_both_sides(run: Run) -> None:
@@ -20,6 +22,33 @@ def test_reset_breaks_every_connection_on_both_sides(run: Run) -> None:
             assert events(on.proxy)[-3:] == ["reset", "closed", "closed"]
 
     run(main())
+
+
+def test_a_reset_reaches_a_server_that_accepted_before_the_proxy_could_know(run: Run) -> None:
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.setblocking(False)
+            async with FaultProxy("127.0.0.1", listener.getsockname()[1]) as proxy:
+                with socket.create_connection((proxy.host, proxy.port)):
+                    accepted = await accepted_of(listener)
+                    proxy.reset()
+                    with accepted, pytest.raises(ConnectionResetError):
+                        await asyncio.get_running_loop().sock_recv(accepted, 1)
+
+    run(main())
+
+
+async def accepted_of(listener: socket.socket) -> socket.socket:
+    """Accept in the turn of the loop in which the kernel does."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                accepted, _ = listener.accept()
+            except BlockingIOError:
+                await asyncio.sleep(0)
+            else:
+                accepted.setblocking(False)
+                return accepted
 
 
 def test_reset_breaks_frozen_connections_and_those_that_hang(run: Run) -> None:

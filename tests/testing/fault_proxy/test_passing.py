@@ -145,7 +145,7 @@ def test_small_writes_are_not_collected_on_either_socket(run: Run) -> None:
     async def main() -> None:
         async with stage() as on:
             await on.pair()
-            assert len(on.proxy.sockets) == 2
+            await until(lambda: len(on.proxy.sockets) == 2)  # the server's end may come first
             for sock in on.proxy.sockets:
                 assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import logging
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
@@ -56,6 +57,10 @@ _AT_ONCE = 100
 _PAUSE = 0.1
 _PAUSES = 10
 """So many pauses of so many seconds, until what could not be written is tried again."""
+
+_ID = re.compile(r"[A-Za-z0-9_-]{12}")
+"""What `begin` makes. No store is asked for others, which strangers choose: one takes no NUL, another keeps
+track of whatever it is asked for, or would not have the keys of a session on one node of its cluster."""
 
 _ENDS = ("overflow", "mismatch", FAILED, EXPIRED)
 """Why sessions are over that nobody has ended; other reasons are words of the program or its clients."""
@@ -166,9 +171,16 @@ class Book:
             self._look_from_now_on()
 
     def enter(self) -> None:
-        """Belong to the running loop from now on: one before is closed, and what belonged to it."""
+        """Belong to the running loop from now on: one before is closed, and what belonged to it.
+
+        Raises:
+            RuntimeError: another one runs still, and the store is open there.
+        """
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
+            is_in_use = self._opening is not None and not self.is_closed
+            if is_in_use and self._loop is not None and self._loop.is_running():
+                raise RuntimeError("a hub belongs to one event loop: this one has its sessions on another")
             self._loop = loop
             self._opening = self._looking = None
             self._sessions.clear()
@@ -342,6 +354,8 @@ class Book:
         """Claim a session for the link that asks for it; SessionLink.attach is next, or how it is refused."""
         await self.ready()
         id, _, secret = asked.key.partition(".")
+        if not _ID.fullmatch(id):
+            return Reset(Refused.UNKNOWN.value)
         owner = _bound_to(name_of(principal), request)
         await self.finished(id)
         answer = await self._claim(id, _hash(secret), owner, asked.link)
@@ -462,7 +476,9 @@ class Book:
             return session
         await self.finished(id)
         claim = partial(self._claimed, id)
-        answer = await claim()
+        answer: Found | Refused | Held | Ended = Refused.UNKNOWN
+        if _ID.fullmatch(id):
+            answer = await claim()
         if isinstance(answer, Held):
             if answer.node != dead:
                 return answer.node
@@ -691,7 +707,9 @@ def _bound_to(name: str | None, request: Request) -> str:
     """
     path = hashlib.sha256(request.path.encode(errors="replace")).hexdigest()
     origin = request.header("Origin") or ""
-    return f"{origin[:300]}\n{path[:16]}\n{name or ''}"
+    bound_to = f"{origin[:300]}\n{path[:16]}\n{name or ''}"
+    # Headers of some servers, and the repr of a principal, may hold lone surrogates, which stores refuse.
+    return bound_to.encode(errors="backslashreplace").decode()
 
 
 def _principal_in(bound_to: str | None) -> str | None:

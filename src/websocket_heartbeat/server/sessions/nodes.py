@@ -1,13 +1,20 @@
-"""Asks the other processes that share a store, and answers them: by its `notify`, which may lose that."""
+"""Asks the other processes that share a store, and answers them: by its `notify`, which may lose that.
+
+Who may write to the store is trusted, as whoever asks. What is no question and no answer harms nothing.
+"""
 
 import asyncio
 import json
+import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from typing import Any
 
 from websocket_heartbeat.server.sessions.store import Store
+from websocket_heartbeat.server.throttle import Throttle
+from websocket_heartbeat.system.callbacks import log_raised
+
+_logger = logging.getLogger("websocket_heartbeat.server")
 
 _THERE_FOR = 5.0
 """Seconds for which a node that has answered counts as there."""
@@ -43,6 +50,7 @@ class Nodes:
         self._asked: dict[str, asyncio.Future[Any]] = {}  # by what the answer repeats
         self._answering: set[asyncio.Task[None]] = set()
         self._answered_at: dict[str, float] = {}  # by node
+        self._log = Throttle(_logger)
 
     async def ask(self, node: str | None, question: Question, patience: float) -> Any:
         """Return the answer of a node, or the first one of all; None: there was none for so many seconds.
@@ -86,6 +94,13 @@ class Nodes:
 
     def heard(self, data: bytes) -> None:
         """Take what another node has sent."""
+        try:
+            self._take(data)
+        except (ValueError, LookupError, TypeError, RecursionError):
+            words = "the store has passed on %d bytes that no process of ours sent: who else writes to it?"
+            self._log.warning(words, len(data), extra={"size": len(data)})
+
+    def _take(self, data: bytes) -> None:
         head, _, body = data.partition(b"\n")
         members = json.loads(head)
         sender = members["from"]
@@ -104,10 +119,14 @@ class Nodes:
             answer.set_result(members["answer"])
 
     async def _answer_to(self, sender: str, question: Question) -> None:
-        with suppress(OSError):  # who has asked hears nothing then, and makes do with that
+        try:
             answer = True if "is" in question else await self._answer(question)
             if answer is not None and "token" in question:
                 await self._send(sender, {"token": question["token"], "answer": answer})
+        except OSError:
+            pass  # who has asked hears nothing then, and makes do with that
+        except Exception as error:
+            log_raised(self._log.error, "the question of another process", error)
 
     def forget(self) -> None:
         """Belong to another event loop from now on: the one before is closed."""

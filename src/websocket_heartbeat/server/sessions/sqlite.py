@@ -479,10 +479,11 @@ class SqliteStore(SharedStore):
             if flags & socket.MSG_CTRUNC:  # this process has as many files open as it may
                 continue
             for file in files:
-                data = os.pread(file, os.fstat(file).st_size, 0)
+                with suppress(OSError):  # no file of ours
+                    data = os.pread(file, os.fstat(file).st_size, 0)
                 os.close(file)
             if data.startswith(_ROOM):
-                self._more_in(data.removeprefix(_ROOM).decode())
+                self._more_in(data.removeprefix(_ROOM).decode(errors="replace"))
             else:
                 listener(data)
 

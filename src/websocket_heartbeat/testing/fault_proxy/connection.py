@@ -42,6 +42,7 @@ class Connection:
         self._client.join(self._to_server, self._to_client, self._server)
         self._server.join(self._to_client, self._to_server, self._client)
         self._is_dialling = False
+        self._is_reset = False
         self._joining = self._loop.create_task(self._join())
         self._joining.add_done_callback(lambda _: self.end_lost())
 
@@ -74,6 +75,7 @@ class Connection:
 
     def abort(self, reset: bool) -> None:
         """Drop both sockets at once, with RST if asked."""
+        self._is_reset = self._is_reset or reset
         self._end()
         if reset and not self._client.was_made:
             end_by_reset(self._accepted)
@@ -127,7 +129,7 @@ class Connection:
         """Note that a transport has its socket; tell whether the connection goes on."""
         end.was_handed_over = True
         if self._ended:
-            end.abort(reset=False)
+            end.abort(self._is_reset)
         return not self._ended
 
     async def _dial(self, host: str, port: int) -> socket.socket:
@@ -142,6 +144,8 @@ class Connection:
                 dialled.close()
                 failure = error
             except BaseException:
+                if self._is_reset:
+                    end_by_reset(dialled)  # the server may have accepted it already
                 dialled.close()
                 raise
             else:

@@ -41,7 +41,7 @@ class NodeListener:
         self._again = again
         self._connection: Any = None
         self._speaking = asyncio.Lock()  # a connection does one thing at a time
-        self._parts: defaultdict[int, list[str]] = defaultdict(list)  # by the connection that sends
+        self._parts: defaultdict[int, list[bytes]] = defaultdict(list)  # by the connection that sends
         self._listening: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -133,11 +133,14 @@ class NodeListener:
     def _take(self, sender: int, payload: str) -> None:
         """Take a part of what a connection has sent: all its parts come in a row, or none."""
         left, _, part = payload.partition(" ")
-        parts = self._parts[sender]
-        parts.append(part)
-        if left == "0":
+        try:
+            self._parts[sender].append(base64.b64decode(part, validate=True))
+        except ValueError:  # no node of ours: the listener says so
             del self._parts[sender]
-            self._listener(b"".join(map(base64.b64decode, parts)))
+            self._listener(payload.encode())
+            return
+        if left == "0":
+            self._listener(b"".join(self._parts.pop(sender)))
 
 
 def _lock_of(node: str) -> int:

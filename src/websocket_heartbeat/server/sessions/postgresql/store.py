@@ -326,8 +326,9 @@ class PostgresStore(SharedStore):
 
     def _hear(self, data: bytes, listener: Listener) -> None:
         if data.startswith(_ROOMS):
-            for room in json.loads(data.removeprefix(_ROOMS)):
-                self._more_in(room)
+            with suppress(ValueError, TypeError):  # of no node of ours
+                for room in json.loads(data.removeprefix(_ROOMS)):
+                    self._more_in(room)
         else:
             listener(data)
 
@@ -373,10 +374,9 @@ def _settle(future: "asyncio.Future[Any]", answer: Any) -> None:
 
 
 def _checked(url: str) -> str:
-    try:
+    with suppress(ValueError):  # which quotes what it takes for a port: it may be of a password
         _ = urlsplit(url).port
-    except ValueError:
-        raise ValueError(
-            'sessions must be as "postgresql://user:password@host:5432/database", with a number for the port'
-        ) from None
-    return url
+        return url
+    raise ValueError(
+        'sessions must be as "postgresql://user:password@host:5432/database", with a number for the port'
+    )
