@@ -15,7 +15,6 @@ from websocket_heartbeat.engines.memory import MemoryPeer
 from websocket_heartbeat.server import Hub, Peer, Refusal, Request, serve
 
 BURST = 50
-"""Less than the 100 that channels_redis keeps for a channel."""
 TEXT = "x" * 64
 
 _HELLO = '{"hello":1,"window":[256,1048576],"max":1048576,"binary":true}'
@@ -55,7 +54,10 @@ async def channels(store: str) -> None:
 
     backend = "channels_redis.core.RedisChannelLayer"
     # redis-py 8 gives up reading after 5 s by itself, and channels_redis 4.3 waits as long for a message.
-    config = {"hosts": [{"address": store.replace("valkey", "redis"), "socket_timeout": None}]}
+    config: dict[str, Any] = {
+        "hosts": [{"address": store.replace("valkey", "redis"), "socket_timeout": None}]
+    }
+    config["capacity"] = 100_000  # of all channels of a process together: 100 would be full at once
     settings.configure(SECRET_KEY="none", CHANNEL_LAYERS={"default": {"BACKEND": backend, "CONFIG": config}})
 
     class Consumer(AsyncWebsocketConsumer):
