@@ -22,6 +22,8 @@ NAMES = (
     "sessions",
     "nodes",
     "shared_rooms",
+    "cluster",
+    "dashboard",
 )
 
 

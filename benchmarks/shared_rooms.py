@@ -93,7 +93,7 @@ async def _measure(store: str, urls: list[str], session: str, seconds: int) -> d
 
 
 @contextmanager
-def _valkey() -> Iterator[str]:
+def valkey() -> Iterator[str]:
     """Run a server; the value is its URL."""
     with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -115,7 +115,7 @@ def run(options: Namespace) -> None:
     rows = []
     for session in ("require", "off"):
         with ExitStack() as stack:
-            store = stack.enter_context(_valkey())
+            store = stack.enter_context(valkey())
             nodes = [
                 stack.enter_context(running("benchmarks.shared_rooms_node", store)) for _ in range(NODES)
             ]

@@ -15,7 +15,7 @@ from tools.site import leading
 
 MODULES = (
     "websocket_heartbeat",
-    *(f"websocket_heartbeat.{name}" for name in ("sync", "server", "testing", "otel")),
+    *(f"websocket_heartbeat.{name}" for name in ("sync", "server", "testing", "otel", "channels")),
 )
 REPOSITORY = "https://example.org/project"
 

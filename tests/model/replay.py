@@ -272,7 +272,7 @@ class Walk:
         self._follow(step, forgets=busy)
 
     async def _take_by_force(self, step: Step, busy: Step) -> None:
-        """Have the owner take too long to handle; not where it is the store, which keeps the session."""
+        """Have the owner take too long to handle; but if it waits for the store, it keeps the session."""
         await self._handle(busy)
         application = self._application(busy)
         await self._do(step)

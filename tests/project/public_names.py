@@ -24,6 +24,7 @@ MODULES = (
     "websocket_heartbeat.engines.memory",
     "websocket_heartbeat.engines.websockets",
     "websocket_heartbeat.otel",
+    "websocket_heartbeat.channels",
     "websocket_heartbeat.server",
     "websocket_heartbeat.sync",
     "websocket_heartbeat.testing",

@@ -9,7 +9,6 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
-from importlib.resources import files
 from typing import NamedTuple
 
 from websocket_heartbeat.dashboard.feed import Feed
@@ -83,6 +82,8 @@ class Board:
         """
         if path == _TICKET:
             return Page("text/plain; charset=utf-8", self._ticket().encode())
+        from importlib.resources import files  # which takes milliseconds, for whoever imports the server
+
         if path == _SCRIPT:
             script = files("websocket_heartbeat.miniprogram") / "javascript" / "browser.min.js"
             return Page("text/javascript; charset=utf-8", script.read_bytes())

@@ -50,9 +50,6 @@ class Subject(Protocol):
     def names(self) -> tuple[str, str]:
         """Return a name, and where it leads or comes from."""
 
-    def state(self) -> str:
-        """Return the state now."""
-
     def beat(self, round_trip: float | None, seconds: float) -> Beat:
         """Return what the last so many seconds were like. round_trip: of a heartbeat answered in them."""
 
@@ -73,16 +70,10 @@ class OfClient:
         url = connection.url or ""
         return ("", url) if connection.name == url else (connection.name, url)
 
-    def state(self) -> str:
-        """As in Subject."""
+    def vital_signs(self) -> tuple[str, int]:
+        """Return the state, and how many messages wait to be sent."""
         connection = self._connection()
-        return State.CLOSED if connection is None else connection.state
-
-    @property
-    def queued(self) -> int:
-        """Messages that wait to be sent."""
-        connection = self._connection()
-        return 0 if connection is None else connection.queued
+        return (State.CLOSED, 0) if connection is None else (connection.state, connection.queued)
 
     def beat(self, round_trip: float | None, seconds: float) -> Beat:
         """As in Subject."""
@@ -108,12 +99,6 @@ class OfPeer:
         path, address = printable(request.shown[:_LONGEST]), request.remote_address
         return f"client {self._peer.id}", path if address is None else f"{path} from {address[0]}"
 
-    def state(self) -> str:
-        """As in Subject."""
-        if self._peer.closed:
-            return "gone"
-        return State.OPEN if self._peer.silent_for is not None else "away"
-
     def beat(self, round_trip: float | None, seconds: float) -> Beat:
         """As in Subject."""
         peer = self._peer
@@ -133,9 +118,22 @@ class Line:
 
     number: of this process, from 1. side: "client" or "peer". marked: how many marks it has ever had.
     gone_at: when it has ended, or None. round_trip: of a heartbeat that was answered since the last beat.
+    state, queued: the recorder's own, of a client when it was last looked at; None: not yet, or it has ended.
     """
 
-    __slots__ = ("_marks", "beats", "gone_at", "marked", "number", "round_trip", "side", "since", "subject")
+    __slots__ = (
+        "_marks",
+        "beats",
+        "gone_at",
+        "marked",
+        "number",
+        "queued",
+        "round_trip",
+        "side",
+        "since",
+        "state",
+        "subject",
+    )
 
     def __init__(self, number: int, side: str, subject: Subject, since: float) -> None:
         self.number = number
@@ -145,6 +143,8 @@ class Line:
         self.gone_at: float | None = None
         self.round_trip: float | None = None
         self.marked = 0
+        self.state: str | None = None
+        self.queued = 0
         self.beats: deque[Beat] | None = None
         self._marks: tuple[Mark, ...] = ()
 

@@ -34,6 +34,9 @@ _SHOWN_AFTER_END = 10.0
 _KEPT_ROUND_TRIPS = 512
 """Of one second: more would not change its median."""
 
+_LOOKED_AT = 1000
+"""Clients that are looked at in a second, besides those of which something was told: each has its turn."""
+
 _LONGEST = 500
 """Characters of words, which may be a stranger's."""
 
@@ -43,12 +46,15 @@ _ENDED = (State.CLOSED, State.FAILED)
 
 
 class Totals(NamedTuple):
-    """What one second was like; all but the first three, the round trips and the queue are counts.
+    """What one second was like.
 
     when: its end, in seconds since the epoch. seconds: how long it was, as loops may be late.
     states: connections of clients, by their state. peers: clients of hubs. queue: messages that wait.
-    opened, lost, retries: links of clients. came, gone, died: clients of hubs; those that died were lost or
-    dropped. refused: handshakes. median, slowest: round trips in seconds, None: none was measured.
+    waiting: attempts of fleets, for their turn.
+
+    Of that second: opened, lost, retries: links of clients. came, gone, died: clients of hubs; those that
+    died were lost or dropped. refused: handshakes. median, slowest: round trips in seconds, None: none was
+    measured.
     """
 
     when: float
@@ -56,6 +62,7 @@ class Totals(NamedTuple):
     states: dict[str, int]
     peers: int
     queue: int
+    waiting: int
     opened: int
     lost: int
     retries: int
@@ -94,6 +101,10 @@ class Recorder(Observer):
         self._numbers = count(1)
         self._clients: dict[int, Line] = {}  # by the ID of the object
         self._peers: dict[int, Line] = {}
+        self._states: Counter[str] = Counter()  # of clients, as they were last looked at
+        self._queued = 0
+        self._changed: dict[int, Line] = {}  # by the ID of the object: to be looked at next
+        self._turn: list[int] = []  # those that have their turn to be looked at
         self._troubled: OrderedDict[int, Line] = OrderedDict()  # by number, the newest last
         self._ended: deque[Line] = deque(maxlen=MOST_SHOWN)  # without trouble
         self._counts: Counter[str] = Counter()  # since the last second
@@ -119,7 +130,7 @@ class Recorder(Observer):
         """As in Observer."""
         with self._lock:
             line = Line(next(self._numbers), "client", OfClient(connection), time.time())
-            self._clients[id(connection)] = line
+            self._clients[id(connection)] = self._changed[id(connection)] = line
 
     def link_ready(self, connection: ObservedConnection, link: int, down_for: float | None) -> None:
         """As in Observer."""
@@ -204,15 +215,16 @@ class Recorder(Observer):
             now = time.time()
             seconds = 1.0 if self._last is None else max(0.001, now - self._last)
             self._last = now
-            states, queue = self._sweep_clients(now)
+            self._look()
             counts, self._counts = self._counts, Counter()
             trips, self._round_trips = sorted(self._round_trips), []
             totals = Totals(
                 now,
                 seconds,
-                states,
+                {str(state): number for state, number in self._states.items() if number},
                 len(self._peers),
-                queue,
+                self._queued,
+                sum(fleet.waiting for fleet in observer.fleets),
                 counts["opened"],
                 counts["lost"],
                 counts["retries"],
@@ -230,23 +242,30 @@ class Recorder(Observer):
             shown = [(line, line.sample(seconds)) for line in self._shown(now)]
             return Second(totals, shown, events)
 
-    def _sweep_clients(self, now: float) -> tuple[dict[str, int], int]:
-        """Count the connections by state, and what they queue; see which have ended."""
-        states: Counter[str] = Counter()
-        queue = 0
-        ended = []
-        for key, line in self._clients.items():
+    def _look(self) -> None:
+        """Look at clients for their state, and for what they queue: nothing is told of some changes."""
+        if len(self._turn) < _LOOKED_AT:
+            self._turn = list(self._clients)
+        looked_at, self._changed = self._changed, {}
+        for key in self._turn[-_LOOKED_AT:]:
+            if key in self._clients:
+                looked_at[key] = self._clients[key]
+        del self._turn[-_LOOKED_AT:]
+        for key, line in looked_at.items():
             subject = line.subject
             assert isinstance(subject, OfClient)
-            state = subject.state()
-            if state in _ENDED:
-                ended.append(key)
-            else:
-                states[state] += 1
-                queue += subject.queued
-        for key in ended:
-            self._end(self._clients.pop(key))
-        return {str(state): number for state, number in states.items()}, queue
+            state, queued = subject.vital_signs()
+            if line.state is not None:
+                self._states[line.state] -= 1
+            has_ended = state in _ENDED
+            if not has_ended:
+                self._states[state] += 1
+            elif self._clients.get(key) is line:
+                del self._clients[key]
+                self._end(line)
+            line.state = None if has_ended else state
+            self._queued += queued - line.queued
+            line.queued = queued
 
     def _newly_refused(self) -> int:
         refused = sum(sum(hub.stats().refused.values()) for hub in observer.hubs)
@@ -289,11 +308,14 @@ class Recorder(Observer):
                 return
             if counted is not None:
                 self._counts[counted] += 1
+            self._changed[id(connection)] = line
             self._tell(line, kind, words, error)
 
     def _tell(self, line: Line, kind: str, words: str, error: str | None) -> None:
         now = time.time()
-        words = printable(words[:_LONGEST])
+        words = words[:_LONGEST]
+        if not words.isprintable():
+            words = printable(words)
         line.mark(Mark(now, kind, words, error))
         name, where = line.subject.names()
         self._events.append(Event(now, kind, line.number, name or where, words, error))

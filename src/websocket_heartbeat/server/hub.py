@@ -141,6 +141,8 @@ class Hub:
         check_seconds("session_ttl", session_ttl)
         check_count("session_limit", session_limit)
         check_durability(durability, sessions)
+        self._sessions = sessions
+        self._session_ttl = session_ttl
         self._book: Book | None = None
         if sessions is not None:
             self._book = Book(

@@ -82,17 +82,22 @@
 
   // The status of this page's own connection
 
-  function status(state, words) {
+  // What changes each second is not read aloud each time.
+  function status(state, words, aside) {
     var node = $("status");
     node.dataset.state = state;
-    setText(node, words);
+    if (node.textContent !== words + aside) {
+      var span = element("span", "", aside);
+      span.setAttribute("aria-hidden", "true");
+      node.replaceChildren(words, span);
+    }
     document.body.classList.toggle("stale", state !== "live");
   }
 
   function countDown() {
     if (retryAt === null) return;
     var left = Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
-    status("lost", (left ? "reconnecting in " + left + " s…" : "reconnecting…") + retryWhy);
+    status("lost", "reconnecting" + retryWhy, left ? " in " + left + " s…" : "…");
   }
 
   function begin() {
@@ -110,7 +115,7 @@
       },
       pingTimeout: 5000, pongTimeout: 5000, reconnectTimeout: 2000, maxReconnectTimeout: 5000, sendQueue: 0
     });
-    heartbeat.onopen = function () { retryAt = null; status("live", "live"); };
+    heartbeat.onopen = function () { retryAt = null; status("live", "live", ""); };
     heartbeat.onmessage = function (event) { receive(JSON.parse(event.data)); };
     heartbeat.onreconnect = function (event) { retryAt = Date.now() + event.delay; countDown(); };
     setInterval(countDown, 250);
@@ -214,6 +219,7 @@
     if (last.peers) words.push(number(last.peers) + (last.peers === 1 ? " client here" : " clients here"));
     if (all(last)) words.push(number(up(last)) + " open" + (down(last) ? ", " + number(down(last)) + " without a link" : ""));
     if (last.states.probing) words.push(number(last.states.probing) + " silent");
+    if (last.waiting) words.push(number(last.waiting) + " wait for their turn");
     if (last.queue) words.push(number(last.queue) + " messages wait");
     setText($("now-connections"), words.join(" · ") || "none");
     Drawing.plot($("plot-connections"), [

@@ -7,6 +7,7 @@ client are answered whatever it is doing.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, MutableMapping, Sequence
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 from websocket_heartbeat.checks import check_close
@@ -22,6 +23,7 @@ from websocket_heartbeat.server.links.asgi_servers import Event, Send, largest_m
 from websocket_heartbeat.server.links.pump import PumpedLink
 from websocket_heartbeat.server.peer import Peer
 from websocket_heartbeat.server.sessions.door import Door
+from websocket_heartbeat.server.sessions.link import SessionLink
 from websocket_heartbeat.system.callbacks import log_raised
 
 Scope = MutableMapping[str, Any]
@@ -30,6 +32,9 @@ App = Callable[[Any, Any, Any], Awaitable[Any]]
 
 _KEY = "websocket_heartbeat"
 """Where the scope holds the connections, by their hubs."""
+
+_connections: "ContextVar[dict[Hashable, AsgiConnection]]" = ContextVar("_connections")
+"""Those whose endpoint the running task is, by their hubs."""
 
 _LONGEST_REASON = 123
 """Bytes that a close frame has for its reason: RFC 6455, section 5.5."""
@@ -70,6 +75,7 @@ class AsgiMiddleware:
             return
         # In the scope itself, not in a copy: middlewares around this one look for what routers put into it.
         connection = connections[self._owner] = AsgiConnection(self._gate, receive, send)
+        _connections.set(connections)
         try:
             await connection.run(self._app, scope)
         finally:
@@ -311,6 +317,15 @@ class AsgiConnection:
             self._handler.mailbox.release()
         return self._handler.peer
 
+    async def session(self) -> SessionLink | None:
+        """Return the session of the client, once it is known; None: it has none."""
+        if self._carried is None:
+            return None
+        if not self._has_opened:
+            self._opening = self._opening or asyncio.get_running_loop().create_future()
+            await asyncio.wait((self._opening,))
+        return self._handler.session if self._has_opened else None
+
     # The beginning and the end
 
     async def _accept_by(self, websocket: object) -> None:
@@ -386,6 +401,11 @@ def connection_of(websocket: HasScope | Scope, owner: Hashable) -> AsgiConnectio
         )
     assert isinstance(connection, AsgiConnection)
     return connection
+
+
+def connection_here(owner: Hashable) -> AsgiConnection | None:
+    """Return the connection whose endpoint the running task is, as the middleware of that hub has made it."""
+    return _connections.get({}).get(owner)
 
 
 def _cut(reason: str) -> str:
