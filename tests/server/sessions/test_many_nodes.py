@@ -13,8 +13,11 @@ from tests.server.sessions.test_sessions import session, told
 from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import Backoff, Connection, ConnectionFailed, Session, connect
-from websocket_heartbeat.server import Hub, SendUncertain, SessionOver
+from websocket_heartbeat.server import Hub, SendUncertain, SessionOver, serve
+from websocket_heartbeat.server.sessions.handover import Handover
 from websocket_heartbeat.server.sessions.nodes import Nodes
+from websocket_heartbeat.server.sessions.store import Found
+from websocket_heartbeat.server.sessions.stores import store_of
 
 LATER = Backoff(initial=600, maximum=600)
 
@@ -157,6 +160,62 @@ def test_a_session_that_moves_all_the_time_gets_each_message_once_and_in_order(
 
     with nodes(2, shared) as both:
         run_asyncio(main(*both))
+
+
+@pytest.mark.timeout(60)
+def test_what_a_process_knows_of_a_session_is_dropped_when_another_one_has_had_it_and_given_it_up(
+    run_asyncio: Run, shared: str
+) -> None:
+    async def main(node: Node) -> None:
+        urls = [node.url()]
+        connection = session(lambda: urls[0])
+        async with connection, Hub(sessions=shared) as hub:
+            id = await said(node, "open")
+            await asyncio.to_thread(node.close)  # which leaves the session to the hub
+            await hub.send(id, "first")
+            other = store_of(shared, 120, "through")
+            await other.open("other", lambda data: None, tuple)
+            found = await other.claim(id, None, None, 0, "other", force=True)
+            assert isinstance(found, Found)
+            assert await other.write(id, found.record.generation, found.record.sent, ["second"]) == 2
+            await other.close()  # which leaves it to anybody
+            await hub.send(id, "third")  # which is the second one, as far as the hub knows
+            with nodes(1, shared) as (next_node,):
+                urls[0] = next_node.url()
+                connection.reconnect_now()
+                assert await received(connection, 3) == ["first", "second", "third"]
+
+    with nodes(1, shared) as (node,):
+        run_asyncio(main(node))
+
+
+@pytest.mark.timeout(60)
+def test_what_is_sent_to_a_session_while_it_is_taken_over_is_not_lost(
+    run_asyncio: Run, shared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taking, go_on = asyncio.Event(), asyncio.Event()
+
+    async def taken(*_: object) -> None:  # the process that had it is slow to hear of that
+        taking.set()
+        await go_on.wait()
+
+    monkeypatch.setattr(Handover, "_taken", taken)
+
+    async def main(node: Node) -> None:
+        async with Hub(sessions=shared) as hub, serve(hub=hub) as server:
+            urls = [node.url()]
+            async with session(lambda: urls[0]) as connection:
+                id = await said(node, "open")
+                urls[0] = server.url()
+                connection.reconnect_now()
+                await taking.wait()
+                await hub.send(id, "meanwhile")
+                go_on.set()
+                await hub.send(id, "then")
+                assert await received(connection, 2) == ["meanwhile", "then"]
+
+    with nodes(1, shared) as (node,):
+        run_asyncio(main(node))
 
 
 @pytest.mark.timeout(60)

@@ -395,9 +395,9 @@ class Book:
         *,
         force: bool = False,
     ) -> Found | Refused | Held | Ended:
-        """Claim a session for this process. Where another one has it, what is known of it here is dropped.
+        """Claim a session for this process. What is known of it here is dropped, if another one has had it since.
 
-        The store counts claims whose answer was lost, too; but only ours, where the session is still ours.
+        The store counts claims whose answer was lost, too; only ours, where the session was ours all along.
         """
         known: SessionLink | None
         try:
@@ -409,11 +409,11 @@ class Book:
             raise
         known = self._sessions.get(id)
         if known is not None and not known.has_ended and not force:
-            if isinstance(answer, Held):
-                known.fenced()
-            elif isinstance(answer, Found):
+            if isinstance(answer, Found) and answer.was == self._node:
                 known.generation = max(known.generation, answer.record.generation - 1)
-        elif isinstance(answer, Found) and (known is None or known.has_ended):
+            elif isinstance(answer, Found | Held):
+                known.fenced()
+        if isinstance(answer, Found) and (known is None or known.has_ended):
             self._vouch_for(answer)
         return answer
 
@@ -509,8 +509,11 @@ class Book:
     def _known(self, found: Found) -> SessionLink:
         record = found.record
         known = self._sessions.get(record.id)
-        if known is not None and not known.has_ended and known.claimed(record):
-            return known
+        if known is not None and not known.has_ended:
+            if known.generation >= record.generation:
+                return known  # this process has claimed it once more since, and what was found is old
+            if known.claimed(record):
+                return known
         acked, done, log = record.acked, record.done, found.log
         if known is not None and self.store.is_immediate:  # which was told less than what has let it go here
             acked, done, log = known.half.acked, known.half.done, known.unacknowledged()

@@ -225,6 +225,9 @@ class Door:
 
     def _go_on(self, found: Found, asked: Control) -> None:
         session = self._book.owned(found)
+        if session.link_number > asked.link:  # it was claimed for a newer link meanwhile
+            self._refuse(REPLACED)
+            return
         half = session.half
         if not (asked.acked <= half.got <= asked.sent and half.fits(asked.done, asked.got)):
             self._decide(self._mismatch(session, asked))

@@ -93,10 +93,11 @@ def with_changes(rooms: Mapping[str, int], changes: Mapping[str, int | None]) ->
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A session, with the messages acked + 1 to sent."""
+    """A session, with the messages acked + 1 to sent. was: the node that had it before it was claimed."""
 
     record: Record
     log: Sequence[Message] = field(repr=False)
+    was: str = ""
 
 
 Listener = Callable[[bytes], None]

@@ -634,7 +634,7 @@ def _fields(record: Record) -> dict[str, Any]:
 
 
 def _found(id: str, answer: Sequence[Any]) -> Found:
-    flat, log = answer
+    flat, log, *was = answer
     fields = dict(zip((name.decode() for name in flat[::2]), flat[1::2], strict=True))
     numbers = {name: int(fields[name]) for name in ("generation", "link", "max", "done", "sent", "acked")}
     record = Record(
@@ -652,4 +652,4 @@ def _found(id: str, answer: Sequence[Any]) -> Found:
         },
         **numbers,
     )
-    return Found(record, tuple(map(_unpacked, log)))
+    return Found(record, tuple(map(_unpacked, log)), was[0].decode() if was else "")

@@ -101,7 +101,7 @@ async def _claim_one(connection: Any, call: Arguments) -> Found | Refused | Held
         record.node, record.generation = node, row["new_generation"]
         record.link, record.deadline = row["new_link"], row["new_deadline"]
         rows = await connection.fetch(_LOG, record.id, record.acked, record.sent)
-        return Found(record, tuple(_unpacked(data) for (data,) in rows))
+        return Found(record, tuple(_unpacked(data) for (data,) in rows), row["node"])
     if row["lineage"] != lineage:
         return Refused.FORGOTTEN
     if row["end_kind"] is not None:

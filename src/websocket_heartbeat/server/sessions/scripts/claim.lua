@@ -16,4 +16,4 @@ if is_link then
 end
 redis.call('PEXPIRE', session, ARGV[7])
 redis.call('PEXPIRE', log, ARGV[7])
-return { 'found', redis.call('HGETALL', session), redis.call('LRANGE', log, 0, -1) }
+return { 'found', redis.call('HGETALL', session), redis.call('LRANGE', log, 0, -1), node }
