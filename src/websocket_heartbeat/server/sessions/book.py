@@ -395,7 +395,7 @@ class Book:
         *,
         force: bool = False,
     ) -> Found | Refused | Held | Ended:
-        """Claim a session for this process. What is known of it here is dropped, if another one has had it since.
+        """Claim a session for this process. What is known of it here is dropped, if another has had it since.
 
         The store counts claims whose answer was lost, too; only ours, where the session was ours all along.
         """
