@@ -58,6 +58,10 @@ _PAUSE = 0.1
 _PAUSES = 10
 """So many pauses of so many seconds, until what could not be written is tried again."""
 
+_OWNERS_FIRST = 5.0
+"""Seconds that a store which may have forgotten writes must be back, until those that have given up a session
+may write it again."""
+
 _ID = re.compile(r"[A-Za-z0-9_-]{12}")
 """What `begin` makes. No store is asked for others, which strangers choose: one takes no NUL, another keeps
 track of whatever it is asked for, or would not have the keys of a session on one node of its cluster."""
@@ -433,9 +437,16 @@ class Book:
     async def _write_again(self, id: str) -> bool:
         """Have the process write a session again that owns it, or else one that has given it up.
 
-        What that one has may be old, should it not have heard of the next owner: so owners are asked first.
+        What that one has may be old, should it not have heard of the next owner: so owners are asked first,
+        and have had the time to write what they own by themselves.
+
+        Raises:
+            OSError: they have not had it yet.
         """
         for is_given in (False, True):
+            since = asyncio.get_running_loop().time() - self._lineage_since
+            if is_given and since < _OWNERS_FIRST:
+                raise OSError("the store has forgotten the session, and its owner may not have noticed yet")
             if await self._write_here(id, is_given=is_given):
                 return True
             if await self._handover.find(id, is_given=is_given):
