@@ -34,10 +34,10 @@ cluster-demo: $(INSTALLED)
 test: $(READY)
 	$(MAKE) --jobs=2 lint pytest
 
-# Three at a time, on two cores as well: most tests wait for a network more than they compute. Whoever has nothing
+# Five at a time, on two cores as well: most tests wait for a network more than they compute. Whoever has nothing
 # left takes half of what another one has.
 pytest: $(READY)
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 5 --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check .
