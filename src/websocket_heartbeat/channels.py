@@ -59,7 +59,7 @@ class ChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # Channels has no t
         TypeError, ValueError: an argument is wrong; the text names it.
     """
 
-    extensions = ("groups", "flush")
+    extensions: tuple[str, ...] = ("groups", "flush")
 
     def __init__(self, hub: Hub | str, capacity: int = 100) -> None:
         if not isinstance(hub, Hub | str):
@@ -155,7 +155,8 @@ class ChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # Channels has no t
         name, message = msgpack.unpackb(post)
         channel = self._channels.get(name)
         if channel is not None and not channel.put(message):
-            self._log.warning("a message to a channel is dropped: %d wait for it", self.capacity)
+            words = "a message to a channel is dropped: %d wait for it"
+            self._log.warning(words, self.capacity, extra={"dropped": 1})
 
     def receive(self, channel: str) -> Awaitable[dict[str, Any]]:
         """Wait for the next message of a channel of this process; with the call, the last one is handled.

@@ -86,11 +86,12 @@ def test_what_is_sent_to_a_group_reaches_its_channels_in_all_processes_in_one_or
                 await layer.group_add("g", channel)
             message = {"type": "x", "blob": b"\0\xff", "list": [1, 2.5, None, {"a": True}], "text": "\u4f60"}
             await one.group_send("g", message)
+            for layer, channel in channels:
+                assert await next_of(layer, channel) == message
             for number in range(100):
                 await (one, two)[number % 2].group_send("g", news(number))
             got = []
             for layer, channel in channels:
-                assert await next_of(layer, channel) == message
                 got.append([(await next_of(layer, channel))["text"] for _ in range(100)])
             assert got[0] == got[1] == got[2]
             for begin in range(2):

@@ -32,7 +32,7 @@ def own(tmp_path: Path) -> Iterator[Valkey]:
         ("sqlite:/x", "'sqlite:/x'"),
         ("sqlite://x.db", "'sqlite://x.db'"),
         ("x.db", "'x.db'"),
-        ("postgres://ann:hush@db/shop", "'postgres://...'"),
+        ("mysql://ann:hush@db/shop", "'mysql://...'"),
         ("ann:hush@db", "'...'"),
     ],
 )
