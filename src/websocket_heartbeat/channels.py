@@ -60,6 +60,7 @@ class ChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # Channels has no t
     """
 
     extensions: tuple[str, ...] = ("groups", "flush")
+    """The extensions of the specification that it has."""
 
     def __init__(self, hub: Hub | str, capacity: int = 100) -> None:
         if not isinstance(hub, Hub | str):
