@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import trustme
 from tests.server.sessions import servers
-from tests.server.sessions.cluster import Cluster
+from tests.server.sessions.cluster import Cluster, skip_unless_asked
 from tests.server.sessions.servers import program
 from tests.server.sessions.test_sessions import running, session, told
 from tests.server.sessions.test_store_contract import HASH, claimed, record
@@ -132,6 +132,7 @@ def test_a_user_who_may_do_what_the_documentation_lists_can_do_everything(
 def test_sessions_of_a_cluster_go_on_when_the_replica_of_a_node_has_taken_its_place(
     run_asyncio: Run, tmp_path: Path
 ) -> None:
+    skip_unless_asked()
     up: list[str] = []
 
     def answer(peer: Peer, message: Any) -> None:
