@@ -15,7 +15,7 @@ _WRITERS = 3
 
 
 def skip_unless_asked() -> None:
-    """Skip a test that needs a cluster, but under `make cluster-tests`: those want the machine for themselves.
+    """Skip a test that needs a cluster, but under `make cluster-tests`: they want a machine of their own.
 
     Beside other tests its nodes do not always find each other, and who waits for its failover waits too long.
     """
