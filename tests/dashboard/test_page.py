@@ -213,7 +213,12 @@ def test_it_fits_a_phone_and_follows_the_theme(tmp_path: Path) -> None:
                 await page.emulate_media(color_scheme=scheme)
                 grounds.append(await page.evaluate("getComputedStyle(document.body).backgroundColor"))
                 await page.wait_for_function("Drawing.colours().beat.length > 0")
-                assert await has_colour(page, ".line canvas", "--beat")
+                for _ in range(600):  # with the next picture, which is drawn each second
+                    if await has_colour(page, ".line canvas", "--beat"):
+                        break
+                    await asyncio.sleep(0.1)
+                else:
+                    raise AssertionError(f"no trace has the colour of the {scheme} theme")
             assert grounds == ["rgb(255, 255, 255)", "rgb(13, 21, 20)"]
 
     asyncio.run(main())
