@@ -295,6 +295,8 @@ def test_a_session_is_in_its_groups_at_the_worker_that_it_is_handed_over_to(
                 sent.append(f"{number}")
                 await layer.group_send("all" if number % 2 else "mine", news(number))
                 if number in (100, 300):
+                    moves = number // 200
+                    await until(lambda moves=moves: len(events) > moves)  # type: ignore[misc]  # it has come
                     place = two if number == 100 else one
                     proxy.retarget("127.0.0.1", place.port)
                     proxy.reset()
