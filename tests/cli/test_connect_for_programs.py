@@ -255,8 +255,9 @@ def test_the_exit_status_of_a_stopped_reader_is_1() -> None:
     async def main() -> None:
         async with serve() as server:
             command = f"{sys.executable} -m websocket_heartbeat connect {server.url()} --wait 20 | head -n 1"
+            # More than a pipe holds: `connect` cannot have written it all before its reader has stopped.
             process = await asyncio.create_subprocess_exec(
-                *["bash", "-c", f"yes | head -n 1000 | {command}; echo ${{PIPESTATUS[*]}}"],
+                *["bash", "-c", f"yes | head -n 100000 | {command}; echo ${{PIPESTATUS[*]}}"],
                 env=ENVIRONMENT,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -93,9 +93,7 @@ def test_a_line_longer_than_a_narrow_terminal_survives_messages_and_another_widt
             await it.screen.type(line)
             await it.screen.seen("word19")
             peer.send("a message of more than forty characters, which takes two lines")
-            shown = await it.screen.seen("which takes")
-            whole = shown.replace("\n", "")
-            assert f"which takes two lines> {line}" in whole
+            await it.screen.seen(lambda shown: f"which takes two lines> {line}" in shown.replace("\n", ""))
             for width in (60, 30):
                 await it.screen.resize(width, 20)
                 peer.send(f"at {width}")
