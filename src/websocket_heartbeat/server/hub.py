@@ -197,7 +197,7 @@ class Hub:
     @property
     def peers(self) -> tuple[Peer, ...]:
         """The peers that are connected now, in the order in which they have come."""
-        return tuple(sorted((handler.peer for handler in self._here), key=lambda peer: peer.id))
+        return tuple(sorted(self._commons.peers(), key=lambda peer: peer.id))
 
     @property
     def rooms(self) -> dict[Hashable, int]:
@@ -347,9 +347,9 @@ class Hub:
     def dashboard(self) -> DashboardApp:
         """Return an ASGI application that shows the connections of this process live: the cardiogram.
 
-        Starlette's `Mount("/cardiogram", hub.dashboard())` takes it. It shows what happens from this call on,
-        at every hub, server, client and fleet of the process: addresses, paths, times and reasons, but no
-        queries, headers, messages or principals. Its viewers are no peers of the hub.
+        Starlette's `Mount("/cardiogram", hub.dashboard())` takes it. It shows every hub, server, client and
+        fleet of the process, and what happens to them from this call on: addresses, paths, times and reasons,
+        but no queries, headers, messages or principals. Its viewers are no peers of the hub.
 
         Whoever gets its page may see all of that: mount it where your own authentication stands before it.
         The page's WebSocket needs a ticket, which the page gets by HTTP: so what guards HTTP alone is enough.
