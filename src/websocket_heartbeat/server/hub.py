@@ -304,7 +304,7 @@ class Hub:
         """
         if not callable(app):
             raise TypeError(f"app must be callable, not {app!r}")
-        return AsgiMiddleware(app, self._entrance(), self, self._is_viewer)
+        return AsgiMiddleware(app, self._entrance(), self, self._for_viewer)
 
     @asynccontextmanager
     async def accept(
@@ -359,9 +359,12 @@ class Hub:
             self._dashboard = DashboardApp()
         return self._dashboard
 
-    def _is_viewer(self, scope: Scope) -> bool:
-        """Whether a WebSocket is that of a viewer of the dashboard, who is no client of the application."""
-        return self._dashboard is not None and self._dashboard.expects(scope)
+    def _for_viewer(self, scope: Scope) -> App | None:
+        """Return the dashboard if a WebSocket is that of a viewer, whom `authenticate` is not asked about.
+
+        So no endpoint of the application gets it, whatever its routes.
+        """
+        return self._dashboard if self._dashboard is not None and self._dashboard.expects(scope) else None
 
     # aiohttp.web
 
