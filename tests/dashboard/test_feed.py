@@ -4,12 +4,13 @@ import asyncio
 import logging
 import socket
 import threading
+from unittest.mock import Mock
 
 import pytest
 from tests.dashboard.viewer import viewing
 
 from websocket_heartbeat import Backoff, Fleet, Heartbeat, connect, observer, sync
-from websocket_heartbeat.dashboard.recorder import MOST_SHOWN
+from websocket_heartbeat.dashboard.recorder import MOST_SHOWN, Recorder
 from websocket_heartbeat.server import Peer, serve, serve_dashboard
 from websocket_heartbeat.testing import FaultProxy
 
@@ -181,6 +182,44 @@ def test_a_connection_that_nobody_holds_is_not_kept_and_what_has_ended_leaves_no
             await viewer.until(lambda v: "short" not in v.lines)  # some seconds later
 
     asyncio.run(main())
+
+
+def test_what_has_ended_keeps_its_name_and_its_url() -> None:
+    async def main() -> None:
+        async with serve_dashboard() as dashboard, viewing(dashboard.url) as viewer, serve() as server:
+            url = server.url("/short")
+            async with connect(url) as connection:
+                await connection.wait_open()
+                await viewer.until(lambda v: any(line["where"] == url for line in v.lines.values()))
+                name = next(line["name"] for line in viewer.lines.values() if line["where"] == url)
+            del connection
+            await viewer.until(lambda v: v.lines[name]["gone"] is not None)
+            assert name.startswith("connection ")
+            assert viewer.lines[name]["where"] == url
+            assert f"{name} link 1 is open" in viewer.events
+
+    asyncio.run(main())
+
+
+def test_of_a_line_that_is_shown_no_more_nothing_of_its_past_is_kept_or_drawn_later() -> None:
+    recorder = Recorder()
+    peers = [
+        Mock(id=n, since=0.0, closed=False, silent_for=0.0, latency=None, buffered=0)
+        for n in range(MOST_SHOWN + 1)
+    ]
+    for peer in peers:
+        peer.request = Mock(shown="/", remote_address=None)
+    for peer in peers[:MOST_SHOWN]:
+        recorder.peer_came(peer)
+    first = recorder.second().shown[0][0]
+    assert first.beats
+    recorder.peer_came(peers[-1])
+    for peer in peers[1:]:
+        peer.close_reason = ""
+        recorder.peer_gone(peer, None, "connection_lost")
+        recorder.peer_came(peer)
+    assert first not in [line for line, _ in recorder.second().shown]
+    assert first.beats is None
 
 
 def test_nothing_is_recorded_where_there_is_no_dashboard() -> None:

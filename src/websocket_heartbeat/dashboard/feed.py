@@ -93,8 +93,8 @@ class Feed:
         self._timer = loop.call_at(self._due, self._tick)
         second = self._recorder.second()
         if late > _LATE:
-            words = f"the event loop of this process was blocked for {late:.1f} s"
-            event = Event(time.time(), "blocked", 0, "this process", words, None)
+            words = f"was blocked for {late:.1f} s"
+            event = Event(time.time(), "blocked", 0, "the event loop", words, None)
             second.events.append(event)
             self._recorder.events.append(event)
         message = self._message(second)
@@ -119,7 +119,7 @@ class Feed:
                 entry["beats"] = [_written(beat)]
                 new = line.marked - before[1]
                 if new:
-                    entry["marks"] = line.marks[-new:]
+                    entry["marks"] = line.marks[-new:]  # at most all that are kept
                 if before[0] != description:
                     entry |= description
             told[line.number] = description, line.marked

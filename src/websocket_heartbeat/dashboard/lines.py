@@ -11,7 +11,7 @@ from websocket_heartbeat.redaction import printable
 KEPT_BEATS = 120
 """Of a line that is shown: one a second, so two minutes."""
 
-_KEPT_MARKS = 12
+_KEPT_MARKS = 20
 
 _LONGEST = 200
 """Characters of a path, which may be a stranger's."""
@@ -20,7 +20,8 @@ _LONGEST = 200
 class Beat(NamedTuple):
     """What one second of a line was like.
 
-    state: one of `State`, or "away", a session without a link, or "gone". heard: whether anything arrived.
+    state: one of `State`, or "away", a session without a link, or
+    "disconnected". heard: whether anything arrived.
     round_trip: seconds; None: none was measured. silent_for: seconds since anything arrived, None without a
     link. queue: messages that wait to be sent; of a peer, bytes that it has not taken.
     """
@@ -48,7 +49,7 @@ class Subject(Protocol):
     """What a line is of."""
 
     def names(self) -> tuple[str, str]:
-        """Return a name, and where it leads or comes from."""
+        """Return a name, "" for none, and where it leads or comes from."""
 
     def beat(self, round_trip: float | None, seconds: float) -> Beat:
         """Return what the last so many seconds were like. round_trip: of a heartbeat answered in them."""
@@ -57,18 +58,19 @@ class Subject(Protocol):
 class OfClient:
     """A connection of a client; it is not kept alive by this."""
 
-    __slots__ = ("_connection",)
+    __slots__ = ("_connection", "_names")
 
     def __init__(self, connection: ObservedConnection) -> None:
         self._connection = ref(connection)
+        self._names = "", ""  # as they were last asked for
 
     def names(self) -> tuple[str, str]:
         """As in Subject."""
         connection = self._connection()
-        if connection is None:
-            return "", ""
-        url = connection.url or ""
-        return ("", url) if connection.name == url else (connection.name, url)
+        if connection is not None:
+            url = connection.url or ""
+            self._names = "" if connection.name == url else connection.name, url
+        return self._names
 
     def connection(self) -> ObservedConnection | None:
         """Return the connection; None: it is gone with its event loop."""
@@ -102,7 +104,7 @@ class OfPeer:
         """As in Subject."""
         peer = self._peer
         if peer.closed:
-            return Beat("gone", False, None, None, 0)
+            return Beat("disconnected", False, None, None, 0)
         silent_for = peer.silent_for
         if silent_for is None:
             return Beat("away", False, None, None, 0)
@@ -149,14 +151,27 @@ class Line:
         self._marks: tuple[Mark, ...] = ()
 
     @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.subject.names()[0] or f"connection {self.number}"
+
+    @property
     def marks(self) -> tuple[Mark, ...]:
         """The latest, oldest first."""
         return self._marks
 
     def mark(self, mark: Mark) -> None:
-        """Add one."""
+        """Add one; of too many, the oldest retry goes, as a long outage must not hide why it began."""
         self.marked += 1
-        self._marks = (*self._marks, mark)[-_KEPT_MARKS:]
+        marks = [*self._marks, mark]
+        if len(marks) > _KEPT_MARKS:
+            del marks[next((index for index, each in enumerate(marks) if each.kind == "retry"), 0)]
+        self._marks = tuple(marks)
+
+    @property
+    def latest_error(self) -> str | None:
+        """The class of its latest failure."""
+        return next((mark.error for mark in reversed(self._marks) if mark.error is not None), None)
 
     def sample(self, seconds: float) -> Beat:
         """Add a beat, and return it."""
@@ -169,5 +184,11 @@ class Line:
 
     def description(self) -> dict[str, Any]:
         """Return what does not change from second to second, for the page."""
-        name, where = self.subject.names()
-        return {"side": self.side, "name": name, "where": where, "since": self.since, "gone": self.gone_at}
+        where = self.subject.names()[1]
+        return {
+            "side": self.side,
+            "name": self.name,
+            "where": where,
+            "since": self.since,
+            "gone": self.gone_at,
+        }

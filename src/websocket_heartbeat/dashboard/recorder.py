@@ -105,6 +105,7 @@ class Recorder(Observer):
         self._turn: list[int] = []  # those that have their turn to be looked at
         self._troubled: OrderedDict[int, Line] = OrderedDict()  # by number, the newest last
         self._ended: deque[Line] = deque(maxlen=MOST_SHOWN)  # without trouble
+        self._sampled: list[Line] = []  # those that are shown
         self._counts: Counter[str] = Counter()  # since the last second
         self._round_trips: list[float] = []
         self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
@@ -155,8 +156,18 @@ class Recorder(Observer):
 
     def retry_scheduled(self, connection: ObservedConnection, event: ReconnectEvent, error: str) -> None:
         """As in Observer."""
-        words = f"retry {event.retry} in {event.delay:.1f} s: {event.reason}"
-        self._of_client(connection, "retry", words, error, counted="retries")
+        words = f"retry {event.retry} in {event.delay:.1f} s"
+        with self._lock:
+            line = self._clients.get(id(connection))
+            if line is None:
+                return
+            self._counts["retries"] += 1
+            self._changed[id(connection)] = line
+            is_of_loss = bool(line.marks) and line.marks[-1].kind == "lost"
+            if not is_of_loss:
+                words += f": {event.reason}"
+            is_news = not is_of_loss and line.latest_error != error
+            self._tell(line, "retry", words, error, is_event=is_news)
 
     def round_trip(self, connection: ObservedConnection, seconds: float) -> None:
         """As in Observer."""
@@ -181,7 +192,7 @@ class Recorder(Observer):
         with self._lock:
             line = self._add_peer(peer)
             self._counts["came"] += 1
-            self._tell(line, "came", "has come", None)
+            self._tell(line, "came", "connected", None)
 
     def peer_gone(self, peer: ObservedPeer, code: int | None, error: str | None) -> None:
         """As in Observer."""
@@ -190,7 +201,8 @@ class Recorder(Observer):
             if line is None:
                 return
             reason = _ERRNO.sub("", peer.close_reason)
-            words = f"is gone: {reason or 'closed'}" + ("" if code is None else f" ({code})")
+            words = "disconnected" + ("" if code is None else f" with code {code}")
+            words += f": {reason}" if reason else ""
             if error is None:
                 self._counts["gone"] += 1
                 self._tell(line, "gone", words, None)
@@ -245,6 +257,11 @@ class Recorder(Observer):
             self._events.clear()
             self.events.extend(events)
             shown = [(line, line.sample(seconds)) for line in self._shown(now)]
+            numbers = {line.number for line, _ in shown}
+            for line in self._sampled:
+                if line.number not in numbers:
+                    line.beats = None
+            self._sampled = [line for line, _ in shown]
             return Second(totals, shown, events)
 
     def _look(self) -> None:
@@ -331,14 +348,14 @@ class Recorder(Observer):
             self._changed[id(connection)] = line
             self._tell(line, kind, words, error)
 
-    def _tell(self, line: Line, kind: str, words: str, error: str | None) -> None:
+    def _tell(self, line: Line, kind: str, words: str, error: str | None, *, is_event: bool = True) -> None:
         now = time.time()
         words = words[:_LONGEST]
         if not words.isprintable():
             words = printable(words)
         line.mark(Mark(now, kind, words, error))
-        name, where = line.subject.names()
-        self._events.append(Event(now, kind, line.number, name or where, words, error))
+        if is_event:
+            self._events.append(Event(now, kind, line.number, line.name, words, error))
         if error is not None:
             if kind != "retry":
                 self.reasons[error] += 1

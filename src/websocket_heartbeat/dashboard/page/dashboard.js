@@ -2,7 +2,7 @@
 "use strict";
 
 (function () {
-  var KEPT_SECONDS = 300, KEPT_BEATS = 120, KEPT_MARKS = 12, KEPT_EVENTS = 200, ON_LINE = 60;
+  var KEPT_SECONDS = 300, KEPT_BEATS = 120, KEPT_MARKS = 20, KEPT_EVENTS = 200, ON_LINE = 60;
 
   // What each class of a failure means, for somebody who reads it for the first time.
   var MEANING = {
@@ -158,10 +158,17 @@
         if (key in entry) line[key] = entry[key];
       });
       line.beats = line.beats.concat(entry.beats || []).slice(-KEPT_BEATS);
-      line.marks = line.marks.concat(entry.marks || []).slice(-KEPT_MARKS);
+      (entry.marks || []).forEach(function (mark) { addMark(line.marks, mark); });
       next.set(entry.id, line);
     });
     lines = next;
+  }
+
+  // Of too many, the oldest retry goes, as a long outage must not hide why it began.
+  function addMark(marks, mark) {
+    marks.push(mark);
+    if (marks.length <= KEPT_MARKS) return;
+    marks.splice(Math.max(0, marks.findIndex(function (each) { return each[1] === "retry"; })), 1);
   }
 
   function addEvents(events, unshown) {
@@ -201,6 +208,13 @@
     if ($("details").open) showDetails();
   }
 
+  // What a plot shows, each part in the colour of its line.
+  function caption(node, parts, none) {
+    var children = [];
+    parts.forEach(function (part) { children.push(" · ", element("span", part[0], part[1])); });
+    node.replaceChildren.apply(node, children.length ? children.slice(1) : [none]);
+  }
+
   function showTotals() {
     if (!seconds.length) return;
     var last = seconds[seconds.length - 1];
@@ -216,30 +230,32 @@
       });
     };
     var words = [];
-    if (last.peers) words.push(number(last.peers) + (last.peers === 1 ? " client here" : " clients here"));
-    if (all(last)) words.push(number(up(last)) + " open" + (down(last) ? ", " + number(down(last)) + " without a link" : ""));
-    if (last.states.probing) words.push(number(last.states.probing) + " silent");
-    if (last.waiting) words.push(number(last.waiting) + " wait for their turn");
-    if (last.queue) words.push(number(last.queue) + " messages wait");
-    setText($("now-connections"), words.join(" · ") || "none");
+    if (last.peers) words.push(["beat", number(last.peers) + (last.peers === 1 ? " client" : " clients")]);
+    if (all(last)) words.push(["beat", number(up(last)) + " open"]);
+    if (down(last)) words.push(["bad", number(down(last)) + " without a link"]);
+    if (last.states.probing) words.push(["", number(last.states.probing) + " silent"]);
+    if (last.waiting) words.push(["", number(last.waiting) + " waiting for their turn"]);
+    if (last.queue) words.push(["", number(last.queue) + " messages queued"]);
+    caption($("now-connections"), words, "none");
     Drawing.plot($("plot-connections"), [
       { values: seconds.map(down), colour: colour.bad, fill: true },
       { values: seconds.map(function (second) { return up(second) + second.peers; }), colour: colour.beat }
     ], KEPT_SECONDS, colour, "");
     var opened = last.opened + last.came, lost = last.lost + last.died;
-    $("now-rates").replaceChildren(
-      element("span", "good", "✓ " + number(opened) + " opened"), " · ", element("span", "bad", "✕ " + number(lost) + " lost"), " · ",
-      element("span", "retry", "↻ " + number(last.retries) + (last.retries === 1 ? " retry" : " retries")),
-      last.refused ? " · " + number(last.refused) + " refused" : "");
+    caption($("now-rates"), [
+      ["good", "✓ " + number(opened) + " opened"], ["bad", "✕ " + number(lost) + " lost"],
+      ["retry", "↻ " + number(last.retries) + (last.retries === 1 ? " retry" : " retries")]
+    ].concat(last.refused ? [["bad", number(last.refused) + " refused"]] : []), "");
     Drawing.plot($("plot-rates"), [
       { values: sum(["lost", "died", "refused"]), colour: colour.bad, fill: true },
       { values: sum(["opened", "came"]), colour: colour.good },
       { values: rate("retries"), colour: colour.probe }
     ], KEPT_SECONDS, colour, "/s");
     var measured = seconds.filter(function (second) { return second.median !== null; }).pop();
-    setText($("now-trips"), measured
-      ? "median " + milliseconds(measured.median * 1000) + " · slowest " + milliseconds(measured.slowest * 1000)
-      : "no heartbeat was answered yet");
+    caption($("now-trips"), measured ? [
+      ["beat", "median " + milliseconds(measured.median * 1000)],
+      ["retry", "slowest " + milliseconds(measured.slowest * 1000)]
+    ] : [], "no heartbeat was answered yet");
     var held = function (key) {
       return seconds.map(function (second) { return second[key] === null ? null : second[key] * 1000; });
     };
@@ -261,12 +277,17 @@
     });
   }
 
-  // Of a line that is down, the latest failure; of another one, the latest loss.
-  function latestTrouble(line) {
-    var beat = line.beats[line.beats.length - 1], isDown = beat && Drawing.lookOf(beat[0]) === "down";
-    var failures = line.marks.filter(function (mark) { return mark[3] !== null; });
-    var losses = failures.filter(function (mark) { return mark[1] !== "retry"; });
-    return (isDown ? failures.pop() : losses.pop() || failures.pop()) || null;
+  function isDown(line) {
+    var beat = line.beats[line.beats.length - 1];
+    return Boolean(beat) && Drawing.lookOf(beat[0]) === "down";
+  }
+
+  // The latest loss of a line; and of one that is down the latest retry since then. Each may be null.
+  function failures(line) {
+    var all = line.marks.filter(function (mark) { return mark[3] !== null; });
+    var last = all[all.length - 1], loss = null;
+    all.forEach(function (mark) { if (mark[1] !== "retry") loss = mark; });
+    return { loss: loss, retry: last && last !== loss && (isDown(line) || !loss) ? last : null };
   }
 
   function facts(line) {
@@ -274,7 +295,7 @@
     if (!beat) return "";
     var words = [beat[0]];
     var trip = lastTrip(line);
-    if (trip !== null && Drawing.lookOf(beat[0]) !== "ended") words.push(milliseconds(trip));
+    if (trip !== null && beat[3] !== null) words.push(milliseconds(trip));
     if (beat[3] !== null && beat[3] >= 2) words.push("silent " + ago(beat[3]));
     if (beat[4]) words.push(line.side === "peer" ? number(beat[4]) + " B wait" : number(beat[4]) + " queued");
     return words.join(" · ");
@@ -286,18 +307,28 @@
   }
 
   function whyOf(line, now) {
-    var trouble = latestTrouble(line);
-    if (!trouble || now - trouble[0] > 120) return "";
-    return ago(now - trouble[0]) + " ago: " + trouble[2];
+    var found = failures(line), parts = [];
+    [found.loss, found.retry].forEach(function (mark) {
+      if (mark && (isDown(line) || now - mark[0] <= 120)) parts.push(ago(now - mark[0]) + " ago: " + mark[2]);
+    });
+    return parts.join(" · ");
   }
-
-  function title(line, id) { return line.name || (line.side === "client" ? "connection " + id : "client " + id); }
 
   var watcher = new IntersectionObserver(function (entries) {
     entries.forEach(function (entry) {
-      if (entry.isIntersecting) visible.add(entry.target); else visible.delete(entry.target);
+      if (entry.isIntersecting) {
+        visible.add(entry.target);
+        drawTrace(Number(entry.target.closest(".line").dataset.id));
+      } else {
+        visible.delete(entry.target);
+      }
     });
   }, { rootMargin: "200px" });
+
+  function drawTrace(id) {
+    var line = lines.get(id), row = rows.get(id);
+    if (line && row) Drawing.trace(row.canvas, line.beats, line.marks, ON_LINE, latestTime(), colour);
+  }
 
   function rowOf(id) {
     var row = rows.get(id);
@@ -339,12 +370,12 @@
       var row = rowOf(id);
       var beat = line.beats[line.beats.length - 1];
       if (row.item !== place) list.insertBefore(row.item, place); else place = place.nextElementSibling;
-      setText(row.title, title(line, id));
+      setText(row.title, line.name);
       setText(row.where, line.where);
       setText(row.facts, facts(line));
       setText(row.why, whyOf(line, now));
       row.button.dataset.look = beat ? Drawing.lookOf(beat[0]) : "ended";
-      if (visible.has(row.canvas)) Drawing.trace(row.canvas, line.beats, line.marks, ON_LINE, now, colour);
+      if (visible.has(row.canvas)) drawTrace(id);
     });
     if (focused && focused.classList.contains("line") && document.activeElement !== focused && focused.isConnected) focused.focus();
     if (lines.size && !list.querySelector('.line[tabindex="0"]')) list.querySelector(".line").tabIndex = 0;
@@ -403,17 +434,22 @@
     shownInDetail = null;
   });
 
+  // A failure in words, and what its class means, unless that of `before` is the same.
+  function explained(mark, now, before) {
+    return ago(now - mark[0]) + " ago: " + mark[2] + ". " + (before && before[3] === mark[3] ? "" : meaning(mark[3]));
+  }
+
   function showDetails() {
     var id = shownInDetail.id;
     var line = shownInDetail.line = lines.get(id) || shownInDetail.line;  // one that is shown no more stays as it was
     if (!line) return;
-    var now = latestTime(), trouble = latestTrouble(line), beat = line.beats[line.beats.length - 1];
-    setText($("details-title"), title(line, id));
+    var now = latestTime(), found = failures(line), beat = line.beats[line.beats.length - 1];
+    setText($("details-title"), line.name);
     setText($("details-where"), line.where);
-    setText($("details-why"), trouble
-      ? ago(now - trouble[0]) + " ago: " + trouble[2] + ". " + meaning(trouble[3])
-      : "No trouble since it is shown here.");
-    $("details-why").className = trouble ? "why" : "note";
+    var why = found.loss || found.retry, then = found.loss && found.retry;
+    setText($("details-why"), why ? explained(why, now) : "No failure since the dashboard started.");
+    $("details-why").className = why ? "why" : "note";
+    setText($("details-then"), then ? explained(then, now, why) : "");
     Drawing.trace($("details-trace"), line.beats, line.marks, KEPT_BEATS, now, colour);
     $("details-trace").setAttribute("aria-label", "Its last two minutes; now: " + facts(line));
     var trip = lastTrip(line), pairs = [["state", beat ? beat[0] : "unknown"], ["started", line.since === null ? "before the dashboard" : ago(now - line.since) + " ago"]];
