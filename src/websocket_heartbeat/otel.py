@@ -247,7 +247,7 @@ class _Connections(_Instruments):
         """Count it."""
         self._session_events.add(1, {**_attributes(connection), f"{_SCOPE}.session.event": event.kind})
 
-    def connection_failed(self, connection: ObservedConnection, error: str) -> None:
+    def connection_failed(self, connection: ObservedConnection, error: str, reason: str) -> None:
         """Count it."""
         self._failures.add(1, _attributes(connection, error))
 

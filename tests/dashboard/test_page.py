@@ -109,7 +109,7 @@ def test_a_person_sees_the_beats_the_silence_and_in_words_why_a_link_died(tmp_pa
             assert "a flat line is silence" in re.sub(r"\s+", " ", await seen.page.inner_text("header"))
             assert "heartbeat timeout: nothing heard for" in await seen.line("prices").inner_text()
             assert "✕" in await seen.page.inner_text("#events")
-            assert await has_colour(seen.page, ".line canvas", "--beat")
+            assert await has_colour(seen.page, ".line canvas", "--alive")
             assert await has_colour(seen.page, ".line canvas", "--bad")
             assert await seen.page.locator("#plot-rates").get_attribute("aria-label")
 
@@ -218,9 +218,9 @@ def test_a_trace_that_comes_into_view_is_drawn_as_the_page_is_then(tmp_path: Pat
             await page.locator("#status[data-state=lost]").wait_for(timeout=PATIENCE)
             await page.emulate_media(color_scheme="dark")
             last = "li:last-child > .line canvas"
-            assert not await has_colour(page, last, "--beat")
+            assert not await has_colour(page, last, "--alive")
             await page.locator("#lines > li").last.scroll_into_view_if_needed()
-            await page.wait_for_function(_HAS_COLOUR, arg=[last, "--beat"], timeout=PATIENCE)
+            await page.wait_for_function(_HAS_COLOUR, arg=[last, "--alive"], timeout=PATIENCE)
             assert errors == []
 
     asyncio.run(main())
@@ -270,9 +270,9 @@ def test_it_fits_a_phone_and_follows_the_theme(tmp_path: Path) -> None:
             for scheme in ("light", "dark"):
                 await page.emulate_media(color_scheme=scheme)
                 grounds.append(await page.evaluate("getComputedStyle(document.body).backgroundColor"))
-                await page.wait_for_function("Drawing.colours().beat.length > 0")
+                await page.wait_for_function("Drawing.colours().alive.length > 0")
                 for _ in range(600):  # with the next picture, which is drawn each second
-                    if await has_colour(page, ".line canvas", "--beat"):
+                    if await has_colour(page, ".line canvas", "--alive"):
                         break
                     await asyncio.sleep(0.1)
                 else:

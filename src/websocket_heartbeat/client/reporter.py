@@ -159,7 +159,7 @@ class Reporter:
         fields = {"reason": reason, "error_type": kind, "code": action.code}
         self._log.warning("failed for good: %s", reason, extra=fields)
         for each in observer.observers:
-            each.connection_failed(self._connection, kind)
+            each.connection_failed(self._connection, kind, reason)
         return reason, error
 
     def renewal_failed(self, action: core.Action) -> Exception:

@@ -2,7 +2,7 @@
 "use strict";
 
 (function () {
-  var KEPT_SECONDS = 300, KEPT_BEATS = 120, KEPT_MARKS = 20, KEPT_EVENTS = 200, ON_LINE = 60;
+  var KEPT_SECONDS = 300, KEPT_SAMPLES = 120, KEPT_MARKS = 20, KEPT_EVENTS = 200, ON_LINE = 60;
 
   // What each class of a failure means, for somebody who reads it for the first time.
   var MEANING = {
@@ -153,11 +153,11 @@
   function take(news) {
     var next = new Map();
     news.forEach(function (entry) {
-      var line = lines.get(entry.id) || { beats: [], marks: [] };
+      var line = lines.get(entry.id) || { samples: [], marks: [] };
       ["side", "name", "where", "since", "gone"].forEach(function (key) {
         if (key in entry) line[key] = entry[key];
       });
-      line.beats = line.beats.concat(entry.beats || []).slice(-KEPT_BEATS);
+      line.samples = line.samples.concat(entry.samples || []).slice(-KEPT_SAMPLES);
       (entry.marks || []).forEach(function (mark) { addMark(line.marks, mark); });
       next.set(entry.id, line);
     });
@@ -230,8 +230,8 @@
       });
     };
     var words = [];
-    if (last.peers) words.push(["beat", number(last.peers) + (last.peers === 1 ? " client" : " clients")]);
-    if (all(last)) words.push(["beat", number(up(last)) + " open"]);
+    if (last.peers) words.push(["alive", number(last.peers) + (last.peers === 1 ? " client" : " clients")]);
+    if (all(last)) words.push(["alive", number(up(last)) + " open"]);
     if (down(last)) words.push(["bad", number(down(last)) + " without a link"]);
     if (last.states.probing) words.push(["", number(last.states.probing) + " silent"]);
     if (last.waiting) words.push(["", number(last.waiting) + " waiting for their turn"]);
@@ -239,7 +239,7 @@
     caption($("now-connections"), words, "none");
     Drawing.plot($("plot-connections"), [
       { values: seconds.map(down), colour: colour.bad, fill: true },
-      { values: seconds.map(function (second) { return up(second) + second.peers; }), colour: colour.beat }
+      { values: seconds.map(function (second) { return up(second) + second.peers; }), colour: colour.alive }
     ], KEPT_SECONDS, colour, "");
     var opened = last.opened + last.came, lost = last.lost + last.died;
     caption($("now-rates"), [
@@ -253,7 +253,7 @@
     ], KEPT_SECONDS, colour, "/s");
     var measured = seconds.filter(function (second) { return second.median !== null; }).pop();
     caption($("now-trips"), measured ? [
-      ["beat", "median " + milliseconds(measured.median * 1000)],
+      ["alive", "median " + milliseconds(measured.median * 1000)],
       ["retry", "slowest " + milliseconds(measured.slowest * 1000)]
     ] : [], "no heartbeat was answered yet");
     var held = function (key) {
@@ -261,7 +261,7 @@
     };
     Drawing.plot($("plot-trips"), [
       { values: dots(held("slowest")), colour: colour.probe },
-      { values: dots(held("median")), colour: colour.beat }
+      { values: dots(held("median")), colour: colour.alive }
     ], KEPT_SECONDS, colour, " ms");
     ["connections", "rates", "trips"].forEach(function (name) {
       $("plot-" + name).setAttribute("aria-label", "Of the last five minutes; now: " + $("now-" + name).textContent);
@@ -278,8 +278,8 @@
   }
 
   function isDown(line) {
-    var beat = line.beats[line.beats.length - 1];
-    return Boolean(beat) && Drawing.lookOf(beat[0]) === "down";
+    var sample = line.samples[line.samples.length - 1];
+    return Boolean(sample) && Drawing.lookOf(sample[0]) === "down";
   }
 
   // The latest loss of a line; and of one that is down the latest retry since then. Each may be null.
@@ -291,18 +291,18 @@
   }
 
   function facts(line) {
-    var beat = line.beats[line.beats.length - 1];
-    if (!beat) return "";
-    var words = [beat[0]];
+    var sample = line.samples[line.samples.length - 1];
+    if (!sample) return "";
+    var words = [sample[0]];
     var trip = lastTrip(line);
-    if (trip !== null && beat[3] !== null) words.push(milliseconds(trip));
-    if (beat[3] !== null && beat[3] >= 2) words.push("silent " + ago(beat[3]));
-    if (beat[4]) words.push(line.side === "peer" ? number(beat[4]) + " B wait" : number(beat[4]) + " queued");
+    if (trip !== null && sample[3] !== null) words.push(milliseconds(trip));
+    if (sample[3] !== null && sample[3] >= 2) words.push("silent " + ago(sample[3]));
+    if (sample[4]) words.push(line.side === "peer" ? number(sample[4]) + " B wait" : number(sample[4]) + " queued");
     return words.join(" · ");
   }
 
   function lastTrip(line) {
-    for (var n = line.beats.length - 1; n >= 0; n--) if (line.beats[n][2] !== null) return line.beats[n][2];
+    for (var n = line.samples.length - 1; n >= 0; n--) if (line.samples[n][2] !== null) return line.samples[n][2];
     return null;
   }
 
@@ -327,7 +327,7 @@
 
   function drawTrace(id) {
     var line = lines.get(id), row = rows.get(id);
-    if (line && row) Drawing.trace(row.canvas, line.beats, line.marks, ON_LINE, latestTime(), colour);
+    if (line && row) Drawing.trace(row.canvas, line.samples, line.marks, ON_LINE, latestTime(), colour);
   }
 
   function rowOf(id) {
@@ -368,13 +368,13 @@
     var place = list.firstElementChild;
     lines.forEach(function (line, id) {
       var row = rowOf(id);
-      var beat = line.beats[line.beats.length - 1];
+      var sample = line.samples[line.samples.length - 1];
       if (row.item !== place) list.insertBefore(row.item, place); else place = place.nextElementSibling;
       setText(row.title, line.name);
       setText(row.where, line.where);
       setText(row.facts, facts(line));
       setText(row.why, whyOf(line, now));
-      row.button.dataset.look = beat ? Drawing.lookOf(beat[0]) : "ended";
+      row.button.dataset.look = sample ? Drawing.lookOf(sample[0]) : "ended";
       if (visible.has(row.canvas)) drawTrace(id);
     });
     if (focused && focused.classList.contains("line") && document.activeElement !== focused && focused.isConnected) focused.focus();
@@ -443,20 +443,20 @@
     var id = shownInDetail.id;
     var line = shownInDetail.line = lines.get(id) || shownInDetail.line;  // one that is shown no more stays as it was
     if (!line) return;
-    var now = latestTime(), found = failures(line), beat = line.beats[line.beats.length - 1];
+    var now = latestTime(), found = failures(line), sample = line.samples[line.samples.length - 1];
     setText($("details-title"), line.name);
     setText($("details-where"), line.where);
     var why = found.loss || found.retry, then = found.loss && found.retry;
     setText($("details-why"), why ? explained(why, now) : "No failure since the dashboard started.");
     $("details-why").className = why ? "why" : "note";
     setText($("details-then"), then ? explained(then, now, why) : "");
-    Drawing.trace($("details-trace"), line.beats, line.marks, KEPT_BEATS, now, colour);
+    Drawing.trace($("details-trace"), line.samples, line.marks, KEPT_SAMPLES, now, colour);
     $("details-trace").setAttribute("aria-label", "Its last two minutes; now: " + facts(line));
-    var trip = lastTrip(line), pairs = [["state", beat ? beat[0] : "unknown"], ["started", line.since === null ? "before the dashboard" : ago(now - line.since) + " ago"]];
+    var trip = lastTrip(line), pairs = [["state", sample ? sample[0] : "unknown"], ["started", line.since === null ? "before the dashboard" : ago(now - line.since) + " ago"]];
     if (line.gone) pairs.push(["ended", ago(now - line.gone) + " ago"]);
     if (trip !== null) pairs.push(["round trip", milliseconds(trip)]);
-    if (beat && beat[3] !== null) pairs.push(["silent for", ago(beat[3])]);
-    if (beat) pairs.push(line.side === "peer" ? ["not taken", number(beat[4]) + " bytes"] : ["queue", number(beat[4]) + " messages"]);
+    if (sample && sample[3] !== null) pairs.push(["silent for", ago(sample[3])]);
+    if (sample) pairs.push(line.side === "peer" ? ["not taken", number(sample[4]) + " bytes"] : ["queue", number(sample[4]) + " messages"]);
     var list = $("details-facts");
     list.replaceChildren();
     pairs.forEach(function (pair) { list.append(element("dt", "", pair[0]), element("dd", "", pair[1])); });
