@@ -230,9 +230,9 @@
       });
     };
     var words = [];
-    if (last.peers) words.push(["alive", number(last.peers) + (last.peers === 1 ? " client" : " clients")]);
-    if (all(last)) words.push(["alive", number(up(last)) + " open"]);
-    if (down(last)) words.push(["bad", number(down(last)) + " without a link"]);
+    if (last.peers) words.push(["alive", number(last.peers) + " incoming"]);
+    if (all(last)) words.push(["alive", number(up(last)) + " outgoing open"]);
+    if (down(last)) words.push(["bad", number(down(last)) + " outgoing without a link"]);
     if (last.states.probing) words.push(["", number(last.states.probing) + " silent"]);
     if (last.waiting) words.push(["", number(last.waiting) + " waiting for their turn"]);
     if (last.queue) words.push(["", number(last.queue) + " messages queued"]);
