@@ -223,7 +223,7 @@ class _Room:
     async def _catch_up(self, member: Member, session: SessionLink, place: int) -> None:
         """Give a member what it has not had, as it has room for it, until it is where the others are."""
         streams = self._rooms._streams
-        await self._begun
+        await asyncio.wait([self._begun])  # it is not this task's alone: cancelled, it must not cancel that
         while self.followed.number is not None and place < self.followed.number:
             try:
                 read = await streams.read(self.key, place)

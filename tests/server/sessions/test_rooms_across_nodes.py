@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from tests.server.sessions.test_sessions import running, told
 from tests.server.sessions.valkey import Valkey
-from tests.watch import PATIENCE, Run, until
+from tests.watch import PATIENCE, Run, turns, until
 
 from websocket_heartbeat import Backoff, Connection, SendQueueFull, Session, connect
 from websocket_heartbeat.server import Hub, Peer, Server
+from websocket_heartbeat.server.sessions.store import SharedStore
 
 LATER = Backoff(initial=600, maximum=600)
 
@@ -477,5 +478,34 @@ def test_a_peer_that_joins_what_is_no_room_is_told_and_is_in_none(run_asyncio: R
             with pytest.raises(TypeError, match="name must be a str"):
                 peer.join(5)
             assert peer.rooms == ()
+
+    run_asyncio(main())
+
+
+def test_a_member_that_leaves_before_the_stream_is_read_takes_the_room_from_nobody(
+    run_asyncio: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        place = f"sqlite:///{tmp_path / 's.db'}"
+        async with nodes(place, 2, on_open=joins("r"), on_message=lambda *_: None) as these:
+            clients = [await these.client(0) for _ in range(2)]
+            store = these.hubs[1]._book.store  # type: ignore[union-attr]
+            assert isinstance(store, SharedStore)
+            may_begin = asyncio.Event()
+            publish = store.publish
+
+            async def publish_later(*arguments: Any) -> int:
+                await may_begin.wait()
+                return await publish(*arguments)
+
+            monkeypatch.setattr(store, "publish", publish_later)
+            for connection in clients:
+                await these.move(connection, 1)
+            these.hubs[1].peers[0].leave("r")
+            await turns()
+            may_begin.set()
+            await until(lambda: None not in [f.number for f in these.hubs[1]._book.streams._followed])  # type: ignore[union-attr]
+            these.hubs[0].room("r").send("x")
+            assert await received(clients[1], 1) == ["x"]
 
     run_asyncio(main())

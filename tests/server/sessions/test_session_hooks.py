@@ -1,6 +1,8 @@
 """Hooks of peers with a session: each message is handled once, one after the other, whatever a hook does."""
 
 import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +10,7 @@ from tests.server.sessions.test_sessions import running, session, told
 from tests.watch import Run, until
 
 from websocket_heartbeat import Backoff, ConnectionFailed, connect
-from websocket_heartbeat.server import Hub, Peer, serve
+from websocket_heartbeat.server import Hub, Peer, Server, serve
 
 
 @pytest.mark.timeout(60)
@@ -171,5 +173,39 @@ def test_hooks_are_called_for_nothing_once_the_session_is_over(run_asyncio: Run)
             await connection.send("again")
             await until(lambda: order[-1] == "again")
             await hub.close()
+
+    run_asyncio(main())
+
+
+@pytest.mark.timeout(60)
+def test_a_message_whose_hook_is_cancelled_is_handled_again_though_on_close_is_a_coroutine_function(
+    run_asyncio: Run, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        begun: list[object] = []
+        closed: list[object] = []
+
+        async def never(peer: Peer, message: object) -> None:
+            begun.append(message)
+            await asyncio.Event().wait()
+
+        async def on_close(peer: Peer, code: int | None, reason: str) -> None:
+            await asyncio.sleep(0)
+            closed.append(reason)
+
+        place = f"sqlite:///{tmp_path / 's.db'}"
+        first = Hub(sessions=place, on_message=never, on_close=on_close, close_timeout=0.5)
+        second = Hub(sessions=place, on_message=lambda peer, message: begun.append(message))
+        servers: list[Server] = []
+        async with AsyncExitStack() as stack:
+            servers.append(await stack.enter_async_context(running(first)))
+            connection = await stack.enter_async_context(session(lambda: servers[-1].url()))
+            await connection.send("x")
+            await until(lambda: begun == ["x"])
+            servers.append(await stack.enter_async_context(running(second)))
+            await first.close()
+            assert closed == ["the server has closed"]
+            await connection.flush()
+            assert begun == ["x", "x"]
 
     run_asyncio(main())
