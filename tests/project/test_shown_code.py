@@ -1,4 +1,4 @@
-"""What pages show of a login, of late messages and of the server works as it stands there, over real sockets."""
+"""What pages show of a login, of late messages and of the server works as it stands, over real sockets."""
 
 import ast
 import asyncio

@@ -569,7 +569,7 @@ class PeerHandler:
                 self.drop("write_limit", problem)
                 if self.end is not None:
                     return None
-                self._progress = None  # of the link that is gone: a session goes on, and has another one later
+                self._progress = None  # a session goes on, and its next link begins anew
             elif self.link.buffered or self.link.full or self._backlog is not None:
                 dues.append(now + LOOK)
             else:

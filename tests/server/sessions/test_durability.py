@@ -14,6 +14,7 @@ from tests.server.sessions.test_sessions import running, told
 from tests.watch import Run, until
 
 from websocket_heartbeat import Connection, connect
+from websocket_heartbeat.observer import Observer, ignore, observe
 from websocket_heartbeat.server import Hub
 
 __all__ = ["shared"]
@@ -223,3 +224,29 @@ def test_what_makes_no_sense_is_said_where_it_was_written(
 def test_sessions_in_memory_are_as_durable_as_that(tmp_path: Path) -> None:
     Hub(sessions="memory", durability="memory")
     Hub(sessions=f"sqlite:///{tmp_path}/s.db", durability="memory")
+
+
+def test_a_session_that_is_lost_with_its_process_does_not_count_as_ended_by_one_side(
+    run_asyncio: Run, tmp_path: Path
+) -> None:
+    class Events(Observer):
+        def __init__(self) -> None:
+            self.seen: list[str] = []
+
+        def session_changed(self, event: str, unacknowledged: int = 0) -> None:
+            self.seen.append(event)
+
+    events = Events()
+
+    async def main() -> None:
+        observe(events)
+        try:
+            hub = Hub(sessions=f"sqlite:///{tmp_path / 's.db'}", durability="memory")
+            async with running(hub) as server, connect(server.url(), session="require") as connection:
+                await connection.wait_open()
+                await hub.close()
+        finally:
+            ignore(events)
+
+    run_asyncio(main())
+    assert events.seen == ["new", "lost"]

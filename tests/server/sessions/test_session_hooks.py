@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.server.sessions.test_sessions import running, session, told
-from tests.watch import Run, until
+from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import Backoff, ConnectionFailed, connect
 from websocket_heartbeat.server import Hub, Peer, Server, serve
@@ -207,5 +207,31 @@ def test_a_message_whose_hook_is_cancelled_is_handled_again_though_on_close_is_a
             assert closed == ["the server has closed"]
             await connection.flush()
             assert begun == ["x", "x"]
+
+    run_asyncio(main())
+
+
+@pytest.mark.timeout(60)
+def test_an_end_hook_that_never_ends_is_cancelled_when_the_hub_closes(run_asyncio: Run) -> None:
+    async def main() -> None:
+        begun: list[str] = []
+        ended: list[str] = []
+
+        async def never(session: str, why: str, unacknowledged: object) -> None:
+            begun.append(session)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append(session)
+
+        hub = Hub(sessions="memory", on_session_end=never, close_timeout=0.2)
+        async with serve(hub=hub) as server:
+            async with session(server.url()) as connection:
+                events = told(connection)
+                await until(lambda: len(events) == 1)
+            await until(lambda: begun)
+        async with asyncio.timeout(PATIENCE):
+            await hub.close()
+        assert ended == begun
 
     run_asyncio(main())

@@ -250,3 +250,13 @@ def test_a_long_path_will_do(run_asyncio: Run, tmp_path: Path) -> None:
             await hub.close()
 
     run_asyncio(main())
+
+
+def test_a_path_that_no_file_can_have_is_said_to_whoever_opens_it(run_asyncio: Run) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(PATIENCE):
+            with pytest.raises(OSError, match="sessions cannot be kept in"):
+                async with Hub(sessions="sqlite:///a\0b"):
+                    pass
+
+    run_asyncio(main())

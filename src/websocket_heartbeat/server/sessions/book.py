@@ -9,13 +9,12 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from contextlib import suppress
 from functools import partial
-from inspect import isawaitable
 from typing import Any
 
 from websocket_heartbeat import observer
 from websocket_heartbeat.core.resume import Control
 from websocket_heartbeat.core.session import Half, Window
-from websocket_heartbeat.errors import HookFailed, SessionOver
+from websocket_heartbeat.errors import SessionOver
 from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.observer import SessionCount
 from websocket_heartbeat.redaction import printable
@@ -23,9 +22,10 @@ from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.sessions.anywhere import Anywhere
 from websocket_heartbeat.server.sessions.handover import LOST, Handover
 from websocket_heartbeat.server.sessions.limits import LARGEST_WINDOW, Limits, OverLimit
-from websocket_heartbeat.server.sessions.link import FAILED, SessionLink
+from websocket_heartbeat.server.sessions.link import SessionLink
 from websocket_heartbeat.server.sessions.nodes import Nodes, Question
 from websocket_heartbeat.server.sessions.owner_memory import OwnerMemory
+from websocket_heartbeat.server.sessions.reports import EndHook, Reports
 from websocket_heartbeat.server.sessions.store import (
     EXPIRED,
     IN_MEMORY,
@@ -42,7 +42,7 @@ from websocket_heartbeat.server.sessions.store import (
 )
 from websocket_heartbeat.server.streams import Streams
 from websocket_heartbeat.server.throttle import Throttle
-from websocket_heartbeat.system.callbacks import call, close_unawaited, log_raised, settle
+from websocket_heartbeat.system.callbacks import log_raised
 
 _logger = logging.getLogger("websocket_heartbeat.server")
 
@@ -65,11 +65,6 @@ may write it again."""
 _ID = re.compile(r"[A-Za-z0-9_-]{12}")
 """What `begin` makes. No store is asked for others, which strangers choose: one takes no NUL, another keeps
 track of whatever it is asked for, or would not have the keys of a session on one node of its cluster."""
-
-_ENDS = ("overflow", "mismatch", FAILED, EXPIRED)
-"""Why sessions are over that nobody has ended; other reasons are words of the program or its clients."""
-
-EndHook = Callable[[str, str, tuple[Message, ...]], Any]
 
 
 class Reset:
@@ -103,7 +98,7 @@ class Book:
         self.limits = Limits(session_limit)
         self._is_making_room = False
         self.ttl = store.ttl
-        self._on_end = on_end
+        self.reports = Reports(on_end)
         self._node = (IN_MEMORY if store.is_immediate else "") + secrets.token_hex(8)
         shared = store.behind if isinstance(store, OwnerMemory) else store
         self.streams = Streams(self, shared, self._node) if isinstance(shared, SharedStore) else None
@@ -132,17 +127,6 @@ class Book:
         sessions = list(self._sessions.values())
         attached = sum(session.attachment is not None for session in sessions)
         return SessionCount(attached, len(sessions) - attached, self.limits.held)
-
-    def note(self, id: str, event: str, unacknowledged: int = 0) -> None:
-        """Tell of what becomes of a session, for debugging and to observers.
-
-        event: how it is welcome, or "moved"; or why it is over: "over", where one side has ended it.
-        unacknowledged: messages that its client may not have.
-        """
-        extra = {"session": id, "event": event, "unacknowledged": unacknowledged}
-        _logger.debug("session %s: %s", id, event, extra=extra)
-        for each in observer.observers:
-            each.session_changed(event, unacknowledged)
 
     async def ready(self) -> None:
         """Open the store, if that is not done.
@@ -192,9 +176,11 @@ class Book:
             self._telling.clear()
             self._finishing.clear()
             self._vouched.clear()
+            self.reports.forget()
             self._nodes.forget()
             self._has_clients = False
             self.limits = Limits(self.limits.most)
+            self._is_making_room = False
             self.is_closed = False
             if self.streams is not None:
                 self.streams.forget()
@@ -202,7 +188,7 @@ class Book:
     async def _open(self) -> None:
         await self.store.open(self._node, self._nodes.heard, self._owned_now)
         self._lineage = self.store.lineage
-        if self._on_end is not None or self._has_clients:
+        if self.reports.has_hook or self._has_clients:
             self._look_from_now_on()
 
     def _look_from_now_on(self) -> None:
@@ -210,8 +196,11 @@ class Book:
         if self._looking is None:
             self._looking = asyncio.get_running_loop().create_task(self._look())
 
-    async def close(self) -> None:
-        """Be done with the store; its sessions go on with the next hub that opens it."""
+    async def close(self, patience: float = 5.0) -> None:
+        """Be done with the store; its sessions go on with the next hub that opens it.
+
+        patience: seconds that hooks have to end which still run; then they are cancelled.
+        """
         self.enter()
         if self.streams is not None:
             await self.streams.close()
@@ -232,6 +221,7 @@ class Book:
         self._sessions.clear()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        await self.reports.close(patience)
         if self._opening is not None:
             await self.store.close()
 
@@ -241,7 +231,7 @@ class Book:
                 await self.store.give(session.found())
             else:
                 await self.store.finish(session.id, session.generation, REPLACED, LOST)
-                self._tell(session.id, LOST, session.unacknowledged())
+                self.reports.over(session.id, LOST, session.unacknowledged())
         except OSError as error:
             self._log.error(
                 "a session is lost, as it cannot be written: %s", error, extra={"reason": str(error)}
@@ -315,7 +305,7 @@ class Book:
     def lost(self, id: str) -> None:
         """Tell that a session is lost, with the memory of the process that had it."""
         self._vouched.pop(id, None)
-        self._tell(id, LOST, ())
+        self.reports.over(id, LOST, ())
 
     # Sessions begin
 
@@ -592,26 +582,12 @@ class Book:
     def over(self, session: SessionLink, why: str, unacknowledged: tuple[Message, ...]) -> None:
         """Forget a session, and tell the user."""
         self._forget(session)
-        self._tell(session.id, why, unacknowledged)
+        self.reports.over(session.id, why, unacknowledged)
 
     def moved(self, session: SessionLink, lost: int) -> None:
-        """Forget a session that another process has: what becomes of it is told there.
-
-        lost: messages that the application has sent here, and nobody has; they may be stored, if the store
-        has failed to answer.
-        """
+        """Forget a session that another process has. lost: as in Reports."""
         self._forget(session)
-        extra = {"session": session.id, "unacknowledged": lost}
-        if lost:
-            words = (
-                "session %s goes on in another process: %s sent here and not known to be stored; what is not "
-                "sent there again may be lost"
-            )
-            messages = "1 message" if lost == 1 else f"{lost} messages"
-            _logger.warning(words, session.id, messages, extra=extra)
-        else:
-            _logger.info("session %s goes on in another process", session.id, extra=extra)
-        self.note(session.id, "moved", lost)
+        self.reports.moved(session.id, lost)
 
     def interrupted(self, session: SessionLink, number: int) -> None:
         """Tell that a message may be handled again: it was begun here, and is not known to be recorded."""
@@ -626,42 +602,6 @@ class Book:
         if self._sessions.get(session.id) is session:
             del self._sessions[session.id]
             self.limits.remove(session)
-
-    def _tell(self, id: str, why: str, unacknowledged: tuple[Message, ...]) -> None:
-        count = len(unacknowledged)
-        messages = f"{count} message" if count == 1 else f"{count} messages"
-        self.note(id, why if why in _ENDS else "over", count)
-        extra = {"session": id, "reason": printable(why), "unacknowledged": count}
-        if why == "overflow":
-            words = (
-                "session %s is over: overflow: its client had no room for more, `await peer.drain()` waits "
-                "for it; it has not acknowledged %s"
-            )
-            self._log.warning(words, id, messages, extra=extra)
-        elif count and self._on_end is None:
-            words = "session %s is over: %s: its client has not acknowledged %s; no on_session_end is told"
-            self._log.warning(words, id, printable(why), messages, extra=extra)
-        else:
-            _logger.info("session %s is over: %s", id, printable(why), extra=extra)
-        if self._on_end is None:
-            return
-        try:
-            result = call("on_session_end", self._on_end, id, why, unacknowledged)
-        except HookFailed as failed:
-            self._raised(id, failed)
-            return
-        if isawaitable(result):
-            close_unawaited(self._spawn(self._settle(id, result)), result)
-
-    async def _settle(self, id: str, pending: Awaitable[Any]) -> None:
-        try:
-            await settle("on_session_end", pending)
-        except HookFailed as failed:
-            self._raised(id, failed)
-
-    def _raised(self, id: str, failed: HookFailed) -> None:
-        fields = {"session": id, "hook": "on_session_end"}
-        log_raised(_logger.error, f"on_session_end for session {id}", failed.__cause__, fields)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -679,6 +619,8 @@ class Book:
             except OSError as error:
                 extra = {"reason": str(error)}
                 self._log.error("sessions that have expired cannot be ended: %s", error, extra=extra)
+            except Exception as error:  # a mistake, of which nobody else would hear: others must expire still
+                log_raised(self._log.error, "a look for sessions that have expired", error)
 
     async def _end_expired(self) -> None:
         while True:
@@ -688,7 +630,7 @@ class Book:
                 if self._expired(found.record.id, why):
                     continue
                 if found.record.node == self._node:
-                    self._tell(found.record.id, why, tuple(found.log))
+                    self.reports.over(found.record.id, why, tuple(found.log))
                 else:
                     self._spawn(self._tell_of_another(found, why))
             if len(expired) < _AT_ONCE:
@@ -715,7 +657,7 @@ class Book:
         with suppress(OSError):
             is_told = await self._handover.end_expired(found.record.node, found.record.id, why)
         if not is_told:
-            self._tell(found.record.id, why, tuple(found.log))
+            self.reports.over(found.record.id, why, tuple(found.log))
 
 
 def _hash(secret: str) -> bytes:

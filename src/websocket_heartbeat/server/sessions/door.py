@@ -256,7 +256,7 @@ class Door:
         self._link.accept_up_to(self._max_size + 1)  # with the character before each message
         self._say(welcome)
         self._session = session
-        self._book.note(session.id, welcome.answer)
+        self._book.reports.changed(session.id, welcome.answer)
         session.attach(self._link, self, got, acked, is_text_only=not asked.binary)
         if self._has_ended:
             session.detached(self._link)

@@ -155,7 +155,7 @@ class SqliteStore(SharedStore):
         try:
             database = self._open()
             lineage = self._read_lineage(database)
-        except sqlite3.Error as error:
+        except Exception as error:  # such as a ValueError of a path with a NUL: who opens it must not wait
             failure = OSError(_why_not(self._path, error))
             loop.call_soon_threadsafe(_fail, ready, failure)
             return
@@ -590,7 +590,7 @@ def _writable(
     return tuple(row[2:]) if row[0] == generation else Refused.FENCED
 
 
-def _why_not(path: str, error: sqlite3.Error) -> str:
+def _why_not(path: str, error: Exception) -> str:
     """Return why a file cannot be opened: of most faults SQLite says the same."""
     try:
         path = os.path.abspath(path)
