@@ -69,6 +69,9 @@ track of whatever it is asked for, or would not have the keys of a session on on
 _ENDS = ("overflow", "mismatch", FAILED, EXPIRED)
 """Why sessions are over that nobody has ended; other reasons are words of the program or its clients."""
 
+_BY_CLIENT = "closed by its client"
+"""What logs say where the client gave no reason."""
+
 EndHook = Callable[[str, str, tuple[Message, ...]], Any]
 
 
@@ -630,10 +633,10 @@ class Book:
             )
             self._log.warning(words, id, messages, extra=extra)
         elif count and self._on_end is None:
-            words = "session %s is over: %s: its client has not acknowledged %s; no on_session_end is told"
-            self._log.warning(words, id, printable(why), messages, extra=extra)
+            words = "session %s is over: %s: its client has not acknowledged %s; there is no on_session_end hook"
+            self._log.warning(words, id, printable(why) or _BY_CLIENT, messages, extra=extra)
         else:
-            _logger.info("session %s is over: %s", id, printable(why), extra=extra)
+            _logger.info("session %s is over: %s", id, printable(why) or _BY_CLIENT, extra=extra)
         if self._on_end is None:
             return
         try:
