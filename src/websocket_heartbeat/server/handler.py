@@ -57,8 +57,11 @@ class Keeper(MailboxKeeper, Protocol):
     def users(self) -> Rooms:
         """The peers of each principal."""
 
-    def add(self, handler: "PeerHandler") -> int:
-        """Keep a client whose link has opened; return its number."""
+    def number(self) -> int:
+        """Return the number of the next client."""
+
+    def add(self, handler: "PeerHandler") -> None:
+        """Keep a client whose link has opened, with its peer."""
 
     def watch(self, handler: "PeerHandler", due: float) -> None:
         """Call its `check_deadlines` by that time of the loop's clock, or soon after."""
@@ -172,8 +175,8 @@ class PeerHandler:
         if is_logged and not link.is_session:  # beneath a session, door.py does so
             link = LoggedLink(link, self.log_frame)
         self.link = link
-        number = self.keeper.add(self)
-        self.peer = Peer(self, number, self.request, time.time())
+        self.peer = Peer(self, self.keeper.number(), self.request, time.time())
+        self.keeper.add(self)
         self.mailbox = Mailbox(self)
         if is_logged:
             _logger.debug("%r has come", self.peer, extra=self.fields)

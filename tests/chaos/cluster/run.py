@@ -5,14 +5,14 @@ import json
 import random
 import tempfile
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.chaos import messages
-from tests.chaos.backend import AGAIN
 from tests.chaos.clients import WAYS, Budget, Client, make
 from tests.chaos.cluster.rows import Row
+from tests.chaos.cluster.seen import KILLED, Seen
 from tests.chaos.cluster.stage import Stage
 from tests.chaos.faults import trouble
 from tests.chaos.history import History, Verdict, check
@@ -37,7 +37,7 @@ class Plan:
 
 @dataclass
 class Outcome:
-    """What came of it; problems: what else is wrong, in words."""
+    """What came of it; again: why messages were handled again. problems: what else is wrong, in words."""
 
     row: Row
     seed: int
@@ -48,6 +48,7 @@ class Outcome:
     resets: int = 0
     done: Counter[str] = field(default_factory=Counter)
     verdict: Verdict = field(default_factory=Verdict)
+    again: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -56,7 +57,7 @@ class Outcome:
 
     def text(self) -> str:
         """Return it in words."""
-        again = f"{len(self.verdict.again)} handled again, {len(self.verdict.gone)} answers sent again"
+        again = f"handled again: {dict(self.again)}, {len(self.verdict.gone)} answers sent again"
         sizes = f"{self.up:,} up, {self.down:,} down, {self.resumed:,} resumed, {self.resets} reset"
         return "\n".join(
             [
@@ -112,7 +113,7 @@ async def run(row: Row, plan: Plan) -> Outcome:
             await asyncio.wait(links)
             for proxy in stage.proxies:
                 proxy.heal()
-            _, late = await asyncio.wait(running, timeout=plan.patience)
+            late = await _moving(clients, set(running), plan.patience)
             for client, task in zip(clients, running, strict=True):
                 if task in late:
                     outcome.problems.append(f"stuck: {describe(client)}")
@@ -129,21 +130,14 @@ async def run(row: Row, plan: Plan) -> Outcome:
     return outcome
 
 
-@dataclass
-class _Seen:
-    """What the workers have seen of one client, in the order of time.
-
-    begun: its messages. kills: places there before which a life has ended, or has lost the session, before it
-    was known whether the last one was handled. answers: those that were to be sent; in_hand: parts of them
-    that were perhaps not stored then.
-    """
-
-    begun: list[int] = field(default_factory=list)
-    kills: set[int] = field(default_factory=set)
-    answers: list[int] = field(default_factory=list)
-    in_hand: list[range] = field(default_factory=list)
-    life: int = 0
-    has_ended: bool = True
+async def _moving(
+    clients: list[Client], running: set[asyncio.Task[None]], patience: float
+) -> set[asyncio.Task[None]]:
+    """Wait until they are done; return those that are not when no client has handled anything for so long."""
+    before = -1
+    while running and before != (before := sum(len(client.handled) for client in clients)):
+        _, running = await asyncio.wait(running, timeout=patience)
+    return running
 
 
 def _judge(outcome: Outcome, clients: list[Client], stage: Stage) -> None:
@@ -153,13 +147,19 @@ def _judge(outcome: Outcome, clients: list[Client], stage: Stage) -> None:
         for life, place in enumerate(stage.places, 1)
         for line in place.read_text().splitlines()
     ]
-    seen: dict[int, _Seen] = defaultdict(_Seen)
-    for _, what, *rest, life in sorted(facts, key=lambda fact: int(fact[0])):
-        if what == "begun":
-            client, number, _, by = rest
-            _take(seen[client], number, by, client, outcome.row.is_forced, stage.killed)
-        elif what == "ended" and seen[rest[0]].life % AGAIN == life:
-            seen[rest[0]].has_ended = True
+    seen = {client.number: Seen(client.number) for client in clients}
+    of: dict[str, Seen] = {}  # by the session
+    for at, what, *rest, life in sorted(facts, key=lambda fact: int(fact[0])):
+        if what == "opened":
+            of[rest[1]] = seen[int(rest[0])]
+            of[rest[1]].opened(life)
+        elif what == "begun":
+            client, content, number, by = rest
+            seen[client].take(content, number, by, at, stage.killed)
+        elif what == "interrupted" and rest[0] in of:
+            of[rest[0]].interrupted(rest[1], life, at)
+        elif what == "forced" and rest[0] in of:
+            of[rest[0]].forced(life)
         elif what == "over" and rest[1] not in ("", "expired"):
             outcome.problems.append(f"life {life}: session {rest[0]} is over: {rest[1]}")
     for client in clients:
@@ -170,8 +170,9 @@ def _judge(outcome: Outcome, clients: list[Client], stage: Stage) -> None:
             outcome.resets += len(resets)
             outcome.problems.append(f"client {number}: {resets}")
             continue
-        _interrupt(told, number)  # the last life may have been killed too
-        up = History(range(1, client.accepted + 1), told.begun, client.told, kills=told.kills)
+        outcome.again.update(told.again())
+        told.interrupt(KILLED)  # the last life may have been killed too
+        up = History(range(1, client.accepted + 1), told.begun, client.told, kills=told.whys)
         down = History(told.answers, client.handled, in_hand=told.in_hand)
         outcome.up += client.accepted
         outcome.down += len(client.handled)
@@ -186,21 +187,3 @@ def _judge(outcome: Outcome, clients: list[Client], stage: Stage) -> None:
             place = complaints.index(word)
             outcome.problems.insert(0, complaints[max(0, place - 300) : place + 2000])
             break
-
-
-def _take(seen: _Seen, number: int, life: int, client: int, is_forced: bool, killed: set[int]) -> None:
-    """Take in that a life has begun to handle a message."""
-    if life != seen.life and (seen.life % AGAIN in killed or not seen.has_ended or is_forced):
-        _interrupt(seen, client)
-    seen.life, seen.has_ended = life, False
-    seen.begun.append(number)
-    seen.answers += (
-        messages.answer_number(life, number, place) for place in range(messages.answers_to(client, number))
-    )
-
-
-def _interrupt(seen: _Seen, client: int) -> None:
-    if seen.begun:
-        seen.kills.add(len(seen.begun))
-        end = len(seen.answers)
-        seen.in_hand.append(range(end - messages.answers_to(client, seen.begun[-1]), end))

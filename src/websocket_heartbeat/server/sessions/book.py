@@ -478,7 +478,7 @@ class Book:
             if answer.node != dead:
                 return answer.node
             is_lost = answer.node.startswith(IN_MEMORY)
-            answer = await (self._handover.lose(id, claim) if is_lost else claim(force=True))
+            answer = await (self._handover.lose if is_lost else self._handover.force)(id, claim)
         if not isinstance(answer, Found):
             why = answer.why if isinstance(answer, Ended) else "unknown"
             raise SessionOver(f"there is no such session, or not any more: {printable(why)}")
@@ -583,6 +583,15 @@ class Book:
         self._forget(session)
         self.store.forget(session.id, session.generation)
         self.reports.moved(session.id, lost)
+
+    def interrupted(self, session: SessionLink, number: int) -> None:
+        """Tell that a message may be handled again: it was begun here, and is not known to be recorded."""
+        if self._keeps:
+            words = (
+                "session %s goes on elsewhere, and message %d may be handled again: it was begun here, and "
+                "is not known to be recorded"
+            )
+            self._log.warning(words, session.id, number, extra={"session": session.id, "interrupted": number})
 
     def _forget(self, session: SessionLink) -> None:
         if self._sessions.get(session.id) is session:

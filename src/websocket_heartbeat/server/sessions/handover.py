@@ -5,6 +5,7 @@ begun may be handled twice, and nothing else; but what the memory of the owner a
 """
 
 import asyncio
+import logging
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -23,6 +24,9 @@ from websocket_heartbeat.server.sessions.store import (
     Refused,
     Store,
 )
+from websocket_heartbeat.server.throttle import Throttle
+
+_logger = logging.getLogger("websocket_heartbeat.server")
 
 HANDOFF_TIMEOUT = 1.0
 """Seconds that a running hook has to end, when another process asks for its session."""
@@ -88,6 +92,7 @@ class Handover:
     def __init__(self, nodes: Nodes, keeper: Keeper) -> None:
         self._nodes = nodes
         self._keeper = keeper
+        self._log = Throttle(_logger)
 
     # Taking
 
@@ -104,7 +109,7 @@ class Handover:
                 if is_late:
                     raise OSError("its process goes on with the session, as it cannot write all of it")
             elif not held.node.startswith(IN_MEMORY):
-                answer = await claim(force=True)
+                answer = await (claim(force=True) if said is _Said.DONE else self.force(id, claim))
                 break
             answer = await claim()
             if isinstance(answer, Held):
@@ -138,6 +143,18 @@ class Handover:
                 await self._nodes.ask(node, question, HANDOFF_TIMEOUT)
             elif said is not _Said.GONE:
                 await self._nodes.tell(node, question)
+
+    async def force(self, id: str, claim: Claim) -> Found | Refused | Ended:
+        """Claim a session of a process that does not answer, in a store that has all of it."""
+        answer = await claim(force=True)
+        assert not isinstance(answer, Held)
+        if isinstance(answer, Found):
+            words = (
+                "session %s goes on here, as its process does not answer: what that was handling may be "
+                "handled again"
+            )
+            self._log.warning(words, id, extra={"session": id, "forced": True})
+        return answer
 
     async def lose(self, id: str, claim: Claim) -> Ended | Refused:
         """End a session that only the memory of a process had which does not answer."""

@@ -85,6 +85,9 @@ class Keeper(Protocol):
     def moved(self, session: "SessionLink", lost: int) -> None:
         """Forget a session that another process has. lost: messages to its client that only this one had."""
 
+    def interrupted(self, session: "SessionLink", number: int) -> None:
+        """Tell that a message may be handled again: it was begun here, and is not known to be recorded."""
+
 
 class SessionLink(LinkOverLinks):
     """See above. The inside of its peer takes its events: `closed` comes when the session is over.
@@ -590,15 +593,22 @@ class SessionLink(LinkOverLinks):
         self._part(REPLACED)
         if self._end_here(MOVED):
             self.has_moved = True
+            self._note_interrupted()
             self.keeper.moved(self, lost)
             self._tell_peer(Closure(error=SessionOver(self.why)))
 
     def release(self) -> None:
         """Let the session go, with what is in the store: the next resume finds it there."""
         self.has_ended = True
+        self._note_interrupted()
         self.keeper.held(-self.held)
         self.close(1001, "")
         self._incoming.stop()
+
+    def _note_interrupted(self) -> None:
+        number = self._incoming.begun
+        if number > self.half.recorded:
+            self.keeper.interrupted(self, number)
 
     async def written(self) -> None:
         """Wait until all is written that was to be."""
