@@ -155,8 +155,6 @@ class Book:
         except OSError as error:
             extra = {"reason": str(error)}
             _logger.error("sessions cannot begin or go on: %s", error, extra=extra)
-        else:
-            self._look_from_now_on()
 
     def enter(self) -> None:
         """Belong to the running loop from now on: one before is closed, and what belonged to it.
@@ -188,13 +186,7 @@ class Book:
     async def _open(self) -> None:
         await self.store.open(self._node, self._nodes.heard, self._owned_now)
         self._lineage = self.store.lineage
-        if self.reports.has_hook or self._has_clients:
-            self._look_from_now_on()
-
-    def _look_from_now_on(self) -> None:
-        """See sessions expire. A process without clients leaves that to others, which tell of it."""
-        if self._looking is None:
-            self._looking = asyncio.get_running_loop().create_task(self._look())
+        self._looking = asyncio.get_running_loop().create_task(self._look())
 
     async def close(self, patience: float = 5.0) -> None:
         """Be done with the store; its sessions go on with the next hub that opens it.
@@ -226,6 +218,8 @@ class Book:
             await self.store.close()
 
     async def _leave(self, session: SessionLink) -> None:
+        if session.has_moved:  # meanwhile
+            return
         try:
             if self._keeps:
                 await self.store.give(session.found())
@@ -587,6 +581,7 @@ class Book:
     def moved(self, session: SessionLink, lost: int) -> None:
         """Forget a session that another process has. lost: as in Reports."""
         self._forget(session)
+        self.store.forget(session.id, session.generation)
         self.reports.moved(session.id, lost)
 
     def interrupted(self, session: SessionLink, number: int) -> None:
@@ -623,8 +618,10 @@ class Book:
                 log_raised(self._log.error, "a look for sessions that have expired", error)
 
     async def _end_expired(self) -> None:
+        """End them. A process without clients and a hook leaves those of others to them, which tell of it."""
         while True:
-            expired = await self.store.due(time.time(), _AT_ONCE)
+            due = self.store.due if self.reports.has_hook or self._has_clients else self.store.due_here
+            expired = await due(time.time(), _AT_ONCE)
             for found in expired:
                 why = EXPIRED if found.record.ending is None else found.record.ending
                 if self._expired(found.record.id, why):

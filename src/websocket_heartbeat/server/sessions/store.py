@@ -244,6 +244,13 @@ class Store(ABC):
     async def due(self, now: float, limit: int) -> list[Found]:
         """End as EXPIRED what is past its deadline, and return it: each session to one caller only."""
 
+    async def due_here(self, now: float, limit: int) -> list[Found]:
+        """Do as `due` with the sessions that are in the memory of this node alone."""
+        return []
+
+    def forget(self, id: str, generation: int) -> None:  # noqa: B027
+        """Keep nothing in the memory of this node of a session that another one has claimed since."""
+
     @abstractmethod
     async def notify(self, node: str | None, data: bytes) -> bool:
         """Send something to a node, or to all others; it may be lost, and is never doubled.
