@@ -148,8 +148,7 @@ def test_messages_to_a_client_that_stays_away_are_not_lost_silently(
 
     run_asyncio(main())
     assert (
-        "is over: expired: its client has not acknowledged 1 message; no on_session_end hook"
-        in caplog.text
+        "is over: expired: its client has not acknowledged 1 message; no on_session_end hook" in caplog.text
     )
 
 
