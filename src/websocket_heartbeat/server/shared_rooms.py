@@ -17,7 +17,7 @@ from websocket_heartbeat.server.farewell import check_farewell
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Member, Room, Rooms
 from websocket_heartbeat.server.rounds import Rounds
-from websocket_heartbeat.server.sessions.book import name_of
+from websocket_heartbeat.server.sessions.identity import name_of
 from websocket_heartbeat.server.sessions.link import SessionLink
 from websocket_heartbeat.server.stats import Tally
 from websocket_heartbeat.server.streams import Followed, Streams, gapless

@@ -12,6 +12,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import Protocol
 
+from websocket_heartbeat.server.sessions.copies import Copies
 from websocket_heartbeat.server.sessions.link import SessionLink
 from websocket_heartbeat.server.sessions.nodes import NodeGone, Nodes, Question
 from websocket_heartbeat.server.sessions.store import (
@@ -73,11 +74,9 @@ class Keeper(Protocol):
     async def finished(self, id: str) -> None:
         """Wait until the store knows the end of a session, if it has ended."""
 
-    def given(self, found: Found) -> None:
-        """Take the news that a session is given up; the store may forget it before another process has it."""
-
-    def claimed(self, id: str) -> Found | None:
-        """Return a session that this process has claimed, and has not gone on with."""
+    @property
+    def copies(self) -> Copies:
+        """Those of sessions that are given up."""
 
     def lost(self, id: str) -> None:
         """Tell that a session is lost."""
@@ -195,13 +194,13 @@ class Handover:
         """Give a session up, for a link of that number; return whether it stays here instead."""
         session = self._keeper.here(id)
         if session is None:
-            found = self._keeper.claimed(id)
+            found = self._keeper.copies.of_claimed(id)
         else:
             found = await session.hand_over(link, HANDOFF_TIMEOUT)
         if found is not None:
             deadline = time.time() + self._keeper.store.ttl
             found = Found(replace(found.record, node=NOBODY, deadline=deadline), found.log)
-            self._keeper.given(found)
+            self._keeper.copies.add(found)
             await self._put(found)
         await self._keeper.finished(id)
         return session is not None and not session.has_ended

@@ -84,7 +84,7 @@ class OwnerMemory(MemoryStore):
         record.generation, record.link, record.node = answer.record.generation, answer.record.link, node
         if hash is not None:
             self._set_deadline(record, None)
-        return Found(copy(record), tuple(session.log or ()), answer.was)
+        return Found(copy(record), tuple(session.log or ()), answer.previous)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

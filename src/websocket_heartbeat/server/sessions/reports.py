@@ -97,6 +97,14 @@ class Reports:
             _logger.info("session %s goes on in another process", id, extra=extra)
         self.changed(id, "moved", lost)
 
+    def interrupted(self, id: str, number: int) -> None:
+        """Tell that a message may be handled again: it was begun here, and is not known to be recorded."""
+        words = (
+            "session %s goes on elsewhere, and message %d may be handled again: it was begun here, and "
+            "is not known to be recorded"
+        )
+        self._log.warning(words, id, number, extra={"session": id, "interrupted": number})
+
     async def _settle(self, id: str, pending: Awaitable[Any]) -> None:
         try:
             await settle("on_session_end", pending)

@@ -298,7 +298,7 @@ class SqliteStore(SharedStore):
                 return Refused.STALE
             if record.node not in (node, NOBODY) and not force:
                 return Held(record.node)
-            was, record.node = record.node, node
+            previous, record.node = record.node, node
             record.generation += 1
             if hash is not None:
                 record.link, record.deadline = link, None
@@ -306,7 +306,7 @@ class SqliteStore(SharedStore):
                 "update session set link = ?, node = ?, generation = ?, deadline = ? where id = ?",
                 (record.link, node, record.generation, record.deadline, id),
             )
-            return Found(record, _log(database, id), was)
+            return Found(record, _log(database, id), previous)
 
         return await self._call(work)
 

@@ -93,11 +93,14 @@ def with_changes(rooms: Mapping[str, int], changes: Mapping[str, int | None]) ->
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A session, with the messages acked + 1 to sent. was: the node that had it before it was claimed."""
+    """A session, with its messages from acked + 1 to sent.
+
+    previous: the node that had it before it was claimed.
+    """
 
     record: Record
     log: Sequence[Message] = field(repr=False)
-    was: str = ""
+    previous: str = ""
 
 
 Listener = Callable[[bytes], None]
