@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import logging
 import re
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -71,12 +70,10 @@ def shown() -> list[str]:
 
 
 @pytest.fixture
-def of_this_test_alone() -> Iterator[None]:
+def of_this_test_alone() -> None:
     """Keep from gc.get_objects() what tests before have left: in a worker of the suite that is most of it."""
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.mark.timeout(120)  # asyncio's debug mode logs every callback
