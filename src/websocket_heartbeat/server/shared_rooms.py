@@ -106,8 +106,8 @@ class SharedRooms(Rooms):
         """As in Rooms; also of its session, wherever that goes on."""
         self.remove(name, member)
         if member.session is not None:
-            member.session.move(self._key(name), None)
-            member.session.note_rooms()
+            member.session.set_place(self._key(name), None)
+            member.session.write_rooms()
 
     def remove(self, name: Hashable, member: Member) -> None:
         """As in Rooms; its session is a member still."""
@@ -178,8 +178,8 @@ class _Room:
             return
         place = session.rooms.get(self.key)
         if not place:
-            session.move(self.key, self.followed.number or NO_PLACE)
-            session.note_rooms()
+            session.set_place(self.key, self.followed.number or NO_PLACE)
+            session.write_rooms()
             if place == NO_PLACE:
                 asyncio.get_running_loop().call_soon(self._tell_missed, member)  # not before on_open
         else:
@@ -198,7 +198,7 @@ class _Room:
         """As in Reader."""
         for member in self._members:
             if member.session is not None and member.session.rooms.get(self.key) == NO_PLACE:
-                member.session.move(self.key, number)
+                member.session.set_place(self.key, number)
         self._begun.set_result(None)
 
     def take(self, number: int, post: bytes) -> int:
@@ -217,7 +217,7 @@ class _Room:
 
     def _has_missed(self, member: Member, number: int) -> None:
         if member.session is not None:
-            member.session.move(self.key, number)
+            member.session.set_place(self.key, number)
         self._tell_missed(member)
 
     def _tell_missed(self, member: Member) -> None:
