@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.server.raw import client
 from tests.server.sessions.test_sessions import running, session, told
 from tests.watch import PATIENCE, Run, until
 
@@ -127,6 +128,22 @@ def test_a_session_takes_one_place_and_none_while_its_client_is_away(run_asyncio
             async with session(server.url()) as other:
                 await other.send("y")
                 assert await other.recv() == "y"
+
+    run_asyncio(main())
+
+
+@pytest.mark.timeout(60)
+def test_a_session_takes_a_place_for_each_link_that_it_goes_on_with(run_asyncio: Run) -> None:
+    async def main() -> None:
+        hub = Hub(sessions="memory", max_peers=2)
+        async with running(hub) as server, session(server.url()) as connection:
+            events = told(connection)
+            for number in range(1, 4):
+                await until(lambda number=number: len(events) == number)  # type: ignore[misc]
+                connection.reconnect_now()
+            await until(lambda: len(events) == 4)
+            async with client(server) as second, client(server) as third:
+                assert (second.status, third.status) == (101, 503)
 
     run_asyncio(main())
 
