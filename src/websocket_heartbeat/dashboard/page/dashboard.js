@@ -219,8 +219,8 @@
     if (last.peers) words.push(number(last.peers) + (last.peers === 1 ? " client here" : " clients here"));
     if (all(last)) words.push(number(up(last)) + " open" + (down(last) ? ", " + number(down(last)) + " without a link" : ""));
     if (last.states.probing) words.push(number(last.states.probing) + " silent");
-    if (last.waiting) words.push(number(last.waiting) + " wait for their turn");
-    if (last.queue) words.push(number(last.queue) + " messages wait");
+    if (last.waiting) words.push(number(last.waiting) + " waiting for a turn");
+    if (last.queue) words.push(number(last.queue) + (last.queue === 1 ? " message waits" : " messages wait"));
     setText($("now-connections"), words.join(" · ") || "none");
     Drawing.plot($("plot-connections"), [
       { values: seconds.map(down), colour: colour.bad, fill: true },

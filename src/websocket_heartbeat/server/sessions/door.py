@@ -194,7 +194,7 @@ class Door:
         except OSError as error:
             extra = {"code": 1013, "reason": str(error)}
             self._handler.keeper.log.error("a session cannot begin or go on: %s", error, extra=extra)
-            self._refuse(1013, "sessions are not to be had now")
+            self._refuse(1013, "sessions are not available now")
         except Exception as error:
             log_raised(self._handler.keeper.log.error, "the handshake of a session", error)
             self._refuse(1011)

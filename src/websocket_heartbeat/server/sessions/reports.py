@@ -21,6 +21,9 @@ _logger = logging.getLogger("websocket_heartbeat.server")
 _REASONS = ("overflow", "mismatch", FAILED, EXPIRED, LOST)
 """Why sessions are over that nobody has ended; other reasons are words of the program or its clients."""
 
+_BY_CLIENT = "closed by its client"
+"""What logs say where the client gave no reason."""
+
 EndHook = Callable[[str, str, tuple[Message, ...]], Any]
 
 
@@ -60,10 +63,10 @@ class Reports:
             )
             self._log.warning(words, id, _messages(count), extra=extra)
         elif count and self._on_end is None:
-            words = "session %s is over: %s: its client has not acknowledged %s; no on_session_end is told"
-            self._log.warning(words, id, printable(why), _messages(count), extra=extra)
+            words = "session %s is over: %s: its client has not acknowledged %s; no on_session_end hook"
+            self._log.warning(words, id, printable(why) or _BY_CLIENT, _messages(count), extra=extra)
         else:
-            _logger.info("session %s is over: %s", id, printable(why), extra=extra)
+            _logger.info("session %s is over: %s", id, printable(why) or _BY_CLIENT, extra=extra)
         if self._on_end is None:
             return
         try:
