@@ -62,7 +62,7 @@ class Cluster:
                 time.sleep(0.05)
 
     def promote(self) -> None:
-        """Have the replica take the place of the first node, without a vote of the others, which takes long."""
+        """Have the replica take the place of the first node, without a vote, which takes long."""
         with self.nodes[-1].client() as replica:
             replica.execute_command("CLUSTER FAILOVER", "TAKEOVER")
 
