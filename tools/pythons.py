@@ -43,7 +43,7 @@ exec chroot "$root" sh -euc '
     shift
     command -v "$python" >/dev/null || {
         apt-get update -qq
-        apt-get install -y -qq --no-install-recommends "$python-venv"
+        apt-get install -y -qq --no-install-recommends "$python-venv" >/dev/null
     }
     sh tools/setup.sh "$python" "/venv-$python" --editable ".[testing]" --group pythons
     "/venv-$python/bin/python" -VV
@@ -87,7 +87,7 @@ def installed(suite: str, roots: Path) -> Path:
 
 
 def prepare(root: Path) -> None:
-    """Put the working tree, names, certificates and the settings of pip where the release's programs look."""
+    """Put the working tree, names, certificates and settings of pip and apt where the programs look."""
     shutil.rmtree(root / "project", ignore_errors=True)
     for name in tracked():
         (root / "project" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -100,6 +100,11 @@ def prepare(root: Path) -> None:
     ):
         if Path(file).exists():
             shutil.copy(file, root / file[1:])
+    # How to fetch. What to do with packages would name programs of this machine; lists are the release's own.
+    dump = ["apt-config", "dump", "Acquire"]
+    fetching = subprocess.run(dump, capture_output=True, text=True, check=True).stdout.splitlines()
+    settings = [line for line in fetching if not line.startswith("Acquire::IndexTargets")]
+    (root / "etc/apt/apt.conf.d/99machine").write_text("\n".join(settings) + "\n")
 
 
 def tested(root: Path, python: str, arguments: list[str]) -> tuple[bool, str]:

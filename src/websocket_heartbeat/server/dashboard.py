@@ -97,7 +97,7 @@ class DashboardServer:
         return Refusal(200, [*HEADERS, ("Content-Type", page.content_type)], page.body)
 
     def _feed(self, peer: Peer) -> Awaitable[None]:
-        """Hide the viewer at once, and then feed him."""
+        """Keep a viewer off the dashboard, and send it what others do."""
         assert self._board is not None
         self._board.hide(peer)
         return _show(peer, self._board)

@@ -509,3 +509,31 @@ def test_a_member_that_leaves_before_the_stream_is_read_takes_the_room_from_nobo
             assert await received(clients[1], 1) == ["x"]
 
     run_asyncio(main())
+
+
+class Named:
+    """A principal that equals no other, and has the name of others."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<Named {self.name}>"
+
+
+def test_a_user_is_who_has_the_same_repr_also_in_one_process(run_asyncio: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        place = f"sqlite:///{tmp_path / 's.db'}"
+        async with nodes(place, 2, authenticate=lambda request: Named("ann")) as these:
+            clients = [await these.client(node, "off") for node in (0, 0, 1)]
+            these.hubs[1].user(Named("ann")).send("a")
+            assert [await received(each, 1) for each in clients] == [["a"]] * 3
+            assert [len(hub.user(Named("ann"))) for hub in these.hubs] == [2, 1]
+            await clients[1].close()
+            await until(lambda: len(these.hubs[0].peers) == 1)
+            these.hubs[1].user(Named("ann")).send("b")
+            assert await received(clients[0], 1) == ["b"]
+            these.hubs[1].user(Named("ann")).dismiss("all of you")
+            await until(lambda: not these.hubs[0].peers)
+
+    run_asyncio(main())

@@ -18,7 +18,6 @@ from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.observer import SessionCount
 from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server.admission import Request
-from websocket_heartbeat.server.sessions.anywhere import Anywhere
 from websocket_heartbeat.server.sessions.claims import Claims
 from websocket_heartbeat.server.sessions.copies import Copies
 from websocket_heartbeat.server.sessions.handover import LOST, Handover
@@ -28,6 +27,7 @@ from websocket_heartbeat.server.sessions.link import SessionLink
 from websocket_heartbeat.server.sessions.nodes import Nodes, Question
 from websocket_heartbeat.server.sessions.owner_memory import OwnerMemory
 from websocket_heartbeat.server.sessions.reports import EndHook, Reports
+from websocket_heartbeat.server.sessions.routing import Router
 from websocket_heartbeat.server.sessions.store import (
     EXPIRED,
     IN_MEMORY,
@@ -104,7 +104,7 @@ class Book:
         self.copies = Copies(self.ttl)
         self._handover = Handover(self._nodes, self)
         self._claims = Claims(store, self._node, self._sessions, self.copies, self._handover)
-        self._anywhere = Anywhere(self._nodes, self._find)
+        self._router = Router(self._nodes, self._find)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Future[None] | None = None
         self._has_clients = False
@@ -170,6 +170,7 @@ class Book:
             self.copies.clear()
             self.reports.forget()
             self._nodes.forget()
+            self._claims.forget()
             self._has_clients = False
             self.limits = Limits(self.limits.most)
             self._is_making_room = False
@@ -199,6 +200,7 @@ class Book:
             self._looking.cancel()
             await asyncio.wait([self._looking])
         await self._nodes.close()
+        await self._claims.close()
         sessions = list(self._sessions.values())
         for session in sessions:
             await session.written()
@@ -217,13 +219,12 @@ class Book:
         try:
             if self._keeps:
                 await self.store.give(session.found())
-            else:
-                await self.store.finish(session.id, session.generation, REPLACED, LOST)
-                self.reports.over(session.id, LOST, session.unacknowledged())
+                return
+            await self.store.finish(session.id, session.generation, REPLACED, LOST)
         except OSError as error:
-            self._log.error(
-                "a session is lost, as it cannot be written: %s", error, extra={"reason": str(error)}
-            )
+            extra = {"reason": str(error)}
+            self._log.error("a session is lost, as it cannot be written: %s", error, extra=extra)
+        self.reports.over(session.id, LOST, session.unacknowledged())
 
     # Other processes
 
@@ -240,7 +241,7 @@ class Book:
             if self._told is not None:
                 await self._told(question)
             return None
-        return await self._anywhere.asked(question)
+        return await self._router.answer(question)
 
     def tell_all(self, question: Question) -> None:
         """Have all other processes told something, as far as they hear it; never waits."""
@@ -325,14 +326,14 @@ class Book:
 
     async def send(self, id: str, message: Message) -> None:
         """Do as `Hub.send`, with arguments that were checked."""
-        await self._anywhere.send(id, message)
+        await self._router.send(id, message)
 
     async def dismiss(self, id: str, reason: str) -> None:
         """Do as `Hub.dismiss`, with arguments that were checked."""
-        await self._anywhere.dismiss(id, reason)
+        await self._router.dismiss(id, reason)
 
     async def _find(self, id: str, dead: str | None) -> SessionLink | str:
-        """Return a session that is here, or has no process that lives, or whose it is: for anywhere.py."""
+        """Return a session that is here, or has no process that lives, or whose it is: for routing.py."""
         await self.ready()
         session = self._sessions.get(id)
         if session is not None and not session.has_ended:

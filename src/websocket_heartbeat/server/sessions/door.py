@@ -234,8 +234,6 @@ class Door:
             return
         welcome = self._welcome(RESUMED)
         welcome.done, welcome.got = half.recorded, half.got
-        if session.has_begun:
-            self._handler.never_opened()  # the session's peer has a place already
         self._attach(session, asked, welcome, asked.got, asked.done)
 
     async def _mismatch(self, session: SessionLink, asked: Control) -> None:

@@ -17,12 +17,14 @@ from websocket_heartbeat.errors import SendUncertain, SessionOver
 from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server.sessions.attachment import Attachment, Carrier, LinkOverLinks
+from websocket_heartbeat.server.sessions.immediate import Immediate
 from websocket_heartbeat.server.sessions.incoming import Incoming
 from websocket_heartbeat.server.sessions.state import PeerState
 from websocket_heartbeat.server.sessions.store import EXPIRED, OVER, Found, Record, Store, Transaction
 from websocket_heartbeat.server.sessions.store import REPLACED as RESET
+from websocket_heartbeat.server.sessions.store_first import StoreFirst
 from websocket_heartbeat.server.sessions.transaction import PeerTransaction
-from websocket_heartbeat.server.sessions.writer import Immediate, StoreFirst, Writer
+from websocket_heartbeat.server.sessions.writer import Writer
 from websocket_heartbeat.system.stall import Stall
 
 MESSAGE_OVERHEAD = 200
@@ -98,7 +100,7 @@ class SessionLink(LinkOverLinks):
     deadline: when the session expires, in seconds since the epoch; None while it has a link. ending: the
     reason, once the server ends it.
     rooms: those of which it is a member, each with the number of the last message that it has of its stream.
-    moved: those of them that have changed since the store was told; None: it is a member no more.
+    changed_rooms: those of them that have changed since the store was told; None: it is a member no more.
     has_begun: whether there is a peer that it is the link of. has_ended: whether this process is done with
     it; why: the reason. has_moved: whether that is as another process has it. held: bytes that its messages
     take, about. busy_until: for limits.py, which says how often it is resumed. transaction: that of its user
@@ -115,6 +117,7 @@ class SessionLink(LinkOverLinks):
         "_state",
         "_writer",
         "busy_until",
+        "changed_rooms",
         "deadline",
         "deliver",
         "ending",
@@ -130,7 +133,6 @@ class SessionLink(LinkOverLinks):
         "keeper",
         "link_number",
         "loop",
-        "moved",
         "principal",
         "rooms",
         "subprotocol",
@@ -153,7 +155,7 @@ class SessionLink(LinkOverLinks):
         self.deadline = record.deadline
         self.ending = record.ending
         self.rooms = dict(record.rooms)
-        self.moved: dict[str, int | None] = {}
+        self.changed_rooms: dict[str, int | None] = {}
         self.has_begun = False
         self.has_ended = False
         self.has_moved = False
@@ -370,9 +372,9 @@ class SessionLink(LinkOverLinks):
         if number == 0 or number > self.rooms.get(room, 0):
             self._send(message)
         if number > self.rooms.get(room, number):
-            self.move(room, number)
+            self.set_place(room, number)
 
-    def move(self, room: str, number: int | None) -> None:
+    def set_place(self, room: str, number: int | None) -> None:
         """Have another place in the stream of a room; None: be a member no more."""
         if self.has_ended:
             return
@@ -380,9 +382,9 @@ class SessionLink(LinkOverLinks):
             self.rooms.pop(room, None)
         else:
             self.rooms[room] = number
-        self.moved[room] = number
+        self.changed_rooms[room] = number
 
-    def note_rooms(self) -> None:
+    def write_rooms(self) -> None:
         """Have the store know which rooms the session is in."""
         if not self.has_ended:
             self._writer.write()

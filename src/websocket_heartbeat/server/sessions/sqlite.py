@@ -157,9 +157,9 @@ class SqliteStore(SharedStore):
             lineage = self._read_lineage(database)
         except Exception as error:  # such as a ValueError of a path with a NUL: who opens it must not wait
             failure = OSError(_why_not(self._path, error))
-            loop.call_soon_threadsafe(_fail, ready, failure)
+            _call_soon(loop, _fail, ready, failure)
             return
-        loop.call_soon_threadsafe(_answer, ready, lineage)
+        _call_soon(loop, _answer, ready, lineage)
         try:
             while (call := queued.get()) is not None:
                 calls = [call]
@@ -231,10 +231,10 @@ class SqliteStore(SharedStore):
                 return
             failure = OSError(f"the sessions cannot be written: {error}")
             for _, future, loop in calls:
-                loop.call_soon_threadsafe(_fail, future, failure)
+                _call_soon(loop, _fail, future, failure)
             return
         for (_, future, loop), answer in zip(calls, answers, strict=True):
-            loop.call_soon_threadsafe(_answer, future, answer)
+            _call_soon(loop, _answer, future, answer)
 
     async def _call(self, work: Callable[[sqlite3.Connection], T]) -> T:
         if self._thread is None:
@@ -524,6 +524,13 @@ def _send(sender: socket.socket, data: bytes) -> None:
         file.write(data)
         file.flush()
         socket.send_fds(sender, [b"file"], [file.fileno()])
+
+
+def _call_soon(
+    loop: asyncio.AbstractEventLoop, callback: Callable[[asyncio.Future[Any], Any], None], *arguments: Any
+) -> None:
+    with suppress(RuntimeError):  # the loop is closed, and nobody waits any more
+        loop.call_soon_threadsafe(callback, *arguments)
 
 
 def _answer(future: asyncio.Future[Any], answer: object) -> None:
