@@ -81,7 +81,7 @@ class End(NamedTuple):
 
 
 class PeerHandler:
-    """What a link calls (LinkEvents of engines/base.py), and the keeper of all peers, and the peer itself.
+    """The inside of one client: called by its link (LinkEvents of engines/base.py), its roster and its Peer.
 
     keeper: who keeps all peers. request: the handshake. hooks: those of this one. peer: what users hold;
     link: its link; mailbox: its messages; these three from `opened` on.

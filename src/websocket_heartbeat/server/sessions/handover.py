@@ -86,7 +86,7 @@ class Keeper(Protocol):
 
 
 class Handover:
-    """Of one process."""
+    """Takes sessions for one process, and gives up those that it has."""
 
     def __init__(self, nodes: Nodes, keeper: Keeper) -> None:
         self._nodes = nodes

@@ -38,7 +38,7 @@ class OverLimit(Exception):
 
 
 class Limits:
-    """Those of one hub.
+    """What the sessions of one hub take, and who must go or wait, where that is too much.
 
     most: bytes that messages may take together. held: those that they take.
     """
