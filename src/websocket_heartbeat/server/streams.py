@@ -62,10 +62,10 @@ class Followed:
     __slots__ = ("is_followed", "key", "number", "reader")
 
     def __init__(self, key: str, reader: Reader) -> None:
-        self.key = key
-        self.reader = reader
+        self.key: str = key
+        self.reader: Reader = reader
         self.number: int | None = None
-        self.is_followed = True
+        self.is_followed: bool = True
 
 
 class Streams:
@@ -85,7 +85,7 @@ class Streams:
         self._followed: set[Followed] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._is_closed = False
-        self.is_away = False
+        self.is_away: bool = False
 
     def forget(self) -> None:
         """Forget all, as the hub has gone on to another event loop."""

@@ -100,13 +100,15 @@ class Book:
         self.store = store
         self._keeps = keeps
         self._told = told
-        self.limits = Limits(session_limit)
+        self.limits: Limits = Limits(session_limit)
         self._is_making_room = False
-        self.ttl = store.ttl
+        self.ttl: float = store.ttl
         self._on_end = on_end
         self._node = (IN_MEMORY if store.is_immediate else "") + secrets.token_hex(8)
         shared = store.behind if isinstance(store, OwnerMemory) else store
-        self.streams = Streams(self, shared, self._node) if isinstance(shared, SharedStore) else None
+        self.streams: Streams | None = (
+            Streams(self, shared, self._node) if isinstance(shared, SharedStore) else None
+        )
         self._sessions: dict[str, SessionLink] = {}
         self._nodes = Nodes(store, self._node, self._answer)
         self._handover = Handover(self._nodes, self)
@@ -124,7 +126,7 @@ class Book:
         self._vouched: dict[str, tuple[float, Found]] = {}
         self._lineage = ""
         self._lineage_since = 0.0  # on the loop's clock
-        self.is_closed = False
+        self.is_closed: bool = False
         observer.sessions.add(self)
 
     def count(self) -> SessionCount:

@@ -97,12 +97,12 @@ class SessionLink(LinkOverLinks):
     rooms: those of which it is a member, each with the number of the last message that it has of its stream.
     moved: those of them that have changed since the store was told; None: it is a member no more.
     has_begun: whether there is a peer that it is the link of. has_ended: whether this process is done with
-    it; why: the reason. has_moved: whether that is as another process has it. held: bytes that its messages
-    take, about. busy_until: for limits.py, which says how often it is resumed. transaction: that of its user
-    whose block runs, if any.
+    it; why: the reason. held: bytes that its messages take, about. busy_until: for limits.py, which says how
+    often it is resumed. transaction: that of its user whose block runs, if any.
     """
 
     __slots__ = (
+        "_has_moved",
         "_incoming",
         "_is_state_new",
         "_max",
@@ -121,7 +121,6 @@ class SessionLink(LinkOverLinks):
         "half",
         "has_begun",
         "has_ended",
-        "has_moved",
         "held",
         "id",
         "keeper",
@@ -138,26 +137,26 @@ class SessionLink(LinkOverLinks):
     is_session = True
 
     def __init__(self, keeper: Keeper, record: Record, half: Half, principal: str | None) -> None:
-        self.id = record.id
-        self.principal = principal
-        self.half = half
-        self.keeper = keeper
-        self.loop = asyncio.get_running_loop()
+        self.id: str = record.id
+        self.principal: str | None = principal
+        self.half: Half = half
+        self.keeper: Keeper = keeper
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.events: PeerEvents
-        self.generation = record.generation
-        self.link_number = record.link
+        self.generation: int = record.generation
+        self.link_number: int = record.link
         self.attachment = None
         self.deadline = record.deadline
         self.ending = record.ending
-        self.rooms = dict(record.rooms)
+        self.rooms: dict[str, int] = dict(record.rooms)
         self.moved: dict[str, int | None] = {}
-        self.has_begun = False
-        self.has_ended = False
-        self.has_moved = False
-        self.why = ""
-        self.held = 0.0
-        self.busy_until = 0.0
-        self.full = False
+        self.has_begun: bool = False
+        self.has_ended: bool = False
+        self._has_moved = False  # this process is done with it, as another one has it
+        self.why: str = ""
+        self.held: float = 0.0
+        self.busy_until: float = 0.0
+        self.full: bool = False
         self.transaction: PeerTransaction | None = None
         self._max = record.max  # the largest message that the client takes
         self._writer: Writer = Immediate(self) if keeper.store.is_immediate else StoreFirst(self, record)
@@ -172,7 +171,7 @@ class SessionLink(LinkOverLinks):
     def begin(self, events: PeerEvents, subprotocol: str | None) -> None:
         """Be the link of a peer."""
         self.has_begun = True
-        self.subprotocol = subprotocol
+        self.subprotocol: str | None = subprotocol
         self.events = events
         events.opened(self)
 
@@ -415,14 +414,14 @@ class SessionLink(LinkOverLinks):
         """
         self.end(0, reason)
         await self._writer.done()
-        if self._writer.ending is None and (not self.has_ended or self.has_moved):
+        if self._writer.ending is None and (not self.has_ended or self._has_moved):
             self._check_here()
             raise OSError("the hub is closed")
 
     def _check_here(self) -> None:
-        if self.has_moved and self._writer.is_uncertain:
+        if self._has_moved and self._writer.is_uncertain:
             raise SendUncertain("the session went on in another process before the store had answered")
-        if self.has_moved:
+        if self._has_moved:
             raise Moved
         if self.has_ended:
             raise SessionOver(f"the session is over: {printable(self.why)}")
@@ -589,7 +588,7 @@ class SessionLink(LinkOverLinks):
     def _moves(self, *, lost: int) -> None:
         self._part(REPLACED)
         if self._end_here(MOVED):
-            self.has_moved = True
+            self._has_moved = True
             self.keeper.moved(self, lost)
             self._tell_peer(Closure(error=SessionOver(self.why)))
 
