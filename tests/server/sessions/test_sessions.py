@@ -23,8 +23,6 @@ from websocket_heartbeat.testing import FaultProxy
 
 QUICK = Backoff(initial=0.02, maximum=0.05, stable_after=0)
 
-Place = Callable[[], str]
-
 
 @pytest.fixture(params=["memory", "sqlite", "valkey", "postgresql"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:

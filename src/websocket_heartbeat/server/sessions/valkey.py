@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib.resources import files
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 try:
@@ -42,8 +42,6 @@ from websocket_heartbeat.server.sessions.store import (
     Refused,
     SharedStore,
 )
-
-T = TypeVar("T")
 
 _logger = logging.getLogger("websocket_heartbeat.server")
 
