@@ -8,15 +8,13 @@ from typing import Any
 
 import pytest
 import redis
-from tests.server.sessions.node import Node, nodes
-from tests.server.sessions.test_many_nodes import LATER, received, said, shared
+from tests.server.sessions.processes import Node, nodes
+from tests.server.sessions.test_many_nodes import LATER, received, said
 from tests.server.sessions.test_sessions import running, told
 from tests.watch import Run, until
 
 from websocket_heartbeat import Connection, connect
 from websocket_heartbeat.server import Hub
-
-__all__ = ["shared"]
 
 
 class Stored:
