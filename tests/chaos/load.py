@@ -19,7 +19,7 @@ class Plan:
     """How much, and how long: `seconds` bounds the sending, after which what was sent is handled.
 
     pause, calm: seconds from one fault of a proxy to the next, and from one of what is behind them.
-    patience: seconds that clients have until all is handled.
+    patience: seconds in which some client must handle something, until all have handled all.
     """
 
     seed: int
@@ -113,7 +113,7 @@ class Crowd:
         await asyncio.wait(self._troubles)
         for proxy in self._proxies:
             proxy.heal()
-        _, late = await asyncio.wait(self._running, timeout=patience)
+        late = await self._late(patience)
         for client, task in zip(self.clients, self._running, strict=True):
             if task in late:
                 outcome.problems.append(f"stuck: {_describe(client)}")
@@ -124,6 +124,13 @@ class Crowd:
             task.cancel()
         if late:
             await asyncio.wait(late)
+
+    async def _late(self, patience: float) -> set[asyncio.Task[None]]:
+        """Wait until they are done; return who is not when none has handled anything for so long."""
+        running, before = set(self._running), -1
+        while running and before != (before := sum(len(client.handled) for client in self.clients)):
+            _, running = await asyncio.wait(running, timeout=patience)
+        return running
 
 
 def _describe(client: Client) -> str:

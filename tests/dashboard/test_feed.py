@@ -8,7 +8,7 @@ import threading
 import pytest
 from tests.dashboard.viewer import viewing
 
-from websocket_heartbeat import Backoff, Heartbeat, connect, observer, sync
+from websocket_heartbeat import Backoff, Fleet, Heartbeat, connect, observer, sync
 from websocket_heartbeat.dashboard.recorder import MOST_SHOWN
 from websocket_heartbeat.server import Peer, serve, serve_dashboard
 from websocket_heartbeat.testing import FaultProxy
@@ -71,6 +71,39 @@ def test_a_client_of_a_hub_is_shown_and_why_it_was_dropped_and_stays_for_a_while
             assert "secret" not in viewer.text
             assert "hidden" not in viewer.text
             silent.close()
+
+    asyncio.run(main())
+
+
+def test_what_was_there_before_the_dashboard_is_shown_but_not_what_had_ended() -> None:
+    async def main() -> None:
+        async with (
+            serve() as server,
+            FaultProxy("127.0.0.1", server.port) as proxy,
+            Fleet() as fleet,
+            connect(proxy.url(), backoff=QUICK, name="alone") as alone,
+        ):
+            fleet.add(connect(server.url(), name="of a fleet"))
+            ended = connect(server.url(), name="ended")
+            async with ended:
+                await ended.wait_open()
+            with sync.connect(server.url(), name="blocking") as blocking:
+                await asyncio.to_thread(blocking.wait_open)
+                await alone.wait_open()
+                async with serve_dashboard() as dashboard, viewing(dashboard.url) as viewer:
+                    await viewer.until(lambda v: v.totals.get("peers") == 3)
+                    open_at_last = 4  # with that of the viewer
+                    await viewer.until(lambda v: v.totals["states"].get("open") == open_at_last)
+                    assert viewer.lines.keys() >= {"alone", "of a fleet", "blocking"}
+                    assert "ended" not in viewer.text
+                    assert viewer.lines["alone"]["since"] is None
+                    clients = [line for name, line in viewer.lines.items() if name.startswith("client ")]
+                    assert [line["since"] > 0 for line in clients] == [True] * 3
+                    assert not viewer.totals["came"]
+                    proxy.reset()
+                    await viewer.until(
+                        lambda v: [mark[1] for mark in v.lines["alone"]["marks"]] == ["lost", "retry", "open"]
+                    )
 
     asyncio.run(main())
 

@@ -259,6 +259,12 @@ class Host:
         return self._machine.state
 
     @property
+    def ended(self) -> bool:
+        """Whether nothing will happen any more: it is closed or has failed, or its event loop is closed."""
+        loop = self.lifetime.loop
+        return self.lifetime.has_ended or (loop is not None and loop.is_closed())
+
+    @property
     def name(self) -> str:
         """As in the log."""
         return self.log.name

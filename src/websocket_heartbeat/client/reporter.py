@@ -38,7 +38,8 @@ class Reporter:
         self.loss: Loss = NO_LOSS
 
     def started(self) -> None:
-        """Tell observers that the connection was started."""
+        """Tell observers that the connection was started, now and later."""
+        observer.connections.add(self._connection)
         for each in observer.observers:
             each.connection_started(self._connection)
 

@@ -57,7 +57,7 @@ class Page(NamedTuple):
 
 
 class Board:
-    """Shows what happens in this process from now on, until `stop`."""
+    """Shows the connections of this process, and what happens to them from now on, until `stop`."""
 
     def __init__(self) -> None:
         self._recorder = Recorder()

@@ -70,15 +70,14 @@ class OfClient:
         url = connection.url or ""
         return ("", url) if connection.name == url else (connection.name, url)
 
-    def vital_signs(self) -> tuple[str, int]:
-        """Return the state, and how many messages wait to be sent."""
-        connection = self._connection()
-        return (State.CLOSED, 0) if connection is None else (connection.state, connection.queued)
+    def connection(self) -> ObservedConnection | None:
+        """Return the connection; None: it is gone with its event loop."""
+        return self._connection()
 
     def beat(self, round_trip: float | None, seconds: float) -> Beat:
         """As in Subject."""
         connection = self._connection()
-        if connection is None:
+        if connection is None or (connection.ended and connection.state != State.FAILED):
             return Beat(State.CLOSED, False, None, None, 0)
         silent_for = connection.silent_for
         heard = silent_for is not None and silent_for < seconds
@@ -116,7 +115,8 @@ class OfPeer:
 class Line:
     """One connection or peer. Beats are kept while it is shown, marks from its first trouble on.
 
-    number: of this process, from 1. marked: how many marks it has ever had.
+    number: of this process, from 1. since: when it was started, in seconds since the epoch; None, of a
+    client: before the recorder. marked: how many marks it has ever had.
     gone_at: when it has ended, or None. round_trip: of a heartbeat that was answered since the last beat.
     state, queued: the recorder's own, of a client when it was last looked at; None: not yet, or it has ended.
     """
@@ -135,11 +135,11 @@ class Line:
         "subject",
     )
 
-    def __init__(self, number: int, side: str, subject: Subject, since: float) -> None:
+    def __init__(self, number: int, side: str, subject: Subject, since: float | None) -> None:
         self.number: int = number
         self._side = side  # "client" or "peer"
         self.subject: Subject = subject
-        self.since: float = since
+        self.since: float | None = since
         self.gone_at: float | None = None
         self.round_trip: float | None = None
         self.marked: int = 0

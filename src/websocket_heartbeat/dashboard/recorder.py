@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from websocket_heartbeat import observer
 from websocket_heartbeat.dashboard.lines import Beat, Line, Mark, OfClient, OfPeer
-from websocket_heartbeat.events import CloseEvent, ReconnectEvent, SessionEvent, State
+from websocket_heartbeat.events import CloseEvent, ReconnectEvent, SessionEvent
 from websocket_heartbeat.observer import ObservedConnection, ObservedPeer, Observer
 from websocket_heartbeat.redaction import printable
 
@@ -41,8 +41,6 @@ _LONGEST = 500
 """Characters of words, which may be a stranger's."""
 
 _ERRNO = re.compile(r"\A\[Errno \d+\] ")
-
-_ENDED = (State.CLOSED, State.FAILED)
 
 
 class Totals(NamedTuple):
@@ -94,7 +92,7 @@ class Second(NamedTuple):
 
 
 class Recorder(Observer):
-    """Observes from `start` to `stop`. Connections that were started before are unknown to it."""
+    """Observes from `start` to `stop`: what lives when it starts, too."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -118,7 +116,16 @@ class Recorder(Observer):
 
     def start(self) -> None:
         """Begin."""
-        observer.observe(self)
+        observer.observe(self)  # first, so that nothing that comes meanwhile is missed
+        for connection in observer.connections:
+            with self._lock:
+                if id(connection) not in self._clients and not connection.ended:
+                    self._add_client(connection, None)
+        for hub in observer.hubs:
+            for peer in hub.peers():
+                with self._lock:
+                    if id(peer) not in self._peers and not peer.closed:
+                        self._add_peer(peer)
 
     def stop(self) -> None:
         """End."""
@@ -129,8 +136,7 @@ class Recorder(Observer):
     def connection_started(self, connection: ObservedConnection) -> None:
         """As in Observer."""
         with self._lock:
-            line = Line(next(self._numbers), "client", OfClient(connection), time.time())
-            self._clients[id(connection)] = self._changed[id(connection)] = line
+            self._add_client(connection, time.time())
 
     def link_ready(self, connection: ObservedConnection, link: int, down_for: float | None) -> None:
         """As in Observer."""
@@ -173,8 +179,7 @@ class Recorder(Observer):
     def peer_came(self, peer: ObservedPeer) -> None:
         """As in Observer."""
         with self._lock:
-            line = Line(next(self._numbers), "peer", OfPeer(peer), peer.since)
-            self._peers[id(peer)] = line
+            line = self._add_peer(peer)
             self._counts["came"] += 1
             self._tell(line, "came", "has come", None)
 
@@ -254,18 +259,15 @@ class Recorder(Observer):
         for key, line in looked_at.items():
             subject = line.subject
             assert isinstance(subject, OfClient)
-            state, queued = subject.vital_signs()
-            if line.state is not None:
-                self._states[line.state] -= 1
-            has_ended = state in _ENDED
-            if not has_ended:
-                self._states[state] += 1
+            connection = subject.connection()
+            self._forget_state(line)
+            if connection is not None and not connection.ended:
+                line.state, line.queued = connection.state, connection.queued
+                self._states[line.state] += 1
+                self._queued += line.queued
             elif self._clients.get(key) is line:
                 del self._clients[key]
                 self._end(line)
-            line.state = None if has_ended else state
-            self._queued += queued - line.queued
-            line.queued = queued
 
     def _newly_refused(self) -> int:
         refused = sum(sum(hub.stats().refused.values()) for hub in observer.hubs)
@@ -292,6 +294,24 @@ class Recorder(Observer):
         return list(shown.values())
 
     # All within the lock
+
+    def _forget_state(self, line: Line) -> None:
+        """Take what a client was like, when it was last looked at, out of the totals."""
+        if line.state is not None:
+            self._states[line.state] -= 1
+        self._queued -= line.queued
+        line.state, line.queued = None, 0
+
+    def _add_client(self, connection: ObservedConnection, since: float | None) -> None:
+        former = self._clients.pop(id(connection), None)  # of an object that has gone with its loop
+        if former is not None:
+            self._forget_state(former)
+        line = Line(next(self._numbers), "client", OfClient(connection), since)
+        self._clients[id(connection)] = self._changed[id(connection)] = line
+
+    def _add_peer(self, peer: ObservedPeer) -> Line:
+        line = self._peers[id(peer)] = Line(next(self._numbers), "peer", OfPeer(peer), peer.since)
+        return line
 
     def _of_client(
         self,

@@ -25,8 +25,9 @@ def serve_dashboard(host: str = HOST, port: int = PORT, *, token: str | None = N
         async with serve_dashboard() as dashboard:
             print(dashboard.url)
 
-    It shows what happens within the block, at every client, fleet, hub and server of the process: addresses,
-    paths, times and reasons, but no queries, headers or messages. Whoever knows the URL may look.
+    It shows every client, fleet, hub and server of the process, also those from before the block, and what
+    happens to them within it: addresses, paths, times and reasons, but no queries, headers or messages.
+    Whoever knows the URL may look.
 
     host: the address to listen on. Default 127.0.0.1: this machine alone. On another one, others can read
     the token on its way, as it is plain HTTP. port: 0 (default) takes a free one.
@@ -96,7 +97,7 @@ class DashboardServer:
         return Refusal(200, [*HEADERS, ("Content-Type", page.content_type)], page.body)
 
     def _feed(self, peer: Peer) -> Awaitable[None]:
-        """Hide the viewer at once, and then feed him."""
+        """Keep a viewer off the dashboard, and send it what others do."""
         assert self._board is not None
         self._board.hide(peer)
         return _show(peer, self._board)

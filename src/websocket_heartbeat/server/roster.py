@@ -17,6 +17,7 @@ from websocket_heartbeat.server.batch import Batch
 from websocket_heartbeat.server.farewell import all_gone, close_all
 from websocket_heartbeat.server.handler import PeerHandler
 from websocket_heartbeat.server.hooks import Hooks
+from websocket_heartbeat.server.peer import Peer
 from websocket_heartbeat.server.places import Limits, Place, Places
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Member, Rooms
@@ -81,6 +82,12 @@ class Commons:
             self.users = SharedRooms(*shared, user_key, missed, tell)
         self._batch = batch
         observer.hubs.add(self)
+
+    def peers(self) -> list[Peer]:
+        """Return the clients that are connected; none are where the event loop is closed."""
+        if self.loop is not None and self.loop.is_closed():
+            return []
+        return [handler.peer for roster in self.rosters for handler in roster.here]
 
     def stats(self) -> HubStats:
         """Return what the hub has done so far."""
@@ -164,12 +171,14 @@ class Roster:
 
     # What a peer needs: Keeper of handler.py
 
-    def add(self, handler: PeerHandler) -> int:
-        """Keep a client whose link has opened; return its number."""
-        number = next(self._commons.numbers)
-        self._here[number] = handler
+    def number(self) -> int:
+        """Return the number of the next client, of all entrances."""
+        return next(self._commons.numbers)
+
+    def add(self, handler: PeerHandler) -> None:
+        """Keep a client whose link has opened, with its peer: other threads ask for that."""
+        self._here[handler.peer.id] = handler
         self.tally.admitted += 1
-        return number
 
     def link_ended(self, number: int) -> None:
         """Count a client as connected no more; `remove` follows when on_close was called."""

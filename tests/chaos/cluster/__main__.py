@@ -23,13 +23,14 @@ def table(outcomes: list[RowOutcome]) -> str:
     for outcome in outcomes:
         row, verdict = outcome.row, outcome.verdict
         times = "; ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in outcome.done.items())
-        faults = (verdict.lost, verdict.doubled, verdict.out_of_order, verdict.unexplained, verdict.again)
+        faults = (verdict.lost, verdict.doubled, verdict.out_of_order, verdict.unexplained)
         cells = [
             row.what,
             f"{row.up}; {row.down}",
             times or f"{outcome.resumed:,} resumed",
             f"{outcome.up:,}, {outcome.down:,}",
             *(f"{len(each):,}" for each in faults),
+            "; ".join(f"{count} {why}" for why, count in sorted(outcome.again.items())) or "0",
             str(outcome.resets),
         ]
         lines.append(f"| {' | '.join(cells)} |")

@@ -5,14 +5,13 @@ import json
 import random
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.chaos import messages
-from tests.chaos.backend import AGAIN
 from tests.chaos.clients import Client
 from tests.chaos.cluster.rows import Row
+from tests.chaos.cluster.seen import KILLED, Seen
 from tests.chaos.cluster.stage import Stage
 from tests.chaos.history import History
 from tests.chaos.load import Crowd, Outcome, Plan
@@ -29,13 +28,14 @@ class RowPlan(Plan):
 
 @dataclass(kw_only=True)
 class RowOutcome(Outcome):
-    """What came of a row."""
+    """What came of a row; again: why messages were handled again."""
 
     row: Row
+    again: Counter[str] = field(default_factory=Counter)
 
     def text(self) -> str:
         """Return it in words."""
-        again = f"{len(self.verdict.again)} handled again, {len(self.verdict.gone)} answers sent again"
+        again = f"handled again: {dict(self.again)}, {len(self.verdict.gone)} answers sent again"
         sizes = f"{self.up:,} up, {self.down:,} down, {self.resumed:,} resumed, {self.resets} reset"
         return "\n".join(
             [
@@ -68,23 +68,6 @@ async def run(row: Row, plan: RowPlan) -> RowOutcome:
     return outcome
 
 
-@dataclass
-class _Seen:
-    """What the workers have seen of one client, in the order of time.
-
-    begun: its messages. kills: places there before which a life has ended, or has lost the session, before it
-    was known whether the last one was handled. answers: those that were to be sent; in_hand: parts of them
-    that were perhaps not stored then.
-    """
-
-    begun: list[int] = field(default_factory=list)
-    kills: set[int] = field(default_factory=set)
-    answers: list[int] = field(default_factory=list)
-    in_hand: list[range] = field(default_factory=list)
-    life: int = 0
-    has_ended: bool = True
-
-
 def _judge(outcome: RowOutcome, clients: list[Client], stage: Stage) -> None:
     """Compare what clients and workers have written down."""
     facts = [
@@ -92,21 +75,28 @@ def _judge(outcome: RowOutcome, clients: list[Client], stage: Stage) -> None:
         for life, place in enumerate(stage.places, 1)
         for line in place.read_text().splitlines()
     ]
-    seen: dict[int, _Seen] = defaultdict(_Seen)
-    for _, what, *rest, life in sorted(facts, key=lambda fact: int(fact[0])):
-        if what == "begun":
-            client, number, _, by = rest
-            _take(seen[client], number, by, client, outcome.row.is_forced, stage.killed)
-        elif what == "ended" and seen[rest[0]].life % AGAIN == life:
-            seen[rest[0]].has_ended = True
+    seen = {client.number: Seen(client.number) for client in clients}
+    of: dict[str, Seen] = {}  # by the session
+    for at, what, *rest, life in sorted(facts, key=lambda fact: int(fact[0])):
+        if what == "opened":
+            of[rest[1]] = seen[int(rest[0])]
+            of[rest[1]].opened(life)
+        elif what == "begun":
+            client, content, number, by = rest
+            seen[client].take(content, number, by, at, stage.killed)
+        elif what == "interrupted" and rest[0] in of:
+            of[rest[0]].interrupted(rest[1], life, at)
+        elif what == "forced" and rest[0] in of:
+            of[rest[0]].forced(life)
         elif what == "over" and rest[1] not in ("", "expired"):
             outcome.problems.append(f"life {life}: session {rest[0]} is over: {rest[1]}")
     for client in clients:
         number, told = client.number, seen[client.number]
         if not outcome.note_sessions(client):
             continue  # with new numbers, by which messages are not found again
-        _interrupt(told, number)  # the last life may have been killed too
-        up = History(range(1, client.accepted + 1), told.begun, client.told, kills=told.kills)
+        outcome.again.update(told.again())
+        told.interrupt(KILLED)  # the last life may have been killed too
+        up = History(range(1, client.accepted + 1), told.begun, client.told, kills=told.whys)
         down = History(told.answers, client.handled, in_hand=told.in_hand)
         outcome.judge(client, up, down)
     complaints = stage.complaints.read_text()
@@ -115,21 +105,3 @@ def _judge(outcome: RowOutcome, clients: list[Client], stage: Stage) -> None:
             place = complaints.index(word)
             outcome.problems.insert(0, complaints[max(0, place - 300) : place + 2000])
             break
-
-
-def _take(seen: _Seen, number: int, life: int, client: int, is_forced: bool, killed: set[int]) -> None:
-    """Take in that a life has begun to handle a message."""
-    if life != seen.life and (seen.life % AGAIN in killed or not seen.has_ended or is_forced):
-        _interrupt(seen, client)
-    seen.life, seen.has_ended = life, False
-    seen.begun.append(number)
-    seen.answers += (
-        messages.answer_number(life, number, place) for place in range(messages.answers_to(client, number))
-    )
-
-
-def _interrupt(seen: _Seen, client: int) -> None:
-    if seen.begun:
-        seen.kills.add(len(seen.begun))
-        end = len(seen.answers)
-        seen.in_hand.append(range(end - messages.answers_to(client, seen.begun[-1]), end))

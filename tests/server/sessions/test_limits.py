@@ -333,3 +333,27 @@ def test_sessions_by_the_thousand_that_never_say_anything_are_kept_for_a_short_t
 def count_of(kind: type) -> int:
     gc.collect()
     return sum(type(thing) is kind for thing in gc.get_objects())
+
+
+def test_a_loop_that_ends_before_it_has_made_room_keeps_the_next_from_nothing() -> None:
+    hub = Hub(sessions="memory", session_limit=1000)
+
+    async def take_too_much() -> None:
+        assert hub._book is not None
+        hub._book.enter()
+        hub._book.held(2000)  # room is made in the loop's next turn, and it has none
+        asyncio.get_running_loop().stop()
+
+    async def main() -> None:
+        async with running(hub) as server:
+            await ask(server, HELLO)
+            (peer,) = hub.peers
+            peer.send("x" * 1500)
+            await until(lambda: peer.closed)
+
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(take_too_much())
+    loop.run_forever()
+    assert task.done()
+    loop.close()
+    asyncio.run(main())

@@ -212,7 +212,7 @@ def test_what_is_sent_to_a_session_while_it_is_taken_over_is_not_lost(
 def test_a_message_whose_answer_is_lost_is_sent_once_and_said_to_be_uncertain(
     run_asyncio: Run, shared: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("websocket_heartbeat.server.sessions.anywhere._PATIENCE", 0.5)
+    monkeypatch.setattr("websocket_heartbeat.server.sessions.routing._PATIENCE", 0.5)
     losing: list[bool] = []
     heard = Nodes.heard
     monkeypatch.setattr(Nodes, "heard", lambda self, data: None if losing else heard(self, data))

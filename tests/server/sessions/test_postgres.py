@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import asyncpg
 import pytest
 from tests.server.sessions.postgres import Postgres
 from tests.server.sessions.test_sessions import running, session, told
@@ -202,6 +201,8 @@ def test_a_session_that_somebody_has_locked_keeps_no_other_one(postgres: Postgre
         async with opened(PostgresStore(postgres.url(), TTL)) as store:
             for id in ("s", "t", "u"):
                 await store.put(record(store, id), [])
+            import asyncpg  # here, as only CPython has it
+
             other = await asyncpg.connect(postgres.url())
             await other.execute("begin")
             await other.execute("select from websocket_heartbeat.session where id = 't' for update")

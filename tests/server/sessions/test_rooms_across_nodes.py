@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from tests.server.sessions.test_sessions import running, told
 from tests.server.sessions.valkey import Valkey
-from tests.watch import PATIENCE, Run, until
+from tests.watch import PATIENCE, Run, turns, until
 
 from websocket_heartbeat import Backoff, Connection, SendQueueFull, Session, connect
 from websocket_heartbeat.server import Hub, Peer, Server
+from websocket_heartbeat.server.sessions.store import SharedStore
 
 LATER = Backoff(initial=600, maximum=600)
 
@@ -468,5 +469,62 @@ def test_a_peer_that_joins_what_is_no_room_is_told_and_is_in_none(run_asyncio: R
             with pytest.raises(TypeError, match="name must be a str"):
                 peer.join(5)
             assert peer.rooms == ()
+
+    run_asyncio(main())
+
+
+def test_a_member_that_leaves_before_the_stream_is_read_takes_the_room_from_nobody(
+    run_asyncio: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        place = f"sqlite:///{tmp_path / 's.db'}"
+        async with nodes(place, 2, on_open=joins("r"), on_message=lambda *_: None) as these:
+            clients = [await these.client(0) for _ in range(2)]
+            store = these.hubs[1]._book.store  # type: ignore[union-attr]
+            assert isinstance(store, SharedStore)
+            may_begin = asyncio.Event()
+            publish = store.publish
+
+            async def publish_later(*arguments: Any) -> int:
+                await may_begin.wait()
+                return await publish(*arguments)
+
+            monkeypatch.setattr(store, "publish", publish_later)
+            for connection in clients:
+                await these.move(connection, 1)
+            these.hubs[1].peers[0].leave("r")
+            await turns()
+            may_begin.set()
+            await until(lambda: None not in [f.number for f in these.hubs[1]._book.streams._followed])  # type: ignore[union-attr]
+            these.hubs[0].room("r").send("x")
+            assert await received(clients[1], 1) == ["x"]
+
+    run_asyncio(main())
+
+
+class Named:
+    """A principal that equals no other, and has the name of others."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<Named {self.name}>"
+
+
+def test_a_user_is_who_has_the_same_repr_also_in_one_process(run_asyncio: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        place = f"sqlite:///{tmp_path / 's.db'}"
+        async with nodes(place, 2, authenticate=lambda request: Named("ann")) as these:
+            clients = [await these.client(node, "off") for node in (0, 0, 1)]
+            these.hubs[1].user(Named("ann")).send("a")
+            assert [await received(each, 1) for each in clients] == [["a"]] * 3
+            assert [len(hub.user(Named("ann"))) for hub in these.hubs] == [2, 1]
+            await clients[1].close()
+            await until(lambda: len(these.hubs[0].peers) == 1)
+            these.hubs[1].user(Named("ann")).send("b")
+            assert await received(clients[0], 1) == ["b"]
+            these.hubs[1].user(Named("ann")).dismiss("all of you")
+            await until(lambda: not these.hubs[0].peers)
 
     run_asyncio(main())

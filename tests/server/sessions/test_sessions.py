@@ -602,3 +602,28 @@ def test_a_session_that_goes_on_takes_no_second_place_of_a_hub(run_asyncio: Run)
                     await until(lambda: len(hub.peers) == 2)
 
     run_asyncio(main())
+
+
+@pytest.mark.timeout(60)
+def test_sessions_expire_though_a_look_for_them_has_failed_by_a_mistake(
+    run_asyncio: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        ends: list[object] = []
+        hub = Hub(sessions="memory", session_ttl=0.2, on_session_end=lambda *end: ends.append(end[1]))
+        async with running(hub) as server:
+            store = hub._book.store  # type: ignore[union-attr]
+            due = store.due
+
+            async def fails_once(now: float, limit: int) -> Any:
+                store.due = due  # type: ignore[method-assign]
+                raise ValueError("a record that was written by somebody else")
+
+            store.due = fails_once  # type: ignore[method-assign]
+            ws, _ = await handshake(server, HELLO)
+            await ws.close()
+            await until(lambda: ends == ["expired"])
+
+    run_asyncio(main())
+    assert "raised ValueError" in caplog.text
+    assert "somebody else" not in caplog.text

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import sqlite3
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tests.server.sessions.test_sessions import running, session, told
 from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat.server import Hub, serve
+from websocket_heartbeat.server.sessions.sqlite import SqliteStore
 
 SERVER = """
 import asyncio, os, sys
@@ -230,3 +232,40 @@ def test_a_long_path_will_do(run_asyncio: Run, tmp_path: Path) -> None:
             await hub.close()
 
     run_asyncio(main())
+
+
+def test_a_path_that_no_file_can_have_is_said_to_whoever_opens_it(run_asyncio: Run) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(PATIENCE):
+            with pytest.raises(OSError, match="sessions cannot be kept in"):
+                async with Hub(sessions="sqlite:///a\0b"):
+                    pass
+
+    run_asyncio(main())
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_loop_that_is_closed_while_the_file_is_written_leaves_no_traceback(tmp_path: Path) -> None:
+    store = SqliteStore(str(tmp_path / "s.db"))
+    begun, may_end = threading.Event(), threading.Event()
+
+    def write_slowly(database: sqlite3.Connection) -> None:
+        begun.set()
+        may_end.wait(PATIENCE)
+
+    async def main() -> None:
+        await store.open("a", lambda data: None, lambda: ())
+        writing = asyncio.create_task(store._call(write_slowly))
+        await asyncio.to_thread(begun.wait, PATIENCE)
+        writing.cancel()
+        assert store._socket is not None
+        asyncio.get_running_loop().remove_reader(store._socket)
+        store._socket.close()
+
+    asyncio.run(main())
+    thread = store._thread
+    assert thread is not None
+    may_end.set()
+    store._calls.put(None)
+    thread.join(PATIENCE)
+    assert not thread.is_alive()

@@ -65,7 +65,7 @@ def test_a_file_that_cannot_be_opened_is_named_in_full_and_why(
     assert str(folder / path) in text
     assert why in text
     # The client is told, too, that it is no fault of its own.
-    assert "1013: sessions are not to be had now" in caplog.text
+    assert "1013: sessions are not available now" in caplog.text
 
 
 def test_a_store_that_stays_away_does_not_fill_the_log(
@@ -109,6 +109,20 @@ def test_an_overflow_is_a_warning_that_says_how_to_avoid_it(
     run_asyncio(main())
 
 
+def test_a_client_that_closes_and_has_not_taken_all_is_told_of(
+    run_asyncio: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with running(Hub(sessions="memory")) as server:
+            async with session(server.url()) as connection:
+                await connection.wait_open()
+                server.connections[0].send("x")
+            await until(lambda: "is over" in caplog.text)
+
+    run_asyncio(main())
+    assert "is over: closed by its client: its client has not acknowledged 1 message" in caplog.text
+
+
 def test_messages_to_a_client_that_stays_away_are_not_lost_silently(
     run_asyncio: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -125,8 +139,7 @@ def test_messages_to_a_client_that_stays_away_are_not_lost_silently(
 
     run_asyncio(main())
     assert (
-        "is over: expired: its client has not acknowledged 1 message; no on_session_end is told"
-        in caplog.text
+        "is over: expired: its client has not acknowledged 1 message; no on_session_end hook" in caplog.text
     )
 
 

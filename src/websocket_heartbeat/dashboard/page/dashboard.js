@@ -219,8 +219,8 @@
     if (last.peers) words.push(number(last.peers) + (last.peers === 1 ? " client here" : " clients here"));
     if (all(last)) words.push(number(up(last)) + " open" + (down(last) ? ", " + number(down(last)) + " without a link" : ""));
     if (last.states.probing) words.push(number(last.states.probing) + " silent");
-    if (last.waiting) words.push(number(last.waiting) + " wait for their turn");
-    if (last.queue) words.push(number(last.queue) + " messages wait");
+    if (last.waiting) words.push(number(last.waiting) + " waiting for a turn");
+    if (last.queue) words.push(number(last.queue) + (last.queue === 1 ? " message waits" : " messages wait"));
     setText($("now-connections"), words.join(" · ") || "none");
     Drawing.plot($("plot-connections"), [
       { values: seconds.map(down), colour: colour.bad, fill: true },
@@ -356,7 +356,7 @@
     var living = last ? last.peers + Object.keys(last.states).reduce(function (sum, key) { return sum + last.states[key]; }, 0) : 0;
     var shown = 0;
     lines.forEach(function (line) { if (!line.gone) shown++; });
-    if (!lines.size) setText(note, "None yet: connections are shown from their start on.");
+    if (!lines.size) setText(note, "None yet.");
     else if (living > shown) setText(note, number(shown) + " of " + number(living) + ", those with trouble first. The last minute of each.");
     else setText(note, "The last minute of each.");
   }
@@ -412,11 +412,11 @@
     setText($("details-where"), line.where);
     setText($("details-why"), trouble
       ? ago(now - trouble[0]) + " ago: " + trouble[2] + ". " + meaning(trouble[3])
-      : "No trouble so far.");
+      : "No trouble since it is shown here.");
     $("details-why").className = trouble ? "why" : "note";
     Drawing.trace($("details-trace"), line.beats, line.marks, KEPT_BEATS, now, colour);
     $("details-trace").setAttribute("aria-label", "Its last two minutes; now: " + facts(line));
-    var trip = lastTrip(line), pairs = [["state", beat ? beat[0] : "unknown"], ["begun", ago(now - line.since) + " ago"]];
+    var trip = lastTrip(line), pairs = [["state", beat ? beat[0] : "unknown"], ["started", line.since === null ? "before the dashboard" : ago(now - line.since) + " ago"]];
     if (line.gone) pairs.push(["ended", ago(now - line.gone) + " ago"]);
     if (trip !== null) pairs.push(["round trip", milliseconds(trip)]);
     if (beat && beat[3] !== null) pairs.push(["silent for", ago(beat[3])]);

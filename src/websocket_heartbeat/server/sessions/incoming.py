@@ -167,6 +167,12 @@ class Incoming:
             return 0
         return self._half.done if self.is_committed else self._half.done + 1
 
+    @property
+    def begun(self) -> int:
+        """The number of the last message that was given to the peer; volatile ones have none."""
+        is_ahead = self.is_handling and not self._is_volatile and not self.is_committed
+        return self._half.done + is_ahead
+
     def handled(self) -> bool:
         """Note that the peer has handled what it has; return whether that is to be recorded."""
         self.is_handling = False

@@ -17,12 +17,14 @@ from websocket_heartbeat.errors import SendUncertain, SessionOver
 from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server.sessions.attachment import Attachment, Carrier, LinkOverLinks
+from websocket_heartbeat.server.sessions.immediate import Immediate
 from websocket_heartbeat.server.sessions.incoming import Incoming
 from websocket_heartbeat.server.sessions.state import PeerState
 from websocket_heartbeat.server.sessions.store import EXPIRED, OVER, Found, Record, Store, Transaction
 from websocket_heartbeat.server.sessions.store import REPLACED as RESET
+from websocket_heartbeat.server.sessions.store_first import StoreFirst
 from websocket_heartbeat.server.sessions.transaction import PeerTransaction
-from websocket_heartbeat.server.sessions.writer import Immediate, StoreFirst, Writer
+from websocket_heartbeat.server.sessions.writer import Writer
 from websocket_heartbeat.system.stall import Stall
 
 MESSAGE_OVERHEAD = 200
@@ -85,6 +87,9 @@ class Keeper(Protocol):
     def moved(self, session: "SessionLink", lost: int) -> None:
         """Forget a session that another process has. lost: messages to its client that only this one had."""
 
+    def interrupted(self, session: "SessionLink", number: int) -> None:
+        """Tell that a message may be handled again: it was begun here, and is not known to be recorded."""
+
 
 class SessionLink(LinkOverLinks):
     """See above. The inside of its peer takes its events: `closed` comes when the session is over.
@@ -95,14 +100,14 @@ class SessionLink(LinkOverLinks):
     deadline: when the session expires, in seconds since the epoch; None while it has a link. ending: the
     reason, once the server ends it.
     rooms: those of which it is a member, each with the number of the last message that it has of its stream.
-    moved: those of them that have changed since the store was told; None: it is a member no more.
+    changed_rooms: those of them that have changed since the store was told; None: it is a member no more.
     has_begun: whether there is a peer that it is the link of. has_ended: whether this process is done with
-    it; why: the reason. held: bytes that its messages take, about. busy_until: for limits.py, which says how
-    often it is resumed. transaction: that of its user whose block runs, if any.
+    it; why: the reason. has_moved: whether that is as another process has it. held: bytes that its messages
+    take, about. busy_until: for limits.py, which says how often it is resumed. transaction: that of its user
+    whose block runs, if any.
     """
 
     __slots__ = (
-        "_has_moved",
         "_incoming",
         "_is_state_new",
         "_max",
@@ -112,6 +117,7 @@ class SessionLink(LinkOverLinks):
         "_state",
         "_writer",
         "busy_until",
+        "changed_rooms",
         "deadline",
         "deliver",
         "ending",
@@ -121,12 +127,12 @@ class SessionLink(LinkOverLinks):
         "half",
         "has_begun",
         "has_ended",
+        "has_moved",
         "held",
         "id",
         "keeper",
         "link_number",
         "loop",
-        "moved",
         "principal",
         "rooms",
         "subprotocol",
@@ -149,10 +155,10 @@ class SessionLink(LinkOverLinks):
         self.deadline = record.deadline
         self.ending = record.ending
         self.rooms: dict[str, int] = dict(record.rooms)
-        self.moved: dict[str, int | None] = {}
+        self.changed_rooms: dict[str, int | None] = {}
         self.has_begun: bool = False
         self.has_ended: bool = False
-        self._has_moved = False  # this process is done with it, as another one has it
+        self.has_moved: bool = False
         self.why: str = ""
         self.held: float = 0.0
         self.busy_until: float = 0.0
@@ -366,9 +372,9 @@ class SessionLink(LinkOverLinks):
         if number == 0 or number > self.rooms.get(room, 0):
             self._send(message)
         if number > self.rooms.get(room, number):
-            self.move(room, number)
+            self.set_place(room, number)
 
-    def move(self, room: str, number: int | None) -> None:
+    def set_place(self, room: str, number: int | None) -> None:
         """Have another place in the stream of a room; None: be a member no more."""
         if self.has_ended:
             return
@@ -376,9 +382,9 @@ class SessionLink(LinkOverLinks):
             self.rooms.pop(room, None)
         else:
             self.rooms[room] = number
-        self.moved[room] = number
+        self.changed_rooms[room] = number
 
-    def note_rooms(self) -> None:
+    def write_rooms(self) -> None:
         """Have the store know which rooms the session is in."""
         if not self.has_ended:
             self._writer.write()
@@ -414,14 +420,14 @@ class SessionLink(LinkOverLinks):
         """
         self.end(0, reason)
         await self._writer.done()
-        if self._writer.ending is None and (not self.has_ended or self._has_moved):
+        if self._writer.ending is None and (not self.has_ended or self.has_moved):
             self._check_here()
             raise OSError("the hub is closed")
 
     def _check_here(self) -> None:
-        if self._has_moved and self._writer.is_uncertain:
+        if self.has_moved and self._writer.is_uncertain:
             raise SendUncertain("the session went on in another process before the store had answered")
-        if self._has_moved:
+        if self.has_moved:
             raise Moved
         if self.has_ended:
             raise SessionOver(f"the session is over: {printable(self.why)}")
@@ -588,16 +594,23 @@ class SessionLink(LinkOverLinks):
     def _moves(self, *, lost: int) -> None:
         self._part(REPLACED)
         if self._end_here(MOVED):
-            self._has_moved = True
+            self.has_moved = True
+            self._note_interrupted()
             self.keeper.moved(self, lost)
             self._tell_peer(Closure(error=SessionOver(self.why)))
 
     def release(self) -> None:
         """Let the session go, with what is in the store: the next resume finds it there."""
         self.has_ended = True
+        self._note_interrupted()
         self.keeper.held(-self.held)
         self.close(1001, "")
         self._incoming.stop()
+
+    def _note_interrupted(self) -> None:
+        number = self._incoming.begun
+        if number > self.half.recorded:
+            self.keeper.interrupted(self, number)
 
     async def written(self) -> None:
         """Wait until all is written that was to be."""
