@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.server.sessions.cluster import Cluster, skip_unless_asked
+from tests.server.sessions.cluster import Cluster
 from tests.server.sessions.postgres import Postgres
 from tests.server.sessions.servers import program
 from tests.server.sessions.valkey import Valkey
@@ -46,7 +46,6 @@ def own_valkey(tmp_path: Path) -> Iterator[Valkey]:
 
 @pytest.fixture(scope="session")
 def _cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    skip_unless_asked()
     cluster = Cluster(tmp_path_factory.mktemp("cluster"))
     try:
         cluster.start()

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import redis
 from tests.server.sessions.processes import Node, nodes
+from tests.server.sessions.test_hostile_clients import RESUME
 from tests.server.sessions.test_many_nodes import LATER, received, said
 from tests.server.sessions.test_sessions import HELLO, handshake, running, told
-from tests.watch import Run, until
+from tests.watch import Run, turns, until
 
 from websocket_heartbeat import Connection, connect
 from websocket_heartbeat.observer import Observer, ignore, observe
@@ -293,5 +294,75 @@ def test_a_process_keeps_nothing_of_a_session_that_was_claimed_by_force(
             await taker._nodes.tell(None, Question({"taken": id, "generation": answer.record.generation}))
             await until(lambda: book.count().attached == 0)
             assert not book.store._sessions  # type: ignore[attr-defined]
+
+    run_asyncio(main())
+
+
+@pytest.mark.parametrize("durability", ["handover", "memory"])
+def test_what_a_session_leaves_that_cannot_be_written_at_the_close_is_reported(
+    run_asyncio: Run, tmp_path: Path, durability: str
+) -> None:
+    async def main() -> None:
+        ends: list[Any] = []
+        hub = Hub(
+            sessions=f"sqlite:///{tmp_path / 's.db'}",
+            durability=durability,
+            on_session_end=lambda *end: ends.append(end),
+        )
+        async with running(hub) as server:
+            await handshake(server, HELLO)
+            (peer,) = hub.peers
+            peer.send("never acknowledged")
+
+            async def fail(*arguments: object) -> None:
+                raise OSError("the store is away")
+
+            store: Any = hub._book.store.behind  # type: ignore[union-attr]
+            store.put = store.finish = fail
+            await hub.close()
+            assert ends == [(peer.session, "lost", ("never acknowledged",))]
+
+    run_asyncio(main())
+
+
+@pytest.mark.timeout(60)
+def test_a_session_that_is_claimed_while_the_hub_closes_is_left_to_the_next(
+    run_asyncio: Run, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        options: dict[str, Any] = {"sessions": f"sqlite:///{tmp_path / 's.db'}", "durability": "handover"}
+        async with running(Hub(**options)) as server:
+            _, welcome = await handshake(server, HELLO)
+            key = str(json.loads(welcome)["key"])
+        hub = Hub(**options)
+        async with running(hub) as server, hub:
+            await hub.send(key.partition(".")[0], "kept")
+        hub = Hub(**options)
+        async with running(hub) as server, hub:
+            book = hub._book
+            assert book is not None
+            store: Any = book.store.behind  # type: ignore[attr-defined]
+            claim = store.claim
+            is_claimed, may_end = asyncio.Event(), asyncio.Event()
+
+            async def claim_slowly(*arguments: object, **more: object) -> Any:
+                answer = await claim(*arguments, **more)
+                is_claimed.set()
+                await may_end.wait()
+                return answer
+
+            store.claim = claim_slowly
+            resuming = asyncio.create_task(handshake(server, RESUME % (key, 1, 0, 0, 0, 0)))
+            await is_claimed.wait()
+            closing = asyncio.create_task(hub.close())
+            await until(lambda: book.is_closed)
+            await turns()
+            may_end.set()
+            await closing
+            await resuming
+        async with running(Hub(**options)) as server:
+            ws, welcome = await handshake(server, RESUME % (key, 2, 0, 0, 0, 0))
+            assert json.loads(welcome)["welcome"] == "resumed"
+            assert str(await ws.recv())[1:] == "kept"
 
     run_asyncio(main())

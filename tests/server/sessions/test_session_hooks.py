@@ -1,6 +1,7 @@
 """Hooks of peers with a session: each message is handled once, one after the other, whatever a hook does."""
 
 import asyncio
+import logging
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import Backoff, ConnectionFailed, connect
 from websocket_heartbeat.server import Hub, Peer, Server, serve
+from websocket_heartbeat.server.sessions.reports import Reports
+from websocket_heartbeat.server.throttle import LINES
 
 
 @pytest.mark.timeout(60)
@@ -252,3 +255,18 @@ def test_an_end_hook_that_never_ends_is_cancelled_when_the_hub_closes(run_asynci
         assert ended == begun
 
     run_asyncio(main())
+
+
+def test_an_end_hook_that_raises_for_every_session_does_not_fill_the_log(
+    run_asyncio: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*end: object) -> None:
+        raise ValueError(end)
+
+    async def main() -> None:
+        reports = Reports(fail)
+        for number in range(3 * LINES):
+            reports.over(str(number), "", ())
+
+    run_asyncio(main())
+    assert len([record for record in caplog.records if record.levelno >= logging.ERROR]) == LINES

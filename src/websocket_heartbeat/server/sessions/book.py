@@ -172,6 +172,7 @@ class Book:
             self.copies.clear()
             self.reports.forget()
             self._nodes.forget()
+            self._claims.forget()
             self._has_clients = False
             self.limits = Limits(self.limits.most)
             self._is_making_room = False
@@ -201,6 +202,7 @@ class Book:
             self._looking.cancel()
             await asyncio.wait([self._looking])
         await self._nodes.close()
+        await self._claims.close()
         sessions = list(self._sessions.values())
         for session in sessions:
             await session.written()
@@ -219,13 +221,12 @@ class Book:
         try:
             if self._keeps:
                 await self.store.give(session.found())
-            else:
-                await self.store.finish(session.id, session.generation, REPLACED, LOST)
-                self.reports.over(session.id, LOST, session.unacknowledged())
+                return
+            await self.store.finish(session.id, session.generation, REPLACED, LOST)
         except OSError as error:
-            self._log.error(
-                "a session is lost, as it cannot be written: %s", error, extra={"reason": str(error)}
-            )
+            extra = {"reason": str(error)}
+            self._log.error("a session is lost, as it cannot be written: %s", error, extra=extra)
+        self.reports.over(session.id, LOST, session.unacknowledged())
 
     # Other processes
 

@@ -4,7 +4,8 @@ docs/session.md, 11.2 and 11.3.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 
 from websocket_heartbeat.server.sessions.copies import Copies
@@ -38,18 +39,60 @@ class Claims:
         self._handover = handover
         self._lineage = ""
         self._lineage_since = 0.0  # on the loop's clock; 0: since the store was opened
+        self._under_way = 0
+        self._none_is: asyncio.Future[None] | None = None  # done when none is under way
+        self._is_closed = False
 
     def opened(self) -> None:
         """Take the news that the store is open."""
         self._lineage = self._store.lineage
 
-    async def take(self, id: str, hash: bytes, owner: str, link: int) -> Found | Refused | Ended:
-        """Claim a session for a link; a process that has it gives it up first."""
-        claim = partial(self.claim, id, hash, owner, link)
-        answer = await claim()
-        return await self._handover.take(id, link, answer, claim) if isinstance(answer, Held) else answer
+    async def close(self) -> None:
+        """Claim nothing more; return when what is being claimed is in the hands of whoever asked for it."""
+        self._is_closed = True
+        if self._under_way:
+            self._none_is = asyncio.get_running_loop().create_future()
+            await self._none_is
 
-    async def claim(
+    def forget(self) -> None:
+        """Belong to another event loop from now on: the one before is closed."""
+        self._under_way = 0
+        self._none_is = None
+        self._is_closed = False
+
+    @contextmanager
+    def _claiming(self) -> Iterator[None]:
+        if self._is_closed:
+            raise OSError("the hub is closed")
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+            if self._none_is is not None and not self._under_way:
+                self._none_is.set_result(None)
+
+    async def take(self, id: str, hash: bytes, owner: str, link: int) -> Found | Refused | Ended:
+        """Claim a session for a link; a process that has it gives it up first.
+
+        Raises:
+            OSError: the store or that process could not be reached, or the hub is closed.
+        """
+        with self._claiming():
+            claim = partial(self._claim_or_write_again, id, hash, owner, link)
+            answer = await claim()
+            return await self._handover.take(id, link, answer, claim) if isinstance(answer, Held) else answer
+
+    async def claim(self, id: str, *, force: bool = False) -> Found | Refused | Held | Ended:
+        """Claim a session for the application, which has something to send.
+
+        Raises:
+            OSError: as `take`.
+        """
+        with self._claiming():
+            return await self._claim_or_write_again(id, force=force)
+
+    async def _claim_or_write_again(
         self,
         id: str,
         hash: bytes | None = None,

@@ -113,7 +113,7 @@ class Reports:
 
     def _raised(self, id: str, failed: HookFailed) -> None:
         fields = {"session": id, "hook": "on_session_end"}
-        log_raised(_logger.error, f"on_session_end for session {id}", failed.__cause__, fields)
+        log_raised(self._log.error, f"on_session_end for session {id}", failed.__cause__, fields)
 
     async def close(self, patience: float) -> None:
         """Wait for the hooks that run, so many seconds at most; then cancel them."""

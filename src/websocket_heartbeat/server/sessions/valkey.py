@@ -9,6 +9,7 @@ and read it with their other calls: one blocking read of 10,000 rooms takes a se
 import asyncio
 import hashlib
 import logging
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -326,7 +327,8 @@ class ValkeyStore(SharedStore):
     ) -> Found | Refused | Held | Ended:
         lease = self._lease()
         self._look_at(lease, id)
-        asked = (hash or b"", principal or "", link, node, int(force), lease, self._keep)
+        name = secrets.token_urlsafe(6)
+        asked = (hash or b"", principal or "", link, node, int(force), lease, self._keep, name)
         kind, *rest = await self._submit("claim", self._keys(id), *asked)
         if kind == b"found":
             self._held.add(id)
