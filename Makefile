@@ -20,7 +20,7 @@ WEBSOCKETS ?= 15.0.1 16.0 17.4
 INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
 
-.PHONY: cluster-tests demo cluster-demo test pytest lint bench torture delivery conformance soak chaos cluster-chaos kills compat mutation docs docs-serve js js-sessions model release pythons clean
+.PHONY: demo cluster-demo test pytest lint bench torture delivery conformance soak chaos cluster-chaos kills compat mutation docs docs-serve js js-sessions model release pythons clean
 
 demo: $(INSTALLED)
 	$(BIN)/websocket-heartbeat demo
@@ -80,11 +80,6 @@ cluster-chaos: $(READY)
 kills: $(READY)
 	KILLS=40 $(BIN)/python -m pytest tests/server/sessions/test_transaction_crashes.py
 
-# Sessions over a real cluster of Valkey.
-cluster-tests: $(READY)
-	WITH_CLUSTER=1 $(BIN)/python -m pytest -q -k cluster tests/server/sessions/test_store_contract.py \
-		tests/server/sessions/test_handover.py tests/server/sessions/test_valkey_operations.py
-
 # The wire over each version of websockets that pyproject.toml allows, the newest of each.
 compat: $(READY)
 	for version in $(WEBSOCKETS); do \
@@ -124,7 +119,7 @@ release: $(READY)
 
 # The tests of the Python parts on newer Pythons, in Debian's releases; by root. 15 minutes for each, on two cores.
 pythons:
-	$(PYTHON) -m tools.pythons $(PYTHONS)
+	nice -n 10 $(PYTHON) -m tools.pythons $(PYTHONS)
 
 clean:
 	rm -rf $(VENV) dist build .coverage .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \

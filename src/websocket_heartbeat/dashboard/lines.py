@@ -117,36 +117,36 @@ class OfPeer:
 class Line:
     """One connection or peer. Samples are kept while it is shown, marks always.
 
-    number: of this process, from 1. side: "client" or "peer". since: when it was started, in seconds since
-    the epoch; None: a client connection that is older than the recorder. marked: the number of marks ever
-    added. gone_at: when it ended, or None. round_trip: of a heartbeat answered since the last sample.
+    number: of this process, from 1. since: when it was started, in seconds since the epoch; None: a client
+    connection that is older than the recorder. marked: the number of marks ever added. gone_at: when it
+    ended, or None. round_trip: of a heartbeat answered since the last sample.
     state, queued: for the recorder: those of a client when last read; state None: not read yet, or ended.
     """
 
     __slots__ = (
         "_marks",
+        "_side",
         "gone_at",
         "marked",
         "number",
         "queued",
         "round_trip",
         "samples",
-        "side",
         "since",
         "state",
         "subject",
     )
 
     def __init__(self, number: int, side: str, subject: Subject, since: float | None) -> None:
-        self.number = number
-        self.side = side
-        self.subject = subject
-        self.since = since
+        self.number: int = number
+        self._side = side  # "client" or "peer"
+        self.subject: Subject = subject
+        self.since: float | None = since
         self.gone_at: float | None = None
         self.round_trip: float | None = None
-        self.marked = 0
+        self.marked: int = 0
         self.state: str | None = None
-        self.queued = 0
+        self.queued: int = 0
         self.samples: deque[Sample] | None = None
         self._marks: tuple[Mark, ...] = ()
 
@@ -186,7 +186,7 @@ class Line:
         """Return what does not change from second to second, for the page."""
         where = self.subject.names()[1]
         return {
-            "side": self.side,
+            "side": self._side,
             "name": self.name,
             "where": where,
             "since": self.since,

@@ -35,8 +35,9 @@ from websocket_heartbeat.server.places import Limits
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Member, Room
 from websocket_heartbeat.server.roster import Commons, Roster
-from websocket_heartbeat.server.sessions.book import Book, EndHook
+from websocket_heartbeat.server.sessions.book import Book
 from websocket_heartbeat.server.sessions.nodes import Question
+from websocket_heartbeat.server.sessions.reports import EndHook
 from websocket_heartbeat.server.sessions.stores import MEMORY, check_durability, store_of
 from websocket_heartbeat.server.shared_rooms import SharedRooms
 from websocket_heartbeat.server.sigterm import before_sigterm
@@ -422,7 +423,7 @@ class Hub:
             if handler.link.is_session:
                 handler.let_go()
         if self._book is not None:
-            await self._book.close()
+            await self._book.close(self._commons.policy.close_timeout)
 
     # websockets
 
@@ -521,9 +522,13 @@ class Hub:
         return SendAwayApp(send_all_away, token)
 
     async def close(self) -> None:
-        """Close every peer with 1001 and wait until all are gone, `close_timeout` seconds at most."""
+        """Close every peer with 1001 and wait until all are gone, `close_timeout` seconds at most.
+
+        Sessions are written then, and what waits for rooms is published. An asynchronous `on_session_end`
+        that still runs after as many seconds again is cancelled.
+        """
         self._commons.enter()
         await self._commons.rounds.done()
         await asyncio.gather(*(roster.close() for roster in self._commons.rosters))
         if self._book is not None:
-            await self._book.close()
+            await self._book.close(self._commons.policy.close_timeout)

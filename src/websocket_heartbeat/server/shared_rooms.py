@@ -6,7 +6,7 @@ of each of its rooms: it goes on from there at whatever node its client comes to
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from typing import Any
 
 from websocket_heartbeat.engines.base import SharedMessage
@@ -17,7 +17,7 @@ from websocket_heartbeat.server.farewell import check_farewell
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Member, Room, Rooms
 from websocket_heartbeat.server.rounds import Rounds
-from websocket_heartbeat.server.sessions.book import name_of
+from websocket_heartbeat.server.sessions.identity import name_of
 from websocket_heartbeat.server.sessions.link import SessionLink
 from websocket_heartbeat.server.stats import Tally
 from websocket_heartbeat.server.streams import Followed, Streams, gapless
@@ -87,7 +87,7 @@ class SharedRooms(Rooms):
         self._key = key
         self._missed = missed
         self._tell = tell
-        self._readers: dict[Hashable, _Room] = {}
+        self._readers: dict[str, _Room] = {}  # by what the room is called in the store, as its members are
 
     def check(self, name: Hashable) -> None:
         """As in Rooms."""
@@ -95,27 +95,37 @@ class SharedRooms(Rooms):
 
     def join(self, name: Hashable, member: Member) -> None:
         """As in Rooms."""
-        super().join(name, member)
-        room = self._readers.get(name)
+        key = self._key(name)
+        super().join(key, member)
+        room = self._readers.get(key)
         if room is None:
-            room = self._readers[name] = _Room(self, name)
+            room = self._readers[key] = _Room(self, name)
         room.joined(member)
 
     def leave(self, name: Hashable, member: Member) -> None:
         """As in Rooms; also of its session, wherever that goes on."""
         self.remove(name, member)
         if member.session is not None:
-            member.session.move(self._key(name), None)
-            member.session.note_rooms()
+            member.session.set_place(self._key(name), None)
+            member.session.write_rooms()
 
     def remove(self, name: Hashable, member: Member) -> None:
         """As in Rooms; its session is a member still."""
-        super().remove(name, member)
-        room = self._readers[name]
+        key = self._key(name)
+        super().remove(key, member)
+        room = self._readers[key]
         room.left(member)
-        if name not in self._members:
-            del self._readers[name]
+        if key not in self._members:
+            del self._readers[key]
             self._streams.unfollow(room.followed)
+
+    def members(self, name: Hashable) -> Collection[Member]:
+        """As in Rooms."""
+        return super().members(self._key(name))
+
+    def sizes(self) -> dict[Hashable, int]:
+        """As in Rooms."""
+        return {room.name: len(self._members[key]) for key, room in self._readers.items()}
 
     def send(self, name: Hashable, message: Message, keep: int | None, volatile: bool) -> None:
         """As in Rooms: to the members on all nodes."""
@@ -137,11 +147,13 @@ class SharedRooms(Rooms):
 
     async def do(self, key: str, what: Mapping[str, Any]) -> None:
         """Do with the members here what another node has told."""
-        name = next((room.name for room in self._readers.values() if room.key == key), None)
+        room = self._readers.get(key)
+        if room is None:
+            return
         if "dismiss" in what:
-            super().dismiss(name, what["code"], what["dismiss"])
+            super().dismiss(room.name, what["code"], what["dismiss"])
         else:
-            await super().send_away(name, what["over"], what["code"], what["away"])
+            await super().send_away(room.name, what["over"], what["code"], what["away"])
 
 
 class _Room:
@@ -166,8 +178,8 @@ class _Room:
             return
         place = session.rooms.get(self.key)
         if not place:
-            session.move(self.key, self.followed.number or NO_PLACE)
-            session.note_rooms()
+            session.set_place(self.key, self.followed.number or NO_PLACE)
+            session.write_rooms()
             if place == NO_PLACE:
                 asyncio.get_running_loop().call_soon(self._tell_missed, member)  # not before on_open
         else:
@@ -186,7 +198,7 @@ class _Room:
         """As in Reader."""
         for member in self._members:
             if member.session is not None and member.session.rooms.get(self.key) == NO_PLACE:
-                member.session.move(self.key, number)
+                member.session.set_place(self.key, number)
         self._begun.set_result(None)
 
     def take(self, number: int, post: bytes) -> int:
@@ -205,7 +217,7 @@ class _Room:
 
     def _has_missed(self, member: Member, number: int) -> None:
         if member.session is not None:
-            member.session.move(self.key, number)
+            member.session.set_place(self.key, number)
         self._tell_missed(member)
 
     def _tell_missed(self, member: Member) -> None:

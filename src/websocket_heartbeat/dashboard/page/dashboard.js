@@ -234,8 +234,8 @@
     if (all(last)) words.push(["alive", number(up(last)) + " outgoing open"]);
     if (down(last)) words.push(["bad", number(down(last)) + " outgoing without a link"]);
     if (last.states.probing) words.push(["", number(last.states.probing) + " silent"]);
-    if (last.waiting) words.push(["", number(last.waiting) + " waiting for their turn"]);
-    if (last.queue) words.push(["", number(last.queue) + " messages queued"]);
+    if (last.waiting) words.push(["", number(last.waiting) + " waiting for a turn"]);
+    if (last.queue) words.push(["", number(last.queue) + (last.queue === 1 ? " message" : " messages") + " queued"]);
     caption($("now-connections"), words, "none");
     Drawing.plot($("plot-connections"), [
       { values: seconds.map(down), colour: colour.bad, fill: true },
