@@ -15,10 +15,10 @@ try:
     from opentelemetry.context import Context
     from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation
     from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, TracerProvider
-except ModuleNotFoundError as missing:
+except ModuleNotFoundError as _missing:
     raise ImportError(
         "websocket_heartbeat.otel needs a package: pip install 'websocket-heartbeat[otel]'"
-    ) from missing
+    ) from _missing
 
 from websocket_heartbeat import observer
 from websocket_heartbeat.events import CloseEvent, ReconnectEvent, SessionEvent

@@ -35,7 +35,7 @@ class Reporter:
         self._log = hooks.log
         self._history = history
         self._outage = Outage()
-        self.loss = NO_LOSS
+        self.loss: Loss = NO_LOSS
 
     def started(self) -> None:
         """Tell observers that the connection was started, now and later."""

@@ -115,36 +115,36 @@ class OfPeer:
 class Line:
     """One connection or peer. Beats are kept while it is shown, marks from its first trouble on.
 
-    number: of this process, from 1. side: "client" or "peer". since: when it was started, in seconds since
-    the epoch; None, of a client: before the recorder. marked: how many marks it has ever had.
+    number: of this process, from 1. since: when it was started, in seconds since the epoch; None, of a
+    client: before the recorder. marked: how many marks it has ever had.
     gone_at: when it has ended, or None. round_trip: of a heartbeat that was answered since the last beat.
     state, queued: the recorder's own, of a client when it was last looked at; None: not yet, or it has ended.
     """
 
     __slots__ = (
         "_marks",
+        "_side",
         "beats",
         "gone_at",
         "marked",
         "number",
         "queued",
         "round_trip",
-        "side",
         "since",
         "state",
         "subject",
     )
 
     def __init__(self, number: int, side: str, subject: Subject, since: float | None) -> None:
-        self.number = number
-        self.side = side
-        self.subject = subject
-        self.since = since
+        self.number: int = number
+        self._side = side  # "client" or "peer"
+        self.subject: Subject = subject
+        self.since: float | None = since
         self.gone_at: float | None = None
         self.round_trip: float | None = None
-        self.marked = 0
+        self.marked: int = 0
         self.state: str | None = None
-        self.queued = 0
+        self.queued: int = 0
         self.beats: deque[Beat] | None = None
         self._marks: tuple[Mark, ...] = ()
 
@@ -170,4 +170,4 @@ class Line:
     def description(self) -> dict[str, Any]:
         """Return what does not change from second to second, for the page."""
         name, where = self.subject.names()
-        return {"side": self.side, "name": name, "where": where, "since": self.since, "gone": self.gone_at}
+        return {"side": self._side, "name": name, "where": where, "since": self.since, "gone": self.gone_at}

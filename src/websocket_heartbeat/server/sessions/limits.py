@@ -45,7 +45,7 @@ class Limits:
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self.held = 0.0
+        self.held: float = 0.0
         self._of: dict[str, dict[SessionLink, None]] = {}  # by principal
 
     def add(self, session: SessionLink) -> None:
