@@ -528,3 +528,21 @@ def test_a_user_is_who_has_the_same_repr_also_in_one_process(run_asyncio: Run, t
             await until(lambda: not these.hubs[0].peers)
 
     run_asyncio(main())
+
+
+def test_a_principal_whose_repr_changes_is_who_it_was_when_its_peer_came(
+    run_asyncio: Run, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        ann = Named("ann")
+        place = f"sqlite:///{tmp_path / 's.db'}"
+        async with nodes(place, 1, authenticate=lambda request: ann) as these:
+            connection = await these.client(0, "off")
+            ann.name = "bea"
+            these.hubs[0].user(ann).send("a")
+            assert await received(connection, 1) == ["a"]
+            await connection.close()
+            await until(lambda: not these.hubs[0].peers)
+            assert len(these.hubs[0].user(Named("ann"))) == 0
+
+    run_asyncio(main())
