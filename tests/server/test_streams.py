@@ -65,13 +65,18 @@ class Reader:
         return 1
 
 
+async def never(error: OSError) -> None:
+    """Wait without end."""
+    await asyncio.Event().wait()
+
+
 def at_rest(work: Callable[[Streams, Half], Coroutine[Any, Any, None]]) -> Coroutine[Any, Any, None]:
     """Return what runs work where no pause ends: so nothing that it waits for may wait for a pause."""
 
     async def main() -> None:
         store = Half()
         streams = Streams(Keeper(), store, "a")
-        streams.pause = lambda error: asyncio.Event().wait()  # type: ignore[assignment, method-assign]
+        streams.pause = never  # type: ignore[method-assign]
         try:
             await work(streams, store)
         finally:

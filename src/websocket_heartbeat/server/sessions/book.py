@@ -674,14 +674,18 @@ class Book:
     async def _end_expired(self) -> None:
         while True:
             expired = await self.store.due(time.time(), _AT_ONCE)
+            told = []
             for found in expired:
                 why = EXPIRED if found.record.ending is None else found.record.ending
-                if self._expired(found.record.id, why):
-                    continue
-                if found.record.node == self._node:
-                    self._tell(found.record.id, why, tuple(found.log))
-                else:
+                is_here = self._expired(found.record.id, why)
+                if not is_here and found.record.node != self._node:
                     self._spawn(self._tell_of_another(found, why))
+                    continue
+                if not is_here:
+                    self._tell(found.record.id, why, tuple(found.log))
+                told.append(found.record.id)
+            if told:
+                await self.store.told(told)
             if len(expired) < _AT_ONCE:
                 return
             await asyncio.sleep(0)
@@ -707,6 +711,8 @@ class Book:
             is_told = await self._handover.end_expired(found.record.node, found.record.id, why)
         if not is_told:
             self._tell(found.record.id, why, tuple(found.log))
+        with suppress(OSError):  # it is told again then
+            await self.store.told([found.record.id])
 
 
 def _hash(secret: str) -> bytes:

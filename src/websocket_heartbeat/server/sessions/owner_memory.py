@@ -120,6 +120,9 @@ class OwnerMemory(MemoryStore):
             found.append(each)
         return found
 
+    async def told(self, ids: Sequence[str]) -> None:
+        await self.behind.told(ids)
+
     async def _tell_expired(self) -> None:
         for id, (generation, kind, why) in list(self._expired.items()):
             await self.behind.finish(id, generation, kind, why)
