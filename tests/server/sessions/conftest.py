@@ -78,7 +78,4 @@ def shared(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "postgresql":
         postgres: Postgres = request.getfixturevalue("postgres")
         return postgres.url()
-    if request.param == "cluster":  # of tests that ask for it
-        cluster: Cluster = request.getfixturevalue("cluster")
-        return cluster.url
     return f"sqlite:///{tmp_path / 's.db'}"

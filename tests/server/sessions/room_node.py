@@ -1,6 +1,6 @@
 """A node, as a process of its own: each of its peers is in the room "r" once it has asked for that.
 
-Arguments: the store, and how durable sessions are. Prints its port.
+Argument: the store. Prints its port.
 """
 
 import asyncio
@@ -14,11 +14,11 @@ def on_message(peer: Peer, message: object) -> None:
     peer.send(f"joined {message!r}")
 
 
-async def main(store: str, durability: str) -> None:
-    hub = Hub(sessions=store, on_message=on_message, session_ttl=30, durability=durability)
+async def main(store: str) -> None:
+    hub = Hub(sessions=store, on_message=on_message, session_ttl=30)
     async with serve(hub=hub) as server:
         print(server.port, flush=True)
         await asyncio.Event().wait()
 
 
-asyncio.run(main(*sys.argv[1:]))
+asyncio.run(main(sys.argv[1]))

@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from tests.server.sessions.cluster import Cluster
 from tests.server.sessions.postgres import Postgres
 from tests.server.sessions.test_store_contract import TTL, opened
 from tests.server.sessions.valkey import Valkey
@@ -20,15 +19,12 @@ from websocket_heartbeat.server.sessions.valkey import ValkeyStore
 Engine = Callable[[], SharedStore]
 
 
-@pytest.fixture(params=["sqlite", "valkey", "cluster", "postgresql"])
+@pytest.fixture(params=["sqlite", "valkey", "postgresql"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
     """Return what makes stores of a kind that share what they keep."""
     if request.param == "valkey":
         valkey: Valkey = request.getfixturevalue("valkey")
         return lambda: ValkeyStore(valkey.url, TTL)
-    if request.param == "cluster":
-        cluster: Cluster = request.getfixturevalue("cluster")
-        return lambda: ValkeyStore(cluster.url, TTL)
     if request.param == "postgresql":
         postgres: Postgres = request.getfixturevalue("postgres")
         return lambda: PostgresStore(postgres.url(), TTL)

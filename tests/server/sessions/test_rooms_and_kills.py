@@ -29,8 +29,8 @@ class Node:
 
 
 @asynccontextmanager
-async def node(store: str, durability: str = "through") -> AsyncIterator[Node]:
-    command = sys.executable, "-m", "tests.server.sessions.room_node", store, durability
+async def node(store: str) -> AsyncIterator[Node]:
+    command = sys.executable, "-m", "tests.server.sessions.room_node", store
     process = await asyncio.create_subprocess_exec(*command, stdout=PIPE)
     assert process.stdout is not None
     try:
@@ -42,7 +42,6 @@ async def node(store: str, durability: str = "through") -> AsyncIterator[Node]:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("shared", ["sqlite", "valkey", "postgresql", "cluster"], indirect=True)
 def test_members_of_nodes_that_are_killed_get_each_message_once_and_in_the_same_order(
     run_asyncio: Run, shared: str
 ) -> None:
