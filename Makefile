@@ -119,7 +119,7 @@ release: $(READY)
 
 # The tests of the Python parts on newer Pythons, in Debian's releases; by root. 15 minutes for each, on two cores.
 pythons:
-	$(PYTHON) -m tools.pythons $(PYTHONS)
+	nice -n 10 $(PYTHON) -m tools.pythons $(PYTHONS)
 
 clean:
 	rm -rf $(VENV) dist build .coverage .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \

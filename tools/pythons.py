@@ -1,21 +1,31 @@
 """Runs the tests of the Python parts on the Pythons of newer Debian releases; by root, on Debian.
 
-`python -m tools.pythons trixie:python3 forky:pypy3 [--tests tests/core ...]`. Each release is installed once,
-into build/pythons/; of the machine nothing is changed, but debootstrap installed, and nothing is left running
-or mounted. Where apt gets Debian from, and how pip is set up, is the machine's own.
+`python -m tools.pythons trixie:python3 forky:pypy3 [--keep] [--tests tests/core ...]`. The releases are
+installed into a temporary folder; of the machine nothing is changed, but debootstrap installed, and nothing
+is left, running or mounted. Where apt gets Debian from, and how pip is set up, is the machine's own.
 """
 
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
+from contextlib import nullcontext
 from pathlib import Path
 
 from tools.release import tracked
 
 ROOT = Path(__file__).parents[1]
-ROOTS = ROOT / "build" / "pythons"
+KEPT = ROOT / "build" / "pythons"
+
+MINUTES = 60
+"""What one Python may take, its installation included, before it has failed: four times what it needs."""
+
+APART = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+"""In namespaces of its own, of which no process and no mount is left when the command ends, in any way."""
 
 TESTS = ["tests/core", "tests/client", "tests/server", "tests/sync", "tests/system", "tests/testing"]
 """What runs unless told otherwise."""
@@ -33,11 +43,11 @@ exec chroot "$root" sh -euc '
     shift
     command -v "$python" >/dev/null || {
         apt-get update -qq
-        apt-get install -y -qq --no-install-recommends "$python-venv"
+        apt-get install -y -qq --no-install-recommends "$python-venv" >/dev/null
     }
     sh tools/setup.sh "$python" "/venv-$python" --editable ".[testing]" --group pythons
     "/venv-$python/bin/python" -VV
-    exec nice -n 10 "/venv-$python/bin/python" -m pytest -q -n 2 "$@"
+    exec "/venv-$python/bin/python" -m pytest -q -n 2 "$@"
 ' sh "$python" "$@"
 """
 
@@ -52,21 +62,24 @@ def mirror() -> str:
     return sites[0]
 
 
-def installed(suite: str) -> Path:
+def installed(suite: str, roots: Path) -> Path:
     """Return the root of a Debian release, installed the first time."""
-    root = ROOTS / suite
+    root = roots / suite
     if not (root / ".installed").exists():
         if not shutil.which("debootstrap"):
             subprocess.run(["apt-get", "install", "-y", "-qq", "debootstrap"], check=True)
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir(parents=True)
         command = [
+            *APART,
             "debootstrap",
             "--variant=minbase",
             "--include=ca-certificates",
             suite,
             str(root),
             mirror(),
+            # This debootstrap may not know the release by name; all since sid's first are installed alike.
+            "sid",
         ]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         (root / ".installed").touch()
@@ -74,7 +87,7 @@ def installed(suite: str) -> Path:
 
 
 def prepare(root: Path) -> None:
-    """Put the working tree, names, certificates and the settings of pip where the release's programs look."""
+    """Put the working tree, names, certificates and settings of pip and apt where the programs look."""
     shutil.rmtree(root / "project", ignore_errors=True)
     for name in tracked():
         (root / "project" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -87,14 +100,15 @@ def prepare(root: Path) -> None:
     ):
         if Path(file).exists():
             shutil.copy(file, root / file[1:])
+    # How to fetch. What to do with packages would name programs of this machine; lists are the release's own.
+    dump = ["apt-config", "dump", "Acquire"]
+    fetching = subprocess.run(dump, capture_output=True, text=True, check=True).stdout.splitlines()
+    settings = [line for line in fetching if not line.startswith("Acquire::IndexTargets")]
+    (root / "etc/apt/apt.conf.d/99machine").write_text("\n".join(settings) + "\n")
 
 
-def tested(suite: str, python: str, arguments: list[str]) -> int:
-    """Run the tests on one Python; return pytest's exit status."""
-    root = installed(suite)
-    prepare(root)
-    # In a namespace of its own, of which nothing is left when its first process ends.
-    apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+def tested(root: Path, python: str, arguments: list[str]) -> tuple[bool, str]:
+    """Run the tests on one Python; return whether all passed, and what it said at last: how many did."""
     environment = {
         **os.environ,
         "HOME": "/root",
@@ -102,24 +116,47 @@ def tested(suite: str, python: str, arguments: list[str]) -> int:
         "TMPDIR": "/tmp",
         "DEBIAN_FRONTEND": "noninteractive",
     }
-    return subprocess.run(
-        [*apart, "sh", "-c", INSIDE, "sh", str(root), python, *arguments], env=environment
-    ).returncode
+    command = [*APART, "sh", "-c", INSIDE, "sh", str(root), python, *arguments]
+    last = ""
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        limit = threading.Timer(MINUTES * 60, process.kill)
+        limit.start()
+        try:
+            for line in process.stdout:
+                print(line, end="", flush=True)
+                last = line.strip() or last
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            limit.cancel()
+    if process.returncode == -signal.SIGKILL:
+        return False, f"ended after {MINUTES} minutes; the last line was: {last}"
+    return process.returncode == 0, last
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pythons", nargs="+", metavar="SUITE:PYTHON", help="such as trixie:python3")
+    parser.add_argument(
+        "--keep", action="store_true", help="keep the releases in build/pythons, for the next time"
+    )
     parser.add_argument("--tests", nargs=argparse.REMAINDER, default=TESTS, help="what pytest gets; the last")
     arguments = parser.parse_args()
-    failed = []
-    for name in arguments.pythons:
-        suite, _, python = name.partition(":")
-        print(f"== {python} of Debian {suite}", flush=True)
-        if tested(suite, python, arguments.tests):
-            failed.append(name)
-    print(f"failed: {', '.join(failed)}" if failed else "all passed")
-    return bool(failed)
+    # Told to end, it removes what it has made, as when it is interrupted.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    results = {}
+    with nullcontext(KEPT) if arguments.keep else tempfile.TemporaryDirectory() as roots:
+        for name in arguments.pythons:
+            suite, _, python = name.partition(":")
+            print(f"== {python} of Debian {suite}", flush=True)
+            root = installed(suite, Path(roots))
+            prepare(root)
+            results[name] = tested(root, python, arguments.tests)
+    for name, (passed, last) in results.items():
+        print(f"{name}: {'passed' if passed else 'FAILED'}: {last}")
+    return not all(passed for passed, _ in results.values())
 
 
 if __name__ == "__main__":

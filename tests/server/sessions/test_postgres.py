@@ -3,16 +3,15 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import asyncpg
 import pytest
 from tests.server.sessions.postgres import Postgres
 from tests.server.sessions.test_sessions import running, session, told
 from tests.server.sessions.test_store_contract import HASH, TTL, claimed, opened, record
-from tests.watch import PATIENCE, Run, until
+from tests.watch import PATIENCE, Run, eventually, until
 
 from websocket_heartbeat import Message
 from websocket_heartbeat.server import Hub, Peer
@@ -27,17 +26,6 @@ def own() -> Iterator[Postgres]:
     server.start()
     yield server
     server.remove()
-
-
-def restart(server: Postgres) -> None:
-    server.kill()
-    server.start()
-
-
-async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not await condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
 
 
 # Its tables
@@ -106,7 +94,7 @@ def test_a_server_that_does_not_wait_for_its_disk_is_another_one_after_a_restart
     async def main() -> None:
         async with opened(PostgresStore(server.url(), TTL)) as store:
             await store.put(record(store), [])
-        await asyncio.to_thread(restart, server)
+        await asyncio.to_thread(server.restart)
         async with opened(PostgresStore(server.url(), TTL)) as store:
             assert await store.claim("s", HASH, "ann", 1, "a") is Refused.FORGOTTEN
 
@@ -213,6 +201,8 @@ def test_a_session_that_somebody_has_locked_keeps_no_other_one(postgres: Postgre
         async with opened(PostgresStore(postgres.url(), TTL)) as store:
             for id in ("s", "t", "u"):
                 await store.put(record(store, id), [])
+            import asyncpg  # here, as only CPython has it
+
             other = await asyncpg.connect(postgres.url())
             await other.execute("begin")
             await other.execute("select from websocket_heartbeat.session where id = 't' for update")
@@ -326,7 +316,7 @@ def test_nodes_hear_each_other_whatever_the_length_also_after_the_server_was_awa
         assert await stores["a"].notify("c", b"")
         await until(lambda: len(heard["c"]) == 3)
         assert heard["c"][1:] == [long, b""]
-        await asyncio.to_thread(restart, own)
+        await asyncio.to_thread(own.restart)
         await until(lambda: caplog.text.count("is back") == 3)
         assert await stores["a"].notify("c", b"again")
         await until(lambda: heard["c"][-1:] == [b"again"])

@@ -9,7 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import websocket_heartbeat
+
+pytestmark = pytest.mark.skipif(sys.implementation.name != "cpython", reason="mypy 2 is for CPython alone")
 
 SAMPLES = Path(__file__).parent / "samples"
 SOURCE = Path(websocket_heartbeat.__file__).parents[1]
