@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.server.sessions.postgres import Postgres
 from tests.server.sessions.test_sessions import running, session, told
-from tests.server.sessions.test_store_contract import HASH, record
+from tests.server.sessions.test_store_contract import HASH, opened, record
 from tests.server.sessions.valkey import Valkey
 from tests.watch import PATIENCE, Run
 
@@ -107,6 +108,26 @@ def test_a_client_comes_back_though_the_answer_to_the_claim_of_its_session_is_lo
             assert {event.kind for event in events} == {"new", "resumed"}
 
     run_asyncio(main())
+
+
+def test_the_end_of_a_session_is_told_though_the_answer_is_lost_that_had_it(valkey: Valkey) -> None:
+    async def main() -> None:
+        async with FaultProxy("127.0.0.1", valkey.port) as proxy:
+            store = ValkeyStore(f"valkey://127.0.0.1:{proxy.port}", TTL)
+            async with opened(store):
+                await store.put(replace(record(store, sent=1), deadline=5.0), ["one"])
+                with valkey.client() as client:
+                    proxy.freeze("to_client")
+                    asked = asyncio.ensure_future(
+                        store._submit("expire", store._keys("s"), 6.0, 60_000, 36.0)
+                    )
+                    await lose_the_answer(proxy, lambda: client.hexists("wh:{s}:m", "end_kind"))
+                assert (await asked)[0] == b"later"  # to the call that redis-py has repeated
+                assert await store.due(35.0, 10) == []
+                (found,) = await store.due(37.0, 10)
+                assert found.log == ("one",)
+
+    asyncio.run(main())
 
 
 async def _claimed(valkey: Valkey, claim: Callable[[ValkeyStore], Awaitable[Any]]) -> Any:

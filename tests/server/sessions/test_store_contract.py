@@ -23,6 +23,7 @@ from websocket_heartbeat.server.sessions.store import (
     NOBODY,
     OVER,
     REPLACED,
+    TELL_AGAIN,
     Ended,
     Found,
     Held,
@@ -323,6 +324,34 @@ def test_what_has_ended_is_remembered_as_ended(engine: Engine, kind: str) -> Non
             assert await store.put(record(store), []) is Refused.GONE
             assert await store.claim("s", b"?" * 32, "ann", 1, "a") is Refused.UNKNOWN
             assert await store.claim("s", HASH, "ann", 1, "a") == Ended(kind, "why", 9)
+            await store.due(time.time() + TTL + 1, 10)
+            assert await store.claim("s", HASH, "ann", 1, "a") is Refused.UNKNOWN
+
+    asyncio.run(main())
+
+
+def test_the_end_of_a_session_that_nobody_has_told_is_told_again(engine: Engine) -> None:
+    async def main() -> None:
+        async with opened(engine()) as store, opened(engine(), "b") as other:
+            await store.put(record(store, sent=2), ["x", "y"])
+            await store.write("s", 1, acked=1, deadline=5.0, state=b"cart")
+            (first,) = await store.due(6.0, 10)
+            end = Ended(EXPIRED, EXPIRED, 0)
+            if store.is_immediate:  # who has it is who tells
+                assert await store.due(7.0 + TELL_AGAIN, 10) == []
+                await store.told(["s"])
+                return
+            assert await other.claim("s", HASH, "ann", 1, "b", force=True) == end
+            assert await store.write("s", 1, 2, ["z"]) is Refused.GONE
+            assert await store.put(record(store), []) is Refused.GONE
+            assert await other.due(5.0 + TELL_AGAIN, 10) == []
+            (again,) = await other.due(7.0 + TELL_AGAIN, 10)
+            assert again.log == first.log == ("y",)
+            assert replace(again.record, deadline=None) == replace(first.record, deadline=None)
+            for _ in range(2):
+                await other.told(["s", "never"])
+            assert await store.due(9.0 + 2 * TELL_AGAIN, 10) == []
+            assert await store.claim("s", HASH, "ann", 1, "a") == end
             await store.due(time.time() + TTL + 1, 10)
             assert await store.claim("s", HASH, "ann", 1, "a") is Refused.UNKNOWN
 

@@ -53,6 +53,7 @@ async def everything(url: str, *, other: str | None = None) -> None:
     assert await two.finish("s", 2, "over", "why") is None
     assert await one.put(replace(record(one, "t"), deadline=1.0), []) is None
     assert [found.record.id for found in await two.due(2.0, 10)] == ["t"]
+    await two.told(["t"])
     assert await two.due(time.time() + 60, 10) == []  # forgets both
     assert await one.put(record(one, "kept"), []) is None
     await asyncio.sleep(0.6)  # the lease is renewed meanwhile

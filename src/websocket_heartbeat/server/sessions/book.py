@@ -493,14 +493,18 @@ class Book:
         while True:
             due = self.store.due if self.reports.has_hook or self._has_clients else self.store.due_here
             expired = await due(time.time(), _AT_ONCE)
+            told = []
             for found in expired:
                 why = EXPIRED if found.record.ending is None else found.record.ending
-                if self._expired(found.record.id, why):
-                    continue
-                if found.record.node == self._node:
-                    self.reports.over(found.record.id, why, tuple(found.log))
-                else:
+                is_here = self._expired(found.record.id, why)
+                if not is_here and found.record.node != self._node:
                     self._spawn(self._tell_of_another(found, why))
+                    continue
+                if not is_here:
+                    self.reports.over(found.record.id, why, tuple(found.log))
+                told.append(found.record.id)
+            if told:
+                await self.store.told(told)
             if len(expired) < _AT_ONCE:
                 return
             await asyncio.sleep(0)
@@ -526,3 +530,5 @@ class Book:
             is_told = await self._handover.end_expired(found.record.node, found.record.id, why)
         if not is_told:
             self.reports.over(found.record.id, why, tuple(found.log))
+        with suppress(OSError):  # it is told again then
+            await self.store.told([found.record.id])

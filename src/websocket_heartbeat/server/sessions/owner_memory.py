@@ -126,6 +126,9 @@ class OwnerMemory(MemoryStore):
             self._expired[each.record.id] = each.record.generation, kind, why
         return found
 
+    async def told(self, ids: Sequence[str]) -> None:
+        await self.behind.told(ids)
+
     def forget(self, id: str, generation: int) -> None:
         session = self._sessions.get(id)
         if session is not None and session.end is None and session.record.generation <= generation:

@@ -26,6 +26,7 @@ from websocket_heartbeat.server.sessions.store import (
     IN_MEMORY,
     NOBODY,
     OVER,
+    TELL_AGAIN,
     Ended,
     Found,
     Held,
@@ -376,13 +377,29 @@ class SqliteStore(SharedStore):
                 record = _record(database, row)
                 found.append(Found(record, _log(database, record.id)))
                 ending = record.ending
-                self._bury(database, record.id, EXPIRED if ending is None else OVER, ending or EXPIRED)
+                values = EXPIRED if ending is None else OVER, ending or EXPIRED, now + TELL_AGAIN, record.id
+                database.execute(
+                    "update session set end_kind = ?, end_why = ?, deadline = ? where id = ?", values
+                )
             return found, active
 
         found, active = await self._call(work)
         for room in active:  # as what other processes tell may be lost
             self._more_in(room)
         return found
+
+    async def told(self, ids: Sequence[str]) -> None:
+        def work(database: sqlite3.Connection) -> None:
+            for id in ids:
+                end = database.execute(
+                    "select end_kind, end_why from session where id = ? and end_kind is not null"
+                    " and deadline is not null",
+                    (id,),
+                ).fetchone()
+                if end is not None:
+                    self._bury(database, id, *end)
+
+        await self._call(work)
 
     def _bury(self, database: sqlite3.Connection, id: str, kind: str, why: str) -> None:
         database.execute(

@@ -114,6 +114,9 @@ EXPIRED = "expired"
 REPLACED = "replaced"
 """How sessions end: by an end or a dismissal, after which nobody comes back; in time; by a reset."""
 
+TELL_AGAIN = 30.0
+"""Seconds after which the end of a session is told again, of which it is not known that it was."""
+
 NOBODY = ""
 """In place of the node: no node owns the session, and whoever claims it has it."""
 IN_MEMORY = "~"
@@ -245,7 +248,17 @@ class Store(ABC):
 
     @abstractmethod
     async def due(self, now: float, limit: int) -> list[Found]:
-        """End as EXPIRED what is past its deadline, and return it: each session to one caller only."""
+        """End as EXPIRED what is past its deadline, and return it, each session to one caller.
+
+        What is not `told` is returned again, to any caller, after TELL_AGAIN: who has had it may be gone, or
+        may not have got the answer.
+        """
+
+    async def told(self, ids: Sequence[str]) -> None:  # noqa: B027
+        """Take the news that the end of sessions is told which `due` has returned; forget what they had.
+
+        Nothing to do in the memory of this process, which tells it or is gone with it.
+        """
 
     async def due_here(self, now: float, limit: int) -> list[Found]:
         """Do as `due` with the sessions that are in the memory of this node alone."""

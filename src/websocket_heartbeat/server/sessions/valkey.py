@@ -33,6 +33,7 @@ from websocket_heartbeat.server.sessions.store import (
     HISTORY,
     IN_MEMORY,
     NOBODY,
+    TELL_AGAIN,
     Ended,
     Found,
     Held,
@@ -57,7 +58,7 @@ def _text(name: str) -> str:
     return _FOLDER.joinpath(f"{name}.lua").read_text(encoding="utf-8")
 
 
-_SCRIPTS = {name: _text(name) for name in ("finish", "hold", "expire", "move", "read")}
+_SCRIPTS = {name: _text(name) for name in ("finish", "hold", "expire", "told", "move", "read")}
 _SCRIPTS |= {name: _text("lineage") + _text(name) for name in ("put", "claim", "write", "publish")}
 _SHAS = {name: hashlib.sha1(text.encode()).hexdigest() for name, text in _SCRIPTS.items()}
 
@@ -378,9 +379,9 @@ class ValkeyStore(SharedStore):
         await self._look_for_lineage()
         rows = await self._command("ZRANGEBYSCORE", self._due, "-inf", now, "WITHSCORES", "LIMIT", 0, limit)
         ids = [id.decode() for id in rows[::2]]
-        forget_at = now + self.ttl
+        tell_at = now + TELL_AGAIN
         answers = await asyncio.gather(
-            *(self._submit("expire", self._keys(id), now, self._keep, forget_at) for id in ids)
+            *(self._submit("expire", self._keys(id), now, self._keep, tell_at) for id in ids)
         )
         found = []
         moves = []
@@ -388,10 +389,15 @@ class ValkeyStore(SharedStore):
             if kind == b"found":
                 found.append(_found(id, rest))
                 self._held.discard(id)
-            later = {b"found": forget_at, b"later": rest[0] if rest else "", b"nothing": ""}[kind]
+            later = {b"found": tell_at, b"later": rest[0] if rest else "", b"nothing": ""}[kind]
             moves.append(self._submit("move", (self._due,), id, was, later))
         await asyncio.gather(*moves)
         return found
+
+    async def told(self, ids: Sequence[str]) -> None:
+        forget_at = time.time() + self.ttl
+        asked = (self._submit("told", self._keys(id), self._keep, forget_at) for id in ids)
+        await asyncio.gather(*asked)
 
     def _look_at(self, when: float, *ids: str) -> None:
         """Have `due` look at sessions by then."""

@@ -25,7 +25,8 @@ def _text(name: str) -> str:
 _SCHEMAS = (_text("schema_1"),)
 """What makes each version of the tables of the one before."""
 _PUT, _WRITE, _FINISH, _CLAIM, _LOG = map(_text, ("put", "write", "finish", "claim", "log"))
-_LIVE, _LEAVE, _BURY_DEAD, _DUE, _TAKEN = map(_text, ("live", "leave", "bury_dead", "due", "taken"))
+_LIVE, _LEAVE, _BURY_DEAD, _DUE = map(_text, ("live", "leave", "bury_dead", "due"))
+_LOGS, _TOLD = map(_text, ("logs", "told"))
 _PUBLISH, _READ, _KEEP_ROOMS = map(_text, ("publish", "read", "keep_rooms"))
 _LINEAGE = _text("lineage")
 WRITE_LAST = _WRITE.replace(
@@ -126,22 +127,22 @@ async def _outcome_one(connection: Any, id: str, generation: int) -> tuple[int, 
 async def due(connection: Any, calls: list[Arguments]) -> list[list[Found]]:
     """As `Store.due`, by a node.
 
-    Also: after how many seconds of silence another one is dead, None: nobody is; and how long to remember.
+    Also: after how many seconds of silence another one is dead, None: nobody is; and when to tell again.
     """
     return [await _due_one(connection, *call) for call in calls]
 
 
 async def _due_one(
-    connection: Any, node: str, patience: float | None, now: float, limit: int, forget_at: float
+    connection: Any, node: str, patience: float | None, now: float, limit: int, tell_at: float
 ) -> list[Found]:
     await connection.execute(_LIVE, node)
     if patience is not None:
         await connection.execute(_BURY_DEAD, patience, now)
     await connection.execute(_FORGET, now)
-    rows = await connection.fetch(_DUE, now, limit, forget_at)
+    rows = await connection.fetch(_DUE, now, limit, tell_at)
     records = [replace(_record(row), deadline=row["was_due"]) for row in rows]
     logs: defaultdict[str, list[tuple[int, Message]]] = defaultdict(list)
-    for id, number, data in await connection.fetch(_TAKEN, [record.id for record in records]):
+    for id, number, data in await connection.fetch(_LOGS, [record.id for record in records]):
         logs[id].append((number, _unpacked(data)))
     found = []
     for record in sorted(records, key=lambda record: record.deadline or 0.0):
@@ -149,6 +150,12 @@ async def _due_one(
         known = [message for number, message in log if record.acked < number <= record.sent]
         found.append(Found(record, tuple(known)))
     return found
+
+
+async def told(connection: Any, calls: list[Arguments]) -> list[None]:
+    """As `Store.told`; and until when to remember them."""
+    await connection.executemany(_TOLD, calls)
+    return [None] * len(calls)
 
 
 async def live(connection: Any, calls: list[Arguments]) -> list[None]:
@@ -187,7 +194,7 @@ async def keep_rooms(connection: Any, calls: list[Arguments]) -> list[None]:
     return [None] * len(calls)
 
 
-SINGLE = (put, write, finish, live, leave, publish, read, keep_rooms)
+SINGLE = (put, write, finish, told, live, leave, publish, read, keep_rooms)
 """Those that are a transaction by themselves."""
 
 

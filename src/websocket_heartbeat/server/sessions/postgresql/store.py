@@ -27,6 +27,7 @@ from websocket_heartbeat.server.sessions.postgresql.driver import (
 )
 from websocket_heartbeat.server.sessions.postgresql.listener import NodeListener
 from websocket_heartbeat.server.sessions.store import (
+    TELL_AGAIN,
     Ended,
     Found,
     Held,
@@ -291,9 +292,12 @@ class PostgresStore(SharedStore):
             await self._ask(calls.keep_rooms, ([*map(calls.stored_text, self._followed)], 4 * self.ttl))
         has_watched = clock >= self._connected_at + self.ttl
         patience = self.ttl if has_watched else None
-        arguments = self._node, patience, now, limit, time.time() + self.ttl
+        arguments = self._node, patience, now, limit, now + TELL_AGAIN
         found: list[Found] = await self._ask(calls.due, arguments)
         return found
+
+    async def told(self, ids: Sequence[str]) -> None:
+        await self._ask(calls.told, (list(ids), time.time() + self.ttl))
 
     # Rooms
 
