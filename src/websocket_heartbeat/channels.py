@@ -19,10 +19,10 @@ try:
     from channels.exceptions import ChannelFull
     from channels.layers import BaseChannelLayer
     from django.utils.module_loading import import_string
-except ModuleNotFoundError as missing:
+except ModuleNotFoundError as _missing:
     raise ImportError(
         "websocket_heartbeat.channels needs packages: pip install 'websocket-heartbeat[channels]'"
-    ) from missing
+    ) from _missing
 
 from websocket_heartbeat.checks import check_count
 from websocket_heartbeat.errors import SendQueueFull

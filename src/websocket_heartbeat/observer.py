@@ -192,8 +192,8 @@ class Observer:
     def session_told(self, connection: ObservedConnection, event: SessionEvent) -> None:
         """A session has begun, gone on or ended, or stands still."""
 
-    def connection_failed(self, connection: ObservedConnection, error: str) -> None:
-        """A connection has failed for good."""
+    def connection_failed(self, connection: ObservedConnection, error: str, reason: str) -> None:
+        """A connection has failed for good. reason: in words, as in the log."""
 
     # Clients of hubs
 

@@ -15,10 +15,10 @@ try:
     from opentelemetry.context import Context
     from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation
     from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, TracerProvider
-except ModuleNotFoundError as missing:
+except ModuleNotFoundError as _missing:
     raise ImportError(
         "websocket_heartbeat.otel needs a package: pip install 'websocket-heartbeat[otel]'"
-    ) from missing
+    ) from _missing
 
 from websocket_heartbeat import observer
 from websocket_heartbeat.events import CloseEvent, ReconnectEvent, SessionEvent
@@ -247,7 +247,7 @@ class _Connections(_Instruments):
         """Count it."""
         self._session_events.add(1, {**_attributes(connection), f"{_SCOPE}.session.event": event.kind})
 
-    def connection_failed(self, connection: ObservedConnection, error: str) -> None:
+    def connection_failed(self, connection: ObservedConnection, error: str, reason: str) -> None:
         """Count it."""
         self._failures.add(1, _attributes(connection, error))
 

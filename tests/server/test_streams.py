@@ -65,13 +65,17 @@ class Reader:
         return 1
 
 
+async def _never_ends(error: OSError) -> None:
+    await asyncio.Event().wait()
+
+
 def at_rest(work: Callable[[Streams, Half], Coroutine[Any, Any, None]]) -> Coroutine[Any, Any, None]:
     """Return what runs work where no pause ends: so nothing that it waits for may wait for a pause."""
 
     async def main() -> None:
         store = Half()
         streams = Streams(Keeper(), store, "a")
-        streams.pause = lambda error: asyncio.Event().wait()  # type: ignore[assignment, method-assign]
+        streams.pause = _never_ends  # type: ignore[method-assign]
         try:
             await work(streams, store)
         finally:

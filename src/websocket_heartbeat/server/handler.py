@@ -81,7 +81,7 @@ class End(NamedTuple):
 
 
 class PeerHandler:
-    """What a link calls (LinkEvents of engines/base.py), and the keeper of all peers, and the peer itself.
+    """The inside of one client: called by its link (LinkEvents of engines/base.py), its roster and its Peer.
 
     keeper: who keeps all peers. request: the handshake. hooks: those of this one. peer: what users hold;
     link: its link; mailbox: its messages; these three from `opened` on.
@@ -129,9 +129,9 @@ class PeerHandler:
         principal: Hashable | None,
         place: Place | None,
     ) -> None:
-        self.keeper = keeper
-        self.request = request
-        self.hooks = hooks
+        self.keeper: Keeper = keeper
+        self.request: Request = request
+        self.hooks: Hooks = hooks
         self._principal = principal
         self._place = place
         self._has_opened = False
@@ -148,8 +148,8 @@ class PeerHandler:
         self._drained: asyncio.Future[None] | None = None
         self._backlog: Backlog | None = None
         self._owed: Message | None = None  # the answer to the last heartbeat
-        self.dropped_messages = 0
-        self.dropped_volatile = 0
+        self.dropped_messages: int = 0
+        self.dropped_volatile: int = 0
 
     # The log
 

@@ -352,8 +352,8 @@ class Hub:
         fleet of the process, and what happens to them from this call on: addresses, paths, times and reasons,
         but no queries, headers, messages or principals. Its viewers are no peers of the hub.
 
-        Whoever gets its page may see all of that: mount it where your own authentication stands before it.
-        The page's WebSocket needs a ticket, which the page gets by HTTP: so what guards HTTP alone is enough.
+        Whoever can load its page sees all of that: mount it behind your own authentication. The page's
+        WebSocket requires a ticket, which the page gets by HTTP, so authentication of HTTP alone is enough.
         For programs without ASGI there is `serve_dashboard`.
         """
         if self._dashboard is None:

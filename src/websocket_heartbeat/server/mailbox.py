@@ -125,10 +125,10 @@ class Mailbox:
         self._behind: _Behind | None = None
         self._receiver: asyncio.Future[None] | None = None  # a call of `recv` that waits
         self._in_hand: Message | None = None  # that was taken and is not handled, as far as is known
-        self.is_paused = False
-        self.listening_since = 0.0
-        self.is_leaving = False
-        self.has_ended = False
+        self.is_paused: bool = False
+        self.listening_since: float = 0.0
+        self.is_leaving: bool = False
+        self.has_ended: bool = False
 
     @property
     def waiting(self) -> int:

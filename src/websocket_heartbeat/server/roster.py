@@ -68,14 +68,14 @@ class Commons:
         self.policy = policy
         self.rosters: WeakSet[Roster] = WeakSet()
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.numbers = count(1)
-        self.log = Throttle(_logger)
-        self.tally = Tally()
-        self.places = Places(limits, self.log, self.tally)
+        self.numbers: count[int] = count(1)
+        self.log: Throttle = Throttle(_logger)
+        self.tally: Tally = Tally()
+        self.places: Places = Places(limits, self.log, self.tally)
         self.rounds: Rounds[Member] = Rounds()
         batch = Batch()
-        self.rooms = Rooms(self.rounds, batch)
-        self.users = Rooms(self.rounds, batch)
+        self.rooms: Rooms = Rooms(self.rounds, batch)
+        self.users: Rooms = Rooms(self.rounds, batch)
         if streams is not None and missed is not None and tell is not None:
             shared = self.rounds, batch, streams, policy, self.tally
             self.rooms = SharedRooms(*shared, room_key, missed, tell)
@@ -123,12 +123,12 @@ class Roster:
 
     def __init__(self, commons: Commons) -> None:
         self._commons = commons
-        self.policy = commons.policy
-        self.log = commons.log
-        self.places = commons.places
-        self.tally = commons.tally
-        self.rooms = commons.rooms
-        self.users = commons.users
+        self.policy: Policy = commons.policy
+        self.log: Throttle = commons.log
+        self.places: Places = commons.places
+        self.tally: Tally = commons.tally
+        self.rooms: Rooms = commons.rooms
+        self.users: Rooms = commons.users
         # Of links of sessions, which may be no peer's yet, or not any more.
         self.doors: set[Door] = set()
         # By number: those whose link is open, and those whose link has ended and who have still to be told.

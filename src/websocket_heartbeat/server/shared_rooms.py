@@ -6,6 +6,7 @@ of each of its rooms: it goes on from there at whatever node its client comes to
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Mapping
 from typing import Any
 
@@ -88,6 +89,14 @@ class SharedRooms(Rooms):
         self._missed = missed
         self._tell = tell
         self._readers: dict[str, _Room] = {}  # by what the room is called in the store, as its members are
+        # What it is called there by its name, and how many have joined by that: the repr of a principal may
+        # change, and several that are not equal may have the same.
+        self._keys: dict[Hashable, str] = {}
+        self._joined: Counter[Hashable] = Counter()
+
+    def _key_of(self, name: Hashable) -> str:
+        key = self._keys.get(name)
+        return self._key(name) if key is None else key
 
     def check(self, name: Hashable) -> None:
         """As in Rooms."""
@@ -95,7 +104,8 @@ class SharedRooms(Rooms):
 
     def join(self, name: Hashable, member: Member) -> None:
         """As in Rooms."""
-        key = self._key(name)
+        key = self._keys[name] = self._key_of(name)
+        self._joined[name] += 1
         super().join(key, member)
         room = self._readers.get(key)
         if room is None:
@@ -104,14 +114,18 @@ class SharedRooms(Rooms):
 
     def leave(self, name: Hashable, member: Member) -> None:
         """As in Rooms; also of its session, wherever that goes on."""
+        key = self._keys[name]
         self.remove(name, member)
         if member.session is not None:
-            member.session.set_place(self._key(name), None)
+            member.session.set_place(key, None)
             member.session.write_rooms()
 
     def remove(self, name: Hashable, member: Member) -> None:
         """As in Rooms; its session is a member still."""
-        key = self._key(name)
+        key = self._keys[name]
+        self._joined[name] -= 1
+        if not self._joined[name]:
+            del self._joined[name], self._keys[name]
         super().remove(key, member)
         room = self._readers[key]
         room.left(member)
@@ -121,7 +135,7 @@ class SharedRooms(Rooms):
 
     def members(self, name: Hashable) -> Collection[Member]:
         """As in Rooms."""
-        return super().members(self._key(name))
+        return super().members(self._key_of(name))
 
     def sizes(self) -> dict[Hashable, int]:
         """As in Rooms."""
@@ -132,17 +146,17 @@ class SharedRooms(Rooms):
         if volatile and self._streams.is_away:
             self._tally.dropped_messages += 1
         else:
-            self._streams.publish(self._key(name), _packed(message, keep, volatile))
+            self._streams.publish(self._key_of(name), _packed(message, keep, volatile))
 
     def dismiss(self, name: Hashable, code: int, reason: str) -> None:
         """As in Rooms; the other nodes are told."""
         super().dismiss(name, code, reason)
-        self._tell(self._key(name), {"dismiss": reason, "code": code})
+        self._tell(self._key_of(name), {"dismiss": reason, "code": code})
 
     async def send_away(self, name: Hashable, over: float, code: int, reason: str) -> None:
         """As in Rooms; the other nodes are told."""
         check_farewell(over, code, reason)
-        self._tell(self._key(name), {"away": reason, "code": code, "over": over})
+        self._tell(self._key_of(name), {"away": reason, "code": code, "over": over})
         await super().send_away(name, over, code, reason)
 
     async def do(self, key: str, what: Mapping[str, Any]) -> None:
@@ -165,7 +179,7 @@ class _Room:
     def __init__(self, rooms: SharedRooms, name: Hashable) -> None:
         self._rooms = rooms
         self.name = name
-        self.key = rooms._key(name)
+        self.key = rooms._key_of(name)
         self._members = rooms.members(name)
         self._behind: dict[Member, asyncio.Task[None]] = {}
         self._begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -65,11 +65,12 @@ class Followed:
     __slots__ = ("has_more", "is_followed", "is_reading", "key", "number", "reader")
 
     def __init__(self, key: str, reader: Reader) -> None:
-        self.key = key
-        self.reader = reader
+        self.key: str = key
+        self.reader: Reader = reader
         self.number: int | None = None
-        self.is_followed = True
-        self.has_more = self.is_reading = False
+        self.is_followed: bool = True
+        self.has_more: bool = False
+        self.is_reading: bool = False
 
 
 class Streams:
@@ -88,7 +89,7 @@ class Streams:
         self._followed: set[Followed] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._is_closed = False
-        self.is_away = False
+        self.is_away: bool = False
 
     def forget(self) -> None:
         """Forget all, as the hub has gone on to another event loop."""

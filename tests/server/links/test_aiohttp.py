@@ -344,7 +344,8 @@ def test_at_sigterm_every_peer_gets_its_hint_and_the_program_ends(run_asyncio: R
             if process.returncode is None:
                 process.kill()
         assert output.decode().count("gone") == 2, output
-        assert errors.decode() == ""
+        # asyncio's debugging tells of each call that took 0.1 s, as on a busy machine.
+        assert [line for line in errors.decode().splitlines() if not line.startswith("Executing ")] == []
         assert process.returncode == 0
 
     run_asyncio(main())

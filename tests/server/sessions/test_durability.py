@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import redis
-from tests.server.sessions.node import Node, nodes
+from tests.server.sessions.processes import Node, nodes
 from tests.server.sessions.test_hostile_clients import RESUME
-from tests.server.sessions.test_many_nodes import LATER, received, said, shared
+from tests.server.sessions.test_many_nodes import LATER, received, said
 from tests.server.sessions.test_sessions import HELLO, handshake, running, told
 from tests.watch import Run, turns, until
 
@@ -20,8 +20,6 @@ from websocket_heartbeat.observer import Observer, ignore, observe
 from websocket_heartbeat.server import Hub
 from websocket_heartbeat.server.sessions.nodes import Question
 from websocket_heartbeat.server.sessions.store import Found
-
-__all__ = ["shared"]
 
 
 class Stored:

@@ -10,7 +10,7 @@ import pytest
 import websockets
 from tests.server.raw import TEXT, Raw, client, frame
 from tests.server.sessions.test_hostile_clients import RESUME
-from tests.server.sessions.test_sessions import HELLO, place, running, session, told
+from tests.server.sessions.test_sessions import HELLO, running, session, told
 from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat.controls import SUBPROTOCOL
@@ -21,8 +21,6 @@ from websocket_heartbeat.server.sessions import limits
 from websocket_heartbeat.server.sessions import link as link_module
 from websocket_heartbeat.server.sessions.door import Door
 from websocket_heartbeat.server.sessions.link import SessionLink
-
-__all__ = ["place"]
 
 
 async def open_link(server: Server, query: str = "", **options: Any) -> Any:

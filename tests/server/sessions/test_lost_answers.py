@@ -67,7 +67,8 @@ def freeze_at_claim(store: Store, proxy: FaultProxy, patches: pytest.MonkeyPatch
         proxy.freeze("to_client")
         return await claim(*arguments, **options)
 
-    patches.setattr(*((calls, "claim") if in_postgres else (store, "claim")), lost)
+    owner: Any = calls if in_postgres else store
+    patches.setattr(owner, "claim", lost)
 
 
 async def lose_the_answer(proxy: FaultProxy, is_done: Callable[[], bool]) -> None:
@@ -129,7 +130,7 @@ async def _claimed(valkey: Valkey, claim: Callable[[ValkeyStore], Awaitable[Any]
 def test_a_claim_that_is_repeated_is_answered_as_it_was(valkey: Valkey, hash: bytes | None) -> None:
     found = asyncio.run(_claimed(valkey, lambda store: store.claim("s", hash, "ann", 1, "a", force=True)))
     assert isinstance(found, Found)
-    assert (found.record.generation, found.record.node, found.was, found.log) == (2, "a", "b", ("one",))
+    assert (found.record.generation, found.record.node, found.previous, found.log) == (2, "a", "b", ("one",))
 
 
 def test_another_claim_for_the_same_link_is_stale_all_the_same(valkey: Valkey) -> None:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from tests.server.sessions.node import Node, nodes
+from tests.server.sessions.processes import Node, nodes
 from tests.server.sessions.test_sessions import session, told
 from tests.watch import PATIENCE, Run, until
 
@@ -20,16 +20,6 @@ from websocket_heartbeat.server.sessions.store import Found
 from websocket_heartbeat.server.sessions.stores import store_of
 
 LATER = Backoff(initial=600, maximum=600)
-
-
-@pytest.fixture(params=["sqlite", "valkey", "postgres"])
-def shared(request: pytest.FixtureRequest, tmp_path: Any) -> str:
-    """Return where the sessions of several processes are kept."""
-    if request.param == "valkey":
-        return str(request.getfixturevalue("valkey").url)
-    if request.param == "postgres":
-        return str(request.getfixturevalue("postgres").url())
-    return f"sqlite:///{tmp_path / 's.db'}"
 
 
 async def said(node: Node, what: str) -> Any:

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,6 @@ from websocket_heartbeat.server import Hub, Peer, Server
 from websocket_heartbeat.server.sessions.store import SharedStore
 
 LATER = Backoff(initial=600, maximum=600)
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Valkey]:
-    """Return a server for one test, which forgets all when it is killed."""
-    server = Valkey(tmp_path)
-    server.start()
-    yield server
-    server.kill()
 
 
 class Nodes:
@@ -352,13 +343,13 @@ def test_without_on_missed_the_log_warns(
 
 @pytest.mark.timeout(120)
 def test_what_a_store_forgets_while_rooms_are_busy_is_told_and_all_else_arrives_once(
-    run_asyncio: Run, own: Valkey
+    run_asyncio: Run, own_valkey: Valkey
 ) -> None:
     async def main() -> None:
         def on_missed(peer: Peer, room: Any) -> None:
             peer.send("missed")
 
-        async with nodes(own.url, 3, on_open=joins("r"), on_missed=on_missed) as these:
+        async with nodes(own_valkey.url, 3, on_open=joins("r"), on_missed=on_missed) as these:
             clients = [await these.client(node) for node in (0, 0, 1, 1, 2, 2)]
             numbers = itertools.count()
 
@@ -370,9 +361,9 @@ def test_what_a_store_forgets_while_rooms_are_busy_is_told_and_all_else_arrives_
             sending = asyncio.create_task(send())
             for _ in range(2):
                 await asyncio.sleep(0.7)
-                own.kill()
+                own_valkey.kill()
                 await asyncio.sleep(0.1)
-                await asyncio.to_thread(own.start)
+                await asyncio.to_thread(own_valkey.start)
             await asyncio.sleep(1)
             sending.cancel()
             await asyncio.wait([sending])
@@ -397,17 +388,17 @@ def test_what_a_store_forgets_while_rooms_are_busy_is_told_and_all_else_arrives_
 
 
 def test_what_is_sent_while_the_store_is_away_waits_for_it_and_is_refused_beyond_a_limit(
-    run_asyncio: Run, own: Valkey, monkeypatch: pytest.MonkeyPatch
+    run_asyncio: Run, own_valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("websocket_heartbeat.server.streams.MOST_WAITING", 10_000)
 
     async def main() -> None:
-        async with nodes(own.url, 2, on_open=joins("r"), on_missed=lambda *_: None) as these:
+        async with nodes(own_valkey.url, 2, on_open=joins("r"), on_missed=lambda *_: None) as these:
             clients = [await these.client(node) for node in range(2)]
             these.hubs[0].room("r").send("first")
             for client in clients:
                 assert await received(client, 1) == ["first"]
-            own.kill()
+            own_valkey.kill()
             sent: list[str] = []
 
             def send_many() -> None:
@@ -420,7 +411,7 @@ def test_what_is_sent_while_the_store_is_away_waits_for_it_and_is_refused_beyond
             assert len(sent) > 20
             await asyncio.sleep(0.2)
             these.hubs[1].room("r").send("never later", volatile=True)
-            await asyncio.to_thread(own.start)
+            await asyncio.to_thread(own_valkey.start)
             for client in clients:
                 assert await received(client, len(sent)) == sent
 
@@ -428,15 +419,15 @@ def test_what_is_sent_while_the_store_is_away_waits_for_it_and_is_refused_beyond
 
 
 def test_what_cannot_be_published_when_the_hub_is_closed_is_said(
-    run_asyncio: Run, own: Valkey, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    run_asyncio: Run, own_valkey: Valkey, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("websocket_heartbeat.server.streams._CLOSE_WITHIN", 0.5)
 
     async def main() -> None:
-        hub = Hub(sessions=own.url)
+        hub = Hub(sessions=own_valkey.url)
         hub.room("r").send("published")
         await hub._book.ready()  # type: ignore[union-attr]
-        own.kill()
+        own_valkey.kill()
         for _ in range(3):
             hub.room("r").send("x")
         await hub.close()
@@ -535,5 +526,23 @@ def test_a_user_is_who_has_the_same_repr_also_in_one_process(run_asyncio: Run, t
             assert await received(clients[0], 1) == ["b"]
             these.hubs[1].user(Named("ann")).dismiss("all of you")
             await until(lambda: not these.hubs[0].peers)
+
+    run_asyncio(main())
+
+
+def test_a_principal_whose_repr_changes_is_who_it_was_when_its_peer_came(
+    run_asyncio: Run, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        ann = Named("ann")
+        place = f"sqlite:///{tmp_path / 's.db'}"
+        async with nodes(place, 1, authenticate=lambda request: ann) as these:
+            connection = await these.client(0, "off")
+            ann.name = "bea"
+            these.hubs[0].user(ann).send("a")
+            assert await received(connection, 1) == ["a"]
+            await connection.close()
+            await until(lambda: not these.hubs[0].peers)
+            assert len(these.hubs[0].user(Named("ann"))) == 0
 
     run_asyncio(main())

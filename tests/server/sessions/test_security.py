@@ -15,12 +15,10 @@ import websockets
 from tests.client.test_secrets import told as words_of
 from tests.server.sessions.test_hostile_clients import RESUME
 from tests.server.sessions.test_limits import ask
-from tests.server.sessions.test_sessions import HELLO, place, running, session, told
+from tests.server.sessions.test_sessions import HELLO, running, session, told
 from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat.server import Hub
-
-__all__ = ["place"]
 
 
 class Relay:

@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 import websockets
-from tests.server.sessions.postgres import Postgres
-from tests.server.sessions.valkey import Valkey
 from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import Backoff, Connection, ConnectionFailed, Heartbeat, Session, connect
@@ -22,20 +20,6 @@ from websocket_heartbeat.server import Hub, Peer, Server, serve
 from websocket_heartbeat.testing import FaultProxy
 
 QUICK = Backoff(initial=0.02, maximum=0.05, stable_after=0)
-
-Place = Callable[[], str]
-
-
-@pytest.fixture(params=["memory", "sqlite", "valkey", "postgresql"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Return where the sessions of a hub are kept."""
-    if request.param == "valkey":
-        valkey: Valkey = request.getfixturevalue("valkey")
-        return valkey.url
-    if request.param == "postgresql":
-        postgres: Postgres = request.getfixturevalue("postgres")
-        return postgres.url()
-    return "memory" if request.param == "memory" else f"sqlite:///{tmp_path / 's.db'}"
 
 
 @asynccontextmanager

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,14 +15,6 @@ from websocket_heartbeat.errors import Undelivered
 from websocket_heartbeat.server import Hub
 from websocket_heartbeat.server.peer import Peer
 from websocket_heartbeat.server.sessions.valkey import ValkeyStore
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Valkey]:
-    server = Valkey(tmp_path)
-    server.start()
-    yield server
-    server.kill()
 
 
 @pytest.mark.parametrize(
@@ -202,18 +193,18 @@ def test_blocking_code_does_not_wait_for_ever_for_a_server_that_is_away(run_asyn
 
 
 def test_a_store_is_told_of_again_when_it_is_away_again(
-    own: Valkey, caplog: pytest.LogCaptureFixture
+    own_valkey: Valkey, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, logger="websocket_heartbeat.server")
 
     async def main() -> None:
-        store = ValkeyStore(own.url, 60)
+        store = ValkeyStore(own_valkey.url, 60)
         await store.open("a", lambda data: None, tuple)
         for _ in range(2):
             caplog.clear()
-            await asyncio.to_thread(own.kill)
+            await asyncio.to_thread(own_valkey.kill)
             await until(lambda: "the store of the sessions is away" in caplog.text)
-            await asyncio.to_thread(own.start)
+            await asyncio.to_thread(own_valkey.start)
             await until(lambda: "the store of the sessions is back" in caplog.text)
         await store.close()
 

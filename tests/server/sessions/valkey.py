@@ -51,6 +51,10 @@ class Valkey:
             self._process.wait()
             self._process = None
 
+    def restart(self) -> None:
+        self.kill()
+        self.start()
+
     def freeze(self) -> None:
         """Let it do nothing any more, on connections that stay open."""
         assert self._process is not None

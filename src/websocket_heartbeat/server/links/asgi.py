@@ -105,7 +105,7 @@ class AsgiConnection:
         self._gate = gate
         self._receive = receive
         self._send = send
-        self.is_serving = False
+        self.is_serving: bool = False
         self._http_version = ""
         self._door: Door | None = None  # of a link that is a session's
         self._carried: asyncio.Future[None] | None = None  # done when it is gone; None: no session is offered

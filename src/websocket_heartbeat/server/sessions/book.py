@@ -92,16 +92,18 @@ class Book:
         self.store = store
         self._keeps = keeps
         self._told = told
-        self.limits = Limits(session_limit)
+        self.limits: Limits = Limits(session_limit)
         self._is_making_room = False
-        self.ttl = store.ttl
-        self.reports = Reports(on_end)
+        self.ttl: float = store.ttl
+        self.reports: Reports = Reports(on_end)
         self._node = (IN_MEMORY if store.is_immediate else "") + secrets.token_hex(8)
         shared = store.behind if isinstance(store, OwnerMemory) else store
-        self.streams = Streams(self, shared, self._node) if isinstance(shared, SharedStore) else None
+        self.streams: Streams | None = (
+            Streams(self, shared, self._node) if isinstance(shared, SharedStore) else None
+        )
         self._sessions: dict[str, SessionLink] = {}
         self._nodes = Nodes(store, self._node, self._answer)
-        self.copies = Copies(self.ttl)
+        self.copies: Copies = Copies(self.ttl)
         self._handover = Handover(self._nodes, self)
         self._claims = Claims(store, self._node, self._sessions, self.copies, self._handover)
         self._router = Router(self._nodes, self._find)
@@ -113,7 +115,7 @@ class Book:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._telling: set[asyncio.Task[None]] = set()
         self._finishing: dict[str, asyncio.Task[None]] = {}  # by the ID of the session
-        self.is_closed = False
+        self.is_closed: bool = False
         observer.sessions.add(self)
 
     def count(self) -> SessionCount:

@@ -39,8 +39,8 @@ class Claims:
         self._handover = handover
         self._lineage = ""
         self._lineage_since = 0.0  # on the loop's clock; 0: since the store was opened
-        self._under_way = 0
-        self._none_is: asyncio.Future[None] | None = None  # done when none is under way
+        self._under_way: set[object] = set()
+        self._none_is: asyncio.Future[None] | None = None  # done when none is under way, once it is closed
         self._is_closed = False
 
     def opened(self) -> None:
@@ -50,13 +50,14 @@ class Claims:
     async def close(self) -> None:
         """Claim nothing more; return when what is being claimed is in the hands of whoever asked for it."""
         self._is_closed = True
-        if self._under_way:
+        if self._none_is is None:
             self._none_is = asyncio.get_running_loop().create_future()
-            await self._none_is
+        if self._under_way:
+            await asyncio.wait([self._none_is])
 
     def forget(self) -> None:
         """Belong to another event loop from now on: the one before is closed."""
-        self._under_way = 0
+        self._under_way.clear()
         self._none_is = None
         self._is_closed = False
 
@@ -64,12 +65,13 @@ class Claims:
     def _claiming(self) -> Iterator[None]:
         if self._is_closed:
             raise OSError("the hub is closed")
-        self._under_way += 1
+        one = object()
+        self._under_way.add(one)
         try:
             yield
         finally:
-            self._under_way -= 1
-            if self._none_is is not None and not self._under_way:
+            self._under_way.discard(one)  # it is there no more where its loop was closed
+            if self._none_is is not None and not self._none_is.done() and not self._under_way:
                 self._none_is.set_result(None)
 
     async def take(self, id: str, hash: bytes, owner: str, link: int) -> Found | Refused | Ended:

@@ -94,7 +94,7 @@ def _taken(id: str, generation: int) -> Question:
 
 
 class Handover:
-    """Of one process."""
+    """Takes sessions for one process, and gives up those that it has."""
 
     def __init__(self, nodes: Nodes, keeper: Keeper) -> None:
         self._nodes = nodes

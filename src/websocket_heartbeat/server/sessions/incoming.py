@@ -55,11 +55,11 @@ class Incoming:
         self._half = session.half
         self._waiting: list[Message | _Volatile] = []  # an empty deque takes 0.6 KiB
         self.volatile: Waiting | None = None
-        self.is_handling = False
-        self.is_committed = False
+        self.is_handling: bool = False
+        self.is_committed: bool = False
         self._is_volatile = False  # whether what the peer has is a volatile message
         self._is_giving = False
-        self.is_leaving = False
+        self.is_leaving: bool = False
         self.end: str | None = None
         self._alarm: asyncio.TimerHandle | None = None  # for an acknowledgement
 

@@ -143,26 +143,26 @@ class SessionLink(LinkOverLinks):
     is_session = True
 
     def __init__(self, keeper: Keeper, record: Record, half: Half, principal: str | None) -> None:
-        self.id = record.id
-        self.principal = principal
-        self.half = half
-        self.keeper = keeper
-        self.loop = asyncio.get_running_loop()
+        self.id: str = record.id
+        self.principal: str | None = principal
+        self.half: Half = half
+        self.keeper: Keeper = keeper
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.events: PeerEvents
-        self.generation = record.generation
-        self.link_number = record.link
+        self.generation: int = record.generation
+        self.link_number: int = record.link
         self.attachment = None
         self.deadline = record.deadline
         self.ending = record.ending
-        self.rooms = dict(record.rooms)
+        self.rooms: dict[str, int] = dict(record.rooms)
         self.changed_rooms: dict[str, int | None] = {}
-        self.has_begun = False
-        self.has_ended = False
-        self.has_moved = False
-        self.why = ""
-        self.held = 0.0
-        self.busy_until = 0.0
-        self.full = False
+        self.has_begun: bool = False
+        self.has_ended: bool = False
+        self.has_moved: bool = False
+        self.why: str = ""
+        self.held: float = 0.0
+        self.busy_until: float = 0.0
+        self.full: bool = False
         self.transaction: PeerTransaction | None = None
         self._max = record.max  # the largest message that the client takes
         self._writer: Writer = Immediate(self) if keeper.store.is_immediate else StoreFirst(self, record)
@@ -177,7 +177,7 @@ class SessionLink(LinkOverLinks):
     def begin(self, events: PeerEvents, subprotocol: str | None) -> None:
         """Be the link of a peer."""
         self.has_begun = True
-        self.subprotocol = subprotocol
+        self.subprotocol: str | None = subprotocol
         self.events = events
         events.opened(self)
 

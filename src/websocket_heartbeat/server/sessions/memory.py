@@ -38,7 +38,7 @@ class _Session:
 
 
 class MemoryStore(Store):
-    """A dict, of one hub."""
+    """Keeps the sessions of one hub in a dict."""
 
     is_immediate = True
 

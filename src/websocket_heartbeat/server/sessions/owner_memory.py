@@ -32,7 +32,7 @@ from websocket_heartbeat.server.sessions.store import (
 
 
 class OwnerMemory(MemoryStore):
-    """The memory of one process. behind: the store that others share.
+    """Keeps the sessions of one process in its memory. behind: the store that others share.
 
     What is here is right, whatever the store says of it: nobody else can have it, until it is given.
     """

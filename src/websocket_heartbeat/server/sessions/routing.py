@@ -25,7 +25,7 @@ _DONE, _ELSEWHERE, _OVER, _UNCERTAIN = "done", "elsewhere", "over", "uncertain"
 
 
 class Router:
-    """That of one process.
+    """Finds the process of a session for one process, and does what others ask of it here.
 
     find: called with the ID of a session and the name of a node that is dead, or None. Returns the session,
     if this process has it, or has it now, as no other has that lives; else the name of the node that has it.

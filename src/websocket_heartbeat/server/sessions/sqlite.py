@@ -89,7 +89,7 @@ Call = tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any], asyncio.A
 
 
 class SqliteStore(SharedStore):
-    """A file.
+    """Keeps sessions in a file, which processes of one machine may share.
 
     synchronous: "NORMAL": what was acknowledged survives the end of the process, and of the machine only up
     to some moment before; sessions know that, and are reset then. "FULL": it survives the machine too, at the

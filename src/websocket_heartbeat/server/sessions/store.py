@@ -1,4 +1,4 @@
-"""What a hub asks of the place where its sessions are kept: eight calls and a name; and four more for rooms.
+"""What a hub asks of the place where its sessions are kept, `Store`; and where its rooms are, `SharedStore`.
 
 A session has one record and the messages to its client that are not acknowledged, its log. One node owns it;
 each claim makes a new generation, and every write carries the generation of who writes: what was claimed by

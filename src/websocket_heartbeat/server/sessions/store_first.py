@@ -77,8 +77,8 @@ class StoreFirst(Writer):
 
     def write(self) -> None:
         """As in Writer."""
-        if not self.is_writing and not self.is_held and not self._session.keeper.is_closed:
-            self.is_writing = True
+        if not self.is_writing and not self._is_held and not self._session.keeper.is_closed:
+            self.is_writing: bool = True
             self._task = self._session.loop.create_task(self._bring_up_to_date())
 
     def record(self) -> None:
@@ -102,9 +102,9 @@ class StoreFirst(Writer):
     async def commit(self, begun: Transaction, answers: list[Message]) -> None:
         """As in Writer: after what is being written, and with all that waits for it."""
         session, half = self._session, self._half
-        self.is_held = True
+        self._is_held = True
         await self.done()
-        self.is_held = False
+        self._is_held = False
         self.is_writing = True
         self._task = asyncio.current_task()
         new = session.state_to_write()

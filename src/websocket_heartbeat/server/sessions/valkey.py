@@ -23,10 +23,10 @@ try:
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
     from redis.exceptions import NoPermissionError, NoScriptError, RedisError
-except ImportError as error:
+except ImportError as _missing:
     raise ImportError(
         "sessions in Valkey or Redis need redis: pip install 'websocket-heartbeat[valkey]'"
-    ) from error
+    ) from _missing
 
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.sessions.store import (

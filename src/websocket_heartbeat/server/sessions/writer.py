@@ -27,10 +27,9 @@ class Writer(ABC):
     """See above; this is what both have.
 
     records_first: whether the peer is given a message only when the one before is recorded.
-    is_writing: whether the store is asked to write. is_held: whether it is not to be asked, as a transaction
-    waits for its turn. is_uncertain: whether it has failed to answer, so that it may have what this process
-    does not know of. ending: the reason of the end, once the store knows that the server ends the session.
-    volatile: those that wait; None as long as there was none.
+    is_writing: whether the store is asked to write. is_uncertain: whether it has failed to answer, so that it
+    may have what this process does not know of. ending: the reason of the end, once the store knows that the
+    server ends the session. volatile: those that wait; None as long as there was none.
     """
 
     __slots__ = (
@@ -38,12 +37,12 @@ class Writer(ABC):
         "_deadline",
         "_done",
         "_half",
+        "_is_held",
         "_session",
         "_state",
         "_stored",
         "_waiting",
         "ending",
-        "is_held",
         "is_uncertain",
         "is_writing",
         "volatile",
@@ -52,9 +51,9 @@ class Writer(ABC):
     def __init__(self, session: "SessionLink") -> None:
         self._session = session
         self._half = session.half
-        self.is_writing = False
-        self.is_held = False
-        self.is_uncertain = False
+        self.is_writing: bool = False
+        self._is_held = False  # the store is not to be asked, as a transaction waits for its turn
+        self.is_uncertain: bool = False
         # What is to go to the link, each with its character. A list, as an empty deque takes 0.6 KiB.
         self._waiting: list[tuple[str, Message]] = []
         self.volatile: Waiting | None = None
@@ -190,7 +189,7 @@ class Writer(ABC):
     async def _bring_up_to_date(self) -> None:
         keeper = self._session.keeper
         try:
-            while not keeper.is_closed and not self.is_held:
+            while not keeper.is_closed and not self._is_held:
                 try:
                     if not await self._write_once():
                         break
