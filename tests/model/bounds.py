@@ -18,12 +18,14 @@ class Bounds:
     faults: how often each may happen: `sever`: a link is cut at the server's end, `node`: one crashes,
     `failover`: the store goes on as its replica, `expire`: a session without a link expires, `kill`: the
     client's process ends, `host`: one message is lost on a link, `restart`: the server begins anew without
-    its store, `revert`: the same, with an old copy of it that it takes for the newest.
+    its store, `revert`: the same, with an old copy of it that it takes for the newest, `late`: an answer of a
+    node, or of the store to a claim, comes too late.
     broken: rules that do not hold.
     ends, dismisses, overflows, snapshots: whether the client ends its session, the server dismisses it or
     sends more than the window has room for, the client's host hides it.
-    forced: whether a session is taken by force from a node that does not answer. nodes: to which the client
-    connects. ignored: invariants that are not checked, to see what lies behind them.
+    moves: whether a session moves step by step, as in moves.py. forced: whether, else, it is taken by force
+    from a node that does not answer. nodes: to which the client connects. ignored: invariants that are not
+    checked, to see what lies behind them.
     """
 
     down: int = 1
@@ -38,6 +40,7 @@ class Bounds:
     overflows: bool = False
     snapshots: bool = False
     forced: bool = False
+    moves: bool = False
     nodes: tuple[int, ...] = (0, 1)
     ignored: tuple[str, ...] = ()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from tests.model import moves
 from tests.model.bounds import Bounds
 from tests.model.rules import require
 from tests.model.state import (
@@ -14,6 +15,7 @@ from tests.model.state import (
     End,
     Memory,
     Message,
+    Move,
     Record,
     Reset,
     Resume,
@@ -57,14 +59,24 @@ def reset(bounds: Bounds, state: State, place: int, session: int) -> State:
     return create(state, place, done)
 
 
-def resume(bounds: Bounds, state: State, place: int, asked: Resume) -> Iterator[State]:
-    """Decide about a resume; nothing comes of it while another node has still to record what it has begun."""
+def resume(
+    bounds: Bounds, state: State, place: int, asked: Resume, move: Move | None = None
+) -> Iterator[State]:
+    """Decide about a resume; nothing comes of it while another node has still to record what it has begun.
+
+    move: in which the owner was asked already.
+    """
     session = asked.session
     node = state.links[place].node
+    if bounds.moves:
+        state = moves.repaired(bounds, state, session, (node,))
     record = state.record(session)
     # The store says who has it. One that may have forgotten something is not trusted: all nodes are asked.
     is_forgetful = state.lineage and (record is None or record.lineage != state.lineage)
-    for holder in (A, B):
+    if is_forgetful and bounds.moves:
+        state = moves.repaired(bounds, state, session, (A, B))
+        record = state.record(session)
+    for holder in () if bounds.moves else (A, B):
         is_asked = is_forgetful and (holder == node or bounds.rule("ask_all"))
         if is_asked and state.memory(holder, session) is not None:
             repaired = write(bounds, state, holder, session, unchanged)
@@ -78,6 +90,8 @@ def resume(bounds: Bounds, state: State, place: int, asked: Resume) -> Iterator[
         yield reset(bounds, state, place, session)
     elif bounds.rule("ordinal") and asked.link <= record.link:
         yield state.send_down(place, TurnedAway("replaced")).close_server(place)
+    elif bounds.moves and (not bounds.rule("lineage") or record.lineage == state.lineage):
+        yield from moves.claim(bounds, state, place, asked, move)
     else:
         yield from _hand_over(bounds, state, place, asked, record)
 
@@ -91,17 +105,17 @@ def _hand_over(bounds: Bounds, state: State, place: int, asked: Resume, record: 
         if bounds.forced and memory.inbox:
             # It does not answer in time, and may go on with what it has begun until it writes.
             begun = state._replace(ambiguous=state.ambiguous | {memory.inbox[0]})
-            yield from _take(bounds, begun, place, asked)
+            yield from take(bounds, begun, place, asked)
         if memory.is_running:
             return  # wait until it has recorded
         state = state.forget(other, session, closes=False)
         old = state.link_at(memory.link)
         if old is not None and state.links[old].server_open and state.links[old].node == other:
             state = state.close_server(old)
-    yield from _take(bounds, state, place, asked)
+    yield from take(bounds, state, place, asked)
 
 
-def _take(bounds: Bounds, state: State, place: int, asked: Resume) -> Iterator[State]:
+def take(bounds: Bounds, state: State, place: int, asked: Resume) -> Iterator[State]:
     """Compare what both say, and go on with the session over a link."""
     session = asked.session
     node = state.links[place].node
@@ -125,7 +139,9 @@ def _take(bounds: Bounds, state: State, place: int, asked: Resume) -> Iterator[S
         if old is not None and old != place:
             state = state.close_server(old)
     key = record.key if bounds.rule("stable_key") else record.key + 1
-    claimed = record._replace(key=key, link=asked.link, owner=node)
+    claimed = record._replace(
+        key=key, link=asked.link, owner=node, claims=record.claims + (1 if bounds.moves else 0)
+    )
     record = acknowledged(state, claimed, asked.done)
     state = state.with_record(session, record)
     if record.ended == OVER:
@@ -134,14 +150,48 @@ def _take(bounds: Bounds, state: State, place: int, asked: Resume) -> Iterator[S
         return
     _require_nothing_lost(state, session, record)
     known = memory if memory is not None else Memory(session, asked.link, record, ())
-    known = known._replace(link=asked.link, record=record, told=0)
-    state = state.with_memory(node, session, known)
+    state = state.with_memory(node, session, known._replace(link=asked.link, record=record, told=0))
+    yield _welcomed(bounds, state, place, asked, got)
+
+
+def go_on(
+    bounds: Bounds, state: State, place: int, asked: Resume, found: Record, memory: Memory | None
+) -> Iterator[State]:
+    """Compare what both say, and go on with a session that was claimed before. memory: that of this node."""
+    session = asked.session
+    node = state.links[place].node
+    if memory is None:
+        memory = Memory(session, asked.link, found, ())
+    fits = asked.acked <= memory.got <= asked.sent and found.acked <= asked.done <= asked.got <= found.sent
+    if bounds.rule("range") and not fits:
+        yield reset(bounds, state, place, session)
+        return
+    got = memory.got
+    state = state.with_memory(node, session, memory._replace(link=asked.link, record=found, told=0))
+    state = state.with_link(place, state.links[place]._replace(session=session))
+    known = write(bounds, state, node, session, lambda record: acknowledged(state, record, asked.done))
+    if known is None:
+        yield state.forget(node, session)
+        return
+    memory = known.memory(node, session)
+    assert memory is not None
+    if state.is_held_by_client(place):
+        _require_nothing_lost(known, session, memory.record)
+    yield _welcomed(bounds, known, place, asked, got)
+
+
+def _welcomed(bounds: Bounds, state: State, place: int, asked: Resume, got: int) -> State:
+    """Answer a resume, and send what the client has not received."""
+    session = asked.session
+    memory = state.memory(state.links[place].node, session)
+    assert memory is not None
+    record = memory.record
     state = state.with_link(place, state.links[place]._replace(session=session))
     after = asked.got if bounds.rule("exact_replay") else record.acked
-    state = state.send_down(place, Resumed(key, got, record.done))
-    for number in range(max(after, record.acked) + 1, sent + 1):
+    state = state.send_down(place, Resumed(record.key, got, record.done))
+    for number in range(max(after, record.acked) + 1, record.sent + 1):
         state = state.send_down(place, Message(number, record.log[number - record.acked - 1]))
-    yield state.send_down(place, End()) if record.ended == LEAVING else state
+    return state.send_down(place, End()) if record.ended == LEAVING else state
 
 
 def _require_nothing_lost(state: State, session: int, record: Record) -> None:

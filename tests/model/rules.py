@@ -27,6 +27,9 @@ RULES = {
     "end_after_handled": "an end takes effect when all before it is handled",
     "current_link": "a node takes frames of a session only from the link that has claimed it last",
     "stable_key": "the key of a session stays; a key that a resume replaces is lost with the answer",
+    "given": "who has given a session up vouches for it until another node has claimed it",
+    "claimed": "who has claimed a session vouches for it until it goes on with it",
+    "newer_link": "a session is not given up for a link that is older than its own",
     "ask_all": "before a reset for a lost lineage or record all nodes are asked for the session",
 }
 

@@ -64,6 +64,13 @@ SCENARIOS = {
     "forced takeover": Scenario(Bounds(down=0, up=2, forced=True), 79_221),
     "forced takeover both": Scenario(Bounds(forced=True), 95_349),
     "forced takeover and crash": Scenario(Bounds(links=2, faults={"node": 1}, forced=True), 11_599),
+    "move": Scenario(Bounds(links=2, moves=True), 5_377, progress=False),
+    "move down": Scenario(Bounds(up=0, moves=True), 14_777, progress=False),
+    "move and late answer": Scenario(Bounds(links=2, faults={"late": 1}, moves=True), 10_439, progress=False),
+    "move and crash": Scenario(Bounds(links=2, faults={"node": 1}, moves=True), 10_277, progress=False),
+    "move, late answer and crash": Scenario(
+        Bounds(links=2, faults={"late": 1, "node": 1}, moves=True), 20_557, progress=False
+    ),
     "lossy host up": Scenario(Bounds(down=0, up=3, links=2, faults={"host": 1}), 7_353),
     "lossy host down": Scenario(Bounds(down=3, up=0, links=2, faults={"host": 1}), 5_561),
     # A stale snapshot leads to a reset or to a message that is handled again, never to a silent loss.
@@ -115,6 +122,9 @@ MUTATIONS = [
     Mutation(Bounds(broken="current_link"), 3_357),
     Mutation(Bounds(down=0, up=0, broken="stable_key"), 1_000),
     Mutation(Bounds(up=0, faults={"failover": 1}, broken="ask_all"), 1_220),
+    Mutation(Bounds(down=0, up=0, links=2, faults={"failover": 1}, broken="given", moves=True), 519),
+    Mutation(Bounds(down=0, up=0, faults={"failover": 1}, broken="claimed", moves=True), 8_742),
+    Mutation(Bounds(down=0, up=0, broken="newer_link", moves=True), 1_556),
     Mutation(
         Bounds(down=0, up=2, faults={"kill": 1}, broken="snapshot_deleted range", snapshots=True), 50_283
     ),

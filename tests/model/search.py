@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.model import client, server, trouble
+from tests.model import client, moves, server, trouble
 from tests.model.bounds import Bounds, Step, Steps
 from tests.model.rules import Violation
 from tests.model.state import GONE, OPEN, A, B, State, initial
@@ -38,6 +38,8 @@ def _all_steps(bounds: Bounds, state: State) -> Steps:
             if state.memory(node, session) is not None:
                 yield from server.works(bounds, state, node, session)
     yield from server.application(bounds, state)
+    if bounds.moves:
+        yield from moves.steps(bounds, state)
     yield from trouble.steps(bounds, state)
 
 

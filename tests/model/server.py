@@ -1,6 +1,6 @@
 """What the nodes of the server may do next: read, handle, acknowledge; and its application: send, dismiss."""
 
-from tests.model import handshake
+from tests.model import handshake, moves
 from tests.model.bounds import Bounds, Step, Steps
 from tests.model.rules import require
 from tests.model.state import (
@@ -127,7 +127,7 @@ def works(bounds: Bounds, state: State, node: int, session: int) -> Steps:
     about = Step("", node=node, session=session)
     if memory.inbox and not memory.is_running:
         content = memory.inbox[0]
-        then = _handle(state, content)
+        then = _handle(moves.excused(bounds, state, node, session), content)
         then = then.with_memory(node, session, memory._replace(is_running=True))
         yield about._replace(what="NODE handles", content=content), then
     if memory.is_running:
@@ -190,7 +190,7 @@ def application(bounds: Bounds, state: State) -> Steps:
     record = state.record(session)
     for node in owners:
         yield from _send(bounds, state, node, session)
-    if len(state.accepted_down) < bounds.down and not owners and record is not None:
+    if len(state.accepted_down) < bounds.down and not owners and record is not None and not bounds.moves:
         has_room = len(record.log) < bounds.window
         is_known = record.lineage == state.lineage or not bounds.rule("lineage")
         if record.ended == ALIVE and has_room and is_known:

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 Contents = tuple[int, ...]
 
-A, B = 0, 1
+A, B, NOBODY = 0, 1, 2
 NODES = "AB"
 
 # Phases of the client's link
@@ -139,7 +139,11 @@ class Snapshot(NamedTuple):
 
 
 class Record(NamedTuple):
-    """A session in the store. link: the one that has claimed it last. log: contents of acked + 1 to sent."""
+    """A session in the store.
+
+    link: the one that has claimed it last. log: contents of acked + 1 to sent. claims: its
+    generation, in worlds with `moves`: how often it was claimed.
+    """
 
     key: int
     link: int
@@ -149,6 +153,7 @@ class Record(NamedTuple):
     log: Contents
     done: int
     ended: str
+    claims: int = 0
 
     @property
     def sent(self) -> int:
@@ -180,6 +185,29 @@ class Memory(NamedTuple):
         return self.record.done + len(self.inbox)
 
 
+class Move(NamedTuple):
+    """A resume that waits at a node, as the other one had the session.
+
+    link: its number. found: what it has claimed, once it has. is_answered: whether the other one has said
+    that it does not have the session any more. has_told: whether that one knows of the claim.
+    """
+
+    link: int
+    asked: Resume
+    found: Record | None = None
+    is_answered: bool = False
+    has_told: bool = False
+
+
+class Question(NamedTuple):
+    """A node is asked to give a session up for a link. given: what it has given, and is to write."""
+
+    link: int
+    to: int
+    session: int
+    given: Record | None = None
+
+
 class Link(NamedTuple):
     """A link: an ordered pipe each way. Either end may be cut, and loses what it has not read.
 
@@ -204,6 +232,8 @@ class State(NamedTuple):
     handled_down, handled_up, ambiguous: contents; the last: those that a crash may have doubled.
     has_cause: whether a reset is legitimate. sessions: how many there have been.
     left: of each fault, how often it may still happen.
+    vouched: by node, then session: what a node knows of a session that it has given up, or claimed and not
+    gone on with. moves, questions: of sessions that move.
     """
 
     client: Client
@@ -220,6 +250,9 @@ class State(NamedTuple):
     has_cause: bool
     sessions: int
     left: tuple[tuple[str, int], ...]
+    vouched: tuple[Record | None, ...]
+    moves: tuple[Move, ...] = ()
+    questions: tuple[Question, ...] = ()
 
     # Reading
 
@@ -228,6 +261,9 @@ class State(NamedTuple):
 
     def memory(self, node: int, session: int) -> Memory | None:
         return self.memories[node * len(self.records) + session - 1]
+
+    def vouch(self, node: int, session: int) -> Record | None:
+        return self.vouched[node * len(self.records) + session - 1]
 
     def link_at(self, number: int) -> int | None:
         """Return the place of the link with that number."""
@@ -272,6 +308,10 @@ class State(NamedTuple):
         place = node * len(self.records) + session - 1
         return self._replace(memories=put(self.memories, place, memory))
 
+    def with_vouch(self, node: int, session: int, record: Record | None) -> "State":
+        place = node * len(self.records) + session - 1
+        return self._replace(vouched=put(self.vouched, place, record))
+
     def with_link(self, place: int, link: Link) -> "State":
         return self._replace(links=put(self.links, place, link))
 
@@ -296,7 +336,11 @@ class State(NamedTuple):
 
     def close_server(self, place: int) -> "State":
         """Close the server's end of a link."""
-        return self.with_link(place, self.links[place]._replace(server_open=False, up=()))
+        state = self.with_link(place, self.links[place]._replace(server_open=False, up=()))
+        if not self.moves:
+            return state
+        number = self.links[place].number
+        return state._replace(moves=tuple(move for move in self.moves if move.link != number))
 
     def close_client(self) -> "State":
         """Close the client's end of its link."""
@@ -350,4 +394,5 @@ def initial(sessions: int, faults: dict[str, int]) -> State:
         has_cause=False,
         sessions=0,
         left=tuple(sorted(faults.items())),
+        vouched=none * 2,
     )

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from tests.model.bounds import Bounds
 from tests.model.rules import require
-from tests.model.state import LEAVING, OVER, Record, State
+from tests.model.state import LEAVING, OVER, Memory, Record, State
 
 Change = Callable[[Record], Record]
 
@@ -17,16 +17,25 @@ def write(bounds: Bounds, state: State, node: int, session: int, change: Change)
         # The store is not the one that we wrote to: write again all that we know.
         if not bounds.rule("repair"):
             return None
-        if record is not None and (record.link > memory.link or record.is_tombstone):
+        is_newer = record is not None and record.link > memory.link
+        if bounds.moves and record is not None:
+            is_newer = _is_claimed(record, memory, node)
+        if record is not None and (is_newer or record.is_tombstone):
             return None
         record = memory.record._replace(lineage=state.lineage)
     if record is None or record.is_tombstone:
         return None
-    if bounds.rule("fence") and record.link != memory.link:
+    is_fenced = _is_claimed(record, memory, node) if bounds.moves else record.link != memory.link
+    if bounds.rule("fence") and is_fenced:
         return None
     changed = change(record)
     state = state.with_record(session, changed)
     return state.with_memory(node, session, memory._replace(record=changed))
+
+
+def _is_claimed(record: Record, memory: Memory, node: int) -> bool:
+    """Whether another node has claimed a session since; a claim of the node itself may have had no answer."""
+    return record.claims > memory.record.claims and record.owner != node
 
 
 def unchanged(record: Record) -> Record:

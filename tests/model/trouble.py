@@ -1,11 +1,12 @@
 """What may go wrong beneath: stores, nodes, time and hosts."""
 
+from tests.model import moves
 from tests.model.bounds import Bounds, Step, Steps
 from tests.model.state import LEAVING, OVER, REPLACED, A, B, Down, Link, Message, State, Up
 
 
 def steps(bounds: Bounds, state: State) -> Steps:
-    yield from _store(state)
+    yield from _store(bounds, state)
     for node in (A, B):
         yield from _crash(state, node)
     yield from _expire(state)
@@ -13,12 +14,15 @@ def steps(bounds: Bounds, state: State) -> Steps:
     yield from _restart(state)
 
 
-def _store(state: State) -> Steps:
+def _store(bounds: Bounds, state: State) -> Steps:
     if state.replica != state.records and state.left_of("failover"):
         yield Step("the replica catches up"), state._replace(replica=state.records)
     then = state.spend("failover")
     if then is not None and state.replica != state.records:
         is_held = any(state.is_current(node, state.sessions) for node in (A, B))
+        if bounds.moves:
+            has_crashed = state.left_of("node") < bounds.faults.get("node", 0)
+            is_held = not has_crashed or moves.is_known(state, state.sessions)
         has_cause = state.has_cause or (state.sessions > 0 and not is_held)
         then = then._replace(records=state.replica, lineage=state.lineage + 1, has_cause=has_cause)
         yield Step("the store fails over"), then
@@ -30,7 +34,8 @@ def _sessions(state: State) -> range:
 
 def _crash(state: State, node: int) -> Steps:
     then = state.spend("node")
-    if then is not None and any(state.memory(node, session) for session in _sessions(state)):
+    knows = any(state.memory(node, each) or state.vouch(node, each) for each in _sessions(state))
+    if then is not None and knows:
         yield Step("NODE crashes and restarts", node=node), _without_memory(state, then, node)
 
 
@@ -43,6 +48,11 @@ def _without_memory(state: State, then: State, node: int) -> State:
             if memory.is_running:
                 then = then._replace(ambiguous=then.ambiguous | {memory.inbox[0]})
             then = then.with_memory(node, session, None)
+        vouch = state.vouch(node, session)
+        if vouch is not None:
+            is_alone = vouch.lineage != state.lineage
+            then = then.with_vouch(node, session, None)._replace(has_cause=then.has_cause or is_alone)
+    then = then._replace(questions=tuple(each for each in then.questions if each.to != node))
     for place, link in enumerate(then.links):
         if link.node == node:
             then = then.close_server(place)

@@ -15,6 +15,7 @@ from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import Connection
 from websocket_heartbeat.server import Hub, Server
+from websocket_heartbeat.server.sessions.store import Found
 
 
 @pytest.fixture(params=["sqlite", "cluster", *servers.PARAMETERS])
@@ -276,5 +277,61 @@ def test_a_link_that_its_client_has_given_up_takes_no_session_from_a_newer_one(
             assert {event.kind for event in both.events} == {"new", "resumed"}
             await there._handover._ask(here._node, str(peer.session), 99)
             await until(lambda: peer.closed)
+
+    run_asyncio(main())
+
+
+def test_who_has_given_a_session_up_forgets_it_when_another_process_has_claimed_it_from_nobody(
+    run_asyncio: Run, place: str
+) -> None:
+    """Else it would write what is old to a store that forgets all, should the new owner die with that."""
+
+    async def main() -> None:
+        async with two(place, on_message=lambda *_: None) as both:
+            await until(lambda: len(both.hubs[0].peers) == 1)
+            (peer,) = both.hubs[0].peers
+            here, there = (hub._book for hub in both.hubs)
+            assert here is not None
+            assert there is not None
+            await both.connection.send("used")
+            await both.connection.flush()
+            await there.ready()
+            id, other = str(peer.session), both.servers[1]
+            both.servers.clear()
+            peer.abort()
+            await until(lambda: getattr(here.here(id), "attachment", peer) is None)
+            # A link has come to the other one, and its client gives that up before the session is claimed.
+            await there._handover._ask(here._node, id, 99)
+            assert here.copies.of(id) is not None
+            both.servers.append(other)
+            await until(lambda: len(both.hubs[1].peers) == 1)
+            await until(lambda: here.copies.of(id) is None)
+            await until(lambda: [event.kind for event in both.events] == ["new", "resumed"])
+
+    run_asyncio(main())
+
+
+def test_what_was_given_up_is_not_written_any_more_when_another_process_has_claimed_it(
+    run_asyncio: Run, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store was away, and may have forgotten the claim meanwhile."""
+
+    async def main() -> None:
+        async with two(place, on_message=lambda *_: None) as both:
+            await until(lambda: len(both.hubs[0].peers) == 1)
+            (peer,) = both.hubs[0].peers
+            here = both.hubs[0]._book
+            assert here is not None
+            tried: list[object] = []
+
+            async def fail(found: Found) -> None:
+                tried.append(found)
+                here.copies.claimed_elsewhere(str(peer.session), found.record.generation + 1)
+                raise OSError("away")
+
+            monkeypatch.setattr(here.store, "give", fail)
+            both.servers.clear()  # it comes back nowhere
+            await here._handover.give(str(peer.session), 99)
+            assert len(tried) == 1
 
     run_asyncio(main())

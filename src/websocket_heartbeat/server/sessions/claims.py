@@ -138,6 +138,8 @@ class Claims:
                 known.fenced()
         if isinstance(answer, Found) and (known is None or known.has_ended):
             self._copies.add(answer)
+            if not force:  # else its owner is told
+                self._handover.claimed(id, answer.record.generation)
         return answer
 
     async def is_still_ours(self, session: SessionLink) -> bool:

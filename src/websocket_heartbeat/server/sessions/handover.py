@@ -84,6 +84,14 @@ class Keeper(Protocol):
     async def may_write_again(self, error: OSError) -> bool:
         """Wait a while after the store could not be written; return whether to try again."""
 
+    def tell_all(self, question: Question) -> None:
+        """Have all other processes told something, as far as they hear it; never waits."""
+
+
+def _taken(id: str, generation: int) -> Question:
+    """Return what has a process forget what it knows of a session that another one has claimed since."""
+    return Question({"taken": id, "generation": generation})
+
 
 class Handover:
     """Takes sessions for one process, and gives up those that it has."""
@@ -136,12 +144,16 @@ class Handover:
 
         It is waited for where it has answered before.
         """
-        question = Question({"taken": id, "generation": generation})
+        question = _taken(id, generation)
         with suppress(NodeGone, OSError):
             if said is _Said.DONE:
                 await self._nodes.ask(node, question, HANDOFF_TIMEOUT)
             elif said is not _Said.GONE:
                 await self._nodes.tell(node, question)
+
+    def claimed(self, id: str, generation: int) -> None:
+        """Have whoever has given a session up forget it: we have claimed it, and had nobody to ask."""
+        self._keeper.tell_all(_taken(id, generation))
 
     async def force(self, id: str, claim: Claim) -> Found | Refused | Ended:
         """Claim a session of a process that does not answer, in a store that has all of it."""
@@ -206,7 +218,8 @@ class Handover:
         return session is not None and not session.has_ended
 
     async def _put(self, found: Found) -> None:
-        while True:
+        """Write what is given up, unless it was claimed since: the store may have forgotten that."""
+        while self._keeper.copies.of(found.record.id) is found:
             try:
                 await self._keeper.store.give(found)
             except OSError as error:
