@@ -20,7 +20,7 @@ WEBSOCKETS ?= 15.0.1 16.0 17.4
 INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
 
-.PHONY: cluster-tests demo cluster-demo test pytest lint bench torture delivery conformance soak chaos cluster-chaos kills compat mutation docs docs-serve js js-sessions model release pythons clean
+.PHONY: demo cluster-demo test pytest lint bench torture delivery conformance soak chaos cluster-chaos kills compat mutation docs docs-serve js js-sessions model release pythons clean
 
 demo: $(INSTALLED)
 	$(BIN)/websocket-heartbeat demo
@@ -79,11 +79,6 @@ cluster-chaos: $(READY)
 # Transactions of PostgreSQL while nodes are killed 40 times, and the server 20 times.
 kills: $(READY)
 	KILLS=40 $(BIN)/python -m pytest tests/server/sessions/test_transaction_crashes.py
-
-# Sessions over a real cluster of Valkey.
-cluster-tests: $(READY)
-	WITH_CLUSTER=1 $(BIN)/python -m pytest -q -k cluster tests/server/sessions/test_store_contract.py \
-		tests/server/sessions/test_handover.py tests/server/sessions/test_valkey_operations.py
 
 # The wire over each version of websockets that pyproject.toml allows, the newest of each.
 compat: $(READY)

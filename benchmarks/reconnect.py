@@ -11,7 +11,7 @@ import math
 import time
 from argparse import Namespace
 from bisect import bisect_left
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
@@ -37,6 +37,19 @@ async def _ours(url: str, count: int) -> list[Any]:
     return await ours_hook(url, count, 15.0)
 
 
+async def _in_hundreds(
+    stay: Callable[[], Coroutine[Any, Any, None]], opened: asyncio.Semaphore, count: int
+) -> list[Any]:
+    """Begin so many that stay, a hundred at a time, and return their tasks; each releases `opened`."""
+    tasks = []
+    for _ in range(count):
+        tasks.append(asyncio.create_task(stay()))
+        if len(tasks) % 100 == 0:
+            for _ in range(100):
+                await opened.acquire()
+    return tasks
+
+
 async def _websockets(url: str, count: int) -> list[Any]:
     from websockets.asyncio.client import connect
 
@@ -47,13 +60,7 @@ async def _websockets(url: str, count: int) -> list[Any]:
             opened.release()
             await connection.wait_closed()
 
-    tasks = []
-    for _ in range(count):
-        tasks.append(asyncio.create_task(stay()))
-        if len(tasks) % 100 == 0:
-            for _ in range(100):
-                await opened.acquire()
-    return tasks
+    return await _in_hundreds(stay, opened, count)
 
 
 async def _fixed(url: str, count: int) -> list[Any]:
@@ -72,13 +79,7 @@ async def _fixed(url: str, count: int) -> list[Any]:
                 pass
             await asyncio.sleep(2)
 
-    tasks = []
-    for _ in range(count):
-        tasks.append(asyncio.create_task(stay()))
-        if len(tasks) % 100 == 0:
-            for _ in range(100):
-                await opened.acquire()
-    return tasks
+    return await _in_hundreds(stay, opened, count)
 
 
 async def _ask(url: str) -> str:

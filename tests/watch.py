@@ -5,7 +5,7 @@ import gc
 import os
 import sys
 import warnings
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any
 
 PATIENCE = 20.0
@@ -53,6 +53,13 @@ async def until(condition: Callable[[], object]) -> None:
             if condition():
                 return
             await asyncio.sleep(0.02 if simulated else 0.002)
+
+
+async def eventually(condition: Callable[[], Awaitable[object]]) -> None:
+    """Wait for a condition that has to be awaited."""
+    async with asyncio.timeout(PATIENCE):
+        while not await condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
 
 
 async def turns(count: int = 10) -> None:

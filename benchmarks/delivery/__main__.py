@@ -5,7 +5,7 @@ import asyncio
 import time
 
 from benchmarks.delivery.chaos import Result, Trial, timetable
-from benchmarks.delivery.contestants import CONTESTANTS, Contestant, install_node_peers
+from benchmarks.delivery.contestants import CONTESTANTS, NODE_PEERS, Contestant
 from benchmarks.delivery.report import show, write
 
 SEED = 12
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=COUNT, help="messages in each direction")
     options = parser.parse_args()
 
-    trouble = install_node_peers()
+    trouble = NODE_PEERS.install()
     if trouble:
         print(f"(peers in JavaScript left out: {trouble})")
     wanted = [each for each in CONTESTANTS if not options.only or each.name in options.only]

@@ -1,8 +1,6 @@
 """The pairs of client and server that are compared, how each is started, and which versions they are."""
 
 import json
-import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,18 +8,22 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-NODE_FOLDER = HERE.parents[1] / "build" / "delivery"
-"""Where npm installs the peers in JavaScript: not part of the project."""
+from tools.npm import find_node
 
-NODE_PACKAGES = {
-    "@microsoft/signalr": "10.0.11",
-    "@microsoft/signalr-protocol-msgpack": "10.0.11",
-    "reconnecting-websocket": "4.4.0",
-    "socket.io": "4.8.4",
-    "socket.io-client": "4.8.4",
-    "ws": "8.23.0",
-}
+from benchmarks.node_peers import NodePeers
+
+HERE = Path(__file__).parent
+NODE_PEERS = NodePeers(
+    HERE.parents[1] / "build" / "delivery",
+    {
+        "@microsoft/signalr": "10.0.11",
+        "@microsoft/signalr-protocol-msgpack": "10.0.11",
+        "reconnecting-websocket": "4.4.0",
+        "socket.io": "4.8.4",
+        "socket.io-client": "4.8.4",
+        "ws": "8.23.0",
+    },
+)
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,9 @@ class End:
         text = json.dumps({**options, "role": role})
         if self.module == "peers.mjs":
             return [
-                node() or "node",
+                find_node(),
                 str(HERE / "pairs" / "peers.mjs"),
-                str(NODE_FOLDER),
+                str(NODE_PEERS.folder),
                 text,
                 role,
                 self.kind,
@@ -143,37 +145,9 @@ CONTESTANTS: Sequence[Contestant] = (
 )
 
 
-def node() -> str | None:
-    """Return the Node.js of the development environment, or that of the system."""
-    beside = Path(sys.executable).with_name("node")
-    return str(beside) if beside.exists() else shutil.which("node")
-
-
-def install_node_peers() -> str | None:
-    """Install the peers in JavaScript where they are missing; return why that was not possible."""
-    if all((NODE_FOLDER / "node_modules" / name).exists() for name in NODE_PACKAGES):
-        return None
-    npm = shutil.which("npm") or str(Path(sys.executable).with_name("npm"))
-    if node() is None or not Path(npm).exists():
-        return "Node.js with npm is not installed"
-    NODE_FOLDER.mkdir(parents=True, exist_ok=True)
-    (NODE_FOLDER / "package.json").write_text(json.dumps({"private": True, "dependencies": NODE_PACKAGES}))
-    done = subprocess.run(
-        [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts"],
-        cwd=NODE_FOLDER,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return None if done.returncode == 0 else f"npm install failed: {done.stderr.strip()[-200:]}"
-
-
 def _version(package: str) -> str | None:
-    if package in NODE_PACKAGES:
-        manifest = NODE_FOLDER / "node_modules" / package / "package.json"
-        if node() is None or not manifest.exists():
-            return None
-        return str(json.loads(manifest.read_text())["version"])
+    if package in NODE_PEERS.packages:
+        return NODE_PEERS.version(package)
     try:
         return version(package)
     except PackageNotFoundError:

@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import subprocess
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -11,7 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.delivery.chaos import DELAY, Count, Line, Result
-from benchmarks.delivery.contestants import Contestant, node
+from benchmarks.delivery.contestants import Contestant
+from benchmarks.node_peers import node_version
 
 ROOT = Path(__file__).parents[2]
 
@@ -90,7 +90,7 @@ def write(
         "rate": count / length,
         "seed": seed,
         "python": platform.python_version(),
-        "node": _node_version(),
+        "node": node_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 1),
@@ -159,11 +159,3 @@ def _faults(lines: Sequence[Line]) -> str:
         f"{counts['cut_after']} resets after some more bytes, {thaws} links frozen for up to 3 s in one "
         "direction or both and then reset"
     )
-
-
-def _node_version() -> str:
-    program = node()
-    if program is None:
-        return "-"
-    done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
-    return done.stdout.strip().removeprefix("v")

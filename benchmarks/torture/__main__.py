@@ -5,7 +5,7 @@ import asyncio
 import logging
 import time
 
-from benchmarks.torture.clients import CLIENTS, Client, install_node_peers
+from benchmarks.torture.clients import CLIENTS, NODE_PEERS, Client
 from benchmarks.torture.report import Table, show, write
 from benchmarks.torture.traps import TRAPS, Trap, judge
 
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=6, help="how many side by side; 6 by default")
     options = parser.parse_args()
 
-    trouble = install_node_peers()
+    trouble = NODE_PEERS.install()
     if trouble:
         print(f"(peers in JavaScript left out: {trouble})")
     wanted = [client for client in CLIENTS if not options.clients or client.name in options.clients]

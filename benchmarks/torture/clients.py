@@ -3,8 +3,6 @@
 import asyncio
 import json
 import os
-import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -14,16 +12,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-HERE = Path(__file__).parent
-NODE_FOLDER = HERE.parents[1] / "build" / "torture"
-"""Where npm installs the peers in JavaScript: not part of the project."""
+from tools.npm import find_node
 
-NODE_PACKAGES = {
-    "websocket-heartbeat-js": "1.1.3",
-    "reconnecting-websocket": "4.4.0",
-    "partysocket": "1.3.0",
-    "ws": "8.23.0",
-}
+from benchmarks.node_peers import NodePeers
+
+HERE = Path(__file__).parent
+NODE_PEERS = NodePeers(
+    HERE.parents[1] / "build" / "torture",
+    {
+        "websocket-heartbeat-js": "1.1.3",
+        "reconnecting-websocket": "4.4.0",
+        "partysocket": "1.3.0",
+        "ws": "8.23.0",
+    },
+)
 LINE_LIMIT = 2**22
 
 
@@ -47,10 +49,7 @@ class Client:
     def version(self) -> str | None:
         """The installed one."""
         if self.adapter == "peers.mjs":
-            manifest = NODE_FOLDER / "node_modules" / self.package / "package.json"
-            if node() is None or not manifest.exists():
-                return None
-            return str(json.loads(manifest.read_text())["version"])
+            return NODE_PEERS.version(self.package)
         try:
             return version(self.package)
         except PackageNotFoundError:
@@ -59,7 +58,7 @@ class Client:
     def command(self, options: dict[str, Any]) -> list[str]:
         if self.adapter == "peers.mjs":
             program = str(HERE / "adapters" / "peers.mjs")
-            return [node() or "node", program, str(NODE_FOLDER), self.name, json.dumps(options)]
+            return [find_node(), program, str(NODE_PEERS.folder), self.name, json.dumps(options)]
         return [sys.executable, "-m", "benchmarks.torture.user", self.adapter, json.dumps(options)]
 
 
@@ -118,31 +117,6 @@ CLIENTS = (
     Client("reconnecting-websocket", "peers.mjs", "reconnecting-websocket", _can("reconnect", "hooks")),
     Client("partysocket", "peers.mjs", "partysocket", _can("reconnect", "hooks")),
 )
-
-
-def node() -> str | None:
-    """Return the Node.js of the development environment, or that of the system."""
-    beside = Path(sys.executable).with_name("node")
-    return str(beside) if beside.exists() else shutil.which("node")
-
-
-def install_node_peers() -> str | None:
-    """Install the peers in JavaScript where they are missing; return why that was not possible."""
-    if all((NODE_FOLDER / "node_modules" / name).exists() for name in NODE_PACKAGES):
-        return None
-    npm = shutil.which("npm") or str(Path(sys.executable).with_name("npm"))
-    if node() is None or not Path(npm).exists():
-        return "Node.js with npm is not installed"
-    NODE_FOLDER.mkdir(parents=True, exist_ok=True)
-    (NODE_FOLDER / "package.json").write_text(json.dumps({"private": True, "dependencies": NODE_PACKAGES}))
-    done = subprocess.run(
-        [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts"],
-        cwd=NODE_FOLDER,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return None if done.returncode == 0 else f"npm install failed: {done.stderr.strip()[-200:]}"
 
 
 Event = dict[str, Any]

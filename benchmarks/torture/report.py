@@ -3,12 +3,12 @@
 import json
 import os
 import platform
-import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.torture.clients import NODE_PACKAGES, Client, node
+from benchmarks.node_peers import node_version
+from benchmarks.torture.clients import NODE_PEERS, Client
 from benchmarks.torture.traps import Trap
 from benchmarks.torture.verdict import FAILED, HANDLED, NOT_APPLICABLE, PARTLY, UNPROVOKED, Verdict
 
@@ -94,11 +94,11 @@ def write(table: Table, clients: Sequence[Client], traps: Sequence[Trap], second
         "date": date,
         "seconds": round(seconds),
         "python": platform.python_version(),
-        "node": _node_version(),
+        "node": node_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 1),
-        "versions": versions | {"ws": NODE_PACKAGES["ws"]},
+        "versions": versions | {"ws": NODE_PEERS.packages["ws"]},
     }
     cells = {
         str(trap.number): {
@@ -119,13 +119,6 @@ def write(table: Table, clients: Sequence[Client], traps: Sequence[Trap], second
     (ROOT / "docs" / "torture.md").write_text(markdown(table, clients, traps, facts))
 
 
-def _node_version() -> str | None:
-    program = node()
-    if program is None:
-        return None
-    return subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout.strip()
-
-
 def markdown(table: Table, clients: Sequence[Client], traps: Sequence[Trap], facts: dict[str, object]) -> str:
     """Return the page."""
     versions = ", ".join(f"{client.name} {client.version}" for client in clients)
@@ -135,7 +128,7 @@ def markdown(table: Table, clients: Sequence[Client], traps: Sequence[Trap], fac
         _INTRODUCTION.format(**facts),
         "",
         f"{versions}; {facts['system']}, {facts['cores']} cores, Python {facts['python']}, "
-        f"Node {facts['node']} with ws {NODE_PACKAGES['ws']}. Load of the machine: {facts['load']}.",
+        f"Node {facts['node']} with ws {NODE_PEERS.packages['ws']}. Load of the machine: {facts['load']}.",
         "",
         "✅ handled, 🟡 partly, ❌ failed, n/a does not apply to this client, ? could not be provoked.",
         "",

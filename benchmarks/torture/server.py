@@ -42,7 +42,6 @@ class Link:
     writer: asyncio.StreamWriter
     dialect: str
     interval: float
-    began_at: float = field(default_factory=time.monotonic)
     headers: dict[str, str] = field(default_factory=dict)
     pings: list[float] = field(default_factory=list)
     pongs: list[float] = field(default_factory=list)

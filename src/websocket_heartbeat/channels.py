@@ -19,10 +19,10 @@ try:
     from channels.exceptions import ChannelFull
     from channels.layers import BaseChannelLayer
     from django.utils.module_loading import import_string
-except ModuleNotFoundError as missing:
+except ModuleNotFoundError as _missing:
     raise ImportError(
         "websocket_heartbeat.channels needs packages: pip install 'websocket-heartbeat[channels]'"
-    ) from missing
+    ) from _missing
 
 from websocket_heartbeat.checks import check_count
 from websocket_heartbeat.errors import SendQueueFull
@@ -339,8 +339,8 @@ class _Channel:
             place, number = self._in_hand
             self._in_hand = None
             if self.session is not None and place.group.key in self.places:
-                self.session.move(place.group.key, number)
-                self.session.note_rooms()
+                self.session.set_place(place.group.key, number)
+                self.session.write_rooms()
 
     async def next(self) -> dict[str, Any]:
         """Return the next message; not before the session is known, as that tells where to begin."""
@@ -379,8 +379,8 @@ class _Channel:
         if place is not None:
             self._gone_from(place)
             if self.session is not None:
-                self.session.move(key, None)
-                self.session.note_rooms()
+                self.session.set_place(key, None)
+                self.session.write_rooms()
 
     def leave_all(self) -> None:
         """Be in no group any more; its session is in them still."""
@@ -436,8 +436,8 @@ class _Place:
             return
         known = session.rooms.get(self.group.key)
         if known is None:
-            session.move(self.group.key, self.number)
-            session.note_rooms()
+            session.set_place(self.group.key, self.number)
+            session.write_rooms()
             return
         self.forget_waiting()
         self.number = known

@@ -75,8 +75,8 @@ class CloseEvent:
     """The close code that the server sent, or None if it sent none (RFC 6455 calls this 1005 or 1006)."""
     uncertain_bytes: int | None = 0
     """Bytes sent on the link, but for a close frame, that the kernel at its other end had not acknowledged
-    when it ended, those that had not left this machine included; None where the system does not tell. The
-    guide says what that means under "Sending"."""
+    when it ended, those that had not left this machine included; None where the system does not tell. What
+    that means for messages: docs/topics/messages.md."""
 
 
 @dataclass(frozen=True, slots=True)

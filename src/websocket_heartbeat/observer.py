@@ -3,7 +3,7 @@
 Nothing is told for a message: what can be asked for at any time, an observer asks for.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
@@ -16,7 +16,8 @@ class ObservedConnection(Protocol):
     """A connection of a client, as an observer sees it.
 
     name, url: as in the log, fit to be shown. server: host and port of the URL; None before a callable has
-    told. state: one of `State`. queued: messages that wait to be sent. latency: seconds, None: not known.
+    told. state: one of `State`. ended: whether nothing more will happen: it is closed or has failed, or its
+    event loop is closed. queued: messages that wait to be sent. latency: seconds, None: not known.
     silent_for: seconds since anything arrived on the open link, None: there is no link.
     """
 
@@ -31,6 +32,9 @@ class ObservedConnection(Protocol):
 
     @property
     def state(self) -> str: ...  # noqa: D102
+
+    @property
+    def ended(self) -> bool: ...  # noqa: D102
 
     @property
     def queued(self) -> int: ...  # noqa: D102
@@ -109,6 +113,9 @@ class ObservedHubStats(Protocol):
 class ObservedHub(Protocol):
     """A hub, or a server without one."""
 
+    def peers(self) -> Iterable[ObservedPeer]:
+        """Return its clients; in any thread."""
+
     def stats(self) -> ObservedHubStats:
         """Return what it has done so far."""
 
@@ -145,10 +152,11 @@ class Living(Generic[T]):
                 yield each
 
 
+connections: Living[ObservedConnection] = Living()
 fleets: Living[ObservedFleet] = Living()
 hubs: Living[ObservedHub] = Living()
 sessions: Living[ObservedSessions] = Living()
-"""Those of this process; of connections there are too many to keep all."""
+"""Those of this process, for observers that come later; of connections, those that were started."""
 
 
 class Observer:
@@ -184,8 +192,8 @@ class Observer:
     def session_told(self, connection: ObservedConnection, event: SessionEvent) -> None:
         """A session has begun, gone on or ended, or stands still."""
 
-    def connection_failed(self, connection: ObservedConnection, error: str) -> None:
-        """A connection has failed for good."""
+    def connection_failed(self, connection: ObservedConnection, error: str, reason: str) -> None:
+        """A connection has failed for good. reason: in words, as in the log."""
 
     # Clients of hubs
 

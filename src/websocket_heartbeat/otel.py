@@ -15,13 +15,13 @@ try:
     from opentelemetry.context import Context
     from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation
     from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, TracerProvider
-except ModuleNotFoundError as missing:
+except ModuleNotFoundError as _missing:
     raise ImportError(
         "websocket_heartbeat.otel needs a package: pip install 'websocket-heartbeat[otel]'"
-    ) from missing
+    ) from _missing
 
 from websocket_heartbeat import observer
-from websocket_heartbeat.events import CloseEvent, ReconnectEvent, SessionEvent, State
+from websocket_heartbeat.events import CloseEvent, ReconnectEvent, SessionEvent
 from websocket_heartbeat.observer import ObservedConnection, ObservedHubStats, ObservedPeer, Observer
 from websocket_heartbeat.system.callbacks import log_raised
 from websocket_heartbeat.version import __version__
@@ -38,7 +38,6 @@ _DOWN = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 _LIVES = (1, 10, 60, 300, 900, 3600, 14400, 86400)
 """The buckets of histograms, in seconds."""
 
-_ENDED = (State.CLOSED, State.FAILED)
 
 _instrumented: "tuple[_Instruments, ...]" = ()
 
@@ -174,7 +173,6 @@ class _Connections(_Instruments):
 
     def __init__(self, meter: Meter) -> None:
         super().__init__()
-        self._connections: observer.Living[ObservedConnection] = observer.Living()
         client = f"{_SCOPE}.client"
         self._losses = meter.create_counter(
             f"{client}.link.losses", "{loss}", "Open links that were lost, by the class of the reason."
@@ -226,10 +224,6 @@ class _Connections(_Instruments):
             "Attempts of fleets that wait for their turn.",
         )
 
-    def connection_started(self, connection: ObservedConnection) -> None:
-        """Count it from now on."""
-        self._connections.add(connection)
-
     def link_lost(self, connection: ObservedConnection, event: CloseEvent, error: str | None) -> None:
         """Count it."""
         if error is not None:
@@ -253,22 +247,22 @@ class _Connections(_Instruments):
         """Count it."""
         self._session_events.add(1, {**_attributes(connection), f"{_SCOPE}.session.event": event.kind})
 
-    def connection_failed(self, connection: ObservedConnection, error: str) -> None:
+    def connection_failed(self, connection: ObservedConnection, error: str, reason: str) -> None:
         """Count it."""
         self._failures.add(1, _attributes(connection, error))
 
     def _observe_connections(self) -> Iterable[Observation]:
         counts: Counter[tuple[tuple[str, int] | None, str]] = Counter()
-        for connection in self._connections:
-            if connection.state not in _ENDED:
+        for connection in observer.connections:
+            if not connection.ended:
                 counts[connection.server, connection.state] += 1
         for (server, state), count in counts.items():
             yield Observation(count, {**_of_server(server), f"{_SCOPE}.connection.state": state})
 
     def _observe_queues(self) -> Iterable[Observation]:
         queued: Counter[tuple[str, int] | None] = Counter()
-        for connection in self._connections:
-            if connection.state not in _ENDED:
+        for connection in observer.connections:
+            if not connection.ended:
                 queued[connection.server] += connection.queued
         for server, count in queued.items():
             yield Observation(count, _of_server(server))

@@ -3,7 +3,6 @@
 They are fetched the first time that a test wants them, where this is a Debian with a JDK and not CI.
 """
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.back_ends.program import PROGRAMS, ROOT
+from tests.unpacked import Apt, alone, keep, run
 
 EXAMPLES = ROOT / "examples" / "back_ends"
 FOLDER = ROOT / "build" / "back_ends"
@@ -32,13 +32,10 @@ SPRING_SOURCE = "libspring-java"
 """Its module for WebSocket is in no binary package."""
 
 PATIENCE = 200
-"""Seconds that fetching and compiling may take on a slow machine."""
+"""Seconds that compiling may take on a slow machine."""
 
 IDLE_TIMEOUT = 6000
 """Milliseconds of silence after which the examples drop a client: far more than a pong takes."""
-
-_missing: dict[str, str] = {}
-"""Why what a name stands for is not to be had here, once that was tried."""
 
 
 def tomcat() -> list[str]:
@@ -76,7 +73,7 @@ def _compiled(name: str, jars: Path, sources: Sequence[Path], *options: str) -> 
     """Return the folder of the classes of those sources, compiled if they have changed."""
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
     classes = FOLDER / name / f"classes-{digest[:16]}"
-    with _alone(name):
+    with alone(classes.parent):
         if not classes.exists():
             for old in classes.parent.glob("classes-*"):
                 shutil.rmtree(old)
@@ -94,47 +91,39 @@ def _compiled(name: str, jars: Path, sources: Sequence[Path], *options: str) -> 
 
 def _packages(name: str, packages: Sequence[str], source: str | None = None) -> Path:
     """Return the folder of the jars of Debian's packages, and unpack the source of one beside it."""
-    jars = FOLDER / name / "jars"
+    folder = FOLDER / name
     missing = [
         program for program in ("javac", "java", "apt-get", "dpkg-deb") if shutil.which(program) is None
     ]
     if os.environ.get("CI"):
-        _missing[name] = f"{name} is not fetched in CI; elsewhere apt-get fetches it"
-    elif missing:
-        _missing[name] = (
-            f"{name} needs {', '.join(missing)}: Debian, and apt-get install default-jdk-headless"
-        )
-    else:
-        with _alone(name):
-            if name not in _missing and not jars.exists():
-                made = jars.with_name("fetched")
-                shutil.rmtree(made, ignore_errors=True)
-                made.mkdir()
-                try:
-                    _fetch(made, packages, source)
-                except (subprocess.SubprocessError, OSError) as error:
-                    why = " ".join(str(getattr(error, "stderr", None) or error).split())
-                    _missing[name] = f"apt-get cannot fetch {' '.join(packages)}: {why[-300:]}"
-                else:
-                    for part in jars.with_name("source"), jars:
-                        if (made / part.name).exists():
-                            shutil.rmtree(part, ignore_errors=True)
-                            (made / part.name).rename(part)
-                shutil.rmtree(made)
-    if name in _missing:
-        pytest.skip(_missing[name])
-    return jars
+        pytest.skip(f"{name} is not fetched in CI; elsewhere apt-get fetches it")
+    if missing:
+        needs = ", ".join(missing)
+        pytest.skip(f"{name} needs {needs}: Debian, and apt-get install default-jdk-headless")
+    parts = ["jars"] if source is None else ["source", "jars"]
+    refusal = keep(folder, parts, lambda made: _fetch(made, packages, source))
+    if refusal is not None:
+        pytest.skip(f"apt-get cannot fetch {' '.join(packages)}: {refusal}")
+    return folder / "jars"
 
 
 def _fetch(folder: Path, packages: Sequence[str], source: str | None) -> None:
     """Put the jars of packages into jars/ of a folder, and what is wanted of the source into source/."""
+    apt = Apt(folder, _sources())
+    apt.unpack(*packages)
+    (folder / "jars").mkdir()
+    for jar in folder.glob("unpacked/usr/share/java/*.jar"):
+        if not jar.is_symlink() and "i18n" not in jar.name:
+            jar.rename(folder / "jars" / jar.name)
+    if source is not None:
+        (folder / "source").mkdir()
+        archive = str(apt.source(source))
+        run(folder, "tar", "-xf", archive, "-C", "source", "--wildcards", "*/spring-websocket/src/main/java")
 
-    def run(*command: str) -> None:
-        subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=PATIENCE)
 
-    # With lists of our own, as those of the system may be missing, are root's, and rarely have sources.
-    for part in ("lists/partial", "cache/archives/partial", "sources", "jars", "source"):
-        (folder / part).mkdir(parents=True)
+def _sources() -> dict[str, str]:
+    """Return the sources of packages that this machine has, with those of their sources."""
+    found = {}
     etc = Path("/etc/apt")
     for place in [etc / "sources.list", *etc.glob("sources.list.d/debian*")]:
         if place.exists():
@@ -145,39 +134,5 @@ def _fetch(folder: Path, packages: Sequence[str], source: str | None) -> None:
                 text += "".join(
                     f"deb-src {line[4:]}\n" for line in text.splitlines() if line.startswith("deb ")
                 )
-            (folder / "sources" / place.name).write_text(text)
-    own = {
-        "Dir::State::Lists": folder / "lists",
-        "Dir::Cache": folder / "cache",
-        "Dir::Etc::SourceList": "/dev/null",
-        "Dir::Etc::SourceParts": folder / "sources",
-        "APT::Sandbox::User": "",
-        "Acquire::http::Timeout": 20,
-    }
-    options = [word for key, value in own.items() for word in ("-o", f"{key}={value}")]
-    run("apt-get", *options, "update")
-    run("apt-get", *options, "download", *packages)
-    for archive in folder.glob("*.deb"):
-        run("dpkg-deb", "-x", str(archive), "unpacked")
-    for jar in folder.glob("unpacked/usr/share/java/*.jar"):
-        if not jar.is_symlink() and "i18n" not in jar.name:
-            jar.rename(folder / "jars" / jar.name)
-    if source is not None:
-        run("apt-get", *options, "source", "--download-only", source)
-        (archive,) = folder.glob(f"{source}_*.orig.tar.*")
-        run("tar", "-xf", str(archive), "-C", "source", "--wildcards", "*/spring-websocket/src/main/java")
-
-
-class _alone:  # noqa: N801  # used as a function
-    """Holds the lock of a folder: pytest-xdist runs several of us."""
-
-    def __init__(self, name: str) -> None:
-        folder = FOLDER / name
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file = (folder / ".lock").open("w")
-
-    def __enter__(self) -> None:
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._file.close()
+            found[place.name] = text
+    return found

@@ -6,7 +6,8 @@ import logging
 import secrets
 import sys
 
-from tests.chaos.run import Plan, run
+from tests.chaos.load import Plan
+from tests.chaos.run import run
 
 
 def main() -> int:

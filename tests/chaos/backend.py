@@ -8,6 +8,7 @@ away and closes. Each line of LEDGER is one fact; the file survives a kill, as t
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import sys
@@ -19,7 +20,7 @@ from tests.chaos import messages
 
 from websocket_heartbeat.errors import PeerGone
 from websocket_heartbeat.events import Message
-from websocket_heartbeat.server import Hub, Peer, serve
+from websocket_heartbeat.server import Hub, Peer, serve, throttle
 
 AGAIN = 1000
 """What is added to the number of a life that handles a message again, as answers are known by it."""
@@ -36,14 +37,14 @@ class BackEnd:
         self._life = life
         self._last: dict[int, int] = {}  # by the client, the number of its last message
 
-    def _note(self, *fact: object) -> None:
+    def note(self, *fact: object) -> None:
         os.write(self._ledger, json.dumps((time.monotonic_ns(), *fact)).encode() + b"\n")
 
     def opened(self, peer: Peer) -> None:
-        self._note("opened", peer.principal, peer.session)
+        self.note("opened", peer.principal, peer.session)
 
     def ended(self, session: str, why: str, unacknowledged: tuple[Message, ...]) -> None:
-        self._note("over", session, why, len(unacknowledged))
+        self.note("over", session, why, len(unacknowledged))
 
     def _begin(self, peer: Peer, message: Message) -> tuple[int, int, int]:
         client = int(str(peer.principal))
@@ -51,7 +52,7 @@ class BackEnd:
         if number == self._last.get(client):  # again, as another process had the session meanwhile
             self._life += AGAIN
         self._last[client] = number
-        self._note("begun", client, number, peer.number, self._life)
+        self.note("begun", client, number, peer.number, self._life)
         return client, number, self._life
 
     async def coroutine(self, peer: Peer, message: Message) -> None:
@@ -61,13 +62,13 @@ class BackEnd:
             peer.send(answer)
         if number % 500 == 0:
             await asyncio.sleep(0.05)  # a slow one
-        self._note("ended", client, number)
+        self.note("ended", client, number)
 
     def function(self, peer: Peer, message: Message) -> None:
         client, number, life = self._begin(peer, message)
         for answer in messages.answers(client, number, life):
             peer.send(answer)
-        self._note("ended", client, number)
+        self.note("ended", client, number)
 
     async def loop(self, peer: Peer) -> None:
         self.opened(peer)
@@ -76,10 +77,28 @@ class BackEnd:
                 await self.coroutine(peer, message)
 
 
+class Warned(logging.Handler):
+    """Writes down what the library warns of: that a message may be handled again, and why."""
+
+    def __init__(self, back_end: BackEnd) -> None:
+        super().__init__(logging.WARNING)
+        self._back_end = back_end
+
+    def emit(self, record: logging.LogRecord) -> None:
+        fields = vars(record)
+        if "interrupted" in fields:
+            self._back_end.note("interrupted", fields["session"], fields["interrupted"])
+        elif "forced" in fields:
+            self._back_end.note("forced", fields["session"])
+
+
 async def main(place: str, ledger: str, life: int, host: str) -> None:
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     back_end = BackEnd(os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND), life)
+    logging.basicConfig()
+    logging.getLogger("websocket_heartbeat.server").addHandler(Warned(back_end))
+    throttle.LINES = sys.maxsize
     hub = Hub(sessions=place, authenticate=lambda request: request.query, on_session_end=back_end.ended)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(hub.close)

@@ -11,15 +11,16 @@ import random
 import signal
 import tempfile
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.chaos import messages
-from tests.chaos.clients import WAYS, Budget, Client, make
-from tests.chaos.faults import BackEndProcess, Restarts, trouble
-from tests.chaos.history import History, Verdict, check
+from tests.chaos.clients import Client
+from tests.chaos.faults import BackEndProcess, Restarts
+from tests.chaos.history import History
+from tests.chaos.load import Crowd, Outcome, Plan
 
 from websocket_heartbeat.testing import FaultProxy
 
@@ -27,39 +28,10 @@ _logger = logging.getLogger("tests.chaos")
 
 
 @dataclass
-class Plan:
-    """How much, and how long: `seconds` bounds the sending, after which what was sent is handled.
+class ChaosOutcome(Outcome):
+    """What came of it. cuts: links that have ended, those of handshakes too."""
 
-    pause, life: seconds from one fault of a proxy to the next, and from one restart to the next.
-    """
-
-    seed: int
-    messages: int
-    seconds: float
-    pause: float = 0.4
-    life: float = 12.0
-    clients: int = 21
-    patience: float = 25.0
-
-
-@dataclass
-class Outcome:
-    """What came of it; problems: what else is wrong, in words."""
-
-    seed: int
-    seconds: float = 0.0
-    up: int = 0
-    down: int = 0
-    cuts: int = 0  # links that have ended, those of handshakes too
-    resumed: int = 0
-    resets: int = 0
-    restarts: Counter[str] = field(default_factory=Counter)
-    verdict: Verdict = field(default_factory=Verdict)
-    problems: list[str] = field(default_factory=list)
-
-    @property
-    def is_clean(self) -> bool:
-        return self.verdict.is_clean and not self.problems
+    cuts: int = 0
 
     def table(self) -> str:
         """Return it as a table."""
@@ -71,8 +43,8 @@ class Outcome:
             ("links ended by proxy, client or server", f"{self.cuts:,}"),
             ("sessions resumed", f"{self.resumed:,}"),
             ("sessions reset", f"{self.resets:,}"),
-            ("back end killed (SIGKILL)", self.restarts["SIGKILL"]),
-            ("back end restarted (SIGTERM)", self.restarts["SIGTERM"]),
+            ("back end killed (SIGKILL)", self.done["SIGKILL"]),
+            ("back end restarted (SIGTERM)", self.done["SIGTERM"]),
             ("in progress at a kill, handled again", len(self.verdict.again)),
             ("answers in hand at a kill, sent again", len(self.verdict.gone)),
         )
@@ -80,90 +52,43 @@ class Outcome:
         return "\n".join([*lines, "", str(self.verdict), *self.problems[:30]])
 
 
-async def run(plan: Plan) -> Outcome:
+async def run(plan: Plan) -> ChaosOutcome:
     """Play it; return when all that was sent has been handled, or nothing moves any more."""
-    outcome = Outcome(plan.seed)
+    outcome = ChaosOutcome(plan.seed)
     chance = random.Random(plan.seed)
-    begun = shown = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         back_end = BackEndProcess(Path(folder))
         async with AsyncExitStack() as stack:
             ports = await back_end.start()
             proxies = [await stack.enter_async_context(FaultProxy("127.0.0.1", port)) for port in ports]
-            clients = [
-                make(
-                    WAYS[number % len(WAYS)],
-                    number,
-                    proxies[number % len(proxies)].url(),
-                    plan.seed,
-                    is_bounded=messages.WAYS[number % len(proxies)] == "function",
-                )
-                for number in range(plan.clients)
-            ]
-            budget = Budget(plan.messages)
-            running = [asyncio.create_task(client.run(budget)) for client in clients]
-            faults = [
-                asyncio.create_task(
-                    trouble(proxy, clients[each :: len(proxies)], random.Random(chance.random()), plan.pause)
-                )
-                for each, proxy in enumerate(proxies)
-            ]
-            restarts = Restarts(back_end, proxies, random.Random(chance.random()), plan.life)
-            faults.append(asyncio.create_task(restarts.run()))
-            while budget.left > 0 and time.monotonic() - begun < plan.seconds:
+            crowd = Crowd(plan, proxies, chance)
+            begun = shown = time.monotonic()
+            restarts = Restarts(back_end, proxies, random.Random(chance.random()), plan.calm)
+            restarting = asyncio.create_task(restarts.run())
+            while crowd.budget.left > 0 and time.monotonic() - begun < plan.seconds:
                 await asyncio.sleep(0.1)
                 if time.monotonic() > shown + 30:
                     shown = time.monotonic()
-                    _logger.info(
-                        "%d s, %s messages left, %s", shown - begun, f"{budget.left:,}", restarts.done
-                    )
-                for task in (*faults, *running):
-                    if task.done() and (task in faults or task.exception() is not None):
-                        outcome.problems.append(f"ended: {task.exception()!r}")
-                        budget.stop()
-            budget.stop()
+                    left = f"{crowd.budget.left:,}"
+                    _logger.info("%d s, %s messages left, %s", shown - begun, left, restarts.done)
+                if ended := crowd.ended(restarting):
+                    outcome.problems += ended
+                    break
+            crowd.budget.stop()
             restarts.stop()
-            await faults.pop()
-            outcome.restarts = restarts.done
-            await _calm(faults, proxies)
-            _, late = await asyncio.wait(running, timeout=plan.patience)
-            for client, task in zip(clients, running, strict=True):
-                if task in late:
-                    outcome.problems.append(f"stuck: {describe(client)}")
-                elif task.exception() is not None:
-                    outcome.problems.append(f"failed: {task.exception()!r} {describe(client)}")
-            await asyncio.gather(*(client.close() for client in clients))
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late)
+            await restarting
+            outcome.done = restarts.done
+            await crowd.finish(outcome, plan.patience)
             outcome.cuts = sum(entry.event == "closed" for proxy in proxies for entry in proxy.log)
             await back_end.end(signal.SIGTERM)
         if back_end.exit_code != 0:
             outcome.problems.append(f"the back end has ended with {back_end.exit_code}")
         outcome.seconds = time.monotonic() - begun
-        _judge(outcome, clients, back_end)
+        _judge(outcome, crowd.clients, back_end)
     return outcome
 
 
-async def _calm(troubles: list[asyncio.Task[None]], proxies: list[FaultProxy]) -> None:
-    """End all faults."""
-    for task in troubles:
-        task.cancel()
-    await asyncio.wait(troubles)
-    for proxy in proxies:
-        proxy.heal()
-
-
-def describe(client: Client) -> str:
-    """Return where a client stands, for who looks for the cause."""
-    connection = getattr(client, "connection", None) or client._connection._connection  # type: ignore[attr-defined]
-    half = connection._host._session.half
-    positions = {name: getattr(half, name) for name in ("sent", "acked", "got", "done", "recorded", "told")}
-    return f"client {client.number}, {client.accepted} accepted, {len(client.handled)} answers, {positions}"
-
-
-def _judge(outcome: Outcome, clients: list[Client], back_end: BackEndProcess) -> None:
+def _judge(outcome: ChaosOutcome, clients: list[Client], back_end: BackEndProcess) -> None:
     """Compare what both sides have written down."""
     ledger = _Ledger()
     for life, place in enumerate(back_end.places, 1):
@@ -176,18 +101,8 @@ def _judge(outcome: Outcome, clients: list[Client], back_end: BackEndProcess) ->
             range(1, client.accepted + 1), ledger.begun[number], client.told, kills=ledger.kills[number]
         )
         down = History(ledger.answers[number], client.handled, in_hand=ledger.in_hand[number])
-        outcome.up += client.accepted
-        outcome.down += len(client.handled)
-        for name, history in (("up", up), ("down", down)):
-            verdict = check(history)
-            outcome.verdict.add(verdict)
-            if not verdict.is_clean:
-                outcome.problems.append(f"{name}, client {number}: {verdict} {vars(verdict)}"[:400])
-        outcome.resumed += sum(kind == "resumed" for kind, _ in client.sessions)
-        resets = [event for event in client.sessions if event[0] in ("reset", "over")]
-        outcome.resets += len(resets)
-        if resets:
-            outcome.problems.append(f"client {number}: {resets}")
+        outcome.judge(client, up, down)
+        outcome.note_sessions(client)
     complaints = back_end.complaints.read_text()
     if "Traceback" in complaints or "Error" in complaints:
         outcome.problems.append(complaints[-3000:])

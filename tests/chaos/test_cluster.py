@@ -5,7 +5,7 @@ import secrets
 
 import pytest
 from tests.chaos.cluster.rows import ROWS
-from tests.chaos.cluster.run import Plan, run
+from tests.chaos.cluster.run import RowPlan, run
 from tests.chaos.cluster.stage import may_part
 
 
@@ -15,7 +15,7 @@ def test_nothing_is_lost_doubled_or_out_of_order_among_three_workers(name: str) 
     if name == "partitions" and not may_part():
         pytest.skip("network namespaces need Linux and root")
     (row,) = [row for row in ROWS if row.name == name]
-    plan = Plan(secrets.randbelow(2**31), messages=6_000, seconds=8, clients=7)
+    plan = RowPlan(secrets.randbelow(2**31), messages=6_000, seconds=8, clients=7)
     outcome = asyncio.run(run(row, plan))
     assert outcome.is_clean, outcome.text()
     assert outcome.up > 300, outcome.text()

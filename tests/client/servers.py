@@ -3,11 +3,9 @@
 import asyncio
 import contextlib
 import socket
-import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 
-import trustme
 from tests.engines.peers import CLOSE, PING, PONG, TEXT, Handler, Peer, frame, ws_server
 
 
@@ -68,18 +66,6 @@ def in_a_thread(handler: Handler) -> Iterator[str]:
             loops[0].call_soon_threadsafe(stop.set)
         thread.join(20)
     assert not thread.is_alive()
-
-
-def tls(authority: trustme.CA) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    return context
-
-
-def trusting(authority: trustme.CA) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    return context
 
 
 def free_port() -> int:

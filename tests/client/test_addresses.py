@@ -1,13 +1,12 @@
 """Where a connection leads to and comes from: Unix sockets, names for TLS, local addresses."""
 
 import asyncio
-import ssl
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-import trustme
+from tests.certificates import tls_pair
 from tests.client.servers import well_behaved
 from tests.engines.peers import Peer, ws_server
 from tests.watch import PATIENCE, Run
@@ -50,11 +49,7 @@ def test_a_connection_lives_on_a_unix_socket_across_links_whatever_proxies_there
 
 @pytest.mark.parametrize("scheme", ["ws", "wss"])
 def test_our_client_and_our_server_meet_on_a_unix_socket(scheme: str, run: Run, tmp_path: Path) -> None:
-    authority = trustme.CA()
-    server_tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("localhost").configure_cert(server_tls)
-    client_tls = ssl.create_default_context()
-    authority.configure_trust(client_tls)
+    server_tls, client_tls = tls_pair("localhost")
     path = tmp_path / "ws"
 
     async def main() -> None:
@@ -73,11 +68,7 @@ def test_our_client_and_our_server_meet_on_a_unix_socket(scheme: str, run: Run, 
 def test_a_connection_comes_from_its_local_address_to_a_server_of_another_name(
     engine: str, run_asyncio: Run
 ) -> None:
-    authority = trustme.CA()
-    server_tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("service.example").configure_cert(server_tls)
-    client_tls = ssl.create_default_context()
-    authority.configure_trust(client_tls)
+    server_tls, client_tls = tls_pair("service.example")
     came_from: list[str] = []
 
     async def note(peer: Peer) -> None:

@@ -1,7 +1,7 @@
 """A login dialogue in on_open: what it receives and sends comes first, and it decides if the link is good."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,8 +11,6 @@ from tests.watch import Run, turns, until
 
 from websocket_heartbeat import Backoff, CloseEvent, ConnectionFailed, HookFailed, Message, OpenEvent
 from websocket_heartbeat.engines.memory import MemoryPeer
-
-Login = Callable[[OpenEvent], Awaitable[None]]
 
 
 @asynccontextmanager

@@ -2,14 +2,13 @@
 
 import asyncio
 import base64
-import ssl
 import warnings
 from contextlib import AsyncExitStack
 from typing import Any
 
 import aiohttp
 import pytest
-import trustme
+from tests.certificates import tls_pair
 from tests.client.servers import well_behaved
 from tests.engines.peers import Peer, raw_server
 from tests.watch import PATIENCE, Run
@@ -213,11 +212,7 @@ def test_what_went_to_another_origin_comes_back_without_it_too(name: str, run_as
 
 @pytest.mark.parametrize("name", engines.NAMES)
 def test_encryption_is_not_given_up_by_a_redirect(name: str, run_asyncio: Run) -> None:
-    authority = trustme.CA()
-    server_tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1").configure_cert(server_tls)
-    client_tls = ssl.create_default_context()
-    authority.configure_trust(client_tls)
+    server_tls, client_tls = tls_pair()
 
     async def main() -> None:
         servers = Servers()

@@ -14,8 +14,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-import trustme
-from tests.client.servers import tls, trusting, well_behaved
+from tests.certificates import tls_pair
+from tests.client.servers import well_behaved
 from tests.engines.peers import Peer, close_frame, frame, raw_server, ws_server
 from tests.watch import PATIENCE, Run, until
 
@@ -172,11 +172,11 @@ def test_a_close_frame_that_crosses_messages_leaves_them_uncertain(engine: str, 
 def test_after_a_closing_handshake_nothing_is_uncertain(
     scheme: str, engine: str, run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
-    authority = trustme.CA()
+    server_tls, client_tls = tls_pair()
 
     async def main() -> None:
-        async with ws_server(well_behaved, tls=tls(authority) if scheme == "wss" else None) as server:
-            connection = connect(server.url(scheme=scheme), engine=engine, ssl=trusting(authority))
+        async with ws_server(well_behaved, tls=server_tls if scheme == "wss" else None) as server:
+            connection = connect(server.url(scheme=scheme), engine=engine, ssl=client_tls)
             closes = recorded(connection)
             async with connection:
                 await connection.wait_open(PATIENCE)
@@ -316,11 +316,11 @@ def test_what_is_sent_within_a_hook_and_ends_with_the_same_read_is_counted(run: 
 @pytest.mark.parametrize("how", ["reset", "close frame"])
 def test_through_tls_the_encrypted_bytes_are_counted(how: str, run: Run) -> None:
     sent = 20_000_000
-    authority = trustme.CA()
+    server_tls, client_tls = tls_pair()
 
     async def main() -> None:
-        async with served(tls(authority)) as server:
-            connection = connect(server.url, ssl=trusting(authority), backoff=LATE, max_size=sent)
+        async with served(server_tls) as server:
+            connection = connect(server.url, ssl=client_tls, backoff=LATE, max_size=sent)
             closes = recorded(connection)
             async with connection:
                 await connection.wait_open(PATIENCE)
@@ -345,11 +345,11 @@ def test_through_tls_the_encrypted_bytes_are_counted(how: str, run: Run) -> None
 
 @pytest.mark.parametrize("how", ["reset", "close frame"])
 def test_with_a_tls_that_does_not_tell_a_reset_leaves_it_unknown(how: str, run: Run) -> None:
-    authority = trustme.CA()
+    server_tls, client_tls = tls_pair()
 
     async def main() -> None:
-        async with served(tls(authority)) as server:
-            connection = connect(server.url, engine="aiohttp", ssl=trusting(authority), backoff=LATE)
+        async with served(server_tls) as server:
+            connection = connect(server.url, engine="aiohttp", ssl=client_tls, backoff=LATE)
             closes = recorded(connection)
             async with connection:
                 await connection.wait_open(PATIENCE)

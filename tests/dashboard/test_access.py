@@ -110,7 +110,16 @@ async def application(hub: Hub) -> AsyncIterator[str]:
             return Response(status_code=401)
         return await call_next(request)
 
-    routes = [Mount("/cardiogram", hub.dashboard()), WebSocketRoute("/chat", chat)]
+    async def any_path(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.send_text("a secret of the application")
+        await websocket.close()
+
+    routes = [
+        WebSocketRoute("/chat", chat),
+        WebSocketRoute("/{path:path}", any_path),
+        Mount("/cardiogram", hub.dashboard()),
+    ]
     app = Starlette(routes=routes)
     app.add_middleware(BaseHTTPMiddleware, dispatch=authenticated)
     app.add_middleware(hub.asgi)
@@ -146,5 +155,20 @@ def test_in_an_application_its_authentication_guards_the_feed_too_and_viewers_ar
                     assert len(hub.peers) == 1
                     assert asked == ["/cardiogram/feed/guessed", "/chat"]
             assert "HTTP status 40" in await status_of(feed + ticket.decode())
+
+    asyncio.run(main())
+
+
+def test_a_ticket_opens_the_feed_and_no_endpoint_of_the_application_whatever_its_routes() -> None:
+    async def main() -> None:
+        hub = Hub(authenticate=lambda request: Refusal(401))
+        async with application(hub) as url:
+            root = url.replace("http", "ws").removesuffix("cardiogram/")
+            assert "401" in await status_of(root + "anything")
+            for path in ("cardiogram/feed/", "chat/feed/", "feed/"):
+                _, _, ticket = await get(url, "ticket", Authorization="Basic me")
+                async with connect(f"{root}{path}{ticket.decode()}") as viewer:
+                    assert '"snapshot"' in str(await viewer.recv())
+                assert "401" in await status_of(f"{root}{path}{ticket.decode()}")
 
     asyncio.run(main())

@@ -4,13 +4,14 @@ import asyncio
 import logging
 import socket
 import threading
+from unittest.mock import Mock
 
 import pytest
 from tests.dashboard.viewer import viewing
 
-from websocket_heartbeat import Backoff, Heartbeat, connect, observer, sync
-from websocket_heartbeat.dashboard.recorder import MOST_SHOWN
-from websocket_heartbeat.server import Peer, serve, serve_dashboard
+from websocket_heartbeat import Backoff, Fleet, Heartbeat, State, connect, observer, sync
+from websocket_heartbeat.dashboard.recorder import MOST_SHOWN, Recorder
+from websocket_heartbeat.server import Peer, Refusal, serve, serve_dashboard
 from websocket_heartbeat.testing import FaultProxy
 
 QUICK = Backoff(initial=0.05, maximum=0.2)
@@ -30,7 +31,9 @@ def test_a_connection_is_shown_with_its_beats_and_why_its_link_died_and_that_it_
             FaultProxy("127.0.0.1", server.port) as proxy,
             connect(proxy.url(), heartbeat=Heartbeat(0.3, 0.5), backoff=QUICK, name="prices"),
         ):
-            await viewer.until(lambda v: any(beat[2] for beat in v.lines.get("prices", {}).get("beats", ())))
+            await viewer.until(
+                lambda v: any(sample[2] for sample in v.lines.get("prices", {}).get("samples", ()))
+            )
             assert sum(viewer.totals["states"].values()) == 2  # and that of the viewer, in this process too
             assert viewer.totals["peers"] == 1
             proxy.freeze()
@@ -71,6 +74,39 @@ def test_a_client_of_a_hub_is_shown_and_why_it_was_dropped_and_stays_for_a_while
             assert "secret" not in viewer.text
             assert "hidden" not in viewer.text
             silent.close()
+
+    asyncio.run(main())
+
+
+def test_what_was_there_before_the_dashboard_is_shown_but_not_what_had_ended() -> None:
+    async def main() -> None:
+        async with (
+            serve() as server,
+            FaultProxy("127.0.0.1", server.port) as proxy,
+            Fleet() as fleet,
+            connect(proxy.url(), backoff=QUICK, name="alone") as alone,
+        ):
+            fleet.add(connect(server.url(), name="of a fleet"))
+            ended = connect(server.url(), name="ended")
+            async with ended:
+                await ended.wait_open()
+            with sync.connect(server.url(), name="blocking") as blocking:
+                await asyncio.to_thread(blocking.wait_open)
+                await alone.wait_open()
+                async with serve_dashboard() as dashboard, viewing(dashboard.url) as viewer:
+                    await viewer.until(lambda v: v.totals.get("peers") == 3)
+                    open_at_last = 4  # with that of the viewer
+                    await viewer.until(lambda v: v.totals["states"].get("open") == open_at_last)
+                    assert viewer.lines.keys() >= {"alone", "of a fleet", "blocking"}
+                    assert "ended" not in viewer.text
+                    assert viewer.lines["alone"]["since"] is None
+                    clients = [line for name, line in viewer.lines.items() if name.startswith("client ")]
+                    assert [line["since"] > 0 for line in clients] == [True] * 3
+                    assert not viewer.totals["came"]
+                    proxy.reset()
+                    await viewer.until(
+                        lambda v: [mark[1] for mark in v.lines["alone"]["marks"]] == ["lost", "retry", "open"]
+                    )
 
     asyncio.run(main())
 
@@ -130,7 +166,9 @@ def test_blocking_connections_and_their_threads_are_shown_too() -> None:
                     has_seen.wait(30)
 
             working = asyncio.create_task(asyncio.to_thread(work))
-            await viewer.until(lambda v: "worker" in v.lines and v.lines["worker"]["beats"][-1][0] == "open")
+            await viewer.until(
+                lambda v: "worker" in v.lines and v.lines["worker"]["samples"][-1][0] == "open"
+            )
             has_seen.set()
             await working
             await viewer.until(lambda v: "worker" in v.lines and v.lines["worker"]["gone"] is not None)
@@ -148,6 +186,62 @@ def test_a_connection_that_nobody_holds_is_not_kept_and_what_has_ended_leaves_no
             await viewer.until(lambda v: "short" not in v.lines)  # some seconds later
 
     asyncio.run(main())
+
+
+def test_it_is_said_why_a_connection_has_failed_for_good() -> None:
+    async def main() -> None:
+        async with (
+            serve_dashboard() as dashboard,
+            viewing(dashboard.url) as viewer,
+            serve(on_handshake=lambda request: Refusal(401)) as server,
+        ):
+            connection = connect(server.url(), name="refused")
+            connection.start()
+            await viewer.until(lambda v: v.lines.get("refused", {}).get("gone") is not None)
+            mark = viewer.lines["refused"]["marks"][-1]
+            assert mark[2] == "failed for good: the server rejected the handshake with HTTP status 401"
+            assert mark[3] == "401"
+            assert connection.state is State.FAILED
+
+    asyncio.run(main())
+
+
+def test_what_has_ended_keeps_its_name_and_its_url() -> None:
+    async def main() -> None:
+        async with serve_dashboard() as dashboard, viewing(dashboard.url) as viewer, serve() as server:
+            url = server.url("/short")
+            async with connect(url) as connection:
+                await connection.wait_open()
+                await viewer.until(lambda v: any(line["where"] == url for line in v.lines.values()))
+                name = next(line["name"] for line in viewer.lines.values() if line["where"] == url)
+            del connection
+            await viewer.until(lambda v: v.lines[name]["gone"] is not None)
+            assert name.startswith("connection ")
+            assert viewer.lines[name]["where"] == url
+            assert f"{name} link 1 is open" in viewer.events
+
+    asyncio.run(main())
+
+
+def test_of_a_line_that_is_shown_no_more_nothing_of_its_past_is_kept_or_drawn_later() -> None:
+    recorder = Recorder()
+    peers = [
+        Mock(id=n, since=0.0, closed=False, silent_for=0.0, latency=None, buffered=0)
+        for n in range(MOST_SHOWN + 1)
+    ]
+    for peer in peers:
+        peer.request = Mock(shown="/", remote_address=None)
+    for peer in peers[:MOST_SHOWN]:
+        recorder.peer_came(peer)
+    first = recorder.second().shown[0][0]
+    assert first.samples
+    recorder.peer_came(peers[-1])
+    for peer in peers[1:]:
+        peer.close_reason = ""
+        recorder.peer_gone(peer, None, "connection_lost")
+        recorder.peer_came(peer)
+    assert first not in [line for line, _ in recorder.second().shown]
+    assert first.samples is None
 
 
 def test_nothing_is_recorded_where_there_is_no_dashboard() -> None:

@@ -31,6 +31,22 @@ WIDE = {"width": 1010, "height": 700}
 PHONE = {"width": 360, "height": 740}
 
 
+_HAS_COLOUR = """([selector, name]) => {
+    const probe = document.createElement("canvas").getContext("2d");
+    probe.fillStyle = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+    probe.fillRect(0, 0, 1, 1);
+    const want = probe.getImageData(0, 0, 1, 1).data;
+    return [...document.querySelectorAll(selector)].some((canvas) => {
+        const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        for (let n = 0; n < data.length; n += 4)
+            if (data[n + 3] > 200 && [0, 1, 2].every((k) => Math.abs(data[n + k] - want[k]) < 24))
+                return true;
+        return false;
+    });
+}"""
+"""A function of JavaScript: see has_colour."""
+
+
 @pytest.fixture(autouse=True)
 def silence(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL)
@@ -93,7 +109,7 @@ def test_a_person_sees_the_beats_the_silence_and_in_words_why_a_link_died(tmp_pa
             assert "a flat line is silence" in re.sub(r"\s+", " ", await seen.page.inner_text("header"))
             assert "heartbeat timeout: nothing heard for" in await seen.line("prices").inner_text()
             assert "✕" in await seen.page.inner_text("#events")
-            assert await has_colour(seen.page, ".line canvas", "--beat")
+            assert await has_colour(seen.page, ".line canvas", "--alive")
             assert await has_colour(seen.page, ".line canvas", "--bad")
             assert await seen.page.locator("#plot-rates").get_attribute("aria-label")
 
@@ -115,19 +131,7 @@ async def show_a_loss(seen: Scene) -> None:
 async def has_colour(page: Any, selector: str, name: str) -> bool:
     """Whether a canvas has pixels of the colour that the style sheet calls so."""
     found: bool = await page.evaluate(
-        """([selector, name]) => {
-            const probe = document.createElement("canvas").getContext("2d");
-            probe.fillStyle = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-            probe.fillRect(0, 0, 1, 1);
-            const want = probe.getImageData(0, 0, 1, 1).data;
-            return [...document.querySelectorAll(selector)].some((canvas) => {
-                const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-                for (let n = 0; n < data.length; n += 4)
-                    if (data[n + 3] > 200 && [0, 1, 2].every((k) => Math.abs(data[n + k] - want[k]) < 24))
-                        return true;
-                return false;
-            });
-        }""",
+        _HAS_COLOUR,
         [selector, name],
     )
     return found
@@ -166,6 +170,60 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port: int = listening.getsockname()[1]
     return port
+
+
+def test_a_long_outage_does_not_hide_why_it_began(tmp_path: Path) -> None:
+    async def main() -> None:
+        port = free_port()
+        async with serve_dashboard() as dashboard, browser(tmp_path) as context:
+            page, errors = await opened(context, dashboard.url)
+            line = page.locator(".line", has_text="prices")
+            async with contextlib.AsyncExitStack() as stack:
+                quick = Backoff(initial=0.05, maximum=0.1)
+                server = await stack.enter_async_context(serve(port=port))
+                prices = connect(server.url(), backoff=quick, name="prices")
+                async with prices:
+                    await prices.wait_open()
+                    await line.locator(".facts", has_text="open").wait_for(timeout=PATIENCE)
+                    await stack.aclose()
+                    await line.locator(".why", has_text=re.compile(r"retry [4-9]\d")).wait_for(
+                        timeout=PATIENCE
+                    )
+                    lost = "link 1 is gone: the server closed the link with 1001"
+                    assert lost in await line.inner_text()
+                    assert "connection refused" in await line.inner_text()
+                    await line.click()
+                    await page.locator("#details-then", has_text="Nobody listens there").wait_for(
+                        timeout=PATIENCE
+                    )
+                    assert lost in await page.inner_text("#details-why")
+                    assert lost in await page.inner_text("#details-marks")
+                    told = await page.inner_text("#events")
+                    assert told.count("retry") == 1  # the first that was refused
+                    assert errors == []
+
+    asyncio.run(main())
+
+
+def test_a_trace_that_comes_into_view_is_drawn_as_the_page_is_then(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with browser(tmp_path) as context, contextlib.AsyncExitStack() as stack:
+            server = await stack.enter_async_context(serve())
+            dashboard = await stack.enter_async_context(serve_dashboard())
+            for number in range(20):
+                await stack.enter_async_context(client(server.url(), f"link {number}"))
+            page, errors = await opened(context, dashboard.url)
+            await page.locator(".line .facts", has_text="open · ").last.wait_for(timeout=PATIENCE)
+            await stack.aclose()  # so that no news draws it
+            await page.locator("#status[data-state=lost]").wait_for(timeout=PATIENCE)
+            await page.emulate_media(color_scheme="dark")
+            last = "li:last-child > .line canvas"
+            assert not await has_colour(page, last, "--alive")
+            await page.locator("#lines > li").last.scroll_into_view_if_needed()
+            await page.wait_for_function(_HAS_COLOUR, arg=[last, "--alive"], timeout=PATIENCE)
+            assert errors == []
+
+    asyncio.run(main())
 
 
 def test_it_is_walked_by_keyboard(tmp_path: Path) -> None:
@@ -212,9 +270,9 @@ def test_it_fits_a_phone_and_follows_the_theme(tmp_path: Path) -> None:
             for scheme in ("light", "dark"):
                 await page.emulate_media(color_scheme=scheme)
                 grounds.append(await page.evaluate("getComputedStyle(document.body).backgroundColor"))
-                await page.wait_for_function("Drawing.colours().beat.length > 0")
+                await page.wait_for_function("Drawing.colours().alive.length > 0")
                 for _ in range(600):  # with the next picture, which is drawn each second
-                    if await has_colour(page, ".line canvas", "--beat"):
+                    if await has_colour(page, ".line canvas", "--alive"):
                         break
                     await asyncio.sleep(0.1)
                 else:

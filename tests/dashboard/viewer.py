@@ -62,8 +62,8 @@ class Viewer:
             self._lines.clear()
         before, self._lines = self._lines, {}
         for news in message["lines"]:
-            line = before.get(news["id"], {"beats": [], "marks": []})
-            line["beats"] += news.pop("beats", [])
+            line = before.get(news["id"], {"samples": [], "marks": []})
+            line["samples"] += news.pop("samples", [])
             line["marks"] += news.pop("marks", [])
             self._lines[news["id"]] = line | news
         self.events += [f"{event[3]} {event[4]}" for event in message["events"]]

@@ -1,4 +1,4 @@
-"""The examples of the guide, and servers in Node for them."""
+"""The examples of the page on dialects, and servers in Node for them."""
 
 import asyncio
 import contextlib
@@ -11,23 +11,40 @@ import pytest
 from tests.miniprogram.conftest import Npm, installed, node, npm
 from tools.npm import INSTALLING
 
-from websocket_heartbeat import Connection, Heartbeat, connect
+from websocket_heartbeat import Connection, Dialect, Heartbeat, connect
 
 __all__ = ["node", "npm"]
 
 _SERVERS = Path(__file__).parent / "servers"
-_GUIDE = Path(__file__).parents[2] / "docs" / "guide.md"
+_PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "dialects.md"
 
 HEARTBEAT = 0.2, 2
 """The interval and the timeout by which examples run, in place of their own."""
 
 
+def _section(title: str) -> str:
+    found = re.search(rf"^## {title}\n(.*?)(?:^## |\Z)", _PAGE.read_text(encoding="utf-8"), re.M | re.S)
+    assert found is not None
+    return found[1]
+
+
 def examples() -> tuple[str, dict[str, str]]:
-    """Return what the examples of the guide's section need, and each by the words before it."""
-    section = re.search(r"^## Dialects\n(.*?)^## ", _GUIDE.read_text(encoding="utf-8"), re.M | re.S)
-    assert section is not None
-    found = re.findall(r"^((?:\S[^\n]*\n)+)\n```python\n(.*?)^```", section[1], re.M | re.S)
+    """Return what the protocols that are written out need, and each by the words before it."""
+    found = re.findall(
+        r"^((?:\S[^\n]*\n)+)\n```python\n(.*?)^```", _section("Protocols, written out"), re.M | re.S
+    )
     return found[0][1], dict(found[1:])
+
+
+def dialect_of_section(title: str) -> Dialect:
+    """Return the dialect of a section."""
+    code = re.search(r"^```python\n(.*?)^```", _section(title), re.M | re.S)
+    assert code is not None
+    names: dict[str, Any] = {}
+    exec(code[1], names)
+    dialect = names["dialect"]
+    assert isinstance(dialect, Dialect)
+    return dialect
 
 
 @pytest.fixture

@@ -13,9 +13,8 @@ from tests.docs.translated import has_code_of
 from tools.translations import translation_of
 
 OTHERWISE = {
-    "guide.md": "tests/project/test_guide.py, tests/dialects",
     "monitoring.md": "tests/monitoring/test_docs.py",
-    "server.md": "tests/project/test_guide.py, tests/server/{frameworks,links}/test_docs.py",
+    "server.md": "tests/project/test_shown_code.py, tests/server/{frameworks,links}/test_docs.py",
     "testing.md": "tests/testing/test_documentation.py",
     "session.md": "says what a protocol is",
     "state-diagram.md": "is a diagram",

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-import trustme
+from tests.certificates import tls_pair
 from tests.engines import peers
 from tests.engines.peers import Peer, frame, ws_server
 from tests.engines.recorder import Recorder, opened
@@ -67,12 +67,7 @@ def tls(request: pytest.FixtureRequest) -> tuple[ssl.SSLContext, ...]:
     """Return no context, or those of a server and a client."""
     if request.param == "ws":
         return ()
-    authority = trustme.CA()
-    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1").configure_cert(server)
-    ours = ssl.create_default_context()
-    authority.configure_trust(ours)
-    return server, ours
+    return tls_pair()
 
 
 @pytest.mark.parametrize("when", ["with the handshake", "later", "behind a long frame"])

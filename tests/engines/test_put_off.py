@@ -2,13 +2,12 @@
 
 import asyncio
 import socket
-import ssl
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-import trustme
+from tests.certificates import tls_pair
 from tests.engines.blocking import BlockingServer
 from tests.engines.peers import BINARY, TEXT, frame
 from tests.engines.recorder import Recorder
@@ -65,11 +64,7 @@ def test_a_reset_loses_nothing_of_what_was_read(
     made: Callable[[], Script], scheme: str, is_paused: bool, run: Run
 ) -> None:
     script = made()
-    authority = trustme.CA()
-    server_tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1").configure_cert(server_tls)
-    client_tls = ssl.create_default_context()
-    authority.configure_trust(client_tls)
+    server_tls, client_tls = tls_pair()
 
     async def main() -> None:
         recorder = Recorder()

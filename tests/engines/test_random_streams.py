@@ -2,12 +2,11 @@
 
 import asyncio
 import random
-import ssl
 import zlib
 from dataclasses import dataclass, field
 
 import pytest
-import trustme
+from tests.certificates import tls_pair
 from tests.engines import peers
 from tests.engines.peers import Peer, close_frame, frame, ws_server
 from tests.engines.recorder import opened
@@ -97,11 +96,7 @@ def pause_at_random(link: Link, chance: random.Random) -> asyncio.TimerHandle | 
 @pytest.mark.parametrize("deflates", [False, True], ids=["plain", "deflated"])
 @pytest.mark.parametrize("scheme", ["ws", "wss"])
 def test_all_arrives_in_its_order_whatever_the_pauses(run: Run, scheme: str, deflates: bool) -> None:
-    authority = trustme.CA()
-    server_tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1").configure_cert(server_tls)
-    client_tls = ssl.create_default_context()
-    authority.configure_trust(client_tls)
+    server_tls, client_tls = tls_pair()
 
     async def live(seed: int) -> None:
         stream = Stream(random.Random(seed), deflates)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import trustme
+from tests.certificates import tls_of_server
 from tests.engines import peers
 from tests.engines.peers import Peer
 from tests.watch import PATIENCE, Run, turns, until
@@ -88,8 +89,7 @@ async def connected(
 ) -> AsyncIterator[Streams]:
     """Connect the protocol through TLS to a server of asyncio; yield the server's end."""
     authority = trustme.CA()
-    server_context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1").configure_cert(server_context)
+    server_context = tls_of_server(authority)
     if version is not None:
         server_context.maximum_version = version
     context = context or ssl.create_default_context()

@@ -14,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import NamedTuple
 
 from tests.model.bounds import Bounds
+from tests.model.rules import INVARIANTS
 from tests.model.scenarios import MUTATIONS, SCENARIOS
 from tests.model.search import Found, search
 
@@ -53,6 +54,8 @@ def main(arguments: list[str]) -> int:
                 flush=True,
             )
             if name or (found.violation and world.holds):
+                if found.violation:
+                    print(f"    does not hold: {INVARIANTS[found.violation.invariant]}")
                 print(*(f"      {step}" for step in found.trace), sep="\n")
             states += found.states
             seconds += took

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from tests.watch import PATIENCE, Run, until
 
-from websocket_heartbeat import Backoff, ConnectionFailed, Fleet, Heartbeat, State, connect, otel
+from websocket_heartbeat import Backoff, Connection, ConnectionFailed, Fleet, Heartbeat, State, connect, otel
 from websocket_heartbeat.server import Hub, Refusal, Request, serve
 
 SECRET = "s3cr3t"
@@ -71,6 +71,36 @@ def recorded() -> Iterator[Recorded]:
     otel.uninstrument()
     recorded.meters.shutdown()
     recorded.tracers.shutdown()
+
+
+def test_connections_are_counted_that_were_started_before(run: Run) -> None:
+    recorded = Recorded()
+
+    async def main() -> None:
+        async with serve() as server, connect(server.url()) as connection:
+            await connection.wait_open()
+            otel.instrument(meter_provider=recorded.meters, tracer_provider=recorded.tracers)
+            assert recorded.total("client.connections", server__port=server.port) == 1
+
+    try:
+        run(main())
+    finally:
+        otel.uninstrument()
+
+
+def test_a_connection_is_not_counted_whose_event_loop_is_closed(recorded: Recorded) -> None:
+    async def main() -> Connection:
+        connection = connect("ws://127.0.0.1:9/", backoff=Backoff(initial=60, maximum=60))
+        connection.start()
+        await until(lambda: connection.state is State.WAITING)
+        assert recorded.total("client.connections") == 1
+        return connection
+
+    connection = asyncio.run(main())
+    assert connection.state is State.WAITING
+    assert recorded.total("client.connections") == 0
+    with pytest.warns(ResourceWarning):  # which its users are to see
+        del connection
 
 
 def test_a_loss_its_retries_its_outage_and_round_trips_are_recorded(run: Run, recorded: Recorded) -> None:

@@ -44,20 +44,6 @@ def public_objects() -> Iterator[tuple[str, Any]]:
             yield f"{module}.{name}", getattr(import_module(module), name)
 
 
-def homes() -> set[str]:
-    """Return the full names of public objects and their members, by the modules that define them too."""
-    found: set[str] = set()
-    for name, value in public_objects():
-        found.add(name)
-        if inspect.isclass(value):
-            bases = [base for base in value.__mro__ if base.__module__.startswith("websocket_heartbeat")]
-            paths = [f"{base.__module__}.{base.__qualname__}" for base in bases]
-            found.update(paths, (f"{path}.{member}" for path in paths for member in members(value)))
-        elif inspect.isroutine(value):
-            found.add(f"{value.__module__}.{value.__qualname__}")
-    return found
-
-
 def members(cls: type) -> dict[str, Any]:
     """Return the public members of a class, those of our own bases included; of fields, Ellipsis."""
     found: dict[str, Any] = {}

@@ -1,6 +1,7 @@
 """What users can write does not change by accident, and an editor tells about all of it."""
 
 import inspect
+import re
 from dataclasses import is_dataclass
 from enum import Enum
 from importlib.metadata import version
@@ -41,6 +42,12 @@ def test_every_public_field_hook_and_value_of_an_enum_is_told_about() -> None:
                 if is_field and member not in told:
                     bare.append(f"{name}.{member}")
     assert bare == []
+
+
+def test_every_option_of_connect_is_told_about() -> None:
+    told = re.findall(r"^ +(\w+(?:, \w+)*): ", websocket_heartbeat.connect.__doc__ or "", re.M)
+    options = inspect.signature(websocket_heartbeat.connect).parameters
+    assert set(options) - set(", ".join(told).split(", ")) == set()
 
 
 def test_the_version_is_that_of_the_package() -> None:

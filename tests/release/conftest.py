@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,6 @@ from tools.release import build
 
 INSTALLING = 300
 """Seconds that builds and pip may take on a slow machine."""
-
-Install = Callable[[Path], Path]
 
 
 @pytest.fixture(scope="session")

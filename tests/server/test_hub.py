@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import trustme
 import websockets
+from tests.certificates import tls_of_client, tls_of_server
 from tests.server.raw import TEXT, client
 from tests.watch import PATIENCE, Run, until
 
@@ -303,12 +304,10 @@ def test_a_wrong_argument_is_named_where_it_is_given(call: Callable[[], Any], te
 def test_a_peer_shows_the_certificate_of_its_client(run: Run) -> None:
     async def main() -> None:
         authority = trustme.CA()
-        theirs = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        theirs = tls_of_server(authority)
         theirs.verify_mode = ssl.CERT_REQUIRED
-        ours = ssl.create_default_context()
-        for context in (theirs, ours):
-            authority.configure_trust(context)
-        authority.issue_cert("127.0.0.1").configure_cert(theirs)
+        authority.configure_trust(theirs)
+        ours = tls_of_client(authority)
         authority.issue_cert("ann@example.com").configure_cert(ours)
         async with serve(ssl=theirs) as server, websockets.connect(server.url(), ssl=ours):
             certificate = server.connections[0].certificate

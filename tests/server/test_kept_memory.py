@@ -3,13 +3,13 @@
 import asyncio
 import ctypes
 import gc
-import ssl
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
+from tests.certificates import tls_of_server
 from tests.watch import Run, until
 
 from websocket_heartbeat import Message
@@ -69,8 +69,7 @@ def test_a_peer_that_once_sent_a_mebibyte_costs_what_it_cost_before(
     if scheme == "wss":
         authority = trustme.CA()
         authority.cert_pem.write_to_path(str(pem))
-        options["ssl"] = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        authority.issue_cert("127.0.0.1").configure_cert(options["ssl"])
+        options["ssl"] = tls_of_server(authority)
     sizes: list[int] = []
 
     def note(peer: Peer, message: Message) -> None:

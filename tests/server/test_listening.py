@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import trustme
 import websockets
+from tests.certificates import tls_of_server
 from tests.server.raw import PING, PONG, client, connect
 from tests.watch import PATIENCE, Run, until
 
@@ -32,9 +33,7 @@ from websocket_heartbeat.server.roster import Commons, Roster
 @pytest.fixture(scope="module")
 def tls() -> ssl.SSLContext:
     """What a server for wss needs."""
-    context = ssl.create_default_context(purpose=ssl.Purpose.CLIENT_AUTH)
-    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
-    return context
+    return tls_of_server(trustme.CA())
 
 
 async def _is_served(host: str, port: int) -> bool:

@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-import ssl
 from collections import Counter
 
 import pytest
 import trustme
+from tests.certificates import tls_of_server, tls_pair
 from tests.server.raw import PING, TEXT, client, connect
 from tests.watch import Run, turns, until
 
@@ -104,11 +104,7 @@ def test_a_kind_of_line_is_written_again_after_a_while_and_says_how_many_there_w
 def test_pings_of_a_client_that_has_reset_its_connection_are_answered_into_no_log(
     run: Run, caplog: pytest.LogCaptureFixture, is_tls: bool
 ) -> None:
-    authority = trustme.CA()
-    tls = ssl.create_default_context(purpose=ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1").configure_cert(tls)
-    trusting = ssl.create_default_context()
-    authority.configure_trust(trusting)
+    tls, trusting = tls_pair()
 
     async def main() -> None:
         async with (
@@ -128,8 +124,7 @@ def test_pings_of_a_client_that_has_reset_its_connection_are_answered_into_no_lo
 def test_a_thousand_broken_handshakes_of_tls_are_told_to_nobody(
     run_asyncio: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tls = ssl.create_default_context(purpose=ssl.Purpose.CLIENT_AUTH)
-    trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
+    tls = tls_of_server(trustme.CA())
 
     async def main() -> None:
         async with serve(ssl=tls) as server:

@@ -4,14 +4,13 @@ import asyncio
 import logging
 import os
 import socket
-import ssl
 import sys
 import threading
 import time
 from typing import Any
 
 import pytest
-import trustme
+from tests.certificates import tls_pair
 from tests.hostile.memory import Peak
 from tests.server.raw import PING, PONG, TEXT, Closes, client, frame
 from tests.watch import Run, until
@@ -178,10 +177,7 @@ def test_one_timer_serves_all_peers_and_messages_do_not_touch_it(run: Run) -> No
 
 def test_the_kernel_is_asked_beneath_tls_too(run: Run) -> None:
     async def main() -> None:
-        authority = trustme.CA()
-        here, there = (ssl.create_default_context(purpose) for purpose in ssl.Purpose)
-        authority.issue_cert("127.0.0.1").configure_cert(there)
-        authority.configure_trust(here)
+        there, here = tls_pair()
         closes = Closes()
         async with serve(on_close=closes, idle_timeout=0.5, ssl=there) as server:
             assert server.url().startswith("wss://127.0.0.1:")

@@ -13,8 +13,8 @@ from typing import Any
 
 import aiohttp
 import pytest
-import trustme
 import websockets
+from tests.certificates import tls_pair
 from tests.watch import Run, turns, until
 
 from websocket_heartbeat.server import Peer, Refusal, Server, serve
@@ -63,11 +63,7 @@ def test_clients_of_other_libraries_are_served(run: Run, path: str) -> None:
 
 
 def test_tls_is_served_too(run: Run, path: str) -> None:
-    authority = trustme.CA()
-    serving = ssl.create_default_context(purpose=ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("localhost").configure_cert(serving)
-    trusting = ssl.create_default_context()
-    authority.configure_trust(trusting)
+    serving, trusting = tls_pair("localhost")
 
     async def main() -> None:
         async with serve(unix_path=path, ssl=serving) as server:

@@ -10,7 +10,7 @@ from types import FrameType
 class Ended(asyncio.Event):
     """Set when a signal has come; `status` is then the exit status that a shell expects: 130 after Ctrl-C."""
 
-    status = 0
+    status: int = 0
 
     def by(self, number: int) -> None:
         """Note the signal."""

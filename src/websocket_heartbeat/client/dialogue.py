@@ -65,11 +65,11 @@ class Dialogue:
     def __init__(self, keeper: Keeper, hooks: Hooks, link: Link, inbox: Inbox) -> None:
         self._keeper = keeper
         self._hooks = hooks
-        self.link = link
-        self.inbox = inbox
-        self.receives = False
-        self.is_over = False
-        self.is_cut = False
+        self.link: Link = link
+        self.inbox: Inbox = inbox
+        self.receives: bool = False
+        self.is_over: bool = False
+        self.is_cut: bool = False
         self.task: asyncio.Task[None] | None = None
         self._release_at: asyncio.TimerHandle | None = None
         self._warn_at: asyncio.TimerHandle | None = None

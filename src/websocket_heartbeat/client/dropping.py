@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from websocket_heartbeat.client.hooks import Hooks
 from websocket_heartbeat.client.inbox import Inbox
@@ -22,8 +23,9 @@ class DroppingInbox(Inbox):
         self, limit: int, limit_bytes: int, lifetime: Lifetime, hooks: Hooks, made_room: Callable[[], None]
     ) -> None:
         super().__init__(limit, limit_bytes, lifetime, hooks, made_room)
-        self.waiting = self._kept = deque[Message]()
-        self.dropped = 0
+        self.waiting: deque[Message] = deque()
+        self._kept = self.waiting
+        self.dropped: int = 0
         self._bytes = 0  # of those kept
         self._lost = 0  # since the reader has fallen behind
         self._deliver_to_queue()
@@ -47,7 +49,7 @@ class DroppingInbox(Inbox):
         return True
 
     def _deliver_to_queue(self) -> None:
-        self.deliver = self.keep
+        self.deliver: Callable[[Message], Any] = self.keep
 
     def keep(self, message: Message) -> None:
         """As in Inbox."""

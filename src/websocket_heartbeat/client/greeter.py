@@ -4,6 +4,7 @@ To the rest of the client it is the user's engine. What is said in a handshake i
 """
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -32,8 +33,8 @@ class SessionEngine(Engine):
     def __init__(self, engine: Engine, session: ClientSession) -> None:
         self._engine = engine
         self._session = session
-        self.name = engine.name
-        self.supports = engine.supports
+        self.name: str = engine.name
+        self.supports: Collection[str] = engine.supports
 
     async def open(self, request: OpenRequest, events: LinkEvents) -> None:
         """As in Engine; a link is open when the session is welcome.

@@ -13,6 +13,10 @@ class History(Stats):
 
     __slots__ = ()
 
+    reasons: list[str]
+    bytes_received: int
+    bytes_sent: int
+
     def __init__(self) -> None:
         super().__init__(reasons=_NO_REASONS)
 

@@ -84,7 +84,7 @@ class Hooks:
     loop: asyncio.AbstractEventLoop
 
     def __init__(self, log: Log) -> None:
-        self.log = log
+        self.log: Log = log
         self._hooks: dict[str, Callable[..., Any]] = {}
         # Tuples, as the empty one takes no memory: an idle connection has no tasks, and there are thousands.
         self._closers: tuple[asyncio.Task[Any] | None, ...] = ()

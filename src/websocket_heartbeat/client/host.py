@@ -92,7 +92,7 @@ class Host:
 
     def __init__(self, options: Options) -> None:
         url = None if callable(options.url) else options.shown(options.url)
-        self.log = Log(options.name or url or "(url callable)", url)
+        self.log: Log = Log(options.name or url or "(url callable)", url)
         self.server: tuple[str, int] | None = None
         self._engine: Engine = LoggedEngine(options.engine, self.log)
         self._session: ClientSession | None = None
@@ -110,22 +110,24 @@ class Host:
             self._engine = SessionEngine(self._engine, session)
         self._options = options
         self._machine = core.Machine(options.settings(), random.random)
-        self.lifetime = Lifetime(self._machine)
-        self.hooks = Hooks(self.log)
-        self.dialect = dialect_of(options.heartbeat)
-        self.dismissal = options.dismissal
-        self.links = Links(self, options, self._machine)
+        self.lifetime: Lifetime = Lifetime(self._machine)
+        self.hooks: Hooks = Hooks(self.log)
+        self.dialect: Dialect | None = dialect_of(options.heartbeat)
+        self.dismissal: str | None = options.dismissal
+        self.links: Links = Links(self, options, self._machine)
         bounds = options.receive_queue, options.receive_queue_bytes
         if self._session is not None:  # which has bounds of its own, and must always be read
             window = options.session
             bounds = max(bounds[0], 3 * window.window), max(bounds[1], 3 * window.window_bytes)
         make_inbox = _INBOXES[options.receive_policy]
-        self.inbox = make_inbox(*bounds, self.lifetime, self.hooks, self.links.made_room)
+        self.inbox: Inbox = make_inbox(*bounds, self.lifetime, self.hooks, self.links.made_room)
         if self._session is not None:
             self.inbox.on_handled = self._session.handled
         counts_messages = options.heartbeat.message is not None
         queue = SendQueue(options.send_queue, options.send_queue_bytes)
-        self.outbox = Outbox(queue, self.lifetime, self.hooks, self._time if counts_messages else None)
+        self.outbox: Outbox = Outbox(
+            queue, self.lifetime, self.hooks, self._time if counts_messages else None
+        )
         self.latency: float | None = None
         self.pacer: Callable[[Callable[[], None]], bool] | None = None
         self._history = History()
@@ -255,6 +257,12 @@ class Host:
     def state(self) -> str:
         """The state of the machine."""
         return self._machine.state
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will happen any more: it is closed or has failed, or its event loop is closed."""
+        loop = self.lifetime.loop
+        return self.lifetime.has_ended or (loop is not None and loop.is_closed())
 
     @property
     def name(self) -> str:

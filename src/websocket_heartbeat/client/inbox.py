@@ -78,9 +78,9 @@ class Inbox:
         self._giving = False  # the same, on the spot
         self.on_handled: Callable[[], None] | None = None
         self._in_hand = False  # whether the user has a message that is not handled, as far as is known
-        self.arrived = Wakeup()
-        self.paused = False
-        self.is_direct = True
+        self.arrived: Wakeup = Wakeup()
+        self.paused: bool = False
+        self.is_direct: bool = True
         self._has_dialogue = False
 
     def __len__(self) -> int:

@@ -36,9 +36,9 @@ class Lifetime:
     def __init__(self, machine: core.Machine) -> None:
         self._machine = machine
         self._failure: ConnectionFailed | None = None
-        self.changed = Wakeup()
+        self.changed: Wakeup = Wakeup()
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.thread = 0
+        self.thread: int = 0
 
     def bind(self) -> None:
         """Let the connection be used on the running loop alone."""

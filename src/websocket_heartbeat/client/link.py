@@ -93,18 +93,18 @@ class LinkHandler(LinkEvents):
 
     def __init__(self, keeper: Keeper, number: int) -> None:
         self._keeper = keeper
-        self.number = number
+        self.number: int = number
         self.link: Link | None = None
         self.task: asyncio.Task[None] | None = None
         self.dialogue: Dialogue | None = None
-        self.inbox = keeper.inbox
-        self.paused = False
-        self.is_dismissed = False
+        self.inbox: Inbox = keeper.inbox
+        self.paused: bool = False
+        self.is_dismissed: bool = False
         self._deliver: Callable[[Message], Any]  # where there is a dismissal to look for; set by `deliver_to`
-        self.awaits_proof = False
-        self.awaits_message = False
+        self.awaits_proof: bool = False
+        self.awaits_message: bool = False
         self._pinged_at = 0.0
-        self.awaits_pong = False
+        self.awaits_pong: bool = False
         self._owed: Message | None = None  # the answer to the peer's latest heartbeat, while the link is full
         # Of the bytes that we send: where the latest ping begins, and how many the peer had taken when last
         # looked at.

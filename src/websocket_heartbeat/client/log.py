@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 
-logger = logging.getLogger("websocket_heartbeat")
+logger: logging.Logger = logging.getLogger("websocket_heartbeat")
 
 _NOTHING: Mapping[str, object] = {}
 
@@ -17,8 +17,8 @@ class Log:
     __slots__ = ("name", "url")
 
     def __init__(self, name: str, url: str | None) -> None:
-        self.name = name
-        self.url = url
+        self.name: str = name
+        self.url: str | None = url
 
     @property
     def fields(self) -> dict[str, object]:

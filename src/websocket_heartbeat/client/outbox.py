@@ -60,12 +60,12 @@ class Outbox:
         self, queue: SendQueue, lifetime: Lifetime, hooks: Hooks, clock: Callable[[], float] | None
     ) -> None:
         """clock: None if nobody asks for `sent_at`."""
-        self.queue = queue
+        self.queue: SendQueue = queue
         self._lifetime = lifetime
         self._hooks = hooks
         self._clock = clock
-        self.sent_at = 0.0
-        self.dropped = 0
+        self.sent_at: float = 0.0
+        self.dropped: int = 0
         self._link: Link | None = None
         self._dialogue: Dialogue | None = None  # of the link, or of the one that is to replace it
         # The link, where nothing is to be considered before a message is sent.

@@ -35,10 +35,11 @@ class Reporter:
         self._log = hooks.log
         self._history = history
         self._outage = Outage()
-        self.loss = NO_LOSS
+        self.loss: Loss = NO_LOSS
 
     def started(self) -> None:
-        """Tell observers that the connection was started."""
+        """Tell observers that the connection was started, now and later."""
+        observer.connections.add(self._connection)
         for each in observer.observers:
             each.connection_started(self._connection)
 
@@ -158,7 +159,7 @@ class Reporter:
         fields = {"reason": reason, "error_type": kind, "code": action.code}
         self._log.warning("failed for good: %s", reason, extra=fields)
         for each in observer.observers:
-            each.connection_failed(self._connection, kind)
+            each.connection_failed(self._connection, kind, reason)
         return reason, error
 
     def renewal_failed(self, action: core.Action) -> Exception:

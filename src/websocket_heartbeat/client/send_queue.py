@@ -29,8 +29,8 @@ class SendQueue:
     __slots__ = ("_bytes", "entries", "limit", "limit_bytes")
 
     def __init__(self, limit: int, limit_bytes: int) -> None:
-        self.limit = limit
-        self.limit_bytes = limit_bytes
+        self.limit: int = limit
+        self.limit_bytes: int = limit_bytes
         self.entries: list[Message | _Dated] | tuple[()] = ()
         self._bytes = 0
 

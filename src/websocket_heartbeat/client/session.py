@@ -47,11 +47,11 @@ class ClientSession:
         probes: bool,
     ) -> None:
         window = Window(options.window, options.window_bytes)
-        self.is_required = options.mode == "require"
+        self.is_required: bool = options.mode == "require"
         self.report = report
         self.probes = probes
         self._max_size = max_size
-        self.their_max = 0
+        self.their_max: int = 0
         self._ousted: Greeter | None = None  # whose session waits for the welcome of another link
         self._tell = tell
         self._changed = changed
@@ -61,9 +61,9 @@ class ClientSession:
         self.link: SessionLink | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._is_pending = False  # whether `_settle` is to be called later in this turn of the loop
-        self.kind = ""
-        self.why = ""
-        self.dropped = 0
+        self.kind: str = ""
+        self.why: str = ""
+        self.dropped: int = 0
         # Volatile messages that wait for the user: the number of the message before each, and its size.
         self._volatile: deque[tuple[int, int]] = deque()
         self._waiting = Waiting(window)

@@ -1,5 +1,6 @@
 """The link that a connection has of a session: it numbers what is sent, and takes each message once."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +40,8 @@ class SessionLink(Link):
         self._physical = greeter.physical
         self._events = greeter.events
         self._stall: Stall | None = None  # once the window was full
-        self.full = False
-        self.deliver = discard
+        self.full: bool = False
+        self.deliver: Callable[[Message], Any] = discard
         self.subprotocol: str | None = None
 
     # What is sent

@@ -15,12 +15,12 @@ class Liveness:
     """
 
     def __init__(self, settings: Settings, now: float) -> None:
-        self.interval = settings.interval
-        self.both_directions = settings.both_directions
-        self.heard_at = now
-        self.sent_at = now
-        self.pinged_at = now
-        self.is_pinged = False
+        self.interval: float = settings.interval
+        self.both_directions: bool = settings.both_directions
+        self.heard_at: float = now
+        self.sent_at: float = now
+        self.pinged_at: float = now
+        self.is_pinged: bool = False
         """Whether a ping is unanswered."""
 
     def is_idle(self, now: float) -> bool:

@@ -177,7 +177,7 @@ class Action:
         self.cause = ""
         self.code: int | None = None
         self.attempt = 0
-        self.delay = 0.0
+        self.delay: float = 0.0
         self.out_of_retries = False
 
 
@@ -190,7 +190,7 @@ class Successor:
 
     def __init__(self, now: float, link: int, open_timeout: float) -> None:
         self.link = link
-        self.timeout = Timeout(now, open_timeout)
+        self.timeout: Timeout = Timeout(now, open_timeout)
         self.is_open = False
         self.paused = False
 
@@ -216,25 +216,25 @@ class Machine:
     """
 
     def __init__(self, settings: Settings, random: Callable[[], float]) -> None:
-        self.settings = settings
+        self.settings: Settings = settings
         self.state: str = IDLE
         self.deadline: float | None = None
         self.actions: list[Action] = []
-        self.link = 0
-        self.last_link = 0
+        self.link: int = 0
+        self.last_link: int = 0
         self.successor: Successor | None = None
-        self.liveness = Liveness(settings, 0.0)
-        self.retries = Retries(settings, random)
+        self.liveness: Liveness = Liveness(settings, 0.0)
+        self.retries: Retries = Retries(settings, random)
         self.due: float | None = None
-        self.timeout = Timeout(0.0, settings.open_timeout)
+        self.timeout: Timeout = Timeout(0.0, settings.open_timeout)
         self.watchdog: Timeout | None = None
         self.parting: Timeout | None = None
         self.ready_at: float | None = None
-        self.paused = False
-        self.is_hidden = False
-        self.hidden_at = 0.0
-        self.offline = False
-        self.offline_at = 0.0
+        self.paused: bool = False
+        self.is_hidden: bool = False
+        self.hidden_at: float = 0.0
+        self.offline: bool = False
+        self.offline_at: float = 0.0
 
     def take(self) -> list[Action]:
         """Return the actions since the last call, oldest first, and forget them."""

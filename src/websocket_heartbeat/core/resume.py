@@ -102,7 +102,7 @@ class Control:
         self.answer = ""
         self.key = ""
         self.why = ""
-        self.window = Window(0, 0)
+        self.window: Window = Window(0, 0)
         self.max = 0
         self.binary = True
         self.ttl = 0
@@ -146,16 +146,16 @@ class Resumption:
         self._is_required = is_required
         self._window = window
         self.state: str = DETACHED
-        self.half = Half(window)
-        self.key = ""
-        self.link = 0
+        self.half: Half = Half(window)
+        self.key: str = ""
+        self.link: int = 0
         self._said_done = 0
         """How much was handled when the last resume was sent: more may have been until its answer comes."""
         self._has_had_session = False
         self._is_from_before = False
         """Whether that was in another process."""
         self._tries = 0
-        self.is_ending = False
+        self.is_ending: bool = False
         self._reason = ""
         self._steps: list[Step] = []
 

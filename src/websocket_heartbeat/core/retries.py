@@ -17,12 +17,12 @@ class Retries:
     def __init__(self, settings: Settings, random: Callable[[], float]) -> None:
         self.settings = settings
         self.random = random
-        self.attempt = 0
-        self.spent = 0
-        self.due = 0.0
-        self.hinted = False
-        self.phase = 0.0
-        self.window_factor = 1.0
+        self.attempt: int = 0
+        self.spent: int = 0
+        self.due: float = 0.0
+        self.hinted: bool = False
+        self.phase: float = 0.0
+        self.window_factor: float = 1.0
 
     def begin_again(self) -> None:
         """The outage is over."""

@@ -72,21 +72,21 @@ class Half:
 
     def __init__(self, ours: Window) -> None:
         self.ours = ours
-        self.theirs = Window(0, 0)
-        self.sent = 0
-        self.acked = 0
+        self.theirs: Window = Window(0, 0)
+        self.sent: int = 0
+        self.acked: int = 0
         self._oldest: Kept | None = None
         """Of the outbox; each message there knows the next."""
         self._newest: Kept | None = None
         self._outbox_size = 0.0
-        self.got = 0
-        self.done = 0
-        self.recorded = 0
-        self.told = 0
+        self.got: int = 0
+        self.done: int = 0
+        self.recorded: int = 0
+        self.told: int = 0
         self._inbox: list[float] = []
         """The sizes of what was received and is not handled."""
         self._inbox_size = 0.0
-        self.is_much_handled = False
+        self.is_much_handled: bool = False
         """Whether so much was handled since the last acknowledgement that another one is due."""
         self._untold_size = 0.0
         """Of what was handled since then."""

@@ -55,20 +55,20 @@ class Settings:
         max_retries: int | None,
         final_codes: FinalCodes | None,
     ) -> None:
-        self.interval = positive("interval", interval)
-        self.timeout = positive("timeout", timeout)
+        self.interval: float = positive("interval", interval)
+        self.timeout: float = positive("timeout", timeout)
         self.both_directions = both_directions
-        self.message_timeout = (
+        self.message_timeout: float | None = (
             None if message_timeout is None else positive("message_timeout", message_timeout)
         )
-        self.initial = positive("initial", initial)
-        self.maximum = positive("maximum", maximum)
+        self.initial: float = positive("initial", initial)
+        self.maximum: float = positive("maximum", maximum)
         if maximum < initial:
             raise ValueError("maximum must be at least initial (" + str(initial) + "), not " + str(maximum))
-        self.hold = at_least_zero("hold", hold)
-        self.stable_after = at_least_zero("stable_after", stable_after)
-        self.open_timeout = positive("open_timeout", open_timeout)
-        self.close_timeout = at_least_zero("close_timeout", close_timeout)
+        self.hold: float = at_least_zero("hold", hold)
+        self.stable_after: float = at_least_zero("stable_after", stable_after)
+        self.open_timeout: float = positive("open_timeout", open_timeout)
+        self.close_timeout: float = at_least_zero("close_timeout", close_timeout)
         if max_retries is not None and not max_retries >= 0:
             raise ValueError("max_retries must be None or at least 0, not " + str(max_retries))
         self.max_retries = max_retries

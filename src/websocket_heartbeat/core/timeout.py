@@ -18,8 +18,8 @@ class Timeout:
 
     def __init__(self, now: float, seconds: float) -> None:
         self.seconds = seconds
-        self.due = now + seconds
-        self.had_grace = False
+        self.due: float = now + seconds
+        self.had_grace: bool = False
 
     def restart(self, at: float) -> None:
         """Give the whole time from `at` on, unless more than that is left."""

@@ -18,8 +18,8 @@ class Waiting:
 
     def __init__(self, most: Window) -> None:
         self._most = most
-        self.messages = 0
-        self.size = 0
+        self.messages: int = 0
+        self.size: int = 0
 
     def add(self, size: int) -> bool:
         """Count one more; false if there is no room, and it is to be dropped."""

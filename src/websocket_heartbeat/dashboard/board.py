@@ -1,8 +1,8 @@
-"""The dashboard without a server: its files, who may see its feed, and the feed.
+"""The dashboard without a server: its files, the tickets that its feed requires, and the feed.
 
-Whoever has got the page may ask for a ticket, and with a ticket opens the feed: so whatever stands before the
-page stands before the feed too, also where it guards HTTP alone, as middlewares for `http` do. Another site's
-page cannot read a ticket.
+The page gets a ticket by HTTP, and opens the feed, a WebSocket, with it. So authentication that protects
+the page protects the feed too, even if it is for HTTP only, as middlewares for `http` are. The page of
+another site cannot read a ticket.
 """
 
 import secrets
@@ -19,7 +19,7 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""Nothing of other hosts, nothing inline: Content Security Policy, level 3."""
+"""Nothing from other hosts, nothing inline: Content Security Policy, level 3."""
 
 HEADERS = (
     ("Content-Security-Policy", _POLICY),
@@ -37,41 +37,41 @@ _FILES = {
 }
 
 _SCRIPT = "heartbeat.js"
-"""Our own client for pages, which carries the feed."""
+"""Our own client for pages, which receives the feed."""
 
 _TICKET = "ticket"
 _FEED = "feed"
 
 _TICKETS = 100
-"""That may be unused at a time."""
+"""The most that are valid at a time."""
 
 _TICKET_LIFE = 60.0
-"""Seconds."""
+"""Seconds for which a ticket is valid."""
 
 
 class Page(NamedTuple):
-    """An answer to GET, to go with HEADERS."""
+    """The answer to a GET, sent with HEADERS."""
 
     content_type: str
     body: bytes
 
 
 class Board:
-    """Shows what happens in this process from now on, until `stop`."""
+    """Shows the connections of this process, and what happens to them from now on, until `stop`."""
 
     def __init__(self) -> None:
         self._recorder = Recorder()
         self._feed = Feed(self._recorder)
-        self._tickets: OrderedDict[str, float] = OrderedDict()  # when they end, oldest first
+        self._tickets: OrderedDict[str, float] = OrderedDict()  # when each expires, oldest first
         self._recorder.start()
 
     def stop(self) -> None:
-        """Show nothing more."""
+        """Stop recording and sending."""
         self._feed.stop()
         self._recorder.stop()
 
     def wake(self) -> None:
-        """Take beats from now on, also while nobody looks; on the running loop."""
+        """Take samples from now on, on the running loop, also while there is no viewer."""
         self._feed.wake()
 
     def page(self, path: str) -> Page | None:
@@ -93,14 +93,14 @@ class Board:
         return Page(content_type, (files("websocket_heartbeat.dashboard") / "page" / name).read_bytes())
 
     def has_ticket(self, path: str) -> bool:
-        """Whether a path ends with that of the feed and a ticket that was given out and is not used yet."""
+        """Whether a path ends with that of the feed and a valid ticket."""
         rest, _, ticket = path.rpartition("/")
         return (rest == _FEED or rest.endswith(f"/{_FEED}")) and self._tickets.get(
             ticket, 0.0
         ) > time.monotonic()
 
     def take_ticket(self, path: str) -> bool:
-        """Do as `has_ticket`, and let nobody use it again."""
+        """Do as `has_ticket`, and invalidate the ticket."""
         if not self.has_ticket(path):
             return False
         del self._tickets[path.rpartition("/")[2]]
@@ -111,7 +111,7 @@ class Board:
         return self._feed.watch()
 
     def hide(self, peer: ObservedPeer) -> None:
-        """Do not show a peer that has just come: it is a viewer."""
+        """Do not show a peer that has just connected: it is a viewer."""
         self._recorder.forget(peer)
 
     def _ticket(self) -> str:

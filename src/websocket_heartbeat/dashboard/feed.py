@@ -1,7 +1,7 @@
-"""What viewers are sent: a snapshot, and then what is new, once a second, written once for all of them.
+"""The messages to viewers: a snapshot first, then what is new, once a second, the same for all viewers.
 
-The messages are JSON objects. "snapshot" has `run`, which names this run of the recorder, all `seconds`,
-`lines`, `events` and `reasons` that are kept; "second" what is new. docs/how-to/dashboard.md is for people.
+The messages are JSON objects. "snapshot" has `run`, an ID of this run of the recorder, and all `seconds`,
+`lines`, `events` and `reasons` that are kept; "second" has what is new.
 """
 
 import asyncio
@@ -12,44 +12,44 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from websocket_heartbeat.dashboard.lines import Beat, Line
+from websocket_heartbeat.dashboard.lines import Line, Sample
 from websocket_heartbeat.dashboard.recorder import Event, Recorder, Second
 
 PERIOD = 1.0
 """Seconds."""
 
 _MOST_EVENTS = 50
-"""In one message: more nobody could read in a second."""
+"""In one message: nobody can read more in a second."""
 
 _BEHIND = 10
-"""Messages that may wait for a viewer; beyond that it gets a snapshot in their place, once it takes one."""
+"""Messages that may be queued for a viewer. A slower one gets a new snapshot in their place."""
 
 _LATE = 0.5
-"""Seconds of delay that are worth telling: the loop was blocked."""
+"""Seconds of delay of the timer from which on an event says that the event loop was blocked."""
 
 
 class _Viewer:
     def __init__(self) -> None:
         self.messages: deque[str] = deque()
         self.needs_snapshot = True
-        self.has_news = asyncio.Event()
+        self.has_messages = asyncio.Event()
 
 
 class Feed:
-    """Feeds viewers from a recorder, by a timer on one loop."""
+    """Sends the recorder's data to viewers, by a timer on one event loop."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
         self._run = secrets.token_hex(8)
         self._viewers: set[_Viewer] = set()
         self._shown: list[Line] = []
-        self._told: dict[int, tuple[dict[str, Any], int]] = {}  # by number: description, and how many marks
+        self._sent: dict[int, tuple[dict[str, Any], int]] = {}  # by number: description, and how many marks
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
 
     def wake(self) -> None:
-        """Take a beat each second from now on, on the running loop; does nothing if that is so already."""
+        """Start the timer on the running loop, unless it runs there already."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._loop = loop
@@ -58,13 +58,13 @@ class Feed:
             self._tick()
 
     def stop(self) -> None:
-        """Take no more."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop = None
 
     async def watch(self) -> AsyncGenerator[str, None]:
-        """Yield what a viewer is to be sent, without an end."""
+        """Yield the messages for one viewer, without an end."""
         self.wake()
         viewer = _Viewer()
         self._viewers.add(viewer)
@@ -77,8 +77,8 @@ class Feed:
                 elif viewer.messages:
                     yield viewer.messages.popleft()
                 else:
-                    viewer.has_news.clear()
-                    await viewer.has_news.wait()
+                    viewer.has_messages.clear()
+                    await viewer.has_messages.wait()
         finally:
             self._viewers.discard(viewer)
 
@@ -93,8 +93,8 @@ class Feed:
         self._timer = loop.call_at(self._due, self._tick)
         second = self._recorder.second()
         if late > _LATE:
-            words = f"the event loop of this process was blocked for {late:.1f} s"
-            event = Event(time.time(), "blocked", 0, "this process", words, None)
+            words = f"was blocked for {late:.1f} s"
+            event = Event(time.time(), "blocked", 0, "the event loop", words, None)
             second.events.append(event)
             self._recorder.events.append(event)
         message = self._message(second)
@@ -103,28 +103,28 @@ class Feed:
                 viewer.needs_snapshot = True
             if not viewer.needs_snapshot:
                 viewer.messages.append(message)
-            viewer.has_news.set()
+            viewer.has_messages.set()
 
     def _message(self, second: Second) -> str:
-        """Write what is new, and note what was told."""
-        told: dict[int, tuple[dict[str, Any], int]] = {}
+        """Return the message of a second, and remember what was sent."""
+        sent: dict[int, tuple[dict[str, Any], int]] = {}
         lines = []
-        for line, beat in second.shown:
+        for line, sample in second.shown:
             description = line.description()
-            before = self._told.get(line.number)
+            before = self._sent.get(line.number)
             entry: dict[str, Any] = {"id": line.number}
             if before is None:
                 entry |= _whole(line)
             else:
-                entry["beats"] = [_written(beat)]
+                entry["samples"] = [_written(sample)]
                 new = line.marked - before[1]
                 if new:
-                    entry["marks"] = line.marks[-new:]
+                    entry["marks"] = line.marks[-new:]  # at most all that are kept
                 if before[0] != description:
                     entry |= description
-            told[line.number] = description, line.marked
+            sent[line.number] = description, line.marked
             lines.append(entry)
-        self._told = told
+        self._sent = sent
         self._shown = [line for line, _ in second.shown]
         message = {
             "kind": "second",
@@ -152,18 +152,18 @@ class Feed:
 def _whole(line: Line) -> dict[str, Any]:
     return {
         **line.description(),
-        "beats": [_written(beat) for beat in line.beats or ()],
+        "samples": [_written(sample) for sample in line.samples or ()],
         "marks": line.marks,
     }
 
 
-def _written(beat: Beat) -> list[Any]:
-    """Return a beat for the page: times in milliseconds, but for the silence."""
-    trip, silent_for = beat.round_trip, beat.silent_for
+def _written(sample: Sample) -> list[Any]:
+    """Return a sample for the page: times in milliseconds, but for the silence."""
+    trip, silent_for = sample.round_trip, sample.silent_for
     return [
-        str(beat.state),
-        int(beat.heard),
+        str(sample.state),
+        int(sample.heard),
         None if trip is None else round(trip * 1000, 2),
         None if silent_for is None else round(silent_for, 1),
-        beat.queue,
+        sample.queue,
     ]

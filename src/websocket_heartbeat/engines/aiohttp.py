@@ -11,7 +11,7 @@ import os
 import random
 import ssl
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import aiohttp
@@ -93,7 +93,7 @@ class AiohttpLink(TransportLink, asyncio.Protocol):
         if connection is None or transport is None or connection.protocol is None:
             raise HandshakeError(_LOST)
         self.native = response
-        self.response_headers = _pairs(response)
+        self.response_headers: Sequence[tuple[str, str]] = _pairs(response)
         self._handler = connection.protocol
         # asyncio's transport for TLS does not say when the one beneath it, which logs, is closing.
         self._beneath = getattr(getattr(transport, "_ssl_protocol", None), "_transport", transport)

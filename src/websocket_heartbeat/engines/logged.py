@@ -9,6 +9,7 @@ from typing import Any
 
 from websocket_heartbeat.engines.base import Closure, Evidence, Link, LinkEvents, SharedMessage, discard
 from websocket_heartbeat.events import Message, size_of
+from websocket_heartbeat.system.kernel import Socket
 
 Tell = Callable[[str, str, int], None]
 """Takes what becomes of a frame: "sent" or "received", its type, and the bytes of its payload."""
@@ -31,12 +32,12 @@ class LoggedLink(Link):
     def __init__(self, link: Link, tell: Tell) -> None:
         self._link = link
         self._tell = tell
-        self.native = link.native
-        self.subprotocol = link.subprotocol
-        self.response_headers = link.response_headers
-        self.socket = link.socket
-        self.can_ping = link.can_ping
-        self.deliver = discard
+        self.native: Any = link.native
+        self.subprotocol: str | None = link.subprotocol
+        self.response_headers: Sequence[tuple[str, str]] = link.response_headers
+        self.socket: Socket | None = link.socket
+        self.can_ping: bool = link.can_ping
+        self.deliver: Callable[[Message], Any] = discard
         link.deliver = self._received
 
     @property

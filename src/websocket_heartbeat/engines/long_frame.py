@@ -25,14 +25,15 @@ class LongFrame:
 
     def __init__(self, first: int, size: int, mask: bytes, begun: memoryview) -> None:
         """begun: what has come of the payload."""
-        self.first = first
+        self.first: int = first
         self._size = size
         self._room = size + (self.BEHIND if size > self.FIRST else 0)
         self._mask = mask
         self._come = len(begun)  # bytes of the payload, and then of what lies behind it
-        self.buffer, SCRATCH.spare = SCRATCH.spare, bytearray()
-        if len(self.buffer) < self._come + self.BEHIND:
-            self.buffer = bytearray(min(size, max(self.FIRST, 4 * self._come)) + self.BEHIND)
+        spare, SCRATCH.spare = SCRATCH.spare, bytearray()
+        if len(spare) < self._come + self.BEHIND:
+            spare = bytearray(min(size, max(self.FIRST, 4 * self._come)) + self.BEHIND)
+        self.buffer: bytearray = spare
         self.buffer[: self._come] = begun
 
     def room(self) -> memoryview:

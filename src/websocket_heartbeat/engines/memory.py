@@ -98,7 +98,7 @@ class MemoryLink(Link):
         self._unsent: list[Message] = []
         self._vanished = 0  # bytes sent while the peer was frozen
         self.native = peer
-        self.ended = False
+        self.ended: bool = False
 
     def arrive(self, message: Message) -> None:
         """Take a message from the peer."""

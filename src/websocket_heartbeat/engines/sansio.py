@@ -75,7 +75,7 @@ class Deflate:
 
     def __init__(self, extension: Extension, max_size: int) -> None:
         self._extension = extension
-        self.max_size = max_size
+        self.max_size: int = max_size
         self.window: int = extension.local_max_window_bits  # type: ignore[attr-defined]
         self._is_outdated = False  # whether the peer's window has what ours has not
 

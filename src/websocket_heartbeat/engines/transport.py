@@ -31,9 +31,9 @@ class _Scratch(threading.local):
     """
 
     def __init__(self) -> None:
-        self.spare = bytearray()
-        self.large = memoryview(bytearray(8 * READ))
-        self.view = self.large[:READ]
+        self.spare: bytearray = bytearray()
+        self.large: memoryview = memoryview(bytearray(8 * READ))
+        self.view: memoryview = self.large[:READ]
 
 
 SCRATCH = _Scratch()
@@ -148,7 +148,7 @@ class TransportLink(FairReading, Link):
     def __init__(self, events: LinkEvents, max_size: int, subprotocol: str | None) -> None:
         super().__init__()
         self.deliver: Callable[[Message], Any] = discard
-        self.subprotocol = subprotocol
+        self.subprotocol: str | None = subprotocol
         self.response_headers: Sequence[tuple[str, str]] = ()
         self.native: Any = None
         self.socket: Socket | None = None
@@ -167,7 +167,7 @@ class TransportLink(FairReading, Link):
         # Whether the kernel counts the same bytes: of a TLS that is not ours, nobody knows how many it makes
         # of those that we give it.
         self._is_counted = False
-        self.full = False
+        self.full: bool = False
         self._sends = True  # until a close frame was sent, or the link has ended
         self._ended = False  # nothing is read or reported any more
 

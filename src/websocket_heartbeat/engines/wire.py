@@ -36,7 +36,7 @@ from websocket_heartbeat.engines.masks import apply_mask
 from websocket_heartbeat.engines.sansio import Deflate, Extension, Side, closure_of
 from websocket_heartbeat.engines.transport import READ, SCRATCH, TransportLink
 from websocket_heartbeat.errors import MessageTooBig, ProtocolViolation
-from websocket_heartbeat.system.kernel import tcp_info
+from websocket_heartbeat.system.kernel import Socket, tcp_info
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x81, 0x82, 0x88, 0x89, 0x8A
 """The first byte of a frame that is whole and not compressed."""
@@ -114,7 +114,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         self._stamp = self._loop.time if tcp_info(self.socket) is None else None
         self._rest = rest
         self._events.opened(self)
-        self.response_headers = ()
+        self.response_headers: Sequence[tuple[str, str]] = ()
         if self._rest:
             self._read(b"")
 
@@ -178,7 +178,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         self._out = None
         self.full = True
         self._transport = None
-        self.socket = None
+        self.socket: Socket | None = None
 
     # Reading
 

@@ -14,10 +14,10 @@ class Advice:
     """
 
     def __init__(self) -> None:
-        self.is_answered = False
-        self.was_silence_told = False
-        self.was_failure_told = False
-        self.was_loss_told = False
+        self.is_answered: bool = False
+        self.was_silence_told: bool = False
+        self.was_failure_told: bool = False
+        self.was_loss_told: bool = False
 
     def connected(self) -> None:
         """A link is open."""

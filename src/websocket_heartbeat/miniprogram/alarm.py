@@ -18,7 +18,7 @@ class Alarm:
         self.clock = clock
         self.ring = ring
         self.timer: Any = None
-        self.fires_at = 0.0
+        self.fires_at: float = 0.0
 
     def set(self, deadline: float | None) -> None:
         """Ring at the deadline; not at all if there is none."""

@@ -33,17 +33,17 @@ class Connection(Driver):
 
     def __init__(self, clock: Clock, opts: dict[str, Any]) -> None:
         super().__init__(clock, opts)
-        self.granted_until = 0.0
+        self.granted_until: float = 0.0
         self.reopening: Any = None
         self.renewing: Any = None
-        self.is_destroyed = False
+        self.is_destroyed: bool = False
 
     # With the names of the originals: users call these, and may put their own in their place
 
     def createWebSocket(self) -> None:
         """Connect now, also after closing. The library calls it for each attempt, which it then begins."""
         if self.is_attempt_due():
-            self.dialled = self.machine.last_link
+            self.dialled: int = self.machine.last_link
             link = self.dial(self.dialled)
             self.links.add(link, self.machine.successor is not None)
             link.open()
@@ -136,7 +136,7 @@ class Connection(Driver):
         """The user closes; `params` go to the host's close."""
         was_open = self.is_open()
         state = self.machine.state
-        self.forbidReconnect = True
+        self.forbidReconnect: bool = True
         self._forget_waiting()
         if self.is_over():
             self.outbox.refuse_all()
@@ -170,7 +170,7 @@ class Connection(Driver):
         self._forget_waiting()
         if self.is_over():
             number = self.machine.last_link
-            self.machine = Machine(self.current.settings, lambda: self.clock.random())
+            self.machine: Machine = Machine(self.current.settings, lambda: self.clock.random())
             # Numbers go on: what an earlier link still says is about no link of the new machine.
             self.machine.link = number
             self.machine.last_link = number

@@ -20,7 +20,7 @@ class Dialogue:
         self.clock = clock
         self.opts = opts
         self.advice = advice
-        self.link = 0
+        self.link: int = 0
         self.aside: list[Step] = []
         self.timer: Any = None
 

@@ -72,19 +72,19 @@ class Driver(Abstract):
 
     def __init__(self, clock: Clock, opts: dict[str, Any]) -> None:
         super().__init__(clock, opts)
-        self.repeat = 0
-        self.forbidReconnect = False
-        self.current = CurrentOptions(opts)
-        self.machine = Machine(self.current.settings, lambda: self.clock.random())
-        self.state = self.machine.state
-        self.links = Links()
-        self.dialled = 0
+        self.repeat: int = 0
+        self.forbidReconnect: bool = False
+        self.current: CurrentOptions = CurrentOptions(opts)
+        self.machine: Machine = Machine(self.current.settings, lambda: self.clock.random())
+        self.state: str = self.machine.state
+        self.links: Links = Links()
+        self.dialled: int = 0
         """The number of the latest attempt that was begun."""
-        self.advice = Advice()
-        self.dialogue = Dialogue(clock, opts, self.advice)
-        self.outbox = Outbox(self)
-        self.heart = Heart(opts)
-        self.alarm = Alarm(clock, lambda: self._woke())
+        self.advice: Advice = Advice()
+        self.dialogue: Dialogue = Dialogue(clock, opts, self.advice)
+        self.outbox: Outbox = Outbox(self)
+        self.heart: Heart = Heart(opts)
+        self.alarm: Alarm = Alarm(clock, lambda: self._woke())
         self.session: ConnectionSession | None = None
         """What carries messages across links; None without the option."""
         self.begin_session()
@@ -92,11 +92,11 @@ class Driver(Abstract):
         """What is still to be carried out."""
         self.held: list[Step] = []
         """Hooks to call once the user can have set them."""
-        self.is_held = True
+        self.is_held: bool = True
         """Whether hooks still have to wait for that."""
-        self.is_busy = False
+        self.is_busy: bool = False
         """Whether steps are being carried out: a hook that acts then only adds steps."""
-        self.is_interrupted = False
+        self.is_interrupted: bool = False
         """Whether an attempt was refused in the background, and retries wait for the foreground."""
         self.on_ready: Any = None
         """Whom to give this object to; None once that is done."""

@@ -26,7 +26,7 @@ class Heart:
     def __init__(self, opts: dict[str, Any]) -> None:
         self.opts = opts
         self.is_beating = False
-        self.was_refused = False
+        self.was_refused: bool = False
 
     def beat(self, link: Link) -> None:
         """Send one; `pingMsg` may be a function, of a promise too."""

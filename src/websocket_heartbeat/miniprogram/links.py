@@ -11,7 +11,7 @@ class Links:
     """
 
     def __init__(self) -> None:
-        self.current = Link(0)
+        self.current: Link = Link(0)
         self.successor: Link | None = None
 
     def latest(self) -> Link:

@@ -31,10 +31,10 @@ class CurrentOptions:
 
     def __init__(self, opts: dict[str, Any]) -> None:
         self.opts = opts
-        self.settings = settings_of(opts)
-        self.seen = record(opts)
-        self.valid = record(opts)
-        self.had_heartbeats = True
+        self.settings: Settings = settings_of(opts)
+        self.seen: dict[str, Any] = record(opts)
+        self.valid: dict[str, Any] = record(opts)
+        self.had_heartbeats: bool = True
 
     def have_changed(self, has_heartbeats: bool) -> bool:
         """Return whether the settings are others than the last time; what is wrong is reported and ignored.

@@ -26,9 +26,9 @@ class Outbox:
     def __init__(self, owner: "Driver") -> None:
         self.owner = owner
         self.waiting: list[dict[str, Any]] = []
-        self.sent_at = 0.0
-        self.is_in_doubt = False
-        self.has_asked = False
+        self.sent_at: float = 0.0
+        self.is_in_doubt: bool = False
+        self.has_asked: bool = False
 
     def hand_over(self, message: dict[str, Any]) -> bool:
         """Send now, or let it wait; if neither is possible, call `fail` and return False."""

@@ -35,13 +35,13 @@ class TaskLink(Link):
     def __init__(self, owner: "MiniProgramTask", number: int) -> None:
         super().__init__(number)
         self.owner = owner
-        self.is_open = False
-        self.is_single = False
-        self.is_alipay = False
-        self.on_message = lambda event: self._heard(event)
-        self.on_close = lambda event: self._closed(event)
-        self.on_error = lambda event: self._failed(event)
-        self.on_open = lambda event: self._opened(event)
+        self.is_open: bool = False
+        self.is_single: bool = False
+        self.is_alipay: bool = False
+        self.on_message: Callable[[Any], None] = lambda event: self._heard(event)
+        self.on_close: Callable[[Any], None] = lambda event: self._closed(event)
+        self.on_error: Callable[[Any], None] = lambda event: self._failed(event)
+        self.on_open: Callable[[Any], None] = lambda event: self._opened(event)
 
     def open(self) -> None:
         """Begin the attempt. The parameters, and the url, may be functions, promises, or both."""

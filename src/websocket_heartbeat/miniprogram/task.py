@@ -1,6 +1,6 @@
 """The task that WebsocketHeartbeat resolves with: the API of websocket-heartbeat-miniprogram, and more."""
 
-from typing import Any, Final
+from typing import Any, Callable, Final
 
 from websocket_heartbeat.miniprogram.clock import Clock
 from websocket_heartbeat.miniprogram.connection import Connection
@@ -34,8 +34,8 @@ class MiniProgramTask(Connection):
             check_url(url)
         super().__init__(clock, opts)
         self.socketTask: Any = None
-        self.pending_closes = 0
-        self.pending_until = 0.0
+        self.pending_closes: int = 0
+        self.pending_until: float = 0.0
         self.onOpen: Any = no_hook
         self.onMessage: Any = no_hook
         self.onClose: Any = no_hook
@@ -44,9 +44,9 @@ class MiniProgramTask(Connection):
         self.onState: Any = no_hook
         self.onGiveUp: Any = no_hook
         self.onSession: Any = no_hook
-        self.on_shown = lambda event: self.shown()
-        self.on_hidden = lambda event: self._went_to_background()
-        self.on_network = lambda event: self._network(event)
+        self.on_shown: Callable[[Any], None] = lambda event: self.shown()
+        self.on_hidden: Callable[[Any], None] = lambda event: self._went_to_background()
+        self.on_network: Callable[[Any], None] = lambda event: self._network(event)
 
     def send(self, message: Any) -> bool:
         """Send {data, success, fail, complete}, text or bytes, or let it wait; return False if refused."""

@@ -36,8 +36,8 @@ class WebSocketLink(Link):
     def __init__(self, owner: "BrowserTask", number: int) -> None:
         super().__init__(number)
         self.owner = owner
-        self.is_open = False
-        self.has_erred = False
+        self.is_open: bool = False
+        self.has_erred: bool = False
 
     def open(self) -> None:
         """Begin the attempt. The url, and the protocols, may be functions, promises, or both."""
@@ -64,7 +64,7 @@ class WebSocketLink(Link):
             session = self.owner.session
             if session is not None:
                 protocols = session.offer(self, protocols)
-            self.native = web_socket(self.owner.page, url, protocols)
+            self.native: Any = web_socket(self.owner.page, url, protocols)
             self.owner.adopted(self)
         except Exception as error:
             self._failed(error)
@@ -180,13 +180,13 @@ class BrowserTask(Connection):
         self.onstate: Any = no_hook
         self.ongiveup: Any = no_hook
         self.onsession: Any = no_hook
-        self.on_shown = lambda event: self._page_shown(event)
-        self.on_hidden = lambda event: self.hidden()
-        self.on_frozen = lambda event: self.freeze()
-        self.on_resumed = lambda event: self.thaw()
-        self.on_online = lambda event: self.network(True)
-        self.on_offline = lambda event: self.network(False)
-        self.on_visibility = lambda event: self._visibility()
+        self.on_shown: Callable[[Any], None] = lambda event: self._page_shown(event)
+        self.on_hidden: Callable[[Any], None] = lambda event: self.hidden()
+        self.on_frozen: Callable[[Any], None] = lambda event: self.freeze()
+        self.on_resumed: Callable[[Any], None] = lambda event: self.thaw()
+        self.on_online: Callable[[Any], None] = lambda event: self.network(True)
+        self.on_offline: Callable[[Any], None] = lambda event: self.network(False)
+        self.on_visibility: Callable[[Any], None] = lambda event: self._visibility()
 
     def send(self, data: Any, options: Any = None) -> bool:
         """Send, or queue while no link is open; return False if refused."""

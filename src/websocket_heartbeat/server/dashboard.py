@@ -25,13 +25,14 @@ def serve_dashboard(host: str = HOST, port: int = PORT, *, token: str | None = N
         async with serve_dashboard() as dashboard:
             print(dashboard.url)
 
-    It shows what happens within the block, at every client, fleet, hub and server of the process: addresses,
-    paths, times and reasons, but no queries, headers or messages. Whoever knows the URL may look.
+    It shows every client, fleet, hub and server of the process, also those from before the block, and what
+    happens to them within it: addresses, paths, times and reasons, but no queries, headers or messages.
+    Whoever knows the URL can see it.
 
-    host: the address to listen on. Default 127.0.0.1: this machine alone. On another one, others can read
-    the token on its way, as it is plain HTTP. port: 0 (default) takes a free one.
-    token: the secret part of the URL, the same each time, for pages that survive a restart of the program.
-    None (default): a random one.
+    host: the address to listen on. Default 127.0.0.1: reachable from this machine only. The page is plain
+    HTTP: on another address, the token can be read on the network. port: 0 (default) takes a free one.
+    token: the secret part of the URL. Set it for a page that stays valid over restarts of the program. None
+    (default): a random one.
 
     Raises:
         TypeError, ValueError: an argument is wrong; the text names it.
@@ -43,7 +44,7 @@ def serve_dashboard(host: str = HOST, port: int = PORT, *, token: str | None = N
 
 
 class DashboardServer:
-    """The dashboard at a port; `serve_dashboard` makes it."""
+    """A server of the dashboard; `serve_dashboard` returns it."""
 
     def __init__(self, host: str, port: int, token: str) -> None:
         self._token = token
@@ -77,11 +78,11 @@ class DashboardServer:
 
     @property
     def url(self) -> str:
-        """The URL of the page, with the token: who has it may look. Known within `async with`."""
+        """The URL of the page, with the secret token. Available within `async with`."""
         return self._server.url(f"/{self._token}/").replace("ws", "http", 1)
 
     def _admit(self, request: Request) -> Refusal | None:
-        """Answer with what the page is made of; let viewers in."""
+        """Answer requests for the page's files; accept a WebSocket with a valid ticket."""
         token, slash, path = request.path.removeprefix("/").partition("/")
         board = self._board
         if board is None or not hmac.compare_digest(token.encode(), self._token.encode()):
@@ -96,14 +97,14 @@ class DashboardServer:
         return Refusal(200, [*HEADERS, ("Content-Type", page.content_type)], page.body)
 
     def _feed(self, peer: Peer) -> Awaitable[None]:
-        """Hide the viewer at once, and then feed him."""
+        """Hide the viewer from the dashboard, and return what sends it the feed."""
         assert self._board is not None
         self._board.hide(peer)
-        return _show(peer, self._board)
+        return _send_feed(peer, self._board)
 
 
-async def _show(peer: Peer, board: Board) -> None:
-    """Send the messages, until the viewer leaves and this is cancelled."""
+async def _send_feed(peer: Peer, board: Board) -> None:
+    """Send the messages, until this is cancelled as the viewer disconnects."""
     async with aclosing(board.watch()) as messages:
         async for message in messages:
             peer.send(message)
@@ -111,4 +112,4 @@ async def _show(peer: Peer, board: Board) -> None:
 
 
 def _ignore(peer: Peer, message: object) -> None:
-    """Viewers have nothing to say."""
+    """Ignore the messages of viewers."""

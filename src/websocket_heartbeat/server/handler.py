@@ -3,8 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Hashable
-from inspect import isawaitable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from websocket_heartbeat import observer
@@ -27,7 +26,7 @@ from websocket_heartbeat.server.sessions.state import PeerState
 from websocket_heartbeat.server.shared_rooms import name_in
 from websocket_heartbeat.server.silence import Silence
 from websocket_heartbeat.server.stats import Tally
-from websocket_heartbeat.system.callbacks import call, place_of, settle
+from websocket_heartbeat.system.callbacks import place_of
 from websocket_heartbeat.system.kernel import tcp_info
 
 if TYPE_CHECKING:
@@ -58,8 +57,11 @@ class Keeper(MailboxKeeper, Protocol):
     def users(self) -> Rooms:
         """The peers of each principal."""
 
-    def add(self, handler: "PeerHandler") -> int:
-        """Keep a client whose link has opened; return its number."""
+    def number(self) -> int:
+        """Return the number of the next client."""
+
+    def add(self, handler: "PeerHandler") -> None:
+        """Keep a client whose link has opened, with its peer."""
 
     def watch(self, handler: "PeerHandler", due: float) -> None:
         """Call its `check_deadlines` by that time of the loop's clock, or soon after."""
@@ -79,7 +81,7 @@ class End(NamedTuple):
 
 
 class PeerHandler:
-    """What a link calls (LinkEvents of engines/base.py), and the keeper of all peers, and the peer itself.
+    """The inside of one client: called by its link (LinkEvents of engines/base.py), its roster and its Peer.
 
     keeper: who keeps all peers. request: the handshake. hooks: those of this one. peer: what users hold;
     link: its link; mailbox: its messages; these three from `opened` on.
@@ -127,9 +129,9 @@ class PeerHandler:
         principal: Hashable | None,
         place: Place | None,
     ) -> None:
-        self.keeper = keeper
-        self.request = request
-        self.hooks = hooks
+        self.keeper: Keeper = keeper
+        self.request: Request = request
+        self.hooks: Hooks = hooks
         self._principal = principal
         self._place = place
         self._has_opened = False
@@ -146,8 +148,8 @@ class PeerHandler:
         self._drained: asyncio.Future[None] | None = None
         self._backlog: Backlog | None = None
         self._owed: Message | None = None  # the answer to the last heartbeat
-        self.dropped_messages = 0
-        self.dropped_volatile = 0
+        self.dropped_messages: int = 0
+        self.dropped_volatile: int = 0
 
     # The log
 
@@ -173,8 +175,8 @@ class PeerHandler:
         if is_logged and not link.is_session:  # beneath a session, door.py does so
             link = LoggedLink(link, self.log_frame)
         self.link = link
-        number = self.keeper.add(self)
-        self.peer = Peer(self, number, self.request, time.time())
+        self.peer = Peer(self, self.keeper.number(), self.request, time.time())
+        self.keeper.add(self)
         self.mailbox = Mailbox(self)
         if is_logged:
             _logger.debug("%r has come", self.peer, extra=self.fields)
@@ -479,21 +481,8 @@ class PeerHandler:
 
     def tell(self, name: str, hook: Callable[..., Any], *arguments: Any) -> None:
         """As in Member of rooms.py."""
-        if self.end is not None:
-            return
-        try:
-            result = call(name, hook, self.peer, *arguments)
-        except HookFailed as failed:
-            self.mailbox.report(failed)
-            return
-        if isawaitable(result):
-            self.keeper.spawn(self._settle(name, result), result)
-
-    async def _settle(self, name: str, pending: Awaitable[object]) -> None:
-        try:
-            await settle(name, pending)
-        except HookFailed as failed:
-            self.mailbox.report(failed)
+        if self.end is None:
+            self.mailbox.tell(name, hook, *arguments)
 
     async def has_room(self) -> None:
         """As in Member of rooms.py."""
@@ -578,8 +567,10 @@ class PeerHandler:
             problem = self._progress.problem(self.link, now, policy.write_limit)
             if problem is not None:
                 self.drop("write_limit", problem)
-                return None
-            if self.link.buffered or self.link.full or self._backlog is not None:
+                if self.end is not None:
+                    return None
+                self._progress = None  # a session goes on, and its next link begins anew
+            elif self.link.buffered or self.link.full or self._backlog is not None:
                 dues.append(now + LOOK)
             else:
                 self._progress = None
@@ -593,7 +584,9 @@ class PeerHandler:
                 due = self._silence.look(self.link, now, self.mailbox.listening_since, policy.idle_timeout)
             if due is None:
                 self.drop("idle_timeout", f"silent for {policy.idle_timeout:g} s")
-                return None
+                if self.end is not None:
+                    return None
+                due = now + policy.idle_timeout / 2  # a session's next link may fall silent too
             dues.append(due)
         return min(dues, default=None)
 

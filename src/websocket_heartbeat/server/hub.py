@@ -35,8 +35,9 @@ from websocket_heartbeat.server.places import Limits
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Member, Room
 from websocket_heartbeat.server.roster import Commons, Roster
-from websocket_heartbeat.server.sessions.book import Book, EndHook
+from websocket_heartbeat.server.sessions.book import Book
 from websocket_heartbeat.server.sessions.nodes import Question
+from websocket_heartbeat.server.sessions.reports import EndHook
 from websocket_heartbeat.server.sessions.stores import MEMORY, check_durability, store_of
 from websocket_heartbeat.server.shared_rooms import SharedRooms
 from websocket_heartbeat.server.sigterm import before_sigterm
@@ -197,7 +198,7 @@ class Hub:
     @property
     def peers(self) -> tuple[Peer, ...]:
         """The peers that are connected now, in the order in which they have come."""
-        return tuple(sorted((handler.peer for handler in self._here), key=lambda peer: peer.id))
+        return tuple(sorted(self._commons.peers(), key=lambda peer: peer.id))
 
     @property
     def rooms(self) -> dict[Hashable, int]:
@@ -304,7 +305,7 @@ class Hub:
         """
         if not callable(app):
             raise TypeError(f"app must be callable, not {app!r}")
-        return AsgiMiddleware(app, self._entrance(), self, self._is_viewer)
+        return AsgiMiddleware(app, self._entrance(), self, self._for_viewer)
 
     @asynccontextmanager
     async def accept(
@@ -347,21 +348,24 @@ class Hub:
     def dashboard(self) -> DashboardApp:
         """Return an ASGI application that shows the connections of this process live: the cardiogram.
 
-        Starlette's `Mount("/cardiogram", hub.dashboard())` takes it. It shows what happens from this call on,
-        at every hub, server, client and fleet of the process: addresses, paths, times and reasons, but no
-        queries, headers, messages or principals. Its viewers are no peers of the hub.
+        Starlette's `Mount("/cardiogram", hub.dashboard())` takes it. It shows every hub, server, client and
+        fleet of the process, and what happens to them from this call on: addresses, paths, times and reasons,
+        but no queries, headers, messages or principals. Its viewers are no peers of the hub.
 
-        Whoever gets its page may see all of that: mount it where your own authentication stands before it.
-        The page's WebSocket needs a ticket, which the page gets by HTTP: so what guards HTTP alone is enough.
+        Whoever can load its page sees all of that: mount it behind your own authentication. The page's
+        WebSocket requires a ticket, which the page gets by HTTP, so authentication of HTTP alone is enough.
         For programs without ASGI there is `serve_dashboard`.
         """
         if self._dashboard is None:
             self._dashboard = DashboardApp()
         return self._dashboard
 
-    def _is_viewer(self, scope: Scope) -> bool:
-        """Whether a WebSocket is that of a viewer of the dashboard, who is no client of the application."""
-        return self._dashboard is not None and self._dashboard.expects(scope)
+    def _for_viewer(self, scope: Scope) -> App | None:
+        """Return the dashboard if a WebSocket is that of a viewer, whom `authenticate` is not asked about.
+
+        So no endpoint of the application gets it, whatever its routes.
+        """
+        return self._dashboard if self._dashboard is not None and self._dashboard.expects(scope) else None
 
     # aiohttp.web
 
@@ -419,7 +423,7 @@ class Hub:
             if handler.link.is_session:
                 handler.let_go()
         if self._book is not None:
-            await self._book.close()
+            await self._book.close(self._commons.policy.close_timeout)
 
     # websockets
 
@@ -518,9 +522,13 @@ class Hub:
         return SendAwayApp(send_all_away, token)
 
     async def close(self) -> None:
-        """Close every peer with 1001 and wait until all are gone, `close_timeout` seconds at most."""
+        """Close every peer with 1001 and wait until all are gone, `close_timeout` seconds at most.
+
+        Sessions are written then, and what waits for rooms is published. An asynchronous `on_session_end`
+        that still runs after as many seconds again is cancelled.
+        """
         self._commons.enter()
         await self._commons.rounds.done()
         await asyncio.gather(*(roster.close() for roster in self._commons.rosters))
         if self._book is not None:
-            await self._book.close()
+            await self._book.close(self._commons.policy.close_timeout)

@@ -125,10 +125,10 @@ class Mailbox:
         self._behind: _Behind | None = None
         self._receiver: asyncio.Future[None] | None = None  # a call of `recv` that waits
         self._in_hand: Message | None = None  # that was taken and is not handled, as far as is known
-        self.is_paused = False
-        self.listening_since = 0.0
-        self.is_leaving = False
-        self.has_ended = False
+        self.is_paused: bool = False
+        self.listening_since: float = 0.0
+        self.is_leaving: bool = False
+        self.has_ended: bool = False
 
     @property
     def waiting(self) -> int:
@@ -327,6 +327,18 @@ class Mailbox:
             return None
         return result if result is not None and isawaitable(result) else None
 
+    def tell(self, name: str, hook: Callable[..., Any], *arguments: Any) -> None:
+        """Call a hook with the peer and arguments, beside those that take its messages."""
+        pending = self._call(name, hook, self._owner.peer, *arguments)
+        if pending is not None:
+            self._owner.keeper.spawn(self._settle(name, pending), pending)
+
+    async def _settle(self, name: str, pending: Awaitable[object]) -> None:
+        try:
+            await settle(name, pending)
+        except HookFailed as failed:
+            self.report(failed)
+
     def report(self, failed: HookFailed) -> None:
         """Log what a hook has raised."""
         owner = self._owner
@@ -356,8 +368,6 @@ class Mailbox:
         on_close = self._owner.hooks.on_close
         try:
             if on_close is not None:
-                pending = self._call("on_close", on_close, self._owner.peer, code, reason)
-                if pending is not None:
-                    self._owner.keeper.spawn(self._work("on_close", pending), pending)
+                self.tell("on_close", on_close, code, reason)
         finally:  # also where the hook ends the program
             self._owner.has_ended()

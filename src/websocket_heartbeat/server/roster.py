@@ -17,6 +17,7 @@ from websocket_heartbeat.server.batch import Batch
 from websocket_heartbeat.server.farewell import all_gone, close_all
 from websocket_heartbeat.server.handler import PeerHandler
 from websocket_heartbeat.server.hooks import Hooks
+from websocket_heartbeat.server.peer import Peer
 from websocket_heartbeat.server.places import Limits, Place, Places
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Member, Rooms
@@ -67,20 +68,26 @@ class Commons:
         self.policy = policy
         self.rosters: WeakSet[Roster] = WeakSet()
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.numbers = count(1)
-        self.log = Throttle(_logger)
-        self.tally = Tally()
-        self.places = Places(limits, self.log, self.tally)
+        self.numbers: count[int] = count(1)
+        self.log: Throttle = Throttle(_logger)
+        self.tally: Tally = Tally()
+        self.places: Places = Places(limits, self.log, self.tally)
         self.rounds: Rounds[Member] = Rounds()
         batch = Batch()
-        self.rooms = Rooms(self.rounds, batch)
-        self.users = Rooms(self.rounds, batch)
+        self.rooms: Rooms = Rooms(self.rounds, batch)
+        self.users: Rooms = Rooms(self.rounds, batch)
         if streams is not None and missed is not None and tell is not None:
             shared = self.rounds, batch, streams, policy, self.tally
             self.rooms = SharedRooms(*shared, room_key, missed, tell)
             self.users = SharedRooms(*shared, user_key, missed, tell)
         self._batch = batch
         observer.hubs.add(self)
+
+    def peers(self) -> list[Peer]:
+        """Return the clients that are connected; none are where the event loop is closed."""
+        if self.loop is not None and self.loop.is_closed():
+            return []
+        return [handler.peer for roster in self.rosters for handler in roster.here]
 
     def stats(self) -> HubStats:
         """Return what the hub has done so far."""
@@ -116,12 +123,12 @@ class Roster:
 
     def __init__(self, commons: Commons) -> None:
         self._commons = commons
-        self.policy = commons.policy
-        self.log = commons.log
-        self.places = commons.places
-        self.tally = commons.tally
-        self.rooms = commons.rooms
-        self.users = commons.users
+        self.policy: Policy = commons.policy
+        self.log: Throttle = commons.log
+        self.places: Places = commons.places
+        self.tally: Tally = commons.tally
+        self.rooms: Rooms = commons.rooms
+        self.users: Rooms = commons.users
         # Of links of sessions, which may be no peer's yet, or not any more.
         self.doors: set[Door] = set()
         # By number: those whose link is open, and those whose link has ended and who have still to be told.
@@ -164,12 +171,14 @@ class Roster:
 
     # What a peer needs: Keeper of handler.py
 
-    def add(self, handler: PeerHandler) -> int:
-        """Keep a client whose link has opened; return its number."""
-        number = next(self._commons.numbers)
-        self._here[number] = handler
+    def number(self) -> int:
+        """Return the number of the next client, of all entrances."""
+        return next(self._commons.numbers)
+
+    def add(self, handler: PeerHandler) -> None:
+        """Keep a client whose link has opened, with its peer: other threads ask for that."""
+        self._here[handler.peer.id] = handler
         self.tally.admitted += 1
-        return number
 
     def link_ended(self, number: int) -> None:
         """Count a client as connected no more; `remove` follows when on_close was called."""

@@ -6,7 +6,8 @@ of each of its rooms: it goes on from there at whatever node its client comes to
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Hashable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Mapping
 from typing import Any
 
 from websocket_heartbeat.engines.base import SharedMessage
@@ -17,7 +18,7 @@ from websocket_heartbeat.server.farewell import check_farewell
 from websocket_heartbeat.server.policy import Policy
 from websocket_heartbeat.server.rooms import Member, Room, Rooms
 from websocket_heartbeat.server.rounds import Rounds
-from websocket_heartbeat.server.sessions.book import name_of
+from websocket_heartbeat.server.sessions.identity import name_of
 from websocket_heartbeat.server.sessions.link import SessionLink
 from websocket_heartbeat.server.stats import Tally
 from websocket_heartbeat.server.streams import Followed, Streams, gapless
@@ -87,7 +88,15 @@ class SharedRooms(Rooms):
         self._key = key
         self._missed = missed
         self._tell = tell
-        self._readers: dict[Hashable, _Room] = {}
+        self._readers: dict[str, _Room] = {}  # by what the room is called in the store, as its members are
+        # What it is called there by its name, and how many have joined by that: the repr of a principal may
+        # change, and several that are not equal may have the same.
+        self._keys: dict[Hashable, str] = {}
+        self._joined: Counter[Hashable] = Counter()
+
+    def _key_of(self, name: Hashable) -> str:
+        key = self._keys.get(name)
+        return self._key(name) if key is None else key
 
     def check(self, name: Hashable) -> None:
         """As in Rooms."""
@@ -95,53 +104,70 @@ class SharedRooms(Rooms):
 
     def join(self, name: Hashable, member: Member) -> None:
         """As in Rooms."""
-        super().join(name, member)
-        room = self._readers.get(name)
+        key = self._keys[name] = self._key_of(name)
+        self._joined[name] += 1
+        super().join(key, member)
+        room = self._readers.get(key)
         if room is None:
-            room = self._readers[name] = _Room(self, name)
+            room = self._readers[key] = _Room(self, name)
         room.joined(member)
 
     def leave(self, name: Hashable, member: Member) -> None:
         """As in Rooms; also of its session, wherever that goes on."""
+        key = self._keys[name]
         self.remove(name, member)
         if member.session is not None:
-            member.session.move(self._key(name), None)
-            member.session.note_rooms()
+            member.session.set_place(key, None)
+            member.session.write_rooms()
 
     def remove(self, name: Hashable, member: Member) -> None:
         """As in Rooms; its session is a member still."""
-        super().remove(name, member)
-        room = self._readers[name]
+        key = self._keys[name]
+        self._joined[name] -= 1
+        if not self._joined[name]:
+            del self._joined[name], self._keys[name]
+        super().remove(key, member)
+        room = self._readers[key]
         room.left(member)
-        if name not in self._members:
-            del self._readers[name]
+        if key not in self._members:
+            del self._readers[key]
             self._streams.unfollow(room.followed)
+
+    def members(self, name: Hashable) -> Collection[Member]:
+        """As in Rooms."""
+        return super().members(self._key_of(name))
+
+    def sizes(self) -> dict[Hashable, int]:
+        """As in Rooms."""
+        return {room.name: len(self._members[key]) for key, room in self._readers.items()}
 
     def send(self, name: Hashable, message: Message, keep: int | None, volatile: bool) -> None:
         """As in Rooms: to the members on all nodes."""
         if volatile and self._streams.is_away:
             self._tally.dropped_messages += 1
         else:
-            self._streams.publish(self._key(name), _packed(message, keep, volatile))
+            self._streams.publish(self._key_of(name), _packed(message, keep, volatile))
 
     def dismiss(self, name: Hashable, code: int, reason: str) -> None:
         """As in Rooms; the other nodes are told."""
         super().dismiss(name, code, reason)
-        self._tell(self._key(name), {"dismiss": reason, "code": code})
+        self._tell(self._key_of(name), {"dismiss": reason, "code": code})
 
     async def send_away(self, name: Hashable, over: float, code: int, reason: str) -> None:
         """As in Rooms; the other nodes are told."""
         check_farewell(over, code, reason)
-        self._tell(self._key(name), {"away": reason, "code": code, "over": over})
+        self._tell(self._key_of(name), {"away": reason, "code": code, "over": over})
         await super().send_away(name, over, code, reason)
 
     async def do(self, key: str, what: Mapping[str, Any]) -> None:
         """Do with the members here what another node has told."""
-        name = next((room.name for room in self._readers.values() if room.key == key), None)
+        room = self._readers.get(key)
+        if room is None:
+            return
         if "dismiss" in what:
-            super().dismiss(name, what["code"], what["dismiss"])
+            super().dismiss(room.name, what["code"], what["dismiss"])
         else:
-            await super().send_away(name, what["over"], what["code"], what["away"])
+            await super().send_away(room.name, what["over"], what["code"], what["away"])
 
 
 class _Room:
@@ -153,7 +179,7 @@ class _Room:
     def __init__(self, rooms: SharedRooms, name: Hashable) -> None:
         self._rooms = rooms
         self.name = name
-        self.key = rooms._key(name)
+        self.key = rooms._key_of(name)
         self._members = rooms.members(name)
         self._behind: dict[Member, asyncio.Task[None]] = {}
         self._begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -166,8 +192,8 @@ class _Room:
             return
         place = session.rooms.get(self.key)
         if not place:
-            session.move(self.key, self.followed.number or NO_PLACE)
-            session.note_rooms()
+            session.set_place(self.key, self.followed.number or NO_PLACE)
+            session.write_rooms()
             if place == NO_PLACE:
                 asyncio.get_running_loop().call_soon(self._tell_missed, member)  # not before on_open
         else:
@@ -186,7 +212,7 @@ class _Room:
         """As in Reader."""
         for member in self._members:
             if member.session is not None and member.session.rooms.get(self.key) == NO_PLACE:
-                member.session.move(self.key, number)
+                member.session.set_place(self.key, number)
         self._begun.set_result(None)
 
     def take(self, number: int, post: bytes) -> int:
@@ -205,7 +231,7 @@ class _Room:
 
     def _has_missed(self, member: Member, number: int) -> None:
         if member.session is not None:
-            member.session.move(self.key, number)
+            member.session.set_place(self.key, number)
         self._tell_missed(member)
 
     def _tell_missed(self, member: Member) -> None:
@@ -223,7 +249,7 @@ class _Room:
     async def _catch_up(self, member: Member, session: SessionLink, place: int) -> None:
         """Give a member what it has not had, as it has room for it, until it is where the others are."""
         streams = self._rooms._streams
-        await self._begun
+        await asyncio.wait([self._begun])  # it is not this task's alone: cancelled, it must not cancel that
         while self.followed.number is not None and place < self.followed.number:
             try:
                 read = await streams.read(self.key, place)

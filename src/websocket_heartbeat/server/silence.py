@@ -16,7 +16,7 @@ class Ping:
         """Send it; taken: how much the peer has taken so far."""
         self._taken = taken
         self._before = link.position
-        self.since = now
+        self.since: float = now
         link.ping()
 
     @property
@@ -42,7 +42,7 @@ class Silence:
 
     def __init__(self) -> None:
         self._ping: Ping | None = None  # one that is unanswered
-        self.has_beaten = False
+        self.has_beaten: bool = False
         self.round_trip: float | None = None
 
     def ponged(self, now: float) -> float | None:

@@ -41,10 +41,10 @@ class Tally:
     __slots__ = ("admitted", "dropped", "dropped_messages", "refused")
 
     def __init__(self) -> None:
-        self.admitted = 0
-        self.refused = Counter(dict.fromkeys(_REFUSED_BY, 0))
-        self.dropped = Counter(dict.fromkeys(_DROPPED_BY, 0))
-        self.dropped_messages = 0
+        self.admitted: int = 0
+        self.refused: Counter[str] = Counter(dict.fromkeys(_REFUSED_BY, 0))
+        self.dropped: Counter[str] = Counter(dict.fromkeys(_DROPPED_BY, 0))
+        self.dropped_messages: int = 0
 
     def stats(self, peers: int) -> HubStats:
         """Return all for the user; peers: how many are connected now."""

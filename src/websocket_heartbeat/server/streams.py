@@ -57,15 +57,20 @@ class Reader(Protocol):
 
 
 class Followed:
-    """A room that is read. number: of the last message that was read; None: none is yet."""
+    """A room that is read. number: of the last message that was read; None: none is yet.
 
-    __slots__ = ("is_followed", "key", "number", "reader")
+    has_more: whether there may be more to read. is_reading: whether a task does.
+    """
+
+    __slots__ = ("has_more", "is_followed", "is_reading", "key", "number", "reader")
 
     def __init__(self, key: str, reader: Reader) -> None:
-        self.key = key
-        self.reader = reader
+        self.key: str = key
+        self.reader: Reader = reader
         self.number: int | None = None
-        self.is_followed = True
+        self.is_followed: bool = True
+        self.has_more: bool = False
+        self.is_reading: bool = False
 
 
 class Streams:
@@ -79,20 +84,18 @@ class Streams:
         self._waiting: dict[str, deque[bytes]] = {}  # by the key of the room
         self._size = 0  # of all that wait
         self._calls = 0
-        self._publishing: asyncio.Task[None] | None = None
-        self._unread: dict[Followed, None] = {}
-        self._reading: asyncio.Task[None] | None = None
+        # By the key of the room: each by itself, so that none waits for the store's answer to another one.
+        self._publishing: dict[str, asyncio.Task[None]] = {}
         self._followed: set[Followed] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._is_closed = False
-        self.is_away = False
+        self.is_away: bool = False
 
     def forget(self) -> None:
         """Forget all, as the hub has gone on to another event loop."""
         self._waiting.clear()
         self._size = 0
-        self._publishing = self._reading = None
-        self._unread.clear()
+        self._publishing.clear()
         for followed in self._followed:
             followed.is_followed = False
         self._followed.clear()
@@ -102,8 +105,8 @@ class Streams:
     async def close(self) -> None:
         """Return when all is published that waits, or cannot be; then nothing more is."""
         self._is_closed = True
-        if self._publishing is not None:
-            await asyncio.wait([self._publishing], timeout=_CLOSE_WITHIN)
+        if self._publishing:
+            await asyncio.wait(self._publishing.values(), timeout=_CLOSE_WITHIN)
         lost = sum(map(len, self._waiting.values()))
         if lost:
             words = "%s to rooms cannot be published, as the store is away, and the hub is closed"
@@ -144,17 +147,16 @@ class Streams:
             raise SendQueueFull(f"{MOST_WAITING} bytes of messages to rooms wait for the store already")
         self._size += len(post) + _OVERHEAD
         self._waiting.setdefault(key, deque()).append(post)
-        if self._publishing is None:
-            self._publishing = self.spawn(self._publish())
+        if key not in self._publishing:
+            self._publishing[key] = self.spawn(self._publish(key))
 
-    async def _publish(self) -> None:
-        try:
-            while self._waiting:
-                await asyncio.gather(*map(self._publish_to, list(self._waiting)))
-        finally:
-            self._publishing = None
+    async def _publish(self, key: str) -> None:
+        """Publish what waits for a room, until nothing does."""
+        while key in self._waiting:
+            await self._publish_first(key)
+        del self._publishing[key]
 
-    async def _publish_to(self, key: str) -> None:
+    async def _publish_first(self, key: str) -> None:
         """Publish the first of what waits for a room; it may be repeated, as long as it is the same."""
         self._calls += 1
         call = self._calls
@@ -192,7 +194,6 @@ class Streams:
             return
         followed.is_followed = False
         self._followed.remove(followed)
-        self._unread.pop(followed, None)
         if followed.number is not None:
             self._store.unfollow(followed.key)
 
@@ -215,29 +216,27 @@ class Streams:
             followed.reader.missed(number)
 
     def _has_more(self, followed: Followed) -> None:
-        if followed.is_followed:
-            self._unread[followed] = None
-            if self._reading is None:
-                self._reading = self.spawn(self._read())
+        followed.has_more = True
+        if followed.is_followed and not followed.is_reading:
+            followed.is_reading = True
+            self.spawn(self._read(followed))
 
-    async def _read(self) -> None:
-        try:
-            while self._unread:
-                unread, self._unread = list(self._unread), {}
-                await asyncio.gather(*map(self._read_one, unread))
-        finally:
-            self._reading = None
-
-    async def _read_one(self, followed: Followed) -> None:
+    async def _read(self, followed: Followed) -> None:
+        """Read a room, until there is no more."""
         assert followed.number is not None
         try:
-            posts = await self.read(followed.key, followed.number)
-        except OSError as error:
-            self._unread[followed] = None
-            await self.pause(error)
-            return
-        if await self._take(followed, posts) and followed.is_followed:
-            self._unread[followed] = None
+            while followed.has_more and followed.is_followed:
+                followed.has_more = False
+                try:
+                    posts = await self.read(followed.key, followed.number)
+                except OSError as error:
+                    followed.has_more = True
+                    await self.pause(error)
+                    continue
+                if await self._take(followed, posts):
+                    followed.has_more = True
+        finally:
+            followed.is_reading = False
 
     async def read(self, key: str, after: int) -> Posts:
         """Return messages of a room, those after a number: the first ones of them."""

@@ -43,7 +43,7 @@ class Alarm:
             clock = _clocks[loop] = _AlarmClock()
         self._clock = clock
         self._callback = callback
-        self.granularity = granularity
+        self.granularity: float = granularity
         self._at: float | None = None
 
     def ring_by(self, when: float, *, exact: bool = False) -> None:

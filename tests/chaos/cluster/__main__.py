@@ -8,14 +8,14 @@ import sys
 from pathlib import Path
 
 from tests.chaos.cluster.rows import ROWS
-from tests.chaos.cluster.run import Outcome, Plan, run
+from tests.chaos.cluster.run import RowOutcome, RowPlan, run
 from tests.chaos.cluster.stage import may_part
 
 PAGE = Path(__file__).parents[3] / "docs" / "cluster.md"
 BEGIN, END = "<!-- make cluster-chaos: begin -->\n", "<!-- make cluster-chaos: end -->\n"
 
 
-def table(outcomes: list[Outcome]) -> str:
+def table(outcomes: list[RowOutcome]) -> str:
     """Return the outcomes as a table of Markdown."""
     titles = ["what happens", "promised: up; down", "times", "messages up, down", "lost", "doubled"]
     titles += ["out of order", "unexplained", "handled again", "reset"]
@@ -23,13 +23,14 @@ def table(outcomes: list[Outcome]) -> str:
     for outcome in outcomes:
         row, verdict = outcome.row, outcome.verdict
         times = "; ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in outcome.done.items())
-        faults = (verdict.lost, verdict.doubled, verdict.out_of_order, verdict.unexplained, verdict.again)
+        faults = (verdict.lost, verdict.doubled, verdict.out_of_order, verdict.unexplained)
         cells = [
             row.what,
             f"{row.up}; {row.down}",
             times or f"{outcome.resumed:,} resumed",
             f"{outcome.up:,}, {outcome.down:,}",
             *(f"{len(each):,}" for each in faults),
+            "; ".join(f"{count} {why}" for why, count in sorted(outcome.again.items())) or "0",
             str(outcome.resets),
         ]
         lines.append(f"| {' | '.join(cells)} |")
@@ -53,7 +54,7 @@ def main() -> int:
         if "part" in row.faults and not may_part():
             print(f"{row.name}: left out, as network namespaces need Linux and root", flush=True)
             continue
-        outcomes.append(asyncio.run(run(row, Plan(arguments.seed, arguments.messages, arguments.seconds))))
+        outcomes.append(asyncio.run(run(row, RowPlan(arguments.seed, arguments.messages, arguments.seconds))))
         print(outcomes[-1].text(), flush=True)
     if len(outcomes) == len(ROWS):
         before, _, rest = PAGE.read_text().partition(BEGIN)

@@ -8,8 +8,7 @@ class Row:
     """name: for the command line. what: happens again and again. up, down: what is promised of messages.
 
     store: how it is run: "aof", "memory" (forgets all when it is killed), or "replica" (with one that lags).
-    faults: names of methods of Stage. is_forced: whether a worker that lives may be taken for dead: what it
-    was handling may be handled again then.
+    faults: names of methods of Stage.
     """
 
     name: str
@@ -18,7 +17,6 @@ class Row:
     down: str
     store: str = "aof"
     faults: tuple[str, ...] = ()
-    is_forced: bool = False
 
 
 ONCE = "exactly once"
@@ -44,6 +42,5 @@ ROWS = (
         AGAIN,
         ONCE,
         faults=("part",),
-        is_forced=True,
     ),
 )

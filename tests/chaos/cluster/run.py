@@ -5,58 +5,37 @@ import json
 import random
 import tempfile
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.chaos import messages
-from tests.chaos.backend import AGAIN
-from tests.chaos.clients import WAYS, Budget, Client, make
+from tests.chaos.clients import Client
 from tests.chaos.cluster.rows import Row
+from tests.chaos.cluster.seen import KILLED, Seen
 from tests.chaos.cluster.stage import Stage
-from tests.chaos.faults import trouble
-from tests.chaos.history import History, Verdict, check
-from tests.chaos.run import describe
+from tests.chaos.history import History
+from tests.chaos.load import Crowd, Outcome, Plan
 
 
 @dataclass
-class Plan:
-    """How much, and how long: `seconds` bounds the sending, after which what was sent is handled.
+class RowPlan(Plan):
+    """As for one back end, with fewer faults of links and more of processes."""
 
-    pause, calm: seconds from one fault of a proxy to the next, and from one of the row to the next.
-    """
-
-    seed: int
-    messages: int
-    seconds: float
     pause: float = 0.6
     calm: float = 2.0
-    clients: int = 21
     patience: float = 60.0
 
 
-@dataclass
-class Outcome:
-    """What came of it; problems: what else is wrong, in words."""
+@dataclass(kw_only=True)
+class RowOutcome(Outcome):
+    """What came of a row; again: why messages were handled again."""
 
     row: Row
-    seed: int
-    seconds: float = 0.0
-    up: int = 0
-    down: int = 0
-    resumed: int = 0
-    resets: int = 0
-    done: Counter[str] = field(default_factory=Counter)
-    verdict: Verdict = field(default_factory=Verdict)
-    problems: list[str] = field(default_factory=list)
-
-    @property
-    def is_clean(self) -> bool:
-        return self.verdict.is_clean and not self.problems
+    again: Counter[str] = field(default_factory=Counter)
 
     def text(self) -> str:
         """Return it in words."""
-        again = f"{len(self.verdict.again)} handled again, {len(self.verdict.gone)} answers sent again"
+        again = f"handled again: {dict(self.again)}, {len(self.verdict.gone)} answers sent again"
         sizes = f"{self.up:,} up, {self.down:,} down, {self.resumed:,} resumed, {self.resets} reset"
         return "\n".join(
             [
@@ -67,140 +46,62 @@ class Outcome:
         )
 
 
-async def run(row: Row, plan: Plan) -> Outcome:
+async def run(row: Row, plan: RowPlan) -> RowOutcome:
     """Play it; return when all that was sent has been handled, or nothing moves any more."""
-    outcome = Outcome(row, plan.seed)
+    outcome = RowOutcome(plan.seed, row=row)
     chance = random.Random(plan.seed)
-    begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         async with Stage(Path(folder), row, random.Random(chance.random())) as stage:
-            clients = [
-                make(
-                    WAYS[number % len(WAYS)],
-                    number,
-                    stage.proxies[number % len(stage.proxies)].url(),
-                    plan.seed,
-                    is_bounded=messages.WAYS[number % len(stage.proxies)] == "function",
-                )
-                for number in range(plan.clients)
-            ]
-            budget = Budget(plan.messages)
-            running = [asyncio.create_task(client.run(budget)) for client in clients]
-            links = [
-                asyncio.create_task(
-                    trouble(
-                        proxy, clients[each :: len(stage.proxies)], random.Random(chance.random()), plan.pause
-                    )
-                )
-                for each, proxy in enumerate(stage.proxies)
-            ]
-            until = time.monotonic() + plan.seconds
-            while budget.left > 0 and time.monotonic() < until:
+            crowd = Crowd(plan, stage.proxies, chance)
+            begun = time.monotonic()
+            while crowd.budget.left > 0 and time.monotonic() - begun < plan.seconds:
                 await asyncio.sleep(chance.uniform(0.5, 1.5) * plan.calm)
                 if row.faults:
                     await stage.strike()
-                outcome.problems += (
-                    f"ended: {task.exception()!r}"
-                    for task in (*links, *running)
-                    if task.done() and (task in links or task.exception() is not None)
-                )
-                if outcome.problems:
+                if ended := crowd.ended():
+                    outcome.problems += ended
                     break
-            budget.stop()
-            for task in links:
-                task.cancel()
-            await asyncio.wait(links)
-            for proxy in stage.proxies:
-                proxy.heal()
-            _, late = await asyncio.wait(running, timeout=plan.patience)
-            for client, task in zip(clients, running, strict=True):
-                if task in late:
-                    outcome.problems.append(f"stuck: {describe(client)}")
-                elif task.exception() is not None:
-                    outcome.problems.append(f"failed: {task.exception()!r} {describe(client)}")
-            await asyncio.gather(*(client.close() for client in clients))
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late)
+            await crowd.finish(outcome, plan.patience)
         outcome.done = stage.done
         outcome.seconds = time.monotonic() - begun
-        _judge(outcome, clients, stage)
+        _judge(outcome, crowd.clients, stage)
     return outcome
 
 
-@dataclass
-class _Seen:
-    """What the workers have seen of one client, in the order of time.
-
-    begun: its messages. kills: places there before which a life has ended, or has lost the session, before it
-    was known whether the last one was handled. answers: those that were to be sent; in_hand: parts of them
-    that were perhaps not stored then.
-    """
-
-    begun: list[int] = field(default_factory=list)
-    kills: set[int] = field(default_factory=set)
-    answers: list[int] = field(default_factory=list)
-    in_hand: list[range] = field(default_factory=list)
-    life: int = 0
-    has_ended: bool = True
-
-
-def _judge(outcome: Outcome, clients: list[Client], stage: Stage) -> None:
+def _judge(outcome: RowOutcome, clients: list[Client], stage: Stage) -> None:
     """Compare what clients and workers have written down."""
     facts = [
         (*json.loads(line), life)
         for life, place in enumerate(stage.places, 1)
         for line in place.read_text().splitlines()
     ]
-    seen: dict[int, _Seen] = defaultdict(_Seen)
-    for _, what, *rest, life in sorted(facts, key=lambda fact: int(fact[0])):
-        if what == "begun":
-            client, number, _, by = rest
-            _take(seen[client], number, by, client, outcome.row.is_forced, stage.killed)
-        elif what == "ended" and seen[rest[0]].life % AGAIN == life:
-            seen[rest[0]].has_ended = True
+    seen = {client.number: Seen(client.number) for client in clients}
+    of: dict[str, Seen] = {}  # by the session
+    for at, what, *rest, life in sorted(facts, key=lambda fact: int(fact[0])):
+        if what == "opened":
+            of[rest[1]] = seen[int(rest[0])]
+            of[rest[1]].opened(life)
+        elif what == "begun":
+            client, content, number, by = rest
+            seen[client].take(content, number, by, at, stage.killed)
+        elif what == "interrupted" and rest[0] in of:
+            of[rest[0]].interrupted(rest[1], life, at)
+        elif what == "forced" and rest[0] in of:
+            of[rest[0]].forced(life)
         elif what == "over" and rest[1] not in ("", "expired"):
             outcome.problems.append(f"life {life}: session {rest[0]} is over: {rest[1]}")
     for client in clients:
         number, told = client.number, seen[client.number]
-        outcome.resumed += sum(kind == "resumed" for kind, _ in client.sessions)
-        resets = [event for event in client.sessions if event[0] in ("reset", "over")]
-        if resets:  # with new numbers, by which messages are not found again
-            outcome.resets += len(resets)
-            outcome.problems.append(f"client {number}: {resets}")
-            continue
-        _interrupt(told, number)  # the last life may have been killed too
-        up = History(range(1, client.accepted + 1), told.begun, client.told, kills=told.kills)
+        if not outcome.note_sessions(client):
+            continue  # with new numbers, by which messages are not found again
+        outcome.again.update(told.again())
+        told.interrupt(KILLED)  # the last life may have been killed too
+        up = History(range(1, client.accepted + 1), told.begun, client.told, kills=told.whys)
         down = History(told.answers, client.handled, in_hand=told.in_hand)
-        outcome.up += client.accepted
-        outcome.down += len(client.handled)
-        for name, history in (("up", up), ("down", down)):
-            verdict = check(history)
-            outcome.verdict.add(verdict)
-            if not verdict.is_clean:
-                outcome.problems.append(f"{name}, client {number}: {verdict} {vars(verdict)}"[:400])
+        outcome.judge(client, up, down)
     complaints = stage.complaints.read_text()
     for word in ("Traceback", "Error:"):
         if word in complaints:
             place = complaints.index(word)
             outcome.problems.insert(0, complaints[max(0, place - 300) : place + 2000])
             break
-
-
-def _take(seen: _Seen, number: int, life: int, client: int, is_forced: bool, killed: set[int]) -> None:
-    """Take in that a life has begun to handle a message."""
-    if life != seen.life and (seen.life % AGAIN in killed or not seen.has_ended or is_forced):
-        _interrupt(seen, client)
-    seen.life, seen.has_ended = life, False
-    seen.begun.append(number)
-    seen.answers += (
-        messages.answer_number(life, number, place) for place in range(messages.answers_to(client, number))
-    )
-
-
-def _interrupt(seen: _Seen, client: int) -> None:
-    if seen.begun:
-        seen.kills.add(len(seen.begun))
-        end = len(seen.answers)
-        seen.in_hand.append(range(end - messages.answers_to(client, seen.begun[-1]), end))

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -37,8 +38,9 @@ class Worker:
 class Stage:
     """See above. folder: for everything that is written. row: says how the store is run.
 
-    killed: the lives that a kill has ended. places: the files of what each life has done.
-    proxies: what clients connect to, one for each of messages.WAYS. done: how often what has happened.
+    killed: when a kill has ended which life, on the clock of the ledgers. places: the files of what each life
+    has done. proxies: what clients connect to, one for each of messages.WAYS. done: how often what has
+    happened.
     """
 
     def __init__(self, folder: Path, row: Row, chance: random.Random) -> None:
@@ -52,7 +54,7 @@ class Stage:
         self._stack = AsyncExitStack()
         self.proxies: list[FaultProxy] = []
         self.places: list[Path] = []
-        self.killed: set[int] = set()
+        self.killed: dict[int, int] = {}
         self.done: Counter[str] = Counter()
         self.complaints = folder / "complaints.log"
 
@@ -118,7 +120,7 @@ class Stage:
     async def _end(self, worker: Worker, how: signal.Signals) -> None:
         worker.ports = None
         if how is signal.SIGKILL:
-            self.killed.add(worker.life)
+            self.killed[worker.life] = time.monotonic_ns()
         assert worker.process is not None
         worker.process.send_signal(how)
         code = await worker.process.wait()

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import trustme
+from tests.certificates import tls_of_client, tls_of_server, tls_pair
 from tests.client.conftest import World
-from tests.client.servers import tls, trusting, well_behaved
+from tests.client.servers import well_behaved
 from tests.client.traps.log import SLACK, SOON, Log
 from tests.engines.peers import TEXT, Peer, close_frame, frame, hang, raw_server, ws_server
 from tests.watch import PATIENCE, Run, until
@@ -70,8 +71,8 @@ def test_trap_12_a_certificate_that_does_not_verify_is_final_and_a_429_is_not(ru
 
     async def main() -> None:
         async with (
-            ws_server(well_behaved, tls=tls(trustme.CA())) as server,
-            connect(server.url(scheme="wss"), ssl=trusting(trustme.CA())) as connection,
+            ws_server(well_behaved, tls=tls_of_server(trustme.CA())) as server,
+            connect(server.url(scheme="wss"), ssl=tls_of_client(trustme.CA())) as connection,
         ):
             with pytest.raises(ConnectionFailed) as caught:
                 await asyncio.wait_for(connection.wait_closed(), PATIENCE)
@@ -204,15 +205,15 @@ def test_trap_20_credentials_do_not_follow_a_redirect_to_another_origin(run_asyn
 
 def test_trap_20_a_redirect_that_gives_up_encryption_is_refused(run_asyncio: Run) -> None:
     async def main() -> None:
-        authority = trustme.CA()
+        server_tls, client_tls = tls_pair()
         async with ws_server(well_behaved) as plain:
 
             async def redirecting(peer: Peer) -> None:
                 await _answer(peer, "HTTP/1.1 308 Permanent Redirect", f"Location: {plain.url()}")
 
             async with (
-                raw_server(redirecting, tls(authority)) as server,
-                connect(server.url(scheme="wss"), ssl=trusting(authority)) as connection,
+                raw_server(redirecting, server_tls) as server,
+                connect(server.url(scheme="wss"), ssl=client_tls) as connection,
             ):
                 with pytest.raises(ConnectionFailed, match="give up encryption") as caught:
                     await asyncio.wait_for(connection.wait_closed(), PATIENCE)

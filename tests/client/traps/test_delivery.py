@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import trustme
-from tests.client.servers import tls, trusting, well_behaved
+from tests.certificates import tls_pair
+from tests.client.servers import well_behaved
 from tests.client.traps.log import QUICK, SOON, Log
 from tests.engines.peers import TEXT, Peer, frame, ws_server
 from tests.watch import PATIENCE, Run, turns, until
@@ -129,13 +129,12 @@ def test_trap_22_the_receive_queue_is_bounded_and_the_server_feels_it(run_asynci
 @pytest.mark.parametrize("scheme", ["ws", "wss"])
 def test_the_main_path_holds_on_every_loop_and_over_tls(scheme: str, run: Run) -> None:
     async def main() -> None:
-        authority = trustme.CA()
-        trust = None if scheme == "ws" else trusting(authority)
+        server_tls, client_tls = tls_pair() if scheme == "wss" else (None, None)
         async with (
-            ws_server(well_behaved, tls=None if scheme == "ws" else tls(authority)) as server,
+            ws_server(well_behaved, tls=server_tls) as server,
             FaultProxy("127.0.0.1", server.port) as proxy,
         ):
-            connection = connect(proxy.url(scheme=scheme), ssl=trust, heartbeat=QUICK, backoff=SOON)
+            connection = connect(proxy.url(scheme=scheme), ssl=client_tls, heartbeat=QUICK, backoff=SOON)
             log = Log(connection)
             faults: list[Callable[[], Any]] = [proxy.reset, proxy.disconnect, proxy.freeze]
             async with connection:

@@ -4,6 +4,7 @@ import ssl
 
 import pytest
 import trustme
+from tests.certificates import tls_of_client, tls_of_server
 
 
 @pytest.fixture(scope="module")
@@ -13,13 +14,9 @@ def authority() -> trustme.CA:
 
 @pytest.fixture(scope="module")
 def server_tls(authority: trustme.CA) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    return context
+    return tls_of_server(authority)
 
 
 @pytest.fixture
 def client_tls(authority: trustme.CA) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    return context
+    return tls_of_client(authority)

@@ -59,11 +59,8 @@ def test_a_link_may_be_paused_within_a_delivery(engine: Engine, run: Run) -> Non
     async def main() -> None:
         async with ws_server(handler) as server:
             link, recorder = await opened(engine, server.url())
-            pauses = 0
 
             def pausing(message: Message) -> None:
-                nonlocal pauses
-                pauses += 1
                 link.pause_reading()
                 recorder.deliver(message)
 

@@ -10,6 +10,11 @@ from tests.watch import Run
 from websocket_heartbeat.engines.base import Engine, OpenRequest
 
 
+def hear_all(caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("websockets", "websockets.client", "aiohttp", "aiohttp.client", "websocket_heartbeat"):
+        caplog.set_level(logging.DEBUG, logger=name)
+
+
 async def secretive_failures(engine: Engine, server: RawServer) -> None:
     error = await failure(
         engine,
@@ -36,16 +41,7 @@ async def secretive_failures(engine: Engine, server: RawServer) -> None:
 def test_failures_and_logs_carry_no_secrets(
     engine: Engine, run: Run, caplog: pytest.LogCaptureFixture, answer: bytes
 ) -> None:
-    caplog.set_level(0, logger="picows")
-    for name in (
-        "picows",
-        "websockets",
-        "websockets.client",
-        "aiohttp",
-        "aiohttp.client",
-        "websocket_heartbeat",
-    ):
-        caplog.set_level(logging.DEBUG, logger=name)
+    hear_all(caplog)
 
     async def handler(peer: Peer) -> None:
         await peer.read_request()
@@ -64,15 +60,7 @@ def test_failures_and_logs_carry_no_secrets(
 def test_an_open_link_logs_and_shows_no_secrets(
     engine: Engine, run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for name in (
-        "picows",
-        "websockets",
-        "websockets.client",
-        "aiohttp",
-        "aiohttp.client",
-        "websocket_heartbeat",
-    ):
-        caplog.set_level(logging.DEBUG, logger=name)
+    hear_all(caplog)
 
     async def handler(peer: Peer) -> None:
         peer.write(frame(3))

@@ -5,6 +5,7 @@ import os
 import ssl
 
 import trustme
+from tests.certificates import tls_of_server
 from tests.engines.peers import Peer, close_frame, port_of, raw_server, serve_echo, ws_server
 from tests.engines.recorder import failure, opened
 from tests.watch import Run
@@ -77,9 +78,8 @@ def test_a_server_without_tls_is_an_ssl_error(engine: Engine, run: Run, client_t
 def test_a_server_that_refuses_our_certificate_is_an_ssl_error(
     engine: Engine, run: Run, client_tls: ssl.SSLContext
 ) -> None:
-    demanding = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority = trustme.CA()
-    authority.issue_cert("127.0.0.1").configure_cert(demanding)
+    demanding = tls_of_server(authority)
     demanding.verify_mode = ssl.CERT_REQUIRED
     authority.configure_trust(client_tls)
 

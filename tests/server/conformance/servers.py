@@ -25,8 +25,6 @@ from websocket_heartbeat import connect as our_connect
 
 ROOT = Path(__file__).parents[3]
 APP = "tests.server.conformance.app"
-_DATABASE = "sessions.db"
-"""Of the sessions of a server."""
 
 
 class Pems(NamedTuple):

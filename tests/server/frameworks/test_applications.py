@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
@@ -473,9 +473,6 @@ def test_the_test_client_of_starlette_works_on_a_loop_a_connection() -> None:
     for _ in range(3):
         _talk_with_test_client(tests, hub)
     assert not hub.peers
-
-
-Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 def test_a_hub_serves_on_the_loops_of_one_test_after_the_other(run_asyncio: Run) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import trustme
 import websockets
+from tests.certificates import tls_of_client, tls_of_server, tls_pair
 from tests.server.links.back_ends import BackEnd, echo, stay
 from tests.server.raw import TEXT, client
 from tests.server.raw import connect as connect_bare
@@ -205,12 +206,10 @@ def test_an_authenticate_that_is_odd_about_cancellation_refuses_too(
 
 def test_over_tls_it_is_the_same(run: Run, back_end: BackEnd) -> None:
     authority = trustme.CA()
-    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(serving)
+    serving = tls_of_server(authority)
     serving.verify_mode = ssl.CERT_OPTIONAL
     authority.configure_trust(serving)
-    trusting = ssl.create_default_context()
-    authority.configure_trust(trusting)
+    trusting = tls_of_client(authority)
     authority.issue_cert("ada@example.com").configure_cert(trusting)
 
     async def main() -> None:
@@ -235,12 +234,8 @@ def test_over_tls_it_is_the_same(run: Run, back_end: BackEnd) -> None:
 
 
 def test_a_silent_peer_over_tls_is_reset(run: Run, back_end: BackEnd) -> None:
-    authority = trustme.CA()
-    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(serving)
-    trusting = ssl.create_default_context()
+    serving, trusting = tls_pair()
     trusting.check_hostname = False
-    authority.configure_trust(trusting)
 
     async def main() -> None:
         hub = Hub(idle_timeout=0.4)

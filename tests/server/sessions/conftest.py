@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.server.sessions.cluster import Cluster, skip_unless_asked
+from tests.server.sessions.cluster import Cluster
 from tests.server.sessions.postgres import Postgres
 from tests.server.sessions.servers import program
 from tests.server.sessions.valkey import Valkey
@@ -35,9 +35,17 @@ def valkey(server_named: Callable[[str], Valkey]) -> Valkey:
     return server_named("valkey 9.1")
 
 
+@pytest.fixture
+def own_valkey(tmp_path: Path) -> Iterator[Valkey]:
+    """Return a server for one test, which forgets all when it is killed."""
+    server = Valkey(tmp_path)
+    server.start()
+    yield server
+    server.kill()
+
+
 @pytest.fixture(scope="session")
 def _cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    skip_unless_asked()
     cluster = Cluster(tmp_path_factory.mktemp("cluster"))
     try:
         cluster.start()
@@ -70,13 +78,25 @@ def postgres(_postgres: Postgres) -> Postgres:
     return _postgres
 
 
-@pytest.fixture(params=["sqlite", "valkey", "postgresql"])
-def shared(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Return the URL of a store that processes share, and that keeps nothing yet."""
+def _url(request: pytest.FixtureRequest) -> str:
     if request.param == "valkey":
         valkey: Valkey = request.getfixturevalue("valkey")
         return valkey.url
     if request.param == "postgresql":
         postgres: Postgres = request.getfixturevalue("postgres")
         return postgres.url()
-    return f"sqlite:///{tmp_path / 's.db'}"
+    if request.param == "sqlite":
+        return f"sqlite:///{request.getfixturevalue('tmp_path') / 's.db'}"
+    return "memory"
+
+
+@pytest.fixture(params=["sqlite", "valkey", "postgresql"])
+def shared(request: pytest.FixtureRequest) -> str:
+    """Return the URL of a store that processes share, and that keeps nothing yet."""
+    return _url(request)
+
+
+@pytest.fixture(params=["memory", "sqlite", "valkey", "postgresql"])
+def place(request: pytest.FixtureRequest) -> str:
+    """Return where the sessions of a hub are kept, which are none yet."""
+    return _url(request)

@@ -123,6 +123,10 @@ class Postgres:
             for pid in pids:
                 _kill(int(pid))
 
+    def restart(self) -> None:
+        self.kill()
+        self.start()
+
     def stop(self) -> None:
         """End it as an administrator does, without waiting for its clients."""
         if self._process is not None:

@@ -1,15 +1,14 @@
 """The channel layer: groups of Django Channels over processes, over links that are cut, and over kills."""
 
 import asyncio
-import sys
-from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
 from channels.exceptions import ChannelFull
+from tests.server.sessions.processes import Node, node
 from tests.server.sessions.test_sessions import session, told
 from tests.server.sessions.valkey import Valkey
 from tests.watch import PATIENCE, Run, until
@@ -22,30 +21,8 @@ from websocket_heartbeat.testing import FaultProxy
 MESSAGES = 600
 
 
-class Node:
-    """A process of channels_node.py."""
-
-    def __init__(self, process: Process, port: int) -> None:
-        self.process = process
-        self.port = port
-        self.url = f"ws://127.0.0.1:{port}/"
-
-    async def kill(self) -> None:
-        self.process.kill()
-        await self.process.wait()
-
-
-@asynccontextmanager
-async def node(store: str, layer: str = "ours") -> AsyncIterator[Node]:
-    command = sys.executable, "-m", "tests.server.sessions.channels_node", store, layer
-    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE)
-    assert process.stdout is not None
-    try:
-        yield Node(process, int(await process.stdout.readline()))
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+def worker(store: str, layer: str = "ours") -> AbstractAsyncContextManager[Node]:
+    return node("-m", "tests.server.sessions.channels_node", store, layer)
 
 
 def news(text: object) -> dict[str, Any]:
@@ -237,7 +214,7 @@ def test_what_is_sent_to_a_group_while_a_client_is_away_waits_for_it(
 ) -> None:
     async def main() -> None:
         async with (
-            node(valkey.url) as place,
+            worker(valkey.url) as place,
             FaultProxy("127.0.0.1", place.port) as proxy,
             layers(valkey.url, 1) as (layer,),
             session(f"ws://127.0.0.1:{proxy.port}/{path}") as connection,
@@ -280,8 +257,8 @@ def test_a_session_is_in_its_groups_at_the_worker_that_it_is_handed_over_to(
 ) -> None:
     async def main() -> None:
         async with (
-            node(shared) as one,
-            node(shared) as two,
+            worker(shared) as one,
+            worker(shared) as two,
             FaultProxy("127.0.0.1", one.port) as proxy,
             layers(shared, 1) as (layer,),
             session(f"ws://127.0.0.1:{proxy.port}/") as connection,
@@ -326,8 +303,8 @@ def test_workers_are_killed_and_each_client_gets_each_message_of_its_groups_once
 
     async def main() -> None:
         async with AsyncExitStack() as stack:
-            nodes = [await stack.enter_async_context(node(shared)) for _ in range(3)]
-            urls = [each.url for each in nodes]
+            nodes = [await stack.enter_async_context(worker(shared)) for _ in range(3)]
+            urls = [each.url() for each in nodes]
             (layer,) = await stack.enter_async_context(layers(shared, 1))
 
             async def member(number: int) -> None:
@@ -344,8 +321,8 @@ def test_workers_are_killed_and_each_client_gets_each_message_of_its_groups_once
                 await layer.group_send("all" if number % 2 else "mine", news(number))
                 if number in (MESSAGES // 4, MESSAGES // 2):
                     dead = nodes.pop(0)
-                    urls[urls.index(dead.url)] = nodes[-1].url
-                    await dead.kill()
+                    urls[urls.index(dead.url())] = nodes[-1].url()
+                    await asyncio.to_thread(dead.kill)
                 await asyncio.sleep(0.002)
 
             def ledger() -> dict[Connection, list[str]]:
@@ -373,8 +350,8 @@ def test_channels_redis_loses_what_a_consumer_that_is_busy_has_no_room_for_and_w
 
     async def main() -> None:
         async with AsyncExitStack() as stack:
-            place = await stack.enter_async_context(node(valkey.url, layer))
-            connection = await stack.enter_async_context(session(place.url))
+            place = await stack.enter_async_context(worker(valkey.url, layer))
+            connection = await stack.enter_async_context(session(place.url()))
             assert await connection.recv() == "connected"
             if layer == "redis":
                 sender: Any = RedisChannelLayer([valkey.url.replace("valkey", "redis")])

@@ -4,13 +4,11 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.server.sessions.test_sessions import place, running, session, told
+from tests.server.sessions.test_sessions import running, session, told
 from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import Backoff, ConnectionFailed, connect
 from websocket_heartbeat.server import Hub, Peer
-
-__all__ = ["place"]
 
 LATER = Backoff(initial=600, maximum=600)
 

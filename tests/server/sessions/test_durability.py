@@ -1,6 +1,7 @@
 """`Hub(durability=...)`: what of sessions is where, and what is left when processes move, close or die."""
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -8,15 +9,17 @@ from typing import Any
 
 import pytest
 import redis
-from tests.server.sessions.node import Node, nodes
-from tests.server.sessions.test_many_nodes import LATER, received, said, shared
-from tests.server.sessions.test_sessions import running, told
-from tests.watch import Run, until
+from tests.server.sessions.processes import Node, nodes
+from tests.server.sessions.test_hostile_clients import RESUME
+from tests.server.sessions.test_many_nodes import LATER, received, said
+from tests.server.sessions.test_sessions import HELLO, handshake, running, told
+from tests.watch import Run, turns, until
 
 from websocket_heartbeat import Connection, connect
+from websocket_heartbeat.observer import Observer, ignore, observe
 from websocket_heartbeat.server import Hub
-
-__all__ = ["shared"]
+from websocket_heartbeat.server.sessions.nodes import Question
+from websocket_heartbeat.server.sessions.store import Found
 
 
 class Stored:
@@ -223,3 +226,143 @@ def test_what_makes_no_sense_is_said_where_it_was_written(
 def test_sessions_in_memory_are_as_durable_as_that(tmp_path: Path) -> None:
     Hub(sessions="memory", durability="memory")
     Hub(sessions=f"sqlite:///{tmp_path}/s.db", durability="memory")
+
+
+def test_a_session_that_is_lost_with_its_process_does_not_count_as_ended_by_one_side(
+    run_asyncio: Run, tmp_path: Path
+) -> None:
+    class Events(Observer):
+        def __init__(self) -> None:
+            self.seen: list[str] = []
+
+        def session_changed(self, event: str, unacknowledged: int = 0) -> None:
+            self.seen.append(event)
+
+    events = Events()
+
+    async def main() -> None:
+        observe(events)
+        try:
+            hub = Hub(sessions=f"sqlite:///{tmp_path / 's.db'}", durability="memory")
+            async with running(hub) as server, connect(server.url(), session="require") as connection:
+                await connection.wait_open()
+                await hub.close()
+        finally:
+            ignore(events)
+
+    run_asyncio(main())
+    assert events.seen == ["new", "lost"]
+
+
+@pytest.mark.timeout(60)
+def test_a_session_that_a_process_without_clients_has_in_its_memory_expires_there(
+    run_asyncio: Run, shared: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        options: dict[str, Any] = {"sessions": shared, "durability": "handover", "session_ttl": 1}
+        front = Hub(**options, on_message=lambda *_: None)
+        async with Hub(**options) as worker:
+            async with running(front) as server:
+                ws, welcome = await handshake(server, HELLO)
+                await ws.send("Bx")  # so that the session is no unused one
+                await until(lambda: front.peers and front.peers[0].waiting == 0)
+            id = str(json.loads(welcome)["key"]).partition(".")[0]
+            await worker.send(id, "never acknowledged")
+            assert worker._book is not None
+            store: Any = worker._book.store
+            await until(lambda: worker._book.count().away == 0 and not store._sessions)  # type: ignore[union-attr]
+
+    run_asyncio(main())
+    assert "is over: expired: its client has not acknowledged 1 message" in caplog.text
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("shared", ["sqlite", "valkey"], indirect=True)
+def test_a_process_keeps_nothing_of_a_session_that_was_claimed_by_force(
+    run_asyncio: Run, shared: str
+) -> None:
+    async def main() -> None:
+        hub = Hub(sessions=shared, durability="handover")
+        async with running(hub) as server, Hub(sessions=shared, durability="handover") as other:
+            _, welcome = await handshake(server, HELLO)
+            id = str(json.loads(welcome)["key"]).partition(".")[0]
+            book, taker = hub._book, other._book
+            assert book is not None
+            assert taker is not None
+            answer = await taker.store.claim(id, None, None, 0, "~other", force=True)
+            assert isinstance(answer, Found)
+            await taker._nodes.tell(None, Question({"taken": id, "generation": answer.record.generation}))
+            await until(lambda: book.count().attached == 0)
+            assert not book.store._sessions  # type: ignore[attr-defined]
+
+    run_asyncio(main())
+
+
+@pytest.mark.parametrize("durability", ["handover", "memory"])
+def test_what_a_session_leaves_that_cannot_be_written_at_the_close_is_reported(
+    run_asyncio: Run, tmp_path: Path, durability: str
+) -> None:
+    async def main() -> None:
+        ends: list[Any] = []
+        hub = Hub(
+            sessions=f"sqlite:///{tmp_path / 's.db'}",
+            durability=durability,
+            on_session_end=lambda *end: ends.append(end),
+        )
+        async with running(hub) as server:
+            await handshake(server, HELLO)
+            (peer,) = hub.peers
+            peer.send("never acknowledged")
+
+            async def fail(*arguments: object) -> None:
+                raise OSError("the store is away")
+
+            store: Any = hub._book.store.behind  # type: ignore[union-attr]
+            store.put = store.finish = fail
+            await hub.close()
+            assert ends == [(peer.session, "lost", ("never acknowledged",))]
+
+    run_asyncio(main())
+
+
+@pytest.mark.timeout(60)
+def test_a_session_that_is_claimed_while_the_hub_closes_is_left_to_the_next(
+    run_asyncio: Run, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        options: dict[str, Any] = {"sessions": f"sqlite:///{tmp_path / 's.db'}", "durability": "handover"}
+        async with running(Hub(**options)) as server:
+            _, welcome = await handshake(server, HELLO)
+            key = str(json.loads(welcome)["key"])
+        hub = Hub(**options)
+        async with running(hub) as server, hub:
+            await hub.send(key.partition(".")[0], "kept")
+        hub = Hub(**options)
+        async with running(hub) as server, hub:
+            book = hub._book
+            assert book is not None
+            store: Any = book.store.behind  # type: ignore[attr-defined]
+            claim = store.claim
+            is_claimed, may_end = asyncio.Event(), asyncio.Event()
+
+            async def claim_slowly(*arguments: object, **more: object) -> Any:
+                answer = await claim(*arguments, **more)
+                is_claimed.set()
+                await may_end.wait()
+                return answer
+
+            store.claim = claim_slowly
+            resuming = asyncio.create_task(handshake(server, RESUME % (key, 1, 0, 0, 0, 0)))
+            await is_claimed.wait()
+            closing = asyncio.create_task(hub.close())
+            await until(lambda: book.is_closed)
+            await turns()
+            may_end.set()
+            await closing
+            await resuming
+        async with running(Hub(**options)) as server:
+            ws, welcome = await handshake(server, RESUME % (key, 2, 0, 0, 0, 0))
+            assert json.loads(welcome)["welcome"] == "resumed"
+            assert str(await ws.recv())[1:] == "kept"
+
+    run_asyncio(main())

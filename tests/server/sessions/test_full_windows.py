@@ -5,7 +5,7 @@ import logging
 from typing import Any
 
 import pytest
-from tests.server.sessions.test_sessions import QUICK, place, running, session, told
+from tests.server.sessions.test_sessions import QUICK, running, session, told
 from tests.watch import PATIENCE, Run, turns, until
 
 from websocket_heartbeat import Backoff, SendQueueFull, Session, connect
@@ -13,8 +13,6 @@ from websocket_heartbeat.server import Hub, Peer, PeerGone, SessionOver
 from websocket_heartbeat.server.sessions.memory import MemoryStore
 from websocket_heartbeat.server.sessions.store import Refused
 from websocket_heartbeat.system import stall
-
-__all__ = ["place"]
 
 LATER = Backoff(initial=600, maximum=600)
 

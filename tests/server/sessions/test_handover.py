@@ -62,7 +62,7 @@ async def two(place: str, **options: Any) -> AsyncIterator[Two]:
 
 
 def test_the_move_waits_for_the_hook_that_runs_and_nothing_is_handled_twice(
-    run_asyncio: Run, place: str
+    run_asyncio: Run, place: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     begun: list[str] = []
 
@@ -82,14 +82,15 @@ def test_the_move_waits_for_the_hook_that_runs_and_nothing_is_handled_twice(
                 answers = [await both.connection.recv() for _ in range(12)]
             assert answers == [f"{part} {number}" for number in range(6) for part in "ab"]
             assert begun == [str(number) for number in range(6)]
+            assert not any(hasattr(line, "interrupted") or hasattr(line, "forced") for line in caplog.records)
             assert {event.kind for event in both.events} == {"new", "resumed"}
             assert both.ends == []
 
     run_asyncio(main())
 
 
-def test_a_hook_that_does_not_end_is_cancelled_and_its_message_is_handled_again(
-    run_asyncio: Run, place: str
+def test_a_hook_that_does_not_end_is_cancelled_and_its_message_is_handled_again_as_a_warning_says(
+    run_asyncio: Run, place: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     begun: list[str] = []
     cancelled: list[str] = []
@@ -116,6 +117,9 @@ def test_a_hook_that_does_not_end_is_cancelled_and_its_message_is_handled_again(
             await until(lambda: closed == [(None, "goes on in another process")])
             assert (begun, cancelled) == (["x", "x"], ["x"])
             assert both.ends == []
+            assert [vars(line)["interrupted"] for line in caplog.records if hasattr(line, "interrupted")] == [
+                1
+            ]
 
     run_asyncio(main())
 

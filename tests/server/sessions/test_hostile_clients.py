@@ -9,13 +9,11 @@ from typing import Any
 
 import pytest
 import websockets
-from tests.server.sessions.test_sessions import HELLO, handshake, place, running
+from tests.server.sessions.test_sessions import HELLO, handshake, running
 from tests.watch import Run, until
 
 from websocket_heartbeat.controls import SUBPROTOCOL
 from websocket_heartbeat.server import Hub, Server
-
-__all__ = ["place"]
 
 RESUME = '{"resume":"%s","link":%d,"in":[%d,%d],"out":[%d,%d]}'
 

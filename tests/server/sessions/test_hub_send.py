@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.server.sessions.test_sessions import place, running, session, told
+from tests.server.sessions.test_sessions import running, session, told
 from tests.watch import Run, until
 
 from websocket_heartbeat import Backoff, Session, connect
 from websocket_heartbeat.server import Hub, SessionOver, serve
-
-__all__ = ["place"]
 
 LATER = Backoff(initial=600, maximum=600)
 

@@ -10,7 +10,7 @@ import pytest
 import websockets
 from tests.server.raw import TEXT, Raw, client, frame
 from tests.server.sessions.test_hostile_clients import RESUME
-from tests.server.sessions.test_sessions import HELLO, place, running, session, told
+from tests.server.sessions.test_sessions import HELLO, running, session, told
 from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat.controls import SUBPROTOCOL
@@ -21,8 +21,6 @@ from websocket_heartbeat.server.sessions import limits
 from websocket_heartbeat.server.sessions import link as link_module
 from websocket_heartbeat.server.sessions.door import Door
 from websocket_heartbeat.server.sessions.link import SessionLink
-
-__all__ = ["place"]
 
 
 async def open_link(server: Server, query: str = "", **options: Any) -> Any:
@@ -335,3 +333,27 @@ def test_sessions_by_the_thousand_that_never_say_anything_are_kept_for_a_short_t
 def count_of(kind: type) -> int:
     gc.collect()
     return sum(type(thing) is kind for thing in gc.get_objects())
+
+
+def test_a_loop_that_ends_before_it_has_made_room_keeps_the_next_from_nothing() -> None:
+    hub = Hub(sessions="memory", session_limit=1000)
+
+    async def take_too_much() -> None:
+        assert hub._book is not None
+        hub._book.enter()
+        hub._book.held(2000)  # room is made in the loop's next turn, and it has none
+        asyncio.get_running_loop().stop()
+
+    async def main() -> None:
+        async with running(hub) as server:
+            await ask(server, HELLO)
+            (peer,) = hub.peers
+            peer.send("x" * 1500)
+            await until(lambda: peer.closed)
+
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(take_too_much())
+    loop.run_forever()
+    assert task.done()
+    loop.close()
+    asyncio.run(main())

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from tests.server.sessions.node import Node, nodes
+from tests.server.sessions.processes import Node, nodes
 from tests.server.sessions.test_sessions import session, told
 from tests.watch import PATIENCE, Run, until
 
@@ -20,16 +20,6 @@ from websocket_heartbeat.server.sessions.store import Found
 from websocket_heartbeat.server.sessions.stores import store_of
 
 LATER = Backoff(initial=600, maximum=600)
-
-
-@pytest.fixture(params=["sqlite", "valkey", "postgres"])
-def shared(request: pytest.FixtureRequest, tmp_path: Any) -> str:
-    """Return where the sessions of several processes are kept."""
-    if request.param == "valkey":
-        return str(request.getfixturevalue("valkey").url)
-    if request.param == "postgres":
-        return str(request.getfixturevalue("postgres").url())
-    return f"sqlite:///{tmp_path / 's.db'}"
 
 
 async def said(node: Node, what: str) -> Any:
@@ -222,7 +212,7 @@ def test_what_is_sent_to_a_session_while_it_is_taken_over_is_not_lost(
 def test_a_message_whose_answer_is_lost_is_sent_once_and_said_to_be_uncertain(
     run_asyncio: Run, shared: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("websocket_heartbeat.server.sessions.anywhere._PATIENCE", 0.5)
+    monkeypatch.setattr("websocket_heartbeat.server.sessions.routing._PATIENCE", 0.5)
     losing: list[bool] = []
     heard = Nodes.heard
     monkeypatch.setattr(Nodes, "heard", lambda self, data: None if losing else heard(self, data))

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from tests.server.sessions.postgres import Postgres
 from tests.server.sessions.test_sessions import running, session, told
 from tests.server.sessions.test_store_contract import HASH, TTL, claimed, opened, record
-from tests.watch import PATIENCE, Run, until
+from tests.watch import PATIENCE, Run, eventually, until
 
 from websocket_heartbeat import Message
 from websocket_heartbeat.server import Hub, Peer
@@ -26,17 +26,6 @@ def own() -> Iterator[Postgres]:
     server.start()
     yield server
     server.remove()
-
-
-def restart(server: Postgres) -> None:
-    server.kill()
-    server.start()
-
-
-async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not await condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
 
 
 # Its tables
@@ -105,7 +94,7 @@ def test_a_server_that_does_not_wait_for_its_disk_is_another_one_after_a_restart
     async def main() -> None:
         async with opened(PostgresStore(server.url(), TTL)) as store:
             await store.put(record(store), [])
-        await asyncio.to_thread(restart, server)
+        await asyncio.to_thread(server.restart)
         async with opened(PostgresStore(server.url(), TTL)) as store:
             assert await store.claim("s", HASH, "ann", 1, "a") is Refused.FORGOTTEN
 
@@ -327,7 +316,7 @@ def test_nodes_hear_each_other_whatever_the_length_also_after_the_server_was_awa
         assert await stores["a"].notify("c", b"")
         await until(lambda: len(heard["c"]) == 3)
         assert heard["c"][1:] == [long, b""]
-        await asyncio.to_thread(restart, own)
+        await asyncio.to_thread(own.restart)
         await until(lambda: caplog.text.count("is back") == 3)
         assert await stores["a"].notify("c", b"again")
         await until(lambda: heard["c"][-1:] == [b"again"])

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,21 +12,13 @@ from typing import Any
 import pytest
 from tests.server.sessions.test_sessions import running, told
 from tests.server.sessions.valkey import Valkey
-from tests.watch import PATIENCE, Run, until
+from tests.watch import PATIENCE, Run, turns, until
 
 from websocket_heartbeat import Backoff, Connection, SendQueueFull, Session, connect
 from websocket_heartbeat.server import Hub, Peer, Server
+from websocket_heartbeat.server.sessions.store import SharedStore
 
 LATER = Backoff(initial=600, maximum=600)
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Valkey]:
-    """Return a server for one test, which forgets all when it is killed."""
-    server = Valkey(tmp_path)
-    server.start()
-    yield server
-    server.kill()
 
 
 class Nodes:
@@ -351,13 +343,13 @@ def test_without_on_missed_the_log_warns(
 
 @pytest.mark.timeout(120)
 def test_what_a_store_forgets_while_rooms_are_busy_is_told_and_all_else_arrives_once(
-    run_asyncio: Run, own: Valkey
+    run_asyncio: Run, own_valkey: Valkey
 ) -> None:
     async def main() -> None:
         def on_missed(peer: Peer, room: Any) -> None:
             peer.send("missed")
 
-        async with nodes(own.url, 3, on_open=joins("r"), on_missed=on_missed) as these:
+        async with nodes(own_valkey.url, 3, on_open=joins("r"), on_missed=on_missed) as these:
             clients = [await these.client(node) for node in (0, 0, 1, 1, 2, 2)]
             numbers = itertools.count()
 
@@ -369,9 +361,9 @@ def test_what_a_store_forgets_while_rooms_are_busy_is_told_and_all_else_arrives_
             sending = asyncio.create_task(send())
             for _ in range(2):
                 await asyncio.sleep(0.7)
-                own.kill()
+                own_valkey.kill()
                 await asyncio.sleep(0.1)
-                await asyncio.to_thread(own.start)
+                await asyncio.to_thread(own_valkey.start)
             await asyncio.sleep(1)
             sending.cancel()
             await asyncio.wait([sending])
@@ -396,17 +388,17 @@ def test_what_a_store_forgets_while_rooms_are_busy_is_told_and_all_else_arrives_
 
 
 def test_what_is_sent_while_the_store_is_away_waits_for_it_and_is_refused_beyond_a_limit(
-    run_asyncio: Run, own: Valkey, monkeypatch: pytest.MonkeyPatch
+    run_asyncio: Run, own_valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("websocket_heartbeat.server.streams.MOST_WAITING", 10_000)
 
     async def main() -> None:
-        async with nodes(own.url, 2, on_open=joins("r"), on_missed=lambda *_: None) as these:
+        async with nodes(own_valkey.url, 2, on_open=joins("r"), on_missed=lambda *_: None) as these:
             clients = [await these.client(node) for node in range(2)]
             these.hubs[0].room("r").send("first")
             for client in clients:
                 assert await received(client, 1) == ["first"]
-            own.kill()
+            own_valkey.kill()
             sent: list[str] = []
 
             def send_many() -> None:
@@ -419,7 +411,7 @@ def test_what_is_sent_while_the_store_is_away_waits_for_it_and_is_refused_beyond
             assert len(sent) > 20
             await asyncio.sleep(0.2)
             these.hubs[1].room("r").send("never later", volatile=True)
-            await asyncio.to_thread(own.start)
+            await asyncio.to_thread(own_valkey.start)
             for client in clients:
                 assert await received(client, len(sent)) == sent
 
@@ -427,15 +419,15 @@ def test_what_is_sent_while_the_store_is_away_waits_for_it_and_is_refused_beyond
 
 
 def test_what_cannot_be_published_when_the_hub_is_closed_is_said(
-    run_asyncio: Run, own: Valkey, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    run_asyncio: Run, own_valkey: Valkey, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("websocket_heartbeat.server.streams._CLOSE_WITHIN", 0.5)
 
     async def main() -> None:
-        hub = Hub(sessions=own.url)
+        hub = Hub(sessions=own_valkey.url)
         hub.room("r").send("published")
         await hub._book.ready()  # type: ignore[union-attr]
-        own.kill()
+        own_valkey.kill()
         for _ in range(3):
             hub.room("r").send("x")
         await hub.close()
@@ -477,5 +469,80 @@ def test_a_peer_that_joins_what_is_no_room_is_told_and_is_in_none(run_asyncio: R
             with pytest.raises(TypeError, match="name must be a str"):
                 peer.join(5)
             assert peer.rooms == ()
+
+    run_asyncio(main())
+
+
+def test_a_member_that_leaves_before_the_stream_is_read_takes_the_room_from_nobody(
+    run_asyncio: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        place = f"sqlite:///{tmp_path / 's.db'}"
+        async with nodes(place, 2, on_open=joins("r"), on_message=lambda *_: None) as these:
+            clients = [await these.client(0) for _ in range(2)]
+            store = these.hubs[1]._book.store  # type: ignore[union-attr]
+            assert isinstance(store, SharedStore)
+            may_begin = asyncio.Event()
+            publish = store.publish
+
+            async def publish_later(*arguments: Any) -> int:
+                await may_begin.wait()
+                return await publish(*arguments)
+
+            monkeypatch.setattr(store, "publish", publish_later)
+            for connection in clients:
+                await these.move(connection, 1)
+            these.hubs[1].peers[0].leave("r")
+            await turns()
+            may_begin.set()
+            await until(lambda: None not in [f.number for f in these.hubs[1]._book.streams._followed])  # type: ignore[union-attr]
+            these.hubs[0].room("r").send("x")
+            assert await received(clients[1], 1) == ["x"]
+
+    run_asyncio(main())
+
+
+class Named:
+    """A principal that equals no other, and has the name of others."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<Named {self.name}>"
+
+
+def test_a_user_is_who_has_the_same_repr_also_in_one_process(run_asyncio: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        place = f"sqlite:///{tmp_path / 's.db'}"
+        async with nodes(place, 2, authenticate=lambda request: Named("ann")) as these:
+            clients = [await these.client(node, "off") for node in (0, 0, 1)]
+            these.hubs[1].user(Named("ann")).send("a")
+            assert [await received(each, 1) for each in clients] == [["a"]] * 3
+            assert [len(hub.user(Named("ann"))) for hub in these.hubs] == [2, 1]
+            await clients[1].close()
+            await until(lambda: len(these.hubs[0].peers) == 1)
+            these.hubs[1].user(Named("ann")).send("b")
+            assert await received(clients[0], 1) == ["b"]
+            these.hubs[1].user(Named("ann")).dismiss("all of you")
+            await until(lambda: not these.hubs[0].peers)
+
+    run_asyncio(main())
+
+
+def test_a_principal_whose_repr_changes_is_who_it_was_when_its_peer_came(
+    run_asyncio: Run, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        ann = Named("ann")
+        place = f"sqlite:///{tmp_path / 's.db'}"
+        async with nodes(place, 1, authenticate=lambda request: ann) as these:
+            connection = await these.client(0, "off")
+            ann.name = "bea"
+            these.hubs[0].user(ann).send("a")
+            assert await received(connection, 1) == ["a"]
+            await connection.close()
+            await until(lambda: not these.hubs[0].peers)
+            assert len(these.hubs[0].user(Named("ann"))) == 0
 
     run_asyncio(main())

@@ -1,12 +1,10 @@
 """Processes that are killed while rooms are busy: each member gets each message once, all in one order."""
 
 import asyncio
-import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 
 import pytest
+from tests.server.sessions.processes import node
 from tests.watch import Run, until
 
 from websocket_heartbeat import Connection, Session, connect
@@ -14,31 +12,6 @@ from websocket_heartbeat.server import Hub
 
 MEMBERS = 9
 MESSAGES = 1200
-
-
-class Node:
-    """A process of room_node.py."""
-
-    def __init__(self, process: Process, port: int) -> None:
-        self.process = process
-        self.url = f"ws://127.0.0.1:{port}/"
-
-    async def kill(self) -> None:
-        self.process.kill()
-        await self.process.wait()
-
-
-@asynccontextmanager
-async def node(store: str) -> AsyncIterator[Node]:
-    command = sys.executable, "-m", "tests.server.sessions.room_node", store
-    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE)
-    assert process.stdout is not None
-    try:
-        yield Node(process, int(await process.stdout.readline()))
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
 
 
 @pytest.mark.timeout(120)
@@ -54,8 +27,11 @@ def test_members_of_nodes_that_are_killed_get_each_message_once_and_in_the_same_
 
     async def main() -> None:
         async with AsyncExitStack() as stack:
-            nodes = [await stack.enter_async_context(node(shared)) for _ in range(3)]
-            urls = [each.url for each in nodes]
+            nodes = [
+                await stack.enter_async_context(node("-m", "tests.server.sessions.room_node", shared))
+                for _ in range(3)
+            ]
+            urls = [each.url() for each in nodes]
 
             async def member(number: int) -> None:
                 connection = connect(lambda: urls[number % 3], session=Session("require", window=4096))
@@ -73,9 +49,9 @@ def test_members_of_nodes_that_are_killed_get_each_message_once_and_in_the_same_
                 senders[number % 2].room("r").send(f"{number % 2} {number}")
                 if number in (MESSAGES // 4, MESSAGES // 2):
                     dead = nodes.pop(0)  # its clients come to the others, where nobody knows of them
-                    place = urls.index(dead.url)
-                    urls[place] = nodes[-1].url
-                    await dead.kill()
+                    place = urls.index(dead.url())
+                    urls[place] = nodes[-1].url()
+                    await asyncio.to_thread(dead.kill)
                 await asyncio.sleep(0.002)
             for sender in senders:
                 await sender.close()

@@ -15,12 +15,10 @@ import websockets
 from tests.client.test_secrets import told as words_of
 from tests.server.sessions.test_hostile_clients import RESUME
 from tests.server.sessions.test_limits import ask
-from tests.server.sessions.test_sessions import HELLO, place, running, session, told
+from tests.server.sessions.test_sessions import HELLO, running, session, told
 from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat.server import Hub
-
-__all__ = ["place"]
 
 
 class Relay:
@@ -69,7 +67,15 @@ def shown() -> list[str]:
     return [repr(thing) for thing in things]
 
 
-@pytest.mark.timeout(240)
+@pytest.fixture
+def of_this_test_alone() -> None:
+    """Keep from gc.get_objects() what tests before have left: in a worker of the suite that is most of it."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.mark.timeout(120)  # asyncio's debug mode logs every callback
+@pytest.mark.usefixtures("of_this_test_alone")
 @pytest.mark.parametrize("is_file", [False, True])
 def test_the_key_is_in_frames_alone(
     run_asyncio: Run, is_file: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -94,7 +100,7 @@ def test_the_key_is_in_frames_alone(
             raise ValueError("a hook that raises")
 
         hub = Hub(sessions=place, on_message=answer, on_session_end=end, authenticate=lambda request: "ann")
-        async with running(hub) as server, asyncio.timeout(200):
+        async with running(hub) as server, asyncio.timeout(5 * PATIENCE):
             relay = Relay(server.port)
             async with await asyncio.start_server(relay, "127.0.0.1", 0) as listening:
                 connection = session(f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}/?query")

@@ -1,14 +1,20 @@
 """Hooks of peers with a session: each message is handled once, one after the other, whatever a hook does."""
 
 import asyncio
+import logging
+from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.server.raw import client
 from tests.server.sessions.test_sessions import running, session, told
-from tests.watch import Run, until
+from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import Backoff, ConnectionFailed, connect
-from websocket_heartbeat.server import Hub, Peer, serve
+from websocket_heartbeat.server import Hub, Peer, Server, serve
+from websocket_heartbeat.server.sessions.reports import Reports
+from websocket_heartbeat.server.throttle import LINES
 
 
 @pytest.mark.timeout(60)
@@ -130,6 +136,22 @@ def test_a_session_takes_one_place_and_none_while_its_client_is_away(run_asyncio
 
 
 @pytest.mark.timeout(60)
+def test_a_session_takes_a_place_for_each_link_that_it_goes_on_with(run_asyncio: Run) -> None:
+    async def main() -> None:
+        hub = Hub(sessions="memory", max_peers=2)
+        async with running(hub) as server, session(server.url()) as connection:
+            events = told(connection)
+            for number in range(1, 4):
+                await until(lambda number=number: len(events) == number)  # type: ignore[misc]
+                connection.reconnect_now()
+            await until(lambda: len(events) == 4)
+            async with client(server) as second, client(server) as third:
+                assert (second.status, third.status) == (101, 503)
+
+    run_asyncio(main())
+
+
+@pytest.mark.timeout(60)
 def test_a_session_whose_link_was_dropped_leaves_its_place_to_another_client(run_asyncio: Run) -> None:
     async def main() -> None:
         hub = Hub(sessions="memory", max_peers=1, on_message=lambda peer, message: peer.send(message))
@@ -173,3 +195,78 @@ def test_hooks_are_called_for_nothing_once_the_session_is_over(run_asyncio: Run)
             await hub.close()
 
     run_asyncio(main())
+
+
+@pytest.mark.timeout(60)
+def test_a_message_whose_hook_is_cancelled_is_handled_again_though_on_close_is_a_coroutine_function(
+    run_asyncio: Run, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        begun: list[object] = []
+        closed: list[object] = []
+
+        async def never(peer: Peer, message: object) -> None:
+            begun.append(message)
+            await asyncio.Event().wait()
+
+        async def on_close(peer: Peer, code: int | None, reason: str) -> None:
+            await asyncio.sleep(0)
+            closed.append(reason)
+
+        place = f"sqlite:///{tmp_path / 's.db'}"
+        first = Hub(sessions=place, on_message=never, on_close=on_close, close_timeout=0.5)
+        second = Hub(sessions=place, on_message=lambda peer, message: begun.append(message))
+        servers: list[Server] = []
+        async with AsyncExitStack() as stack:
+            servers.append(await stack.enter_async_context(running(first)))
+            connection = await stack.enter_async_context(session(lambda: servers[-1].url()))
+            await connection.send("x")
+            await until(lambda: begun == ["x"])
+            servers.append(await stack.enter_async_context(running(second)))
+            await first.close()
+            assert closed == ["the server has closed"]
+            await connection.flush()
+            assert begun == ["x", "x"]
+
+    run_asyncio(main())
+
+
+@pytest.mark.timeout(60)
+def test_an_end_hook_that_never_ends_is_cancelled_when_the_hub_closes(run_asyncio: Run) -> None:
+    async def main() -> None:
+        begun: list[str] = []
+        ended: list[str] = []
+
+        async def never(session: str, why: str, unacknowledged: object) -> None:
+            begun.append(session)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append(session)
+
+        hub = Hub(sessions="memory", on_session_end=never, close_timeout=0.2)
+        async with serve(hub=hub) as server:
+            async with session(server.url()) as connection:
+                events = told(connection)
+                await until(lambda: len(events) == 1)
+            await until(lambda: begun)
+        async with asyncio.timeout(PATIENCE):
+            await hub.close()
+        assert ended == begun
+
+    run_asyncio(main())
+
+
+def test_an_end_hook_that_raises_for_every_session_does_not_fill_the_log(
+    run_asyncio: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*end: object) -> None:
+        raise ValueError(end)
+
+    async def main() -> None:
+        reports = Reports(fail)
+        for number in range(3 * LINES):
+            reports.over(str(number), "", ())
+
+    run_asyncio(main())
+    assert len([record for record in caplog.records if record.levelno >= logging.ERROR]) == LINES

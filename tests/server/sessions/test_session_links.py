@@ -1,15 +1,19 @@
 """Links of a client's session come and go, by its user, by a renewal, by a failure: the session goes on."""
 
 import asyncio
+import json
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.server.sessions.test_sessions import QUICK, running, session, told
+from tests.server.raw import TEXT, client
+from tests.server.sessions.test_hostile_clients import RESUME
+from tests.server.sessions.test_sessions import HELLO, QUICK, running, session, told
 from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import Dialect, Heartbeat, connect
+from websocket_heartbeat.controls import SUBPROTOCOL
 from websocket_heartbeat.errors import Undelivered
 from websocket_heartbeat.server import Hub, Peer, serve
 from websocket_heartbeat.testing import FaultProxy
@@ -345,5 +349,29 @@ def test_a_window_that_is_full_is_full_on_the_next_link_too(run_asyncio: Run) ->
             release.set()
             await connection.flush()
             assert up == [str(number) for number in range(400)]
+
+    run_asyncio(main())
+
+
+@pytest.mark.timeout(60)
+def test_each_link_of_a_session_that_falls_silent_is_dropped_not_the_first_alone(run_asyncio: Run) -> None:
+    async def main() -> None:
+        hub = Hub(sessions="memory", idle_timeout=0.5)
+        async with running(hub) as server, AsyncExitStack() as stack:
+            for number in range(3):
+                raw = await stack.enter_async_context(
+                    client(server, headers=f"Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n")
+                )
+                await raw.read()  # the greeting
+                if number == 0:
+                    raw.frame(TEXT, HELLO.encode())
+                    key = json.loads((await raw.read())[1])["key"]
+                    raw.frame(TEXT, b"Ba")  # so that the session is no unused one
+                else:
+                    resume = RESUME % (key, number, 0, 0, 0, 1)
+                    raw.frame(TEXT, resume.encode())
+                    assert json.loads((await raw.read())[1])["welcome"] == "resumed"
+                assert await raw.end() in ("reset", "end of file")
+                assert hub.stats.dropped["idle_timeout"] == number + 1
 
     run_asyncio(main())

@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 import websockets
-from tests.server.sessions.postgres import Postgres
-from tests.server.sessions.valkey import Valkey
 from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import Backoff, Connection, ConnectionFailed, Heartbeat, Session, connect
@@ -22,20 +20,6 @@ from websocket_heartbeat.server import Hub, Peer, Server, serve
 from websocket_heartbeat.testing import FaultProxy
 
 QUICK = Backoff(initial=0.02, maximum=0.05, stable_after=0)
-
-Place = Callable[[], str]
-
-
-@pytest.fixture(params=["memory", "sqlite", "valkey", "postgresql"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Return where the sessions of a hub are kept."""
-    if request.param == "valkey":
-        valkey: Valkey = request.getfixturevalue("valkey")
-        return valkey.url
-    if request.param == "postgresql":
-        postgres: Postgres = request.getfixturevalue("postgres")
-        return postgres.url()
-    return "memory" if request.param == "memory" else f"sqlite:///{tmp_path / 's.db'}"
 
 
 @asynccontextmanager
@@ -618,3 +602,28 @@ def test_a_session_that_goes_on_takes_no_second_place_of_a_hub(run_asyncio: Run)
                     await until(lambda: len(hub.peers) == 2)
 
     run_asyncio(main())
+
+
+@pytest.mark.timeout(60)
+def test_sessions_expire_though_a_look_for_them_has_failed_by_a_mistake(
+    run_asyncio: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        ends: list[object] = []
+        hub = Hub(sessions="memory", session_ttl=0.2, on_session_end=lambda *end: ends.append(end[1]))
+        async with running(hub) as server:
+            store = hub._book.store  # type: ignore[union-attr]
+            due = store.due
+
+            async def fails_once(now: float, limit: int) -> Any:
+                store.due = due  # type: ignore[method-assign]
+                raise ValueError("a record that was written by somebody else")
+
+            store.due = fails_once  # type: ignore[method-assign]
+            ws, _ = await handshake(server, HELLO)
+            await ws.close()
+            await until(lambda: ends == ["expired"])
+
+    run_asyncio(main())
+    assert "raised ValueError" in caplog.text
+    assert "somebody else" not in caplog.text

@@ -3,19 +3,19 @@
 import asyncio
 import logging
 import os
-import signal
 import sqlite3
-import subprocess
-import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.server.sessions.processes import Node
 from tests.server.sessions.test_sessions import running, session, told
 from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat.server import Hub, serve
+from websocket_heartbeat.server.sessions.sqlite import SqliteStore
 
 SERVER = """
 import asyncio, os, sys
@@ -44,23 +44,8 @@ asyncio.run(main())
 """
 
 
-def start(
-    path: Path, ledger: Path, port: int, ttl: float = 60, hook: str = "answer_and_wait"
-) -> "subprocess.Popen[str]":
-    arguments = [sys.executable, "-c", SERVER, str(path), str(ledger), str(port), str(ttl), hook]
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
-
-
-def port_of(process: "subprocess.Popen[str]") -> int:
-    assert process.stdout is not None
-    return int(process.stdout.readline())
-
-
-def kill(process: "subprocess.Popen[str]") -> None:
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert process.stdout is not None
-    process.stdout.close()
+def start(path: Path, ledger: Path, port: int, ttl: float = 60, hook: str = "answer_and_wait") -> Node:
+    return Node("-c", SERVER, str(path), str(ledger), str(port), str(ttl), hook)
 
 
 @pytest.mark.timeout(120)
@@ -75,13 +60,12 @@ def test_a_server_that_is_killed_again_and_again_loses_nothing(
     path, ledger = tmp_path / "s.db", tmp_path / "ledger"
 
     async def main() -> None:
-        process = await asyncio.to_thread(start, path, ledger, 0, 60, hook)
-        port = await asyncio.to_thread(port_of, process)
+        node = await asyncio.to_thread(start, path, ledger, 0, 60, hook)
         answers: list[str | bytes] = []
         sent = 0
         lives = 5
         try:
-            async with session(f"ws://127.0.0.1:{port}/") as connection:
+            async with session(node.url()) as connection:
                 events = told(connection)
                 await until(lambda: len(events) == 1)
 
@@ -100,9 +84,8 @@ def test_a_server_that_is_killed_again_and_again_loses_nothing(
                 for _ in range(lives - 1):
                     before = len(answers)
                     await until(lambda before=before: len(answers) > before + 50)  # type: ignore[misc]
-                    await asyncio.to_thread(kill, process)
-                    process = await asyncio.to_thread(start, path, ledger, port, 60, hook)
-                    await asyncio.to_thread(port_of, process)
+                    await asyncio.to_thread(node.kill)
+                    node = await asyncio.to_thread(start, path, ledger, node.port, 60, hook)
                 before = len(answers)
                 await until(lambda: len(answers) > before + 50)
                 sending.cancel()
@@ -115,7 +98,7 @@ def test_a_server_that_is_killed_again_and_again_loses_nothing(
                 taking.cancel()
                 assert {event.kind for event in events} == {"new", "resumed"}
         finally:
-            await asyncio.to_thread(kill, process)
+            await asyncio.to_thread(node.kill)
         lines = [tuple(map(int, line.split())) for line in ledger.read_text().splitlines()]
         assert all(number == message for number, message in lines)
         numbers = [number for number, _ in lines]
@@ -133,14 +116,13 @@ def test_sessions_of_a_process_that_was_killed_expire(run_asyncio: Run, tmp_path
     path, ledger = tmp_path / "s.db", tmp_path / "ledger"
 
     async def main() -> None:
-        process = await asyncio.to_thread(start, path, ledger, 0, 0.5)
-        port = await asyncio.to_thread(port_of, process)
-        connection = session(f"ws://127.0.0.1:{port}/")
+        node = await asyncio.to_thread(start, path, ledger, 0, 0.5)
+        connection = session(node.url())
         events = told(connection)
         await connection.__aenter__()
         await connection.send("x")
         await connection.recv()
-        await asyncio.to_thread(kill, process)
+        await asyncio.to_thread(node.kill)
         ends: list[Any] = []
         hub = Hub(
             sessions=f"sqlite:///{path}", session_ttl=0.5, on_session_end=lambda *end: ends.append(end[1])
@@ -250,3 +232,40 @@ def test_a_long_path_will_do(run_asyncio: Run, tmp_path: Path) -> None:
             await hub.close()
 
     run_asyncio(main())
+
+
+def test_a_path_that_no_file_can_have_is_said_to_whoever_opens_it(run_asyncio: Run) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(PATIENCE):
+            with pytest.raises(OSError, match="sessions cannot be kept in"):
+                async with Hub(sessions="sqlite:///a\0b"):
+                    pass
+
+    run_asyncio(main())
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_loop_that_is_closed_while_the_file_is_written_leaves_no_traceback(tmp_path: Path) -> None:
+    store = SqliteStore(str(tmp_path / "s.db"))
+    begun, may_end = threading.Event(), threading.Event()
+
+    def write_slowly(database: sqlite3.Connection) -> None:
+        begun.set()
+        may_end.wait(PATIENCE)
+
+    async def main() -> None:
+        await store.open("a", lambda data: None, lambda: ())
+        writing = asyncio.create_task(store._call(write_slowly))
+        await asyncio.to_thread(begun.wait, PATIENCE)
+        writing.cancel()
+        assert store._socket is not None
+        asyncio.get_running_loop().remove_reader(store._socket)
+        store._socket.close()
+
+    asyncio.run(main())
+    thread = store._thread
+    assert thread is not None
+    may_end.set()
+    store._calls.put(None)
+    thread.join(PATIENCE)
+    assert not thread.is_alive()

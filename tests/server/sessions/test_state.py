@@ -11,14 +11,12 @@ from typing import Any
 
 import pytest
 from tests.server.sessions.test_handover import two
-from tests.server.sessions.test_sessions import place, running, session, told
+from tests.server.sessions.test_sessions import running, session, told
 from tests.watch import Run, until
 
 from websocket_heartbeat import connect
 from websocket_heartbeat.server import Hub, Peer, serve
 from websocket_heartbeat.server.sessions import state as state_module
-
-__all__ = ["place"]
 
 
 def add(peer: Peer, message: str | bytes) -> None:

@@ -2,14 +2,12 @@
 
 import asyncio
 import os
-import subprocess
-import sys
 from contextlib import AsyncExitStack, suppress
 
 import pytest
 from tests.server.sessions.postgres import Postgres
+from tests.server.sessions.processes import Node
 from tests.server.sessions.test_sessions import session, told
-from tests.server.sessions.test_sqlite_faults import kill, port_of
 from tests.watch import PATIENCE, Run, until
 
 KILLS = int(os.environ.get("KILLS", "5"))
@@ -36,8 +34,8 @@ asyncio.run(main())
 """
 
 
-def start(url: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen([sys.executable, "-c", NODE, url], stdout=subprocess.PIPE, text=True)
+def start(url: str) -> Node:
+    return Node("-c", NODE, url)
 
 
 @pytest.mark.timeout(60 * KILLS)
@@ -56,11 +54,11 @@ def test_every_effect_and_every_answer_is_there_once(
 
     async def main() -> None:
         nodes = [await asyncio.to_thread(start, postgres.url())]
-        ports = [await asyncio.to_thread(port_of, nodes[0])]
+        urls = [nodes[0].url()]
         tasks: list[asyncio.Task[None]] = []
         try:
             async with AsyncExitStack() as stack:
-                connections = [session(lambda: f"ws://127.0.0.1:{ports[-1]}/") for _ in range(clients)]
+                connections = [session(lambda: urls[-1]) for _ in range(clients)]
                 events = [told(connection) for connection in connections]
 
                 async def send(place: int) -> None:
@@ -79,13 +77,11 @@ def test_every_effect_and_every_answer_is_there_once(
                     wanted = [len(each) + 10 for each in answers]
                     await until(lambda: all(len(a) >= w for a, w in zip(answers, wanted, strict=True)))  # noqa: B023
                     if victim == "database":
-                        await asyncio.to_thread(postgres.kill)
-                        await asyncio.to_thread(postgres.start)
+                        await asyncio.to_thread(postgres.restart)
                         continue
                     nodes.append(await asyncio.to_thread(start, postgres.url()))
-                    port = await asyncio.to_thread(port_of, nodes[-1])
-                    await asyncio.to_thread(kill, nodes[-2])
-                    ports.append(port)
+                    await asyncio.to_thread(nodes[-2].kill)
+                    urls.append(nodes[-1].url())
                 for task in tasks[::2]:
                     task.cancel()
                     with suppress(asyncio.CancelledError):
@@ -100,7 +96,7 @@ def test_every_effect_and_every_answer_is_there_once(
                 for task in tasks[1::2]:
                     task.cancel()
         finally:
-            await asyncio.to_thread(kill, nodes[-1])
+            await asyncio.to_thread(nodes[-1].kill)
 
     run_asyncio(main())
     for place in range(clients):

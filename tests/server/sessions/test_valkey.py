@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.server.sessions.test_store_contract import HASH, claimed, opened, record
 from tests.server.sessions.valkey import Valkey
-from tests.watch import PATIENCE, until
+from tests.watch import eventually, until
 
 from websocket_heartbeat.server.sessions.store import EXPIRED, Found, Refused
 from websocket_heartbeat.server.sessions.valkey import ValkeyStore
@@ -17,35 +17,15 @@ from websocket_heartbeat.server.sessions.valkey import ValkeyStore
 TTL = 60.0
 
 
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Valkey]:
-    """Return a server for one test, which forgets all when it is killed."""
-    server = Valkey(tmp_path)
-    server.start()
-    yield server
-    server.kill()
-
-
-async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not await condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
-
-
-def restart(server: Valkey) -> None:
-    server.kill()
-    server.start()
-
-
 def test_a_node_writes_its_sessions_again_to_a_server_that_has_forgotten_them(
-    own: Valkey, caplog: pytest.LogCaptureFixture
+    own_valkey: Valkey, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def main() -> None:
-        store = ValkeyStore(own.url, TTL)
+        store = ValkeyStore(own_valkey.url, TTL)
         known = Found(replace(record(store, sent=1), link=1, generation=2, done=7), ["one"])
         await store.open("a", lambda data: None, lambda: [known])
         await store.put(known.record, known.log)
-        await asyncio.to_thread(restart, own)
+        await asyncio.to_thread(own_valkey.restart)
         before = store.lineage
         assert await store.write("s", 2, 1, ["two"], done=8) == 2
         assert store.lineage != before
@@ -66,7 +46,7 @@ def test_what_is_written_before_a_node_knows_of_a_restart_is_not_written_over(tm
         known = Found(record(store), [])
         await store.open("a", lambda data: None, lambda: [known])
         await store.put(known.record, known.log)
-        await asyncio.to_thread(restart, server)
+        await asyncio.to_thread(server.restart)
         written, _ = await asyncio.gather(store.write("s", 1, 0, ["one"]), store.due(0, 1))
         assert written == 1
         await store.put(known.record, known.log)  # as who was asked by another node does, a little late
@@ -80,16 +60,18 @@ def test_what_is_written_before_a_node_knows_of_a_restart_is_not_written_over(tm
         server.kill()
 
 
-def test_a_session_is_written_again_that_its_owner_has_claimed_without_being_answered(own: Valkey) -> None:
+def test_a_session_is_written_again_that_its_owner_has_claimed_without_being_answered(
+    own_valkey: Valkey,
+) -> None:
     async def main() -> None:
-        store = ValkeyStore(own.url, TTL)
+        store = ValkeyStore(own_valkey.url, TTL)
         known = Found(record(store, sent=1), ["one"])
         await store.open("a", lambda data: None, lambda: [known])
         await store.put(known.record, known.log)
         assert (await claimed(store, link=1)).record.generation == 2  # of which the owner has not heard
         await store.put(known.record, known.log)
         assert await store.write("s", 1, 1, ["two"]) is Refused.FENCED
-        with own.client() as client:  # as if it had been restarted
+        with own_valkey.client() as client:  # as if it had been restarted
             client.hset("wh:{s}:m", "lineage", "another 0123")
         assert await store.put(known.record, known.log) is None
         assert await store.write("s", 1, 1, ["two"]) == 2
@@ -100,13 +82,15 @@ def test_a_session_is_written_again_that_its_owner_has_claimed_without_being_ans
     asyncio.run(main())
 
 
-def test_a_session_whose_slot_has_moved_to_another_node_of_a_cluster_is_written_again(own: Valkey) -> None:
+def test_a_session_whose_slot_has_moved_to_another_node_of_a_cluster_is_written_again(
+    own_valkey: Valkey,
+) -> None:
     async def main() -> None:
-        store = ValkeyStore(own.url, TTL)
+        store = ValkeyStore(own_valkey.url, TTL)
         known = Found(record(store, sent=1), ["one"])
         await store.open("a", lambda data: None, lambda: [known])
         await store.put(known.record, known.log)
-        with own.client() as client:  # what it says is of the node from which it has come
+        with own_valkey.client() as client:  # what it says is of the node from which it has come
             client.hset("wh:{s}:m", "lineage", "another 0123")
         assert await store.write("s", 1, 1, ["two"]) == 2
         await store.close()
@@ -115,14 +99,14 @@ def test_a_session_whose_slot_has_moved_to_another_node_of_a_cluster_is_written_
 
 
 def test_sessions_that_could_not_be_written_again_are_the_next_time(
-    own: Valkey, monkeypatch: pytest.MonkeyPatch
+    own_valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def main() -> None:
-        store = ValkeyStore(own.url, TTL)
+        store = ValkeyStore(own_valkey.url, TTL)
         known = Found(record(store, sent=1), ["one"])
         await store.open("a", lambda data: None, lambda: [known])
         await store.put(known.record, known.log)
-        await asyncio.to_thread(restart, own)
+        await asyncio.to_thread(own_valkey.restart)
 
         async def fail(*arguments: object) -> None:
             raise OSError("away again")
@@ -137,12 +121,12 @@ def test_sessions_that_could_not_be_written_again_are_the_next_time(
     asyncio.run(main())
 
 
-def test_a_user_who_may_not_listen_leaves_nothing_behind(own: Valkey) -> None:
-    with own.client() as client:
+def test_a_user_who_may_not_listen_leaves_nothing_behind(own_valkey: Valkey) -> None:
+    with own_valkey.client() as client:
         client.execute_command("ACL", "SETUSER", "ann", "on", ">hush", "~*", "&*", "+@all", "-subscribe")
 
     async def main() -> None:
-        store = ValkeyStore(own.url.replace("//", "//ann:hush@"), TTL)
+        store = ValkeyStore(own_valkey.url.replace("//", "//ann:hush@"), TTL)
         with pytest.raises(OSError, match="cannot be reached"):
             await store.open("a", lambda data: None, tuple)
         assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -159,7 +143,7 @@ def test_a_server_that_kept_everything_but_may_not_have_is_not_believed(tmp_path
         async with opened(ValkeyStore(server.url, TTL)) as store:
             await store.put(record(store), [])
             await store.put(record(store, "t", sent=1), ["x"])
-            await asyncio.to_thread(restart, server)
+            await asyncio.to_thread(server.restart)
             assert await store.claim("s", HASH, "ann", 1, "a") is Refused.FORGOTTEN
             assert await store.put(record(store, "t", sent=1), ["x"]) is None  # as its owner knows it
             assert (await claimed(store, 1, id="t")).log == ("x",)
@@ -170,16 +154,16 @@ def test_a_server_that_kept_everything_but_may_not_have_is_not_believed(tmp_path
         server.kill()
 
 
-def test_a_server_that_is_away_is_an_error_that_is_not_for_ever(own: Valkey) -> None:
+def test_a_server_that_is_away_is_an_error_that_is_not_for_ever(own_valkey: Valkey) -> None:
     async def main() -> None:
-        store = ValkeyStore(own.url, TTL)
+        store = ValkeyStore(own_valkey.url, TTL)
         known = Found(record(store, sent=1), ["one"])
         await store.open("a", lambda data: None, lambda: [known])
         await store.put(known.record, known.log)
-        await asyncio.to_thread(own.kill)
+        await asyncio.to_thread(own_valkey.kill)
         with pytest.raises(OSError, match="the store of the sessions"):
             await store.write("s", 1, 1, ["two"])
-        await asyncio.to_thread(own.start)
+        await asyncio.to_thread(own_valkey.start)
         assert await store.write("s", 1, 1, ["two"]) == 2
         await store.close()
 
@@ -224,10 +208,10 @@ def test_sessions_of_a_node_that_died_expire_and_those_of_one_that_lives_do_not(
     asyncio.run(main())
 
 
-def test_nodes_hear_each_other_also_after_the_server_was_away(own: Valkey) -> None:
+def test_nodes_hear_each_other_also_after_the_server_was_away(own_valkey: Valkey) -> None:
     async def main() -> None:
         heard: dict[str, list[bytes]] = {"a": [], "b": [], "c": []}
-        stores = {name: ValkeyStore(own.url, TTL) for name in heard}
+        stores = {name: ValkeyStore(own_valkey.url, TTL) for name in heard}
         for name, store in stores.items():
             await store.open(name, heard[name].append, tuple)
         assert await stores["a"].notify("b", b"to\nb")
@@ -235,7 +219,7 @@ def test_nodes_hear_each_other_also_after_the_server_was_away(own: Valkey) -> No
         assert not await stores["c"].notify("nobody", b"lost")
         await until(lambda: len(heard["b"]) == 2 and len(heard["c"]) == 1)
         assert heard == {"a": [], "b": [b"to\nb", b"to all others"], "c": [b"to all others"]}
-        await asyncio.to_thread(restart, own)
+        await asyncio.to_thread(own_valkey.restart)
         await eventually(lambda: stores["a"].notify("c", b"again"))
         await until(lambda: heard["c"][-1:] == [b"again"])
         for store in stores.values():
@@ -244,8 +228,10 @@ def test_nodes_hear_each_other_also_after_the_server_was_away(own: Valkey) -> No
     asyncio.run(main())
 
 
-def test_a_user_who_may_not_ask_what_was_forgotten_is_told_so_and_no_password_is_shown(own: Valkey) -> None:
-    with own.client() as client:
+def test_a_user_who_may_not_ask_what_was_forgotten_is_told_so_and_no_password_is_shown(
+    own_valkey: Valkey,
+) -> None:
+    with own_valkey.client() as client:
         client.execute_command("ACL", "SETUSER", "ann", "on", ">hush", "~*", "&*", "+@all", "-info")
 
     async def main() -> None:
@@ -254,7 +240,7 @@ def test_a_user_who_may_not_ask_what_was_forgotten_is_told_so_and_no_password_is
             ("ann:wrong", "has failed"),
             ("x:y", "has failed"),
         ):
-            store = ValkeyStore(own.url.replace("//", f"//{user}@"), TTL)
+            store = ValkeyStore(own_valkey.url.replace("//", f"//{user}@"), TTL)
             with pytest.raises(OSError, match=what) as raised:
                 await store.open("a", lambda data: None, tuple)
             assert user.partition(":")[2] not in str(raised.value).split()
@@ -275,3 +261,22 @@ def test_calls_of_one_turn_are_one_pipeline(valkey: Valkey) -> None:
                 assert client.info("stats")["total_reads_processed"] - before < 20
 
     asyncio.run(main())
+
+
+def test_many_leases_go_to_the_server_in_batches(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker with 20,000 sessions stalled for 0.4 s, each minute, when all leases were renewed at once."""
+    lengths = []
+    pipeline = ValkeyStore._pipeline
+
+    async def counted(store: ValkeyStore, calls: list[Any]) -> list[Any]:
+        lengths.append(len(calls))
+        return await pipeline(store, calls)
+
+    async def main() -> None:
+        async with opened(ValkeyStore(valkey.url, TTL)) as store:
+            await asyncio.gather(*(store.put(record(store, f"s{number}"), []) for number in range(1000)))
+            monkeypatch.setattr(ValkeyStore, "_pipeline", counted)
+
+    asyncio.run(main())
+    assert sum(lengths) > 1000
+    assert max(lengths) < 300

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import trustme
 from tests.server.sessions import servers
-from tests.server.sessions.cluster import Cluster, skip_unless_asked
+from tests.server.sessions.cluster import Cluster
 from tests.server.sessions.servers import program
 from tests.server.sessions.test_sessions import running, session, told
 from tests.server.sessions.test_store_contract import HASH, claimed, record
@@ -128,11 +128,20 @@ def test_a_user_who_may_do_what_the_documentation_lists_can_do_everything(
 # A cluster
 
 
-@pytest.mark.timeout(300)
+@pytest.fixture
+def own_cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """Return a cluster for one test."""
+    cluster = Cluster(tmp_path)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.kill()
+
+
 def test_sessions_of_a_cluster_go_on_when_the_replica_of_a_node_has_taken_its_place(
-    run_asyncio: Run, tmp_path: Path
+    run_asyncio: Run, own_cluster: Cluster
 ) -> None:
-    skip_unless_asked()
     up: list[str] = []
 
     def answer(peer: Peer, message: Any) -> None:
@@ -140,11 +149,8 @@ def test_sessions_of_a_cluster_go_on_when_the_replica_of_a_node_has_taken_its_pl
         peer.send(f"answer {message}")
 
     async def main() -> None:
-        cluster = Cluster(tmp_path)
-        await asyncio.to_thread(cluster.start)
+        hub = Hub(sessions=own_cluster.url, on_message=answer)
         async with AsyncExitStack() as stack:
-            stack.callback(cluster.kill)
-            hub = Hub(sessions=cluster.url, on_message=answer)
             server = await stack.enter_async_context(running(hub))
             connections = [await stack.enter_async_context(session(server.url())) for _ in range(12)]
             events = [told(connection) for connection in connections]
@@ -152,10 +158,13 @@ def test_sessions_of_a_cluster_go_on_when_the_replica_of_a_node_has_taken_its_pl
                 await connection.send("before")
             for connection in connections:
                 assert await connection.recv() == "answer before"
-            cluster.nodes[0].kill()
+            own_cluster.nodes[0].kill()
             for connection in connections:
                 await connection.send("after")
-                async with asyncio.timeout(4 * PATIENCE):
+            await until(lambda: "after" in up)
+            await asyncio.to_thread(own_cluster.promote)
+            for connection in connections:
+                async with asyncio.timeout(PATIENCE):
                     assert await connection.recv() == "answer after"
             assert {event.kind for each in events for event in each} <= {"new", "resumed"}
             assert sorted(up) == ["after"] * 12 + ["before"] * 12

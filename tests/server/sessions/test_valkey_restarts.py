@@ -1,9 +1,7 @@
 """Sessions of hubs whose server of Valkey forgets all: those that a process has are written again."""
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,23 +12,10 @@ from tests.watch import PATIENCE, Run, until
 from websocket_heartbeat.server import Hub
 
 
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Valkey]:
-    server = Valkey(tmp_path)
-    server.start()
-    yield server
-    server.kill()
-
-
-def restart(server: Valkey) -> None:
-    server.kill()
-    server.start()
-
-
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("moves", [False, True], ids=["same process", "another process"])
 def test_a_client_goes_on_though_the_server_has_forgotten_its_session(
-    run_asyncio: Run, own: Valkey, moves: bool
+    run_asyncio: Run, own_valkey: Valkey, moves: bool
 ) -> None:
     up: list[str] = []
 
@@ -39,7 +24,7 @@ def test_a_client_goes_on_though_the_server_has_forgotten_its_session(
         peer.send(f"answer {message}")
 
     async def main() -> None:
-        hubs = [Hub(sessions=own.url, on_message=answer) for _ in range(2)]
+        hubs = [Hub(sessions=own_valkey.url, on_message=answer) for _ in range(2)]
         async with AsyncExitStack() as stack:
             servers = [await stack.enter_async_context(running(hub)) for hub in hubs]
             urls = [server.url() for server in servers]
@@ -50,7 +35,7 @@ def test_a_client_goes_on_though_the_server_has_forgotten_its_session(
                 await connection.send(str(number))
                 async with asyncio.timeout(PATIENCE):
                     assert await connection.recv() == f"answer {number}"
-                await asyncio.to_thread(restart, own)
+                await asyncio.to_thread(own_valkey.restart)
                 if moves:
                     urls.reverse()
                 count = len(events)
@@ -63,9 +48,11 @@ def test_a_client_goes_on_though_the_server_has_forgotten_its_session(
 
 
 @pytest.mark.timeout(60)
-def test_a_session_that_no_process_has_is_reset_and_the_client_is_told(run_asyncio: Run, own: Valkey) -> None:
+def test_a_session_that_no_process_has_is_reset_and_the_client_is_told(
+    run_asyncio: Run, own_valkey: Valkey
+) -> None:
     async def main() -> None:
-        hub = Hub(sessions=own.url, on_message=lambda *_: None)
+        hub = Hub(sessions=own_valkey.url, on_message=lambda *_: None)
         async with AsyncExitStack() as stack:
             server = await stack.enter_async_context(running(hub))
             urls = [server.url()]
@@ -74,9 +61,9 @@ def test_a_session_that_no_process_has_is_reset_and_the_client_is_told(run_async
             await stack.enter_async_context(connection)
             await connection.send("x")
             await connection.flush()
-            other = await stack.enter_async_context(running(Hub(sessions=own.url)))
+            other = await stack.enter_async_context(running(Hub(sessions=own_valkey.url)))
             await hub.close()
-            await asyncio.to_thread(restart, own)
+            await asyncio.to_thread(own_valkey.restart)
             urls[:] = [other.url()]
             await until(lambda: events[-1].kind == "reset")
             assert events[-1].why in ("unknown", "forgotten")
@@ -88,13 +75,17 @@ def test_a_session_that_no_process_has_is_reset_and_the_client_is_told(run_async
 @pytest.mark.parametrize("durability", ["through", "handover"])
 @pytest.mark.parametrize("moment", ["given", "claimed"])
 def test_a_session_that_moves_while_the_server_forgets_all_goes_on(
-    run_asyncio: Run, own: Valkey, monkeypatch: pytest.MonkeyPatch, durability: str, moment: str
+    run_asyncio: Run, own_valkey: Valkey, monkeypatch: pytest.MonkeyPatch, durability: str, moment: str
 ) -> None:
     """One process has given it up, and the other one has not claimed it, or has no link for it yet."""
 
     async def main() -> None:
         hubs = [
-            Hub(sessions=own.url, durability=durability, on_message=lambda peer, message: peer.send(message))
+            Hub(
+                sessions=own_valkey.url,
+                durability=durability,
+                on_message=lambda peer, message: peer.send(message),
+            )
             for _ in range(2)
         ]
         async with AsyncExitStack() as stack:
@@ -118,7 +109,7 @@ def test_a_session_that_moves_while_the_server_forgets_all_goes_on(
             async def forgets(*arguments: Any) -> Any:
                 monkeypatch.setattr(there._handover, name, call)
                 answer = await call(*arguments)
-                await asyncio.to_thread(restart, own)
+                await asyncio.to_thread(own_valkey.restart)
                 for hub in hubs:
                     assert hub._book is not None
                     await until_repaired(hub._book.store)

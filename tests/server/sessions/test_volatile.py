@@ -4,14 +4,12 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.server.sessions.test_sessions import HELLO, QUICK, handshake, place, running, session, told
+from tests.server.sessions.test_sessions import HELLO, QUICK, handshake, running, session, told
 from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import Backoff, Session, connect, sync
 from websocket_heartbeat.server import Hub, Peer, serve
 from websocket_heartbeat.testing import FaultProxy
-
-__all__ = ["place"]
 
 LATER = Backoff(initial=600, maximum=600)
 

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,14 +15,6 @@ from websocket_heartbeat.errors import Undelivered
 from websocket_heartbeat.server import Hub
 from websocket_heartbeat.server.peer import Peer
 from websocket_heartbeat.server.sessions.valkey import ValkeyStore
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Valkey]:
-    server = Valkey(tmp_path)
-    server.start()
-    yield server
-    server.kill()
 
 
 @pytest.mark.parametrize(
@@ -74,7 +65,7 @@ def test_a_file_that_cannot_be_opened_is_named_in_full_and_why(
     assert str(folder / path) in text
     assert why in text
     # The client is told, too, that it is no fault of its own.
-    assert "1013: sessions are not to be had now" in caplog.text
+    assert "1013: sessions are not available now" in caplog.text
 
 
 def test_a_store_that_stays_away_does_not_fill_the_log(
@@ -118,6 +109,20 @@ def test_an_overflow_is_a_warning_that_says_how_to_avoid_it(
     run_asyncio(main())
 
 
+def test_a_client_that_closes_and_has_not_taken_all_is_told_of(
+    run_asyncio: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with running(Hub(sessions="memory")) as server:
+            async with session(server.url()) as connection:
+                await connection.wait_open()
+                server.connections[0].send("x")
+            await until(lambda: "is over" in caplog.text)
+
+    run_asyncio(main())
+    assert "is over: closed by its client: its client has not acknowledged 1 message" in caplog.text
+
+
 def test_messages_to_a_client_that_stays_away_are_not_lost_silently(
     run_asyncio: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -134,8 +139,7 @@ def test_messages_to_a_client_that_stays_away_are_not_lost_silently(
 
     run_asyncio(main())
     assert (
-        "is over: expired: its client has not acknowledged 1 message; no on_session_end is told"
-        in caplog.text
+        "is over: expired: its client has not acknowledged 1 message; no on_session_end hook" in caplog.text
     )
 
 
@@ -189,18 +193,18 @@ def test_blocking_code_does_not_wait_for_ever_for_a_server_that_is_away(run_asyn
 
 
 def test_a_store_is_told_of_again_when_it_is_away_again(
-    own: Valkey, caplog: pytest.LogCaptureFixture
+    own_valkey: Valkey, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, logger="websocket_heartbeat.server")
 
     async def main() -> None:
-        store = ValkeyStore(own.url, 60)
+        store = ValkeyStore(own_valkey.url, 60)
         await store.open("a", lambda data: None, tuple)
         for _ in range(2):
             caplog.clear()
-            await asyncio.to_thread(own.kill)
+            await asyncio.to_thread(own_valkey.kill)
             await until(lambda: "the store of the sessions is away" in caplog.text)
-            await asyncio.to_thread(own.start)
+            await asyncio.to_thread(own_valkey.start)
             await until(lambda: "the store of the sessions is back" in caplog.text)
         await store.close()
 

@@ -35,21 +35,25 @@ class Valkey:
         command += ["--dir", str(self._folder), "--save", "", *self._options]
         environment = os.environ | self._program.environment
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
-        with self.client() as client:
-            for _ in range(600):
+        with redis.Redis(port=self.port, protocol=2, socket_timeout=5) as client:
+            while self._process.poll() is None:
                 try:
                     client.ping()
-                except redis.ConnectionError:
+                except (redis.ConnectionError, redis.TimeoutError):
                     time.sleep(0.05)
                 else:
                     return
-        raise RuntimeError("the server does not answer")
+        raise RuntimeError(f"the server has ended: {self._process.returncode}")
 
     def kill(self) -> None:
         if self._process is not None:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
+
+    def restart(self) -> None:
+        self.kill()
+        self.start()
 
     def freeze(self) -> None:
         """Let it do nothing any more, on connections that stay open."""

@@ -1,7 +1,7 @@
 """Pings and pongs by hand: an engine over the default one, which hears what comes on its links."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from websocket_heartbeat import engines
@@ -17,8 +17,8 @@ class HearingEngine(Engine):
 
     def __init__(self, on_pong: Callable[[float], None]) -> None:
         self._engine = engines.load("auto")
-        self.name = self._engine.name
-        self.supports = self._engine.supports
+        self.name: str = self._engine.name
+        self.supports: Collection[str] = self._engine.supports
         self._on_pong = on_pong
         self._link: ClientLink | None = None
         self._pinged_at: float | None = None

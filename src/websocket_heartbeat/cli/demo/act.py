@@ -30,10 +30,10 @@ class Act:
         self.connection = connection
         self.ledger = ledger
         self.pace = pace
-        self.state = State.IDLE
+        self.state: State = State.IDLE
         self.link: int | None = None
-        self.retry_at = 0.0
-        self.false_alarms = 0
+        self.retry_at: float = 0.0
+        self.false_alarms: int = 0
         self.mistake: HookFailed | None = None
         self._tell_play = tell
         # One for each purpose: how many messages fit between two faults depends on the machine.

@@ -59,10 +59,17 @@ class Play:
             async with Stage(folder, idle_timeout=10 * self._pace.interval) as stage:
                 plain, session = Ledger(), SessionLedger()
                 self._begin(1, FIRST)
-                first = await self._perform_act(stage, plain, str(self._seed), Scenes.all)
+                first = await self._perform_act(
+                    stage, plain, str(self._seed), Scenes.all, name="act 1, without a session"
+                )
                 self._begin(2, SECOND)
                 second = await self._perform_act(
-                    stage, session, f"{self._seed} with a session", Scenes.faults, session="require"
+                    stage,
+                    session,
+                    f"{self._seed} with a session",
+                    Scenes.faults,
+                    name="act 2, with a session",
+                    session="require",
                 )
             handled = read_ledger(folder)
         return Report(

@@ -25,7 +25,7 @@ class Stage:
     """
 
     def __init__(self, folder: Path, idle_timeout: float) -> None:
-        self.url = ""
+        self.url: str = ""
         self._folder = folder
         self._idle_timeout = idle_timeout
         self._lives = 0

@@ -14,19 +14,19 @@ class ProbedLink(LinkEvents):
     heard_at: when the latest message or pong came, on the loop's clock.
     """
 
-    has_opened = False
+    has_opened: bool = False
     link: Link
     response_headers: Sequence[tuple[str, str]]
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
-        self.pongs = 0
-        self.messages = 0
+        self.pongs: int = 0
+        self.messages: int = 0
         self.last: tuple[str, int] | None = None
-        self.heard_at = 0.0
+        self.heard_at: float = 0.0
         self.closure: Closure | None = None
-        self.ended_at = 0.0
+        self.ended_at: float = 0.0
 
     def opened(self, link: Link) -> None:
         """Take the link."""

@@ -2,7 +2,7 @@
 "use strict";
 
 (function () {
-  var KEPT_SECONDS = 300, KEPT_BEATS = 120, KEPT_MARKS = 12, KEPT_EVENTS = 200, ON_LINE = 60;
+  var KEPT_SECONDS = 300, KEPT_SAMPLES = 120, KEPT_MARKS = 20, KEPT_EVENTS = 200, ON_LINE = 60;
 
   // What each class of a failure means, for somebody who reads it for the first time.
   var MEANING = {
@@ -153,15 +153,22 @@
   function take(news) {
     var next = new Map();
     news.forEach(function (entry) {
-      var line = lines.get(entry.id) || { beats: [], marks: [] };
+      var line = lines.get(entry.id) || { samples: [], marks: [] };
       ["side", "name", "where", "since", "gone"].forEach(function (key) {
         if (key in entry) line[key] = entry[key];
       });
-      line.beats = line.beats.concat(entry.beats || []).slice(-KEPT_BEATS);
-      line.marks = line.marks.concat(entry.marks || []).slice(-KEPT_MARKS);
+      line.samples = line.samples.concat(entry.samples || []).slice(-KEPT_SAMPLES);
+      (entry.marks || []).forEach(function (mark) { addMark(line.marks, mark); });
       next.set(entry.id, line);
     });
     lines = next;
+  }
+
+  // Of too many, the oldest retry goes, as a long outage must not hide why it began.
+  function addMark(marks, mark) {
+    marks.push(mark);
+    if (marks.length <= KEPT_MARKS) return;
+    marks.splice(Math.max(0, marks.findIndex(function (each) { return each[1] === "retry"; })), 1);
   }
 
   function addEvents(events, unshown) {
@@ -201,6 +208,13 @@
     if ($("details").open) showDetails();
   }
 
+  // What a plot shows, each part in the colour of its line.
+  function caption(node, parts, none) {
+    var children = [];
+    parts.forEach(function (part) { children.push(" · ", element("span", part[0], part[1])); });
+    node.replaceChildren.apply(node, children.length ? children.slice(1) : [none]);
+  }
+
   function showTotals() {
     if (!seconds.length) return;
     var last = seconds[seconds.length - 1];
@@ -216,36 +230,38 @@
       });
     };
     var words = [];
-    if (last.peers) words.push(number(last.peers) + (last.peers === 1 ? " client here" : " clients here"));
-    if (all(last)) words.push(number(up(last)) + " open" + (down(last) ? ", " + number(down(last)) + " without a link" : ""));
-    if (last.states.probing) words.push(number(last.states.probing) + " silent");
-    if (last.waiting) words.push(number(last.waiting) + " wait for their turn");
-    if (last.queue) words.push(number(last.queue) + " messages wait");
-    setText($("now-connections"), words.join(" · ") || "none");
+    if (last.peers) words.push(["alive", number(last.peers) + " incoming"]);
+    if (all(last)) words.push(["alive", number(up(last)) + " outgoing open"]);
+    if (down(last)) words.push(["bad", number(down(last)) + " outgoing without a link"]);
+    if (last.states.probing) words.push(["", number(last.states.probing) + " silent"]);
+    if (last.waiting) words.push(["", number(last.waiting) + " waiting for a turn"]);
+    if (last.queue) words.push(["", number(last.queue) + (last.queue === 1 ? " message" : " messages") + " queued"]);
+    caption($("now-connections"), words, "none");
     Drawing.plot($("plot-connections"), [
       { values: seconds.map(down), colour: colour.bad, fill: true },
-      { values: seconds.map(function (second) { return up(second) + second.peers; }), colour: colour.beat }
+      { values: seconds.map(function (second) { return up(second) + second.peers; }), colour: colour.alive }
     ], KEPT_SECONDS, colour, "");
     var opened = last.opened + last.came, lost = last.lost + last.died;
-    $("now-rates").replaceChildren(
-      element("span", "good", "✓ " + number(opened) + " opened"), " · ", element("span", "bad", "✕ " + number(lost) + " lost"), " · ",
-      element("span", "retry", "↻ " + number(last.retries) + (last.retries === 1 ? " retry" : " retries")),
-      last.refused ? " · " + number(last.refused) + " refused" : "");
+    caption($("now-rates"), [
+      ["good", "✓ " + number(opened) + " opened"], ["bad", "✕ " + number(lost) + " lost"],
+      ["retry", "↻ " + number(last.retries) + (last.retries === 1 ? " retry" : " retries")]
+    ].concat(last.refused ? [["bad", number(last.refused) + " refused"]] : []), "");
     Drawing.plot($("plot-rates"), [
       { values: sum(["lost", "died", "refused"]), colour: colour.bad, fill: true },
       { values: sum(["opened", "came"]), colour: colour.good },
       { values: rate("retries"), colour: colour.probe }
     ], KEPT_SECONDS, colour, "/s");
     var measured = seconds.filter(function (second) { return second.median !== null; }).pop();
-    setText($("now-trips"), measured
-      ? "median " + milliseconds(measured.median * 1000) + " · slowest " + milliseconds(measured.slowest * 1000)
-      : "no heartbeat was answered yet");
+    caption($("now-trips"), measured ? [
+      ["alive", "median " + milliseconds(measured.median * 1000)],
+      ["retry", "slowest " + milliseconds(measured.slowest * 1000)]
+    ] : [], "no heartbeat was answered yet");
     var held = function (key) {
       return seconds.map(function (second) { return second[key] === null ? null : second[key] * 1000; });
     };
     Drawing.plot($("plot-trips"), [
       { values: dots(held("slowest")), colour: colour.probe },
-      { values: dots(held("median")), colour: colour.beat }
+      { values: dots(held("median")), colour: colour.alive }
     ], KEPT_SECONDS, colour, " ms");
     ["connections", "rates", "trips"].forEach(function (name) {
       $("plot-" + name).setAttribute("aria-label", "Of the last five minutes; now: " + $("now-" + name).textContent);
@@ -261,43 +277,58 @@
     });
   }
 
-  // Of a line that is down, the latest failure; of another one, the latest loss.
-  function latestTrouble(line) {
-    var beat = line.beats[line.beats.length - 1], isDown = beat && Drawing.lookOf(beat[0]) === "down";
-    var failures = line.marks.filter(function (mark) { return mark[3] !== null; });
-    var losses = failures.filter(function (mark) { return mark[1] !== "retry"; });
-    return (isDown ? failures.pop() : losses.pop() || failures.pop()) || null;
+  function isDown(line) {
+    var sample = line.samples[line.samples.length - 1];
+    return Boolean(sample) && Drawing.lookOf(sample[0]) === "down";
+  }
+
+  // The latest loss of a line; and of one that is down the latest retry since then. Each may be null.
+  function failures(line) {
+    var all = line.marks.filter(function (mark) { return mark[3] !== null; });
+    var last = all[all.length - 1], loss = null;
+    all.forEach(function (mark) { if (mark[1] !== "retry") loss = mark; });
+    return { loss: loss, retry: last && last !== loss && (isDown(line) || !loss) ? last : null };
   }
 
   function facts(line) {
-    var beat = line.beats[line.beats.length - 1];
-    if (!beat) return "";
-    var words = [beat[0]];
+    var sample = line.samples[line.samples.length - 1];
+    if (!sample) return "";
+    var words = [sample[0]];
     var trip = lastTrip(line);
-    if (trip !== null && Drawing.lookOf(beat[0]) !== "ended") words.push(milliseconds(trip));
-    if (beat[3] !== null && beat[3] >= 2) words.push("silent " + ago(beat[3]));
-    if (beat[4]) words.push(line.side === "peer" ? number(beat[4]) + " B wait" : number(beat[4]) + " queued");
+    if (trip !== null && sample[3] !== null) words.push(milliseconds(trip));
+    if (sample[3] !== null && sample[3] >= 2) words.push("silent " + ago(sample[3]));
+    if (sample[4]) words.push(line.side === "peer" ? number(sample[4]) + " B wait" : number(sample[4]) + " queued");
     return words.join(" · ");
   }
 
   function lastTrip(line) {
-    for (var n = line.beats.length - 1; n >= 0; n--) if (line.beats[n][2] !== null) return line.beats[n][2];
+    for (var n = line.samples.length - 1; n >= 0; n--) if (line.samples[n][2] !== null) return line.samples[n][2];
     return null;
   }
 
   function whyOf(line, now) {
-    var trouble = latestTrouble(line);
-    if (!trouble || now - trouble[0] > 120) return "";
-    return ago(now - trouble[0]) + " ago: " + trouble[2];
+    var found = failures(line), parts = [];
+    [found.loss, found.retry].forEach(function (mark) {
+      if (mark && (isDown(line) || now - mark[0] <= 120)) parts.push(ago(now - mark[0]) + " ago: " + mark[2]);
+    });
+    return parts.join(" · ");
   }
-
-  function title(line, id) { return line.name || (line.side === "client" ? "connection " + id : "client " + id); }
 
   var watcher = new IntersectionObserver(function (entries) {
     entries.forEach(function (entry) {
-      if (entry.isIntersecting) visible.add(entry.target); else visible.delete(entry.target);
+      if (entry.isIntersecting) {
+        visible.add(entry.target);
+        drawTrace(Number(entry.target.closest(".line").dataset.id));
+      } else {
+        visible.delete(entry.target);
+      }
     });
   }, { rootMargin: "200px" });
+
+  function drawTrace(id) {
+    var line = lines.get(id), row = rows.get(id);
+    if (line && row) Drawing.trace(row.canvas, line.samples, line.marks, ON_LINE, latestTime(), colour);
+  }
 
   function rowOf(id) {
     var row = rows.get(id);
@@ -337,14 +368,14 @@
     var place = list.firstElementChild;
     lines.forEach(function (line, id) {
       var row = rowOf(id);
-      var beat = line.beats[line.beats.length - 1];
+      var sample = line.samples[line.samples.length - 1];
       if (row.item !== place) list.insertBefore(row.item, place); else place = place.nextElementSibling;
-      setText(row.title, title(line, id));
+      setText(row.title, line.name);
       setText(row.where, line.where);
       setText(row.facts, facts(line));
       setText(row.why, whyOf(line, now));
-      row.button.dataset.look = beat ? Drawing.lookOf(beat[0]) : "ended";
-      if (visible.has(row.canvas)) Drawing.trace(row.canvas, line.beats, line.marks, ON_LINE, now, colour);
+      row.button.dataset.look = sample ? Drawing.lookOf(sample[0]) : "ended";
+      if (visible.has(row.canvas)) drawTrace(id);
     });
     if (focused && focused.classList.contains("line") && document.activeElement !== focused && focused.isConnected) focused.focus();
     if (lines.size && !list.querySelector('.line[tabindex="0"]')) list.querySelector(".line").tabIndex = 0;
@@ -356,7 +387,7 @@
     var living = last ? last.peers + Object.keys(last.states).reduce(function (sum, key) { return sum + last.states[key]; }, 0) : 0;
     var shown = 0;
     lines.forEach(function (line) { if (!line.gone) shown++; });
-    if (!lines.size) setText(note, "None yet: connections are shown from their start on.");
+    if (!lines.size) setText(note, "None yet.");
     else if (living > shown) setText(note, number(shown) + " of " + number(living) + ", those with trouble first. The last minute of each.");
     else setText(note, "The last minute of each.");
   }
@@ -403,24 +434,29 @@
     shownInDetail = null;
   });
 
+  // A failure in words, and what its class means, unless that of `before` is the same.
+  function explained(mark, now, before) {
+    return ago(now - mark[0]) + " ago: " + mark[2] + ". " + (before && before[3] === mark[3] ? "" : meaning(mark[3]));
+  }
+
   function showDetails() {
     var id = shownInDetail.id;
     var line = shownInDetail.line = lines.get(id) || shownInDetail.line;  // one that is shown no more stays as it was
     if (!line) return;
-    var now = latestTime(), trouble = latestTrouble(line), beat = line.beats[line.beats.length - 1];
-    setText($("details-title"), title(line, id));
+    var now = latestTime(), found = failures(line), sample = line.samples[line.samples.length - 1];
+    setText($("details-title"), line.name);
     setText($("details-where"), line.where);
-    setText($("details-why"), trouble
-      ? ago(now - trouble[0]) + " ago: " + trouble[2] + ". " + meaning(trouble[3])
-      : "No trouble so far.");
-    $("details-why").className = trouble ? "why" : "note";
-    Drawing.trace($("details-trace"), line.beats, line.marks, KEPT_BEATS, now, colour);
+    var why = found.loss || found.retry, then = found.loss && found.retry;
+    setText($("details-why"), why ? explained(why, now) : "No failure since the dashboard started.");
+    $("details-why").className = why ? "why" : "note";
+    setText($("details-then"), then ? explained(then, now, why) : "");
+    Drawing.trace($("details-trace"), line.samples, line.marks, KEPT_SAMPLES, now, colour);
     $("details-trace").setAttribute("aria-label", "Its last two minutes; now: " + facts(line));
-    var trip = lastTrip(line), pairs = [["state", beat ? beat[0] : "unknown"], ["begun", ago(now - line.since) + " ago"]];
+    var trip = lastTrip(line), pairs = [["state", sample ? sample[0] : "unknown"], ["started", line.since === null ? "before the dashboard" : ago(now - line.since) + " ago"]];
     if (line.gone) pairs.push(["ended", ago(now - line.gone) + " ago"]);
     if (trip !== null) pairs.push(["round trip", milliseconds(trip)]);
-    if (beat && beat[3] !== null) pairs.push(["silent for", ago(beat[3])]);
-    if (beat) pairs.push(line.side === "peer" ? ["not taken", number(beat[4]) + " bytes"] : ["queue", number(beat[4]) + " messages"]);
+    if (sample && sample[3] !== null) pairs.push(["silent for", ago(sample[3])]);
+    if (sample) pairs.push(line.side === "peer" ? ["not taken", number(sample[4]) + " bytes"] : ["queue", number(sample[4]) + " messages"]);
     var list = $("details-facts");
     list.replaceChildren();
     pairs.forEach(function (pair) { list.append(element("dt", "", pair[0]), element("dd", "", pair[1])); });

@@ -7,7 +7,7 @@ var Drawing = (function () {
   function colours() {
     var style = getComputedStyle(document.documentElement);
     var all = {};
-    ["panel", "edge", "text", "dim", "beat", "probe", "bad", "good", "queue"].forEach(function (name) {
+    ["panel", "edge", "text", "dim", "alive", "probe", "bad", "good", "queue"].forEach(function (name) {
       all[name] = style.getPropertyValue("--" + name).trim();
     });
     return all;
@@ -36,18 +36,18 @@ var Drawing = (function () {
     return state === "away" ? "away" : "ended";
   }
 
-  // beats: [state, heard, milliseconds, silent for, queue], a second each, the newest last. now: of the newest.
-  function trace(canvas, beats, marks, count, now, colour) {
+  // samples: [state, heard, milliseconds, silent for, queue], a second each, the newest last. now: of the newest.
+  function trace(canvas, samples, marks, count, now, colour) {
     var on = prepared(canvas);
     if (!on) return;
     var c = on.context, step = on.width / count, base = on.height * 0.68;
-    var shown = beats.slice(-count);
+    var shown = samples.slice(-count);
     var first = count - shown.length;
     var before = null;
-    shown.forEach(function (beat, index) {
-      var x = (first + index) * step, look = lookOf(beat[0]);
-      if (beat[4] > 0) {
-        var bar = Math.min(1, Math.log10(1 + beat[4]) / 4) * (on.height - base - 1);
+    shown.forEach(function (sample, index) {
+      var x = (first + index) * step, look = lookOf(sample[0]);
+      if (sample[4] > 0) {
+        var bar = Math.min(1, Math.log10(1 + sample[4]) / 4) * (on.height - base - 1);
         c.fillStyle = colour.queue;
         c.globalAlpha = 0.55;
         c.fillRect(x, on.height - bar, step, bar);
@@ -59,10 +59,10 @@ var Drawing = (function () {
       c.lineJoin = "round";
       c.setLineDash(look === "down" || look === "away" ? [2, 4] : []);
       c.strokeStyle = look === "down" ? colour.bad : look === "away" ? colour.dim
-        : look === "probing" ? colour.probe : beat[1] ? colour.beat : colour.dim;
+        : look === "probing" ? colour.probe : sample[1] ? colour.alive : colour.dim;
       c.moveTo(x, base);
-      if (beat[1] && (look === "up" || look === "probing")) {
-        var trip = beat[2];
+      if (sample[1] && (look === "up" || look === "probing")) {
+        var trip = sample[2];
         var size = trip === null ? 0.3 : Math.min(1, 0.6 + 0.13 * Math.log10(1 + trip));
         var top = base - size * (base - 4);
         c.lineTo(x + step * 0.3, base);

@@ -28,12 +28,12 @@ class Background:
     def __init__(self, owner: "Driver", place: Any) -> None:
         self.owner = owner
         self.place = place
-        self.is_frozen = False
+        self.is_frozen: bool = False
         self.held: list[Any] = []
         self.queue: list[Any] = []
         self.loaded: Any = None
         """What `load` has returned."""
-        self.is_saved = False
+        self.is_saved: bool = False
         """Whether the latest `save` has not thrown."""
 
     def restore(self, resumption: Resumption) -> None:

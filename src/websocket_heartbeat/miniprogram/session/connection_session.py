@@ -80,27 +80,27 @@ class ConnectionSession:
     def __init__(self, owner: "Driver", is_required: bool, has_binary: bool, place: Any) -> None:
         self.owner = owner
         self.has_binary = has_binary
-        self.resumption = Resumption(is_required, Window(WINDOW_MESSAGES, WINDOW_SIZE))
-        self.offers = Offers(is_required)
-        self.inbox = Inbox(
+        self.resumption: Resumption = Resumption(is_required, Window(WINDOW_MESSAGES, WINDOW_SIZE))
+        self.offers: Offers = Offers(is_required)
+        self.inbox: Inbox = Inbox(
             lambda event, handled: owner.deliver(event, handled),
             lambda: self._handled(),
         )
-        self.flushing = Flushing()
+        self.flushing: Flushing = Flushing()
         self.link: Link | None = None
         self.attached: Link | None = None
         self.event: Any = None
         self.ousted: Link | None = None
-        self.max = 0
-        self.protocol = ""
-        self.kind = ""
-        self.stale = 0
-        self.why = ""
+        self.max: int = 0
+        self.protocol: str = ""
+        self.kind: str = ""
+        self.stale: int = 0
+        self.why: str = ""
         self.greeting: Any = None
         """The timer for the server's greeting."""
         self.alarm: Any = None
         """The timer for an acknowledgement."""
-        self.background = Background(owner, place)
+        self.background: Background = Background(owner, place)
         self.background.restore(self.resumption)
 
     # Links come and go

@@ -29,8 +29,8 @@ class Inbox:
         self.handled = handled
         self.waiting: list[Received] = []
         self.current: Received | None = None
-        self.is_giving = False
-        self.is_stopped = False
+        self.is_giving: bool = False
+        self.is_stopped: bool = False
 
     def add(self, event: Any, is_volatile: bool) -> None:
         """Take a message that has come."""

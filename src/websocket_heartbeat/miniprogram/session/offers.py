@@ -25,10 +25,10 @@ class Offers:
     def __init__(self, is_required: bool) -> None:
         self.is_required = is_required
         self.has_had_session = False
-        self.number = 0
-        self.is_offered = False
-        self.is_skipped = False
-        self.plain = 0
+        self.number: int = 0
+        self.is_offered: bool = False
+        self.is_skipped: bool = False
+        self.plain: int = 0
 
     def offer(self, number: int, protocols: Any) -> Any:
         """The subprotocols for the attempt of that number, where the user wants these."""

@@ -23,11 +23,11 @@ class Session:
         if not (is_same(mode, "prefer") or is_same(mode, "require")):
             raise ValueError('the mode of a session must be "prefer" or "require"')
         self.mode = mode
-        self.place = read(options, "snapshot")
+        self.place: Any = read(options, "snapshot")
         has_both = callable(read(self.place, "save")) and callable(read(self.place, "load"))
         if self.place is not None and not has_both:
             raise ValueError("the snapshot of a session must have the functions save and load")
-        self.has_binary = not is_same(read(options, "binary"), False)
+        self.has_binary: bool = not is_same(read(options, "binary"), False)
 
     def begin(self, owner: "Driver") -> ConnectionSession:
         """The session of one connection."""

@@ -9,8 +9,8 @@ from weakref import WeakSet
 try:
     import aiohttp
     from aiohttp import web
-except ImportError as error:
-    raise ImportError("Hub.aiohttp needs aiohttp: pip install 'websocket-heartbeat[aiohttp]'") from error
+except ImportError as _missing:
+    raise ImportError("Hub.aiohttp needs aiohttp: pip install 'websocket-heartbeat[aiohttp]'") from _missing
 
 from websocket_heartbeat.checks import check_collection, check_count, check_token
 from websocket_heartbeat.controls import SUBPROTOCOL

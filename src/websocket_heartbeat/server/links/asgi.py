@@ -55,14 +55,17 @@ class AsgiMiddleware:
     """Wraps an application; `Hub.asgi` makes it.
 
     owner: the hub, by which an endpoint finds what belongs to it, as there may be several.
-    passes: whether a WebSocket, given by its scope, is none of the hub's.
+    elsewhere: returns the application that a WebSocket, given by its scope, is for in place of this one, and
+    without the hub; None: it is for these.
     """
 
-    def __init__(self, app: App, gate: Gate, owner: Hashable, passes: Callable[[Scope], bool]) -> None:
+    def __init__(
+        self, app: App, gate: Gate, owner: Hashable, elsewhere: Callable[[Scope], App | None]
+    ) -> None:
         self._app = app
         self._gate = gate
         self._owner = owner
-        self._passes = passes
+        self._elsewhere = elsewhere
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Run the application."""
@@ -70,8 +73,12 @@ class AsgiMiddleware:
             await self._app(scope, receive, send)
             return
         connections = scope.setdefault(_KEY, {})
-        if self._owner in connections or self._passes(scope):  # before an outer application; or of a viewer
+        if self._owner in connections:  # it stands before an outer application too
             await self._app(scope, receive, send)
+            return
+        elsewhere = self._elsewhere(scope)
+        if elsewhere is not None:
+            await elsewhere(scope, receive, send)
             return
         # In the scope itself, not in a copy: middlewares around this one look for what routers put into it.
         connection = connections[self._owner] = AsgiConnection(self._gate, receive, send)
@@ -98,7 +105,7 @@ class AsgiConnection:
         self._gate = gate
         self._receive = receive
         self._send = send
-        self.is_serving = False
+        self.is_serving: bool = False
         self._http_version = ""
         self._door: Door | None = None  # of a link that is a session's
         self._carried: asyncio.Future[None] | None = None  # done when it is gone; None: no session is offered

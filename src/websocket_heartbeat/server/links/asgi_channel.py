@@ -15,7 +15,7 @@ from websocket_heartbeat.server.links.asgi_servers import (
 )
 from websocket_heartbeat.server.links.pump import Channel
 from websocket_heartbeat.server.links.wires import Wire
-from websocket_heartbeat.system.kernel import tcp_info
+from websocket_heartbeat.system.kernel import Socket, tcp_info
 
 Receive = Callable[[], Awaitable[Event]]
 
@@ -42,9 +42,9 @@ class AsgiChannel(Channel):
         self.disconnect: Event | None = None
         self.closing: asyncio.Task[None] | None = None
         if self._wire is not None:
-            self.socket = self._wire.socket
+            self.socket: Socket | None = self._wire.socket
             # What answers a ping is seen by the kernel alone, and that does not tell of Unix sockets.
-            self.can_ping = tcp_info(self.socket) is not None
+            self.can_ping: bool = tcp_info(self.socket) is not None
 
     async def receive(self) -> Message | Closure | None:
         if self._early is None:

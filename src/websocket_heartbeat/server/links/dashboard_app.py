@@ -1,4 +1,4 @@
-"""The dashboard as an ASGI application of its own, to be mounted behind the authentication of another one."""
+"""The dashboard as an ASGI application, to be mounted in another one, behind its authentication."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -8,22 +8,22 @@ from typing import Any
 from websocket_heartbeat.dashboard.board import HEADERS, Board
 
 _HEARTBEAT = "heartbeat"
-"""What our client for pages sends, and wants to hear again."""
+"""The heartbeat of our client for pages, which expects it back."""
 
 
 class DashboardApp:
-    """Serves the page, and its feed by WebSocket; `Hub.dashboard` makes it."""
+    """Serves the page, and its feed by WebSocket; `Hub.dashboard` returns it."""
 
     def __init__(self) -> None:
         self._board = Board()
 
     def expects(self, scope: Mapping[str, Any]) -> bool:
         """Whether a WebSocket is that of a viewer, by its ticket."""
-        self._board.wake()  # so that there are beats from before somebody looks
+        self._board.wake()  # so that there are samples from before the first viewer
         return self._board.has_ticket(scope["path"])
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer a request, or feed a viewer."""
+        """Answer an HTTP request, or send the feed to a viewer."""
         if scope["type"] == "http":
             await self._answer(scope, send)
         elif scope["type"] == "websocket":
@@ -51,7 +51,7 @@ class DashboardApp:
     async def _feed(
         self, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
     ) -> None:
-        """Send the messages until the viewer leaves."""
+        """Send the messages until the viewer disconnects."""
 
         async def show() -> None:
             async with aclosing(self._board.watch()) as messages:
@@ -63,7 +63,7 @@ class DashboardApp:
             while (event := await receive())["type"] != "websocket.disconnect":
                 if event.get("text") == _HEARTBEAT:
                     await send({"type": "websocket.send", "text": _HEARTBEAT})
-        except OSError:  # by which servers tell that the viewer has left
+        except OSError:  # raised by servers when the viewer has disconnected
             pass
         finally:
             showing.cancel()

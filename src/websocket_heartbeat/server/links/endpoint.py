@@ -28,9 +28,9 @@ class Endpoint:
     def __init__(self, host: str, port: int, unix_path: str | os.PathLike[str] | None) -> None:
         if not isinstance(host, str):
             raise TypeError(f"host must be a str, not {host!r}")
-        self.host = host
-        self.port = check_count("port", port, most=65535)
-        self.unix_path = None if unix_path is None else _checked(unix_path)
+        self.host: str = host
+        self.port: int = check_count("port", port, most=65535)
+        self.unix_path: str | None = None if unix_path is None else _checked(unix_path)
         self._file: tuple[int, int] | None = None  # by which the file that we have made is known again
         if unix_path is not None:
             for name, is_given in (("host", host != HOST), ("port", port != PORT)):

@@ -115,16 +115,16 @@ class PumpedLink(Link):
         self._outgoing: deque[Message | _Farewell] = deque()
         self._waiting = 0  # the size of what the framework has not taken yet
         self._paused: asyncio.Future[None] | None = None  # done when reading goes on
-        self.is_closing = False
+        self.is_closing: bool = False
         self._ended = False
         self._reader: asyncio.Task[None] | None = None
         self._writer: asyncio.Task[None] | None = None
         self._failure: asyncio.TimerHandle | None = None  # ends the link after a failed write
         channel.ponged = self.ponged
-        self.subprotocol = channel.subprotocol
-        self.socket = channel.socket
-        self.can_ping = channel.can_ping
-        self.full = False
+        self.subprotocol: str | None = channel.subprotocol
+        self.socket: Socket | None = channel.socket
+        self.can_ping: bool = channel.can_ping
+        self.full: bool = False
 
     def begin(self) -> None:
         """Report that the link is open, and read."""

@@ -67,7 +67,7 @@ class SendAwayApp:
 
 
 def _is_of_this_machine(host: str) -> bool:
-    """Whether the header Host names this machine as no stranger does; most proxies pass on what he wrote."""
+    """Whether the header Host names this machine as no stranger does; most proxies pass it on."""
     name = host.rpartition("]")[0].removeprefix("[") or host.partition(":")[0]
     return name == "localhost" or _is_loopback(name)
 

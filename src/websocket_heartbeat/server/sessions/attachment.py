@@ -1,11 +1,13 @@
 """The link that a session has now, and who closes it; and what a link is that outlives those beneath it."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from websocket_heartbeat.controls import marked_as_text
 from websocket_heartbeat.core.session import Half
 from websocket_heartbeat.engines.base import Evidence, Link, discard, marked
+from websocket_heartbeat.events import Message
 from websocket_heartbeat.system.kernel import Socket
 
 
@@ -34,12 +36,12 @@ class Attachment:
     __slots__ = ("carrier", "framed", "has_said_end", "is_reading", "is_shared", "link")
 
     def __init__(self, link: Link, carrier: Carrier, *, is_text_only: bool) -> None:
-        self.link = link
-        self.carrier = carrier
-        self.is_shared = not is_text_only
-        self.framed = marked_as_text if is_text_only else marked
-        self.is_reading = False
-        self.has_said_end = False
+        self.link: Link = link
+        self.carrier: Carrier = carrier
+        self.is_shared: bool = not is_text_only
+        self.framed: Callable[[str, Message], Message] = marked_as_text if is_text_only else marked
+        self.is_reading: bool = False
+        self.has_said_end: bool = False
 
     def acknowledge(self, half: Half) -> None:
         """Tell the client up to which message all is handled, and recorded."""

@@ -1,7 +1,6 @@
 """The sessions of a hub that this process owns: begins, resumes and ends them, and sees them expire."""
 
 import asyncio
-import hashlib
 import logging
 import re
 import secrets
@@ -9,27 +8,29 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from contextlib import suppress
 from functools import partial
-from inspect import isawaitable
 from typing import Any
 
 from websocket_heartbeat import observer
 from websocket_heartbeat.core.resume import Control
 from websocket_heartbeat.core.session import Half, Window
-from websocket_heartbeat.errors import HookFailed, SessionOver
+from websocket_heartbeat.errors import SessionOver
 from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.observer import SessionCount
 from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server.admission import Request
-from websocket_heartbeat.server.sessions.anywhere import Anywhere
+from websocket_heartbeat.server.sessions.claims import Claims
+from websocket_heartbeat.server.sessions.copies import Copies
 from websocket_heartbeat.server.sessions.handover import LOST, Handover
+from websocket_heartbeat.server.sessions.identity import hash_of, name_of, owner_of, principal_in
 from websocket_heartbeat.server.sessions.limits import LARGEST_WINDOW, Limits, OverLimit
-from websocket_heartbeat.server.sessions.link import FAILED, SessionLink
+from websocket_heartbeat.server.sessions.link import SessionLink
 from websocket_heartbeat.server.sessions.nodes import Nodes, Question
 from websocket_heartbeat.server.sessions.owner_memory import OwnerMemory
+from websocket_heartbeat.server.sessions.reports import EndHook, Reports
+from websocket_heartbeat.server.sessions.routing import Router
 from websocket_heartbeat.server.sessions.store import (
     EXPIRED,
     IN_MEMORY,
-    NOBODY,
     OVER,
     REPLACED,
     Ended,
@@ -42,7 +43,7 @@ from websocket_heartbeat.server.sessions.store import (
 )
 from websocket_heartbeat.server.streams import Streams
 from websocket_heartbeat.server.throttle import Throttle
-from websocket_heartbeat.system.callbacks import call, close_unawaited, log_raised, settle
+from websocket_heartbeat.system.callbacks import log_raised
 
 _logger = logging.getLogger("websocket_heartbeat.server")
 
@@ -58,18 +59,9 @@ _PAUSE = 0.1
 _PAUSES = 10
 """So many pauses of so many seconds, until what could not be written is tried again."""
 
-_OWNERS_FIRST = 5.0
-"""Seconds that a store which may have forgotten writes must be back, until those that have given up a session
-may write it again."""
-
 _ID = re.compile(r"[A-Za-z0-9_-]{12}")
 """What `begin` makes. No store is asked for others, which strangers choose: one takes no NUL, another keeps
 track of whatever it is asked for, or would not have the keys of a session on one node of its cluster."""
-
-_ENDS = ("overflow", "mismatch", FAILED, EXPIRED)
-"""Why sessions are over that nobody has ended; other reasons are words of the program or its clients."""
-
-EndHook = Callable[[str, str, tuple[Message, ...]], Any]
 
 
 class Reset:
@@ -100,17 +92,21 @@ class Book:
         self.store = store
         self._keeps = keeps
         self._told = told
-        self.limits = Limits(session_limit)
+        self.limits: Limits = Limits(session_limit)
         self._is_making_room = False
-        self.ttl = store.ttl
-        self._on_end = on_end
+        self.ttl: float = store.ttl
+        self.reports: Reports = Reports(on_end)
         self._node = (IN_MEMORY if store.is_immediate else "") + secrets.token_hex(8)
         shared = store.behind if isinstance(store, OwnerMemory) else store
-        self.streams = Streams(self, shared, self._node) if isinstance(shared, SharedStore) else None
+        self.streams: Streams | None = (
+            Streams(self, shared, self._node) if isinstance(shared, SharedStore) else None
+        )
         self._sessions: dict[str, SessionLink] = {}
         self._nodes = Nodes(store, self._node, self._answer)
+        self.copies: Copies = Copies(self.ttl)
         self._handover = Handover(self._nodes, self)
-        self._anywhere = Anywhere(self._nodes, self._find)
+        self._claims = Claims(store, self._node, self._sessions, self.copies, self._handover)
+        self._router = Router(self._nodes, self._find)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Future[None] | None = None
         self._has_clients = False
@@ -119,12 +115,7 @@ class Book:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._telling: set[asyncio.Task[None]] = set()
         self._finishing: dict[str, asyncio.Task[None]] = {}  # by the ID of the session
-        # By ID, and when it was found, the oldest first: sessions that have no link here, but which only this
-        # process is known to know, should the store forget them: given up, or claimed a moment ago.
-        self._vouched: dict[str, tuple[float, Found]] = {}
-        self._lineage = ""
-        self._lineage_since = 0.0  # on the loop's clock
-        self.is_closed = False
+        self.is_closed: bool = False
         observer.sessions.add(self)
 
     def count(self) -> SessionCount:
@@ -132,17 +123,6 @@ class Book:
         sessions = list(self._sessions.values())
         attached = sum(session.attachment is not None for session in sessions)
         return SessionCount(attached, len(sessions) - attached, self.limits.held)
-
-    def note(self, id: str, event: str, unacknowledged: int = 0) -> None:
-        """Tell of what becomes of a session, for debugging and to observers.
-
-        event: how it is welcome, or "moved"; or why it is over: "over", where one side has ended it.
-        unacknowledged: messages that its client may not have.
-        """
-        extra = {"session": id, "event": event, "unacknowledged": unacknowledged}
-        _logger.debug("session %s: %s", id, event, extra=extra)
-        for each in observer.observers:
-            each.session_changed(event, unacknowledged)
 
     async def ready(self) -> None:
         """Open the store, if that is not done.
@@ -171,8 +151,6 @@ class Book:
         except OSError as error:
             extra = {"reason": str(error)}
             _logger.error("sessions cannot begin or go on: %s", error, extra=extra)
-        else:
-            self._look_from_now_on()
 
     def enter(self) -> None:
         """Belong to the running loop from now on: one before is closed, and what belonged to it.
@@ -191,27 +169,27 @@ class Book:
             self._tasks.clear()
             self._telling.clear()
             self._finishing.clear()
-            self._vouched.clear()
+            self.copies.clear()
+            self.reports.forget()
             self._nodes.forget()
+            self._claims.forget()
             self._has_clients = False
             self.limits = Limits(self.limits.most)
+            self._is_making_room = False
             self.is_closed = False
             if self.streams is not None:
                 self.streams.forget()
 
     async def _open(self) -> None:
-        await self.store.open(self._node, self._nodes.heard, self._owned_now)
-        self._lineage = self.store.lineage
-        if self._on_end is not None or self._has_clients:
-            self._look_from_now_on()
+        await self.store.open(self._node, self._nodes.heard, self._claims.owned)
+        self._claims.opened()
+        self._looking = asyncio.get_running_loop().create_task(self._look())
 
-    def _look_from_now_on(self) -> None:
-        """See sessions expire. A process without clients leaves that to others, which tell of it."""
-        if self._looking is None:
-            self._looking = asyncio.get_running_loop().create_task(self._look())
+    async def close(self, patience: float = 5.0) -> None:
+        """Be done with the store; its sessions go on with the next hub that opens it.
 
-    async def close(self) -> None:
-        """Be done with the store; its sessions go on with the next hub that opens it."""
+        patience: seconds that hooks have to end which still run; then they are cancelled.
+        """
         self.enter()
         if self.streams is not None:
             await self.streams.close()
@@ -224,6 +202,7 @@ class Book:
             self._looking.cancel()
             await asyncio.wait([self._looking])
         await self._nodes.close()
+        await self._claims.close()
         sessions = list(self._sessions.values())
         for session in sessions:
             await session.written()
@@ -232,20 +211,22 @@ class Book:
         self._sessions.clear()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        await self.reports.close(patience)
         if self._opening is not None:
             await self.store.close()
 
     async def _leave(self, session: SessionLink) -> None:
+        if session.has_moved:  # meanwhile
+            return
         try:
             if self._keeps:
                 await self.store.give(session.found())
-            else:
-                await self.store.finish(session.id, session.generation, REPLACED, LOST)
-                self._tell(session.id, LOST, session.unacknowledged())
+                return
+            await self.store.finish(session.id, session.generation, REPLACED, LOST)
         except OSError as error:
-            self._log.error(
-                "a session is lost, as it cannot be written: %s", error, extra={"reason": str(error)}
-            )
+            extra = {"reason": str(error)}
+            self._log.error("a session is lost, as it cannot be written: %s", error, extra=extra)
+        self.reports.over(session.id, LOST, session.unacknowledged())
 
     # Other processes
 
@@ -255,14 +236,14 @@ class Book:
         if "taken" in question:
             return self._taken(question["taken"], question["generation"])
         if "forgotten" in question:  # None: another one may have it
-            return await self._write_here(question["forgotten"], is_given=question["given"]) or None
+            return await self._claims.write_here(question["forgotten"], is_given=question["given"]) or None
         if "expired" in question:
             return self._expired(question["expired"], question["why"], is_asked=True)
         if "told" in question:
             if self._told is not None:
                 await self._told(question)
             return None
-        return await self._anywhere.asked(question)
+        return await self._router.answer(question)
 
     def tell_all(self, question: Question) -> None:
         """Have all other processes told something, as far as they hear it; never waits."""
@@ -281,41 +262,18 @@ class Book:
         """Return a session that is this process's, also one that has been let go of here."""
         return self._sessions.get(id)
 
-    def given(self, found: Found) -> None:
-        """Take the news that a session is given up; the store may forget it before another process has it."""
-        self._vouch_for(found)
-
-    def claimed(self, id: str) -> Found | None:
-        """Return a session that this process has claimed, and has not gone on with."""
-        found = self._vouched_now().get(id)
-        return None if found is None or found.record.node == NOBODY else found
-
-    def _vouch_for(self, found: Found) -> None:
-        self._vouched.pop(found.record.id, None)
-        self._vouched[found.record.id] = asyncio.get_running_loop().time(), found
-
-    def _vouched_now(self) -> dict[str, Found]:
-        """Return what this process vouches for, by ID; that is for a ttl."""
-        until = asyncio.get_running_loop().time() - self.ttl
-        for id, (at, _) in list(self._vouched.items()):
-            if at > until:
-                break
-            del self._vouched[id]
-        return {id: found for id, (_, found) in self._vouched.items()}
-
     def _taken(self, id: str, generation: int) -> bool:
         """Take the news that another process has claimed a session."""
+        self.copies.claimed_elsewhere(id, generation)
         session = self._sessions.get(id)
-        if id in self._vouched and self._vouched[id][1].record.generation < generation:
-            del self._vouched[id]
         if session is not None and not session.has_ended and session.generation < generation:
             session.fenced()
         return True
 
     def lost(self, id: str) -> None:
         """Tell that a session is lost, with the memory of the process that had it."""
-        self._vouched.pop(id, None)
-        self._tell(id, LOST, ())
+        self.copies.discard(id)
+        self.reports.over(id, LOST, ())
 
     # Sessions begin
 
@@ -331,16 +289,15 @@ class Book:
         """
         await self.ready()
         self.limits.check_room()
-        name = name_of(principal)
-        before = self.limits.one_too_many(name)
+        before = self.limits.one_too_many(name_of(principal))
         if before is not None:
             before.expire()
         id = secrets.token_urlsafe(9)
         secret = secrets.token_urlsafe(32)
         record = Record(
             id=id,
-            hash=_hash(secret),
-            principal=_bound_to(name, request),
+            hash=hash_of(secret),
+            principal=owner_of(principal, request),
             node=self._node,
             lineage=self.store.lineage,
             window=(
@@ -360,133 +317,31 @@ class Book:
         id, _, secret = asked.key.partition(".")
         if not _ID.fullmatch(id):
             return Reset(Refused.UNKNOWN.value)
-        owner = _bound_to(name_of(principal), request)
+        owner = owner_of(principal, request)
         await self.finished(id)
-        answer = await self._claim(id, _hash(secret), owner, asked.link)
+        answer = await self._claims.take(id, hash_of(secret), owner, asked.link)
         if isinstance(answer, Ended) and answer.kind != OVER:
             return Reset(answer.why, answer.done)
         if answer is Refused.UNKNOWN or answer is Refused.FORGOTTEN:
             return Reset(answer.value)
         return answer
 
-    async def _claim(self, id: str, hash: bytes, owner: str, link: int) -> Found | Refused | Ended:
-        """Claim a session for a link, also of a process that has it, or of a store that has forgotten it."""
-        claim = partial(self._claimed, id, hash, owner, link)
-        answer = await claim()
-        return await self._handover.take(id, link, answer, claim) if isinstance(answer, Held) else answer
-
-    async def _claimed(
-        self,
-        id: str,
-        hash: bytes | None = None,
-        owner: str | None = None,
-        link: int = 0,
-        *,
-        force: bool = False,
-    ) -> Found | Refused | Held | Ended:
-        """Claim a session; once more after it was written again, if the store has forgotten it."""
-        answer = await self._claim_here(id, hash, owner, link, force=force)
-        if self._may_be_forgotten(answer) and await self._write_again(id):
-            answer = await self._claim_here(id, hash, owner, link, force=force)
-        return answer
-
-    async def _claim_here(
-        self,
-        id: str,
-        hash: bytes | None = None,
-        owner: str | None = None,
-        link: int = 0,
-        *,
-        force: bool = False,
-    ) -> Found | Refused | Held | Ended:
-        """Claim a session for this process. What is known of it here is dropped, if another has had it since.
-
-        The store counts claims whose answer was lost, too; only ours, where the session was ours all along.
-        """
-        known: SessionLink | None
-        try:
-            answer = await self.store.claim(id, hash, owner, link, self._node, force=force)
-        except OSError:
-            known = self._sessions.get(id)
-            if force and known is not None and not known.has_ended:
-                known.fenced()  # the session may be ours by now, and what is known of it would be old
-            raise
-        known = self._sessions.get(id)
-        if known is not None and not known.has_ended and not force:
-            if isinstance(answer, Found) and answer.was == self._node:
-                known.generation = max(known.generation, answer.record.generation - 1)
-            elif isinstance(answer, Found | Held):
-                known.fenced()
-        if isinstance(answer, Found) and (known is None or known.has_ended):
-            self._vouch_for(answer)
-        return answer
-
-    async def is_still_ours(self, session: SessionLink) -> bool:
-        """Ask the store whether a session was fenced by a claim of this process that was never answered."""
-        answer = await self._claim_here(session.id)
-        return isinstance(answer, Found) and not session.has_ended and session.claimed(answer.record)
-
-    def _may_be_forgotten(self, answer: Found | Refused | Held | Ended) -> bool:
-        """Whether a session may be one that the store has lost: only near a change of its lineage."""
-        now = asyncio.get_running_loop().time()
-        if self.store.lineage != self._lineage:
-            self._lineage, self._lineage_since = self.store.lineage, now
-        is_near = self._lineage_since > 0 and now < self._lineage_since + self.ttl
-        return answer is Refused.FORGOTTEN or (answer is Refused.UNKNOWN and is_near)
-
-    async def _write_again(self, id: str) -> bool:
-        """Have the process write a session again that owns it, or else one that has given it up.
-
-        What that one has may be old, should it not have heard of the next owner: so owners are asked first,
-        and have had the time to write what they own by themselves.
-
-        Raises:
-            OSError: they have not had it yet.
-        """
-        for is_given in (False, True):
-            since = asyncio.get_running_loop().time() - self._lineage_since
-            if is_given and since < _OWNERS_FIRST:
-                raise OSError("the store has forgotten the session, and its owner may not have noticed yet")
-            if await self._write_here(id, is_given=is_given):
-                return True
-            if await self._handover.find(id, is_given=is_given):
-                return True
-        return False
-
-    async def _write_here(self, id: str, *, is_given: bool) -> bool:
-        """Write a session again that is this process's, or that it has given up."""
-        session = self._sessions.get(id)
-        if session is not None and not session.has_ended:
-            found = session.found()
-        elif (vouched := self._vouched_now().get(id)) is not None:
-            found = vouched
-        else:
-            return False
-        if is_given != (found.record.node == NOBODY):
-            return False
-        await self.store.put(found.record, found.log)
-        return True
-
-    def _owned_now(self) -> list[Found]:
-        here = [session.found() for session in self._sessions.values() if not session.has_ended]
-        return here + [found for found in self._vouched_now().values() if found.record.node != NOBODY]
-
     async def send(self, id: str, message: Message) -> None:
         """Do as `Hub.send`, with arguments that were checked."""
-        await self._anywhere.send(id, message)
+        await self._router.send(id, message)
 
     async def dismiss(self, id: str, reason: str) -> None:
         """Do as `Hub.dismiss`, with arguments that were checked."""
-        await self._anywhere.dismiss(id, reason)
+        await self._router.dismiss(id, reason)
 
     async def _find(self, id: str, dead: str | None) -> SessionLink | str:
-        """Return a session that is here, or has no process that lives, or whose it is: for anywhere.py."""
+        """Return a session that is here, or has no process that lives, or whose it is: for routing.py."""
         await self.ready()
         session = self._sessions.get(id)
         if session is not None and not session.has_ended:
             return session
         await self.finished(id)
-        claim = partial(self._claimed, id)
+        claim = partial(self._claims.claim, id)
         answer: Found | Refused | Held | Ended = Refused.UNKNOWN
         if _ID.fullmatch(id):
             answer = await claim()
@@ -494,7 +349,7 @@ class Book:
             if answer.node != dead:
                 return answer.node
             is_lost = answer.node.startswith(IN_MEMORY)
-            answer = await (self._handover.lose(id, claim) if is_lost else claim(force=True))
+            answer = await (self._handover.lose if is_lost else self._handover.force)(id, claim)
         if not isinstance(answer, Found):
             why = answer.why if isinstance(answer, Ended) else "unknown"
             raise SessionOver(f"there is no such session, or not any more: {printable(why)}")
@@ -539,9 +394,9 @@ class Book:
         before = self._sessions.get(record.id)
         if before is not None:  # which has let it go
             self._forget(before)
-        session = SessionLink(self, record, half, _principal_in(record.principal))
+        session = SessionLink(self, record, half, principal_in(record.principal))
         self._sessions[record.id] = session
-        self._vouched.pop(record.id, None)
+        self.copies.discard(record.id)
         self.limits.add(session)
         return session
 
@@ -589,70 +444,30 @@ class Book:
             await asyncio.sleep(_PAUSE)
         return not self.is_closed
 
+    async def is_still_ours(self, session: SessionLink) -> bool:
+        """Ask the store whether a session was fenced by a claim of this process that was never answered."""
+        return await self._claims.is_still_ours(session)
+
     def over(self, session: SessionLink, why: str, unacknowledged: tuple[Message, ...]) -> None:
         """Forget a session, and tell the user."""
         self._forget(session)
-        self._tell(session.id, why, unacknowledged)
+        self.reports.over(session.id, why, unacknowledged)
 
     def moved(self, session: SessionLink, lost: int) -> None:
-        """Forget a session that another process has: what becomes of it is told there.
-
-        lost: messages that the application has sent here, and nobody has; they may be stored, if the store
-        has failed to answer.
-        """
+        """Forget a session that another process has. lost: as in Reports."""
         self._forget(session)
-        extra = {"session": session.id, "unacknowledged": lost}
-        if lost:
-            words = (
-                "session %s goes on in another process: %s sent here and not known to be stored; what is not "
-                "sent there again may be lost"
-            )
-            messages = "1 message" if lost == 1 else f"{lost} messages"
-            _logger.warning(words, session.id, messages, extra=extra)
-        else:
-            _logger.info("session %s goes on in another process", session.id, extra=extra)
-        self.note(session.id, "moved", lost)
+        self.store.forget(session.id, session.generation)
+        self.reports.moved(session.id, lost)
+
+    def interrupted(self, session: SessionLink, number: int) -> None:
+        """Take the news that a message was begun here, and is not known to be recorded."""
+        if self._keeps:
+            self.reports.interrupted(session.id, number)
 
     def _forget(self, session: SessionLink) -> None:
         if self._sessions.get(session.id) is session:
             del self._sessions[session.id]
             self.limits.remove(session)
-
-    def _tell(self, id: str, why: str, unacknowledged: tuple[Message, ...]) -> None:
-        count = len(unacknowledged)
-        messages = f"{count} message" if count == 1 else f"{count} messages"
-        self.note(id, why if why in _ENDS else "over", count)
-        extra = {"session": id, "reason": printable(why), "unacknowledged": count}
-        if why == "overflow":
-            words = (
-                "session %s is over: overflow: its client had no room for more, `await peer.drain()` waits "
-                "for it; it has not acknowledged %s"
-            )
-            self._log.warning(words, id, messages, extra=extra)
-        elif count and self._on_end is None:
-            words = "session %s is over: %s: its client has not acknowledged %s; no on_session_end is told"
-            self._log.warning(words, id, printable(why), messages, extra=extra)
-        else:
-            _logger.info("session %s is over: %s", id, printable(why), extra=extra)
-        if self._on_end is None:
-            return
-        try:
-            result = call("on_session_end", self._on_end, id, why, unacknowledged)
-        except HookFailed as failed:
-            self._raised(id, failed)
-            return
-        if isawaitable(result):
-            close_unawaited(self._spawn(self._settle(id, result)), result)
-
-    async def _settle(self, id: str, pending: Awaitable[Any]) -> None:
-        try:
-            await settle("on_session_end", pending)
-        except HookFailed as failed:
-            self._raised(id, failed)
-
-    def _raised(self, id: str, failed: HookFailed) -> None:
-        fields = {"session": id, "hook": "on_session_end"}
-        log_raised(_logger.error, f"on_session_end for session {id}", failed.__cause__, fields)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -664,22 +479,26 @@ class Book:
         """End sessions that have expired."""
         while True:
             await asyncio.sleep(min(_LOOK, self.ttl / 4))
-            self._vouched_now()
+            self.copies.expire()
             try:
                 await self._end_expired()
             except OSError as error:
                 extra = {"reason": str(error)}
                 self._log.error("sessions that have expired cannot be ended: %s", error, extra=extra)
+            except Exception as error:  # a mistake, of which nobody else would hear: others must expire still
+                log_raised(self._log.error, "a look for sessions that have expired", error)
 
     async def _end_expired(self) -> None:
+        """End them. A process without clients and a hook leaves those of others to them, which tell of it."""
         while True:
-            expired = await self.store.due(time.time(), _AT_ONCE)
+            due = self.store.due if self.reports.has_hook or self._has_clients else self.store.due_here
+            expired = await due(time.time(), _AT_ONCE)
             for found in expired:
                 why = EXPIRED if found.record.ending is None else found.record.ending
                 if self._expired(found.record.id, why):
                     continue
                 if found.record.node == self._node:
-                    self._tell(found.record.id, why, tuple(found.log))
+                    self.reports.over(found.record.id, why, tuple(found.log))
                 else:
                     self._spawn(self._tell_of_another(found, why))
             if len(expired) < _AT_ONCE:
@@ -706,31 +525,4 @@ class Book:
         with suppress(OSError):
             is_told = await self._handover.end_expired(found.record.node, found.record.id, why)
         if not is_told:
-            self._tell(found.record.id, why, tuple(found.log))
-
-
-def _hash(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode()).digest()
-
-
-def _bound_to(name: str | None, request: Request) -> str:
-    """Return the text that tells those who may resume a session from all others.
-
-    That is also the path, as each may let in others; it may be a secret. In browsers, it is the Origin of the
-    page; a longer one is no browser's.
-    """
-    path = hashlib.sha256(request.path.encode(errors="replace")).hexdigest()
-    origin = request.header("Origin") or ""
-    bound_to = f"{origin[:300]}\n{path[:16]}\n{name or ''}"
-    # Headers of some servers, and the repr of a principal, may hold lone surrogates, which stores refuse.
-    return bound_to.encode(errors="backslashreplace").decode()
-
-
-def _principal_in(bound_to: str | None) -> str | None:
-    """Return the principal's text, of what `_bound_to` has returned; None: unknown."""
-    return "".join((bound_to or "").split("\n", 2)[2:]) or None
-
-
-def name_of(principal: Hashable | None) -> str | None:
-    """Return the text that tells a principal from all others, as its repr does."""
-    return None if principal is None else f"{type(principal).__qualname__} {principal!r}"
+            self.reports.over(found.record.id, why, tuple(found.log))

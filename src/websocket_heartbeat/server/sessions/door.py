@@ -194,7 +194,7 @@ class Door:
         except OSError as error:
             extra = {"code": 1013, "reason": str(error)}
             self._handler.keeper.log.error("a session cannot begin or go on: %s", error, extra=extra)
-            self._refuse(1013, "sessions are not to be had now")
+            self._refuse(1013, "sessions are not available now")
         except Exception as error:
             log_raised(self._handler.keeper.log.error, "the handshake of a session", error)
             self._refuse(1011)
@@ -234,8 +234,6 @@ class Door:
             return
         welcome = self._welcome(RESUMED)
         welcome.done, welcome.got = half.recorded, half.got
-        if session.has_begun:
-            self._handler.never_opened()  # the session's peer has a place already
         self._attach(session, asked, welcome, asked.got, asked.done)
 
     async def _mismatch(self, session: SessionLink, asked: Control) -> None:
@@ -256,7 +254,7 @@ class Door:
         self._link.accept_up_to(self._max_size + 1)  # with the character before each message
         self._say(welcome)
         self._session = session
-        self._book.note(session.id, welcome.answer)
+        self._book.reports.changed(session.id, welcome.answer)
         session.attach(self._link, self, got, acked, is_text_only=not asked.binary)
         if self._has_ended:
             session.detached(self._link)

@@ -5,12 +5,14 @@ begun may be handled twice, and nothing else; but what the memory of the owner a
 """
 
 import asyncio
+import logging
 import time
 from contextlib import suppress
 from dataclasses import replace
 from enum import Enum
 from typing import Protocol
 
+from websocket_heartbeat.server.sessions.copies import Copies
 from websocket_heartbeat.server.sessions.link import SessionLink
 from websocket_heartbeat.server.sessions.nodes import NodeGone, Nodes, Question
 from websocket_heartbeat.server.sessions.store import (
@@ -23,6 +25,9 @@ from websocket_heartbeat.server.sessions.store import (
     Refused,
     Store,
 )
+from websocket_heartbeat.server.throttle import Throttle
+
+_logger = logging.getLogger("websocket_heartbeat.server")
 
 HANDOFF_TIMEOUT = 1.0
 """Seconds that a running hook has to end, when another process asks for its session."""
@@ -69,11 +74,9 @@ class Keeper(Protocol):
     async def finished(self, id: str) -> None:
         """Wait until the store knows the end of a session, if it has ended."""
 
-    def given(self, found: Found) -> None:
-        """Take the news that a session is given up; the store may forget it before another process has it."""
-
-    def claimed(self, id: str) -> Found | None:
-        """Return a session that this process has claimed, and has not gone on with."""
+    @property
+    def copies(self) -> Copies:
+        """Those of sessions that are given up."""
 
     def lost(self, id: str) -> None:
         """Tell that a session is lost."""
@@ -83,11 +86,12 @@ class Keeper(Protocol):
 
 
 class Handover:
-    """Of one process."""
+    """Takes sessions for one process, and gives up those that it has."""
 
     def __init__(self, nodes: Nodes, keeper: Keeper) -> None:
         self._nodes = nodes
         self._keeper = keeper
+        self._log = Throttle(_logger)
 
     # Taking
 
@@ -104,7 +108,7 @@ class Handover:
                 if is_late:
                     raise OSError("its process goes on with the session, as it cannot write all of it")
             elif not held.node.startswith(IN_MEMORY):
-                answer = await claim(force=True)
+                answer = await (claim(force=True) if said is _Said.DONE else self.force(id, claim))
                 break
             answer = await claim()
             if isinstance(answer, Held):
@@ -138,6 +142,18 @@ class Handover:
                 await self._nodes.ask(node, question, HANDOFF_TIMEOUT)
             elif said is not _Said.GONE:
                 await self._nodes.tell(node, question)
+
+    async def force(self, id: str, claim: Claim) -> Found | Refused | Ended:
+        """Claim a session of a process that does not answer, in a store that has all of it."""
+        answer = await claim(force=True)
+        assert not isinstance(answer, Held)
+        if isinstance(answer, Found):
+            words = (
+                "session %s goes on here, as its process does not answer: what that was handling may be "
+                "handled again"
+            )
+            self._log.warning(words, id, extra={"session": id, "forced": True})
+        return answer
 
     async def lose(self, id: str, claim: Claim) -> Ended | Refused:
         """End a session that only the memory of a process had which does not answer."""
@@ -178,13 +194,13 @@ class Handover:
         """Give a session up, for a link of that number; return whether it stays here instead."""
         session = self._keeper.here(id)
         if session is None:
-            found = self._keeper.claimed(id)
+            found = self._keeper.copies.of_claimed(id)
         else:
             found = await session.hand_over(link, HANDOFF_TIMEOUT)
         if found is not None:
             deadline = time.time() + self._keeper.store.ttl
             found = Found(replace(found.record, node=NOBODY, deadline=deadline), found.log)
-            self._keeper.given(found)
+            self._keeper.copies.add(found)
             await self._put(found)
         await self._keeper.finished(id)
         return session is not None and not session.has_ended

@@ -55,11 +55,11 @@ class Incoming:
         self._half = session.half
         self._waiting: list[Message | _Volatile] = []  # an empty deque takes 0.6 KiB
         self.volatile: Waiting | None = None
-        self.is_handling = False
-        self.is_committed = False
+        self.is_handling: bool = False
+        self.is_committed: bool = False
         self._is_volatile = False  # whether what the peer has is a volatile message
         self._is_giving = False
-        self.is_leaving = False
+        self.is_leaving: bool = False
         self.end: str | None = None
         self._alarm: asyncio.TimerHandle | None = None  # for an acknowledgement
 
@@ -166,6 +166,12 @@ class Incoming:
         if self._is_volatile:
             return 0
         return self._half.done if self.is_committed else self._half.done + 1
+
+    @property
+    def begun(self) -> int:
+        """The number of the last message that was given to the peer; volatile ones have none."""
+        is_ahead = self.is_handling and not self._is_volatile and not self.is_committed
+        return self._half.done + is_ahead
 
     def handled(self) -> bool:
         """Note that the peer has handled what it has; return whether that is to be recorded."""

@@ -38,14 +38,14 @@ class OverLimit(Exception):
 
 
 class Limits:
-    """Those of one hub.
+    """What the sessions of one hub take, and who must go or wait, where that is too much.
 
     most: bytes that messages may take together. held: those that they take.
     """
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self.held = 0.0
+        self.held: float = 0.0
         self._of: dict[str, dict[SessionLink, None]] = {}  # by principal
 
     def add(self, session: SessionLink) -> None:

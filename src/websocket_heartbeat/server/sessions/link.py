@@ -17,12 +17,14 @@ from websocket_heartbeat.errors import SendUncertain, SessionOver
 from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server.sessions.attachment import Attachment, Carrier, LinkOverLinks
+from websocket_heartbeat.server.sessions.immediate import Immediate
 from websocket_heartbeat.server.sessions.incoming import Incoming
 from websocket_heartbeat.server.sessions.state import PeerState
 from websocket_heartbeat.server.sessions.store import EXPIRED, OVER, Found, Record, Store, Transaction
 from websocket_heartbeat.server.sessions.store import REPLACED as RESET
+from websocket_heartbeat.server.sessions.store_first import StoreFirst
 from websocket_heartbeat.server.sessions.transaction import PeerTransaction
-from websocket_heartbeat.server.sessions.writer import Immediate, StoreFirst, Writer
+from websocket_heartbeat.server.sessions.writer import Writer
 from websocket_heartbeat.system.stall import Stall
 
 MESSAGE_OVERHEAD = 200
@@ -85,6 +87,9 @@ class Keeper(Protocol):
     def moved(self, session: "SessionLink", lost: int) -> None:
         """Forget a session that another process has. lost: messages to its client that only this one had."""
 
+    def interrupted(self, session: "SessionLink", number: int) -> None:
+        """Tell that a message may be handled again: it was begun here, and is not known to be recorded."""
+
 
 class SessionLink(LinkOverLinks):
     """See above. The inside of its peer takes its events: `closed` comes when the session is over.
@@ -95,7 +100,7 @@ class SessionLink(LinkOverLinks):
     deadline: when the session expires, in seconds since the epoch; None while it has a link. ending: the
     reason, once the server ends it.
     rooms: those of which it is a member, each with the number of the last message that it has of its stream.
-    moved: those of them that have changed since the store was told; None: it is a member no more.
+    changed_rooms: those of them that have changed since the store was told; None: it is a member no more.
     has_begun: whether there is a peer that it is the link of. has_ended: whether this process is done with
     it; why: the reason. has_moved: whether that is as another process has it. held: bytes that its messages
     take, about. busy_until: for limits.py, which says how often it is resumed. transaction: that of its user
@@ -112,6 +117,7 @@ class SessionLink(LinkOverLinks):
         "_state",
         "_writer",
         "busy_until",
+        "changed_rooms",
         "deadline",
         "deliver",
         "ending",
@@ -127,7 +133,6 @@ class SessionLink(LinkOverLinks):
         "keeper",
         "link_number",
         "loop",
-        "moved",
         "principal",
         "rooms",
         "subprotocol",
@@ -138,26 +143,26 @@ class SessionLink(LinkOverLinks):
     is_session = True
 
     def __init__(self, keeper: Keeper, record: Record, half: Half, principal: str | None) -> None:
-        self.id = record.id
-        self.principal = principal
-        self.half = half
-        self.keeper = keeper
-        self.loop = asyncio.get_running_loop()
+        self.id: str = record.id
+        self.principal: str | None = principal
+        self.half: Half = half
+        self.keeper: Keeper = keeper
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.events: PeerEvents
-        self.generation = record.generation
-        self.link_number = record.link
+        self.generation: int = record.generation
+        self.link_number: int = record.link
         self.attachment = None
         self.deadline = record.deadline
         self.ending = record.ending
-        self.rooms = dict(record.rooms)
-        self.moved: dict[str, int | None] = {}
-        self.has_begun = False
-        self.has_ended = False
-        self.has_moved = False
-        self.why = ""
-        self.held = 0.0
-        self.busy_until = 0.0
-        self.full = False
+        self.rooms: dict[str, int] = dict(record.rooms)
+        self.changed_rooms: dict[str, int | None] = {}
+        self.has_begun: bool = False
+        self.has_ended: bool = False
+        self.has_moved: bool = False
+        self.why: str = ""
+        self.held: float = 0.0
+        self.busy_until: float = 0.0
+        self.full: bool = False
         self.transaction: PeerTransaction | None = None
         self._max = record.max  # the largest message that the client takes
         self._writer: Writer = Immediate(self) if keeper.store.is_immediate else StoreFirst(self, record)
@@ -172,7 +177,7 @@ class SessionLink(LinkOverLinks):
     def begin(self, events: PeerEvents, subprotocol: str | None) -> None:
         """Be the link of a peer."""
         self.has_begun = True
-        self.subprotocol = subprotocol
+        self.subprotocol: str | None = subprotocol
         self.events = events
         events.opened(self)
 
@@ -367,9 +372,9 @@ class SessionLink(LinkOverLinks):
         if number == 0 or number > self.rooms.get(room, 0):
             self._send(message)
         if number > self.rooms.get(room, number):
-            self.move(room, number)
+            self.set_place(room, number)
 
-    def move(self, room: str, number: int | None) -> None:
+    def set_place(self, room: str, number: int | None) -> None:
         """Have another place in the stream of a room; None: be a member no more."""
         if self.has_ended:
             return
@@ -377,9 +382,9 @@ class SessionLink(LinkOverLinks):
             self.rooms.pop(room, None)
         else:
             self.rooms[room] = number
-        self.moved[room] = number
+        self.changed_rooms[room] = number
 
-    def note_rooms(self) -> None:
+    def write_rooms(self) -> None:
         """Have the store know which rooms the session is in."""
         if not self.has_ended:
             self._writer.write()
@@ -590,15 +595,22 @@ class SessionLink(LinkOverLinks):
         self._part(REPLACED)
         if self._end_here(MOVED):
             self.has_moved = True
+            self._note_interrupted()
             self.keeper.moved(self, lost)
             self._tell_peer(Closure(error=SessionOver(self.why)))
 
     def release(self) -> None:
         """Let the session go, with what is in the store: the next resume finds it there."""
         self.has_ended = True
+        self._note_interrupted()
         self.keeper.held(-self.held)
         self.close(1001, "")
         self._incoming.stop()
+
+    def _note_interrupted(self) -> None:
+        number = self._incoming.begun
+        if number > self.half.recorded:
+            self.keeper.interrupted(self, number)
 
     async def written(self) -> None:
         """Wait until all is written that was to be."""

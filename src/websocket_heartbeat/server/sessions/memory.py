@@ -38,7 +38,7 @@ class _Session:
 
 
 class MemoryStore(Store):
-    """A dict, of one hub."""
+    """Keeps the sessions of one hub in a dict."""
 
     is_immediate = True
 
@@ -96,12 +96,12 @@ class MemoryStore(Store):
             return Refused.STALE
         if record.node not in (node, NOBODY) and not force:
             return Held(record.node)
-        was, record.node = record.node, node
+        previous, record.node = record.node, node
         record.generation += 1
         if hash is not None:
             record.link = link
             self._set_deadline(record, None)
-        return Found(copy(record), tuple(session.log or ()), was)
+        return Found(copy(record), tuple(session.log or ()), previous)
 
     async def write(
         self,

@@ -32,7 +32,7 @@ from websocket_heartbeat.server.sessions.store import (
 
 
 class OwnerMemory(MemoryStore):
-    """The memory of one process. behind: the store that others share.
+    """Keeps the sessions of one process in its memory. behind: the store that others share.
 
     What is here is right, whatever the store says of it: nobody else can have it, until it is given.
     """
@@ -84,7 +84,7 @@ class OwnerMemory(MemoryStore):
         record.generation, record.link, record.node = answer.record.generation, answer.record.link, node
         if hash is not None:
             self._set_deadline(record, None)
-        return Found(copy(record), tuple(session.log or ()), answer.was)
+        return Found(copy(record), tuple(session.log or ()), answer.previous)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -112,13 +112,24 @@ class OwnerMemory(MemoryStore):
 
     async def due(self, now: float, limit: int) -> list[Found]:
         await self._tell_expired()
-        found = await self.behind.due(now, limit)
-        for each in await super().due(now, limit):
+        return [*await self.behind.due(now, limit), *await self._end_expired(now, limit)]
+
+    async def due_here(self, now: float, limit: int) -> list[Found]:
+        await self._tell_expired()
+        return await self._end_expired(now, limit)
+
+    async def _end_expired(self, now: float, limit: int) -> list[Found]:
+        found = await super().due(now, limit)
+        for each in found:
             ending = each.record.ending
             kind, why = (EXPIRED, EXPIRED) if ending is None else (OVER, ending)
             self._expired[each.record.id] = each.record.generation, kind, why
-            found.append(each)
         return found
+
+    def forget(self, id: str, generation: int) -> None:
+        session = self._sessions.get(id)
+        if session is not None and session.end is None and session.record.generation <= generation:
+            del self._sessions[id]
 
     async def _tell_expired(self) -> None:
         for id, (generation, kind, why) in list(self._expired.items()):

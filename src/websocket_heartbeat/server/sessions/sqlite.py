@@ -89,7 +89,7 @@ Call = tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any], asyncio.A
 
 
 class SqliteStore(SharedStore):
-    """A file.
+    """Keeps sessions in a file, which processes of one machine may share.
 
     synchronous: "NORMAL": what was acknowledged survives the end of the process, and of the machine only up
     to some moment before; sessions know that, and are reset then. "FULL": it survives the machine too, at the
@@ -155,11 +155,11 @@ class SqliteStore(SharedStore):
         try:
             database = self._open()
             lineage = self._read_lineage(database)
-        except sqlite3.Error as error:
+        except Exception as error:  # such as a ValueError of a path with a NUL: who opens it must not wait
             failure = OSError(_why_not(self._path, error))
-            loop.call_soon_threadsafe(_fail, ready, failure)
+            _call_soon(loop, _fail, ready, failure)
             return
-        loop.call_soon_threadsafe(_answer, ready, lineage)
+        _call_soon(loop, _answer, ready, lineage)
         try:
             while (call := queued.get()) is not None:
                 calls = [call]
@@ -231,10 +231,10 @@ class SqliteStore(SharedStore):
                 return
             failure = OSError(f"the sessions cannot be written: {error}")
             for _, future, loop in calls:
-                loop.call_soon_threadsafe(_fail, future, failure)
+                _call_soon(loop, _fail, future, failure)
             return
         for (_, future, loop), answer in zip(calls, answers, strict=True):
-            loop.call_soon_threadsafe(_answer, future, answer)
+            _call_soon(loop, _answer, future, answer)
 
     async def _call(self, work: Callable[[sqlite3.Connection], T]) -> T:
         if self._thread is None:
@@ -298,7 +298,7 @@ class SqliteStore(SharedStore):
                 return Refused.STALE
             if record.node not in (node, NOBODY) and not force:
                 return Held(record.node)
-            was, record.node = record.node, node
+            previous, record.node = record.node, node
             record.generation += 1
             if hash is not None:
                 record.link, record.deadline = link, None
@@ -306,7 +306,7 @@ class SqliteStore(SharedStore):
                 "update session set link = ?, node = ?, generation = ?, deadline = ? where id = ?",
                 (record.link, node, record.generation, record.deadline, id),
             )
-            return Found(record, _log(database, id), was)
+            return Found(record, _log(database, id), previous)
 
         return await self._call(work)
 
@@ -526,6 +526,13 @@ def _send(sender: socket.socket, data: bytes) -> None:
         socket.send_fds(sender, [b"file"], [file.fileno()])
 
 
+def _call_soon(
+    loop: asyncio.AbstractEventLoop, callback: Callable[[asyncio.Future[Any], Any], None], *arguments: Any
+) -> None:
+    with suppress(RuntimeError):  # the loop is closed, and nobody waits any more
+        loop.call_soon_threadsafe(callback, *arguments)
+
+
 def _answer(future: asyncio.Future[Any], answer: object) -> None:
     if not future.done():
         future.set_result(answer)
@@ -590,7 +597,7 @@ def _writable(
     return tuple(row[2:]) if row[0] == generation else Refused.FENCED
 
 
-def _why_not(path: str, error: sqlite3.Error) -> str:
+def _why_not(path: str, error: Exception) -> str:
     """Return why a file cannot be opened: of most faults SQLite says the same."""
     try:
         path = os.path.abspath(path)

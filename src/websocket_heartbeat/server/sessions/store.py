@@ -1,4 +1,4 @@
-"""What a hub asks of the place where its sessions are kept: eight calls and a name; and four more for rooms.
+"""What a hub asks of the place where its sessions are kept, `Store`; and where its rooms are, `SharedStore`.
 
 A session has one record and the messages to its client that are not acknowledged, its log. One node owns it;
 each claim makes a new generation, and every write carries the generation of who writes: what was claimed by
@@ -93,11 +93,14 @@ def with_changes(rooms: Mapping[str, int], changes: Mapping[str, int | None]) ->
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A session, with the messages acked + 1 to sent. was: the node that had it before it was claimed."""
+    """A session, with its messages from acked + 1 to sent.
+
+    previous: the node that had it before it was claimed.
+    """
 
     record: Record
     log: Sequence[Message] = field(repr=False)
-    was: str = ""
+    previous: str = ""
 
 
 Listener = Callable[[bytes], None]
@@ -243,6 +246,13 @@ class Store(ABC):
     @abstractmethod
     async def due(self, now: float, limit: int) -> list[Found]:
         """End as EXPIRED what is past its deadline, and return it: each session to one caller only."""
+
+    async def due_here(self, now: float, limit: int) -> list[Found]:
+        """Do as `due` with the sessions that are in the memory of this node alone."""
+        return []
+
+    def forget(self, id: str, generation: int) -> None:  # noqa: B027
+        """Keep nothing in the memory of this node of a session that another one has claimed since."""
 
     @abstractmethod
     async def notify(self, node: str | None, data: bytes) -> bool:

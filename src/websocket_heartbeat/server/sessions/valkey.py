@@ -9,8 +9,9 @@ and read it with their other calls: one blocking read of 10,000 rooms takes a se
 import asyncio
 import hashlib
 import logging
+import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib.resources import files
 from typing import Any, NamedTuple, TypeVar
@@ -22,10 +23,10 @@ try:
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
     from redis.exceptions import NoPermissionError, NoScriptError, RedisError
-except ImportError as error:
+except ImportError as _missing:
     raise ImportError(
         "sessions in Valkey or Redis need redis: pip install 'websocket-heartbeat[valkey]'"
-    ) from error
+    ) from _missing
 
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.sessions.store import (
@@ -74,6 +75,8 @@ _RECONNECT_AFTER = 0.2
 """Seconds from a lost subscription to the next attempt."""
 _HEARD = 10_000
 """So many notifications are remembered, to tell one that comes twice."""
+_BATCH = 256
+"""So many sessions are renewed or written again at once; other calls come between."""
 _TRIES = 5
 """So often is a node called that does not hear: it may be about to subscribe again."""
 
@@ -282,7 +285,8 @@ class ValkeyStore(SharedStore):
             owned = list(self._owned())
             words = "the store may have forgotten writes: %d sessions are written again"
             _logger.warning(words, len(owned), extra={"sessions": len(owned)})
-            await asyncio.gather(*(self.put(found.record, found.log) for found in owned))
+            for few in _in_batches(owned):
+                await asyncio.gather(*(self.put(found.record, found.log) for found in few))
             self._lineage = lineage  # known only now: if one cannot be written, all of them are again
 
     async def _guarded(self, script: str, id: str, *arguments: Any) -> Any:
@@ -313,7 +317,7 @@ class ValkeyStore(SharedStore):
         payloads = [_packed(message) for message in log]
         due = self._lease() if record.deadline is None else record.deadline
         self._held.add(record.id)
-        self._look_at(record.id, due)
+        self._look_at(due, record.id)
         asked = (record.generation, record.node, self._keep, len(flat))
         answer = await self._submit("put", self._keys(record.id), *asked, *flat, *payloads)
         return _REFUSED.get(answer)
@@ -322,8 +326,9 @@ class ValkeyStore(SharedStore):
         self, id: str, hash: bytes | None, principal: str | None, link: int, node: str, *, force: bool = False
     ) -> Found | Refused | Held | Ended:
         lease = self._lease()
-        self._look_at(id, lease)
-        asked = (hash or b"", principal or "", link, node, int(force), lease, self._keep)
+        self._look_at(lease, id)
+        name = secrets.token_urlsafe(6)
+        asked = (hash or b"", principal or "", link, node, int(force), lease, self._keep, name)
         kind, *rest = await self._submit("claim", self._keys(id), *asked)
         if kind == b"found":
             self._held.add(id)
@@ -351,7 +356,7 @@ class ValkeyStore(SharedStore):
         rooms: Mapping[str, int | None] | None = None,
     ) -> int | Refused:
         if deadline is not None:
-            self._look_at(id, deadline)
+            self._look_at(deadline, id)
         answer = await self._guarded(
             "write",
             id,
@@ -364,7 +369,7 @@ class ValkeyStore(SharedStore):
 
     async def finish(self, id: str, generation: int, kind: str, why: str) -> Refused | None:
         forget_at = time.time() + self.ttl
-        self._look_at(id, forget_at)
+        self._look_at(forget_at, id)
         answer = await self._guarded("finish", id, generation, kind, why, self._keep, forget_at)
         self._held.discard(id)
         return answer if isinstance(answer, Refused) else None
@@ -388,9 +393,10 @@ class ValkeyStore(SharedStore):
         await asyncio.gather(*moves)
         return found
 
-    def _look_at(self, id: str, when: float) -> None:
-        """Have `due` look at a session by then."""
-        self._command("ZADD", self._due, "LT", when, id)
+    def _look_at(self, when: float, *ids: str) -> None:
+        """Have `due` look at sessions by then."""
+        if ids:
+            self._command("ZADD", self._due, "LT", *(part for id in ids for part in (when, id)))
 
     async def _hold(self, deadline: float | None) -> None:
         """Renew the lease of the sessions of this node; or let go, and those expire that have a link."""
@@ -398,15 +404,11 @@ class ValkeyStore(SharedStore):
         next_node = self._node if deadline is None or self._node.startswith(IN_MEMORY) else NOBODY
         due = lease if deadline is None else deadline
         until = "" if deadline is None else deadline
-        answers = await asyncio.gather(
-            *(
-                self._submit("hold", self._keys(id), self._node, lease, until, self._keep, next_node)
-                for id in held
-            ),
-        )
-        self._held.difference_update(id for id, is_ours in zip(held, answers, strict=True) if not is_ours)
-        for id in self._held:
-            self._look_at(id, due)
+        for few in _in_batches(held):
+            asked = self._node, lease, until, self._keep, next_node
+            answers = await asyncio.gather(*(self._submit("hold", self._keys(id), *asked) for id in few))
+            self._held.difference_update(id for id, is_ours in zip(few, answers, strict=True) if not is_ours)
+            self._look_at(due, *(id for id, is_ours in zip(few, answers, strict=True) if is_ours))
 
     async def _renew(self) -> None:
         while True:
@@ -524,6 +526,10 @@ class ValkeyStore(SharedStore):
         if len(self._heard) > _HEARD:
             del self._heard[next(iter(self._heard))]
         listener(said)
+
+
+def _in_batches(whole: list[T]) -> Iterator[list[T]]:
+    return (whole[begin : begin + _BATCH] for begin in range(0, len(whole), _BATCH))
 
 
 def _settle(future: "asyncio.Future[Any]", answer: Any) -> None:

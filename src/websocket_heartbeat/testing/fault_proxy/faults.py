@@ -73,10 +73,10 @@ class Faults:
 
     def __init__(self, target: tuple[str, int]) -> None:
         self.target = target
-        self.to_client = Conditions()
-        self.to_server = Conditions()
-        self.hangs = False
-        self.may_dial = asyncio.Event()
+        self.to_client: Conditions = Conditions()
+        self.to_server: Conditions = Conditions()
+        self.hangs: bool = False
+        self.may_dial: asyncio.Event = asyncio.Event()
         self.may_dial.set()
 
     def conditions(self, direction: Direction) -> list[Conditions]:

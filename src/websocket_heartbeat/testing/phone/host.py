@@ -19,10 +19,10 @@ class Host:
     sockets: those that are not closed.
     """
 
-    max_sockets: ClassVar = 5
-    is_upper_case: ClassVar = False
+    max_sockets: ClassVar[int] = 5
+    is_upper_case: ClassVar[bool] = False
     """How the platform spells the names of networks."""
-    is_failure_closed: ClassVar = False
+    is_failure_closed: ClassVar[bool] = False
     """Whether onClose follows onError when a connection cannot be made."""
 
     def __init__(self, phone: "Phone") -> None:

@@ -31,23 +31,23 @@ class Phone:
 
     def __init__(self, engine: str | Engine = "auto") -> None:
         self.engine = engine
-        self.is_hidden = False
-        self.is_suspended = False
-        self.is_online = True
-        self.network_type = "wifi"
+        self.is_hidden: bool = False
+        self.is_suspended: bool = False
+        self.is_online: bool = True
+        self.network_type: str = "wifi"
         self._backlog: list[Callable[[], None]] = []
         self._suspension: asyncio.TimerHandle | None = None
-        self.wx = Host(self)
-        self.qq = Host(self)
-        self.ks = Host(self)
-        self.jd = Host(self)
-        self.swan = Baidu(self)
-        self.tt = Douyin(self)
-        self.my = Alipay(self)
-        self.Taro = Taro(self)
-        self.TaroH5 = TaroH5(self)
-        self.uni = Uni(self)
-        self.hosts = [
+        self.wx: Host = Host(self)
+        self.qq: Host = Host(self)
+        self.ks: Host = Host(self)
+        self.jd: Host = Host(self)
+        self.swan: Baidu = Baidu(self)
+        self.tt: Douyin = Douyin(self)
+        self.my: Alipay = Alipay(self)
+        self.Taro: Taro = Taro(self)
+        self.TaroH5: TaroH5 = TaroH5(self)
+        self.uni: Uni = Uni(self)
+        self.hosts: list[Host] = [
             self.wx,
             self.qq,
             self.ks,

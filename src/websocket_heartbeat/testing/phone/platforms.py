@@ -47,7 +47,7 @@ class Alipay(Host):
     without a task, None if there was none.
     """
 
-    is_upper_case: ClassVar = True
+    is_upper_case: ClassVar[bool] = True
 
     def __init__(self, phone: "Phone", default_multiple: bool = False) -> None:
         super().__init__(phone)
@@ -220,7 +220,7 @@ class Taro(Host):
 class TaroH5(Host):
     """Taro in a browser: a promise that may resolve to an error object, and events of the DOM."""
 
-    is_failure_closed: ClassVar = True
+    is_failure_closed: ClassVar[bool] = True
 
     def connectSocket(self, params: Any) -> Promise:  # noqa: N802
         """Begin to connect; promise the task, or {errMsg} if a callback was passed."""
@@ -248,7 +248,7 @@ class TaroH5(Host):
 class Uni(Host):
     """uni-app: a task only for those who pass a callback."""
 
-    is_failure_closed: ClassVar = True
+    is_failure_closed: ClassVar[bool] = True
 
     def connectSocket(self, params: Any) -> Any:  # noqa: N802
         """Begin to connect; return the task, or a promise of nothing of use."""

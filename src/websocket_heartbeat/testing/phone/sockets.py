@@ -41,11 +41,11 @@ class Socket:
         self._attempt: asyncio.Task[None] | None = None
         self._is_cut = False
         self._close_timer: asyncio.TimerHandle | None = None
-        self.number = next(_numbers)
-        self.state = 0
+        self.number: int = next(_numbers)
+        self.state: int = 0
         self.headers: dict[str, str] = {}
-        self.listeners = Listeners(phone.deliver, *EVENTS)
-        self.task = SocketTask(self)
+        self.listeners: Listeners = Listeners(phone.deliver, *EVENTS)
+        self.task: SocketTask = SocketTask(self)
 
     def refuse(self, text: str) -> None:
         """Call `fail`, and nothing else ever."""

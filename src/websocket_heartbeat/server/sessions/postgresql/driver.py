@@ -9,10 +9,10 @@ from typing import Any
 
 try:
     import asyncpg
-except ImportError as error:
+except ImportError as _missing:
     raise ImportError(
         "sessions in PostgreSQL need asyncpg: pip install 'websocket-heartbeat[postgresql]'"
-    ) from error
+    ) from _missing
 
 CONNECT_TIMEOUT = 5.0
 TIMEOUT = 10.0

@@ -1,4 +1,4 @@
-"""Sends to a session, or dismisses it, in the process that has it: here, in another one, or in none so far.
+"""Routes what is for a session, a message or its dismissal, to the process that has it: this one or another.
 
 Another process is asked once. If it does not answer then, nobody knows whether it has done it: so it is not
 asked again, and no message is sent twice. Before, it is made sure that it is there.
@@ -24,8 +24,8 @@ _SEND, _SEND_BINARY, _DISMISS = "send", "send binary", "dismiss"
 _DONE, _ELSEWHERE, _OVER, _UNCERTAIN = "done", "elsewhere", "over", "uncertain"
 
 
-class Anywhere:
-    """Of one process.
+class Router:
+    """Finds the process of a session for one process, and does what others ask of it here.
 
     find: called with the ID of a session and the name of a node that is dead, or None. Returns the session,
     if this process has it, or has it now, as no other has that lives; else the name of the node that has it.
@@ -48,13 +48,13 @@ class Anywhere:
             question = Question({_SEND: id}, message.encode())
         else:
             question = Question({_SEND_BINARY: id}, message)
-        await self._have_done(id, question)
+        await self._route(id, question)
 
     async def dismiss(self, id: str, reason: str) -> None:
         """End the session for good. Raises as `send`."""
-        await self._have_done(id, Question({_DISMISS: id, "why": reason}))
+        await self._route(id, Question({_DISMISS: id, "why": reason}))
 
-    async def _have_done(self, id: str, question: Question) -> None:
+    async def _route(self, id: str, question: Question) -> None:
         until = asyncio.get_running_loop().time() + _PATIENCE
         dead = None
         while True:
@@ -93,7 +93,7 @@ class Anywhere:
             raise SendUncertain(text)
         return bool(kind == _DONE)
 
-    async def asked(self, question: Question) -> tuple[str, str]:
+    async def answer(self, question: Question) -> tuple[str, str]:
         """Do what another process asks for; return how it went."""
         id = next(question[kind] for kind in (_SEND, _SEND_BINARY, _DISMISS) if kind in question)
         try:

@@ -1,4 +1,4 @@
-"""What the guide and the page on the server show works as it stands there, over real sockets."""
+"""What pages show of a login, of late messages and of the server works as it stands, over real sockets."""
 
 import ast
 import asyncio
@@ -15,7 +15,7 @@ import pytest
 import websockets
 from tests.watch import PATIENCE, Run, until
 
-from websocket_heartbeat import Backoff, Connection, Undelivered, connect
+from websocket_heartbeat import Backoff, Connection, connect
 from websocket_heartbeat.server import Hub, Peer, serve
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -39,11 +39,6 @@ async def example(page: str, title: str, names: dict[str, Any]) -> None:
         await result
 
 
-def test_every_option_of_connect_is_in_the_table() -> None:
-    table = re.findall(r"^\| `(\w+)` \|", section("guide.md", "Options of `connect`"), re.M)
-    assert sorted(table) == sorted(inspect.signature(connect).parameters)
-
-
 def test_logging_in(run_asyncio: Run) -> None:
     tokens = itertools.chain(["wrong"], itertools.repeat("right"))
     heard: list[dict[str, Any]] = []
@@ -61,7 +56,7 @@ def test_logging_in(run_asyncio: Run) -> None:
                 "connection": connection,
                 "token": lambda: next(tokens),
             }
-            await example("guide.md", "Logging in", names)
+            await example("how-to/login.md", "Where the server talks before it answers", names)
             await connection.send('{"op": "order"}')
             await connection.wait_open(PATIENCE)
             await until(lambda: len(heard) == 4)
@@ -75,33 +70,14 @@ def test_logging_in(run_asyncio: Run) -> None:
     ]
 
 
-def test_replacing_a_link_on_purpose(run_asyncio: Run) -> None:
-    async def main() -> None:
-        ends: list[int | None] = []
-        async with (
-            serve(on_close=lambda peer, code, reason: ends.append(code)) as server,
-            connect(server.url(), backoff=SOON) as connection,
-        ):
-            names = {"asyncio": asyncio, "json": json, "connection": connection}
-            reading = asyncio.create_task(example("guide.md", "Replacing a link on purpose", names))
-            await connection.wait_open(PATIENCE)
-            server.connections[0].send('{"op": "closing soon"}')
-            await until(lambda: ends == [1000])
-            assert connection.stats.links == 2
-            reading.cancel()
-
-    run_asyncio(main())
-
-
 def test_messages_that_are_not_to_be_sent_late(run_asyncio: Run, capsys: pytest.CaptureFixture[str]) -> None:
     async def main() -> None:
         async with serve() as server:
             connection: Connection = connect(server.url(), backoff=Backoff(initial=60))
             async with connection:
                 await connection.wait_open(PATIENCE)
-                names = {"connection": connection, "order": "first", "Undelivered": Undelivered}
-                await example("guide.md", "Sending", names)
-                assert await connection.recv() == "first"
+                await example("topics/messages.md", "What must not be sent late", {"connection": connection})
+                assert await connection.recv() == "an order that is stale in five seconds"
                 server.connections[0].abort()
                 await until(lambda: connection.state == "waiting")
                 await connection.send("late", ttl=0.01)

@@ -1,0 +1,112 @@
+"""Rooms that wait for their store wait by themselves: one whose part of a cluster is away delays no other."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from tests.watch import Run, until
+
+from websocket_heartbeat.server.sessions.sqlite import SqliteStore
+from websocket_heartbeat.server.sessions.store import Posts
+from websocket_heartbeat.server.streams import Streams
+
+
+class Keeper:
+    """Has a store that is open."""
+
+    async def ready(self) -> None:
+        """It is."""
+
+    def enter(self) -> None:
+        """There is one loop."""
+
+
+class Half(SqliteStore):
+    """A store of which the room "slow" never answers, and the room "broken" cannot be had."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.published: list[str] = []
+
+    async def publish(self, room: str, sender: str, number: int, posts: Any) -> int:
+        if posts:
+            await self._have(room)
+            self.published += [f"{room} {post.decode()}" for post in posts]
+        return 1
+
+    async def read(self, room: str, after: int, limit: int) -> Posts:
+        await self._have(room)
+        return Posts(after + 1, [(after + 1, room.encode())])
+
+    async def _have(self, room: str) -> None:
+        if room == "slow":
+            await asyncio.Event().wait()
+        if room == "broken":
+            raise OSError("its node is away")
+
+    def follow(self, room: str, more: Callable[[], None]) -> None:
+        self._followed[room] = more
+
+
+class Reader:
+    """Keeps what is read."""
+
+    def __init__(self) -> None:
+        self.got: list[bytes] = []
+
+    def begun(self, number: int) -> None:
+        """From there."""
+
+    def missed(self, number: int) -> None:
+        raise AssertionError
+
+    def take(self, number: int, post: bytes) -> int:
+        self.got.append(post)
+        return 1
+
+
+async def _never_ends(error: OSError) -> None:
+    await asyncio.Event().wait()
+
+
+def at_rest(work: Callable[[Streams, Half], Coroutine[Any, Any, None]]) -> Coroutine[Any, Any, None]:
+    """Return what runs work where no pause ends: so nothing that it waits for may wait for a pause."""
+
+    async def main() -> None:
+        store = Half()
+        streams = Streams(Keeper(), store, "a")
+        streams.pause = _never_ends  # type: ignore[method-assign]
+        try:
+            await work(streams, store)
+        finally:
+            for task in list(streams._tasks):
+                task.cancel()
+            await asyncio.wait(streams._tasks)
+
+    return main()
+
+
+def test_what_is_sent_to_a_room_waits_for_no_other_room(run_asyncio: Run) -> None:
+    async def work(streams: Streams, store: Half) -> None:
+        for number in range(3):
+            for room in ("slow", "broken", "well"):
+                streams.publish(room, str(number).encode())
+            await until(lambda number=number: f"well {number}" in store.published)  # type: ignore[misc]
+        assert store.published == ["well 0", "well 1", "well 2"]
+
+    run_asyncio(at_rest(work))
+
+
+def test_what_is_read_of_a_room_waits_for_no_other_room(run_asyncio: Run) -> None:
+    async def work(streams: Streams, store: Half) -> None:
+        readers = {room: Reader() for room in ("slow", "broken", "well")}
+        for room, reader in readers.items():
+            streams.follow(room, reader)
+        await until(lambda: len(store._followed) == 3)
+        for number in range(3):
+            for more in store._followed.values():
+                more()
+            await until(lambda number=number: len(readers["well"].got) > number)  # type: ignore[misc]
+        assert [len(reader.got) for reader in readers.values()] == [0, 0, 3]
+
+    run_asyncio(at_rest(work))
