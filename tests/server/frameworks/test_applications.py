@@ -156,6 +156,45 @@ def test_several_tasks_of_an_endpoint_receive(run_asyncio: Run) -> None:
     run_asyncio(main())
 
 
+@pytest.mark.parametrize("slow", [False, True], ids=["", "and the server is slow to tell of the connect"])
+@pytest.mark.parametrize("meanwhile", [False, True], ids=["", "and another task of it receives meanwhile"])
+def test_an_endpoint_may_accept_before_it_receives_the_connect(
+    run_asyncio: Run, slow: bool, meanwhile: bool
+) -> None:
+    async def main() -> None:
+        hub = Hub()
+        kinds: list[str] = []
+
+        async def endpoint(scope: Any, receive: Any, send: Any) -> None:
+            async with asyncio.TaskGroup() as tasks:
+                accepting = tasks.create_task(send({"type": "websocket.accept"}))
+                if not meanwhile:
+                    await accepting
+                while "websocket.disconnect" not in kinds:
+                    event = await receive()
+                    kinds.append(event["type"])
+                    if event["type"] == "websocket.receive":
+                        await send({"type": "websocket.send", "text": f"echo {event['text']}"})
+
+        async def server(scope: Any, receive: Any, send: Any) -> None:
+            async def receive_slowly() -> Any:
+                event = await receive()
+                if slow and event["type"] == "websocket.connect":
+                    await asyncio.sleep(0.05)
+                return event
+
+            await hub.asgi(endpoint)(scope, receive_slowly, send)
+
+        async with serving(server, lifespan="off") as place:
+            await talks(place)
+            await until(lambda: "websocket.disconnect" in kinds)
+        assert kinds[0] == "websocket.connect"
+        assert kinds.count("websocket.connect") == kinds.count("websocket.disconnect") == 1
+        await hub.close()
+
+    run_asyncio(main())
+
+
 def test_an_endpoint_that_never_accepts_gets_the_disconnect(run_asyncio: Run) -> None:
     async def main() -> None:
         hub = Hub()

@@ -111,6 +111,7 @@ class AsgiConnection:
         self._carried: asyncio.Future[None] | None = None  # done when it is gone; None: no session is offered
         self._has_opened = False  # whether there is a peer
         self._has_connected = False  # whether the event websocket.connect was received
+        self._connect: Event | None = None  # that event, until the endpoint asks for it
         self._early: asyncio.Task[Event] | None = None  # waits for an event before the endpoint has accepted
         self._opening: asyncio.Future[None] | None = None  # done once it has
         self._is_receiving = False
@@ -220,11 +221,12 @@ class AsgiConnection:
     async def receive(self) -> Event:
         """Return the next event, as `receive` of ASGI."""
         while self._is_receiving:
-            if self._turn is None:
-                self._turn = asyncio.get_running_loop().create_future()
-            await asyncio.wait((self._turn,))
+            await self._wait_turn()
         self._is_receiving = True
         try:
+            if self._connect is not None:
+                connect, self._connect = self._connect, None
+                return connect
             if not self._has_opened:
                 event = await self._receive_early()
                 if event is not None:
@@ -234,12 +236,33 @@ class AsgiConnection:
                 await self._handler.wait_gone()
                 return self._disconnect()
         finally:
-            self._is_receiving = False
-            if self._turn is not None:
-                self._turn.set_result(None)
-                self._turn = None
+            self._end_turn()
         kind = "text" if isinstance(message, str) else "bytes"
         return {"type": "websocket.receive", kind: message}
+
+    async def _wait_turn(self) -> None:
+        if self._turn is None:
+            self._turn = asyncio.get_running_loop().create_future()
+        await asyncio.wait((self._turn,))
+
+    def _end_turn(self) -> None:
+        self._is_receiving = False
+        if self._turn is not None:
+            self._turn.set_result(None)
+            self._turn = None
+
+    async def _be_connected(self) -> None:
+        """Receive websocket.connect, if the endpoint has not: those of Quart 0.23 may accept before."""
+        while not self._has_connected:
+            if self._is_receiving:
+                await self._wait_turn()
+                continue
+            self._is_receiving = True
+            try:
+                self._connect = await self._receive()
+                self._has_connected = True
+            finally:
+                self._end_turn()
 
     async def _receive_early(self) -> Event | None:
         """Return an event that comes before the endpoint has accepted; None once it has."""
@@ -351,6 +374,7 @@ class AsgiConnection:
         Raises:
             CancelledError: none comes of it: the link resumes a session, or ends before one has begun.
         """
+        await self._be_connected()
         subprotocol = event.get("subprotocol")
         carried = self._carried
         if carried is None:
