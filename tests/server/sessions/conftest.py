@@ -1,5 +1,6 @@
-"""The servers that keep sessions."""
+"""The servers that keep sessions, and what tests of them have in common."""
 
+import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -100,3 +101,10 @@ def shared(request: pytest.FixtureRequest) -> str:
 def place(request: pytest.FixtureRequest) -> str:
     """Return where the sessions of a hub are kept, which are none yet."""
     return _url(request)
+
+
+@pytest.fixture
+def of_this_test_alone() -> None:
+    """Keep from gc.get_objects() what tests before have left: in a worker of the suite that is most of it."""
+    gc.collect()
+    gc.freeze()

@@ -278,6 +278,7 @@ async def half_link(stack: AsyncExitStack, server: Server, said: bytes) -> Raw:
     return await stack.enter_async_context(client(server, headers=headers, tail=said))
 
 
+@pytest.mark.usefixtures("of_this_test_alone")
 @pytest.mark.timeout(120)
 def test_links_by_the_thousand_that_never_say_hello_are_closed_and_leave_nothing(
     run_asyncio: Run, monkeypatch: pytest.MonkeyPatch
@@ -301,6 +302,7 @@ def test_links_by_the_thousand_that_never_say_hello_are_closed_and_leave_nothing
     assert count_of(Door) == 0
 
 
+@pytest.mark.usefixtures("of_this_test_alone")
 @pytest.mark.timeout(120)
 def test_sessions_by_the_thousand_that_never_say_anything_are_kept_for_a_short_time_and_leave_nothing(
     run_asyncio: Run, monkeypatch: pytest.MonkeyPatch

@@ -67,13 +67,6 @@ def shown() -> list[str]:
     return [repr(thing) for thing in things]
 
 
-@pytest.fixture
-def of_this_test_alone() -> None:
-    """Keep from gc.get_objects() what tests before have left: in a worker of the suite that is most of it."""
-    gc.collect()
-    gc.freeze()
-
-
 @pytest.mark.timeout(120)  # asyncio's debug mode logs every callback
 @pytest.mark.usefixtures("of_this_test_alone")
 @pytest.mark.parametrize("is_file", [False, True])
