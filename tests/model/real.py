@@ -179,7 +179,7 @@ class World:
         self.client.stop()
         self.store.fail()
         for book in self.books:
-            await book.close()
+            await book.close(0.0)
         await self.settle()
 
     # The client
@@ -286,7 +286,7 @@ class World:
             if wire.node == node:
                 wire.server.cut()
         self.applications[node] = []
-        closing = asyncio.get_running_loop().create_task(self.books[node].close())
+        closing = asyncio.get_running_loop().create_task(self.books[node].close(0.0))
         await self.settle()
         self.store.fail()
         await closing

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import pytest
 from tests.watch import Run, until
 
 from websocket_heartbeat.server.sessions.sqlite import SqliteStore
@@ -46,6 +47,22 @@ class Half(SqliteStore):
 
     def follow(self, room: str, more: Callable[[], None]) -> None:
         self._followed[room] = more
+
+
+class Faulty(SqliteStore):
+    """A store whose first answer is an error that no store should raise."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.published: list[bytes] = []
+        self.is_faulty = True
+
+    async def publish(self, room: str, sender: str, number: int, posts: Any) -> int:
+        if self.is_faulty:
+            self.is_faulty = False
+            raise RuntimeError("a fault")
+        self.published += posts
+        return 1
 
 
 class Reader:
@@ -110,3 +127,17 @@ def test_what_is_read_of_a_room_waits_for_no_other_room(run_asyncio: Run) -> Non
         assert [len(reader.got) for reader in readers.values()] == [0, 0, 3]
 
     run_asyncio(at_rest(work))
+
+
+def test_a_fault_of_the_store_silences_no_room_for_ever() -> None:
+    async def main() -> None:
+        store = Faulty()
+        streams = Streams(Keeper(), store, "a")
+        streams.publish("room", b"0")
+        (failed,) = streams._tasks
+        with pytest.raises(RuntimeError, match="a fault"):
+            await failed
+        streams.publish("room", b"1")
+        await until(lambda: store.published == [b"0", b"1"])
+
+    asyncio.run(main())

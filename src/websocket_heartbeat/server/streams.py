@@ -95,7 +95,7 @@ class Streams:
         """Forget all, as the hub has gone on to another event loop."""
         self._waiting.clear()
         self._size = 0
-        self._publishing.clear()
+        self._publishing = {}  # tasks of the loop before may still take theirs out
         for followed in self._followed:
             followed.is_followed = False
         self._followed.clear()
@@ -152,9 +152,11 @@ class Streams:
 
     async def _publish(self, key: str) -> None:
         """Publish what waits for a room, until nothing does."""
-        while key in self._waiting:
-            await self._publish_first(key)
-        del self._publishing[key]
+        try:
+            while key in self._waiting:
+                await self._publish_first(key)
+        finally:
+            del self._publishing[key]
 
     async def _publish_first(self, key: str) -> None:
         """Publish the first of what waits for a room; it may be repeated, as long as it is the same."""

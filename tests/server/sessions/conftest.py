@@ -105,6 +105,6 @@ def place(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def of_this_test_alone() -> None:
-    """Keep from gc.get_objects() what tests before have left: in a worker of the suite that is most of it."""
+    """Keep what tests before have left in this process from gc.get_objects()."""
     gc.collect()
     gc.freeze()

@@ -14,7 +14,8 @@ from tests.server.sessions.valkey import Valkey
 from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import Connection
-from websocket_heartbeat.server import Hub, Server
+from websocket_heartbeat.server import Hub, Peer, Server
+from websocket_heartbeat.server.sessions.book import Book
 from websocket_heartbeat.server.sessions.store import Found
 
 
@@ -60,6 +61,19 @@ async def two(place: str, **options: Any) -> AsyncIterator[Two]:
             both.servers.append(await stack.enter_async_context(running(hub)))
         await stack.enter_async_context(both.connection)
         yield both
+
+
+async def begun(both: Two) -> tuple[Peer, Book, Book]:
+    """Return the peer of a session that is in use, and the books of its process and of the other one."""
+    await until(lambda: len(both.hubs[0].peers) == 1)
+    (peer,) = both.hubs[0].peers
+    here, there = (hub._book for hub in both.hubs)
+    assert here is not None
+    assert there is not None
+    await both.connection.send("used")
+    await both.connection.flush()
+    await there.ready()
+    return peer, here, there
 
 
 def test_the_move_waits_for_the_hook_that_runs_and_nothing_is_handled_twice(
@@ -230,14 +244,7 @@ def test_a_session_of_which_not_all_could_be_written_is_not_given_up(
 
     async def main() -> None:
         async with two(place, on_message=lambda *_: None) as both:
-            await until(lambda: len(both.hubs[0].peers) == 1)
-            (peer,) = both.hubs[0].peers
-            here, there = (hub._book for hub in both.hubs)
-            assert here is not None
-            assert there is not None
-            await both.connection.send("used")
-            await both.connection.flush()
-            await there.ready()
+            peer, here, there = await begun(both)
 
             async def fail(*arguments: object, **options: object) -> None:
                 raise OSError("away")
@@ -259,14 +266,7 @@ def test_a_link_that_its_client_has_given_up_takes_no_session_from_a_newer_one(
 ) -> None:
     async def main() -> None:
         async with two(place, on_message=lambda *_: None) as both:
-            await until(lambda: len(both.hubs[0].peers) == 1)
-            (peer,) = both.hubs[0].peers
-            here, there = (hub._book for hub in both.hubs)
-            assert here is not None
-            assert there is not None
-            await both.connection.send("used")
-            await both.connection.flush()
-            await there.ready()
+            peer, here, there = await begun(both)
             for number in range(2, 4):
                 both.connection.reconnect_now()
                 await until(lambda number=number: len(both.events) == number)  # type: ignore[misc]
@@ -287,15 +287,8 @@ def test_who_has_given_a_session_up_forgets_it_when_another_process_has_claimed_
     """Else it would write what is old to a store that forgets all, should the new owner die with that."""
 
     async def main() -> None:
-        async with two(place, on_message=lambda *_: None) as both:
-            await until(lambda: len(both.hubs[0].peers) == 1)
-            (peer,) = both.hubs[0].peers
-            here, there = (hub._book for hub in both.hubs)
-            assert here is not None
-            assert there is not None
-            await both.connection.send("used")
-            await both.connection.flush()
-            await there.ready()
+        async with two(place, durability="handover", on_message=lambda *_: None) as both:
+            peer, here, there = await begun(both)
             id, other = str(peer.session), both.servers[1]
             both.servers.clear()
             peer.abort()

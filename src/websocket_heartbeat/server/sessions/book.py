@@ -185,7 +185,7 @@ class Book:
         self._claims.opened()
         self._looking = asyncio.get_running_loop().create_task(self._look())
 
-    async def close(self, patience: float = 5.0) -> None:
+    async def close(self, patience: float) -> None:
         """Be done with the store; its sessions go on with the next hub that opens it.
 
         patience: seconds that hooks have to end which still run; then they are cancelled.

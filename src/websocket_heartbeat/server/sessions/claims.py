@@ -110,13 +110,7 @@ class Claims:
         return answer
 
     async def _claim(
-        self,
-        id: str,
-        hash: bytes | None = None,
-        owner: str | None = None,
-        link: int = 0,
-        *,
-        force: bool = False,
+        self, id: str, hash: bytes | None, owner: str | None, link: int, *, force: bool
     ) -> Found | Refused | Held | Ended:
         """Claim a session. What is known of it here is dropped, if another process has had it since.
 
@@ -144,7 +138,7 @@ class Claims:
 
     async def is_still_ours(self, session: SessionLink) -> bool:
         """Ask the store whether a session was fenced by a claim of this process that was never answered."""
-        answer = await self._claim(session.id)
+        answer = await self._claim(session.id, None, None, 0, force=False)
         return isinstance(answer, Found) and not session.has_ended and session.claimed(answer.record)
 
     # Where the store may have forgotten a session

@@ -125,7 +125,7 @@ class Handover:
                 await asyncio.sleep(_PAUSE)
         assert not isinstance(answer, Held)
         if isinstance(answer, Found):
-            await self._taken(held.node, id, answer.record.generation, said)
+            await self._tell_taken(held.node, id, answer.record.generation, said)
         return answer
 
     async def _ask(self, node: str, id: str, link: int) -> "_Said":
@@ -139,7 +139,7 @@ class Handover:
             return _Said.NOTHING
         return _Said.STAYS if stays else _Said.DONE
 
-    async def _taken(self, node: str, id: str, generation: int, said: "_Said") -> None:
+    async def _tell_taken(self, node: str, id: str, generation: int, said: "_Said") -> None:
         """Have the process that had a session forget it: what it knows is old as soon as we go on.
 
         It is waited for where it has answered before.
