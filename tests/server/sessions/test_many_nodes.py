@@ -189,7 +189,7 @@ def test_what_is_sent_to_a_session_while_it_is_taken_over_is_not_lost(
         taking.set()
         await go_on.wait()
 
-    monkeypatch.setattr(Handover, "_taken", taken)
+    monkeypatch.setattr(Handover, "_tell_taken", taken)
 
     async def main(node: Node) -> None:
         async with Hub(sessions=shared) as hub, serve(hub=hub) as server:

@@ -103,7 +103,7 @@ def test_a_session_that_moves_while_the_server_forgets_all_goes_on(
             there = hubs[1]._book
             assert there is not None
             await there.ready()
-            name = "_ask" if moment == "given" else "_taken"
+            name = "_ask" if moment == "given" else "_tell_taken"
             call = getattr(there._handover, name)
 
             async def forgets(*arguments: Any) -> Any:
