@@ -72,6 +72,7 @@ class SharedRooms(Rooms):
 
     def __init__(
         self,
+        enter: Callable[[], None],
         rounds: Rounds[Member],
         batch: Batch,
         streams: Streams,
@@ -81,7 +82,7 @@ class SharedRooms(Rooms):
         missed: Missed,
         tell: Tell,
     ) -> None:
-        super().__init__(rounds, batch)
+        super().__init__(enter, rounds, batch)
         self._streams = streams
         self._policy = policy
         self._tally = tally

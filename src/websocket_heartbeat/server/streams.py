@@ -110,8 +110,7 @@ class Streams:
         lost = sum(map(len, self._waiting.values()))
         if lost:
             words = "%s to rooms cannot be published, as the store is away, and the hub is closed"
-            messages = "1 message" if lost == 1 else f"{lost} messages"
-            _logger.warning(words, messages, extra={"dropped": lost})
+            _logger.warning(words, _messages(lost), extra={"dropped": lost})
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:
@@ -155,6 +154,12 @@ class Streams:
         try:
             while key in self._waiting:
                 await self._publish_first(key)
+        except asyncio.CancelledError:
+            if not self._is_closed:
+                lost = len(self._waiting[key])
+                words = "%s to a room may be lost: the event loop has ended before hub.close()"
+                _logger.warning(words, _messages(lost), extra={"dropped": lost})
+            raise
         finally:
             del self._publishing[key]
 
@@ -259,6 +264,10 @@ class Streams:
                 taken = 0
                 await asyncio.sleep(0)
         return followed.number != read.last
+
+
+def _messages(count: int) -> str:
+    return "1 message" if count == 1 else f"{count} messages"
 
 
 def gapless(number: int | None, read: Posts) -> Sequence[tuple[int, bytes | None]]:

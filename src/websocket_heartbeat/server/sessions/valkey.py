@@ -157,7 +157,19 @@ class ValkeyStore(SharedStore):
         """Return until when a session is this node's that it does not touch."""
         return time.time() + 2 * self.ttl
 
+    def _forget(self) -> None:
+        """Forget what an event loop has left behind which was closed before this was."""
+        self._client = _client(self._address, RedisCluster if self._is_cluster else Redis)
+        self._calls = []
+        self._lineage_asked = self._flushing = self._subscribing = self._subscription = None
+        self._tasks = []
+        self._held.clear()
+        self._followed.clear()
+        self._looking = asyncio.Lock()
+
     async def open(self, node: str, listener: Listener, owned: Owned) -> None:
+        if self._is_open:
+            self._forget()
         self._node = node
         self._owned = owned
         self._is_open = True

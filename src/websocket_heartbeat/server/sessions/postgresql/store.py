@@ -97,6 +97,8 @@ class PostgresStore(SharedStore):
         return self._lineage
 
     async def open(self, node: str, listener: Listener, owned: Owned) -> None:
+        if self._is_open:
+            self._forget()
         self._node = node
         self._owned = owned
         self._is_open = True
@@ -112,6 +114,14 @@ class PostgresStore(SharedStore):
             self._is_open = False
             await self._end_connections()
             raise
+
+    def _forget(self) -> None:
+        """Forget what an event loop has left behind which was closed before this was."""
+        self._calls = []
+        self._telling = self._flushing = None
+        self._connection = self._listener = self._pool = None
+        self._keep_rooms_at = 0.0
+        self._followed.clear()
 
     async def close(self) -> None:
         if self._is_open:
