@@ -76,7 +76,9 @@ class Peer:
                 get there. So do all calls that do something to it.
         """
         message = check_message("message", message)
-        handler = self._here()
+        handler = self._handler
+        if handler.end is None:
+            handler.keeper.check_loop()
         policy = handler.keeper.policy
         if policy.dismissal is not None:  # else a call for each message would be for nothing
             policy.check_allowed(message)

@@ -200,20 +200,20 @@ class Roster:
         close_unawaited(task, pending)
         return task
 
-    def check_loop(self) -> asyncio.AbstractEventLoop:
-        """Return the running loop, which is that of the peers.
+    def check_loop(self) -> None:
+        """See that this is called on the loop of the peers.
 
         Raises:
             RuntimeError: it is another one, or none runs in this thread.
         """
-        loop = running_loop()
-        if loop is not self._commons.loop:
+        if asyncio._get_running_loop() is not self._commons.loop:  # at each message, so by one call
+            running_loop()
             raise RuntimeError(f"a peer belongs to the event loop of its hub, and this is another one: {HOW}")
-        return loop
 
     def future(self) -> "asyncio.Future[None]":
         """Return a future for who waits for something of a peer. Raises as `check_loop`."""
-        return self.check_loop().create_future()
+        self.check_loop()
+        return asyncio.get_running_loop().create_future()
 
     def watch(self, handler: PeerHandler, due: float) -> None:
         """Call its `check_deadlines` by that time of the loop's clock, or soon after."""
