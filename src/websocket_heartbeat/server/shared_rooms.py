@@ -259,9 +259,15 @@ class _Room:
                 continue
             for number, post in gapless(place, read):
                 place = number
+                try:
+                    is_volatile = post is not None and _unpacked(post)[2]
+                except ValueError:
+                    assert post is not None
+                    streams.tell_foreign(post)
+                    post = None
                 if post is None:
                     self._has_missed(member, number)
-                elif not _unpacked(post)[2]:
+                elif not is_volatile:
                     try:
                         await member.has_room()
                     except PeerGone:
@@ -280,7 +286,11 @@ def _packed(message: Message, keep: int | None, volatile: bool) -> bytes:
 
 
 def _unpacked(post: bytes) -> tuple[Message, int | None, bool]:
-    """Return a message, what is to be kept of its room, and whether it is volatile."""
+    """Return a message, what is to be kept of its room, and whether it is volatile.
+
+    Raises:
+        ValueError: no process of ours has sent it.
+    """
     how, _, data = post.partition(b"\n")
     message: Message = data.decode() if how[:1] == b"t" else data
     volatile = how[1:] == b"v"

@@ -50,7 +50,7 @@ class Reader(Protocol):
         """Take the number after which messages are read."""
 
     def take(self, number: int, post: bytes) -> int:
-        """Take a message; return how many members get it, or more."""
+        """Take a message; return how many members get it, or more. ValueError: it is none of ours."""
 
     def missed(self, number: int) -> None:
         """Take the news that there may have been messages, up to a number, which nobody will read."""
@@ -245,6 +245,11 @@ class Streams:
         finally:
             followed.is_reading = False
 
+    def tell_foreign(self, post: bytes) -> None:
+        """Log that a message is none that a process of ours has published."""
+        words = "the store has %d bytes in a room that no process of ours sent: who else writes to it?"
+        self._log.warning(words, len(post), extra={"size": len(post)})
+
     async def read(self, key: str, after: int) -> Posts:
         """Return messages of a room, those after a number: the first ones of them."""
         return await self._store.read(key, after, _AT_ONCE)
@@ -259,7 +264,11 @@ class Streams:
             if post is None:
                 followed.reader.missed(number)
             else:
-                taken += followed.reader.take(number, post)
+                try:
+                    taken += followed.reader.take(number, post)
+                except ValueError:
+                    self.tell_foreign(post)
+                    followed.reader.missed(number)
             if taken >= _AT_ONCE:
                 taken = 0
                 await asyncio.sleep(0)

@@ -65,7 +65,12 @@ async def everything(url: str, *, other: str | None = None) -> None:
     await until(lambda: more != [])
     number = await one.publish("room", "a", 1, [b"post"])
     assert (await two.read("room", number - 1, 9)).last == number
+    subscription = two._subscription
     two.unfollow("room")
+    await until(lambda: not two._changed and two._subscribing is None)
+    assert await one.notify("b", b"z")
+    await until(lambda: heard[2:] == [b"z"])
+    assert two._subscription is subscription  # it was not refused, and begun anew
     assert await one.finish("kept", 1, "over", "why") is None
     await one.close()
     await two.close()

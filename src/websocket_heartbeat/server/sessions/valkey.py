@@ -390,20 +390,30 @@ class ValkeyStore(SharedStore):
     async def due(self, now: float, limit: int) -> list[Found]:
         await self._look_for_lineage()
         rows = await self._command("ZRANGEBYSCORE", self._due, "-inf", now, "WITHSCORES", "LIMIT", 0, limit)
-        ids = [id.decode() for id in rows[::2]]
+        ids = [id.decode(errors="replace") for id in rows[::2]]
         tell_at = now + TELL_AGAIN
-        answers = await asyncio.gather(
-            *(self._submit("expire", self._keys(id), now, self._keep, tell_at) for id in ids)
-        )
+        asked = (self._submit("expire", self._keys(id), now, self._keep, tell_at) for id in ids)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
         found = []
         moves = []
-        for id, was, (kind, *rest) in zip(ids, rows[1::2], answers, strict=True):
-            if kind == b"found":
-                found.append(_found(id, rest))
+        problem: BaseException | None = None
+        for name, was, id, answer in zip(rows[::2], rows[1::2], ids, answers, strict=True):
+            later: Any = tell_at
+            if isinstance(answer, BaseException):
+                problem = answer
+            elif answer[0] == b"found":
+                try:
+                    found.append(_found(id, answer[1:]))
+                except (LookupError, ValueError):
+                    problem = ValueError(f"{id!r:.40} is no session of ours")
                 self._held.discard(id)
-            later = {b"found": tell_at, b"later": rest[0] if rest else "", b"nothing": ""}[kind]
-            moves.append(self._submit("move", (self._due,), id, was, later))
+            else:
+                later = answer[1] if answer[0] == b"later" else ""
+            moves.append(self._submit("move", (self._due,), name, was, later))
         await asyncio.gather(*moves)
+        if problem is not None:  # of one, as by what a stranger has put there: the others must expire still
+            words = "a session that has expired cannot be ended: %s"
+            _logger.error(words, problem, extra={"reason": str(problem)})
         return found
 
     async def told(self, ids: Sequence[str]) -> None:
@@ -446,7 +456,11 @@ class ValkeyStore(SharedStore):
 
     async def read(self, room: str, after: int, limit: int) -> Posts:
         last, entries = await self._submit("read", self._room_keys(room), after, limit)
-        return Posts(int(last), [(int(id.partition(b"-")[0]), fields[1]) for id, fields in entries])
+        # Those of ours: what a stranger has added is not, and where it is in place of one, that is a gap.
+        posts = [
+            (int(id[:-2]), fields[1]) for id, fields in entries if id[-2:] == b"-0" and fields[0] == b"p"
+        ]
+        return Posts(int(last), posts)
 
     def follow(self, room: str, more: Callable[[], None]) -> None:
         super().follow(room, more)
