@@ -20,6 +20,11 @@ from websocket_heartbeat.server.sessions.store import SharedStore
 
 LATER = Backoff(initial=600, maximum=600)
 
+stores_and_a_cluster = pytest.mark.parametrize(
+    "shared", ["sqlite", "valkey", "postgresql", "cluster"], indirect=True
+)
+each_durability = pytest.mark.parametrize("durability", ["through", "handover", "memory"])
+
 
 class Nodes:
     """Hubs of one store, each with a server, as processes have them."""
@@ -69,9 +74,15 @@ def joins(name: str) -> Callable[[Peer], None]:
     return lambda peer: peer.join(name)
 
 
-def test_members_on_all_nodes_get_what_any_node_sends_in_one_order(run_asyncio: Run, shared: str) -> None:
+@each_durability
+@stores_and_a_cluster
+def test_members_on_all_nodes_get_what_any_node_sends_in_one_order(
+    run_asyncio: Run, shared: str, durability: str
+) -> None:
     async def main() -> None:
-        async with nodes(shared, 3, on_open=joins("r"), on_message=lambda *_: None) as these:
+        async with nodes(
+            shared, 3, durability=durability, on_open=joins("r"), on_message=lambda *_: None
+        ) as these:
             clients = [await these.client(node, mode) for node in range(3) for mode in ("require", "off")]
             for number in range(30):
                 for node, hub in enumerate(these.hubs):
@@ -88,7 +99,11 @@ def test_members_on_all_nodes_get_what_any_node_sends_in_one_order(run_asyncio: 
     run_asyncio(main())
 
 
-def test_a_session_that_is_handed_over_is_a_member_where_it_goes_on(run_asyncio: Run, shared: str) -> None:
+@each_durability
+@stores_and_a_cluster
+def test_a_session_that_is_handed_over_is_a_member_where_it_goes_on(
+    run_asyncio: Run, shared: str, durability: str
+) -> None:
     async def main() -> None:
         opened: list[Peer] = []
 
@@ -99,7 +114,7 @@ def test_a_session_that_is_handed_over_is_a_member_where_it_goes_on(run_asyncio:
                 peer.join("s")
                 peer.leave("s")
 
-        async with nodes(shared, 2, on_open=joins_once) as these:
+        async with nodes(shared, 2, durability=durability, on_open=joins_once) as these:
             connection = await these.client(0)
             for number in range(6):
                 these.hubs[number % 2].room("r").send(f"before {number}")
@@ -123,6 +138,7 @@ def test_a_session_that_is_handed_over_is_a_member_where_it_goes_on(run_asyncio:
     run_asyncio(main())
 
 
+@stores_and_a_cluster
 def test_a_member_whose_node_has_closed_catches_up_at_another_one_as_it_has_room(
     run_asyncio: Run, shared: str
 ) -> None:
@@ -147,15 +163,17 @@ def test_a_member_whose_node_has_closed_catches_up_at_another_one_as_it_has_room
     run_asyncio(main())
 
 
+@each_durability
+@stores_and_a_cluster
 def test_peers_of_a_user_are_reached_on_all_nodes_also_of_one_who_logs_in_later(
-    run_asyncio: Run, shared: str
+    run_asyncio: Run, shared: str, durability: str
 ) -> None:
     async def main() -> None:
         async def logs_in(peer: Peer, name: str) -> None:
             peer.principal = name
             peer.send("hello")
 
-        async with nodes(shared, 2, on_message=logs_in) as these:
+        async with nodes(shared, 2, durability=durability, on_message=logs_in) as these:
             connections = [await these.client(node, mode) for node in range(2) for mode in ("require", "off")]
             for connection in connections:
                 await connection.send("ann")
@@ -195,6 +213,7 @@ ODD = [
 ]
 
 
+@stores_and_a_cluster
 def test_names_of_rooms_and_users_may_have_any_character(run_asyncio: Run, shared: str) -> None:
     async def main() -> None:
         async with nodes(shared, 2) as these:
@@ -215,6 +234,7 @@ def test_names_of_rooms_and_users_may_have_any_character(run_asyncio: Run, share
     run_asyncio(main())
 
 
+@stores_and_a_cluster
 def test_a_process_that_serves_nobody_sends_to_rooms_and_users(run_asyncio: Run, shared: str) -> None:
     program = """
 import asyncio, sys
@@ -246,6 +266,7 @@ asyncio.run(main())
     run_asyncio(main())
 
 
+@stores_and_a_cluster
 def test_a_slow_member_elsewhere_gets_the_latest_message_alone(run_asyncio: Run, shared: str) -> None:
     async def main() -> None:
         async with nodes(shared, 2, on_open=joins("r")) as these:
@@ -264,11 +285,13 @@ def test_a_slow_member_elsewhere_gets_the_latest_message_alone(run_asyncio: Run,
     run_asyncio(main())
 
 
+@each_durability
+@stores_and_a_cluster
 def test_a_session_with_a_message_that_waits_by_keep_gets_it_where_it_goes_on(
-    run_asyncio: Run, shared: str
+    run_asyncio: Run, shared: str, durability: str
 ) -> None:
     async def main() -> None:
-        async with nodes(shared, 2, on_open=joins("r")) as these:
+        async with nodes(shared, 2, durability=durability, on_open=joins("r")) as these:
             slow = await these.client(0, Session("require", window=8))
             quick = await these.client(1)
             for number in range(20):
