@@ -29,6 +29,7 @@ except ImportError as _missing:
     ) from _missing
 
 from websocket_heartbeat.events import Message
+from websocket_heartbeat.server.sessions.clocks import compare
 from websocket_heartbeat.server.sessions.store import (
     HISTORY,
     IN_MEMORY,
@@ -177,6 +178,7 @@ class ValkeyStore(SharedStore):
         heard = loop.create_future()
         try:
             self._lineage = await self._read_lineage()
+            await self._look_at_server()
             self._tasks = [
                 loop.create_task(self._renew()),
                 loop.create_task(self._listen(listener, heard)),
@@ -266,6 +268,24 @@ class ValkeyStore(SharedStore):
                 sha = _SHAS[call.script]
                 pipeline.execute_command("EVALSHA", sha, len(call.keys), *call.keys, *call.arguments)
         return list(await pipeline.execute(raise_on_error=False))
+
+    async def _look_at_server(self) -> None:
+        """Warn of what makes a server lose sessions, or end them at another time."""
+        before = time.time()
+        seconds, microseconds = await self._command("TIME")
+        compare(before, int(seconds) + int(microseconds) / 1e6, time.time())
+        try:
+            memory = await self._info("memory")
+        except Exception as error:  # as below
+            raise OSError(f"the store of the sessions has failed: {error}") from error
+        for server in memory.values() if self._is_cluster else [memory]:
+            policy = server.get("maxmemory_policy", "noeviction")
+            if server.get("maxmemory") and policy != "noeviction":
+                words = (
+                    "the store drops sessions when its memory is full: "
+                    "its maxmemory-policy is %s, not noeviction"
+                )
+                _logger.warning(words, policy, extra={"policy": policy})
 
     # What the server may have forgotten
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from websocket_heartbeat.events import Message
+from websocket_heartbeat.server.sessions.clocks import compare
 from websocket_heartbeat.server.sessions.postgresql import calls, transactions
 from websocket_heartbeat.server.sessions.postgresql.calls import Arguments, Work
 from websocket_heartbeat.server.sessions.postgresql.driver import (
@@ -187,6 +188,9 @@ class PostgresStore(SharedStore):
         if await connection.fetchval("show synchronous_commit") == "off":
             self._settings["synchronous_commit"] = "on"
             await connection.execute("set synchronous_commit to on")
+        before = time.time()
+        there = await connection.fetchval("select extract(epoch from clock_timestamp())::float8")
+        compare(before, there, time.time())
         lineage = await calls.lineage_of(connection)
         await calls.make_tables(connection)
         if lineage != self._lineage and self._lineage:
