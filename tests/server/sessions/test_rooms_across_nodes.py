@@ -35,10 +35,11 @@ class Nodes:
         self.servers: list[Server] = []
         self._at: dict[Connection, list[int]] = {}
 
-    async def client(self, node: int, mode: Any = "require") -> Connection:
+    async def client(self, node: int, mode: Any = "require", query: str = "") -> Connection:
         """Return a connection to a node, which is back at another one after `move`."""
         at = [node]
-        connection = connect(lambda: self.servers[at[0]].url(), session=mode, backoff=LATER)
+        path = f"/?{query}" if query else "/"
+        connection = connect(lambda: self.servers[at[0]].url(path), session=mode, backoff=LATER)
         self._at[connection] = at
         await self.stack.enter_async_context(connection)
         await connection.wait_open()
@@ -567,5 +568,63 @@ def test_a_principal_whose_repr_changes_is_who_it_was_when_its_peer_came(
             await connection.close()
             await until(lambda: not these.hubs[0].peers)
             assert len(these.hubs[0].user(Named("ann"))) == 0
+
+    run_asyncio(main())
+
+
+# One-sided and slow
+
+
+@pytest.mark.timeout(120)
+@stores_and_a_cluster
+def test_a_client_that_only_receives_and_one_that_only_sends_lose_nothing_for_many_ttls_while_they_move(
+    run_asyncio: Run, shared: str
+) -> None:
+    moves, ttl = 8, 1.0
+    up: list[tuple[Any, Any]] = []
+
+    async def main() -> None:
+        def joins_once(peer: Peer) -> None:
+            if peer.principal == "listens" and not peer.rooms:
+                peer.join("feed")
+
+        async with (
+            nodes(
+                shared,
+                2,
+                session_ttl=ttl,
+                idle_timeout=0.5,
+                authenticate=lambda request: request.query,
+                on_open=joins_once,
+                on_message=lambda peer, message: up.append((peer.principal, message)),
+            ) as these,
+            Hub(sessions=shared, session_ttl=ttl) as editor,
+        ):
+            listens = await these.client(0, query="listens")
+            sends = await these.client(0, query="sends")
+            got: list[Any] = []
+
+            async def read() -> None:
+                async for message in listens:
+                    got.append(message)
+
+            reading = asyncio.create_task(read())
+            sent = 0
+            for move in range(moves):
+                until_then = asyncio.get_running_loop().time() + ttl / 2
+                while asyncio.get_running_loop().time() < until_then:
+                    editor.room("feed").send(str(sent))
+                    await sends.send(str(sent))
+                    sent += 1
+                    await asyncio.sleep(0.05)
+                for connection in (listens, sends):
+                    await these.move(connection, (move + 1) % 2)
+            wanted = [str(number) for number in range(sent)]
+            await until(lambda: len(got) >= sent and len(up) >= sent)
+            assert got == wanted
+            assert up == [("sends", each) for each in wanted]
+            assert [len(hub.room("feed")) for hub in these.hubs] == [1, 0]
+            reading.cancel()
+            await asyncio.wait([reading])
 
     run_asyncio(main())
