@@ -2,6 +2,7 @@
 
 from tests.model import handshake, moves
 from tests.model.bounds import Bounds, Step, Steps
+from tests.model.claims import resume
 from tests.model.rules import require
 from tests.model.state import (
     ALIVE,
@@ -52,7 +53,7 @@ def _read(
             yield step, handshake.create(rest, place, None)
         return
     if isinstance(frame, Resume):
-        for then in handshake.resume(bounds, rest, place, frame):
+        for then in resume(bounds, rest, place, frame):
             yield step, then
         return
     memory = state.memory(node, session) if session else None

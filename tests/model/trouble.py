@@ -1,7 +1,7 @@
 """What may go wrong beneath: stores, nodes, time and hosts."""
 
-from tests.model import moves
 from tests.model.bounds import Bounds, Step, Steps
+from tests.model.repair import is_known
 from tests.model.state import LEAVING, OVER, REPLACED, A, B, Down, Link, Message, State, Up
 
 
@@ -22,7 +22,7 @@ def _store(bounds: Bounds, state: State) -> Steps:
         is_held = any(state.is_current(node, state.sessions) for node in (A, B))
         if bounds.moves:
             has_crashed = state.left_of("node") < bounds.faults.get("node", 0)
-            is_held = not has_crashed or moves.is_known(state, state.sessions)
+            is_held = not has_crashed or is_known(state, state.sessions)
         has_cause = state.has_cause or (state.sessions > 0 and not is_held)
         then = then._replace(records=state.replica, lineage=state.lineage + 1, has_cause=has_cause)
         yield Step("the store fails over"), then
