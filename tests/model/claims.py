@@ -5,7 +5,20 @@ from collections.abc import Iterator
 from tests.model.bounds import Bounds
 from tests.model.handshake import go_on, reset, take
 from tests.model.repair import repaired
-from tests.model.state import OVER, REPLACED, A, B, Move, Question, Record, Resume, State, TurnedAway
+from tests.model.state import (
+    NOBODY,
+    OVER,
+    REPLACED,
+    A,
+    B,
+    Memory,
+    Move,
+    Question,
+    Record,
+    Resume,
+    State,
+    TurnedAway,
+)
 from tests.model.store import unchanged, write
 
 
@@ -69,19 +82,26 @@ def _hand_over(bounds: Bounds, state: State, place: int, asked: Resume, record: 
 
 
 def _claim(bounds: Bounds, state: State, place: int, asked: Resume, move: Move | None) -> Iterator[State]:
-    """Claim a session for a link, or ask its owner first. move: in which that was asked before."""
+    """Claim a session for a link, or ask its owner first. move: in which that was asked before.
+
+    What that has claimed since, for another link, it has not been asked for.
+    """
     session = asked.session
     node = state.links[place].node
     record = state.record(session)
     assert record is not None
-    if record.owner == 1 - node and move is None:
+    is_asked_for = move is not None and (record.claims == move.held or not bounds.rule("same_claim"))
+    if record.owner == 1 - node and not is_asked_for:
         question = Question(asked.link, record.owner, session)
-        waits = (*state.moves, Move(asked.link, asked))
+        waits = (*state.moves, Move(asked.link, asked, record.claims))
         yield state._replace(questions=(*state.questions, question), moves=waits)
         return
     if any(each.given is not None and each.to == node for each in state.questions):
         return  # the store has what it gives up before a resume of an older link comes to it
     memory = state.memory(node, session)
+    if bounds.in_memory and record.owner != NOBODY:
+        yield from _claim_in_memory(bounds, state, place, asked, move)
+        return
     if memory is not None and record.owner == node:
         if memory.record.claims != record.claims:  # by a claim that was never answered
             old = state.attached(node, session)
@@ -93,7 +113,7 @@ def _claim(bounds: Bounds, state: State, place: int, asked: Resume, move: Move |
     if memory is not None:
         state = state.forget(node, session)  # the other one has had it since
     found = record._replace(link=asked.link, owner=node, claims=record.claims + 1)
-    state = state.with_record(session, found)
+    state = state.with_record(session, found.bare if bounds.in_memory else found)
     lost = state.spend("late")
     if lost is not None:
         yield lost.close_server(place)
@@ -106,6 +126,30 @@ def _claim(bounds: Bounds, state: State, place: int, asked: Resume, move: Move |
         yield from attached(bounds, lost, place, asked, found)
     state = told(state, 1 - node, session, found.claims)
     yield from attached(bounds, state, place, asked, found)
+
+
+def _claim_in_memory(
+    bounds: Bounds, state: State, place: int, asked: Resume, move: Move | None
+) -> Iterator[State]:
+    """Claim a session that only the memory of a node has: this one; or it is lost."""
+    session = asked.session
+    node = state.links[place].node
+    record, memory, vouch = state.record(session), state.memory(node, session), state.vouch(node, session)
+    assert record is not None
+    claims = record.claims + 1
+    if record.owner == node and memory is not None:
+        state = state.with_record(session, record._replace(link=asked.link, claims=claims))
+        old = state.attached(node, session)
+        state = state if old is None else state.close_server(old)
+        known = memory.record._replace(link=asked.link, owner=node, claims=claims)
+        yield from go_on(bounds, state, place, asked, known, memory)
+    elif record.owner == node and vouch is not None and vouch.owner == node:
+        state = state.with_record(session, record._replace(link=asked.link, claims=claims))
+        found = vouch._replace(link=asked.link, claims=claims)
+        yield from attached(bounds, state, place, asked, found)
+    else:
+        has_cause = state.has_cause or (move is not None and not move.is_answered)
+        yield reset(bounds, state._replace(has_cause=has_cause), place, session)
 
 
 def attached(bounds: Bounds, state: State, place: int, asked: Resume, found: Record) -> Iterator[State]:
@@ -128,6 +172,28 @@ def attached(bounds: Bounds, state: State, place: int, asked: Resume, found: Rec
     if memory is not None:
         state = state.forget(node, session)  # another one has had it meanwhile
     yield from go_on(bounds, state, place, asked, found, None)
+
+
+def claimed_for_application(bounds: Bounds, state: State, node: int, session: int) -> State | None:
+    """Have a node claim a session without a link, as its application has something to send.
+
+    None: another one has it, which is asked to send, or nobody can have it.
+    """
+    record, vouch = state.record(session), state.vouch(node, session)
+    if record is None or record.is_tombstone or record.lineage != state.lineage:
+        return None
+    other = 1 - node
+    is_dead = state.memory(other, session) is None and state.vouch(other, session) is None
+    if record.owner == other and (bounds.in_memory or not is_dead):
+        return None
+    if bounds.in_memory and record.owner == node:
+        if vouch is None or vouch.owner != node:
+            return None
+        record = vouch
+    found = record._replace(owner=node, claims=record.claims + 1)
+    state = state.with_record(session, found.bare if bounds.in_memory else found)
+    state = state.with_memory(node, session, Memory(session, found.link, found, ()))
+    return told(state.with_vouch(node, session, None), other, session, found.claims)
 
 
 def told(state: State, node: int, session: int, claims: int) -> State:

@@ -8,7 +8,7 @@ claims the session, has the owner forget what that has given, and goes on. The s
 from tests.model.bounds import Bounds, Step, Steps
 from tests.model.claims import attached, resume, told
 from tests.model.repair import put
-from tests.model.state import NOBODY, Move, Question, State
+from tests.model.state import NOBODY, Move, Question, Record, State
 
 
 def steps(bounds: Bounds, state: State) -> Steps:
@@ -43,18 +43,23 @@ def _answers(bounds: Bounds, state: State, question: Question) -> Steps:
         then = rest if is_claimed else put(rest, session, question.given)
         yield about._replace(what="NODE writes what it gives up"), _answered(then, question)
         return
+    if any(other.given is not None and other.to == node for other in others):
+        return  # it gives to one after the other
     memory, vouch = state.memory(node, session), state.vouch(node, session)
-    if memory is None:
-        if vouch is None or vouch.owner != node:
-            yield about._replace(what="NODE says that it is not its own"), _answered(rest, question)
-            return
-        given = vouch._replace(owner=NOBODY)
+    claimed = vouch if vouch is not None and vouch.owner == node else None
+    has_it = memory or claimed
+    if has_it is None:
+        yield about._replace(what="NODE says that it is not its own"), _answered(rest, question)
+        return
+    if has_it.link >= question.link and bounds.rule("newer_link"):
+        place = rest.link_at(question.link)
+        assert place is not None
+        yield about._replace(what="NODE keeps the session"), rest.close_server(place)
+        return
+    if claimed is not None and memory is None:
+        given = claimed._replace(owner=NOBODY)
     else:
-        if memory.link >= question.link and bounds.rule("newer_link"):
-            place = rest.link_at(question.link)
-            assert place is not None
-            yield about._replace(what="NODE keeps the session"), rest.close_server(place)
-            return
+        assert memory is not None
         if memory.is_running:
             cut_off = rest.spend("late")
             if cut_off is None:
@@ -63,7 +68,10 @@ def _answers(bounds: Bounds, state: State, question: Question) -> Steps:
         given = memory.record._replace(owner=NOBODY, link=memory.link)
         rest = rest.forget(node, session)
     then = rest.with_vouch(node, session, given if bounds.rule("given") else None)
-    then = then._replace(questions=(*others, question._replace(given=given)))
+    if bounds.in_memory:
+        then = then._replace(questions=(*others, question._replace(given=given)))
+    else:
+        then = _answered(then, question)  # the store has all of it
     yield about._replace(what="NODE gives up"), then
 
 
@@ -103,6 +111,17 @@ def _goes_on(bounds: Bounds, state: State, move: Move) -> Steps:
         yield about._replace(what="NODE hears of the claim", node=1 - node), then
     rest = state._replace(moves=others)
     rest = rest if move.has_told else rest.spend("late")
-    if rest is not None:
+    if rest is not None and not _has_it(bounds, state, node, session, move.found):
+        for then in resume(bounds, rest, place, move.asked):
+            yield about._replace(what="NODE has lost what it has claimed"), then
+    elif rest is not None:
         for then in attached(bounds, rest, place, move.asked, move.found):
             yield about._replace(what="NODE goes on"), then
+
+
+def _has_it(bounds: Bounds, state: State, node: int, session: int, found: Record) -> bool:
+    """Whether a node that has claimed a session may go on with it: it has not given that up meanwhile."""
+    vouch = state.vouch(node, session)
+    is_same = vouch is not None and vouch.owner == node and vouch.claims == found.claims
+    is_looked_at = bounds.rule("claimed") and bounds.rule("still_claimed")
+    return is_same or state.memory(node, session) is not None or not is_looked_at

@@ -9,11 +9,15 @@ def repaired(bounds: Bounds, state: State, session: int, nodes: tuple[int, ...])
     """Have nodes write a session again: its owner; or if all are asked, one that has given it up."""
     for node in nodes:
         memory, vouch = state.memory(node, session), state.vouch(node, session)
-        if memory is not None and memory.record.lineage != state.lineage:
+        if memory is not None and memory.record.lineage != state.lineage and bounds.in_memory:
+            known_here = memory.record._replace(lineage=state.lineage)
+            state = put(state, session, known_here.bare)
+            state = state.with_memory(node, session, memory._replace(record=known_here))
+        elif memory is not None and memory.record.lineage != state.lineage:
             known = write(bounds, state, node, session, unchanged)
             state = known if known is not None else state.forget(node, session)
         if vouch is not None and vouch.owner == node and vouch.lineage != state.lineage:
-            state = put(state, session, vouch).with_vouch(
+            state = put(state, session, vouch.bare if bounds.in_memory else vouch).with_vouch(
                 node, session, vouch._replace(lineage=state.lineage)
             )
     record = state.record(session)
@@ -37,16 +41,16 @@ def put(state: State, session: int, found: Record) -> State:
     return state.with_record(session, found._replace(lineage=state.lineage))
 
 
-def is_known(state: State, session: int) -> bool:
+def is_known(bounds: Bounds, state: State, session: int) -> bool:
     """Whether a node that lives knows of a session what the store does."""
     record = state.record(session)
     for node in (A, B):
         memory = state.memory(node, session)
         for known in (memory and memory.record, state.vouch(node, session)):
-            if (
-                record
-                and known
-                and (known.acked, known.log, known.done) == (record.acked, record.log, record.done)
-            ):
+            if record and known and (bounds.in_memory or _is_same(known, record)):
                 return True
     return False
+
+
+def _is_same(known: Record, record: Record) -> bool:
+    return (known.acked, known.log, known.done) == (record.acked, record.log, record.done)

@@ -13,6 +13,8 @@ def write(bounds: Bounds, state: State, node: int, session: int, change: Change)
     """Change the record of a session on behalf of what a node knows of it; None: the store refuses."""
     memory, record = state.memory(node, session), state.record(session)
     assert memory is not None
+    if bounds.in_memory:
+        return _write_in_memory(state, node, session, change(memory.record))
     if bounds.rule("lineage") and memory.record.lineage != state.lineage:
         # The store is not the one that we wrote to: write again all that we know.
         if not bounds.rule("repair"):
@@ -30,6 +32,16 @@ def write(bounds: Bounds, state: State, node: int, session: int, change: Change)
         return None
     changed = change(record)
     state = state.with_record(session, changed)
+    return state.with_memory(node, session, memory._replace(record=changed))
+
+
+def _write_in_memory(state: State, node: int, session: int, changed: Record) -> State:
+    """Change what the memory of a node has, which asks nobody; the store is told of an end."""
+    memory, record = state.memory(node, session), state.record(session)
+    assert memory is not None
+    is_ours = record is not None and not record.is_tombstone and not _is_claimed(record, memory, node)
+    if changed.is_tombstone and is_ours:
+        state = state.with_record(session, changed.bare)
     return state.with_memory(node, session, memory._replace(record=changed))
 
 
