@@ -40,7 +40,7 @@ def _answers(bounds: Bounds, state: State, question: Question) -> Steps:
     rest = state._replace(questions=others)
     if question.given is not None:
         is_claimed = state.vouch(node, session) != question.given and bounds.rule("given")
-        then = rest if is_claimed else put(rest, session, question.given)
+        then = rest if is_claimed else put(rest, node, session, question.given)
         yield about._replace(what="NODE writes what it gives up"), _answered(then, question)
         return
     if any(other.given is not None and other.to == node for other in others):

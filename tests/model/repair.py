@@ -11,32 +11,33 @@ def repaired(bounds: Bounds, state: State, session: int, nodes: tuple[int, ...])
         memory, vouch = state.memory(node, session), state.vouch(node, session)
         if memory is not None and memory.record.lineage != state.lineage and bounds.in_memory:
             known_here = memory.record._replace(lineage=state.lineage)
-            state = put(state, session, known_here.bare)
+            state = put(state, node, session, known_here.bare)
             state = state.with_memory(node, session, memory._replace(record=known_here))
         elif memory is not None and memory.record.lineage != state.lineage:
             known = write(bounds, state, node, session, unchanged)
             state = known if known is not None else state.forget(node, session)
         if vouch is not None and vouch.owner == node and vouch.lineage != state.lineage:
-            state = put(state, session, vouch.bare if bounds.in_memory else vouch).with_vouch(
-                node, session, vouch._replace(lineage=state.lineage)
-            )
+            state = put(state, node, session, vouch.bare if bounds.in_memory else vouch)
+            state = state.with_vouch(node, session, vouch._replace(lineage=state.lineage))
     record = state.record(session)
     is_lost = record is None or record.lineage != state.lineage
     for node in nodes if is_lost and len(nodes) > 1 else ():
         vouch = state.vouch(node, session)
         if vouch is not None and vouch.owner == NOBODY:
-            state = put(state, session, vouch)
+            state = put(state, node, session, vouch)
     return state
 
 
-def put(state: State, session: int, found: Record) -> State:
-    """Write a whole session, as `put` of the store."""
+def put(state: State, node: int, session: int, found: Record) -> State:
+    """Have a node write a whole session, as `put` of the store."""
     record = state.record(session)
     if record is not None:
         is_ours = record.owner == found.owner
         is_newer = record.claims > found.claims and not is_ours
-        is_there = is_ours and record.claims >= found.claims and record.lineage == state.lineage
-        if record.is_tombstone or is_newer or is_there:
+        is_here = record.lineage == state.lineage
+        is_there = is_ours and record.claims >= found.claims and is_here
+        is_same = record.claims == found.claims and record.owner == 1 - node and is_here
+        if record.is_tombstone or is_newer or is_there or is_same:
             return state
     return state.with_record(session, found._replace(lineage=state.lineage))
 
