@@ -1,4 +1,4 @@
-"""--dashboard of the commands in Chromium: what a person sees of a server that is killed, and after its restart."""
+"""--dashboard of the commands in Chromium: what a person sees when a server is killed and started again."""
 
 import asyncio
 import re
