@@ -1,5 +1,6 @@
 """What users receive: the state, what hooks are told, and the numbers of a connection."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -89,6 +90,12 @@ class ReconnectEvent:
     """The seconds until then."""
     reason: str
     """What made it necessary, for a person to read."""
+
+    @property
+    def attempt(self) -> int:
+        """The old name of `retry`, with a DeprecationWarning."""
+        warnings.warn("attempt is retry now", DeprecationWarning, stacklevel=2)
+        return self.retry
 
 
 @dataclass(slots=True)

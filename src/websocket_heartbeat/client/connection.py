@@ -36,8 +36,10 @@ from websocket_heartbeat.engines.base import Engine
 from websocket_heartbeat.errors import ConnectionClosed
 from websocket_heartbeat.events import Message, State, Stats
 from websocket_heartbeat.json_messages import JsonMessages, from_json, to_json
+from websocket_heartbeat.renamed import renamed
 
 
+@renamed(max_attempts="max_retries")
 def connect(
     url: Provider[str],
     *,

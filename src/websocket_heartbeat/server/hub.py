@@ -20,6 +20,7 @@ from websocket_heartbeat.checks import (
 from websocket_heartbeat.config import Dialect, Headers
 from websocket_heartbeat.errors import PeerGone
 from websocket_heartbeat.events import Message
+from websocket_heartbeat.renamed import renamed
 from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.farewell import send_away
 from websocket_heartbeat.server.gate import Gate
@@ -104,6 +105,7 @@ class Hub:
         TypeError, ValueError: an argument is wrong; the text names it.
     """
 
+    @renamed(ttl="session_ttl", on_end="on_session_end")
     def __init__(
         self,
         *,

@@ -28,6 +28,7 @@ from websocket_heartbeat.client.hooks import (
 from websocket_heartbeat.errors import ConnectionClosed, ConnectionFailed, NotConnected
 from websocket_heartbeat.events import Message, State, Stats
 from websocket_heartbeat.json_messages import from_json, to_json
+from websocket_heartbeat.renamed import renamed
 from websocket_heartbeat.sync.background import (
     AFTER_CLOSE_TIMEOUT,
     BLOCKED,
@@ -478,6 +479,7 @@ def _called_as(
     return lambda function: update_wrapper(function, connect, assigned=("__annotations__",))
 
 
+@renamed(max_attempts="max_retries")
 @_called_as(client.connect)
 def connect(*args: Any, **kwargs: Any) -> Connection:
     """Return a connection for blocking code that outlives its sockets.
