@@ -60,7 +60,7 @@ delivery: $(READY)
 		--upgrade --target build/delivery/python
 	PYTHONPATH=build/delivery/python $(BIN)/python -m benchmarks.delivery
 
-# What the hub promises, tried on each server; writes the table of docs/server.md.
+# What the hub promises, tried on each server; writes the table of docs/server/conformance.md.
 conformance: $(READY)
 	$(BIN)/python -m tests.server.conformance
 

@@ -153,8 +153,11 @@ class ChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # Channels has no t
 
     def _arrived(self, post: bytes) -> None:
         """Take what another process has sent."""
-        name, message = msgpack.unpackb(post)
-        channel = self._channels.get(name)
+        try:
+            name, message = msgpack.unpackb(post)
+            channel = self._channels.get(name)
+        except TypeError as error:  # what else it may raise are ValueErrors
+            raise ValueError(str(error)) from None
         if channel is not None and not channel.put(message):
             words = "a message to a channel is dropped: %d wait for it"
             self._log.warning(words, self.capacity, extra={"dropped": 1})
@@ -352,7 +355,11 @@ class _Channel:
             if self.waiting:
                 place, number, post = self.waiting.popleft()
                 self._in_hand = place, number
-                return _unpacked(post)
+                try:
+                    return _unpacked(post)
+                except ValueError:
+                    place.group.streams.tell_foreign(post)
+                    continue
             behind = next((place for place in self.places.values() if place.is_behind), None)
             if behind is not None:
                 # The others have their turn first when more is to be read.
@@ -395,7 +402,10 @@ class _Channel:
 
 
 def _unpacked(post: bytes) -> dict[str, Any]:
-    message: dict[str, Any] = msgpack.unpackb(post)
+    """Return a message; ValueError: no process of ours has sent it."""
+    message = msgpack.unpackb(post)
+    if not isinstance(message, dict):
+        raise ValueError("a message is a dict")
     return message
 
 

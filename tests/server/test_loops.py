@@ -17,6 +17,7 @@ from tests.server.links.back_ends import aiohttp_web
 from tests.server.raw import client
 from tests.watch import PATIENCE, Run, until
 
+from websocket_heartbeat import connect
 from websocket_heartbeat.server import Hub, Peer, serve
 
 
@@ -77,12 +78,19 @@ def test_two_loops_at_once_are_refused_by_an_error_that_says_so(run_asyncio: Run
         async def elsewhere() -> None:
             (peer,) = hub.peers
             call: Callable[[], Coroutine[Any, Any, Any]]
-            for call in (serve(hub=hub).__aenter__, lambda: hub.send_away(0), hub.close):
+            to_room = hub.room("all").send_away
+            for call in (serve(hub=hub).__aenter__, lambda: hub.send_away(0), hub.close, lambda: to_room(0)):
                 with pytest.raises(RuntimeError, match="one event loop: this one has 1 peers on another"):
                     await call()
-            for call in (peer.recv, peer.wait_closed, lambda: hub.room("all").send_away(0)):
+            for call in (peer.recv, peer.wait_closed, peer.end):
                 with pytest.raises(RuntimeError, match="belongs to the event loop of its hub"):
                     await call()
+            with pytest.raises(
+                RuntimeError, match="one event loop: this one has 1 peers on another: from ano"
+            ):
+                hub.room("all").send("from elsewhere")
+            with pytest.raises(RuntimeError, match="and this is another one: from another thread, have it"):
+                peer.send("from elsewhere")
 
         async with serve(hub=hub) as server:
             async with client(server):
@@ -90,6 +98,49 @@ def test_two_loops_at_once_are_refused_by_an_error_that_says_so(run_asyncio: Run
                 await asyncio.to_thread(_in_a_thread, elsewhere)
                 assert len(hub.peers) == 1
             await until(lambda: not hub.peers)
+
+    run_asyncio(main())
+
+
+CALLS_OF_A_THREAD: list[Callable[[Hub, Peer], object]] = [
+    lambda hub, peer: hub.room("all").send("lost"),
+    lambda hub, peer: hub.room("all").send_json("lost", volatile=True),
+    lambda hub, peer: hub.user("ann").send("lost"),
+    lambda hub, peer: hub.room("all").dismiss(),
+    lambda hub, peer: peer.send("lost"),
+    lambda hub, peer: peer.send("lost", volatile=True),
+    lambda hub, peer: peer.join("other"),
+    lambda hub, peer: peer.leave("all"),
+    lambda hub, peer: setattr(peer, "principal", "bob"),
+    lambda hub, peer: peer.close(),
+    lambda hub, peer: peer.send_away(0),
+    lambda hub, peer: peer.dismiss(),
+    lambda hub, peer: peer.abort(),
+]
+
+
+@pytest.mark.parametrize("mode", ["off", "require"])
+def test_a_thread_that_calls_a_hub_is_told_how_to_and_has_harmed_nothing(run_asyncio: Run, mode: Any) -> None:
+    def call_all(hub: Hub, peer: Peer) -> None:
+        for call in CALLS_OF_A_THREAD:
+            with pytest.raises(RuntimeError, match=r"belong to an event loop.*loop\.call_soon_threadsafe"):
+                call(hub, peer)
+
+    async def main() -> None:
+        hub = Hub(on_open=lambda peer: peer.join("all"), authenticate=lambda _: "ann", sessions="memory")
+        async with hub, serve(hub=hub) as server, connect(server.url(), session=mode) as connection:
+            await connection.wait_open()
+            (peer,) = hub.peers
+            await asyncio.to_thread(call_all, hub, peer)
+            hub.room("all").send("to the room")
+            hub.user("ann").send("to the user")
+            async with asyncio.timeout(PATIENCE):
+                assert [await connection.recv() for _ in range(2)] == ["to the room", "to the user"]
+            assert peer.rooms == ("all",)
+            loop = asyncio.get_running_loop()
+            await asyncio.to_thread(lambda: loop.call_soon_threadsafe(hub.room("all").send, "from a thread"))
+            async with asyncio.timeout(PATIENCE):
+                assert await connection.recv() == "from a thread"
 
     run_asyncio(main())
 

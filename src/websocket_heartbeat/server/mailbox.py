@@ -41,6 +41,9 @@ class Keeper(Protocol):
     def spawn(self, work: Coroutine[Any, Any, None], pending: Awaitable[object] | None) -> asyncio.Task[None]:
         """Run a coroutine that awaits what a hook has returned, and hold it until it is done."""
 
+    def check_loop(self) -> None:
+        """See that this is called on the loop of the peers; RuntimeError: it is not."""
+
     def future(self) -> "asyncio.Future[None]":
         """Return a future for who waits for something of a peer; RuntimeError: this is not its loop."""
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from websocket_heartbeat.server.links.aiohttp import WebSocketResponse
 
 DISMISSED = 4500
-"""The close code of `dismiss`, of a range that says that the client must not come back: docs/server.md."""
+"""The close code of `dismiss`. Its range says that the client must not come back: docs/server/closing.md."""
 
 
 class Peer:
@@ -44,6 +44,17 @@ class Peer:
     def __repr__(self) -> str:
         return f"<Peer {self.id} {self.request.shown!r}>"
 
+    def _here(self) -> "PeerHandler":
+        """Return the inside of the peer, for what is done to it.
+
+        Raises:
+            RuntimeError: the peer is not gone, and this is not its event loop.
+        """
+        handler = self._handler
+        if handler.end is None:
+            handler.keeper.check_loop()
+        return handler
+
     # Messages
 
     def send(self, message: Message, *, volatile: bool = False) -> None:
@@ -61,15 +72,20 @@ class Peer:
             TypeError: the message is neither str nor bytes-like.
             ValueError: the text holds a lone surrogate, which UTF-8 cannot carry; or it is the `dismissal` of
                 the hub, which no client is to make others get.
+            RuntimeError: this is not the event loop of the peer, as in another thread; the text says how to
+                get there. So do all calls that do something to it.
         """
         message = check_message("message", message)
-        policy = self._handler.keeper.policy
+        handler = self._handler
+        if handler.end is None:
+            handler.keeper.check_loop()
+        policy = handler.keeper.policy
         if policy.dismissal is not None:  # else a call for each message would be for nothing
             policy.check_allowed(message)
         if volatile:
-            self._handler.send_volatile(message)
+            handler.send_volatile(message)
         else:
-            self._handler.send(message)
+            handler.send(message)
 
     async def drain(self) -> None:
         """Wait until the peer has taken most of what was sent to it; gives other tasks a turn in any case.
@@ -202,7 +218,7 @@ class Peer:
             ValueError: the code may not be sent, or the reason is longer than 123 bytes of UTF-8.
         """
         check_close(code, reason)
-        self._handler.close(code, reason)
+        self._here().close(code, reason)
 
     def send_away(self, after: float, code: int = 1012, reason: str = "restarting") -> None:
         """Ask the peer to go and to come back, not before so many seconds have passed; else as `close`.
@@ -222,7 +238,7 @@ class Peer:
         `close`.
         """
         check_close(code, reason)
-        self._handler.dismiss(code, reason)
+        self._here().dismiss(code, reason)
 
     async def end(self, reason: str = "") -> None:
         """Dismiss the peer, and wait until it is gone, `close_timeout` at most.
@@ -236,11 +252,11 @@ class Peer:
             TypeError, ValueError: the reason is no str, or longer than 123 bytes of UTF-8.
         """
         check_close(DISMISSED, reason)
-        await self._handler.end_session(reason)
+        await self._here().end_session(reason)
 
     def abort(self) -> None:
         """Drop the peer at once, by a TCP reset where its transport can; `on_close` follows."""
-        self._handler.drop("abort", "aborted")
+        self._here().drop("abort", "aborted")
 
     async def wait_closed(self) -> None:
         """Wait until the peer is gone and its on_close was called."""
@@ -269,12 +285,12 @@ class Peer:
         With a session it is one until the session is over, also on other processes that share its store.
         """
         check_hashable("name", name)
-        self._handler.join(name)
+        self._here().join(name)
 
     def leave(self, name: Hashable) -> None:
         """Be a member of the room no more; does nothing if it is none."""
         check_hashable("name", name)
-        self._handler.leave(name)
+        self._here().leave(name)
 
     @property
     def rooms(self) -> tuple[Hashable, ...]:
@@ -294,7 +310,7 @@ class Peer:
     @principal.setter
     def principal(self, principal: Hashable | None) -> None:
         check_hashable("principal", principal)
-        self._handler.principal = principal
+        self._here().principal = principal
 
     @property
     def response(self) -> "WebSocketResponse":

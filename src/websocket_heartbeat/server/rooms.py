@@ -46,9 +46,12 @@ class Rooms:
     """Who is in which room in this process, and what is done with all of them. Arguments were checked before.
 
     A room is there while somebody is in it. What is done to it first comes first to each member.
+
+    enter: raises RuntimeError where this is not the event loop of the members.
     """
 
-    def __init__(self, rounds: Rounds[Member], batch: Batch) -> None:
+    def __init__(self, enter: Callable[[], None], rounds: Rounds[Member], batch: Batch) -> None:
+        self.enter: Callable[[], None] = enter
         self._rounds = rounds
         self._batch = batch
         self._members: dict[Hashable, dict[Member, None]] = {}
@@ -125,7 +128,7 @@ class Room:
         """Send a message to each peer that is a member now; never waits.
 
         Where processes share the store of the hub's sessions, it goes through the store to the members on all
-        of them, those here too, in the same order on each: docs/server.md. What cannot be published yet
+        of them, those here too, in the same order on each: docs/server/rooms.md. What cannot be published yet
         waits, and `Hub.close` waits for that.
 
         Our own listener makes it into a frame once, however many they are. All that is sent to a member
@@ -142,6 +145,8 @@ class Room:
         Raises:
             SendQueueFull: the store has been away, and 16 MiB of messages to rooms wait for it already.
             OSError: the hub is closed, and its store is one that processes share.
+            RuntimeError: this is not the event loop of the hub, as in another thread; the text says how to
+                get there.
             TypeError, ValueError: the message cannot be sent, as with `Peer.send`; `keep` is wrong, or given
                 together with `volatile`.
         """
@@ -151,6 +156,7 @@ class Room:
                 raise ValueError("keep and volatile exclude each other: a volatile message never waits")
         message = check_message("message", message)
         self._policy.check_allowed(message)
+        self._rooms.enter()
         self._rooms.send(self.name, message, keep, volatile)
 
     def send_json(self, value: Any, keep: int | None = None, *, volatile: bool = False) -> None:
@@ -170,6 +176,7 @@ class Room:
         by `Hub.dismiss`.
         """
         check_close(code, reason)
+        self._rooms.enter()
         self._rooms.dismiss(self.name, code, reason)
 
     async def send_away(self, over: float, code: int = 1012, reason: str = "restarting") -> None:
@@ -177,4 +184,5 @@ class Room:
 
         Also those of other processes, as with `dismiss`; returns when those of this one are gone.
         """
+        self._rooms.enter()
         await self._rooms.send_away(self.name, over, code, reason)

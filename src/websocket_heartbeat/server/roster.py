@@ -17,6 +17,7 @@ from websocket_heartbeat.server.batch import Batch
 from websocket_heartbeat.server.farewell import all_gone, close_all
 from websocket_heartbeat.server.handler import PeerHandler
 from websocket_heartbeat.server.hooks import Hooks
+from websocket_heartbeat.server.loops import HOW, running_loop
 from websocket_heartbeat.server.peer import Peer
 from websocket_heartbeat.server.places import Limits, Place, Places
 from websocket_heartbeat.server.policy import Policy
@@ -74,14 +75,25 @@ class Commons:
         self.places: Places = Places(limits, self.log, self.tally)
         self.rounds: Rounds[Member] = Rounds()
         batch = Batch()
-        self.rooms: Rooms = Rooms(self.rounds, batch)
-        self.users: Rooms = Rooms(self.rounds, batch)
+        self.rooms: Rooms = Rooms(self.enter, self.rounds, batch)
+        self.users: Rooms = Rooms(self.enter, self.rounds, batch)
         if streams is not None and missed is not None and tell is not None:
-            shared = self.rounds, batch, streams, policy, self.tally
+            shared = self.enter, self.rounds, batch, streams, policy, self.tally
             self.rooms = SharedRooms(*shared, room_key, missed, tell)
             self.users = SharedRooms(*shared, user_key, missed, tell)
         self._batch = batch
+        self._is_observed = True
         observer.hubs.add(self)
+
+    @property
+    def observers(self) -> tuple[observer.Observer, ...]:
+        """Those that are told of the peers."""
+        return observer.observers if self._is_observed else ()
+
+    def hide(self) -> None:
+        """Have no observer see the peers: they are viewers of the dashboard."""
+        self._is_observed = False
+        observer.hubs.remove(self)
 
     def peers(self) -> list[Peer]:
         """Return the clients that are connected; none are where the event loop is closed."""
@@ -99,14 +111,16 @@ class Commons:
         What one that is closed has left behind is forgotten, as nothing can be done on it any more.
 
         Raises:
-            RuntimeError: there are peers on another one.
+            RuntimeError: there are peers on another one, or none runs in this thread.
         """
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         if loop is self.loop:
             return
         here = sum(len(roster.here) for roster in self.rosters)
         if here and self.loop is not None and not self.loop.is_closed():
-            raise RuntimeError(f"a hub belongs to one event loop: this one has {here} peers on another")
+            raise RuntimeError(
+                f"a hub belongs to one event loop: this one has {here} peers on another: {HOW}"
+            )
         if here:
             words = "%d peers are forgotten: their event loop was closed before they had ended"
             _logger.warning(words, here, extra={"peers": here})
@@ -169,7 +183,16 @@ class Roster:
         """Return what takes the events of a link that is about to open: a peer once it has opened."""
         return PeerHandler(self, request, hooks, principal, place)
 
+    def hide(self) -> None:
+        """Do as `Commons.hide`."""
+        self._commons.hide()
+
     # What a peer needs: Keeper of handler.py
+
+    @property
+    def observers(self) -> tuple[observer.Observer, ...]:
+        """Those that are told of the peers."""
+        return self._commons.observers
 
     def number(self) -> int:
         """Return the number of the next client, of all entrances."""
@@ -197,16 +220,20 @@ class Roster:
         close_unawaited(task, pending)
         return task
 
-    def future(self) -> "asyncio.Future[None]":
-        """Return a future for who waits for something of a peer.
+    def check_loop(self) -> None:
+        """See that this is called on the loop of the peers.
 
         Raises:
-            RuntimeError: this is not the loop of the peer, as in another thread.
+            RuntimeError: it is another one, or none runs in this thread.
         """
-        loop = asyncio.get_running_loop()
-        if loop is not self._commons.loop:
-            raise RuntimeError("a peer belongs to the event loop of its hub, and this is another one")
-        return loop.create_future()
+        if asyncio._get_running_loop() is not self._commons.loop:  # at each message, so by one call
+            running_loop()
+            raise RuntimeError(f"a peer belongs to the event loop of its hub, and this is another one: {HOW}")
+
+    def future(self) -> "asyncio.Future[None]":
+        """Return a future for who waits for something of a peer. Raises as `check_loop`."""
+        self.check_loop()
+        return asyncio.get_running_loop().create_future()
 
     def watch(self, handler: PeerHandler, due: float) -> None:
         """Call its `check_deadlines` by that time of the loop's clock, or soon after."""

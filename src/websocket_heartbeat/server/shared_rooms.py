@@ -72,6 +72,7 @@ class SharedRooms(Rooms):
 
     def __init__(
         self,
+        enter: Callable[[], None],
         rounds: Rounds[Member],
         batch: Batch,
         streams: Streams,
@@ -81,7 +82,7 @@ class SharedRooms(Rooms):
         missed: Missed,
         tell: Tell,
     ) -> None:
-        super().__init__(rounds, batch)
+        super().__init__(enter, rounds, batch)
         self._streams = streams
         self._policy = policy
         self._tally = tally
@@ -258,9 +259,15 @@ class _Room:
                 continue
             for number, post in gapless(place, read):
                 place = number
+                try:
+                    is_volatile = post is not None and _unpacked(post)[2]
+                except ValueError:
+                    assert post is not None
+                    streams.tell_foreign(post)
+                    post = None
                 if post is None:
                     self._has_missed(member, number)
-                elif not _unpacked(post)[2]:
+                elif not is_volatile:
                     try:
                         await member.has_room()
                     except PeerGone:
@@ -279,7 +286,11 @@ def _packed(message: Message, keep: int | None, volatile: bool) -> bytes:
 
 
 def _unpacked(post: bytes) -> tuple[Message, int | None, bool]:
-    """Return a message, what is to be kept of its room, and whether it is volatile."""
+    """Return a message, what is to be kept of its room, and whether it is volatile.
+
+    Raises:
+        ValueError: no process of ours has sent it.
+    """
     how, _, data = post.partition(b"\n")
     message: Message = data.decode() if how[:1] == b"t" else data
     volatile = how[1:] == b"v"

@@ -50,7 +50,7 @@ class Reader(Protocol):
         """Take the number after which messages are read."""
 
     def take(self, number: int, post: bytes) -> int:
-        """Take a message; return how many members get it, or more."""
+        """Take a message; return how many members get it, or more. ValueError: it is none of ours."""
 
     def missed(self, number: int) -> None:
         """Take the news that there may have been messages, up to a number, which nobody will read."""
@@ -110,8 +110,7 @@ class Streams:
         lost = sum(map(len, self._waiting.values()))
         if lost:
             words = "%s to rooms cannot be published, as the store is away, and the hub is closed"
-            messages = "1 message" if lost == 1 else f"{lost} messages"
-            _logger.warning(words, messages, extra={"dropped": lost})
+            _logger.warning(words, _messages(lost), extra={"dropped": lost})
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:
@@ -155,6 +154,12 @@ class Streams:
         try:
             while key in self._waiting:
                 await self._publish_first(key)
+        except asyncio.CancelledError:
+            if not self._is_closed:
+                lost = len(self._waiting[key])
+                words = "%s to a room may be lost: the event loop has ended before hub.close()"
+                _logger.warning(words, _messages(lost), extra={"dropped": lost})
+            raise
         finally:
             del self._publishing[key]
 
@@ -240,6 +245,11 @@ class Streams:
         finally:
             followed.is_reading = False
 
+    def tell_foreign(self, post: bytes) -> None:
+        """Log that a message is none that a process of ours has published."""
+        words = "the store has %d bytes in a room that no process of ours sent: who else writes to it?"
+        self._log.warning(words, len(post), extra={"size": len(post)})
+
     async def read(self, key: str, after: int) -> Posts:
         """Return messages of a room, those after a number: the first ones of them."""
         return await self._store.read(key, after, _AT_ONCE)
@@ -254,11 +264,19 @@ class Streams:
             if post is None:
                 followed.reader.missed(number)
             else:
-                taken += followed.reader.take(number, post)
+                try:
+                    taken += followed.reader.take(number, post)
+                except ValueError:
+                    self.tell_foreign(post)
+                    followed.reader.missed(number)
             if taken >= _AT_ONCE:
                 taken = 0
                 await asyncio.sleep(0)
         return followed.number != read.last
+
+
+def _messages(count: int) -> str:
+    return "1 message" if count == 1 else f"{count} messages"
 
 
 def gapless(number: int | None, read: Posts) -> Sequence[tuple[int, bytes | None]]:

@@ -83,6 +83,9 @@ def _url(request: pytest.FixtureRequest) -> str:
     if request.param == "valkey":
         valkey: Valkey = request.getfixturevalue("valkey")
         return valkey.url
+    if request.param == "cluster":
+        cluster: Cluster = request.getfixturevalue("cluster")
+        return cluster.url
     if request.param == "postgresql":
         postgres: Postgres = request.getfixturevalue("postgres")
         return postgres.url()
@@ -93,7 +96,7 @@ def _url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(params=["sqlite", "valkey", "postgresql"])
 def shared(request: pytest.FixtureRequest) -> str:
-    """Return the URL of a store that processes share, and that keeps nothing yet."""
+    """Return the URL of a store that processes share, which keeps nothing yet; also "cluster", if asked."""
     return _url(request)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from websocket_heartbeat import Connection, connect
 from websocket_heartbeat.observer import Observer, ignore, observe
 from websocket_heartbeat.server import Hub
 from websocket_heartbeat.server.sessions.nodes import Question
-from websocket_heartbeat.server.sessions.store import Found
+from websocket_heartbeat.server.sessions.store import Found, Held
 
 
 class Stored:
@@ -30,14 +31,14 @@ class Stored:
 
     def messages(self) -> int:
         if self._place.startswith("sqlite"):
-            with sqlite3.connect(self._place.removeprefix("sqlite:///")) as database:
+            with closing(sqlite3.connect(self._place.removeprefix("sqlite:///"))) as database:
                 return int(database.execute("select count(*) from message").fetchone()[0])
         with redis.Redis.from_url(self._place.replace("valkey", "redis")) as client:
             return sum(client.llen(key) for key in client.keys("*:o"))
 
     def state(self) -> bytes:
         if self._place.startswith("sqlite"):
-            with sqlite3.connect(self._place.removeprefix("sqlite:///")) as database:
+            with closing(sqlite3.connect(self._place.removeprefix("sqlite:///"))) as database:
                 return bytes(database.execute("select state from session").fetchone()[0])
         with redis.Redis.from_url(self._place.replace("valkey", "redis")) as client:
             (key,) = client.keys("*:m")
@@ -289,7 +290,9 @@ def test_a_process_keeps_nothing_of_a_session_that_was_claimed_by_force(
             book, taker = hub._book, other._book
             assert book is not None
             assert taker is not None
-            answer = await taker.store.claim(id, None, None, 0, "~other", force=True)
+            held = await taker.store.claim(id, None, None, 0, "~other")
+            assert isinstance(held, Held)
+            answer = await taker.store.claim(id, None, None, 0, "~other", force=held.generation)
             assert isinstance(answer, Found)
             await taker._nodes.tell(None, Question({"taken": id, "generation": answer.record.generation}))
             await until(lambda: book.count().attached == 0)

@@ -1,6 +1,7 @@
 """`Hub.send`: to the client of a session, wherever it is, also where this process never had a link of it."""
 
 import asyncio
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -192,3 +193,43 @@ def test_a_thread_with_a_loop_of_its_own_is_refused_where_the_hub_has_its_store_
             assert [await connection.recv() for _ in range(2)] == ["before", "after"]
 
     run_asyncio(main())
+
+
+def test_a_program_that_has_a_loop_for_each_call_and_closes_nothing_reaches_clients_by_each(
+    run_asyncio: Run, shared: str
+) -> None:
+    program = """
+import asyncio, sys
+from websocket_heartbeat.server import Hub
+hub = Hub(sessions=sys.argv[1])
+for number in range(3):
+    asyncio.run(hub.send(sys.argv[2], str(number)))
+"""
+
+    async def main() -> None:
+        hub = Hub(sessions=shared)
+        async with (
+            running(hub) as server,
+            connect(server.url(), session="require", backoff=LATER) as connection,
+        ):
+            await connection.wait_open()
+            (peer,) = hub.peers
+            assert peer.session is not None
+            ours = sys.executable, "-W", "ignore", "-c", program, shared, peer.session
+            process = await asyncio.create_subprocess_exec(*ours)
+            assert await process.wait() == 0
+            assert [await connection.recv() for _ in range(3)] == ["0", "1", "2"]
+
+    run_asyncio(main())
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_what_was_sent_to_a_room_on_a_loop_that_ended_before_it_was_published_is_said(
+    shared: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def sends(hub: Hub) -> None:
+        for _ in range(2):
+            hub.room("r").send("lost")
+
+    asyncio.run(sends(Hub(sessions=shared)))
+    assert "2 messages to a room may be lost: the event loop has ended before hub.close()" in caplog.text

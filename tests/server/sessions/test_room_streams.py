@@ -184,3 +184,35 @@ def test_a_machine_that_may_have_forgotten_leaves_a_gap(
             assert await store.read("r", last, 9) == Posts(again, [(again, b"y")])
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("missing", ["hset", "set", "xadd", "pexpire", "publish"])
+def test_a_call_that_the_server_breaks_off_in_its_midst_is_repeated_without_harm(
+    valkey: Valkey, missing: str
+) -> None:
+    def may(*changes: str) -> None:
+        with valkey.client() as client:
+            client.execute_command("ACL", "SETUSER", "sessions", "on", ">hush", "~*", "&*", "+@all", *changes)
+
+    async def main() -> None:
+        may()
+        async with opened(ValkeyStore(valkey.url.replace("//", "//sessions:hush@"), TTL)) as store:
+            assert isinstance(store, SharedStore)
+            heard: list[str] = []
+            start = await store.publish("r", "a", 0, [])
+            store.follow("r", lambda: heard.append("r"))
+            await until(lambda: heard)
+            may(f"-{missing}")
+            for _ in range(2):
+                with pytest.raises(OSError, match=f"no permissions to run the '{missing}' command"):
+                    await store.publish("r", "a", 1, [b"one", b"two"])
+            may()
+            heard.clear()
+            await store.publish("r", "a", 1, [b"one", b"two"])
+            await until(lambda: heard)
+            last = await store.publish("r", "a", 2, [b"three"])
+            read = await store.read("r", start, 9)
+            assert [post for _, post in read.posts] == [b"one", b"two", b"three"]
+            assert read.last == read.posts[-1][0] == last
+
+    asyncio.run(main())

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.server.sessions.postgres import Postgres
 from tests.server.sessions.test_sessions import running, told
 from tests.server.sessions.valkey import Valkey
 from tests.watch import PATIENCE, Run, turns, until
@@ -19,6 +20,11 @@ from websocket_heartbeat.server import Hub, Peer, Server
 from websocket_heartbeat.server.sessions.store import SharedStore
 
 LATER = Backoff(initial=600, maximum=600)
+
+stores_and_a_cluster = pytest.mark.parametrize(
+    "shared", ["sqlite", "valkey", "postgresql", "cluster"], indirect=True
+)
+each_durability = pytest.mark.parametrize("durability", ["through", "handover", "memory"])
 
 
 class Nodes:
@@ -30,10 +36,11 @@ class Nodes:
         self.servers: list[Server] = []
         self._at: dict[Connection, list[int]] = {}
 
-    async def client(self, node: int, mode: Any = "require") -> Connection:
+    async def client(self, node: int, mode: Any = "require", query: str = "") -> Connection:
         """Return a connection to a node, which is back at another one after `move`."""
         at = [node]
-        connection = connect(lambda: self.servers[at[0]].url(), session=mode, backoff=LATER)
+        path = f"/?{query}" if query else "/"
+        connection = connect(lambda: self.servers[at[0]].url(path), session=mode, backoff=LATER)
         self._at[connection] = at
         await self.stack.enter_async_context(connection)
         await connection.wait_open()
@@ -69,9 +76,15 @@ def joins(name: str) -> Callable[[Peer], None]:
     return lambda peer: peer.join(name)
 
 
-def test_members_on_all_nodes_get_what_any_node_sends_in_one_order(run_asyncio: Run, shared: str) -> None:
+@each_durability
+@stores_and_a_cluster
+def test_members_on_all_nodes_get_what_any_node_sends_in_one_order(
+    run_asyncio: Run, shared: str, durability: str
+) -> None:
     async def main() -> None:
-        async with nodes(shared, 3, on_open=joins("r"), on_message=lambda *_: None) as these:
+        async with nodes(
+            shared, 3, durability=durability, on_open=joins("r"), on_message=lambda *_: None
+        ) as these:
             clients = [await these.client(node, mode) for node in range(3) for mode in ("require", "off")]
             for number in range(30):
                 for node, hub in enumerate(these.hubs):
@@ -88,7 +101,11 @@ def test_members_on_all_nodes_get_what_any_node_sends_in_one_order(run_asyncio: 
     run_asyncio(main())
 
 
-def test_a_session_that_is_handed_over_is_a_member_where_it_goes_on(run_asyncio: Run, shared: str) -> None:
+@each_durability
+@stores_and_a_cluster
+def test_a_session_that_is_handed_over_is_a_member_where_it_goes_on(
+    run_asyncio: Run, shared: str, durability: str
+) -> None:
     async def main() -> None:
         opened: list[Peer] = []
 
@@ -99,7 +116,7 @@ def test_a_session_that_is_handed_over_is_a_member_where_it_goes_on(run_asyncio:
                 peer.join("s")
                 peer.leave("s")
 
-        async with nodes(shared, 2, on_open=joins_once) as these:
+        async with nodes(shared, 2, durability=durability, on_open=joins_once) as these:
             connection = await these.client(0)
             for number in range(6):
                 these.hubs[number % 2].room("r").send(f"before {number}")
@@ -123,6 +140,7 @@ def test_a_session_that_is_handed_over_is_a_member_where_it_goes_on(run_asyncio:
     run_asyncio(main())
 
 
+@stores_and_a_cluster
 def test_a_member_whose_node_has_closed_catches_up_at_another_one_as_it_has_room(
     run_asyncio: Run, shared: str
 ) -> None:
@@ -147,15 +165,17 @@ def test_a_member_whose_node_has_closed_catches_up_at_another_one_as_it_has_room
     run_asyncio(main())
 
 
+@each_durability
+@stores_and_a_cluster
 def test_peers_of_a_user_are_reached_on_all_nodes_also_of_one_who_logs_in_later(
-    run_asyncio: Run, shared: str
+    run_asyncio: Run, shared: str, durability: str
 ) -> None:
     async def main() -> None:
         async def logs_in(peer: Peer, name: str) -> None:
             peer.principal = name
             peer.send("hello")
 
-        async with nodes(shared, 2, on_message=logs_in) as these:
+        async with nodes(shared, 2, durability=durability, on_message=logs_in) as these:
             connections = [await these.client(node, mode) for node in range(2) for mode in ("require", "off")]
             for connection in connections:
                 await connection.send("ann")
@@ -195,6 +215,7 @@ ODD = [
 ]
 
 
+@stores_and_a_cluster
 def test_names_of_rooms_and_users_may_have_any_character(run_asyncio: Run, shared: str) -> None:
     async def main() -> None:
         async with nodes(shared, 2) as these:
@@ -215,6 +236,7 @@ def test_names_of_rooms_and_users_may_have_any_character(run_asyncio: Run, share
     run_asyncio(main())
 
 
+@stores_and_a_cluster
 def test_a_process_that_serves_nobody_sends_to_rooms_and_users(run_asyncio: Run, shared: str) -> None:
     program = """
 import asyncio, sys
@@ -246,6 +268,52 @@ asyncio.run(main())
     run_asyncio(main())
 
 
+@stores_and_a_cluster
+def test_what_was_sent_to_a_room_arrives_though_the_process_died_before_it_told_others(
+    run_asyncio: Run, shared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def tells_nobody(*_: object) -> bool:
+        return True
+
+    async def main() -> None:
+        async with nodes(shared, 1, on_open=joins("r")) as these, Hub(sessions=shared) as sender:
+            member = await these.client(0)
+            assert sender._book is not None
+            monkeypatch.setattr(sender._book.store, "notify", tells_nobody)
+            sender.room("r").send("untold")
+            assert await received(member, 1) == ["untold"]
+
+    run_asyncio(main())
+
+
+def test_a_process_that_ends_at_once_tells_others_of_what_it_has_sent_to_a_room(
+    run_asyncio: Run, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("websocket_heartbeat.server.sessions.postgresql.store._RECENT", -1.0)  # nobody looks
+    is_telling = asyncio.Event()
+
+    async def main() -> None:
+        async with nodes(postgres.url(), 1, on_open=joins("r")) as these:
+            member = await these.client(0)
+            async with Hub(sessions=postgres.url()) as sender:
+                assert sender._book is not None
+                store = sender._book.store
+                notify = store.notify
+
+                async def tells_slowly(node: str | None, data: bytes) -> bool:
+                    is_telling.set()
+                    await asyncio.sleep(0.1)
+                    return await notify(node, data)
+
+                monkeypatch.setattr(store, "notify", tells_slowly)
+                sender.room("r").send("last words")
+                await is_telling.wait()
+            assert await received(member, 1) == ["last words"]
+
+    run_asyncio(main())
+
+
+@stores_and_a_cluster
 def test_a_slow_member_elsewhere_gets_the_latest_message_alone(run_asyncio: Run, shared: str) -> None:
     async def main() -> None:
         async with nodes(shared, 2, on_open=joins("r")) as these:
@@ -264,11 +332,13 @@ def test_a_slow_member_elsewhere_gets_the_latest_message_alone(run_asyncio: Run,
     run_asyncio(main())
 
 
+@each_durability
+@stores_and_a_cluster
 def test_a_session_with_a_message_that_waits_by_keep_gets_it_where_it_goes_on(
-    run_asyncio: Run, shared: str
+    run_asyncio: Run, shared: str, durability: str
 ) -> None:
     async def main() -> None:
-        async with nodes(shared, 2, on_open=joins("r")) as these:
+        async with nodes(shared, 2, durability=durability, on_open=joins("r")) as these:
             slow = await these.client(0, Session("require", window=8))
             quick = await these.client(1)
             for number in range(20):
@@ -544,5 +614,63 @@ def test_a_principal_whose_repr_changes_is_who_it_was_when_its_peer_came(
             await connection.close()
             await until(lambda: not these.hubs[0].peers)
             assert len(these.hubs[0].user(Named("ann"))) == 0
+
+    run_asyncio(main())
+
+
+# One-sided and slow
+
+
+@pytest.mark.timeout(120)
+@stores_and_a_cluster
+def test_a_client_that_only_receives_and_one_that_only_sends_lose_nothing_for_many_ttls_while_they_move(
+    run_asyncio: Run, shared: str
+) -> None:
+    moves, ttl = 8, 1.0
+    up: list[tuple[Any, Any]] = []
+
+    async def main() -> None:
+        def joins_once(peer: Peer) -> None:
+            if peer.principal == "listens" and not peer.rooms:
+                peer.join("feed")
+
+        async with (
+            nodes(
+                shared,
+                2,
+                session_ttl=ttl,
+                idle_timeout=0.5,
+                authenticate=lambda request: request.query,
+                on_open=joins_once,
+                on_message=lambda peer, message: up.append((peer.principal, message)),
+            ) as these,
+            Hub(sessions=shared, session_ttl=ttl) as editor,
+        ):
+            listens = await these.client(0, query="listens")
+            sends = await these.client(0, query="sends")
+            got: list[Any] = []
+
+            async def read() -> None:
+                async for message in listens:
+                    got.append(message)
+
+            reading = asyncio.create_task(read())
+            sent = 0
+            for move in range(moves):
+                until_then = asyncio.get_running_loop().time() + ttl / 2
+                while asyncio.get_running_loop().time() < until_then:
+                    editor.room("feed").send(str(sent))
+                    await sends.send(str(sent))
+                    sent += 1
+                    await asyncio.sleep(0.05)
+                for connection in (listens, sends):
+                    await these.move(connection, (move + 1) % 2)
+            wanted = [str(number) for number in range(sent)]
+            await until(lambda: len(got) >= sent and len(up) >= sent)
+            assert got == wanted
+            assert up == [("sends", each) for each in wanted]
+            assert [len(hub.room("feed")) for hub in these.hubs] == [1, 0]
+            reading.cancel()
+            await asyncio.wait([reading])
 
     run_asyncio(main())

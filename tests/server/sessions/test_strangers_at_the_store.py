@@ -1,20 +1,23 @@
-"""Somebody else writes to the channels by which processes talk: they go on, and their sessions with them."""
+"""Somebody else writes to the store, or to the channels of the processes: they go on, and their sessions."""
 
 import asyncio
 import base64
 import logging
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.server.sessions.postgres import Postgres
 from tests.server.sessions.test_sessions import running, session, told
+from tests.server.sessions.test_store_contract import opened, record
 from tests.server.sessions.valkey import Valkey
 from tests.watch import Run, until
 
 from websocket_heartbeat.server import Hub
+from websocket_heartbeat.server.sessions.valkey import ValkeyStore
 
 GARBAGE = [
     b"",
@@ -102,3 +105,80 @@ def test_garbage_on_the_channels_of_the_processes_ends_nothing(
     text = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert any("who else writes to it" in line for line in text)
     assert not [record for record in caplog.records if record.exc_info]
+
+
+FOREIGN = [
+    (
+        "*",
+        "x",
+        b"foreign",
+    ),  # the stream numbers it by itself: behind the last one, and with no number of ours
+    ("+1", "p", b"no message"),
+    ("+1", "p", b"t\n\xff\xfe"),
+    ("+1", "p", b"tten\nx"),
+    ("+1", "other", b"t\nx"),
+    ("+2", "p", b""),
+]
+
+
+@pytest.mark.parametrize(("place", "field", "data"), FOREIGN)
+def test_what_a_stranger_adds_to_the_stream_of_a_room_is_told_as_missed_and_all_else_arrives(
+    run_asyncio: Run, valkey: Valkey, place: str, field: str, data: bytes
+) -> None:
+    missed: list[Any] = []
+
+    def add() -> None:
+        room = "wh:{r:rr}"
+        with valkey.client() as client:
+            last: Any = client.hget(f"{room}:m", "last")
+            number = str(int(last) + int(place)) if place != "*" else ""
+            client.xadd(f"{room}:s", {field: data}, id=f"{number}-0" if number else "*")
+            if number:
+                client.hset(f"{room}:m", "last", number)
+
+    async def main() -> None:
+        hubs = [
+            Hub(
+                sessions=valkey.url,
+                on_open=lambda peer: peer.join("r"),
+                on_missed=lambda peer, room: missed.append(room.name),
+            )
+            for _ in range(2)
+        ]
+        async with (
+            running(hubs[0]) as server,
+            running(hubs[1]) as other,
+            session(server.url()) as connection,
+            session(other.url()) as away,
+        ):
+            await asyncio.gather(connection.wait_open(), away.wait_open())
+            streams = [hub._book.streams for hub in hubs]  # type: ignore[union-attr]
+            await until(lambda: all(f.number for each in streams for f in each._followed))  # type: ignore[union-attr]
+            hubs[0].room("r").send("before")
+            assert [await each.recv() for each in (connection, away)] == ["before"] * 2
+            await asyncio.to_thread(add)
+            hubs[0].room("r").send("after")
+            hubs[1].room("r").send("and this")
+            for each in (connection, away):
+                assert {await each.recv() for _ in range(2)} == {"after", "and this"}
+            assert missed == ([] if place == "*" else ["r"] * len(missed))
+            assert bool(missed) == (place != "*")
+
+    run_asyncio(main())
+
+
+def test_what_a_stranger_puts_among_the_sessions_that_are_due_keeps_none_from_expiring(
+    valkey: Valkey, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with opened(ValkeyStore(valkey.url, 120)) as store:
+            with valkey.client() as client:
+                client.zadd("wh:due", {b"\xff\xfe": 1, "text": 2, "hash": 3, "nothing": 4})
+                client.set("wh:{text}:m", "x")
+                client.hset("wh:{hash}:m", mapping={"deadline": "1", "x": "y"})
+            await store.put(replace(record(store), deadline=5.0), [])
+            assert [found.record.id for found in await store.due(10.0, 100)] == ["s"]
+            assert await store.due(11.0, 100) == []
+
+    asyncio.run(main())
+    assert caplog.text.count("a session that has expired cannot be ended") == 1  # not at each look

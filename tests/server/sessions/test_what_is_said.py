@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -209,3 +210,51 @@ def test_a_store_is_told_of_again_when_it_is_away_again(
         await store.close()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(("shift", "way"), [(90.0, "ahead of"), (-90.0, "behind"), (0.0, None)])
+@pytest.mark.parametrize("shared", ["valkey", "postgresql"], indirect=True)
+def test_a_clock_that_is_not_that_of_the_store_is_said(
+    run_asyncio: Run,
+    shared: str,
+    shift: float,
+    way: str | None,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + shift)
+
+    async def main() -> None:
+        async with Hub(sessions=shared):
+            pass
+
+    run_asyncio(main())
+    monkeypatch.undo()
+    lines = [line.getMessage() for line in caplog.records if "the clock of this machine" in line.getMessage()]
+    assert len(lines) == (way is not None)
+    assert way is None or f" s {way} that of the store" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("memory", "policy", "is_said"),
+    [("100mb", "volatile-lru", 1), ("100mb", "noeviction", 0), ("0", "allkeys-lru", 0)],
+)
+def test_a_server_that_drops_what_it_keeps_when_its_memory_is_full_is_named(
+    run_asyncio: Run,
+    own_valkey: Valkey,
+    memory: str,
+    policy: str,
+    is_said: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with own_valkey.client() as client:
+        client.config_set("maxmemory", memory)
+        client.config_set("maxmemory-policy", policy)
+
+    async def main() -> None:
+        async with Hub(sessions=own_valkey.url):
+            pass
+
+    run_asyncio(main())
+    assert caplog.text.count(f"its maxmemory-policy is {policy}, not noeviction") == is_said

@@ -18,6 +18,7 @@ from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.observer import SessionCount
 from websocket_heartbeat.redaction import printable
 from websocket_heartbeat.server.admission import Request
+from websocket_heartbeat.server.loops import HOW, running_loop
 from websocket_heartbeat.server.sessions.claims import Claims
 from websocket_heartbeat.server.sessions.copies import Copies
 from websocket_heartbeat.server.sessions.handover import LOST, Handover
@@ -158,11 +159,13 @@ class Book:
         Raises:
             RuntimeError: another one runs still, and the store is open there.
         """
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         if loop is not self._loop:
             is_in_use = self._opening is not None and not self.is_closed
             if is_in_use and self._loop is not None and self._loop.is_running():
-                raise RuntimeError("a hub belongs to one event loop: this one has its sessions on another")
+                raise RuntimeError(
+                    f"a hub belongs to one event loop: this one has its sessions on another: {HOW}"
+                )
             self._loop = loop
             self._opening = self._looking = None
             self._sessions.clear()
@@ -349,7 +352,9 @@ class Book:
             if answer.node != dead:
                 return answer.node
             is_lost = answer.node.startswith(IN_MEMORY)
-            answer = await (self._handover.lose if is_lost else self._handover.force)(id, claim)
+            answer = await (self._handover.lose if is_lost else self._handover.force)(id, answer, claim)
+            if isinstance(answer, Held):
+                return answer.node
         if not isinstance(answer, Found):
             why = answer.why if isinstance(answer, Ended) else "unknown"
             raise SessionOver(f"there is no such session, or not any more: {printable(why)}")

@@ -29,6 +29,7 @@ except ImportError as _missing:
     ) from _missing
 
 from websocket_heartbeat.events import Message
+from websocket_heartbeat.server.sessions.clocks import compare
 from websocket_heartbeat.server.sessions.store import (
     HISTORY,
     IN_MEMORY,
@@ -157,7 +158,19 @@ class ValkeyStore(SharedStore):
         """Return until when a session is this node's that it does not touch."""
         return time.time() + 2 * self.ttl
 
+    def _forget(self) -> None:
+        """Forget what an event loop has left behind which was closed before this was."""
+        self._client = _client(self._address, RedisCluster if self._is_cluster else Redis)
+        self._calls = []
+        self._lineage_asked = self._flushing = self._subscribing = self._subscription = None
+        self._tasks = []
+        self._held.clear()
+        self._followed.clear()
+        self._looking = asyncio.Lock()
+
     async def open(self, node: str, listener: Listener, owned: Owned) -> None:
+        if self._is_open:
+            self._forget()
         self._node = node
         self._owned = owned
         self._is_open = True
@@ -165,6 +178,7 @@ class ValkeyStore(SharedStore):
         heard = loop.create_future()
         try:
             self._lineage = await self._read_lineage()
+            await self._look_at_server()
             self._tasks = [
                 loop.create_task(self._renew()),
                 loop.create_task(self._listen(listener, heard)),
@@ -255,6 +269,24 @@ class ValkeyStore(SharedStore):
                 pipeline.execute_command("EVALSHA", sha, len(call.keys), *call.keys, *call.arguments)
         return list(await pipeline.execute(raise_on_error=False))
 
+    async def _look_at_server(self) -> None:
+        """Warn of what makes a server lose sessions, or end them at another time."""
+        before = time.time()
+        seconds, microseconds = await self._command("TIME")
+        compare(before, int(seconds) + int(microseconds) / 1e6, time.time())
+        try:
+            memory = await self._info("memory")
+        except Exception as error:  # as below
+            raise OSError(f"the store of the sessions has failed: {error}") from error
+        for server in memory.values() if self._is_cluster else [memory]:
+            policy = server.get("maxmemory_policy", "noeviction")
+            if server.get("maxmemory") and policy != "noeviction":
+                words = (
+                    "the store drops sessions when its memory is full: "
+                    "its maxmemory-policy is %s, not noeviction"
+                )
+                _logger.warning(words, policy, extra={"policy": policy})
+
     # What the server may have forgotten
 
     async def _ask_lineage(self) -> str | Exception:
@@ -294,7 +326,7 @@ class ValkeyStore(SharedStore):
         """Run a script; if it is refused by a server that has forgotten, run it on what was written again."""
         while True:
             lineage = self._lineage
-            answer = await self._submit(script, self._keys(id), *arguments)
+            answer = await self._submit(script, self._keys(id), self._node, *arguments)
             if answer not in _REFUSED:
                 return answer
             await self._look_for_lineage()
@@ -319,23 +351,39 @@ class ValkeyStore(SharedStore):
         due = self._lease() if record.deadline is None else record.deadline
         self._held.add(record.id)
         self._look_at(due, record.id)
-        asked = (record.generation, record.node, self._keep, len(flat))
+        asked = (record.generation, record.node, record.node or self._node, self._keep, len(flat))
         answer = await self._submit("put", self._keys(record.id), *asked, *flat, *payloads)
         return _REFUSED.get(answer)
 
     async def claim(
-        self, id: str, hash: bytes | None, principal: str | None, link: int, node: str, *, force: bool = False
+        self,
+        id: str,
+        hash: bytes | None,
+        principal: str | None,
+        link: int,
+        node: str,
+        *,
+        force: int | None = None,
     ) -> Found | Refused | Held | Ended:
         lease = self._lease()
         self._look_at(lease, id)
         name = secrets.token_urlsafe(6)
-        asked = (hash or b"", principal or "", link, node, int(force), lease, self._keep, name)
+        asked = (
+            hash or b"",
+            principal or "",
+            link,
+            node,
+            "" if force is None else force,
+            lease,
+            self._keep,
+            name,
+        )
         kind, *rest = await self._submit("claim", self._keys(id), *asked)
         if kind == b"found":
             self._held.add(id)
             return _found(id, rest)
         if kind == b"held":
-            return Held(rest[0].decode())
+            return Held(rest[0].decode(), int(rest[1]))
         if kind in (b"unknown", b"forgotten"):
             await self._look_for_lineage()
         if kind == b"ended":
@@ -378,20 +426,30 @@ class ValkeyStore(SharedStore):
     async def due(self, now: float, limit: int) -> list[Found]:
         await self._look_for_lineage()
         rows = await self._command("ZRANGEBYSCORE", self._due, "-inf", now, "WITHSCORES", "LIMIT", 0, limit)
-        ids = [id.decode() for id in rows[::2]]
+        ids = [id.decode(errors="replace") for id in rows[::2]]
         tell_at = now + TELL_AGAIN
-        answers = await asyncio.gather(
-            *(self._submit("expire", self._keys(id), now, self._keep, tell_at) for id in ids)
-        )
+        asked = (self._submit("expire", self._keys(id), now, self._keep, tell_at) for id in ids)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
         found = []
         moves = []
-        for id, was, (kind, *rest) in zip(ids, rows[1::2], answers, strict=True):
-            if kind == b"found":
-                found.append(_found(id, rest))
+        problem: BaseException | None = None
+        for name, was, id, answer in zip(rows[::2], rows[1::2], ids, answers, strict=True):
+            later: Any = tell_at
+            if isinstance(answer, BaseException):
+                problem = answer
+            elif answer[0] == b"found":
+                try:
+                    found.append(_found(id, answer[1:]))
+                except (LookupError, ValueError):
+                    problem = ValueError(f"{id!r:.40} is no session of ours")
                 self._held.discard(id)
-            later = {b"found": tell_at, b"later": rest[0] if rest else "", b"nothing": ""}[kind]
-            moves.append(self._submit("move", (self._due,), id, was, later))
+            else:
+                later = answer[1] if answer[0] == b"later" else ""
+            moves.append(self._submit("move", (self._due,), name, was, later))
         await asyncio.gather(*moves)
+        if problem is not None:  # of one, as by what a stranger has put there: the others must expire still
+            words = "a session that has expired cannot be ended: %s"
+            _logger.error(words, problem, extra={"reason": str(problem)})
         return found
 
     async def told(self, ids: Sequence[str]) -> None:
@@ -434,7 +492,11 @@ class ValkeyStore(SharedStore):
 
     async def read(self, room: str, after: int, limit: int) -> Posts:
         last, entries = await self._submit("read", self._room_keys(room), after, limit)
-        return Posts(int(last), [(int(id.partition(b"-")[0]), fields[1]) for id, fields in entries])
+        # Those of ours: what a stranger has added is not, and where it is in place of one, that is a gap.
+        posts = [
+            (int(id[:-2]), fields[1]) for id, fields in entries if id[-2:] == b"-0" and fields[0] == b"p"
+        ]
+        return Posts(int(last), posts)
 
     def follow(self, room: str, more: Callable[[], None]) -> None:
         super().follow(room, more)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from websocket_heartbeat.events import Message
+from websocket_heartbeat.server.sessions.clocks import compare
 from websocket_heartbeat.server.sessions.postgresql import calls, transactions
 from websocket_heartbeat.server.sessions.postgresql.calls import Arguments, Work
 from websocket_heartbeat.server.sessions.postgresql.driver import (
@@ -47,6 +48,11 @@ _LOCK_TIMEOUT = 2000
 _RECONNECT_AFTER = 0.2
 _RECONNECT_MOST = 2.0
 """Seconds from a connection that could not be made to the next attempt, at first and at most."""
+_RECENT = 3.0
+"""Seconds after which what was published is heard of, or lost on the way."""
+_TELL_WITHIN = 2.0
+"""Seconds in which other nodes are told of what was published last before the end."""
+
 _ROOMS = b"\0rooms "
 """Before the names of rooms, in what tells other nodes that they have more."""
 _TRANSACTIONS = 10
@@ -97,6 +103,8 @@ class PostgresStore(SharedStore):
         return self._lineage
 
     async def open(self, node: str, listener: Listener, owned: Owned) -> None:
+        if self._is_open:
+            self._forget()
         self._node = node
         self._owned = owned
         self._is_open = True
@@ -113,6 +121,14 @@ class PostgresStore(SharedStore):
             await self._end_connections()
             raise
 
+    def _forget(self) -> None:
+        """Forget what an event loop has left behind which was closed before this was."""
+        self._calls = []
+        self._telling = self._flushing = None
+        self._connection = self._listener = self._pool = None
+        self._keep_rooms_at = 0.0
+        self._followed.clear()
+
     async def close(self) -> None:
         if self._is_open:
             with suppress(OSError):
@@ -122,6 +138,8 @@ class PostgresStore(SharedStore):
         await self._end_connections()
 
     async def _end_connections(self) -> None:
+        if self._telling is not None:
+            await asyncio.wait([self._telling], timeout=_TELL_WITHIN)
         if self._telling is not None:
             self._telling.cancel()
             await asyncio.wait([self._telling])
@@ -177,6 +195,9 @@ class PostgresStore(SharedStore):
         if await connection.fetchval("show synchronous_commit") == "off":
             self._settings["synchronous_commit"] = "on"
             await connection.execute("set synchronous_commit to on")
+        before = time.time()
+        there = await connection.fetchval("select extract(epoch from clock_timestamp())::float8")
+        compare(before, there, time.time())
         lineage = await calls.lineage_of(connection)
         await calls.make_tables(connection)
         if lineage != self._lineage and self._lineage:
@@ -184,7 +205,7 @@ class PostgresStore(SharedStore):
             words = "the store may have forgotten writes: %d sessions are written again"
             _logger.warning(words, len(owned), extra={"sessions": len(owned)})
             if owned:
-                await calls.put(connection, [calls.row_of(found, lineage) for found in owned])
+                await calls.put(connection, [calls.row_of(found, lineage, self._node) for found in owned])
         self._lineage = lineage
 
     # Calls of the server, all by one task: a caller that is cancelled leaves no answer unread
@@ -248,11 +269,19 @@ class PostgresStore(SharedStore):
     # The calls
 
     async def put(self, record: Record, log: Sequence[Message]) -> Refused | None:
-        answer: Refused | None = await self._ask(calls.put, calls.row_of(Found(record, log), self._lineage))
+        row = calls.row_of(Found(record, log), self._lineage, self._node)
+        answer: Refused | None = await self._ask(calls.put, row)
         return answer
 
     async def claim(
-        self, id: str, hash: bytes | None, principal: str | None, link: int, node: str, *, force: bool = False
+        self,
+        id: str,
+        hash: bytes | None,
+        principal: str | None,
+        link: int,
+        node: str,
+        *,
+        force: int | None = None,
     ) -> Found | Refused | Held | Ended:
         arguments = id, hash, calls.stored_text(principal), link, node, force, self._lineage
         answer: Found | Refused | Held | Ended = await self._ask(calls.claim, arguments)
@@ -275,12 +304,12 @@ class PostgresStore(SharedStore):
         log = [calls.packed(message) for message in messages]
         changes = calls.changes_of(rooms) if rooms else None
         what = done, acked, deadline, state, calls.stored_text(ending), changes
-        arguments = id, generation, after, log, *what
+        arguments = id, generation, after, log, *what, self._node
         answer: int | Refused = await self._ask(calls.write, arguments)
         return answer
 
     async def finish(self, id: str, generation: int, kind: str, why: str) -> Refused | None:
-        arguments = id, generation, kind, calls.stored_text(why), time.time() + self.ttl
+        arguments = id, generation, kind, calls.stored_text(why), time.time() + self.ttl, self._node
         answer: Refused | None = await self._ask(calls.finish, arguments)
         return answer
 
@@ -294,6 +323,10 @@ class PostgresStore(SharedStore):
         patience = self.ttl if has_watched else None
         arguments = self._node, patience, now, limit, now + TELL_AGAIN
         found: list[Found] = await self._ask(calls.due, arguments)
+        if self._followed:  # as what other nodes tell may be lost
+            rooms = {calls.stored_text(room): room for room in self._followed}
+            for name in await self._ask(calls.active_rooms, ([*rooms], _RECENT)):
+                self._more_in(rooms[name])
         return found
 
     async def told(self, ids: Sequence[str]) -> None:
@@ -325,8 +358,10 @@ class PostgresStore(SharedStore):
             while self._told:
                 rooms, self._told = self._told, set()
                 try:
-                    await self.notify(None, _ROOMS + json.dumps(sorted(rooms)).encode())
+                    is_told = await self.notify(None, _ROOMS + json.dumps(sorted(rooms)).encode())
                 except OSError:
+                    is_told = False
+                if not is_told:
                     self._told |= rooms
                     await asyncio.sleep(_RECONNECT_AFTER)
         finally:
@@ -357,10 +392,10 @@ class PostgresStore(SharedStore):
     async def begin(self) -> Transaction:
         if self._pool is None:
             raise OSError("the store of the sessions is closed")
-        return await transactions.begin(self._pool)
+        return await transactions.begin(self._pool, self._node)
 
     async def outcome(self, id: str, generation: int) -> tuple[int, int] | Refused:
-        answer: tuple[int, int] | Refused = await self._ask(calls.outcome, (id, generation))
+        answer: tuple[int, int] | Refused = await self._ask(calls.outcome, (id, generation, self._node))
         return answer
 
     async def _compare(self, connection: Any) -> None:
