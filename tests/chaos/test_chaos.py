@@ -11,7 +11,7 @@ from tests.chaos.run import run
 @pytest.mark.timeout(170)
 def test_nothing_is_lost_doubled_or_out_of_order_while_links_and_the_back_end_go_down() -> None:
     seed = secrets.randbelow(2**31)
-    plan = Plan(seed, messages=15_000, seconds=14, calm=3.0, clients=14, patience=60)
+    plan = Plan(seed, messages=15_000, seconds=14, calm=1.5, clients=14, patience=60)
     outcome = asyncio.run(run(plan))
     table = outcome.table()
     print(table)
