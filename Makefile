@@ -35,9 +35,10 @@ test: $(READY)
 	$(MAKE) --jobs=2 lint pytest
 
 # Five at a time, on two cores as well: most tests wait for a network more than they compute. Whoever has nothing
-# left takes half of what another one has.
+# left takes half of what another one has. Whatever the shell says, Python keeps what it compiles: else each worker
+# compiles all tests, and each of the hundreds of programs that they start compiles the package.
 pytest: $(READY)
-	$(BIN)/python -m pytest -n 5 --dist worksteal
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 5 --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -59,7 +60,7 @@ delivery: $(READY)
 		--upgrade --target build/delivery/python
 	PYTHONPATH=build/delivery/python $(BIN)/python -m benchmarks.delivery
 
-# What the hub promises, tried on each server; writes the table of docs/server.md.
+# What the hub promises, tried on each server; writes the table of docs/server/conformance.md.
 conformance: $(READY)
 	$(BIN)/python -m tests.server.conformance
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import itertools
 import logging
 import sys
 from collections.abc import Iterator
@@ -37,16 +38,27 @@ def run_asyncio() -> Run:
     return lambda main: Watch().run(main, asyncio.run)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _freeze_what_was_imported() -> Iterator[None]:
-    """Spare each test's collection of garbage a walk over all modules: it takes longer than most tests."""
-    if sys.implementation.name != "cpython":  # PyPy's collector has generations, and no freeze
-        yield
-        return
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
+TESTS_OF_ONE_HEAP = 50
+"""After so many tests, what is alive is kept from the collector: pytest keeps something of each."""
+
+_begun = itertools.count()
+
+
+def pytest_runtest_logstart() -> None:
+    """Spare each test's collection of garbage a walk over what others made: it takes longer than most tests.
+
+    That is all modules, and what pytest keeps. Between two tests, so that nothing of one is among it.
+    """
+    if next(_begun) % TESTS_OF_ONE_HEAP == 0 and sys.implementation.name == "cpython":
+        # PyPy's collector has generations, and no freeze
+        gc.collect()
+        gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """Let pytest complain of what was lost in spite of that."""
+    if sys.implementation.name == "cpython":
+        gc.unfreeze()
 
 
 def _levels() -> dict[str, int]:

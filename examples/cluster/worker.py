@@ -41,7 +41,7 @@ class Worker:
 
 
 def name_of(request: Request) -> str:
-    """Return who it is. Here anyone may be anybody; read docs/server.md before you do so."""
+    """Return who it is. Here anyone may be anybody; read docs/server/who-may-connect.md before you do so."""
     return request.query
 
 

@@ -145,6 +145,10 @@ class Living(Generic[T]):
         """Keep it, as long as others do."""
         self._all[id(each)] = each
 
+    def remove(self, each: T) -> None:
+        """Keep it no more."""
+        del self._all[id(each)]
+
     def __iter__(self) -> Iterator[T]:
         for reference in self._all.valuerefs():  # a list, made in one step
             each = reference()

@@ -111,18 +111,24 @@ def test_what_was_there_before_the_dashboard_is_shown_but_not_what_had_ended() -
     asyncio.run(main())
 
 
-def test_viewers_are_not_among_the_clients_that_are_shown() -> None:
+def test_viewers_are_not_among_the_clients_that_are_shown_and_measured() -> None:
     async def main() -> None:
         async with (
             serve_dashboard() as dashboard,
-            viewing(dashboard.url) as first,
-            viewing(dashboard.url) as second,
+            serve_dashboard() as other,
+            viewing(dashboard.url) as before,
+            viewing(other.url) as first,
+            serve_dashboard() as later,
+            viewing(later.url) as second,
         ):
-            await first.until(lambda v: v.message.get("kind") == "second")
-            await second.until(lambda v: v.message.get("kind") == "second")
-            assert second.totals["peers"] == 0
-            assert not [name for name in second.lines if name.startswith("client")]
-            assert not [event for event in second.events if event.startswith("client")]
+            viewers = [before, first, second]
+            for viewer in viewers:
+                await viewer.until(lambda v: v.message.get("kind") == "second")
+            assert [peer for hub in observer.hubs for peer in hub.peers()] == []
+            for viewer in viewers:
+                assert viewer.totals["peers"] == 0
+                assert not [name for name in viewer.lines if name.startswith("client")]
+                assert not [event for event in viewer.events if event.startswith("client")]
 
     asyncio.run(main())
 

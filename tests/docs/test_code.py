@@ -14,7 +14,8 @@ from tools.translations import translation_of
 
 OTHERWISE = {
     "monitoring.md": "tests/monitoring/test_docs.py",
-    "server.md": "tests/project/test_shown_code.py, tests/server/{frameworks,links}/test_docs.py",
+    "server/effects.md": "tests/project/test_shown_code.py, tests/server/sessions/test_transactions.py",
+    "server/websockets.md": "tests/server/links/test_docs.py",
     "testing.md": "tests/testing/test_documentation.py",
     "session.md": "says what a protocol is",
     "state-diagram.md": "is a diagram",

@@ -16,6 +16,7 @@ class Bounds:
     down, up: messages to the client and from it, in all. links: that the client opens, at most.
     window: unacknowledged messages. sessions: at most.
     faults: how often each may happen: `sever`: a link is cut at the server's end, `node`: one crashes,
+    `leave`: one is closed, `claim`: one claims a session without a link, as it has something to send,
     `failover`: the store goes on as its replica, `expire`: a session without a link expires, `kill`: the
     client's process ends, `host`: one message is lost on a link, `restart`: the server begins anew without
     its store, `revert`: the same, with an old copy of it that it takes for the newest, `late`: an answer of a
@@ -23,7 +24,8 @@ class Bounds:
     broken: rules that do not hold.
     ends, dismisses, overflows, snapshots: whether the client ends its session, the server dismisses it or
     sends more than the window has room for, the client's host hides it.
-    moves: whether a session moves step by step, as in moves.py. forced: whether, else, it is taken by force
+    moves: whether a session moves step by step, as in moves.py. in_memory: whether only its owner has what a
+    session holds, until it gives that up: durability "handover". forced: whether, else, it is taken by force
     from a node that does not answer. nodes: to which the client connects. ignored: invariants that are not
     checked, to see what lies behind them.
     """
@@ -41,6 +43,7 @@ class Bounds:
     snapshots: bool = False
     forced: bool = False
     moves: bool = False
+    in_memory: bool = False
     nodes: tuple[int, ...] = (0, 1)
     ignored: tuple[str, ...] = ()
 

@@ -1,8 +1,7 @@
-"""What a node decides when a client begins a session or resumes one: docs/session.md, 4.3."""
+"""How a session begins, goes on or is given up over a link: docs/session.md, 4.3, from step 7."""
 
 from collections.abc import Iterator
 
-from tests.model import moves
 from tests.model.bounds import Bounds
 from tests.model.rules import require
 from tests.model.state import (
@@ -10,12 +9,9 @@ from tests.model.state import (
     LEAVING,
     OVER,
     REPLACED,
-    A,
-    B,
     End,
     Memory,
     Message,
-    Move,
     Record,
     Reset,
     Resume,
@@ -24,7 +20,7 @@ from tests.model.state import (
     TurnedAway,
     Welcome,
 )
-from tests.model.store import acknowledged, unchanged, write
+from tests.model.store import acknowledged, write
 
 
 def create(state: State, place: int, done: int | None) -> State:
@@ -57,62 +53,6 @@ def reset(bounds: Bounds, state: State, place: int, session: int) -> State:
     if not state.is_held_by_client(place):
         return state.close_server(place)
     return create(state, place, done)
-
-
-def resume(
-    bounds: Bounds, state: State, place: int, asked: Resume, move: Move | None = None
-) -> Iterator[State]:
-    """Decide about a resume; nothing comes of it while another node has still to record what it has begun.
-
-    move: in which the owner was asked already.
-    """
-    session = asked.session
-    node = state.links[place].node
-    if bounds.moves:
-        state = moves.repaired(bounds, state, session, (node,))
-    record = state.record(session)
-    # The store says who has it. One that may have forgotten something is not trusted: all nodes are asked.
-    is_forgetful = state.lineage and (record is None or record.lineage != state.lineage)
-    if is_forgetful and bounds.moves:
-        state = moves.repaired(bounds, state, session, (A, B))
-        record = state.record(session)
-    for holder in () if bounds.moves else (A, B):
-        is_asked = is_forgetful and (holder == node or bounds.rule("ask_all"))
-        if is_asked and state.memory(holder, session) is not None:
-            repaired = write(bounds, state, holder, session, unchanged)
-            state = repaired if repaired is not None else state.forget(holder, session)
-            record = state.record(session)
-    if record is None or record.ended == REPLACED:
-        yield reset(bounds, state, place, session)
-    elif record.ended == OVER:
-        yield state.send_down(place, TurnedAway("ended")).close_server(place)
-    elif asked.key != record.key:
-        yield reset(bounds, state, place, session)
-    elif bounds.rule("ordinal") and asked.link <= record.link:
-        yield state.send_down(place, TurnedAway("replaced")).close_server(place)
-    elif bounds.moves and (not bounds.rule("lineage") or record.lineage == state.lineage):
-        yield from moves.claim(bounds, state, place, asked, move)
-    else:
-        yield from _hand_over(bounds, state, place, asked, record)
-
-
-def _hand_over(bounds: Bounds, state: State, place: int, asked: Resume, record: Record) -> Iterator[State]:
-    """Have the other node let go of the session, if it is its owner; then take it."""
-    session = asked.session
-    other = 1 - state.links[place].node
-    memory = state.memory(other, session)
-    if record.owner == other and memory is not None and memory.link == record.link and bounds.rule("handoff"):
-        if bounds.forced and memory.inbox:
-            # It does not answer in time, and may go on with what it has begun until it writes.
-            begun = state._replace(ambiguous=state.ambiguous | {memory.inbox[0]})
-            yield from take(bounds, begun, place, asked)
-        if memory.is_running:
-            return  # wait until it has recorded
-        state = state.forget(other, session, closes=False)
-        old = state.link_at(memory.link)
-        if old is not None and state.links[old].server_open and state.links[old].node == other:
-            state = state.close_server(old)
-    yield from take(bounds, state, place, asked)
 
 
 def take(bounds: Bounds, state: State, place: int, asked: Resume) -> Iterator[State]:

@@ -29,7 +29,9 @@ RULES = {
     "stable_key": "the key of a session stays; a key that a resume replaces is lost with the answer",
     "given": "who has given a session up vouches for it until another node has claimed it",
     "claimed": "who has claimed a session vouches for it until it goes on with it",
+    "still_claimed": "who has claimed a session goes on with it only if it has not given it up meanwhile",
     "newer_link": "a session is not given up for a link that is older than its own",
+    "same_claim": "a session is taken from the claim that was asked about, not from one that was made since",
     "ask_all": "before a reset for a lost lineage or record all nodes are asked for the session",
 }
 

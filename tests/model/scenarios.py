@@ -64,12 +64,47 @@ SCENARIOS = {
     "forced takeover": Scenario(Bounds(down=0, up=2, forced=True), 79_221),
     "forced takeover both": Scenario(Bounds(forced=True), 95_349),
     "forced takeover and crash": Scenario(Bounds(links=2, faults={"node": 1}, forced=True), 11_599),
-    "move": Scenario(Bounds(links=2, moves=True), 5_377, progress=False),
-    "move down": Scenario(Bounds(up=0, moves=True), 14_777, progress=False),
-    "move and late answer": Scenario(Bounds(links=2, faults={"late": 1}, moves=True), 10_439, progress=False),
-    "move and crash": Scenario(Bounds(links=2, faults={"node": 1}, moves=True), 10_277, progress=False),
+    "move": Scenario(Bounds(links=2, moves=True), 5_217, progress=False),
+    "move down": Scenario(Bounds(up=0, moves=True), 12_393, progress=False),
+    "move and late answer": Scenario(Bounds(links=2, faults={"late": 1}, moves=True), 8_989, progress=False),
+    "move and crash": Scenario(Bounds(links=2, faults={"node": 1}, moves=True), 9_957, progress=False),
     "move, late answer and crash": Scenario(
-        Bounds(links=2, faults={"late": 1, "node": 1}, moves=True), 20_557, progress=False
+        Bounds(links=2, faults={"late": 1, "node": 1}, moves=True), 18_307, progress=False
+    ),
+    # The resume of a link that was given up is read between the answer of the owner and the claim.
+    "move and failover": Scenario(Bounds(up=0, faults={"failover": 1}, moves=True), 112_057, progress=False),
+    "move, failover and crash": Scenario(
+        Bounds(up=0, faults={"failover": 1, "node": 1}, moves=True), 277_059, progress=False
+    ),
+    "move, failover and expiry": Scenario(
+        Bounds(up=0, links=2, faults={"failover": 1, "expire": 1}, moves=True), 10_747, progress=False
+    ),
+    "move and send": Scenario(Bounds(up=0, faults={"claim": 1}, moves=True), 17_209, progress=False),
+    "move, send, close and failover": Scenario(
+        Bounds(down=2, up=0, links=2, faults={"failover": 1, "claim": 1, "leave": 1}, moves=True),
+        93_747,
+        progress=False,
+    ),
+    "move in memory": Scenario(
+        Bounds(up=0, faults={"claim": 1}, moves=True, in_memory=True), 20_401, progress=False
+    ),
+    "move in memory, late answer and crash": Scenario(
+        Bounds(links=2, faults={"late": 1, "node": 1}, moves=True, in_memory=True), 19_093, progress=False
+    ),
+    "move in memory and failover": Scenario(
+        Bounds(up=0, faults={"failover": 1}, moves=True, in_memory=True), 98_889, progress=False
+    ),
+    "move in memory, send, close and failover": Scenario(
+        Bounds(
+            down=2,
+            up=0,
+            links=2,
+            faults={"failover": 1, "claim": 1, "leave": 1},
+            moves=True,
+            in_memory=True,
+        ),
+        56_921,
+        progress=False,
     ),
     "lossy host up": Scenario(Bounds(down=0, up=3, links=2, faults={"host": 1}), 7_353),
     "lossy host down": Scenario(Bounds(down=3, up=0, links=2, faults={"host": 1}), 5_561),
@@ -122,9 +157,11 @@ MUTATIONS = [
     Mutation(Bounds(broken="current_link"), 3_357),
     Mutation(Bounds(down=0, up=0, broken="stable_key"), 1_000),
     Mutation(Bounds(up=0, faults={"failover": 1}, broken="ask_all"), 1_220),
-    Mutation(Bounds(down=0, up=0, links=2, faults={"failover": 1}, broken="given", moves=True), 519),
-    Mutation(Bounds(down=0, up=0, faults={"failover": 1}, broken="claimed", moves=True), 8_742),
-    Mutation(Bounds(down=0, up=0, broken="newer_link", moves=True), 1_556),
+    Mutation(Bounds(down=0, up=0, links=2, faults={"failover": 1}, broken="given", moves=True), 480),
+    Mutation(Bounds(down=0, up=0, faults={"failover": 1}, broken="claimed", moves=True), 6_805),
+    Mutation(Bounds(down=0, up=0, broken="newer_link", moves=True), 1_554),
+    Mutation(Bounds(up=0, faults={"failover": 1}, broken="same_claim", moves=True), 43_413),
+    Mutation(Bounds(up=0, faults={"failover": 1}, broken="still_claimed", moves=True), 88_759),
     Mutation(
         Bounds(down=0, up=2, faults={"kill": 1}, broken="snapshot_deleted range", snapshots=True), 50_283
     ),

@@ -2,6 +2,7 @@
 
 from tests.model import handshake, moves
 from tests.model.bounds import Bounds, Step, Steps
+from tests.model.claims import claimed_for_application, resume
 from tests.model.rules import require
 from tests.model.state import (
     ALIVE,
@@ -52,7 +53,7 @@ def _read(
             yield step, handshake.create(rest, place, None)
         return
     if isinstance(frame, Resume):
-        for then in handshake.resume(bounds, rest, place, frame):
+        for then in resume(bounds, rest, place, frame):
             yield step, then
         return
     memory = state.memory(node, session) if session else None
@@ -198,6 +199,14 @@ def application(bounds: Bounds, state: State) -> Steps:
             then = state.with_record(session, record._replace(log=(*record.log, content)))
             then = then._replace(accepted_down=(*state.accepted_down, session))
             yield Step("server sends to the detached session", session=session, content=content), then
+    may_claim = state.spend("claim")
+    if may_claim is not None and len(state.accepted_down) < bounds.down:
+        for node in (A, B):
+            claimed = None
+            if state.memory(node, session) is None:
+                claimed = claimed_for_application(bounds, may_claim, node, session)
+            if claimed is not None:
+                yield Step("NODE claims it to send", node=node, session=session), claimed
     if bounds.dismisses and record is not None and record.ended == ALIVE:
         for node in owners:
             dismissed = _dismiss(bounds, state, node, session)

@@ -160,6 +160,11 @@ class Record(NamedTuple):
         return self.acked + len(self.log)
 
     @property
+    def bare(self) -> "Record":
+        """What the store has of it while only the memory of its owner has the rest."""
+        return self._replace(acked=0, log=(), done=0)
+
+    @property
     def is_tombstone(self) -> bool:
         return self.ended in (OVER, REPLACED)
 
@@ -188,12 +193,14 @@ class Memory(NamedTuple):
 class Move(NamedTuple):
     """A resume that waits at a node, as the other one had the session.
 
-    link: its number. found: what it has claimed, once it has. is_answered: whether the other one has said
-    that it does not have the session any more. has_told: whether that one knows of the claim.
+    link: its number. held: the claim of the other one, as the store had it when that was asked.
+    found: what it has claimed, once it has. is_answered: whether the other one has said that it does not
+    have the session any more. has_told: whether that one knows of the claim.
     """
 
     link: int
     asked: Resume
+    held: int
     found: Record | None = None
     is_answered: bool = False
     has_told: bool = False

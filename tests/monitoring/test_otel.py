@@ -302,7 +302,9 @@ def test_nothing_recorded_names_a_secret_or_a_single_client(run_asyncio: Run, re
         async with serve() as server:
             url = server.url("/feed").replace("ws://", f"ws://user:{SECRET}@") + f"?token={SECRET}"
             headers = {"Cookie": SECRET}
-            async with connect(url, additional_headers=headers, name="one of many") as connection:
+            async with connect(
+                url, additional_headers=headers, name="one of many", backoff=Backoff(initial=60)
+            ) as connection:
                 await connection.send(SECRET)
                 await connection.recv()
                 server.connections[0].close(4000, SECRET)

@@ -92,7 +92,7 @@ def test_effects_that_happen_once(run_asyncio: Run, tmp_path: Path, monkeypatch:
 
     async def main() -> None:
         names: dict[str, Any] = {"sqlite3": sqlite3}
-        await example("server.md", "Effects that happen once", names)
+        await example("server/effects.md", "With a database of your own", names)
         database = names["database"]
         hub = Hub(sessions="sqlite:///sessions.db", on_message=names["on_message"])
         async with serve(hub=hub) as server:
@@ -125,7 +125,7 @@ def test_pushing(run: Run) -> None:
     async def main() -> None:
         ticks: asyncio.Queue[str] = asyncio.Queue()
         names: dict[str, Any] = {"asyncio": asyncio, "next_tick": ticks.get}
-        await example("server.md", "Pushing", names)
+        await example("server/index.md", "Pushing", names)
         async with serve(on_open=names["on_open"], on_close=names["on_close"]) as server:
             async with websockets.connect(server.url()) as ws:
                 for tick in "abc":

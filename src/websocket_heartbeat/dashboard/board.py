@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from websocket_heartbeat.dashboard.feed import Feed
 from websocket_heartbeat.dashboard.recorder import Recorder
-from websocket_heartbeat.observer import ObservedPeer
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -109,10 +108,6 @@ class Board:
     def watch(self) -> AsyncGenerator[str, None]:
         """Return the messages for one viewer, without an end."""
         return self._feed.watch()
-
-    def hide(self, peer: ObservedPeer) -> None:
-        """Do not show a peer that has just connected: it is a viewer."""
-        self._recorder.forget(peer)
 
     def _ticket(self) -> str:
         if len(self._tickets) >= _TICKETS:

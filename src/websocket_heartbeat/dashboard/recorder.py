@@ -216,14 +216,6 @@ class Recorder(Observer):
         with self._lock:
             self._measured(self._peers.get(id(peer)), seconds)
 
-    def forget(self, peer: ObservedPeer) -> None:
-        """Remove a peer that has just connected: it is a viewer of the dashboard."""
-        with self._lock:
-            line = self._peers.pop(id(peer), None)
-            if line is not None:
-                self._counts["came"] -= 1
-                self._events = deque((e for e in self._events if e.number != line.number), KEPT_EVENTS)
-
     # Every second
 
     def second(self) -> Second:

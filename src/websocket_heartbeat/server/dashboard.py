@@ -59,6 +59,7 @@ class DashboardServer:
             max_peers=_MOST_VIEWERS,
             shown_path=lambda path: HIDDEN,
         )
+        self._server._roster.hide()
 
     def __repr__(self) -> str:
         return f"<DashboardServer at {self._server.host} port {self._server.port}>"
@@ -97,9 +98,8 @@ class DashboardServer:
         return Refusal(200, [*HEADERS, ("Content-Type", page.content_type)], page.body)
 
     def _feed(self, peer: Peer) -> Awaitable[None]:
-        """Hide the viewer from the dashboard, and return what sends it the feed."""
+        """Return what sends a viewer the feed."""
         assert self._board is not None
-        self._board.hide(peer)
         return _send_feed(peer, self._board)
 
 

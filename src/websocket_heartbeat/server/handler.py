@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from websocket_heartbeat import observer
 from websocket_heartbeat.config import Dialect
 from websocket_heartbeat.engines.base import Closure, Link, SharedMessage
 from websocket_heartbeat.engines.logged import LoggedLink
 from websocket_heartbeat.errors import HookFailed, MessageTooBig, PeerGone, ProtocolViolation, SessionOver
 from websocket_heartbeat.events import Message
+from websocket_heartbeat.observer import Observer
 from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.backlog import Backlog
 from websocket_heartbeat.server.flow import LOOK, Progress
@@ -44,6 +44,10 @@ _KINDS: dict[type[Exception], str] = {
 
 class Keeper(MailboxKeeper, Protocol):
     """What a peer needs of whoever keeps all peers, beside what its mailbox needs: roster.py."""
+
+    @property
+    def observers(self) -> tuple[Observer, ...]:
+        """Those that are told of the peers."""
 
     @property
     def tally(self) -> Tally:
@@ -180,7 +184,7 @@ class PeerHandler:
         self.mailbox = Mailbox(self)
         if is_logged:
             _logger.debug("%r has come", self.peer, extra=self.fields)
-        for each in observer.observers:
+        for each in self.keeper.observers:
             each.peer_came(self.peer)
         policy = self.keeper.policy
         if link.is_session:
@@ -241,7 +245,7 @@ class PeerHandler:
         if _logger.isEnabledFor(logging.DEBUG):
             self.log_frame("received", "pong", 0)
         if round_trip is not None:
-            for each in observer.observers:
+            for each in self.keeper.observers:
                 each.peer_round_trip(self.peer, round_trip)
 
     def writable(self) -> None:
@@ -619,7 +623,7 @@ class PeerHandler:
             # Without the reason, which may be the client's.
             extra = {**self.fields, "code": code, "error_type": error}
             _logger.debug("%r is gone: %s", self.peer, error or code, extra=extra)
-        for each in observer.observers:
+        for each in self.keeper.observers:
             each.peer_gone(self.peer, code, error)
         self._wake_drains()
         self.keeper.link_ended(self.peer.id)

@@ -84,8 +84,8 @@ class Hub:
         frame: not every platform of clients learns close codes. As in `connect`. None (default): none.
     sessions: "memory", "sqlite:///" and the path of a file, or the URL of a server of Valkey or Redis, as in
         "valkey://localhost:6379", or of a database of PostgreSQL, as in "postgresql://ann@db/shop": clients
-        that ask for it get a session, which outlives their links; docs/server.md has more of it. None
-        (default): nobody does.
+        that ask for it get a session, which outlives their links; docs/server/sessions.md has more of it.
+        None (default): nobody does.
     session_ttl: seconds that a session is kept without a link. Default 120.
     session_limit: bytes that messages of all sessions may take together: those to clients that are not
         acknowledged, and those of clients that are not handled. Beyond that there are no new sessions, and
@@ -93,8 +93,8 @@ class Hub:
     durability: of what sessions hold, where their store is more than "memory". "through" (default): all of it
         is in the store before the other side knows, and survives a crash. "handover": it is in the memory of
         the process, and written when another process goes on with the session, or at `close`; a crash resets
-        the session ("lost"). "memory": as that, but not written at `close`. docs/server.md has a table. All
-        processes that share a store have the same.
+        the session ("lost"). "memory": as that, but not written at `close`.
+        docs/server/sessions.md has a table. All processes that share a store have the same.
     on_session_end: called with (session, why, unacknowledged) when a session is over: its ID, the reason, and
         the messages that the client has not acknowledged.
     on_missed: called with (peer, room) when that peer may have missed messages of the room, or of its user:
@@ -494,7 +494,7 @@ class Hub:
         For the lifespan of an application under uvicorn, which otherwise closes all connections at the same
         moment: `with hub.send_away_on_sigterm(over=20): yield`. New clients get a 503 with a Retry-After
         meanwhile. The shutdown begins when all are gone, after `close_timeout` at most, or at once at a
-        second SIGTERM. Other servers have begun their shutdown by then: docs/server.md.
+        second SIGTERM. Other servers have begun their shutdown by then: docs/server/closing.md.
 
         Raises:
             ValueError: `over` is negative or not finite.

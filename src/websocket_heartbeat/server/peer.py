@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from websocket_heartbeat.server.links.aiohttp import WebSocketResponse
 
 DISMISSED = 4500
-"""The close code of `dismiss`, of a range that says that the client must not come back: docs/server.md."""
+"""The close code of `dismiss`. Its range says that the client must not come back: docs/server/closing.md."""
 
 
 class Peer:

@@ -128,7 +128,7 @@ class Room:
         """Send a message to each peer that is a member now; never waits.
 
         Where processes share the store of the hub's sessions, it goes through the store to the members on all
-        of them, those here too, in the same order on each: docs/server.md. What cannot be published yet
+        of them, those here too, in the same order on each: docs/server/rooms.md. What cannot be published yet
         waits, and `Hub.close` waits for that.
 
         Our own listener makes it into a frame once, however many they are. All that is sent to a member

@@ -82,7 +82,18 @@ class Commons:
             self.rooms = SharedRooms(*shared, room_key, missed, tell)
             self.users = SharedRooms(*shared, user_key, missed, tell)
         self._batch = batch
+        self._is_observed = True
         observer.hubs.add(self)
+
+    @property
+    def observers(self) -> tuple[observer.Observer, ...]:
+        """Those that are told of the peers."""
+        return observer.observers if self._is_observed else ()
+
+    def hide(self) -> None:
+        """Have no observer see the peers: they are viewers of the dashboard."""
+        self._is_observed = False
+        observer.hubs.remove(self)
 
     def peers(self) -> list[Peer]:
         """Return the clients that are connected; none are where the event loop is closed."""
@@ -172,7 +183,16 @@ class Roster:
         """Return what takes the events of a link that is about to open: a peer once it has opened."""
         return PeerHandler(self, request, hooks, principal, place)
 
+    def hide(self) -> None:
+        """Do as `Commons.hide`."""
+        self._commons.hide()
+
     # What a peer needs: Keeper of handler.py
+
+    @property
+    def observers(self) -> tuple[observer.Observer, ...]:
+        """Those that are told of the peers."""
+        return self._commons.observers
 
     def number(self) -> int:
         """Return the number of the next client, of all entrances."""

@@ -1,4 +1,4 @@
-"""Tries every server and writes the table of docs/server.md: `python -m tests.server.conformance`."""
+"""Writes the table of docs/server/conformance.md: `python -m tests.server.conformance` tries every server."""
 
 import argparse
 import asyncio

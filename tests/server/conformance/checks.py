@@ -1,4 +1,4 @@
-"""What is checked of each server. A check returns what its cell of the table in docs/server.md says.
+"""What is checked of each server. A check returns what its cell of docs/server/conformance.md says.
 
 It raises where the server falls short of what holds everywhere. What is checked of endpoints that know
 nothing of the hub is checked of ASGI servers alone: the others have none.

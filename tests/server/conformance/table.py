@@ -1,29 +1,27 @@
-"""The table of docs/server.md that says what holds on which server."""
+"""The table of docs/server/conformance.md that says what holds on which server."""
 
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from tests.server.conformance.checks import CHECKS
-from tests.server.conformance.servers import ROOT, SERVERS, Kind
+from tests.server.conformance.checks import CHECKS, Check
+from tests.server.conformance.servers import ROOT, SERVERS
 
-PAGE = ROOT / "docs" / "server.md"
+PAGE = ROOT / "docs" / "server" / "conformance.md"
 _BEGIN = "<!-- Written by `make conformance`. -->\n"
 _END = "<!-- End of what is written by `make conformance`. -->\n"
 
 
 def head() -> str:
     """Return the line of the columns."""
-    return "| | " + " | ".join(CHECKS) + " |"
+    return "| | " + " | ".join(kind.name for kind in SERVERS) + " |"
 
 
-def row(kind: Kind, cells: Mapping[str, str]) -> str:
-    """Return the line of a server; what falls short of the best is bold."""
-    shown = [
-        cells[name] if not check.best or cells[name] == check.best else f"**{cells[name]}**"
-        for name, check in CHECKS.items()
-    ]
-    return f"| {kind.name} | " + " | ".join(shown) + " |"
+def row(check: Check, table: Mapping[str, Mapping[str, str]]) -> str:
+    """Return the line of a check; what falls short of the best is bold."""
+    cells = [table[kind.name][check.name] for kind in SERVERS]
+    shown = [cell if not check.best or cell == check.best else f"**{cell}**" for cell in cells]
+    return f"| {check.name} | " + " | ".join(shown) + " |"
 
 
 def write(table: Mapping[str, Mapping[str, str]]) -> None:
@@ -36,8 +34,8 @@ def write(table: Mapping[str, Mapping[str, str]]) -> None:
         f"Python {platform.python_version()}. What falls short is bold.",
         "",
         head(),
-        "|---" * (len(CHECKS) + 1) + "|",
-        *(row(kind, table[kind.name]) for kind in SERVERS),
+        "|---" * (len(SERVERS) + 1) + "|",
+        *(row(check, table) for check in CHECKS.values()),
         "",
         *(f"- *{check.name}*: {check.meaning}" for check in CHECKS.values()),
     ]

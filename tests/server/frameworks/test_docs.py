@@ -1,31 +1,27 @@
-"""What docs/server.md shows of frameworks, and of logging in, runs."""
+"""What the docs show of frameworks, of restarts and of logging in works."""
 
 import asyncio
-import re
 import signal
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from starlette.websockets import WebSocket
+from tests.docs.pages import DOCS, blocks
 from tests.server.frameworks.serving import serving, socket_app
 from tests.server.raw import TEXT, client
 from tests.watch import Run, until
 
 from websocket_heartbeat.server import Hub
 
-PAGE = Path(__file__).parents[3] / "docs" / "server.md"
 
-
-def _blocks(title: str) -> list[str]:
-    """Return the Python of a section."""
-    section = PAGE.read_text().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
-    return re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+def programs(page: str) -> list[str]:
+    """Return the blocks of Python of a page."""
+    return [block.text for block in blocks(DOCS / page) if block.language == "python"]
 
 
 def test_a_user_of_fastapi_follows_the_page(run_asyncio: Run) -> None:
     async def main() -> None:
-        application, lifespan, endpoint = _blocks("With a framework")
+        [application] = programs("server/asgi.md")
         names: dict[str, Any] = {}
         exec(application, names)
         async with serving(names["app"]) as place:
@@ -37,12 +33,21 @@ def test_a_user_of_fastapi_follows_the_page(run_asyncio: Run) -> None:
                 await until(lambda: len(names["hub"].room("prices")) == 2)
                 one.frame(TEXT, b"3.50")
                 assert await one.read() == await other.read() == (TEXT, b"3.50")
-        exec(lifespan, names)
-        exec(endpoint, names)
-        names["app"].add_middleware(names["hub"].asgi)
+        await names["hub"].close()
+
+    run_asyncio(main())
+
+
+def test_before_a_restart_a_line_of_the_lifespan_and_an_endpoint_send_clients_away(run_asyncio: Run) -> None:
+    async def main() -> None:
+        names: dict[str, Any] = {}
+        exec(programs("how-to/deployment.md")[0], names)
         before = signal.getsignal(signal.SIGTERM)
         async with serving(names["app"]) as place:
             assert signal.getsignal(signal.SIGTERM) is not before
+        await names["hub"].close()
+        exec(programs("server/closing.md")[0], names)
+        async with serving(names["app"]) as place:
             reader, writer = await asyncio.open_connection(place.host, place.port)
             writer.write(b"POST /send-away HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             assert b"0 clients were sent away" in await reader.read()
@@ -60,7 +65,7 @@ def test_a_user_of_fastapi_logs_in_as_the_page_has_it(run_asyncio: Run) -> None:
         return SimpleNamespace(id="ann") if token == "ann's" else None
 
     async def main() -> None:
-        [login] = _blocks("Logging in")
+        login = programs("server/who-may-connect.md")[0]
         names: dict[str, Any] = {"user_of": user_of}
         exec(login, names)
         hub: Hub = names["hub"]

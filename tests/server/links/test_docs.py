@@ -1,4 +1,4 @@
-"""What docs/server.md shows of aiohttp and of websockets runs, and sends its clients away at SIGTERM."""
+"""What the docs show of aiohttp and of websockets runs, and sends its clients away at SIGTERM."""
 
 import asyncio
 import re
@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 import websockets
+from tests.docs.pages import DOCS, blocks
 from tests.watch import PATIENCE, Run
 
-PAGE = Path(__file__).parents[3] / "docs" / "server.md"
 
-
-@pytest.mark.parametrize("name", ["aiohttp", "websockets"])
-def test_the_program_of_the_page_runs(run_asyncio: Run, tmp_path: Path, name: str) -> None:
-    section = PAGE.read_text().partition(f"\n## With {name}\n")[2].partition("\n## ")[0]
-    [program] = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+@pytest.mark.parametrize(
+    ("page", "path"), [("how-to/aiohttp.md", "chat"), ("server/websockets.md", "prices")]
+)
+def test_the_program_of_the_page_runs(run_asyncio: Run, tmp_path: Path, page: str, path: str) -> None:
+    program = next(block.text for block in blocks(DOCS / page) if block.language == "python")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     script = tmp_path / "main.py"
@@ -30,7 +30,7 @@ def test_the_program_of_the_page_runs(run_asyncio: Run, tmp_path: Path, name: st
         )
         try:
             async with asyncio.timeout(PATIENCE):
-                ws = await _connected(f"ws://127.0.0.1:{port}/prices")
+                ws = await _connected(f"ws://127.0.0.1:{port}/{path}")
                 await ws.send("heartbeat")
                 assert await ws.recv() == "heartbeat"
                 await ws.send("3.50")
@@ -45,7 +45,7 @@ def test_the_program_of_the_page_runs(run_asyncio: Run, tmp_path: Path, name: st
                 await process.wait()
         # aiohttp's access log is all there may be.
         assert [
-            line for line in errors.decode().splitlines() if '"GET /prices HTTP/1.1" 101' not in line
+            line for line in errors.decode().splitlines() if f'"GET /{path} HTTP/1.1" 101' not in line
         ] == []
         assert process.returncode == 0
 

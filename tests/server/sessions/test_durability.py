@@ -19,7 +19,7 @@ from websocket_heartbeat import Connection, connect
 from websocket_heartbeat.observer import Observer, ignore, observe
 from websocket_heartbeat.server import Hub
 from websocket_heartbeat.server.sessions.nodes import Question
-from websocket_heartbeat.server.sessions.store import Found
+from websocket_heartbeat.server.sessions.store import Found, Held
 
 
 class Stored:
@@ -289,7 +289,9 @@ def test_a_process_keeps_nothing_of_a_session_that_was_claimed_by_force(
             book, taker = hub._book, other._book
             assert book is not None
             assert taker is not None
-            answer = await taker.store.claim(id, None, None, 0, "~other", force=True)
+            held = await taker.store.claim(id, None, None, 0, "~other")
+            assert isinstance(held, Held)
+            answer = await taker.store.claim(id, None, None, 0, "~other", force=held.generation)
             assert isinstance(answer, Found)
             await taker._nodes.tell(None, Question({"taken": id, "generation": answer.record.generation}))
             await until(lambda: book.count().attached == 0)

@@ -11,12 +11,13 @@ from tests.server.sessions import servers
 from tests.server.sessions.cluster import Cluster
 from tests.server.sessions.test_sessions import running, session, told
 from tests.server.sessions.valkey import Valkey
-from tests.watch import PATIENCE, Run, until
+from tests.watch import PATIENCE, Run, turns, until
 
 from websocket_heartbeat import Connection
 from websocket_heartbeat.server import Hub, Peer, Server
 from websocket_heartbeat.server.sessions.book import Book
-from websocket_heartbeat.server.sessions.store import Found
+from websocket_heartbeat.server.sessions.link import SessionLink
+from websocket_heartbeat.server.sessions.store import Found, Refused
 
 
 @pytest.fixture(params=["sqlite", "cluster", *servers.PARAMETERS])
@@ -326,5 +327,146 @@ def test_what_was_given_up_is_not_written_any_more_when_another_process_has_clai
             both.servers.clear()  # it comes back nowhere
             await here._handover.give(str(peer.session), 99)
             assert len(tried) == 1
+
+    run_asyncio(main())
+
+
+def test_what_its_owner_has_claimed_since_it_was_asked_is_asked_for_again(
+    run_asyncio: Run, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Taken by force, it might be lost with a store that forgets: the owner would write what it had again."""
+
+    async def main() -> None:
+        async with two(place, on_message=lambda *_: None) as both:
+            _, here, there = await begun(both)
+            ask = there._handover._ask
+            asked: list[str] = []
+            answers: list[object] = []
+
+            async def ask_slowly(node: str, id: str, link: int) -> object:
+                asked.append(node)
+                said = await ask(node, id, link)
+                if len(asked) == 1:
+                    answers.append(await here._find(id, None))  # its application has something to send
+                return said
+
+            monkeypatch.setattr(there._handover, "_ask", ask_slowly)
+            await both.move()
+            assert asked == [here._node, here._node]
+            assert isinstance(answers[0], SessionLink)
+            assert answers[0].has_moved
+            assert [event.kind for event in both.events] == ["new", "resumed"]
+
+    run_asyncio(main())
+
+
+def test_who_has_given_up_what_it_has_just_claimed_does_not_go_on_with_it(
+    run_asyncio: Run, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its client has come back to the other one by a newer link, which has all by now."""
+
+    async def main() -> None:
+        async with two(place, on_message=lambda *_: None) as both:
+            peer, here, there = await begun(both)
+            session = here.here(str(peer.session))
+            assert session is not None
+            record, tell = session.found().record, there._handover._tell_taken
+            newer: list[object] = []
+            both.servers.clear()
+
+            async def tell_slowly(node: str, id: str, generation: int, said: Any) -> None:
+                await tell(node, id, generation, said)
+                newer.append(await here._claims.take(id, record.hash, record.principal or "", 99))
+
+            monkeypatch.setattr(there._handover, "_tell_taken", tell_slowly)
+            answer = await there._claims.take(record.id, record.hash, record.principal or "", 2)
+            assert [type(each) for each in newer] == [Found]
+            assert answer is Refused.STALE
+
+    run_asyncio(main())
+
+
+def test_what_a_process_has_just_claimed_it_keeps_from_a_link_that_is_older(
+    run_asyncio: Run, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with two(place, on_message=lambda *_: None) as both:
+            _, _, there = await begun(both)
+            tell = there._handover._tell_taken
+            stays: list[bool] = []
+
+            async def tell_slowly(node: str, id: str, generation: int, said: Any) -> None:
+                stays.append(await there._handover.give(id, 1))
+                await tell(node, id, generation, said)
+
+            monkeypatch.setattr(there._handover, "_tell_taken", tell_slowly)
+            await both.move()
+            assert stays == [True]
+
+    run_asyncio(main())
+
+
+def test_a_session_that_two_processes_want_at_once_is_given_to_one_after_the_other(
+    run_asyncio: Run, place: str
+) -> None:
+    """The first one has an old link, and gets nothing; the next message is begun, and the second waits."""
+    begun_here: list[str] = []
+    may_end = {message: asyncio.Event() for message in "xy"}
+
+    async def on_message(peer: Any, message: str) -> None:
+        begun_here.append(message)
+        await may_end[message].wait()
+        peer.send(f"done {message}")
+
+    async def main() -> None:
+        async with two(place, on_message=on_message) as both:
+            here, there = (hub._book for hub in both.hubs)
+            assert here is not None
+            assert there is not None
+            await there.ready()
+            for message in "xy":
+                await both.connection.send(message)
+            await until(lambda: begun_here == ["x"])
+            (peer,) = both.hubs[0].peers
+            session = here.here(str(peer.session))
+            assert session is not None
+            await until(lambda: session.half.got == 2)
+            gives = [asyncio.create_task(here._handover.give(session.id, link)) for link in (0, 99)]
+            await until(lambda: session._incoming.is_leaving)
+            may_end["x"].set()
+            assert await gives[0]
+            await until(lambda: begun_here == ["x", "y"])
+            await until(lambda: session._incoming.is_leaving)
+            assert not gives[1].done()
+            may_end["y"].set()
+            assert not await gives[1]
+            async with asyncio.timeout(PATIENCE):
+                assert [await both.connection.recv() for _ in range(2)] == ["done x", "done y"]
+            assert begun_here == ["x", "y"]
+
+    run_asyncio(main())
+
+
+def test_nobody_is_told_that_a_session_is_given_up_before_the_store_has_it(
+    run_asyncio: Run, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with two(place, durability="handover", on_message=lambda *_: None) as both:
+            peer, here, _ = await begun(both)
+            both.servers.clear()  # it comes back nowhere
+            give, giving, may_give = here.store.give, asyncio.Event(), asyncio.Event()
+
+            async def give_slowly(found: Found) -> None:
+                giving.set()
+                await may_give.wait()
+                await give(found)
+
+            monkeypatch.setattr(here.store, "give", give_slowly)
+            gives = [asyncio.create_task(here._handover.give(str(peer.session), link)) for link in (98, 99)]
+            await giving.wait()
+            await turns(20)
+            assert not any(each.done() for each in gives)
+            may_give.set()
+            assert await asyncio.gather(*gives) == [False, False]
 
     run_asyncio(main())

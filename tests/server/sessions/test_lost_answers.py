@@ -149,15 +149,15 @@ async def _claimed(valkey: Valkey, claim: Callable[[ValkeyStore], Awaitable[Any]
 
 @pytest.mark.parametrize("hash", [HASH, None], ids=["for a link", "for the application"])
 def test_a_claim_that_is_repeated_is_answered_as_it_was(valkey: Valkey, hash: bytes | None) -> None:
-    found = asyncio.run(_claimed(valkey, lambda store: store.claim("s", hash, "ann", 1, "a", force=True)))
+    found = asyncio.run(_claimed(valkey, lambda store: store.claim("s", hash, "ann", 1, "a", force=1)))
     assert isinstance(found, Found)
     assert (found.record.generation, found.record.node, found.previous, found.log) == (2, "a", "b", ("one",))
 
 
 def test_another_claim_for_the_same_link_is_stale_all_the_same(valkey: Valkey) -> None:
     async def twice(store: ValkeyStore) -> Any:
-        first = await store.claim("s", HASH, "ann", 1, "a", force=True)
-        return first, await store.claim("s", HASH, "ann", 1, "a", force=True)
+        first = await store.claim("s", HASH, "ann", 1, "a", force=1)
+        return first, await store.claim("s", HASH, "ann", 1, "a", force=1)
 
     first, second = asyncio.run(_claimed(valkey, twice))
     assert isinstance(first, Found)

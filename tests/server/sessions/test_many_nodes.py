@@ -16,7 +16,7 @@ from websocket_heartbeat import Backoff, Connection, ConnectionFailed, Session, 
 from websocket_heartbeat.server import Hub, SendUncertain, SessionOver, serve
 from websocket_heartbeat.server.sessions.handover import Handover
 from websocket_heartbeat.server.sessions.nodes import Nodes
-from websocket_heartbeat.server.sessions.store import Found
+from websocket_heartbeat.server.sessions.store import Found, Held
 from websocket_heartbeat.server.sessions.stores import store_of
 
 LATER = Backoff(initial=600, maximum=600)
@@ -165,7 +165,9 @@ def test_what_a_process_knows_of_a_session_is_dropped_when_another_one_has_had_i
             await hub.send(id, "first")
             other = store_of(shared, 120, "through")
             await other.open("other", lambda data: None, tuple)
-            found = await other.claim(id, None, None, 0, "other", force=True)
+            held = await other.claim(id, None, None, 0, "other")
+            assert isinstance(held, Held)
+            found = await other.claim(id, None, None, 0, "other", force=held.generation)
             assert isinstance(found, Found)
             assert await other.write(id, found.record.generation, found.record.sent, ["second"]) == 2
             await other.close()  # which leaves it to anybody

@@ -150,10 +150,27 @@ def test_a_session_of_another_node_is_held_and_can_be_forced(engine: Engine) -> 
     async def main() -> None:
         async with opened(engine()) as store:
             await store.put(record(store, sent=1), ["x"])
-            assert await store.claim("s", HASH, "ann", 1, "b") == Held("a")
-            found = await store.claim("s", HASH, "ann", 1, "b", force=True)
+            assert await store.claim("s", HASH, "ann", 1, "b") == Held("a", 1)
+            found = await store.claim("s", HASH, "ann", 1, "b", force=1)
             assert isinstance(found, Found)
             assert (found.record.node, found.record.generation, found.log) == ("b", 2, ("x",))
+
+    asyncio.run(main())
+
+
+def test_what_an_owner_has_claimed_since_is_not_taken_from_it_by_force(engine: Engine) -> None:
+    """It was asked for what it had before, and has given that up, or has said that it is not its own."""
+
+    async def main() -> None:
+        async with opened(engine()) as store:
+            await store.put(record(store), [])
+            assert await store.claim("s", HASH, "ann", 2, "b") == Held("a", 1)
+            await claimed(store, link=1)
+            for asks in (HASH, None):
+                assert await store.claim("s", asks, "ann", 2, "b", force=1) == Held("a", 2)
+            found = await store.claim("s", HASH, "ann", 2, "b", force=2)
+            assert isinstance(found, Found)
+            assert (found.record.node, found.record.generation, found.previous) == ("b", 3, "a")
 
     asyncio.run(main())
 
@@ -161,19 +178,19 @@ def test_a_session_of_another_node_is_held_and_can_be_forced(engine: Engine) -> 
 def test_the_application_claims_a_session_without_a_link_and_it_expires_as_before(engine: Engine) -> None:
     async def main() -> None:
         async with opened(engine()) as store:
-            await store.put(replace(record(store, sent=1), deadline=5.0), ["x"])
-            assert await store.claim("s", None, None, 0, "b") == Held("a")
-            found = await store.claim("s", None, None, 0, "b", force=True)
+            await store.put(replace(record(store, sent=1), node="b", deadline=5.0), ["x"])
+            assert await store.claim("s", None, None, 0, "a") == Held("b", 1)
+            found = await store.claim("s", None, None, 0, "a", force=1)
             assert isinstance(found, Found)
             claimed_by = found.record
-            assert (claimed_by.node, claimed_by.generation, claimed_by.link) == ("b", 2, 0)
+            assert (claimed_by.node, claimed_by.generation, claimed_by.link) == ("a", 2, 0)
             assert (claimed_by.deadline, found.log) == (5.0, ("x",))
             assert await store.write("s", 1, 1, ["fenced"], deadline=5.0) is Refused.FENCED
             assert await store.write("s", 2, 1, ["y"], deadline=5.0) == 2
-            assert await store.claim("t", None, None, 0, "b") is Refused.UNKNOWN
+            assert await store.claim("t", None, None, 0, "a") is Refused.UNKNOWN
             (expired,) = await store.due(6.0, 10)
             assert expired.log == ("x", "y")
-            assert await store.claim("s", None, None, 0, "b") == Ended(EXPIRED, EXPIRED, 0)
+            assert await store.claim("s", None, None, 0, "a") == Ended(EXPIRED, EXPIRED, 0)
 
     asyncio.run(main())
 
@@ -183,10 +200,10 @@ def test_a_session_that_is_nobodys_is_had_by_who_claims_it(engine: Engine) -> No
         async with opened(engine()) as store:
             await store.put(replace(record(store, sent=1), node=NOBODY), ["x"])
             assert (await claimed(store, link=1, node="b")).record.node == "b"
-            assert await store.claim("s", HASH, "ann", 2, "a") == Held("b")
+            assert await store.claim("s", HASH, "ann", 2, "a") == Held("b", 2)
             await store.put(replace(record(store, "t"), node=NOBODY), [])
             assert isinstance(await store.claim("t", None, None, 0, "b"), Found)
-            assert await store.claim("t", None, None, 0, "a") == Held("b")
+            assert await store.claim("t", None, None, 0, "a") == Held("b", 2)
 
     asyncio.run(main())
 
@@ -215,7 +232,7 @@ def test_sessions_that_a_node_alone_has_are_nobodys_only_when_it_gives_them(engi
             async with opened(first, name):
                 await first.put(replace(record(first), node=name), [])
                 await first.put(replace(record(first, "t"), node=NOBODY), [])
-            assert await second.claim("s", HASH, "ann", 1, "b") == Held(name)
+            assert await second.claim("s", HASH, "ann", 1, "b") == Held(name, 1)
             await claimed(second, link=1, node="b", id="t")
 
     asyncio.run(main())
@@ -248,13 +265,34 @@ def test_who_does_not_own_the_session_any_more_writes_nothing(engine: Engine) ->
     async def main() -> None:
         async with opened(engine()) as store:
             await store.put(record(store), [])
-            await store.claim("s", HASH, "ann", 1, "b", force=True)
+            await store.claim("s", HASH, "ann", 1, "b", force=1)
             assert await store.write("s", 1, 0, ["x"]) is Refused.FENCED
             assert await store.write("s", 1, done=1) is Refused.FENCED
             assert await store.finish("s", 1, OVER, "") is Refused.FENCED
             assert await store.put(record(store, sent=1), ["x"]) is Refused.FENCED
             found = await claimed(store, 2, "b")
             assert (found.record.done, found.log) == (0, ())
+
+    asyncio.run(main())
+
+
+def test_who_has_the_same_generation_as_the_owner_and_is_another_writes_nothing(engine: Engine) -> None:
+    """The store has forgotten a claim, and has given its number to another node."""
+
+    async def main() -> None:
+        async with opened(engine()) as store:
+            await store.put(replace(record(store, sent=1), node="b", generation=2), ["theirs"])
+            ours = replace(record(store, sent=1), generation=2)
+            assert await store.put(ours, ["ours"]) is Refused.FENCED
+            if not store.is_immediate:  # nobody gives up what is in the memory of a process
+                assert await store.put(replace(ours, node=NOBODY), ["ours"]) is Refused.FENCED
+            assert await store.write("s", 2, 1, ["ours"], done=1) is Refused.FENCED
+            assert await store.finish("s", 2, OVER, "") is Refused.FENCED
+            found = await claimed(store, 1, "b")
+            assert (found.record.generation, found.record.done, found.log) == (3, 0, ("theirs",))
+            assert await store.put(replace(ours, generation=4), ["newer"]) is None
+            assert await store.put(replace(ours, generation=4, node=NOBODY), ["given up"]) is None
+            assert (await claimed(store, 2, "b")).log == ("given up",)
 
     asyncio.run(main())
 
@@ -341,7 +379,7 @@ def test_the_end_of_a_session_that_nobody_has_told_is_told_again(engine: Engine)
                 assert await store.due(7.0 + TELL_AGAIN, 10) == []
                 await store.told(["s"])
                 return
-            assert await other.claim("s", HASH, "ann", 1, "b", force=True) == end
+            assert await other.claim("s", HASH, "ann", 1, "b", force=1) == end
             assert await store.write("s", 1, 2, ["z"]) is Refused.GONE
             assert await store.put(record(store), []) is Refused.GONE
             assert await other.due(5.0 + TELL_AGAIN, 10) == []

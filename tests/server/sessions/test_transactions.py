@@ -298,8 +298,8 @@ def test_a_block_that_ends_after_its_hook_is_undone(run_asyncio: Run, shop: Post
 
 
 def test_the_example_of_the_docs_works(run_asyncio: Run, shop: Postgres) -> None:
-    page = (Path(__file__).parents[3] / "docs" / "server.md").read_text(encoding="utf-8")
-    found = re.search(r"^### Transactions\n.*?^```python\n(.*?)^```", page, re.M | re.S)
+    page = (Path(__file__).parents[3] / "docs" / "server" / "effects.md").read_text(encoding="utf-8")
+    found = re.search(r"^## Transactions\n.*?^```python\n(.*?)^```", page, re.M | re.S)
     assert found is not None
     shop.execute("drop table if exists orders", "create table orders (item text)")
     names: dict[str, Any] = {"Hub": lambda **options: Hub(**{**options, "sessions": shop.url()})}

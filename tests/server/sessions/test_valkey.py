@@ -75,7 +75,7 @@ def test_a_session_is_written_again_that_its_owner_has_claimed_without_being_ans
             client.hset("wh:{s}:m", "lineage", "another 0123")
         assert await store.put(known.record, known.log) is None
         assert await store.write("s", 1, 1, ["two"]) == 2
-        assert await store.claim("s", HASH, "ann", 2, "b", force=True)
+        assert await store.claim("s", HASH, "ann", 2, "b", force=1)
         assert await store.put(known.record, known.log) is Refused.FENCED
         await store.close()
 
@@ -200,7 +200,7 @@ def test_sessions_of_a_node_that_died_expire_and_those_of_one_that_lives_do_not(
         assert [(found.record.id, found.log) for found in ended] == [("dead", ("dead",))]
         assert await alive.write("alive", 1, 1, ["x"]) == 2
         assert await dead.write("dead", 1, 1, ["x"]) is Refused.GONE
-        answer = await alive.claim("dead", HASH, "ann", 1, "alive", force=True)
+        answer = await alive.claim("dead", HASH, "ann", 1, "alive", force=1)
         assert answer.kind == EXPIRED  # type: ignore[union-attr]
         await alive.close()
         await dead.close()

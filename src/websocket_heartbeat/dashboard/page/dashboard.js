@@ -174,18 +174,20 @@
   function addEvents(events, unshown) {
     var list = $("events");
     events.forEach(function (event) {
-      var item = eventItem(event[1], event[0], event[3] + " " + event[4]);
-      list.prepend(item);
+      list.prepend(eventItem(event[1], event[0], event[4], event[3]));
     });
     if (unshown) list.prepend(element("li", "", "… and " + number(unshown) + " more in this second"));
     while (list.childElementCount > KEPT_EVENTS) list.lastElementChild.remove();
   }
 
-  function eventItem(kind, when, words) {
+  // who: the name of the line, where it is not clear.
+  function eventItem(kind, when, words, who) {
     var isBad = kind === "lost" || kind === "failed" || kind === "blocked" || kind === "restart";
     var isGood = kind === "open" || kind === "came";
     var item = element("li", isBad ? "bad" : isGood ? "good" : kind === "retry" ? "retry" : "");
-    item.append(clock(when), (isBad ? "✕ " : isGood ? "✓ " : kind === "retry" ? "↻ " : "· ") + words);
+    item.append(clock(when), isBad ? "✕ " : isGood ? "✓ " : kind === "retry" ? "↻ " : "· ");
+    if (who) item.append(element("b", "", who), " ");
+    item.append(words);
     return item;
   }
 

@@ -2,7 +2,7 @@
 
 Undocumented, so each place is looked at with care: where it is not what we know, the server counts as one of
 which nothing is known. Each function below names the code in which it was found; `make conformance` tries it,
-and docs/server.md has its table, with the versions.
+and docs/server/conformance.md has its table, with the versions.
 """
 
 import asyncio

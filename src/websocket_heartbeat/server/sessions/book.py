@@ -352,7 +352,9 @@ class Book:
             if answer.node != dead:
                 return answer.node
             is_lost = answer.node.startswith(IN_MEMORY)
-            answer = await (self._handover.lose if is_lost else self._handover.force)(id, claim)
+            answer = await (self._handover.lose if is_lost else self._handover.force)(id, answer, claim)
+            if isinstance(answer, Held):
+                return answer.node
         if not isinstance(answer, Found):
             why = answer.why if isinstance(answer, Ended) else "unknown"
             raise SessionOver(f"there is no such session, or not any more: {printable(why)}")

@@ -85,7 +85,7 @@ class Claims:
             answer = await claim()
             return await self._handover.take(id, link, answer, claim) if isinstance(answer, Held) else answer
 
-    async def claim(self, id: str, *, force: bool = False) -> Found | Refused | Held | Ended:
+    async def claim(self, id: str, *, force: int | None = None) -> Found | Refused | Held | Ended:
         """Claim a session for the application, which has something to send.
 
         Raises:
@@ -101,7 +101,7 @@ class Claims:
         owner: str | None = None,
         link: int = 0,
         *,
-        force: bool = False,
+        force: int | None = None,
     ) -> Found | Refused | Held | Ended:
         """Do as `Store.claim`; if the store has forgotten the session, have it written again first."""
         answer = await self._claim(id, hash, owner, link, force=force)
@@ -110,7 +110,7 @@ class Claims:
         return answer
 
     async def _claim(
-        self, id: str, hash: bytes | None, owner: str | None, link: int, *, force: bool
+        self, id: str, hash: bytes | None, owner: str | None, link: int, *, force: int | None
     ) -> Found | Refused | Held | Ended:
         """Claim a session. What is known of it here is dropped, if another process has had it since.
 
@@ -121,24 +121,24 @@ class Claims:
             answer = await self._store.claim(id, hash, owner, link, self._node, force=force)
         except OSError:
             known = self._sessions.get(id)
-            if force and known is not None and not known.has_ended:
+            if force is not None and known is not None and not known.has_ended:
                 known.fenced()  # the session may be ours by now, and what is known of it would be old
             raise
         known = self._sessions.get(id)
-        if known is not None and not known.has_ended and not force:
+        if known is not None and not known.has_ended:
             if isinstance(answer, Found) and answer.previous == self._node:
                 known.generation = max(known.generation, answer.record.generation - 1)
             elif isinstance(answer, Found | Held):
                 known.fenced()
         if isinstance(answer, Found) and (known is None or known.has_ended):
             self._copies.add(answer)
-            if not force:  # else its owner is told
+            if force is None:  # else its owner is told
                 self._handover.claimed(id, answer.record.generation)
         return answer
 
     async def is_still_ours(self, session: SessionLink) -> bool:
         """Ask the store whether a session was fenced by a claim of this process that was never answered."""
-        answer = await self._claim(session.id, None, None, 0, force=False)
+        answer = await self._claim(session.id, None, None, 0, force=None)
         return isinstance(answer, Found) and not session.has_ended and session.claimed(answer.record)
 
     # Where the store may have forgotten a session

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from enum import Enum
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 from websocket_heartbeat.server.sessions.copies import Copies
 from websocket_heartbeat.server.sessions.link import SessionLink
@@ -57,7 +58,7 @@ class _Said(Enum):
 class Claim(Protocol):
     """Claims one session."""
 
-    async def __call__(self, *, force: bool = False) -> Found | Refused | Held | Ended:
+    async def __call__(self, *, force: int | None = None) -> Found | Refused | Held | Ended:
         """Do as `Store.claim`."""
 
 
@@ -99,34 +100,49 @@ class Handover:
     def __init__(self, nodes: Nodes, keeper: Keeper) -> None:
         self._nodes = nodes
         self._keeper = keeper
+        # By the ID of the session; each as long as somebody waits for it.
+        self._giving: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._log = Throttle(_logger)
 
     # Taking
 
     async def take(self, id: str, link: int, held: Held, claim: Claim) -> Found | Refused | Ended:
-        """Claim a session for a link that another process has, which gives it up first."""
+        """Claim a session for a link that another process has, which gives it up first.
+
+        Raises:
+            OSError: no process could be had to give it up.
+        """
         answer: Found | Refused | Held | Ended = held
-        said = _Said.NOTHING
         until = asyncio.get_running_loop().time() + _PATIENCE
         while isinstance(answer, Held):
             held = answer
             said = await self._ask(held.node, id, link)
             is_late = asyncio.get_running_loop().time() > until
-            if said is _Said.STAYS:
-                if is_late:
-                    raise OSError("its process goes on with the session, as it cannot write all of it")
-            elif not held.node.startswith(IN_MEMORY):
-                answer = await (claim(force=True) if said is _Said.DONE else self.force(id, claim))
-                break
-            answer = await claim()
+            is_silent = said in (_Said.NOTHING, _Said.GONE)
+            is_in_memory = held.node.startswith(IN_MEMORY)
+            if said is _Said.STAYS or is_in_memory:
+                answer = await claim()
+            elif is_silent:
+                answer = await self.force(id, held, claim)
+            else:
+                answer = await claim(force=held.generation)
+            if is_in_memory and answer == held and said is not _Said.STAYS and (is_silent or is_late):
+                answer = await self.lose(id, held, claim)
+            if isinstance(answer, Found):
+                await self._tell_taken(held.node, id, answer.record.generation, said)
+                if not self._has_still(answer):
+                    answer = await claim()
             if isinstance(answer, Held):
-                if said in (_Said.NOTHING, _Said.GONE) or is_late:
-                    return await self.lose(id, claim)
+                if is_late:
+                    raise OSError("another process goes on with the session")
                 await asyncio.sleep(_PAUSE)
-        assert not isinstance(answer, Held)
-        if isinstance(answer, Found):
-            await self._tell_taken(held.node, id, answer.record.generation, said)
         return answer
+
+    def _has_still(self, found: Found) -> bool:
+        """Whether this process has what it has claimed: it may have been asked to give that up meanwhile."""
+        id = found.record.id
+        session = self._keeper.here(id)
+        return self._keeper.copies.of(id) is found or (session is not None and not session.has_ended)
 
     async def _ask(self, node: str, id: str, link: int) -> "_Said":
         """Have a process give a session up, if it has it."""
@@ -155,10 +171,9 @@ class Handover:
         """Have whoever has given a session up forget it: we have claimed it, and had nobody to ask."""
         self._keeper.tell_all(_taken(id, generation))
 
-    async def force(self, id: str, claim: Claim) -> Found | Refused | Ended:
+    async def force(self, id: str, held: Held, claim: Claim) -> Found | Refused | Held | Ended:
         """Claim a session of a process that does not answer, in a store that has all of it."""
-        answer = await claim(force=True)
-        assert not isinstance(answer, Held)
+        answer = await claim(force=held.generation)
         if isinstance(answer, Found):
             words = (
                 "session %s goes on here, as its process does not answer: what that was handling may be "
@@ -167,10 +182,9 @@ class Handover:
             self._log.warning(words, id, extra={"session": id, "forced": True})
         return answer
 
-    async def lose(self, id: str, claim: Claim) -> Ended | Refused:
+    async def lose(self, id: str, held: Held, claim: Claim) -> Ended | Held | Refused:
         """End a session that only the memory of a process had which does not answer."""
-        answer = await claim(force=True)
-        assert not isinstance(answer, Held)
+        answer = await claim(force=held.generation)
         if not isinstance(answer, Found):
             return answer
         await self._keeper.store.finish(id, answer.record.generation, REPLACED, LOST)
@@ -203,10 +217,19 @@ class Handover:
     # Giving
 
     async def give(self, id: str, link: int) -> bool:
-        """Give a session up, for a link of that number; return whether it stays here instead."""
+        """Give a session up, for a link of that number; return whether it stays here instead.
+
+        Who asks for it meanwhile waits: it may stay here, or be where the next one finds it only then.
+        """
+        async with self._giving.setdefault(id, asyncio.Lock()):
+            return await self._give(id, link)
+
+    async def _give(self, id: str, link: int) -> bool:
         session = self._keeper.here(id)
         if session is None:
             found = self._keeper.copies.of_claimed(id)
+            if found is not None and found.record.link >= link:
+                return True
         else:
             found = await session.hand_over(link, HANDOFF_TIMEOUT)
         if found is not None:

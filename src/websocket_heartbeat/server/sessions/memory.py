@@ -70,7 +70,9 @@ class MemoryStore(Store):
         if known is not None:
             if known.end is not None:
                 return Refused.GONE
-            if known.record.generation > record.generation:
+            is_same = known.record.generation == record.generation
+            is_of_another = NOBODY != known.record.node != record.node != NOBODY
+            if known.record.generation > record.generation or (is_same and is_of_another):
                 return Refused.FENCED
         record = copy(record)
         record.lineage = self._lineage
@@ -80,7 +82,14 @@ class MemoryStore(Store):
         return None
 
     async def claim(
-        self, id: str, hash: bytes | None, principal: str | None, link: int, node: str, *, force: bool = False
+        self,
+        id: str,
+        hash: bytes | None,
+        principal: str | None,
+        link: int,
+        node: str,
+        *,
+        force: int | None = None,
     ) -> Found | Refused | Held | Ended:
         session = self._sessions.get(id)
         if session is None:
@@ -94,8 +103,8 @@ class MemoryStore(Store):
             return session.end
         if hash is not None and link <= record.link:
             return Refused.STALE
-        if record.node not in (node, NOBODY) and not force:
-            return Held(record.node)
+        if record.node not in (node, NOBODY) and record.generation != force:
+            return Held(record.node, record.generation)
         previous, record.node = record.node, node
         record.generation += 1
         if hash is not None:
@@ -178,7 +187,8 @@ class MemoryStore(Store):
         session = self._sessions.get(id)
         if session is None or session.end is not None:
             return Refused.GONE
-        return session if session.record.generation == generation else Refused.FENCED
+        is_ours = session.record.generation == generation and session.record.node in self._nodes
+        return session if is_ours else Refused.FENCED
 
     def _set_deadline(self, record: Record, deadline: float | None) -> None:
         if deadline == record.deadline:

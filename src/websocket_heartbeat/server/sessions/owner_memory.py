@@ -48,6 +48,7 @@ class OwnerMemory(MemoryStore):
         return self.behind.lineage
 
     async def open(self, node: str, listener: Listener, owned: Owned) -> None:
+        await super().open(node, listener, owned)
         await self.behind.open(node, listener, self._owned)
 
     def _owned(self) -> list[Found]:
@@ -68,7 +69,14 @@ class OwnerMemory(MemoryStore):
         return answer
 
     async def claim(
-        self, id: str, hash: bytes | None, principal: str | None, link: int, node: str, *, force: bool = False
+        self,
+        id: str,
+        hash: bytes | None,
+        principal: str | None,
+        link: int,
+        node: str,
+        *,
+        force: int | None = None,
     ) -> Found | Refused | Held | Ended:
         answer = await self.behind.claim(id, hash, principal, link, node, force=force)
         if not isinstance(answer, Found):

@@ -248,16 +248,18 @@ class SqliteStore(SharedStore):
     # The calls
 
     async def put(self, record: Record, log: Sequence[Message]) -> Refused | None:
-        lineage = self._lineage
+        lineage, writer = self._lineage, record.node or self._node
 
         def work(database: sqlite3.Connection) -> Refused | None:
             known = database.execute(
-                "select generation, end_kind from session where id = ?", (record.id,)
+                "select generation, end_kind, node, lineage from session where id = ?", (record.id,)
             ).fetchone()
             if known is not None:
-                if known[1] is not None:
+                generation, end, node, written = known
+                if end is not None:
                     return Refused.GONE
-                if known[0] > record.generation:
+                is_of_another = node not in (writer, NOBODY) and written == lineage
+                if generation > record.generation or (generation == record.generation and is_of_another):
                     return Refused.FENCED
             values = (
                 *(record.id, record.hash, record.principal, record.generation, record.link, record.node),
@@ -275,7 +277,14 @@ class SqliteStore(SharedStore):
         return await self._call(work)
 
     async def claim(
-        self, id: str, hash: bytes | None, principal: str | None, link: int, node: str, *, force: bool = False
+        self,
+        id: str,
+        hash: bytes | None,
+        principal: str | None,
+        link: int,
+        node: str,
+        *,
+        force: int | None = None,
     ) -> Found | Refused | Held | Ended:
         lineage = self._lineage
 
@@ -297,8 +306,8 @@ class SqliteStore(SharedStore):
                 return Ended(kind, why, record.done)
             if hash is not None and link <= record.link:
                 return Refused.STALE
-            if record.node not in (node, NOBODY) and not force:
-                return Held(record.node)
+            if record.node not in (node, NOBODY) and record.generation != force:
+                return Held(record.node, record.generation)
             previous, record.node = record.node, node
             record.generation += 1
             if hash is not None:
@@ -326,7 +335,7 @@ class SqliteStore(SharedStore):
         rooms: Mapping[str, int | None] | None = None,
     ) -> int | Refused:
         def work(database: sqlite3.Connection) -> int | Refused:
-            row = _writable(database, id, generation, "sent, acked, window_messages")
+            row = _writable(database, id, self._node, generation, "sent, acked, window_messages")
             if isinstance(row, Refused):
                 return row
             sent, known, most = row
@@ -353,7 +362,7 @@ class SqliteStore(SharedStore):
 
     async def finish(self, id: str, generation: int, kind: str, why: str) -> Refused | None:
         def work(database: sqlite3.Connection) -> Refused | None:
-            row = _writable(database, id, generation, "id")
+            row = _writable(database, id, self._node, generation, "id")
             if isinstance(row, Refused):
                 return row
             self._bury(database, id, kind, why)
@@ -603,15 +612,15 @@ def _add(database: sqlite3.Connection, id: str, after: int, messages: Sequence[M
 
 
 def _writable(
-    database: sqlite3.Connection, id: str, generation: int, columns: str
+    database: sqlite3.Connection, id: str, node: str, generation: int, columns: str
 ) -> tuple[Any, ...] | Refused:
-    """Return columns of a session that may be written."""
+    """Return columns of a session that a node may write to."""
     row = database.execute(
-        f"select generation, end_kind, {columns} from session where id = ?", (id,)
+        f"select generation, node, end_kind, {columns} from session where id = ?", (id,)
     ).fetchone()
-    if row is None or row[1] is not None:
+    if row is None or row[2] is not None:
         return Refused.GONE
-    return tuple(row[2:]) if row[0] == generation else Refused.FENCED
+    return tuple(row[3:]) if row[:2] == (generation, node) else Refused.FENCED
 
 
 def _why_not(path: str, error: Exception) -> str:

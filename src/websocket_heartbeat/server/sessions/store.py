@@ -1,8 +1,8 @@
 """What a hub asks of the place where its sessions are kept, `Store`; and where its rooms are, `SharedStore`.
 
 A session has one record and the messages to its client that are not acknowledged, its log. One node owns it;
-each claim makes a new generation, and every write carries the generation of who writes: what was claimed by
-somebody else since is fenced. Every call is atomic, and may be repeated where its outcome is not known.
+each claim makes a new generation, and every write is of a node and a generation: what was claimed by somebody
+else since is fenced. Every call is atomic, and may be repeated where its outcome is not known.
 
 A store that processes share also has a stream of the messages of each room, which every node reads that has
 members; the record of a session keeps up to where the session has those of its rooms.
@@ -21,7 +21,7 @@ class Refused(Enum):
     """Why a call has done nothing."""
 
     FENCED = "fenced"
-    """Another node has claimed the session since."""
+    """Another node has claimed the session since, or it is not this node's."""
     GONE = "gone"
     """There is no such session, or it is over."""
     FULL = "full"
@@ -38,9 +38,10 @@ class Refused(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Another node owns the session."""
+    """Another node owns the session. generation: that of its claim."""
 
     node: str
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,13 +197,27 @@ class Store(ABC):
 
     @abstractmethod
     async def put(self, record: Record, log: Sequence[Message]) -> Refused | None:
-        """Create a session, or write it again; never over a newer generation or one that is over."""
+        """Create a session, or write it again; never over a newer generation or one that is over.
+
+        Nor over the same generation of another node, under one lineage: a store that has forgotten a claim
+        may have given its number again.
+        """
 
     @abstractmethod
     async def claim(
-        self, id: str, hash: bytes | None, principal: str | None, link: int, node: str, *, force: bool = False
+        self,
+        id: str,
+        hash: bytes | None,
+        principal: str | None,
+        link: int,
+        node: str,
+        *,
+        force: int | None = None,
     ) -> Found | Refused | Held | Ended:
-        """Make a node the owner, on behalf of a link that resumes. force: also if another one is, not NOBODY.
+        """Make a node the owner, on behalf of a link that resumes.
+
+        force: take it from another node, if this is the generation of its claim; what that has claimed since
+        it has not been asked for. None: from nobody.
 
         hash: None: no link asks, but the application, which has something to send. Then neither the principal
         nor the link is looked at, and the deadline stays.

@@ -326,7 +326,7 @@ class ValkeyStore(SharedStore):
         """Run a script; if it is refused by a server that has forgotten, run it on what was written again."""
         while True:
             lineage = self._lineage
-            answer = await self._submit(script, self._keys(id), *arguments)
+            answer = await self._submit(script, self._keys(id), self._node, *arguments)
             if answer not in _REFUSED:
                 return answer
             await self._look_for_lineage()
@@ -351,23 +351,39 @@ class ValkeyStore(SharedStore):
         due = self._lease() if record.deadline is None else record.deadline
         self._held.add(record.id)
         self._look_at(due, record.id)
-        asked = (record.generation, record.node, self._keep, len(flat))
+        asked = (record.generation, record.node, record.node or self._node, self._keep, len(flat))
         answer = await self._submit("put", self._keys(record.id), *asked, *flat, *payloads)
         return _REFUSED.get(answer)
 
     async def claim(
-        self, id: str, hash: bytes | None, principal: str | None, link: int, node: str, *, force: bool = False
+        self,
+        id: str,
+        hash: bytes | None,
+        principal: str | None,
+        link: int,
+        node: str,
+        *,
+        force: int | None = None,
     ) -> Found | Refused | Held | Ended:
         lease = self._lease()
         self._look_at(lease, id)
         name = secrets.token_urlsafe(6)
-        asked = (hash or b"", principal or "", link, node, int(force), lease, self._keep, name)
+        asked = (
+            hash or b"",
+            principal or "",
+            link,
+            node,
+            "" if force is None else force,
+            lease,
+            self._keep,
+            name,
+        )
         kind, *rest = await self._submit("claim", self._keys(id), *asked)
         if kind == b"found":
             self._held.add(id)
             return _found(id, rest)
         if kind == b"held":
-            return Held(rest[0].decode())
+            return Held(rest[0].decode(), int(rest[1]))
         if kind in (b"unknown", b"forgotten"):
             await self._look_for_lineage()
         if kind == b"ended":

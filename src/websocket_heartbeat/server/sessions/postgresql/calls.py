@@ -35,7 +35,8 @@ WRITE_LAST = _WRITE.replace(
 """A write in a user's transaction: its lock ends also where no commit comes, as the process is frozen."""
 _FORGET = "delete from websocket_heartbeat.session where forget_at <= $1::double precision"
 _OUTCOME = """
-select done, sent, generation, end_kind from websocket_heartbeat.session where id = $1::text for update nowait
+select done, sent, generation, node, end_kind from websocket_heartbeat.session
+where id = $1::text for update nowait
 """
 
 _HAS_TABLES = """
@@ -63,26 +64,26 @@ async def put(connection: Any, calls: list[Arguments]) -> list[Refused | None]:
 
 
 async def write(connection: Any, calls: list[Arguments]) -> list[int | Refused]:
-    """As `Store.write`."""
+    """As `Store.write`; and the node that writes."""
     rows = await connection.fetchmany(_WRITE, calls)
     return [written(row, call) for row, call in zip(rows, calls, strict=True)]
 
 
 def written(row: Sequence[Any], call: Arguments) -> int | Refused:
     """Return the answer to a write, or why it was refused: as far as is known, if another one came before."""
-    sent, known, is_over, was_sent = row[:4]
+    sent, known, is_over, node, was_sent = row[:5]
     generation, after, messages = call[1:4]
     if sent is not None:
         return int(sent)
     if known is None or is_over:
         return Refused.GONE
-    if known != generation:
+    if (known, node) != (generation, call[-1]):
         return Refused.FENCED
     return Refused.FULL if after <= was_sent < after + len(messages) else Refused.GAP
 
 
 async def finish(connection: Any, calls: list[Arguments]) -> list[Refused | None]:
-    """As `Store.finish`; and until when to remember it."""
+    """As `Store.finish`; until when to remember it, and the node that writes."""
     rows = await connection.fetchmany(_FINISH, calls)
     return [None if is_done else Refused.GONE if is_over else Refused.FENCED for is_done, is_over in rows]
 
@@ -109,19 +110,20 @@ async def _claim_one(connection: Any, call: Arguments) -> Found | Refused | Held
         return Ended(row["end_kind"], _text_of(row["end_why"]) or "", row["done"])
     if hash is not None and link <= row["link"]:
         return Refused.STALE
-    return Held(row["node"])
+    return Held(row["node"], row["generation"])
 
 
 async def outcome(connection: Any, calls: list[Arguments]) -> list[tuple[int, int] | Refused]:
-    """As `Store.outcome`."""
+    """As `Store.outcome`; and the node that asks."""
     return [await _outcome_one(connection, *call) for call in calls]
 
 
-async def _outcome_one(connection: Any, id: str, generation: int) -> tuple[int, int] | Refused:
+async def _outcome_one(connection: Any, id: str, generation: int, node: str) -> tuple[int, int] | Refused:
     row = await connection.fetchrow(_OUTCOME, id)
     if row is None or row["end_kind"] is not None:
         return Refused.GONE
-    return (row["done"], row["sent"]) if row["generation"] == generation else Refused.FENCED
+    is_ours = (row["generation"], row["node"]) == (generation, node)
+    return (row["done"], row["sent"]) if is_ours else Refused.FENCED
 
 
 async def due(connection: Any, calls: list[Arguments]) -> list[list[Found]]:
@@ -270,14 +272,15 @@ def _unpacked(data: bytes) -> Message:
     return data[1:].decode() if data[:1] == _TEXT else data[1:]
 
 
-def row_of(found: Found, lineage: str) -> Arguments:
-    """Return the arguments of `put`."""
+def row_of(found: Found, lineage: str, node: str) -> Arguments:
+    """Return the arguments of `put`. node: that writes it."""
     record = found.record
     return (
         *(record.id, record.hash, stored_text(record.principal), record.generation, record.link, record.node),
         *(lineage, *record.window, record.max, record.done, record.sent, record.acked, record.state),
         *(stored_text(record.ending), record.deadline, changes_of(record.rooms)),
         [packed(message) for message in found.log],
+        record.node or node,
     )
 
 

@@ -198,7 +198,7 @@ class PostgresStore(SharedStore):
             words = "the store may have forgotten writes: %d sessions are written again"
             _logger.warning(words, len(owned), extra={"sessions": len(owned)})
             if owned:
-                await calls.put(connection, [calls.row_of(found, lineage) for found in owned])
+                await calls.put(connection, [calls.row_of(found, lineage, self._node) for found in owned])
         self._lineage = lineage
 
     # Calls of the server, all by one task: a caller that is cancelled leaves no answer unread
@@ -262,11 +262,19 @@ class PostgresStore(SharedStore):
     # The calls
 
     async def put(self, record: Record, log: Sequence[Message]) -> Refused | None:
-        answer: Refused | None = await self._ask(calls.put, calls.row_of(Found(record, log), self._lineage))
+        row = calls.row_of(Found(record, log), self._lineage, self._node)
+        answer: Refused | None = await self._ask(calls.put, row)
         return answer
 
     async def claim(
-        self, id: str, hash: bytes | None, principal: str | None, link: int, node: str, *, force: bool = False
+        self,
+        id: str,
+        hash: bytes | None,
+        principal: str | None,
+        link: int,
+        node: str,
+        *,
+        force: int | None = None,
     ) -> Found | Refused | Held | Ended:
         arguments = id, hash, calls.stored_text(principal), link, node, force, self._lineage
         answer: Found | Refused | Held | Ended = await self._ask(calls.claim, arguments)
@@ -289,12 +297,12 @@ class PostgresStore(SharedStore):
         log = [calls.packed(message) for message in messages]
         changes = calls.changes_of(rooms) if rooms else None
         what = done, acked, deadline, state, calls.stored_text(ending), changes
-        arguments = id, generation, after, log, *what
+        arguments = id, generation, after, log, *what, self._node
         answer: int | Refused = await self._ask(calls.write, arguments)
         return answer
 
     async def finish(self, id: str, generation: int, kind: str, why: str) -> Refused | None:
-        arguments = id, generation, kind, calls.stored_text(why), time.time() + self.ttl
+        arguments = id, generation, kind, calls.stored_text(why), time.time() + self.ttl, self._node
         answer: Refused | None = await self._ask(calls.finish, arguments)
         return answer
 
@@ -371,10 +379,10 @@ class PostgresStore(SharedStore):
     async def begin(self) -> Transaction:
         if self._pool is None:
             raise OSError("the store of the sessions is closed")
-        return await transactions.begin(self._pool)
+        return await transactions.begin(self._pool, self._node)
 
     async def outcome(self, id: str, generation: int) -> tuple[int, int] | Refused:
-        answer: tuple[int, int] | Refused = await self._ask(calls.outcome, (id, generation))
+        answer: tuple[int, int] | Refused = await self._ask(calls.outcome, (id, generation, self._node))
         return answer
 
     async def _compare(self, connection: Any) -> None:

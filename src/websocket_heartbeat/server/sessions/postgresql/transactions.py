@@ -10,8 +10,8 @@ from websocket_heartbeat.server.sessions.postgresql.driver import FAILURES, TIME
 from websocket_heartbeat.server.sessions.store import Refused, Transaction
 
 
-async def begin(pool: Any) -> Transaction:
-    """Begin one.
+async def begin(pool: Any, node: str) -> Transaction:
+    """Begin one, of a node.
 
     Raises:
         OSError: the database cannot be reached.
@@ -29,14 +29,15 @@ async def begin(pool: Any) -> Transaction:
     except BaseException:
         await _release(pool, connection)
         raise
-    return _Transaction(pool, connection, transaction)
+    return _Transaction(pool, node, connection, transaction)
 
 
 class _Transaction(Transaction):
     """It locks the record for `commit` only: another node that claims the session does not wait for users."""
 
-    def __init__(self, pool: Any, connection: Any, transaction: Any) -> None:
+    def __init__(self, pool: Any, node: str, connection: Any, transaction: Any) -> None:
         self._pool = pool
+        self._node = node
         self.connection = connection
         self._transaction = transaction
         self._is_released = False
@@ -58,7 +59,7 @@ class _Transaction(Transaction):
         connection = self.connection
         log = [packed(message) for message in messages]
         changes = changes_of(rooms) if rooms else None
-        what = id, generation, after, log, done, acked, deadline, state, None, changes
+        what = id, generation, after, log, done, acked, deadline, state, None, changes, self._node
         try:
             answer = written(await connection.fetchrow(WRITE_LAST, *what, timeout=TIMEOUT), what)
             if not isinstance(answer, Refused):

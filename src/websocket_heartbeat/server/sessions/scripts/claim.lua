@@ -1,6 +1,6 @@
 -- Makes a node the owner: docs/session.md, 4.3, steps 1 to 6 and 8. hash: '': the application asks, and no link.
 -- name: of this call. redis-py makes one again whose answer was lost: then it has been done, and the answer is the same.
--- KEYS: session, log. ARGV: hash, principal, link, node, force, lease, keep, name
+-- KEYS: session, log. ARGV: hash, principal, link, node, generation to take it from by force, lease, keep, name
 local session, log = KEYS[1], KEYS[2]
 local names = { 'hash', 'principal', 'lineage', 'end_kind', 'end_why', 'done', 'link', 'node', 'generation', 'claim', 'was' }
 local hash, principal, written, kind, why, done, link, node, generation, claim, was = unpack(redis.call('HMGET', session, unpack(names)))
@@ -10,7 +10,7 @@ if written ~= lineage() then return { 'forgotten' } end
 if kind then return { 'ended', kind, why, done } end
 if claim ~= ARGV[8] then
     if is_link and tonumber(ARGV[3]) <= tonumber(link) then return { 'stale' } end
-    if node ~= '' and node ~= ARGV[4] and ARGV[5] ~= '1' then return { 'held', node } end
+    if node ~= '' and node ~= ARGV[4] and generation ~= ARGV[5] then return { 'held', node, generation } end
     was = node
     redis.call('HSET', session, 'node', ARGV[4], 'generation', tonumber(generation) + 1, 'lease', ARGV[6], 'claim', ARGV[8], 'was', was)
     if is_link then

@@ -11,7 +11,7 @@ with known as (
     from known
     where session.id = $1::text and known.lineage = $7::text and known.end_kind is null
         and ($2::bytea is null or known.hash = $2::bytea and known.principal is not distinct from $3::bytea and known.link < $4::bigint)
-        and (known.node in ($5::text, '') or $6::boolean)
+        and (known.node in ($5::text, '') or known.generation = $6::bigint)
     returning session.generation, session.link, session.deadline
 )
 select

@@ -1,4 +1,6 @@
 -- Creates a session, or writes it again; never over a newer generation or one that is over.
+-- Not over the same generation of another node either: it has claimed the session since the store has forgotten that
+-- of this one, $19.
 -- What its owner has handled and does not know to be committed stays handled.
 with written as (
     insert into websocket_heartbeat.session values (
@@ -14,7 +16,11 @@ with written as (
             when excluded.generation then greatest(session.done, excluded.done) else excluded.done end,
         sent = excluded.sent, acked = excluded.acked, state = excluded.state, ending = excluded.ending,
         deadline = excluded.deadline, rooms = excluded.rooms
-    where session.end_kind is null and session.generation <= excluded.generation
+    where session.end_kind is null and (
+        session.generation < excluded.generation
+        or session.generation = excluded.generation
+        and (session.lineage <> excluded.lineage or session.node in ('', $19::text))
+    )
     returning 1
 ), forgotten as (
     delete from websocket_heartbeat.message using written where id = $1::text and (number <= $13::bigint or number > $12::bigint)

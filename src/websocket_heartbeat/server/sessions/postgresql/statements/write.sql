@@ -9,7 +9,7 @@ with written as (
         state = coalesce($8::bytea, state),
         ending = coalesce($9::bytea, ending),
         rooms = case when $10::jsonb is null then rooms else jsonb_strip_nulls(rooms || $10::jsonb) end
-    where id = $1::text and generation = $2::bigint and end_kind is null and (
+    where id = $1::text and generation = $2::bigint and node = $11::text and end_kind is null and (
         cardinality($4::bytea[]) = 0
         or sent = $3::bigint + cardinality($4::bytea[])
         or sent >= $3::bigint and sent < $3::bigint + cardinality($4::bytea[])
@@ -25,6 +25,6 @@ with written as (
     where $3::bigint + place > acked
     on conflict (id, number) do update set data = excluded.data
 )
-select written.sent, known.generation, known.end_kind is not null, known.sent
+select written.sent, known.generation, known.end_kind is not null, known.node, known.sent
 from (select) as one left join written on true
 left join websocket_heartbeat.session as known on known.id = $1::text
