@@ -4,6 +4,7 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +31,14 @@ class Stored:
 
     def messages(self) -> int:
         if self._place.startswith("sqlite"):
-            with sqlite3.connect(self._place.removeprefix("sqlite:///")) as database:
+            with closing(sqlite3.connect(self._place.removeprefix("sqlite:///"))) as database:
                 return int(database.execute("select count(*) from message").fetchone()[0])
         with redis.Redis.from_url(self._place.replace("valkey", "redis")) as client:
             return sum(client.llen(key) for key in client.keys("*:o"))
 
     def state(self) -> bytes:
         if self._place.startswith("sqlite"):
-            with sqlite3.connect(self._place.removeprefix("sqlite:///")) as database:
+            with closing(sqlite3.connect(self._place.removeprefix("sqlite:///"))) as database:
                 return bytes(database.execute("select state from session").fetchone()[0])
         with redis.Redis.from_url(self._place.replace("valkey", "redis")) as client:
             (key,) = client.keys("*:m")

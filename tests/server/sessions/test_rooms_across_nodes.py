@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.server.sessions.postgres import Postgres
 from tests.server.sessions.test_sessions import running, told
 from tests.server.sessions.valkey import Valkey
 from tests.watch import PATIENCE, Run, turns, until
@@ -263,6 +264,51 @@ asyncio.run(main())
                 got = await received(client, 200)
                 assert [each for each in got if isinstance(each, str)] == [f"r {n}" for n in range(100)]
                 assert [each for each in got if isinstance(each, bytes)] == [b"u %d" % n for n in range(100)]
+
+    run_asyncio(main())
+
+
+@stores_and_a_cluster
+def test_what_was_sent_to_a_room_arrives_though_the_process_died_before_it_told_others(
+    run_asyncio: Run, shared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def tells_nobody(*_: object) -> bool:
+        return True
+
+    async def main() -> None:
+        async with nodes(shared, 1, on_open=joins("r")) as these, Hub(sessions=shared) as sender:
+            member = await these.client(0)
+            assert sender._book is not None
+            monkeypatch.setattr(sender._book.store, "notify", tells_nobody)
+            sender.room("r").send("untold")
+            assert await received(member, 1) == ["untold"]
+
+    run_asyncio(main())
+
+
+def test_a_process_that_ends_at_once_tells_others_of_what_it_has_sent_to_a_room(
+    run_asyncio: Run, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("websocket_heartbeat.server.sessions.postgresql.store._RECENT", -1.0)  # nobody looks
+    is_telling = asyncio.Event()
+
+    async def main() -> None:
+        async with nodes(postgres.url(), 1, on_open=joins("r")) as these:
+            member = await these.client(0)
+            async with Hub(sessions=postgres.url()) as sender:
+                assert sender._book is not None
+                store = sender._book.store
+                notify = store.notify
+
+                async def tells_slowly(node: str | None, data: bytes) -> bool:
+                    is_telling.set()
+                    await asyncio.sleep(0.1)
+                    return await notify(node, data)
+
+                monkeypatch.setattr(store, "notify", tells_slowly)
+                sender.room("r").send("last words")
+                await is_telling.wait()
+            assert await received(member, 1) == ["last words"]
 
     run_asyncio(main())
 

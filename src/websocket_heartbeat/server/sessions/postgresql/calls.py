@@ -34,6 +34,10 @@ WRITE_LAST = _WRITE.replace(
 )
 """A write in a user's transaction: its lock ends also where no commit comes, as the process is frozen."""
 _FORGET = "delete from websocket_heartbeat.session where forget_at <= $1::double precision"
+_ACTIVE_ROOMS = """
+select coalesce(array_agg(name), '{}') from websocket_heartbeat.room
+where name = any($1::bytea[]) and used > extract(epoch from clock_timestamp()) - $2::double precision
+"""
 _OUTCOME = """
 select done, sent, generation, node, end_kind from websocket_heartbeat.session
 where id = $1::text for update nowait
@@ -196,7 +200,13 @@ async def keep_rooms(connection: Any, calls: list[Arguments]) -> list[None]:
     return [None] * len(calls)
 
 
-SINGLE = (put, write, finish, told, live, leave, publish, read, keep_rooms)
+async def active_rooms(connection: Any, calls: list[Arguments]) -> list[list[bytes]]:
+    """Return which of some rooms were used within so many seconds."""
+    rows = await connection.fetchmany(_ACTIVE_ROOMS, calls)
+    return [list(names) for (names,) in rows]
+
+
+SINGLE = (put, write, finish, told, live, leave, publish, read, keep_rooms, active_rooms)
 """Those that are a transaction by themselves."""
 
 

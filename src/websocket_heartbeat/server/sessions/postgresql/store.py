@@ -48,6 +48,11 @@ _LOCK_TIMEOUT = 2000
 _RECONNECT_AFTER = 0.2
 _RECONNECT_MOST = 2.0
 """Seconds from a connection that could not be made to the next attempt, at first and at most."""
+_RECENT = 3.0
+"""Seconds after which what was published is heard of, or lost on the way."""
+_TELL_WITHIN = 2.0
+"""Seconds in which other nodes are told of what was published last before the end."""
+
 _ROOMS = b"\0rooms "
 """Before the names of rooms, in what tells other nodes that they have more."""
 _TRANSACTIONS = 10
@@ -133,6 +138,8 @@ class PostgresStore(SharedStore):
         await self._end_connections()
 
     async def _end_connections(self) -> None:
+        if self._telling is not None:
+            await asyncio.wait([self._telling], timeout=_TELL_WITHIN)
         if self._telling is not None:
             self._telling.cancel()
             await asyncio.wait([self._telling])
@@ -316,6 +323,10 @@ class PostgresStore(SharedStore):
         patience = self.ttl if has_watched else None
         arguments = self._node, patience, now, limit, now + TELL_AGAIN
         found: list[Found] = await self._ask(calls.due, arguments)
+        if self._followed:  # as what other nodes tell may be lost
+            rooms = {calls.stored_text(room): room for room in self._followed}
+            for name in await self._ask(calls.active_rooms, ([*rooms], _RECENT)):
+                self._more_in(rooms[name])
         return found
 
     async def told(self, ids: Sequence[str]) -> None:
@@ -347,8 +358,10 @@ class PostgresStore(SharedStore):
             while self._told:
                 rooms, self._told = self._told, set()
                 try:
-                    await self.notify(None, _ROOMS + json.dumps(sorted(rooms)).encode())
+                    is_told = await self.notify(None, _ROOMS + json.dumps(sorted(rooms)).encode())
                 except OSError:
+                    is_told = False
+                if not is_told:
                     self._told |= rooms
                     await asyncio.sleep(_RECONNECT_AFTER)
         finally:
