@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import trustme
-from tests.certificates import tls_of_server
+from tests.certificates import tls_of_client, tls_of_server
 from tests.engines import peers
 from tests.engines.peers import Peer
 from tests.watch import PATIENCE, Run, turns, until
@@ -92,8 +92,10 @@ async def connected(
     server_context = tls_of_server(authority)
     if version is not None:
         server_context.maximum_version = version
-    context = context or ssl.create_default_context()
-    authority.configure_trust(context)
+    if context is None:
+        context = tls_of_client(authority)
+    else:
+        authority.configure_trust(context)
     accepted: asyncio.Future[Streams] = asyncio.get_running_loop().create_future()
     server = await asyncio.start_server(
         lambda reader, writer: accepted.set_result((reader, writer)), "127.0.0.1", 0, ssl=server_context

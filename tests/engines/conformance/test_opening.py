@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import trustme
+from tests.certificates import tls_of_client
 from tests.engines import peers
 from tests.engines.peers import Peer, close_frame, frame, port_of, quiet, raw_server, serve_echo, ws_server
 from tests.engines.recorder import MAX_SIZE, NOW, Recorder, failure, opened
@@ -352,8 +353,7 @@ def test_cancelling_the_opening_leaves_nothing(
 ) -> None:
     if engine.name == "aiohttp" and stage == "socks proxy":
         pytest.skip("this engine cannot use such a proxy")
-    client_tls = ssl.create_default_context()
-    authority.configure_trust(client_tls)
+    client_tls = tls_of_client(authority)
     live: set[Peer] = set()
 
     def counted(handler: peers.Handler) -> peers.Handler:

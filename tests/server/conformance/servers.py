@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import trustme
+from tests.certificates import tls_of_client
 from tests.server.conformance.app import LARGEST
 from tests.watch import PATIENCE
 from websockets.asyncio.client import connect
@@ -168,9 +169,7 @@ def issue_tls(folder: Path) -> Tls:
     pems = Pems(str(folder / "key.pem"), str(folder / "certificate.pem"))
     issued.private_key_pem.write_to_path(pems.key)
     issued.cert_chain_pems[0].write_to_path(pems.certificate)
-    client = ssl.create_default_context()
-    authority.configure_trust(client)
-    return Tls(pems, client)
+    return Tls(pems, tls_of_client(authority))
 
 
 class BackEnd:
