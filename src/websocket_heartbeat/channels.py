@@ -345,6 +345,14 @@ class _Channel:
                 self.session.set_place(place.group.key, number)
                 self.session.write_rooms()
 
+    def handled_of(self, place: "_Place") -> int:
+        """Return the number up to which all of a group is handled, of a place whose stream is read."""
+        assert place.number is not None
+        if self._in_hand is not None and self._in_hand[0] is place:
+            return self._in_hand[1] - 1
+        waits = next((number for each, number, _ in self.waiting if each is place), place.number + 1)
+        return waits - 1
+
     async def next(self) -> dict[str, Any]:
         """Return the next message; not before the session is known, as that tells where to begin."""
         if not self._is_known:
@@ -446,7 +454,7 @@ class _Place:
             return
         known = session.rooms.get(self.group.key)
         if known is None:
-            session.set_place(self.group.key, self.number)
+            session.set_place(self.group.key, self._channel.handled_of(self))
             session.write_rooms()
             return
         self.forget_waiting()

@@ -1,7 +1,8 @@
-"""A session moves from one node to the other, step by step: docs/session.md, 11.2.
+"""A session moves from one node to the other, step by step: docs/session.md, 11.2 and 11.4.
 
-The node that a resume has come to asks the owner, which gives the session up and writes it to nobody. Then it
-claims the session, has the owner forget what that has given, and goes on. The store may forget all meanwhile.
+The node that a resume has come to asks the owner, which gives the session up, and writes it where only its
+memory has it. Then that node claims the session, has the owner forget what that has given, and goes on, if it
+has not given it up itself by then. The store may forget all meanwhile.
 `late`: an answer comes too late, or never; of a store, or to who has told another one what it has claimed.
 """
 

@@ -19,7 +19,15 @@ from websocket_heartbeat.server import Hub
 class Member(AsyncWebsocketConsumer):
     groups = ("all",)
 
+    @property
+    def is_slow(self) -> bool:
+        """Whether it takes its time, to let its client in and for each message, and says when that begins."""
+        return bool(self.scope["query_string"] == b"slow")
+
     async def connect(self) -> None:
+        if self.is_slow:
+            print('{"joined": true}', flush=True)
+            await asyncio.sleep(2)
         await self.accept()
         await self.send(text_data="connected")
 
@@ -31,6 +39,10 @@ class Member(AsyncWebsocketConsumer):
         await self.send(text_data=f"done {text_data}")
 
     async def news(self, event: dict[str, Any]) -> None:
+        if self.is_slow:
+            await asyncio.sleep(0.3)  # what it has of the session is written meanwhile
+            print('{"first": true}', flush=True)
+            await asyncio.sleep(600)
         await self.send(text_data=event["text"])
 
 
@@ -55,7 +67,12 @@ def configure(hub: Hub, layer: str, store: str) -> None:
 async def main(store: str, layer: str) -> None:
     hub = Hub(sessions=store, session_ttl=30)
     configure(hub, layer, store)
-    routes = URLRouter([path("", Member.as_asgi()), path("blocking", BlockingMember.as_asgi())])
+    routes = URLRouter(
+        [
+            path("", Member.as_asgi()),
+            path("blocking", BlockingMember.as_asgi()),
+        ]
+    )
     async with serving(hub.asgi(routes)) as place:
         print(place.port, flush=True)
         await asyncio.Event().wait()

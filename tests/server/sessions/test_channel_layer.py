@@ -342,6 +342,35 @@ def test_workers_are_killed_and_each_client_gets_each_message_of_its_groups_once
     run_asyncio(main())
 
 
+def test_what_waits_for_a_consumer_before_its_session_is_known_is_not_lost_with_its_worker(
+    run_asyncio: Run, shared: str
+) -> None:
+    async def main() -> None:
+        async with AsyncExitStack() as stack:
+            dies = await stack.enter_async_context(worker(shared))
+            lives = await stack.enter_async_context(worker(shared))
+            (layer,) = await stack.enter_async_context(layers(shared, 1))
+            other = session(dies.url())  # so that the worker reads the group
+            await stack.enter_async_context(other)
+            assert await other.recv() == "connected"
+            urls = [dies.url("?slow")]
+            connection = session(lambda: urls[0])
+            opening = asyncio.create_task(stack.enter_async_context(connection))
+            await asyncio.to_thread(dies.said, "joined")
+            for number in range(20):
+                await layer.group_send("all", news(number))
+            assert await told_by(other, 20) == [str(number) for number in range(20)]
+            await opening
+            await asyncio.to_thread(dies.said, "first")
+            urls[0] = lives.url()
+            await asyncio.to_thread(dies.kill)
+            assert [text for text in await told_by(connection, 22) if text != "connected"] == [
+                str(number) for number in range(20)
+            ]
+
+    run_asyncio(main())
+
+
 @pytest.mark.parametrize(("layer", "lost"), [("ours", False), ("redis", True)])
 def test_channels_redis_loses_what_a_consumer_that_is_busy_has_no_room_for_and_we_do_not(
     run_asyncio: Run, valkey: Valkey, layer: str, lost: bool

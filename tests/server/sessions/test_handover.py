@@ -360,6 +360,28 @@ def test_what_its_owner_has_claimed_since_it_was_asked_is_asked_for_again(
     run_asyncio(main())
 
 
+def test_what_a_process_that_seemed_dead_has_claimed_since_is_left_to_it(
+    run_asyncio: Run, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with two(place, on_message=lambda *_: None) as both:
+            peer, here, there = await begun(both)
+            force = there._handover.force
+
+            async def force_slowly(id: str, *arguments: Any) -> Any:
+                await here._claims.claim(id)  # its client has come back there, say
+                return await force(id, *arguments)
+
+            monkeypatch.setattr(there._handover, "force", force_slowly)
+            assert await there._find(str(peer.session), here._node) == here._node
+            assert both.hubs[0].peers == (peer,)
+            peer.send("goes on")
+            async with asyncio.timeout(PATIENCE):
+                assert await both.connection.recv() == "goes on"
+
+    run_asyncio(main())
+
+
 def test_who_has_given_up_what_it_has_just_claimed_does_not_go_on_with_it(
     run_asyncio: Run, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

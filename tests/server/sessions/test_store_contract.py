@@ -115,6 +115,9 @@ def test_a_session_is_found_with_its_rooms_and_how_far_it_has_their_messages(eng
             await store.write("s", 3, deadline=5.0)
             (expired,) = await store.due(6.0, 10)
             assert expired.record.rooms == {"a": 7, "c": 3}
+            many = {f"room {number}": number for number in range(1, 10_001)}
+            await store.put(replace(record(store, "u"), rooms=many), [])
+            assert (await claimed(store, link=1, id="u")).record.rooms == many
             await store.put(replace(record(store, "t"), rooms={"a": 1, "b": 1}), [])
             await store.put(replace(record(store, "t"), generation=2, rooms={"b": 2}), [])
             assert (await claimed(store, link=1, id="t")).record.rooms == {"b": 2}

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import logging
 import os
 import socket
@@ -16,7 +17,7 @@ from tests.server.sessions.test_store_contract import opened, record
 from tests.server.sessions.valkey import Valkey
 from tests.watch import Run, until
 
-from websocket_heartbeat.server import Hub
+from websocket_heartbeat.server import Hub, SendUncertain
 from websocket_heartbeat.server.sessions.valkey import ValkeyStore
 
 GARBAGE = [
@@ -182,3 +183,29 @@ def test_what_a_stranger_puts_among_the_sessions_that_are_due_keeps_none_from_ex
 
     asyncio.run(main())
     assert caplog.text.count("a session that has expired cannot be ended") == 1  # not at each look
+
+
+@pytest.mark.parametrize("answer", [5, "x", ["done"], {"done": ""}, [[], []]])
+def test_a_process_that_answers_nonsense_leaves_who_sends_uncertain(
+    run_asyncio: Run, valkey: Valkey, answer: Any
+) -> None:
+    async def main() -> None:
+        hub, stranger = Hub(sessions=valkey.url), ValkeyStore(valkey.url)
+        async with hub, opened(ValkeyStore(valkey.url)) as store:
+            id = "A" * 12
+            await store.put(replace(record(store, id), node="stranger"), [])
+
+            def heard(data: bytes) -> None:
+                asked = json.loads(data.partition(b"\n")[0])
+                said = {"from": "stranger", "token": asked["token"], "answer": "is" in asked or answer}
+                told = stranger.notify(asked["from"], json.dumps(said).encode() + b"\n")
+                telling.append(asyncio.create_task(told))
+
+            telling: list[asyncio.Task[bool]] = []
+            await stranger.open("stranger", heard, tuple)
+            with pytest.raises(SendUncertain, match="what no process of ours does"):
+                await hub.send(id, "x")
+            await asyncio.wait(telling)
+            await stranger.close()
+
+    run_asyncio(main())

@@ -86,7 +86,11 @@ class Router:
             raise SendUncertain(f"the session's process may have been asked, or not: {error}") from error
         if answer is None:
             raise SendUncertain(f"the session's process has not answered for {_PATIENCE:g} s")
-        kind, text = answer
+        match answer:
+            case [str(kind), str(text)]:
+                pass
+            case _:
+                raise SendUncertain("the session's process has answered what no process of ours does")
         if kind == _OVER:
             raise SessionOver(text)
         if kind == _UNCERTAIN:

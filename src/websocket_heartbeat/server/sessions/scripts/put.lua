@@ -16,7 +16,9 @@ if generation then
 end
 redis.call('DEL', session, log)
 local first = 6 + tonumber(ARGV[5])
-redis.call('HSET', session, 'lineage', lineage(), unpack(ARGV, 6, first - 1))
+redis.call('HSET', session, 'lineage', lineage())
+-- One by one, as Lua's stack has no room for those of a session in thousands of rooms.
+for place = 6, first - 1, 2 do redis.call('HSET', session, ARGV[place], ARGV[place + 1]) end
 for place = first, #ARGV do redis.call('RPUSH', log, ARGV[place]) end
 redis.call('PEXPIRE', session, ARGV[4])
 redis.call('PEXPIRE', log, ARGV[4])
