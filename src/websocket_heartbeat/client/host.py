@@ -39,6 +39,7 @@ from websocket_heartbeat.engines.base import Closure, Engine, Link, OpenRequest
 from websocket_heartbeat.errors import ConnectionClosed, HookFailed, LinkRejected, ServerClosed, Undelivered
 from websocket_heartbeat.events import Message, OpenEvent, SessionEvent, State, Stats
 from websocket_heartbeat.system.alarm import Alarm
+from websocket_heartbeat.system.awaiting import await_shared
 
 _INBOXES = {"pause": Inbox, "drop_oldest": DroppingInbox, "latest": LatestInbox}
 _UP = (core.OPEN, core.PROBING)
@@ -189,7 +190,7 @@ class Host:
                 self._renewal = self._loop.create_future()
             renewal = self._renewal
             self._perform()
-            await asyncio.shield(renewal)  # for others it goes on when this task is cancelled
+            await await_shared(renewal)  # for others it goes on when this task is cancelled
 
     async def close(self, code: int, reason: str) -> None:
         """Close for good, within `close_timeout`; if cancelled, at once."""

@@ -27,6 +27,7 @@ from websocket_heartbeat.server.links.http import Head, asks_for_websocket, offe
 from websocket_heartbeat.server.links.pump import Channel, PumpedLink
 from websocket_heartbeat.server.links.wires import AsyncioWire
 from websocket_heartbeat.server.peer import Peer
+from websocket_heartbeat.system.awaiting import await_shared
 
 if tuple(int(part) for part in aiohttp.__version__.split(".")[:3] if part.isdigit()) < (3, 14, 1):
     # Before, its reader buffers a frame above the limit whole, and its parser headers without end.
@@ -228,9 +229,7 @@ class _AiohttpChannel(Channel):
     async def send(self, message: Message) -> None:
         if self._response.compress and size_of(message) > _COMPRESSED_AT_ONCE:
             # aiohttp goes on when who sends is cancelled, and would then complain of a client that has left.
-            sending = asyncio.create_task(self._send(message))
-            sending.add_done_callback(lambda task: task.cancelled() or task.exception())
-            await asyncio.shield(sending)
+            await await_shared(asyncio.create_task(self._send(message)))
         else:
             await self._send(message)
 

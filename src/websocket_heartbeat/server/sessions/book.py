@@ -44,6 +44,7 @@ from websocket_heartbeat.server.sessions.store import (
 )
 from websocket_heartbeat.server.streams import Streams
 from websocket_heartbeat.server.throttle import Throttle
+from websocket_heartbeat.system.awaiting import await_shared
 from websocket_heartbeat.system.callbacks import log_raised
 
 _logger = logging.getLogger("websocket_heartbeat.server")
@@ -137,7 +138,7 @@ class Book:
         opening = self._opening
         if opening is None or (opening.done() and (opening.cancelled() or opening.exception() is not None)):
             opening = self._opening = asyncio.ensure_future(self._open())
-        await asyncio.shield(opening)
+        await await_shared(opening)
 
     def open_soon(self) -> None:
         """Open the store, if nobody has tried: sessions of a process before may be due to end."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from websocket_heartbeat.errors import NotCommitted, SessionOver
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server.sessions.store import Transaction
+from websocket_heartbeat.system.awaiting import await_shared
 
 if TYPE_CHECKING:
     from websocket_heartbeat.server.sessions.link import SessionLink
@@ -133,7 +134,7 @@ class PeerTransaction:
         committing = session.loop.create_task(session.commit(self._begun, self.answers))
         self.committing = committing
         try:
-            await asyncio.shield(committing)
+            await await_shared(committing)
         except asyncio.CancelledError:
             await asyncio.wait([committing])
             self._is_committed = committing.exception() is None

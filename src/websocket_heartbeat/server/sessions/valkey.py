@@ -45,6 +45,7 @@ from websocket_heartbeat.server.sessions.store import (
     Refused,
     SharedStore,
 )
+from websocket_heartbeat.system.awaiting import await_shared
 
 T = TypeVar("T")
 
@@ -226,7 +227,7 @@ class ValkeyStore(SharedStore):
         self._begin_flush()
         if self._lineage_asked is None:
             self._lineage_asked = asyncio.get_running_loop().create_future()
-        return await asyncio.shield(self._lineage_asked)
+        return await await_shared(self._lineage_asked)
 
     def _begin_flush(self) -> None:
         if not self._is_open:
