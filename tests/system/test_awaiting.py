@@ -1,4 +1,4 @@
-"""What several wait for goes on when one of them is cancelled, and its failure is then no complaint of the loop."""
+"""What several wait for goes on when one of them is cancelled, and its failure complains to no loop."""
 
 import asyncio
 
