@@ -6,6 +6,8 @@ import json
 import logging
 import os
 import socket
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -207,5 +209,41 @@ def test_a_process_that_answers_nonsense_leaves_who_sends_uncertain(
                 await hub.send(id, "x")
             await asyncio.wait(telling)
             await stranger.close()
+
+    run_asyncio(main())
+
+
+def delete_all(place: str, request: pytest.FixtureRequest) -> None:
+    """Delete all sessions, while processes have some."""
+    if place.startswith("sqlite"):
+        with closing(sqlite3.connect(place.removeprefix("sqlite:///"))) as database, database:
+            database.execute("delete from session")
+    elif place.startswith("postgresql"):
+        request.getfixturevalue("postgres").execute("delete from websocket_heartbeat.session returning id")
+    else:
+        with request.getfixturevalue("valkey").client() as client:
+            client.flushall()
+
+
+def test_a_session_that_somebody_deletes_is_lost_and_its_messages_are_told_to_both_ends(
+    run_asyncio: Run, shared: str, request: pytest.FixtureRequest
+) -> None:
+    ends: list[Any] = []
+
+    async def main() -> None:
+        hub = Hub(sessions=shared, on_session_end=lambda *end: ends.append(end))
+        async with running(hub) as server, session(server.url()) as connection:
+            events = told(connection)
+            await until(lambda: events)
+            (peer,) = hub.peers
+            id = peer.session
+            assert id is not None
+            await hub.send(id, "kept")
+            await asyncio.to_thread(delete_all, shared, request)
+            peer.send("after")
+            await until(lambda: ends)
+            assert ends == [(id, "lost", ("kept", "after"))]
+            await until(lambda: len(events) > 1)
+            assert [(event.kind, event.why) for event in events] == [("new", ""), ("reset", "unknown")]
 
     run_asyncio(main())

@@ -21,7 +21,7 @@ from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.loops import HOW, running_loop
 from websocket_heartbeat.server.sessions.claims import Claims
 from websocket_heartbeat.server.sessions.copies import Copies
-from websocket_heartbeat.server.sessions.handover import LOST, Handover
+from websocket_heartbeat.server.sessions.handover import Handover
 from websocket_heartbeat.server.sessions.identity import hash_of, name_of, owner_of, principal_in
 from websocket_heartbeat.server.sessions.limits import LARGEST_WINDOW, Limits, OverLimit
 from websocket_heartbeat.server.sessions.link import SessionLink
@@ -32,6 +32,7 @@ from websocket_heartbeat.server.sessions.routing import Router
 from websocket_heartbeat.server.sessions.store import (
     EXPIRED,
     IN_MEMORY,
+    LOST,
     OVER,
     REPLACED,
     Ended,
@@ -453,6 +454,10 @@ class Book:
     async def is_still_ours(self, session: SessionLink) -> bool:
         """Ask the store whether a session was fenced by a claim of this process that was never answered."""
         return await self._claims.is_still_ours(session)
+
+    async def is_known(self, session: SessionLink) -> bool:
+        """Ask the store whether it has a session, or its end."""
+        return await self._claims.is_known(session)
 
     def over(self, session: SessionLink, why: str, unacknowledged: tuple[Message, ...]) -> None:
         """Forget a session, and tell the user."""

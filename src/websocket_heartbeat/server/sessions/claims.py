@@ -141,6 +141,10 @@ class Claims:
         answer = await self._claim(session.id, None, None, 0, force=None)
         return isinstance(answer, Found) and not session.has_ended and session.claimed(answer.record)
 
+    async def is_known(self, session: SessionLink) -> bool:
+        """Ask the store whether it has a session, or its end."""
+        return await self._claim(session.id, None, None, 0, force=None) is not Refused.UNKNOWN
+
     # Where the store may have forgotten a session
 
     def _may_be_forgotten(self, answer: Found | Refused | Held | Ended) -> bool:

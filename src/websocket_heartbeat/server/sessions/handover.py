@@ -18,6 +18,7 @@ from websocket_heartbeat.server.sessions.link import SessionLink
 from websocket_heartbeat.server.sessions.nodes import NodeGone, Nodes, Question
 from websocket_heartbeat.server.sessions.store import (
     IN_MEMORY,
+    LOST,
     NOBODY,
     REPLACED,
     Ended,
@@ -39,9 +40,6 @@ _TRIES = 10
 """So often are all processes asked, within that time, which of them owns a session."""
 _PAUSE = 0.01
 """Seconds until an owner is asked again which is about to have the session."""
-
-LOST = "lost"
-"""The reason of a reset: the node is gone that had the session in its memory."""
 
 
 class _Said(Enum):

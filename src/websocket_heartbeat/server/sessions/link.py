@@ -78,6 +78,9 @@ class Keeper(Protocol):
     async def is_still_ours(self, session: "SessionLink") -> bool:
         """Ask the store whether a session was fenced by a claim of this process that was never answered."""
 
+    async def is_known(self, session: "SessionLink") -> bool:
+        """Ask the store whether it has a session, or its end."""
+
     def held(self, size: float) -> None:
         """Count so many bytes more that messages take, or less."""
 

@@ -10,9 +10,8 @@ from websocket_heartbeat import observer
 from websocket_heartbeat.errors import HookFailed
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.redaction import printable
-from websocket_heartbeat.server.sessions.handover import LOST
 from websocket_heartbeat.server.sessions.link import FAILED
-from websocket_heartbeat.server.sessions.store import EXPIRED
+from websocket_heartbeat.server.sessions.store import EXPIRED, LOST
 from websocket_heartbeat.server.throttle import Throttle
 from websocket_heartbeat.system.callbacks import call, close_unawaited, log_raised, settle
 

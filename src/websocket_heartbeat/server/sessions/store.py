@@ -115,6 +115,9 @@ EXPIRED = "expired"
 REPLACED = "replaced"
 """How sessions end: by an end or a dismissal, after which nobody comes back; in time; by a reset."""
 
+LOST = "lost"
+"""The reason of a reset: the node is gone that had the session in its memory, or somebody has deleted it."""
+
 TELL_AGAIN = 30.0
 """Seconds after which the end of a session is told again, of which it is not known that it was."""
 

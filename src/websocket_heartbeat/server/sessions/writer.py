@@ -14,7 +14,7 @@ from websocket_heartbeat.core.session import Window
 from websocket_heartbeat.core.volatile import VOLATILE, Waiting
 from websocket_heartbeat.engines.base import WRITE_LIMIT
 from websocket_heartbeat.events import Message, size_of
-from websocket_heartbeat.server.sessions.store import Found, Record, Refused, Transaction
+from websocket_heartbeat.server.sessions.store import LOST, Found, Record, Refused, Transaction
 
 if TYPE_CHECKING:
     from websocket_heartbeat.server.sessions.link import SessionLink
@@ -233,6 +233,9 @@ class Writer(ABC):
                 return True  # it is us who have claimed it since, for another link
             if answer is Refused.FENCED and await session.keeper.is_still_ours(session):
                 return True
+            if answer is Refused.GONE and not await session.keeper.is_known(session):
+                session.expired(LOST)  # somebody has deleted it
+                return False
             session.fenced()
             return False
         self.is_uncertain = False
