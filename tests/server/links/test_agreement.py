@@ -70,11 +70,13 @@ def test_a_peer_that_answers_pings_is_kept(run: Run, back_end: BackEnd) -> None:
 @pytest.mark.usefixtures("kernel")
 def test_a_peer_that_sends_heartbeats_alone_is_kept(run: Run, back_end: BackEnd) -> None:
     async def main() -> None:
-        hub = Hub(idle_timeout=0.4)
+        hub = Hub(idle_timeout=1)
         async with back_end(hub, stay) as place, client(place) as raw:
-            for _ in range(8):
+            for _ in range(12):
                 raw.frame(TEXT, b"heartbeat")
-                assert await raw.read() == (TEXT, b"heartbeat")
+                while (got := await raw.read())[0] == PING:  # on a machine that was busy for half a second
+                    pass
+                assert got == (TEXT, b"heartbeat")
                 await asyncio.sleep(0.1)
             assert len(hub.peers) == 1
 

@@ -20,4 +20,4 @@ def compare(before: float, there: float, after: float) -> None:
             "too early here, or ours there"
         )
         way = "ahead of" if ahead > 0 else "behind"
-        _logger.warning(words, abs(ahead), way)
+        _logger.warning(words, abs(ahead), way, extra={"clock_ahead": ahead})

@@ -286,7 +286,7 @@ class ValkeyStore(SharedStore):
                     "the store drops sessions when its memory is full: "
                     "its maxmemory-policy is %s, not noeviction"
                 )
-                _logger.warning(words, policy)
+                _logger.warning(words, policy, extra={"policy": policy})
 
     # What the server may have forgotten
 
