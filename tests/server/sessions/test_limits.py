@@ -44,6 +44,40 @@ async def ask(server: Server, text: str, query: str = "", **options: Any) -> tup
             return ws, {"code": ws.close_code, "reason": ws.close_reason}
 
 
+def test_an_old_link_that_would_be_one_too_many_takes_the_session_from_no_newer_one(
+    run_asyncio: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one whose resume had waited for another process until then."""
+    monkeypatch.setattr(limits, "RESUME_EVERY", 30.0)
+    is_found, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def main() -> None:
+        hub = Hub(sessions="memory")
+        async with running(hub) as server:
+            _, welcome = await ask(server, HELLO)
+            assert hub._book is not None
+            resume = hub._book.resume
+
+            async def waits(asked: Any, *arguments: Any) -> Any:
+                answer = await resume(asked, *arguments)
+                if asked.link == 1:
+                    is_found.set()
+                    await goes_on.wait()
+                return answer
+
+            monkeypatch.setattr(hub._book, "resume", waits)
+            old = asyncio.create_task(ask(server, RESUME % (welcome["key"], 1, 0, 0, 0, 0)))
+            await is_found.wait()
+            for link in (2, 3, 4):
+                ws, said = await ask(server, RESUME % (welcome["key"], link, 0, 0, 0, 0))
+                assert said["welcome"] == "resumed"
+            goes_on.set()
+            assert (await old)[1]["code"] == 4491
+            await asyncio.wait_for(await ws.ping(), PATIENCE)
+
+    run_asyncio(main())
+
+
 def test_a_session_is_resumed_three_times_at_once_and_then_once_a_second(
     run_asyncio: Run, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -372,6 +372,8 @@ class Book:
             OverLimit: it may not go on yet.
         """
         session = self._known(found)
+        if session.link_number > found.record.link:  # the link that has asked is old, and gets nothing
+            return session
         try:
             self.limits.check_resume(session, asyncio.get_running_loop().time())
         except OverLimit:
