@@ -280,3 +280,16 @@ def test_many_leases_go_to_the_server_in_batches(valkey: Valkey, monkeypatch: py
     asyncio.run(main())
     assert sum(lengths) > 1000
     assert max(lengths) < 300
+
+
+def test_a_store_that_was_closed_is_open_again_on_the_next_loop(valkey: Valkey) -> None:
+    store = ValkeyStore(valkey.url, TTL)
+
+    async def main() -> None:
+        async with opened(store):
+            # Each looks whether the server has forgotten it, one after the other.
+            claims = [store.claim(f"none {number}", HASH, "ann", 1, "a") for number in range(3)]
+            assert await asyncio.gather(*claims) == [Refused.UNKNOWN] * 3
+
+    for _ in range(2):
+        asyncio.run(main())

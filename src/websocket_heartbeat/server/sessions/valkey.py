@@ -167,13 +167,13 @@ class ValkeyStore(SharedStore):
         self._tasks = []
         self._held.clear()
         self._followed.clear()
-        self._looking = asyncio.Lock()
 
     async def open(self, node: str, listener: Listener, owned: Owned) -> None:
         if self._is_open:
             self._forget()
         self._node = node
         self._owned = owned
+        self._looking = asyncio.Lock()  # one for whose turn somebody has waited belongs to that loop
         self._is_open = True
         loop = asyncio.get_running_loop()
         heard = loop.create_future()

@@ -319,14 +319,14 @@ class PostgresStore(SharedStore):
         if clock >= self._keep_rooms_at:
             self._keep_rooms_at = clock + self.ttl / 2
             await self._ask(calls.keep_rooms, ([*map(calls.stored_text, self._followed)], 4 * self.ttl))
-        has_watched = clock >= self._connected_at + self.ttl
-        patience = self.ttl if has_watched else None
-        arguments = self._node, patience, now, limit, now + TELL_AGAIN
-        found: list[Found] = await self._ask(calls.due, arguments)
         if self._followed:  # as what other nodes tell may be lost
             rooms = {calls.stored_text(room): room for room in self._followed}
             for name in await self._ask(calls.active_rooms, ([*rooms], _RECENT)):
                 self._more_in(rooms[name])
+        has_watched = clock >= self._connected_at + self.ttl
+        patience = self.ttl if has_watched else None
+        arguments = self._node, patience, now, limit, now + TELL_AGAIN
+        found: list[Found] = await self._ask(calls.due, arguments)
         return found
 
     async def told(self, ids: Sequence[str]) -> None:
