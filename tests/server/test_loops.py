@@ -5,6 +5,7 @@ import gc
 import warnings
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,8 @@ from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import connect
 from websocket_heartbeat.server import Hub, Peer, serve
+from websocket_heartbeat.server.sessions.postgresql.store import PostgresStore
+from websocket_heartbeat.server.sessions.valkey import ValkeyStore
 
 
 def test_what_a_closed_loop_has_left_is_forgotten_on_the_next_one(
@@ -143,6 +146,44 @@ def test_a_thread_that_calls_a_hub_is_told_how_to_and_has_harmed_nothing(run_asy
                 assert await connection.recv() == "from a thread"
 
     run_asyncio(main())
+
+
+@pytest.mark.parametrize(
+    ("store", "works"),
+    [
+        (ValkeyStore("valkey://store"), {"_flushing": "_flush", "_subscribing": "_subscribe"}),
+        (PostgresStore("postgresql://store/db"), {"_flushing": "_flush", "_telling": "_tell"}),
+    ],
+)
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_tasks_of_a_store_on_a_loop_that_was_closed_end_none_of_the_next_one(
+    store: Any, works: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hangs(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    connection = SimpleNamespace(is_connected=True)
+    subscription = SimpleNamespace(connection=connection, subscribe=hangs, unsubscribe=hangs)
+    monkeypatch.setattr(store, "_subscription", subscription, raising=False)
+    monkeypatch.setattr(store, "notify", hangs)
+    monkeypatch.setattr(store, "_answer", hangs)
+
+    async def begin() -> None:
+        store._calls.append(SimpleNamespace(work=None))
+        store._changed, store._told = {"r"}, {"r"}
+        for name, work in works.items():
+            setattr(store, name, asyncio.create_task(getattr(store, work)()))
+        await asyncio.sleep(0)
+
+    async def go_on() -> None:
+        await begin()
+        gc.collect()  # the tasks of the loop before with it
+        assert all(getattr(store, name) is not None for name in works)
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(begin())
+    loop.close()
+    asyncio.run(go_on())
 
 
 def _chat(hub: Hub) -> Starlette:
