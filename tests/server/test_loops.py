@@ -13,7 +13,7 @@ import websockets
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket
-from tests.server.frameworks.serving import socket_app
+from tests.server.frameworks.serving import serving, socket_app
 from tests.server.links.back_ends import aiohttp_web
 from tests.server.raw import client
 from tests.watch import PATIENCE, Run, until
@@ -101,6 +101,65 @@ def test_two_loops_at_once_are_refused_by_an_error_that_says_so(run_asyncio: Run
                 await asyncio.to_thread(_in_a_thread, elsewhere)
                 assert len(hub.peers) == 1
             await until(lambda: not hub.peers)
+
+    run_asyncio(main())
+
+
+def test_a_client_that_comes_in_while_another_loop_calls_the_hub_is_on_the_loop_of_its_server(
+    run_asyncio: Run,
+) -> None:
+    """There is no peer yet that the other loop could harm, so its call is no error."""
+
+    is_called, may_accept = asyncio.Event(), asyncio.Event()
+
+    async def endpoint(websocket: WebSocket) -> None:
+        is_called.set()
+        await may_accept.wait()
+        async with hub.accept(websocket) as peer:
+            peer.send("hello")
+            await peer.wait_closed()
+
+    async def elsewhere() -> None:
+        hub.room("all").send("to nobody")
+
+    async def main() -> None:
+        app = hub.asgi(socket_app(endpoint))
+        async with hub, serving(app) as place, connect(place.url("/")) as connection:
+            await is_called.wait()
+            await asyncio.to_thread(_in_a_thread, elsewhere)
+            may_accept.set()
+            async with asyncio.timeout(PATIENCE):
+                assert await connection.recv() == "hello"
+
+    hub = Hub()
+    run_asyncio(main())
+
+
+def test_a_hub_whose_last_peer_is_leaving_stays_on_its_loop(run_asyncio: Run) -> None:
+    async def main() -> None:
+        leaving, may_go, left = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def on_close(peer: Peer, code: int | None, reason: str) -> None:
+            leaving.set()
+            await may_go.wait()
+            left.set()
+
+        async def elsewhere() -> None:
+            with pytest.raises(RuntimeError, match="this one has peers that come or go on another: "):
+                hub.room("all").send("to nobody")
+
+        hub = Hub(on_close=on_close)
+        async with serve(hub=hub) as server:
+            async with connect(server.url()) as connection:
+                await connection.wait_open()
+                await until(lambda: hub.peers)
+                (peer,) = hub.peers
+            await leaving.wait()
+            await asyncio.to_thread(_in_a_thread, elsewhere)
+            may_go.set()
+            async with asyncio.timeout(PATIENCE):
+                await peer.wait_closed()
+            assert left.is_set()
 
     run_asyncio(main())
 
