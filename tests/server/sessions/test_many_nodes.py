@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.server.sessions.processes import Node, nodes
-from tests.server.sessions.test_sessions import session, told
+from tests.server.sessions.test_sessions import running, session, told
 from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import Backoff, Connection, ConnectionFailed, Session, connect
@@ -333,3 +333,50 @@ def test_a_room_is_sent_away_in_all_processes(run_asyncio: Run, shared: str) -> 
 
     with nodes(2, shared) as both:
         run_asyncio(main(*both))
+
+
+@pytest.mark.timeout(60)
+def test_who_gets_a_late_answer_of_the_store_handles_nothing_more_of_a_session_that_was_taken_meanwhile(
+    run_asyncio: Run, shared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the network between a process and the store was cut, and is back."""
+    handled: list[tuple[str, object]] = []
+    is_cut, is_back = asyncio.Event(), asyncio.Event()
+
+    async def is_not_heard(*_: object) -> bool:
+        return True
+
+    async def main() -> None:
+        cut = Hub(sessions=shared, on_message=lambda peer, message: handled.append(("cut", message)))
+        other = Hub(sessions=shared, on_message=lambda peer, message: handled.append(("other", message)))
+        async with running(cut) as server, running(other) as next_server:
+            urls = [server.url()]
+            async with session(lambda: urls[0]) as connection:
+                await connection.wait_open()
+                assert cut._book is not None
+                store = cut._book.store
+                write = store.write
+
+                async def answers_late(*arguments: Any, **options: Any) -> Any:
+                    answer = await write(*arguments, **options)
+                    if not is_cut.is_set():
+                        is_cut.set()
+                        await is_back.wait()
+                    return answer
+
+                monkeypatch.setattr(store, "write", answers_late)
+                assert other._book is not None
+                for each in (store, other._book.store):
+                    monkeypatch.setattr(each, "notify", is_not_heard)
+                for text in ("first", "second"):
+                    await connection.send(text)
+                await is_cut.wait()
+                urls[0] = next_server.url()
+                connection.reconnect_now()
+                await until(lambda: len(handled) == 2)
+                is_back.set()
+                await until(lambda: not cut.peers)
+                await connection.flush()
+                assert handled == [("cut", "first"), ("other", "second")]
+
+    run_asyncio(main())

@@ -19,6 +19,9 @@ from websocket_heartbeat.server.sessions.store import LOST, Found, Record, Refus
 if TYPE_CHECKING:
     from websocket_heartbeat.server.sessions.link import SessionLink
 
+_FRESH = 1.0
+"""Seconds after which an answer is late: half of those after which another process claims by force."""
+
 _BEHIND = Window(256, WRITE_LIMIT)
 """Volatile messages that may wait behind others."""
 
@@ -216,18 +219,23 @@ class Writer(ABC):
             session.note_held()
             return False
         generation = session.generation
-        answer = await session.keeper.store.write(
-            session.id,
-            generation,
-            self._stored,
-            messages,
-            done=done,
-            acked=acked,
-            deadline=deadline,
-            state=state,
-            ending=ending,
-            rooms=rooms,
-        )
+        for _ in range(2):
+            asked_at = session.loop.time()
+            answer = await session.keeper.store.write(
+                session.id,
+                generation,
+                self._stored,
+                messages,
+                done=done,
+                acked=acked,
+                deadline=deadline,
+                state=state,
+                ending=ending,
+                rooms=rooms,
+            )
+            if session.loop.time() - asked_at < _FRESH:
+                break
+            # A late answer may be older than a claim by force, and the next message another process's by now.
         if isinstance(answer, Refused):
             if session.generation != generation:
                 return True  # it is us who have claimed it since, for another link
