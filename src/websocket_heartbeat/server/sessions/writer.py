@@ -236,6 +236,8 @@ class Writer(ABC):
             if session.loop.time() - asked_at < _FRESH:
                 break
             # A late answer may be older than a claim by force, and the next message another process's by now.
+            # Who has that has these messages: they must not be sent to it again.
+            self.is_uncertain = True
         if isinstance(answer, Refused):
             if session.generation != generation:
                 return True  # it is us who have claimed it since, for another link
