@@ -156,6 +156,7 @@ class ChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # Channels has no t
         try:
             name, message = msgpack.unpackb(post)
             channel = self._channels.get(name)
+            _unpacked(message)
         except TypeError as error:  # what else it may raise are ValueErrors
             raise ValueError(str(error)) from None
         if channel is not None and not channel.put(message):

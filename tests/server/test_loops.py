@@ -5,6 +5,7 @@ import gc
 import warnings
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,13 +13,15 @@ import websockets
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket
-from tests.server.frameworks.serving import socket_app
+from tests.server.frameworks.serving import serving, socket_app
 from tests.server.links.back_ends import aiohttp_web
 from tests.server.raw import client
 from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import connect
 from websocket_heartbeat.server import Hub, Peer, serve
+from websocket_heartbeat.server.sessions.postgresql.store import PostgresStore
+from websocket_heartbeat.server.sessions.valkey import ValkeyStore
 
 
 def test_what_a_closed_loop_has_left_is_forgotten_on_the_next_one(
@@ -102,6 +105,65 @@ def test_two_loops_at_once_are_refused_by_an_error_that_says_so(run_asyncio: Run
     run_asyncio(main())
 
 
+def test_a_client_that_comes_in_while_another_loop_calls_the_hub_is_on_the_loop_of_its_server(
+    run_asyncio: Run,
+) -> None:
+    """There is no peer yet that the other loop could harm, so its call is no error."""
+
+    is_called, may_accept = asyncio.Event(), asyncio.Event()
+
+    async def endpoint(websocket: WebSocket) -> None:
+        is_called.set()
+        await may_accept.wait()
+        async with hub.accept(websocket) as peer:
+            peer.send("hello")
+            await peer.wait_closed()
+
+    async def elsewhere() -> None:
+        hub.room("all").send("to nobody")
+
+    async def main() -> None:
+        app = hub.asgi(socket_app(endpoint))
+        async with hub, serving(app) as place, connect(place.url("/")) as connection:
+            await is_called.wait()
+            await asyncio.to_thread(_in_a_thread, elsewhere)
+            may_accept.set()
+            async with asyncio.timeout(PATIENCE):
+                assert await connection.recv() == "hello"
+
+    hub = Hub()
+    run_asyncio(main())
+
+
+def test_a_hub_whose_last_peer_is_leaving_stays_on_its_loop(run_asyncio: Run) -> None:
+    async def main() -> None:
+        leaving, may_go, left = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def on_close(peer: Peer, code: int | None, reason: str) -> None:
+            leaving.set()
+            await may_go.wait()
+            left.set()
+
+        async def elsewhere() -> None:
+            with pytest.raises(RuntimeError, match="this one has peers that come or go on another: "):
+                hub.room("all").send("to nobody")
+
+        hub = Hub(on_close=on_close)
+        async with serve(hub=hub) as server:
+            async with connect(server.url()) as connection:
+                await connection.wait_open()
+                await until(lambda: hub.peers)
+                (peer,) = hub.peers
+            await leaving.wait()
+            await asyncio.to_thread(_in_a_thread, elsewhere)
+            may_go.set()
+            async with asyncio.timeout(PATIENCE):
+                await peer.wait_closed()
+            assert left.is_set()
+
+    run_asyncio(main())
+
+
 CALLS_OF_A_THREAD: list[Callable[[Hub, Peer], object]] = [
     lambda hub, peer: hub.room("all").send("lost"),
     lambda hub, peer: hub.room("all").send_json("lost", volatile=True),
@@ -143,6 +205,44 @@ def test_a_thread_that_calls_a_hub_is_told_how_to_and_has_harmed_nothing(run_asy
                 assert await connection.recv() == "from a thread"
 
     run_asyncio(main())
+
+
+@pytest.mark.parametrize(
+    ("store", "works"),
+    [
+        (ValkeyStore("valkey://store"), {"_flushing": "_flush", "_subscribing": "_subscribe"}),
+        (PostgresStore("postgresql://store/db"), {"_flushing": "_flush", "_telling": "_tell"}),
+    ],
+)
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_tasks_of_a_store_on_a_loop_that_was_closed_end_none_of_the_next_one(
+    store: Any, works: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hangs(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    connection = SimpleNamespace(is_connected=True)
+    subscription = SimpleNamespace(connection=connection, subscribe=hangs, unsubscribe=hangs)
+    monkeypatch.setattr(store, "_subscription", subscription, raising=False)
+    monkeypatch.setattr(store, "notify", hangs)
+    monkeypatch.setattr(store, "_answer", hangs)
+
+    async def begin() -> None:
+        store._calls.append(SimpleNamespace(work=None))
+        store._changed, store._told = {"r"}, {"r"}
+        for name, work in works.items():
+            setattr(store, name, asyncio.create_task(getattr(store, work)()))
+        await asyncio.sleep(0)
+
+    async def go_on() -> None:
+        await begin()
+        gc.collect()  # the tasks of the loop before with it
+        assert all(getattr(store, name) is not None for name in works)
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(begin())
+    loop.close()
+    asyncio.run(go_on())
 
 
 def _chat(hub: Hub) -> Starlette:

@@ -1,6 +1,7 @@
 """Rooms that wait for their store wait by themselves: one whose part of a cluster is away delays no other."""
 
 import asyncio
+import gc
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -141,3 +142,23 @@ def test_a_fault_of_the_store_silences_no_room_for_ever() -> None:
         await until(lambda: store.published == [b"0", b"1"])
 
     asyncio.run(main())
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_what_a_closed_loop_has_left_takes_nothing_from_the_next_one() -> None:
+    streams = Streams(Keeper(), Half(), "us")
+
+    async def publish() -> None:
+        streams.publish("slow", b"x")
+        await asyncio.sleep(0)
+
+    async def go_on() -> None:
+        streams.forget()
+        streams.publish("slow", b"y")
+        gc.collect()  # the task of the loop before with it
+        assert [task.get_loop() for task in streams._publishing.values()] == [asyncio.get_running_loop()]
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(publish())
+    loop.close()
+    asyncio.run(go_on())

@@ -235,9 +235,10 @@ class Hub:
 
         Raises:
             SessionOver: there is no such session, or not any more.
-            SendUncertain: the process that has the session was asked, and has not answered: it may have the
-                message, or get it yet. Who sends it again has the client tell the two from each other.
-            RuntimeError: the hub has no sessions.
+            SendUncertain: the process that has the session was asked, and has not answered; or the session
+                has gone on elsewhere before the store answered. The client may have the message, or get it
+                yet. Who sends it again has the client tell the two from each other.
+            RuntimeError: the hub has no sessions; or this is not its event loop, as in another thread.
             OSError: it was not sent: the store cannot be read, the hub is closed, or the session's process
                 does not answer.
             TypeError, ValueError: the message cannot be sent, as with `Peer.send`, or the session is no str.

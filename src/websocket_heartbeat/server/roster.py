@@ -111,16 +111,17 @@ class Commons:
         What one that is closed has left behind is forgotten, as nothing can be done on it any more.
 
         Raises:
-            RuntimeError: there are peers on another one, or none runs in this thread.
+            RuntimeError: there are peers on another one, or they come or go there; or none runs here.
         """
         loop = running_loop()
         if loop is self.loop:
             return
         here = sum(len(roster.here) for roster in self.rosters)
-        if here and self.loop is not None and not self.loop.is_closed():
-            raise RuntimeError(
-                f"a hub belongs to one event loop: this one has {here} peers on another: {HOW}"
-            )
+        is_left = self.loop is None or self.loop.is_closed()
+        is_busy = self.loop is not None and self.loop.is_running() and any(map(Roster.is_busy, self.rosters))
+        if is_busy or (here and not is_left):
+            who = f"{here} peers" if here else "peers that come or go"
+            raise RuntimeError(f"a hub belongs to one event loop: this one has {who} on another: {HOW}")
         if here:
             words = "%d peers are forgotten: their event loop was closed before they had ended"
             _logger.warning(words, here, extra={"peers": here})
@@ -166,6 +167,10 @@ class Roster:
         """Do as `Commons.enter`."""
         self._commons.enter()
 
+    def is_busy(self) -> bool:
+        """Whether hooks run, or links of sessions are open, also where no peer is here."""
+        return bool(self._leaving or self._tasks or self.doors)
+
     def forget(self) -> None:
         """Forget all peers: their loop is closed, or there are none."""
         for handler in self.here:
@@ -200,6 +205,7 @@ class Roster:
 
     def add(self, handler: PeerHandler) -> None:
         """Keep a client whose link has opened, with its peer: other threads ask for that."""
+        self.enter()  # another loop may have called the hub since it was let in, as nobody was here
         self._here[handler.peer.id] = handler
         self.tally.admitted += 1
 

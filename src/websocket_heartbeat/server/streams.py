@@ -151,6 +151,7 @@ class Streams:
 
     async def _publish(self, key: str) -> None:
         """Publish what waits for a room, until nothing does."""
+        publishing = self._publishing
         try:
             while key in self._waiting:
                 await self._publish_first(key)
@@ -161,7 +162,7 @@ class Streams:
                 _logger.warning(words, _messages(lost), extra={"dropped": lost})
             raise
         finally:
-            del self._publishing[key]
+            del publishing[key]
 
     async def _publish_first(self, key: str) -> None:
         """Publish the first of what waits for a room; it may be repeated, as long as it is the same."""

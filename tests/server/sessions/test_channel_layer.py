@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
+import msgpack
 import pytest
 from asgiref.sync import async_to_sync
 from channels.exceptions import ChannelFull
@@ -206,6 +207,21 @@ def test_what_is_sent_while_the_store_is_away_comes_in_order_when_it_is_back(
             assert [(await next_of(layer, channel))["text"] for _ in range(50)] == list(map(str, range(50)))
 
     run_asyncio(main())
+
+
+def test_what_a_stranger_sends_to_a_channel_is_not_received(
+    run_asyncio: Run, valkey: Valkey, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with layers(valkey.url, 2) as (ours, other):
+            channel = await ours.new_channel()
+            for garbage in (b"", b"\xc1", msgpack.packb([]), 5, "text", None):
+                other._streams.publish(f"c{ours._process}", msgpack.packb([channel, garbage]))
+            await other.send(channel, news("ours"))
+            assert await next_of(ours, channel) == news("ours")
+
+    run_asyncio(main())
+    assert caplog.text.count("who else writes to it") == 6
 
 
 @pytest.mark.parametrize("path", ["", "blocking"])

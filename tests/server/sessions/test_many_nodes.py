@@ -380,3 +380,51 @@ def test_who_gets_a_late_answer_of_the_store_handles_nothing_more_of_a_session_t
                 assert handled == [("cut", "first"), ("other", "second")]
 
     run_asyncio(main())
+
+
+@pytest.mark.timeout(60)
+def test_what_the_store_has_by_a_late_answer_is_not_sent_again_to_a_session_that_was_taken_meanwhile(
+    run_asyncio: Run, shared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_cut, is_back = asyncio.Event(), asyncio.Event()
+
+    async def is_not_heard(*_: object) -> bool:
+        return True
+
+    async def main() -> None:
+        cut, other = Hub(sessions=shared), Hub(sessions=shared)
+        async with running(cut) as server, running(other) as next_server:
+            urls = [server.url()]
+            async with session(lambda: urls[0]) as connection:
+                await connection.wait_open()
+                id = str(cut.peers[0].session)
+                assert cut._book is not None
+                assert other._book is not None
+                link, store = cut._book.here(id), cut._book.store
+                assert link is not None
+                await until(lambda: not link._writer.is_writing)
+                write = store.write
+
+                async def answers_late(*arguments: Any, **options: Any) -> Any:
+                    answer = await write(*arguments, **options)
+                    if not is_cut.is_set():
+                        is_cut.set()
+                        await is_back.wait()
+                    return answer
+
+                monkeypatch.setattr(store, "write", answers_late)
+                for each in (store, other._book.store):
+                    monkeypatch.setattr(each, "notify", is_not_heard)
+                sending = asyncio.create_task(cut.send(id, "once"))
+                await is_cut.wait()
+                urls[0] = next_server.url()
+                connection.reconnect_now()
+                assert await connection.recv() == "once"
+                monkeypatch.undo()
+                is_back.set()
+                with pytest.raises(SendUncertain):
+                    await sending
+                await other.send(id, "next")
+                assert await connection.recv() == "next"
+
+    run_asyncio(main())

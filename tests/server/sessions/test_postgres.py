@@ -15,6 +15,7 @@ from tests.watch import PATIENCE, Run, eventually, until
 
 from websocket_heartbeat import Message
 from websocket_heartbeat.server import Hub, Peer
+from websocket_heartbeat.server.sessions.postgresql.calls import active_rooms
 from websocket_heartbeat.server.sessions.postgresql.store import PostgresStore
 from websocket_heartbeat.server.sessions.store import Found, Refused
 
@@ -363,5 +364,29 @@ def test_each_session_that_is_due_is_given_to_one_node(postgres: Postgres) -> No
         assert sorted(ids) == sorted(f"s{number}" for number in range(90))
         for store in stores:
             await store.close()
+
+    asyncio.run(main())
+
+
+def test_a_look_at_rooms_that_fails_takes_no_session_that_is_due(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        store = PostgresStore(postgres.url(), TTL)
+        async with opened(store):
+            await store.put(replace(record(store), deadline=5.0), [])
+            store.follow("r", lambda: None)
+            ask = store._ask
+
+            async def fail(work: Any, arguments: Any) -> Any:
+                if work is active_rooms:
+                    raise OSError("the database is away")
+                return await ask(work, arguments)
+
+            monkeypatch.setattr(store, "_ask", fail)
+            with pytest.raises(OSError, match="is away"):
+                await store.due(6.0, 10)
+            monkeypatch.undo()
+            assert [found.record.id for found in await store.due(6.0, 10)] == ["s"]
 
     asyncio.run(main())

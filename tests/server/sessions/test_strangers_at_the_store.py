@@ -19,7 +19,8 @@ from tests.server.sessions.test_store_contract import opened, record
 from tests.server.sessions.valkey import Valkey
 from tests.watch import Run, until
 
-from websocket_heartbeat.server import Hub, SendUncertain
+from websocket_heartbeat import Message
+from websocket_heartbeat.server import Hub, Peer, SendUncertain
 from websocket_heartbeat.server.sessions.valkey import ValkeyStore
 
 GARBAGE = [
@@ -245,5 +246,31 @@ def test_a_session_that_somebody_deletes_is_lost_and_its_messages_are_told_to_bo
             assert ends == [(id, "lost", ("kept", "after"))]
             await until(lambda: len(events) > 1)
             assert [(event.kind, event.why) for event in events] == [("new", ""), ("reset", "unknown")]
+
+    run_asyncio(main())
+
+
+def test_a_session_that_somebody_deletes_within_a_transaction_is_lost_and_told_of(
+    run_asyncio: Run, postgres: Postgres
+) -> None:
+    ends: list[Any] = []
+
+    async def on_message(peer: Peer, message: Message) -> None:
+        async with peer.transaction():
+            await asyncio.to_thread(postgres.execute, "delete from websocket_heartbeat.session returning id")
+            peer.send("undone")
+
+    async def main() -> None:
+        hub = Hub(
+            sessions=postgres.url(), on_message=on_message, on_session_end=lambda *end: ends.append(end)
+        )
+        async with running(hub) as server, session(server.url()) as connection:
+            await connection.wait_open()
+            (peer,) = hub.peers
+            id = peer.session
+            assert id is not None
+            await connection.send("x")
+            await until(lambda: ends)
+            assert ends == [(id, "lost", ())]
 
     run_asyncio(main())

@@ -1,6 +1,7 @@
 """Sessions in a server of Valkey that is restarted, forgets, fails, refuses, or whose nodes die."""
 
 import asyncio
+import gc
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -280,3 +281,33 @@ def test_many_leases_go_to_the_server_in_batches(valkey: Valkey, monkeypatch: py
     asyncio.run(main())
     assert sum(lengths) > 1000
     assert max(lengths) < 300
+
+
+def test_a_store_that_was_closed_is_open_again_on_the_next_loop(valkey: Valkey) -> None:
+    store = ValkeyStore(valkey.url, TTL)
+
+    async def main() -> None:
+        async with opened(store):
+            # Each looks whether the server has forgotten it, one after the other.
+            claims = [store.claim(f"none {number}", HASH, "ann", 1, "a") for number in range(3)]
+            assert await asyncio.gather(*claims) == [Refused.UNKNOWN] * 3
+
+    for _ in range(2):
+        asyncio.run(main())
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_rooms_are_heard_of_where_a_loop_before_was_closed_with_the_store_open(valkey: Valkey) -> None:
+    store = ValkeyStore(valkey.url, TTL)
+    heard: list[str] = []
+
+    async def main() -> None:
+        async with opened(store):
+            gc.collect()  # the tasks of the loop before with it
+            store.follow("r", lambda: heard.append("r"))
+            await until(lambda: heard)
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(store.open("a", lambda data: None, tuple))
+    loop.close()
+    asyncio.run(main())

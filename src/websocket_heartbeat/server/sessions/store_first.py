@@ -142,8 +142,10 @@ class StoreFirst(Writer):
             # forgotten: the answer to this comes after that.
             known = await session.keeper.store.write(session.id, generation, deadline=what.deadline)
             if isinstance(known, Refused) and session.generation == generation:
+                await self._refused(known)
                 break
-        session.fenced()
+        else:
+            session.fenced()
         raise SessionOver(session.why)
 
     async def _find_out(self, what: "_Told", error: OSError) -> int:
@@ -153,17 +155,18 @@ class StoreFirst(Writer):
             generation = session.generation
             try:
                 known = await session.keeper.store.outcome(session.id, generation)
+                if isinstance(known, Refused):
+                    if generation == session.generation:
+                        await self._refused(known)
+                    continue
             except OSError as failure:
                 if not await session.keeper.may_write_again(failure):
                     break
                 continue
-            if not isinstance(known, Refused):
-                done, sent = known
-                if done < what.done:
-                    raise NotCommitted(str(error)) from None
-                return sent
-            if generation == session.generation:
-                session.fenced()
+            done, sent = known
+            if done < what.done:
+                raise NotCommitted(str(error)) from None
+            return sent
         raise SessionOver(session.why or "the hub is closed")
 
     def _committed(self, answers: list[Message], stored: int, what: "_Told") -> None:

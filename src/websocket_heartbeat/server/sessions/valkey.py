@@ -167,13 +167,13 @@ class ValkeyStore(SharedStore):
         self._tasks = []
         self._held.clear()
         self._followed.clear()
-        self._looking = asyncio.Lock()
 
     async def open(self, node: str, listener: Listener, owned: Owned) -> None:
         if self._is_open:
             self._forget()
         self._node = node
         self._owned = owned
+        self._looking = asyncio.Lock()  # one for whose turn somebody has waited belongs to that loop
         self._is_open = True
         loop = asyncio.get_running_loop()
         heard = loop.create_future()
@@ -236,6 +236,7 @@ class ValkeyStore(SharedStore):
             self._flushing = asyncio.get_running_loop().create_task(self._flush())
 
     async def _flush(self) -> None:
+        this = asyncio.current_task()
         try:
             while self._calls or self._lineage_asked is not None:
                 asked, self._lineage_asked = self._lineage_asked, None
@@ -245,7 +246,8 @@ class ValkeyStore(SharedStore):
                 if calls:
                     await self._answer(calls)
         finally:
-            self._flushing = None
+            if self._flushing is this:  # and not that of the next loop: this one's may be closed
+                self._flushing = None
 
     async def _answer(self, calls: list[_Call]) -> None:
         try:
@@ -514,6 +516,7 @@ class ValkeyStore(SharedStore):
             self._subscribing = asyncio.get_running_loop().create_task(self._subscribe())
 
     async def _subscribe(self) -> None:
+        this = asyncio.current_task()
         try:
             while self._changed and (subscription := self._subscription) is not None:
                 if not subscription.connection.is_connected:  # it would connect, while `_listen` reads
@@ -527,7 +530,8 @@ class ValkeyStore(SharedStore):
                     if others:
                         await subscription.unsubscribe(*others)
         finally:
-            self._subscribing = None
+            if self._subscribing is this:  # as in `_flush`
+                self._subscribing = None
 
     # Other nodes
 
@@ -547,8 +551,9 @@ class ValkeyStore(SharedStore):
         is_away = False
         while True:
             client = _client(self._one_address(), Redis)
+            subscription = client.pubsub()
             try:
-                async with client.pubsub() as subscription:
+                async with subscription:
                     await subscription.subscribe(self._nodes, self._channel(self._node))
                     self._subscription = subscription
                     self._subscribe_soon(*self._followed)
@@ -572,7 +577,8 @@ class ValkeyStore(SharedStore):
                 _logger.log(level, words, error, extra={"reason": str(error)})
                 is_away = True
             finally:
-                self._subscription = None
+                if self._subscription is subscription:  # as in `_flush`
+                    self._subscription = None
                 await client.aclose()
             await asyncio.sleep(_RECONNECT_AFTER)
 

@@ -236,15 +236,14 @@ class Writer(ABC):
             if session.loop.time() - asked_at < _FRESH:
                 break
             # A late answer may be older than a claim by force, and the next message another process's by now.
+            # Who has that has these messages: they must not be sent to it again.
+            self.is_uncertain = True
         if isinstance(answer, Refused):
             if session.generation != generation:
                 return True  # it is us who have claimed it since, for another link
             if answer is Refused.FENCED and await session.keeper.is_still_ours(session):
                 return True
-            if answer is Refused.GONE and not await session.keeper.is_known(session):
-                session.expired(LOST)  # somebody has deleted it
-                return False
-            session.fenced()
+            await self._refused(answer)
             return False
         self.is_uncertain = False
         self._stored, self._done = answer, done
@@ -259,6 +258,18 @@ class Writer(ABC):
         session.say_end()
         session.go_on()
         return True
+
+    async def _refused(self, why: Refused) -> None:
+        """Be done with the session, which this process may not write to any more.
+
+        Raises:
+            OSError: the store cannot say whether it has the session.
+        """
+        session = self._session
+        if why is Refused.GONE and not await session.keeper.is_known(session):
+            session.expired(LOST)  # somebody has deleted it
+        else:
+            session.fenced()
 
     def _state_written(self, state: bytes) -> None:
         if self._state is state:

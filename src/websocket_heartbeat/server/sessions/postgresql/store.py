@@ -222,6 +222,7 @@ class PostgresStore(SharedStore):
         return await call.answer
 
     async def _flush(self) -> None:
+        this = asyncio.current_task()
         try:
             while self._calls:
                 asked, self._calls = self._calls, []
@@ -232,7 +233,8 @@ class PostgresStore(SharedStore):
                     if part:
                         await self._answer(part)
         finally:
-            self._flushing = None
+            if self._flushing is this:  # and not that of the next loop: this one's may be closed
+                self._flushing = None
 
     async def _answer(self, asked: list[_Call]) -> None:
         answers: list[Any]
@@ -319,14 +321,14 @@ class PostgresStore(SharedStore):
         if clock >= self._keep_rooms_at:
             self._keep_rooms_at = clock + self.ttl / 2
             await self._ask(calls.keep_rooms, ([*map(calls.stored_text, self._followed)], 4 * self.ttl))
-        has_watched = clock >= self._connected_at + self.ttl
-        patience = self.ttl if has_watched else None
-        arguments = self._node, patience, now, limit, now + TELL_AGAIN
-        found: list[Found] = await self._ask(calls.due, arguments)
         if self._followed:  # as what other nodes tell may be lost
             rooms = {calls.stored_text(room): room for room in self._followed}
             for name in await self._ask(calls.active_rooms, ([*rooms], _RECENT)):
                 self._more_in(rooms[name])
+        has_watched = clock >= self._connected_at + self.ttl
+        patience = self.ttl if has_watched else None
+        arguments = self._node, patience, now, limit, now + TELL_AGAIN
+        found: list[Found] = await self._ask(calls.due, arguments)
         return found
 
     async def told(self, ids: Sequence[str]) -> None:
@@ -354,6 +356,7 @@ class PostgresStore(SharedStore):
 
     async def _tell(self) -> None:
         """Tell other nodes that rooms have more; as often as it takes."""
+        this = asyncio.current_task()
         try:
             while self._told:
                 rooms, self._told = self._told, set()
@@ -365,7 +368,8 @@ class PostgresStore(SharedStore):
                     self._told |= rooms
                     await asyncio.sleep(_RECONNECT_AFTER)
         finally:
-            self._telling = None
+            if self._telling is this:  # as in `_flush`
+                self._telling = None
 
     def _hear(self, data: bytes, listener: Listener) -> None:
         if data.startswith(_ROOMS):
