@@ -111,6 +111,9 @@ class Streams:
         if lost:
             words = "%s to rooms cannot be published, as the store is away, and the hub is closed"
             _logger.warning(words, _messages(lost), extra={"dropped": lost})
+        for followed in self._followed:  # the store may tell of more until it is closed
+            followed.is_followed = False
+        self._followed.clear()
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from tests.server.sessions.postgres import Postgres
@@ -18,6 +19,7 @@ from tests.watch import PATIENCE, Run, turns, until
 from websocket_heartbeat import Backoff, Connection, SendQueueFull, Session, connect
 from websocket_heartbeat.server import Hub, Peer, Server
 from websocket_heartbeat.server.sessions.store import SharedStore
+from websocket_heartbeat.server.streams import Reader
 
 LATER = Backoff(initial=600, maximum=600)
 
@@ -264,6 +266,21 @@ asyncio.run(main())
                 got = await received(client, 200)
                 assert [each for each in got if isinstance(each, str)] == [f"r {n}" for n in range(100)]
                 assert [each for each in got if isinstance(each, bytes)] == [b"u %d" % n for n in range(100)]
+
+    run_asyncio(main())
+
+
+def test_what_the_store_tells_of_a_room_while_the_hub_closes_is_not_read(
+    run_asyncio: Run, shared: str
+) -> None:
+    async def main() -> None:
+        async with Hub(sessions=shared) as hub:
+            assert hub._book is not None
+            streams = hub._book.streams
+            assert streams is not None
+            room = streams.follow("r", Mock(Reader))
+            await until(lambda: room.number is not None)
+        streams._has_more(room)  # a task that reads it would be left behind
 
     run_asyncio(main())
 
