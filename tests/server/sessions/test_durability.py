@@ -187,7 +187,7 @@ def test_one_that_expires_is_over_in_the_store_too(run_asyncio: Run, shared: str
         hub = Hub(
             sessions=shared,
             durability="handover",
-            session_ttl=1,
+            session_ttl=3,
             on_session_end=lambda *end: ends.append(end),
         )
         async with (
