@@ -294,7 +294,7 @@ def test_a_renewal_opens_the_next_link_before_the_old_one_is_closed_and_no_event
             await program.until("message", "the end")
             assert min(reached) == 1
             heard = [words[1] for words in program.told if words[0] == "message"]
-            # The last one before the next link was there went to the old one alone, and may still be on its way.
+            # The last one before the next link was there went to the old one alone, and may be lost with it.
             under_way = {f"event {n}" for n in range(119) if (reached[n], reached[n + 1]) == (1, 2)}
             assert set(heard) >= {f"event {number}" for number in range(120)} - under_way
             said = [words for words in program.told if words[0] in ("open", "close", "reconnect", "error")]
