@@ -1,6 +1,7 @@
 """A terminal that a test types into and looks at: tmux, with the command line in it as people have it."""
 
 import asyncio
+import itertools
 import os
 import shlex
 import subprocess
@@ -60,6 +61,9 @@ class Screen:
         return out.decode()
 
 
+_count = itertools.count()
+
+
 @asynccontextmanager
 async def screen(
     folder: Path, *arguments: str, width: int = 80, before: str = "", **environment: str
@@ -78,7 +82,8 @@ async def running(
     folder: Path, command: str, width: int = 80, environment: dict[str, str] | None = None
 ) -> AsyncIterator[Screen]:
     """Run any command of the shell in a terminal."""
-    tmux = [program("tmux"), "-S", str(folder / "tmux"), "-f", os.devnull]
+    # A server of its own: the one before may be about to end.
+    tmux = [program("tmux"), "-S", str(folder / f"tmux{next(_count)}"), "-f", os.devnull]
     variables = {"XDG_STATE_HOME": str(folder / "state"), "HOME": str(folder), "LC_ALL": "C.UTF-8"}
     process = await asyncio.create_subprocess_exec(
         *tmux,

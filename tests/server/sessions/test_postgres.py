@@ -322,7 +322,11 @@ def test_nodes_hear_each_other_whatever_the_length_also_after_the_server_was_awa
         assert await stores["a"].notify("c", b"again")
         await until(lambda: heard["c"][-1:] == [b"again"])
         await stores["b"].close()
-        assert not await stores["a"].notify("b", b"gone")
+
+        async def is_gone() -> bool:
+            return not await stores["a"].notify("b", b"gone")
+
+        await eventually(is_gone)  # when the server knows, too
         for name in "ac":
             await stores[name].close()
 
