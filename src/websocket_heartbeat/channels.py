@@ -146,7 +146,7 @@ class ChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # Channels has no t
         post = _packed(message)
         here = self._channels.get(channel)
         if here is not None and self._loop is _running():
-            if not here.put(post):
+            if not here.put(_unpacked(post)):
                 raise ChannelFull(f"{channel} has {self.capacity} messages")
         else:
             await self._publish(_PROCESS + process, msgpack.packb([channel, post]))
@@ -155,11 +155,10 @@ class ChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # Channels has no t
         """Take what another process has sent."""
         try:
             name, message = msgpack.unpackb(post)
-            channel = self._channels.get(name)
-            _unpacked(message)
+            channel, received = self._channels.get(name), _unpacked(message)
         except TypeError as error:  # what else it may raise are ValueErrors
             raise ValueError(str(error)) from None
-        if channel is not None and not channel.put(message):
+        if channel is not None and not channel.put(received):
             words = "a message to a channel is dropped: %d wait for it"
             self._log.warning(words, self.capacity, extra={"dropped": 1})
 
@@ -310,7 +309,7 @@ class _Channel:
         self._layer = layer
         self.name = name
         self.places: dict[str, _Place] = {}
-        self.sent: deque[bytes] = deque()
+        self.sent: deque[dict[str, Any]] = deque()
         self.session: SessionLink | None = None
         self.waiting: deque[tuple[_Place, int, bytes]] = deque()
         self._connection = connection
@@ -324,7 +323,7 @@ class _Channel:
         capacity: int = self._layer.capacity
         return len(self.waiting) >= capacity
 
-    def put(self, message: bytes) -> bool:
+    def put(self, message: dict[str, Any]) -> bool:
         """Have it receive a message that was sent to it alone; false: there is no room."""
         if len(self.sent) >= self._layer.capacity:
             return False
@@ -360,7 +359,7 @@ class _Channel:
             await self._find_session()
         while True:
             if self.sent:
-                return _unpacked(self.sent.popleft())
+                return self.sent.popleft()
             if self.waiting:
                 place, number, post = self.waiting.popleft()
                 self._in_hand = place, number

@@ -173,6 +173,8 @@ CALLS_OF_A_THREAD: list[Callable[[Hub, Peer], object]] = [
     lambda hub, peer: peer.send("lost", volatile=True),
     lambda hub, peer: peer.join("other"),
     lambda hub, peer: peer.leave("all"),
+    lambda hub, peer: peer.state.update(a=1),
+    lambda hub, peer: peer.transaction(),
     lambda hub, peer: setattr(peer, "principal", "bob"),
     lambda hub, peer: peer.close(),
     lambda hub, peer: peer.send_away(0),

@@ -77,7 +77,7 @@ class Peer:
         """
         message = check_message("message", message)
         handler = self._handler
-        if handler.end is None:
+        if handler.end is None:  # as `_here`, but at each message
             handler.keeper.check_loop()
         policy = handler.keeper.policy
         if policy.dismissal is not None:  # else a call for each message would be for nothing
@@ -177,8 +177,8 @@ class Peer:
         Assign values: `peer.state["cart"] = [*peer.state["cart"], item]`. One that is in it cannot be changed
         in place: that is a TypeError. What is no JSON is one too, and what is too much a ValueError.
         """
-        link = self._handler.link
-        return link.state if isinstance(link, SessionLink) else self._handler.state
+        handler = self._here()
+        return handler.link.state if isinstance(handler.link, SessionLink) else handler.state
 
     def transaction(self) -> AbstractAsyncContextManager[Any]:
         """Return a block of one transaction in the database of the sessions: `async with` gives a connection.
@@ -200,7 +200,7 @@ class Peer:
                 one with a number; or it was committed before.
             SessionOver: the session has ended, or has gone to another process, which has the message.
         """
-        link = self._handler.link
+        link = self._here().link
         if not isinstance(link, SessionLink):
             raise RuntimeError("peer.transaction() needs sessions in PostgreSQL, and this peer has none")
         return PeerTransaction(link)

@@ -173,7 +173,7 @@ class Room:
 
         Also those of the other processes that share the store of the sessions, if they hear it: they are
         told, and nobody waits for them. Not sessions that no process has now: one whose ID is known is ended
-        by `Hub.dismiss`.
+        by `Hub.dismiss`. Raises RuntimeError as `send`.
         """
         check_close(code, reason)
         self._rooms.enter()
@@ -182,7 +182,8 @@ class Room:
     async def send_away(self, over: float, code: int = 1012, reason: str = "restarting") -> None:
         """Ask each peer to go and to come back spread evenly over so many seconds, as `Hub.send_away`.
 
-        Also those of other processes, as with `dismiss`; returns when those of this one are gone.
+        Also those of other processes, as with `dismiss`; returns when those of this one are gone. Raises
+        RuntimeError as `send`.
         """
         self._rooms.enter()
         await self._rooms.send_away(self.name, over, code, reason)

@@ -335,16 +335,38 @@ def test_a_room_is_sent_away_in_all_processes(run_asyncio: Run, shared: str) -> 
         run_asyncio(main(*both))
 
 
+def cut_off(cut: Hub, other: Hub, monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio.Event]:
+    """Have two hubs not hear each other, and the store's answer to the first one's next write come late.
+
+    Return what is set when the store has written, and what lets the answer through.
+    """
+    is_cut, is_back = asyncio.Event(), asyncio.Event()
+    assert cut._book is not None
+    assert other._book is not None
+    write = cut._book.store.write
+
+    async def answers_late(*arguments: Any, **options: Any) -> Any:
+        answer = await write(*arguments, **options)
+        if not is_cut.is_set():
+            is_cut.set()
+            await is_back.wait()
+        return answer
+
+    async def is_not_heard(*_: object) -> bool:
+        return True
+
+    monkeypatch.setattr(cut._book.store, "write", answers_late)
+    for hub in (cut._book, other._book):
+        monkeypatch.setattr(hub.store, "notify", is_not_heard)
+    return is_cut, is_back
+
+
 @pytest.mark.timeout(60)
 def test_who_gets_a_late_answer_of_the_store_handles_nothing_more_of_a_session_that_was_taken_meanwhile(
     run_asyncio: Run, shared: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when the network between a process and the store was cut, and is back."""
     handled: list[tuple[str, object]] = []
-    is_cut, is_back = asyncio.Event(), asyncio.Event()
-
-    async def is_not_heard(*_: object) -> bool:
-        return True
 
     async def main() -> None:
         cut = Hub(sessions=shared, on_message=lambda peer, message: handled.append(("cut", message)))
@@ -353,21 +375,7 @@ def test_who_gets_a_late_answer_of_the_store_handles_nothing_more_of_a_session_t
             urls = [server.url()]
             async with session(lambda: urls[0]) as connection:
                 await connection.wait_open()
-                assert cut._book is not None
-                store = cut._book.store
-                write = store.write
-
-                async def answers_late(*arguments: Any, **options: Any) -> Any:
-                    answer = await write(*arguments, **options)
-                    if not is_cut.is_set():
-                        is_cut.set()
-                        await is_back.wait()
-                    return answer
-
-                monkeypatch.setattr(store, "write", answers_late)
-                assert other._book is not None
-                for each in (store, other._book.store):
-                    monkeypatch.setattr(each, "notify", is_not_heard)
+                is_cut, is_back = cut_off(cut, other, monkeypatch)
                 for text in ("first", "second"):
                     await connection.send(text)
                 await is_cut.wait()
@@ -386,11 +394,6 @@ def test_who_gets_a_late_answer_of_the_store_handles_nothing_more_of_a_session_t
 def test_what_the_store_has_by_a_late_answer_is_not_sent_again_to_a_session_that_was_taken_meanwhile(
     run_asyncio: Run, shared: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    is_cut, is_back = asyncio.Event(), asyncio.Event()
-
-    async def is_not_heard(*_: object) -> bool:
-        return True
-
     async def main() -> None:
         cut, other = Hub(sessions=shared), Hub(sessions=shared)
         async with running(cut) as server, running(other) as next_server:
@@ -399,22 +402,10 @@ def test_what_the_store_has_by_a_late_answer_is_not_sent_again_to_a_session_that
                 await connection.wait_open()
                 id = str(cut.peers[0].session)
                 assert cut._book is not None
-                assert other._book is not None
-                link, store = cut._book.here(id), cut._book.store
+                link = cut._book.here(id)
                 assert link is not None
                 await until(lambda: not link._writer.is_writing)
-                write = store.write
-
-                async def answers_late(*arguments: Any, **options: Any) -> Any:
-                    answer = await write(*arguments, **options)
-                    if not is_cut.is_set():
-                        is_cut.set()
-                        await is_back.wait()
-                    return answer
-
-                monkeypatch.setattr(store, "write", answers_late)
-                for each in (store, other._book.store):
-                    monkeypatch.setattr(each, "notify", is_not_heard)
+                is_cut, is_back = cut_off(cut, other, monkeypatch)
                 sending = asyncio.create_task(cut.send(id, "once"))
                 await is_cut.wait()
                 urls[0] = next_server.url()

@@ -285,7 +285,7 @@ def test_what_the_store_tells_of_a_room_while_the_hub_closes_is_not_read(
     run_asyncio(main())
 
 
-@stores_and_a_cluster
+@pytest.mark.parametrize("shared", ["sqlite", "postgresql"], indirect=True)  # Valkey tells by itself
 def test_what_was_sent_to_a_room_arrives_though_the_process_died_before_it_told_others(
     run_asyncio: Run, shared: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

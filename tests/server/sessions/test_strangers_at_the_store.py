@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from tests.server.sessions.postgres import Postgres
@@ -21,6 +22,7 @@ from tests.watch import Run, until
 
 from websocket_heartbeat import Message
 from websocket_heartbeat.server import Hub, Peer, SendUncertain
+from websocket_heartbeat.server.sessions.store import Refused
 from websocket_heartbeat.server.sessions.valkey import ValkeyStore
 
 GARBAGE = [
@@ -272,5 +274,24 @@ def test_a_session_that_somebody_deletes_within_a_transaction_is_lost_and_told_o
             await connection.send("x")
             await until(lambda: ends)
             assert ends == [(id, "lost", ())]
+
+    run_asyncio(main())
+
+
+def test_a_session_that_was_written_again_since_the_store_had_lost_it_goes_on(
+    run_asyncio: Run, shared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        hub = Hub(sessions=shared)
+        async with running(hub) as server, session(server.url()) as connection:
+            await connection.wait_open()
+            assert hub._book is not None
+            monkeypatch.setattr(hub._book.store, "write", AsyncMock(return_value=Refused.GONE))
+            (peer,) = hub.peers
+            peer.send("sent")
+            await until(lambda: hub._book.store.write.called)  # type: ignore[union-attr]
+            monkeypatch.undo()
+            assert await connection.recv() == "sent"
+            assert connection.stats.links == 1
 
     run_asyncio(main())

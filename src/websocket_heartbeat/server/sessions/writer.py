@@ -19,7 +19,7 @@ from websocket_heartbeat.server.sessions.store import LOST, Found, Record, Refus
 if TYPE_CHECKING:
     from websocket_heartbeat.server.sessions.link import SessionLink
 
-_FRESH = 1.0
+_LATE = 1.0
 """Seconds after which an answer is late: half of those after which another process claims by force."""
 
 _BEHIND = Window(256, WRITE_LIMIT)
@@ -233,7 +233,7 @@ class Writer(ABC):
                 ending=ending,
                 rooms=rooms,
             )
-            if session.loop.time() - asked_at < _FRESH:
+            if session.loop.time() - asked_at < _LATE:
                 break
             # A late answer may be older than a claim by force, and the next message another process's by now.
             # Who has that has these messages: they must not be sent to it again.
@@ -241,7 +241,7 @@ class Writer(ABC):
         if isinstance(answer, Refused):
             if session.generation != generation:
                 return True  # it is us who have claimed it since, for another link
-            if answer is Refused.FENCED and await session.keeper.is_still_ours(session):
+            if answer in (Refused.FENCED, Refused.GONE) and await session.keeper.is_still_ours(session):
                 return True
             await self._refused(answer)
             return False
