@@ -76,7 +76,7 @@ def test_a_session_is_written_again_that_its_owner_has_claimed_without_being_ans
             client.hset("wh:{s}:m", "lineage", "another 0123")
         assert await store.put(known.record, known.log) is None
         assert await store.write("s", 1, 1, ["two"]) == 2
-        assert await store.claim("s", HASH, "ann", 2, "b", force=1)
+        assert isinstance(await store.claim("s", HASH, "ann", 2, "b", force=1), Found)
         assert await store.put(known.record, known.log) is Refused.FENCED
         await store.close()
 

@@ -48,7 +48,7 @@ async def everything(url: str, *, other: str | None = None) -> None:
     assert await one.put(replace(record(one), deadline=1.0), []) is None
     assert await one.write("s", 1, 0, ["one", "two"], done=1, acked=1, state=b"{}", ending="over") == 2
     assert await one.write("s", 1, 2, acked=2) == 2
-    assert await two.claim("s", HASH, "ann", 1, "b", force=1)
+    assert isinstance(await two.claim("s", HASH, "ann", 1, "b", force=1), Found)
     assert await two.write("s", 2, 2, ["three"]) == 3
     assert await two.finish("s", 2, "over", "why") is None
     assert await one.put(replace(record(one, "t"), deadline=1.0), []) is None
