@@ -209,6 +209,24 @@ def test_what_is_sent_while_the_store_is_away_comes_in_order_when_it_is_back(
     run_asyncio(main())
 
 
+def test_a_group_gets_what_a_process_has_sent_that_died_before_it_told_others(
+    run_asyncio: Run, shared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def tells_nobody(*_: object) -> bool:
+        return True
+
+    async def main() -> None:
+        async with layers(shared, 1) as (layer,), Hub(sessions=shared) as other:
+            channel = await layer.new_channel()
+            await layer.group_add("g", channel)
+            assert other._book is not None
+            monkeypatch.setattr(other._book.store, "notify", tells_nobody)
+            await ChannelLayer(other).group_send("g", news("untold"))
+            assert (await next_of(layer, channel))["text"] == "untold"
+
+    run_asyncio(main())
+
+
 def test_what_a_stranger_sends_to_a_channel_is_not_received(
     run_asyncio: Run, valkey: Valkey, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,9 +1,10 @@
 """Every engine that keeps sessions does the same, and what it has acknowledged it has."""
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -526,6 +527,42 @@ def test_nodes_hear_each_other(tmp_path: Path) -> None:
 
     asyncio.run(main())
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".socket"] == []
+
+
+def silent_for(seconds: float, node: str, path: Path) -> None:
+    """Have a node have said long ago, for the last time, that it lives."""
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("update node set seen = seen - ? where name = ?", (seconds, node))
+
+
+def test_a_node_that_was_stopped_for_longer_than_the_ttl_hears_others_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        path = tmp_path / "s.db"
+        heard: list[bytes] = []
+        stopped = sqlite(path)
+        await stopped.open("a", heard.append, tuple)
+        async with opened(sqlite(path), "b") as other:
+            silent_for(TTL + 1, "a", path)
+            await other.due(time.time(), 9)
+            assert not await other.notify("a", b"lost")
+            await stopped.due(time.time(), 9)
+            assert await other.notify("a", b"x")
+            await until(lambda: heard == [b"x"])
+        await stopped.close()
+
+    asyncio.run(main())
+
+
+def test_a_node_that_ends_no_sessions_of_others_says_that_it_lives(tmp_path: Path) -> None:
+    async def main() -> None:
+        path = tmp_path / "s.db"
+        async with opened(sqlite(path)) as quiet, opened(sqlite(path), "b") as other:
+            silent_for(TTL + 1, "a", path)
+            await quiet.due_here(time.time(), 9)
+            await other.due(time.time(), 9)
+            assert await other.notify("a", b"x")
+
+    asyncio.run(main())
 
 
 def test_hubs_of_one_process_may_share_a_memory() -> None:

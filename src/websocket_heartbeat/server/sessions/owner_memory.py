@@ -124,7 +124,7 @@ class OwnerMemory(MemoryStore):
 
     async def due_here(self, now: float, limit: int) -> list[Found]:
         await self._tell_expired()
-        return await self._end_expired(now, limit)
+        return [*await self.behind.due_here(now, limit), *await self._end_expired(now, limit)]
 
     async def _end_expired(self, now: float, limit: int) -> list[Found]:
         found = await super().due(now, limit)

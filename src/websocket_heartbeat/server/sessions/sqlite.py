@@ -106,6 +106,7 @@ class SqliteStore(SharedStore):
         self._calls: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._node = ""
+        self._listener: Listener | None = None
         self._socket: socket.socket | None = None
         self._keep_rooms_at = 0.0  # when to say next which are used, in seconds since the epoch
 
@@ -127,17 +128,12 @@ class SqliteStore(SharedStore):
         except OSError:
             self._thread = None  # it has ended, and would answer no call
             raise
-        with suppress(OSError):  # a path may be too long for a socket; what comes by it may be lost anyway
-            self._listen(listener)
+        self._listener = listener
+        self._listen()
 
     async def close(self) -> None:
         self._followed.clear()
-        if self._socket is not None:
-            asyncio.get_running_loop().remove_reader(self._socket)
-            self._socket.close()
-            self._socket = None
-            with suppress(OSError):
-                os.unlink(self._place_of(self._node))
+        self._listen_no_more()
         if self._thread is not None:
             with suppress(OSError):
                 await self._call(self._let_go)
@@ -371,11 +367,9 @@ class SqliteStore(SharedStore):
         return await self._call(work)
 
     async def due(self, now: float, limit: int) -> list[Found]:
-        followed = list(self._followed)
+        await self._look_after_rooms()
 
-        def work(database: sqlite3.Connection) -> tuple[list[Found], list[str]]:
-            self._note_life(database)
-            active = self._look_at_rooms(database, followed)
+        def work(database: sqlite3.Connection) -> list[Found]:
             self._let_expire_those_of_the_dead(database)
             database.execute("delete from session where forget_at <= ?", (now,))
             rows = database.execute(
@@ -390,12 +384,13 @@ class SqliteStore(SharedStore):
                 database.execute(
                     "update session set end_kind = ?, end_why = ?, deadline = ? where id = ?", values
                 )
-            return found, active
+            return found
 
-        found, active = await self._call(work)
-        for room in active:  # as what other processes tell may be lost
-            self._more_in(room)
-        return found
+        return await self._call(work)
+
+    async def due_here(self, now: float, limit: int) -> list[Found]:
+        await self._look_after_rooms()
+        return []
 
     async def told(self, ids: Sequence[str]) -> None:
         def work(database: sqlite3.Connection) -> None:
@@ -462,41 +457,64 @@ class SqliteStore(SharedStore):
         super().follow(room, more)
         asyncio.get_running_loop().call_soon(self._more_in, room)
 
-    def _look_at_rooms(self, database: sqlite3.Connection, followed: list[str]) -> list[str]:
-        """Forget rooms that nobody has used for long; return those that were a moment ago."""
-        now = time.time()
-        if now >= self._keep_rooms_at:
-            self._keep_rooms_at = now + self.ttl / 2
-            rows = [(now, room) for room in followed]
-            database.executemany("update room set used = ? where name = ?", rows)
-            database.execute("delete from sender where used <= ?", (now - 4 * self.ttl,))
-            old = "select name from room where used <= ?"
-            database.execute(f"delete from post where room in ({old})", (now - 4 * self.ttl,))
-            database.execute("delete from room where used <= ?", (now - 4 * self.ttl,))
-        return [
-            name for (name,) in database.execute("select name from room where used > ?", (now - _RECENT,))
-        ]
+    async def _look_after_rooms(self) -> None:
+        """Say that this process lives, keep the rooms that it follows, and look for news of them: what other
+        processes tell may be lost.
+        """
+        followed = list(self._followed)
+
+        def work(database: sqlite3.Connection) -> tuple[list[str], bool]:
+            now = time.time()
+            self._note_life(database)
+            if now >= self._keep_rooms_at:
+                self._keep_rooms_at = now + self.ttl / 2
+                rows = [(now, room) for room in followed]
+                database.executemany("update room set used = ? where name = ?", rows)
+                database.execute("delete from sender where used <= ?", (now - 4 * self.ttl,))
+                old = "select name from room where used <= ?"
+                database.execute(f"delete from post where room in ({old})", (now - 4 * self.ttl,))
+                database.execute("delete from room where used <= ?", (now - 4 * self.ttl,))
+            recent = database.execute("select name from room where used > ?", (now - _RECENT,))
+            return [name for (name,) in recent], os.path.exists(self._place_of(self._node))
+
+        active, can_be_told = await self._call(work)
+        for room in active:
+            self._more_in(room)
+        if self._socket is not None and not can_be_told:
+            # This process was stopped for so long that others took it for dead.
+            self._listen_no_more()
+            self._listen()
 
     # Other processes
 
     def _place_of(self, node: str) -> str:
         return f"{self._path}.{node}.socket"
 
-    def _listen(self, listener: Listener) -> None:
+    def _listen(self) -> None:
+        """Hear other processes, unless the path is too long for a socket: what they tell may be lost."""
         place = self._place_of(self._node)
-        with suppress(OSError):
-            os.unlink(place)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         listening.setblocking(False)
         try:
+            with suppress(FileNotFoundError):
+                os.unlink(place)
             listening.bind(place)
         except OSError:
             listening.close()
-            raise
+            return
         self._socket = listening
-        asyncio.get_running_loop().add_reader(listening, self._hear, listening, listener)
+        asyncio.get_running_loop().add_reader(listening, self._hear, listening)
 
-    def _hear(self, listening: socket.socket, listener: Listener) -> None:
+    def _listen_no_more(self) -> None:
+        if self._socket is not None:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
+            self._socket = None
+            with suppress(OSError):
+                os.unlink(self._place_of(self._node))
+
+    def _hear(self, listening: socket.socket) -> None:
+        assert self._listener is not None
         for _ in range(_AT_ONCE):
             try:
                 data, files, flags, _ = socket.recv_fds(listening, 65536, 1)
@@ -511,7 +529,7 @@ class SqliteStore(SharedStore):
             if data.startswith(_ROOM):
                 self._more_in(data.removeprefix(_ROOM).decode(errors="replace"))
             else:
-                listener(data)
+                self._listener(data)
 
     async def notify(self, node: str | None, data: bytes) -> bool:
         if node is not None:

@@ -279,7 +279,7 @@ class Store(ABC):
         """
 
     async def due_here(self, now: float, limit: int) -> list[Found]:
-        """Do as `due` with the sessions that are in the memory of this node alone."""
+        """Do as `due` with the sessions that are in the memory of this node alone; other nodes end others."""
         return []
 
     def forget(self, id: str, generation: int) -> None:  # noqa: B027

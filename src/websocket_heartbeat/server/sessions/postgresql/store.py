@@ -316,20 +316,28 @@ class PostgresStore(SharedStore):
         return answer
 
     async def due(self, now: float, limit: int) -> list[Found]:
+        await self._look_after_rooms()
         # Where the database was away, other nodes may be about to say that they live.
-        clock = asyncio.get_running_loop().time()
-        if clock >= self._keep_rooms_at:
-            self._keep_rooms_at = clock + self.ttl / 2
-            await self._ask(calls.keep_rooms, ([*map(calls.stored_text, self._followed)], 4 * self.ttl))
-        if self._followed:  # as what other nodes tell may be lost
-            rooms = {calls.stored_text(room): room for room in self._followed}
-            for name in await self._ask(calls.active_rooms, ([*rooms], _RECENT)):
-                self._more_in(rooms[name])
-        has_watched = clock >= self._connected_at + self.ttl
+        has_watched = asyncio.get_running_loop().time() >= self._connected_at + self.ttl
         patience = self.ttl if has_watched else None
         arguments = self._node, patience, now, limit, now + TELL_AGAIN
         found: list[Found] = await self._ask(calls.due, arguments)
         return found
+
+    async def due_here(self, now: float, limit: int) -> list[Found]:
+        await self._look_after_rooms()
+        return []
+
+    async def _look_after_rooms(self) -> None:
+        """Keep the rooms that are followed, and look for news of them: what other nodes tell may be lost."""
+        clock = asyncio.get_running_loop().time()
+        if clock >= self._keep_rooms_at:
+            self._keep_rooms_at = clock + self.ttl / 2
+            await self._ask(calls.keep_rooms, ([*map(calls.stored_text, self._followed)], 4 * self.ttl))
+        if self._followed:
+            rooms = {calls.stored_text(room): room for room in self._followed}
+            for name in await self._ask(calls.active_rooms, ([*rooms], _RECENT)):
+                self._more_in(rooms[name])
 
     async def told(self, ids: Sequence[str]) -> None:
         await self._ask(calls.told, (list(ids), time.time() + self.ttl))
