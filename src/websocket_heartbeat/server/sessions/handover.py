@@ -116,16 +116,7 @@ class Handover:
             held = answer
             said = await self._ask(held.node, id, link)
             is_late = asyncio.get_running_loop().time() > until
-            is_silent = said in (_Said.NOTHING, _Said.GONE)
-            is_in_memory = held.node.startswith(IN_MEMORY)
-            if said is _Said.STAYS or is_in_memory:
-                answer = await claim()
-            elif is_silent:
-                answer = await self.force(id, held, claim)
-            else:
-                answer = await claim(force=held.generation)
-            if is_in_memory and answer == held and said is not _Said.STAYS and (is_silent or is_late):
-                answer = await self.lose(id, held, claim)
+            answer = await self._claim_from(id, held, said, claim, is_late=is_late)
             if isinstance(answer, Found):
                 await self._tell_taken(held.node, id, answer.record.generation, said)
                 if not self._has_still(answer):
@@ -135,6 +126,23 @@ class Handover:
                     raise OSError("another process goes on with the session")
                 await asyncio.sleep(_PAUSE)
         return answer
+
+    async def _claim_from(
+        self, id: str, held: Held, said: "_Said", claim: Claim, *, is_late: bool
+    ) -> Found | Refused | Held | Ended:
+        """Claim a session of a process that has said something of it, or nothing.
+
+        is_late: it has had all the time that it may have.
+        """
+        if said is _Said.STAYS:
+            return await claim()
+        if held.node.startswith(IN_MEMORY):  # the store has it only once that process has given it up
+            answer = await claim()
+            has_time = said is _Said.DONE and not is_late
+            return answer if answer != held or has_time else await self.lose(id, held, claim)
+        if said is _Said.DONE:
+            return await claim(force=held.generation)
+        return await self.force(id, held, claim)
 
     def _has_still(self, found: Found) -> bool:
         """Whether this process has what it has claimed: it may have been asked to give that up meanwhile."""
