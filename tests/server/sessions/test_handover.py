@@ -146,7 +146,7 @@ def test_a_session_that_another_process_finds_expired_ends_where_its_peer_is(
     async def main() -> None:
         closed: list[object] = []
         closes = lambda peer, *end: closed.append(end)  # noqa: E731
-        async with two(place, session_ttl=1.5, on_message=lambda *_: None, on_close=closes) as both:
+        async with two(place, session_ttl=3, on_message=lambda *_: None, on_close=closes) as both:
             await until(lambda: len(both.hubs[0].peers) == 1)
             (peer,) = both.hubs[0].peers
             await both.connection.send("used")
