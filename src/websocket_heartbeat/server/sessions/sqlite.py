@@ -170,8 +170,8 @@ class SqliteStore(SharedStore):
 
     def _open(self) -> sqlite3.Connection:
         database = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None)
-        database.execute("pragma journal_mode = wal")
-        database.execute(f"pragma synchronous = {self._synchronous}")
+        database.execute("pragma journal_mode = wal").fetchall()
+        database.execute(f"pragma synchronous = {self._synchronous}").fetchall()
         database.executescript(_SCHEMA)
         self._note_life(database)
         return database
@@ -205,7 +205,7 @@ class SqliteStore(SharedStore):
 
     def _read_lineage(self, database: sqlite3.Connection) -> str:
         database.execute("insert or ignore into meta values ('lineage', ?)", (secrets.token_hex(8),))
-        (lineage,) = database.execute("select value from meta where name = 'lineage'").fetchone()
+        ((lineage,),) = database.execute("select value from meta where name = 'lineage'").fetchall()
         if self._synchronous == "FULL":
             return str(lineage)
         # The machine may forget on its way down what it has not written yet.
@@ -247,9 +247,11 @@ class SqliteStore(SharedStore):
         lineage, writer = self._lineage, record.node or self._node
 
         def work(database: sqlite3.Connection) -> Refused | None:
-            known = database.execute(
-                "select generation, end_kind, node, lineage from session where id = ?", (record.id,)
-            ).fetchone()
+            known = _row(
+                database,
+                "select generation, end_kind, node, lineage from session where id = ?",
+                (record.id,),
+            )
             if known is not None:
                 generation, end, node, written = known
                 if end is not None:
@@ -285,9 +287,7 @@ class SqliteStore(SharedStore):
         lineage = self._lineage
 
         def work(database: sqlite3.Connection) -> Found | Refused | Held | Ended:
-            row = database.execute(
-                f"select {_COLUMNS}, end_kind, end_why from session where id = ?", (id,)
-            ).fetchone()
+            row = _row(database, f"select {_COLUMNS}, end_kind, end_why from session where id = ?", (id,))
             if row is None:
                 return Refused.UNKNOWN
             record = _record(database, row)
@@ -395,11 +395,12 @@ class SqliteStore(SharedStore):
     async def told(self, ids: Sequence[str]) -> None:
         def work(database: sqlite3.Connection) -> None:
             for id in ids:
-                end = database.execute(
+                end = _row(
+                    database,
                     "select end_kind, end_why from session where id = ? and end_kind is not null"
                     " and deadline is not null",
                     (id,),
-                ).fetchone()
+                )
                 if end is not None:
                     self._bury(database, id, *end)
 
@@ -420,12 +421,12 @@ class SqliteStore(SharedStore):
 
         def work(database: sqlite3.Connection) -> int:
             now = time.time()
-            known = database.execute("select last, lineage from room where name = ?", (room,)).fetchone()
+            known = _row(database, "select last, lineage from room where name = ?", (room,))
             last = 0 if known is None else known[0]
             if known is None or known[1] != lineage:
                 last = max(last + 1, int(now * 1e6))
             ours = "select number from sender where room = ? and name = ?"
-            (sent,) = database.execute(ours, (room, sender)).fetchone() or (0,)
+            (sent,) = _row(database, ours, (room, sender)) or (0,)
             if posts and sent < number:
                 rows = [(room, place, post) for place, post in enumerate(posts, last + 1)]
                 database.executemany("insert into post values (?, ?, ?)", rows)
@@ -444,7 +445,7 @@ class SqliteStore(SharedStore):
 
     async def read(self, room: str, after: int, limit: int) -> Posts:
         def work(database: sqlite3.Connection) -> Posts:
-            known = database.execute("select last from room where name = ?", (room,)).fetchone()
+            known = _row(database, "select last from room where name = ?", (room,))
             rows = database.execute(
                 "select number, data from post where room = ? and number > ? order by number limit ?",
                 (room, after, limit),
@@ -587,6 +588,15 @@ def _fail(future: asyncio.Future[Any], error: Exception) -> None:
         future.set_exception(error)
 
 
+def _row(database: sqlite3.Connection, statement: str, values: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """Return the only row that there can be, or None.
+
+    All is fetched, which ends the statement: PyPy would end it some time later, and commit nothing before.
+    """
+    rows: list[tuple[Any, ...]] = database.execute(statement, values).fetchall()
+    return rows[0] if rows else None
+
+
 def _record(database: sqlite3.Connection, row: Sequence[Any]) -> Record:
     id, hash, principal, generation, link, node, lineage, messages, size, most, done, sent, acked = row[:13]
     state, ending, deadline = row[13:16]
@@ -633,9 +643,7 @@ def _writable(
     database: sqlite3.Connection, id: str, node: str, generation: int, columns: str
 ) -> tuple[Any, ...] | Refused:
     """Return columns of a session that a node may write to."""
-    row = database.execute(
-        f"select generation, node, end_kind, {columns} from session where id = ?", (id,)
-    ).fetchone()
+    row = _row(database, f"select generation, node, end_kind, {columns} from session where id = ?", (id,))
     if row is None or row[2] is not None:
         return Refused.GONE
     return tuple(row[3:]) if row[:2] == (generation, node) else Refused.FENCED
