@@ -8,8 +8,15 @@ import warnings
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any
 
+import pytest
+
 PATIENCE = 20.0
 """Seconds that anything may take before a test gives up waiting for it."""
+
+counts_references = pytest.mark.skipif(
+    sys.implementation.name != "cpython", reason="PyPy collects only later what nobody refers to"
+)
+"""Of tests that drop what is open, and see what comes of it."""
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 """Runs the coroutine of a test to its end: the fixtures run, run_asyncio and play."""

@@ -6,7 +6,7 @@ import time
 import weakref
 
 import pytest
-from tests.watch import Run, until
+from tests.watch import Run, counts_references, until
 
 from websocket_heartbeat.system.alarm import Alarm
 from websocket_heartbeat.testing import SimulatedClock
@@ -166,6 +166,7 @@ def test_alarms_go_on_after_the_loop_was_blocked(run: Run) -> None:
     run(main())
 
 
+@counts_references
 def test_a_loop_that_ended_with_alarms_set_is_forgotten() -> None:
     loops: list[weakref.ref[asyncio.AbstractEventLoop]] = []
 

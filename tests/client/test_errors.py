@@ -43,4 +43,5 @@ def test_every_kind_is_here() -> None:
 def test_an_error_stays_what_it_is_when_pickled_or_copied(error: Exception) -> None:
     for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
         assert type(twin) is type(error)
-        assert (str(twin), repr(twin), vars(twin)) == (str(error), repr(error), vars(error))
+        assert (str(twin), repr(twin), twin.args) == (str(error), repr(error), error.args)
+        assert {**vars(error), "args": error.args} == {**vars(twin), "args": twin.args}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.client.conftest import World
-from tests.watch import Run, turns, until
+from tests.watch import Run, counts_references, turns, until
 
 from websocket_heartbeat import (
     Backoff,
@@ -291,6 +291,7 @@ def test_retries_are_announced_with_the_delay_that_follows(world: World, play: R
     play(main())
 
 
+@counts_references
 def test_a_connection_nobody_refers_to_goes_on_and_is_collected_after_its_end(
     world: World, play: Run
 ) -> None:
@@ -318,6 +319,7 @@ def test_a_connection_nobody_refers_to_goes_on_and_is_collected_after_its_end(
     play(main())
 
 
+@counts_references
 def test_a_loop_that_ends_with_an_open_connection_ends_quietly(world: World) -> None:
     caught: list[dict[str, Any]] = []
 

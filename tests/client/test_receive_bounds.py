@@ -1,8 +1,8 @@
 """What waits for a slow reader is bounded, in messages and in bytes: beyond that the link is not read."""
 
 import asyncio
-import tracemalloc
 from collections.abc import Iterator
+from types import ModuleType
 
 import pytest
 import websockets.asyncio.server
@@ -109,16 +109,16 @@ def test_what_the_link_before_has_left_counts_for_the_next_one(world: World, pla
 
 
 @pytest.fixture
-def traced() -> Iterator[None]:
-    tracemalloc.start()
-    yield
-    tracemalloc.stop()
+def tracemalloc() -> Iterator[ModuleType]:
+    module = pytest.importorskip("tracemalloc", reason="of CPython", exc_type=ImportError)
+    module.start()
+    yield module
+    module.stop()
 
 
-@pytest.mark.usefixtures("traced")
 @pytest.mark.parametrize("compression", [None, "deflate"])
 def test_over_a_real_socket_memory_stays_within_the_bound_however_small_it_was_packed(
-    compression: str | None, run: Run
+    compression: str | None, run: Run, tracemalloc: ModuleType
 ) -> None:
     message = "x" * MIB
 

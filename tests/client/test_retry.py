@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tests.client.conftest import World
 from tests.engines.peers import Peer, ws_server
-from tests.watch import Run, turns, until
+from tests.watch import Run, counts_references, turns, until
 
 from websocket_heartbeat import (
     Backoff,
@@ -206,6 +206,7 @@ def test_a_herd_retries_as_spread_as_the_core_has_spread_it(
     play(main())
 
 
+@counts_references
 def test_a_refused_attempt_leaves_nothing_for_the_garbage_collector(
     run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -233,6 +234,7 @@ def links() -> int:
     return sum(isinstance(thing, Link) for thing in gc.get_objects())
 
 
+@counts_references
 def test_a_lost_link_leaves_nothing_for_the_garbage_collector(run: Run) -> None:
     async def leave(peer: Peer) -> None:
         await peer.read_frame()

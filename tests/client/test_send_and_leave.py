@@ -7,7 +7,7 @@ import sys
 import pytest
 from tests.client.conftest import World
 from tests.client.servers import free_port
-from tests.watch import PATIENCE, Run, turns, until
+from tests.watch import PATIENCE, Run, counts_references, turns, until
 
 from websocket_heartbeat import (
     Backoff,
@@ -399,6 +399,7 @@ asyncio.run(main())
     assert "secret" not in result.stderr
 
 
+@counts_references
 def test_a_program_that_sends_and_never_closes_is_told_on_standard_error() -> None:
     code = f"""
 import asyncio, websocket_heartbeat

@@ -283,7 +283,7 @@ def test_on_error_may_send_again_what_has_expired(world: World, play: Run) -> No
                         connection.send_nowait(f"{message!s} again")
 
             await connection.send("a", ttl=1)
-            await connection.send("b", ttl=1)
+            await connection.send("b", ttl=1.5)
             await connection.send("c")
             await asyncio.sleep(2)
             assert connection.queued == ("c", "a again", "b again")

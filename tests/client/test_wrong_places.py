@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.client.conftest import World
-from tests.watch import PATIENCE, Run, turns, until
+from tests.watch import PATIENCE, Run, counts_references, turns, until
 
 from websocket_heartbeat import Connection, ConnectionClosed, Fleet, Message, connect
 from websocket_heartbeat.server import serve
@@ -211,6 +211,7 @@ def collected(connections: list[Connection]) -> list[str]:
     return [str(warning.message) for warning in caught]
 
 
+@counts_references
 @pytest.mark.parametrize("state", ["connecting", "open", "waiting"])
 def test_a_connection_that_is_dropped_unclosed_is_warned_of(state: str, world: World) -> None:
     async def refuse(request: object) -> None:
@@ -227,6 +228,7 @@ def test_a_connection_that_is_dropped_unclosed_is_warned_of(state: str, world: W
     assert warning == f"unclosed connection <Connection ws://example.com/feed {state} link=1>"
 
 
+@counts_references
 def test_the_end_of_the_loop_is_no_close(world: World) -> None:
     async def main() -> Connection:
         connection = await world.connect()
@@ -236,6 +238,7 @@ def test_the_end_of_the_loop_is_no_close(world: World) -> None:
     assert len(collected([asyncio.run(main())])) == 1
 
 
+@counts_references
 def test_what_was_never_started_was_closed_or_has_failed_is_dropped_in_silence(world: World) -> None:
     async def reject(request: object) -> None:
         raise OSError("refused")

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sys
 import warnings
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -20,8 +21,7 @@ from tests.watch import PATIENCE, Run, until
 
 from websocket_heartbeat import connect
 from websocket_heartbeat.server import Hub, Peer, serve
-from websocket_heartbeat.server.sessions.postgresql.store import PostgresStore
-from websocket_heartbeat.server.sessions.valkey import ValkeyStore
+from websocket_heartbeat.server.sessions.stores import THROUGH, store_of
 
 
 def test_what_a_closed_loop_has_left_is_forgotten_on_the_next_one(
@@ -210,16 +210,24 @@ def test_a_thread_that_calls_a_hub_is_told_how_to_and_has_harmed_nothing(run_asy
 
 
 @pytest.mark.parametrize(
-    ("store", "works"),
+    ("url", "works"),
     [
-        (ValkeyStore("valkey://store"), {"_flushing": "_flush", "_subscribing": "_subscribe"}),
-        (PostgresStore("postgresql://store/db"), {"_flushing": "_flush", "_telling": "_tell"}),
+        ("valkey://store", {"_flushing": "_flush", "_subscribing": "_subscribe"}),
+        pytest.param(
+            "postgresql://store/db",
+            {"_flushing": "_flush", "_telling": "_tell"},
+            marks=pytest.mark.skipif(
+                sys.implementation.name != "cpython", reason="asyncpg is for CPython alone"
+            ),
+        ),
     ],
 )
 @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 def test_tasks_of_a_store_on_a_loop_that_was_closed_end_none_of_the_next_one(
-    store: Any, works: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    url: str, works: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    store: Any = store_of(url, 60, THROUGH)
+
     async def hangs(*_: object) -> None:
         await asyncio.Event().wait()
 

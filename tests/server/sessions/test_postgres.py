@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,9 +16,11 @@ from tests.watch import PATIENCE, Run, eventually, until
 
 from websocket_heartbeat import Message
 from websocket_heartbeat.server import Hub, Peer
-from websocket_heartbeat.server.sessions.postgresql.calls import active_rooms
-from websocket_heartbeat.server.sessions.postgresql.store import PostgresStore
 from websocket_heartbeat.server.sessions.store import Found, Refused
+
+if sys.implementation.name == "cpython":  # as asyncpg is for it alone
+    from websocket_heartbeat.server.sessions.postgresql.calls import active_rooms
+    from websocket_heartbeat.server.sessions.postgresql.store import PostgresStore
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Every store that processes share has a stream of the messages of each room, and tells who follows it."""
 
 import asyncio
+import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -11,10 +12,12 @@ from tests.server.sessions.test_store_contract import TTL, opened
 from tests.server.sessions.valkey import Valkey
 from tests.watch import until
 
-from websocket_heartbeat.server.sessions.postgresql.store import PostgresStore
 from websocket_heartbeat.server.sessions.sqlite import SqliteStore
 from websocket_heartbeat.server.sessions.store import HISTORY, Posts, SharedStore
 from websocket_heartbeat.server.sessions.valkey import ValkeyStore
+
+if sys.implementation.name == "cpython":  # as asyncpg is for it alone
+    from websocket_heartbeat.server.sessions.postgresql.store import PostgresStore
 
 Engine = Callable[[], SharedStore]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
@@ -16,7 +17,6 @@ from tests.server.sessions.valkey import Valkey
 from tests.watch import until
 
 from websocket_heartbeat.server.sessions.memory import MemoryStore
-from websocket_heartbeat.server.sessions.postgresql.store import PostgresStore
 from websocket_heartbeat.server.sessions.sqlite import SqliteStore
 from websocket_heartbeat.server.sessions.store import (
     EXPIRED,
@@ -33,6 +33,9 @@ from websocket_heartbeat.server.sessions.store import (
     Store,
 )
 from websocket_heartbeat.server.sessions.valkey import ValkeyStore
+
+if sys.implementation.name == "cpython":  # as asyncpg is for it alone
+    from websocket_heartbeat.server.sessions.postgresql.store import PostgresStore
 
 HASH = b"h" * 32
 TTL = 60.0
