@@ -23,6 +23,12 @@ SOUGHT = [
     ("zh/index.html", "域名不合法", "zh/troubleshooting.html"),
     ("zh/index.html", "连接超时", "zh/troubleshooting.html"),
     ("zh/index.html", "心跳包", "zh/faq.html"),
+    ("zh/index.html", "token 过期", "zh/how-to/login.html"),
+    ("zh/index.html", "小程序", "zh/quickstart/mini-programs.html"),
+    ("zh/index.html", "后端", "zh/quickstart/back-end.html"),
+    ("zh/index.html", "广播", "zh/server/rooms.html"),
+    ("zh/index.html", "鉴权", "zh/how-to/login.html"),
+    ("zh/index.html", "离线消息", "zh/faq.html"),
 ]
 
 
@@ -53,6 +59,10 @@ def test_what_people_look_for_is_found(address: str, tmp_path: Path) -> None:
                 await page.fill("input.md-search__input", words)
                 result = page.locator(f'.md-search-result__link[href*="/{found}"]').first
                 await result.wait_for(state="attached", timeout=30_000)
+                # Nobody is led to the other language.
+                links = page.locator(".md-search-result__link")
+                paths = await links.evaluate_all("links => links.map(link => link.pathname)")
+                assert [path for path in paths if path.startswith("/zh/") != start.startswith("zh/")] == []
             assert hosts == {address}
 
     asyncio.run(main())

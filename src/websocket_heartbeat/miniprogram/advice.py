@@ -39,7 +39,7 @@ class Advice:
         """An attempt to connect has failed."""
         if not self.was_failure_told:
             self.was_failure_told = True
-            warn("an attempt to connect has failed, and is repeated; the hook for errors is told why")
+            warn("an attempt to connect has failed; the hook for errors is told why")
 
     def gave_up(self) -> None:
         """No retry is left."""

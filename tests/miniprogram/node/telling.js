@@ -90,6 +90,15 @@ const checks = {
         assert.strictEqual(t.world.warnings.filter((text) => /gave up/.test(text)).length, 2);
     },
 
+    async "where nothing is retried, no warning says that it is"() {
+        const t = await program(refuse, { repeatLimit: 0 });
+        await t.world.advance(60000);
+        assert.strictEqual(t.host.attempts, 1);
+        assert.deepStrictEqual(
+            t.world.warnings.map((text) => /repeated|again/.test(text)), [false, false], t.world.warnings.join("; "),
+        );
+    },
+
     async "a connection that works prints nothing"() {
         const t = await opened();
         for (let i = 0; i < 20; i += 1) {
