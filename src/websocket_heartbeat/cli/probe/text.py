@@ -4,7 +4,13 @@ import sys
 import textwrap
 from collections.abc import Iterator
 
-from websocket_heartbeat.cli.probe.advice import close_in_words, cut_in_words, end_in_words, status_name
+from websocket_heartbeat.cli.probe.advice import (
+    close_in_words,
+    cut_in_words,
+    days_in_words,
+    end_in_words,
+    status_name,
+)
 from websocket_heartbeat.cli.probe.opening import STAGES
 from websocket_heartbeat.cli.probe.report import Answer, Idle, Opening, Pings, Report, Trial
 from websocket_heartbeat.redaction import printable
@@ -111,7 +117,8 @@ def _certificate(opening: Opening) -> str:
         return ""
     if tls.expires is None:
         return f"{tls.version}, the certificate is not verified"
-    return f"{tls.version}, a certificate of {tls.issuer} until {tls.expires[:10]}, {tls.days_left} days"
+    left = days_in_words(tls.days_left or 0)
+    return f"{tls.version}, a certificate of {tls.issuer} until {tls.expires[:10]}, {left}"
 
 
 def _verdict(report: Report) -> str:
