@@ -122,7 +122,7 @@ class Greeter:
             self._link.writable()
 
     def closed(self, closure: Closure) -> None:
-        """Tell the session, and whoever has the link."""
+        """Tell the session and the owner of the link that it has ended."""
         self._stop_timer()
         if self._is_plain:
             self._session.lost(self, 0)

@@ -439,9 +439,9 @@ class Hub:
         raised, with 1011. It is not cancelled when the peer goes: iteration ends, and `recv` and `drain`
         raise PeerGone, which it need not catch. None (default): the hub's hooks have it all.
 
-        Give `process_request=hub.refuse`, so that who is not let in gets an HTTP answer. Without it, a client
-        is refused by a close frame: with 1013 for a 503 or a 429, with 1011 for another 5xx, else with 1008.
-        Give `ping_interval=None` too: it is the hub that pings, and those of websockets end here.
+        Give `process_request=hub.refuse`, so that a client that is refused gets an HTTP answer. Without it,
+        the client gets a close frame: with 1013 for a 503 or a 429, with 1011 for another 5xx, else with
+        1008. Give `ping_interval=None` too: it is the hub that pings, and those of websockets end here.
 
         Raises:
             TypeError: on_peer cannot be called with a peer.

@@ -222,8 +222,8 @@ class Server:
     async def close(self) -> None:
         """Stop listening, close every peer with 1001 and wait until all are gone.
 
-        Returns within `close_timeout` seconds, whatever peers and hooks do: who has not answered by then is
-        dropped, and hooks that still run are cancelled. Leaving `async with` does the same.
+        Returns within `close_timeout` seconds, whatever peers and hooks do: peers that have not answered by
+        then are dropped, and hooks that still run are cancelled. Leaving `async with` does the same.
         """
         try:
             self._listener.stop()
