@@ -190,6 +190,7 @@ def test_a_refusal_is_shown_with_its_status_its_headers_and_what_the_client_make
         assert shown["Set-Cookie"] == "(8 characters, not shown)"
         assert set(headers) <= set(shown)
         assert "Server: nginx" in render(report)
+        assert "(a body of 9 bytes, not shown: connect shows its first line)" in render(report)
         assert report.pings is None
 
     run(main())

@@ -98,8 +98,9 @@ def _opening_rows(opening: Opening) -> Iterator[tuple[str, str]]:
     if opening.status is not None and opening.status != 101:
         for name, value in opening.headers:
             yield "", f"{name}: {value}"
-        size = "unknown length" if opening.body_bytes is None else f"{opening.body_bytes} bytes"
-        yield "", f"(a body of {size}, not shown)"
+        if opening.body_bytes != 0:
+            size = "unknown length" if opening.body_bytes is None else f"{opening.body_bytes} bytes"
+            yield "", f"(a body of {size}, not shown: connect shows its first line)"
     if opening.subprotocol is not None:
         yield "subprotocol", opening.subprotocol
 
