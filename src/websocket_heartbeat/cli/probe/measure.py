@@ -283,7 +283,7 @@ class _Probe:
                 # Bytes that came together with the end were the end itself.
                 heard = [at for at in heard if at < ended_at - 0.2]
                 silent_for = ended_at - max(opened_at, probed.heard_at, *heard)
-                # Whoever cuts idle links would have cut this one in the longest silence that it has survived.
+                # What cuts idle links would have cut this one in the longest silence that it has survived.
                 lull = max((after - before for before, after in pairwise([opened_at, *heard])), default=0.0)
                 idle = Idle(
                     seconds=ended_at - opened_at,
