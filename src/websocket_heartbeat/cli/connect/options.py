@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--heartbeat",
         type=message,
         metavar="TEXT",
-        help="the heartbeat's text message (default: a ping of the protocol)",
+        help="the heartbeat's text message, whose answers are printed (default: a ping of the protocol)",
     )
     group.add_argument(
         "--interval",
