@@ -34,9 +34,9 @@ cluster-demo: $(INSTALLED)
 test: $(READY)
 	$(MAKE) --jobs=2 lint pytest
 
-# Five at a time, on two cores as well: most tests wait for a network more than they compute. Whoever has nothing
-# left takes half of what another one has. Whatever the shell says, Python keeps what it compiles: else each worker
-# compiles all tests, and each of the hundreds of programs that they start compiles the package.
+# Five at a time, on two cores as well: most tests wait for a network more than they compute. A worker that is done
+# takes half of the tests that another has left. Whatever the shell says, Python keeps what it compiles: else each
+# worker compiles all tests, and each of the hundreds of programs that they start compiles the package.
 pytest: $(READY)
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 5 --dist worksteal
 

@@ -83,7 +83,7 @@ def refuse_coroutine(name: str, value: object) -> None:
     """Raise TypeError, naming the argument, for what a coroutine function has returned in place of itself."""
     if inspect.iscoroutine(value):
         function = value.__qualname__
-        value.close()  # that nobody will await it is no news
+        value.close()  # or Python would warn that it was never awaited
         raise TypeError(f"{name} must be the function {function} itself, not what calling it returns")
 
 

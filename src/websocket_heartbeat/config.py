@@ -83,7 +83,7 @@ class Dialect:
 
 
 def _is_equal(part: object, message: Message) -> bool:
-    # The type first: `python -bb` lets nobody compare bytes with a str.
+    # The type first: under `python -bb`, comparing bytes with a str is an error.
     return type(part) is type(message) and part == message
 
 

@@ -49,7 +49,9 @@ class SendQueueFull(WebSocketHeartbeatError):
 
 
 class HandshakeError(WebSocketHeartbeatError):
-    """The server answered the opening handshake with something that is not a WebSocket upgrade."""
+    """The server answered the opening handshake with something that is no WebSocket upgrade, or not at all:
+    the connection ended before.
+    """
 
 
 class RedirectRefused(HandshakeError):

@@ -1,6 +1,7 @@
-"""Who watches what happens to connections, fleets and hubs of this process: metrics do (otel.py).
+"""Observers, which are called with what happens to connections, fleets and hubs of this process.
 
-Nothing is told for a message: what can be asked for at any time, an observer asks for.
+otel.py and dashboard/recorder.py have them. None is called for a message: it asks for what can be read at any
+time, such as the length of a queue.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -160,11 +161,11 @@ connections: Living[ObservedConnection] = Living()
 fleets: Living[ObservedFleet] = Living()
 hubs: Living[ObservedHub] = Living()
 sessions: Living[ObservedSessions] = Living()
-"""Those of this process, for observers that come later; of connections, those that were started."""
+"""All of this process, for observers that begin later; of connections, those that were started."""
 
 
 class Observer:
-    """Is told what happens, on the thread of the loop where it does; each call does nothing here.
+    """Called with what happens, on the thread of the loop where it does; here each call does nothing.
 
     error: the class of a failure, one of few words: evidence.py has those of clients; None: there was none.
     """
@@ -215,16 +216,16 @@ class Observer:
 
 
 observers: tuple[Observer, ...] = ()
-"""All that are told, in this order. A tuple, so that one may come or go while others are told."""
+"""All that are called, in this order. A tuple, so that one may be added or removed during a call."""
 
 
 def observe(observer: Observer) -> None:
-    """Tell it everything from now on."""
+    """Call it from now on."""
     global observers
     observers = (*observers, observer)
 
 
 def ignore(observer: Observer) -> None:
-    """Tell it nothing any more."""
+    """Call it no more."""
     global observers
     observers = tuple(other for other in observers if other is not observer)

@@ -45,7 +45,7 @@ _instrumented: "tuple[_Instruments, ...]" = ()
 def instrument(
     *, meter_provider: MeterProvider | None = None, tracer_provider: TracerProvider | None = None
 ) -> None:
-    """Record metrics and spans from now on, until `uninstrument`. Of connections, those that start after it.
+    """Record metrics and spans from now on, until `uninstrument`; of connections started before it, too.
 
     An attempt of a client is a span, and carries its context to the server, as the propagator of the process
     has it: mostly the header `traceparent`. The first attempt belongs to the span in which the connection was
@@ -54,7 +54,7 @@ def instrument(
     meter_provider, tracer_provider: default to those of the process. Without any, the API does nothing.
 
     Raises:
-        RuntimeError: that is done already.
+        RuntimeError: it is recording already; `uninstrument` ends that.
     """
     global _instrumented
     if _instrumented:
@@ -67,7 +67,7 @@ def instrument(
 
 
 def uninstrument() -> None:
-    """Record nothing any more; does nothing if nothing is recorded."""
+    """Stop recording; does nothing if `instrument` was not called."""
     global _instrumented
     for each in _instrumented:
         observer.ignore(each)
@@ -76,13 +76,13 @@ def uninstrument() -> None:
 
 
 class _Instruments(Observer):
-    """Records what observers are told, and tells whoever asks what can be counted at any time."""
+    """Records what observers are called with, and answers the exporter's questions for numbers."""
 
     def __init__(self) -> None:
         self._is_on = True
 
     def stop(self) -> None:
-        """Tell nothing any more: the API has no way to take an instrument back."""
+        """Answer no more questions: the API has no way to take an instrument back."""
         self._is_on = False
 
     def _while_on(

@@ -38,7 +38,7 @@ def shown_url(url: str, path: str | None = None) -> str:
 
 
 def printable(text: str, keep: str = "") -> str:
-    """Return text that a terminal or a log can show: whoever chose it might move the cursor or forge lines.
+    """Return text that a terminal or a log can show: its author might move the cursor or forge lines.
 
     keep: control characters that are left as they are.
     """

@@ -35,7 +35,7 @@ def built() -> None:
         (["connect", "ws://local host"], ["URL", "spaces"]),
         (["connect", "ws://localhost", "--interval", "-1"], ["--interval", "'-1'"]),
         (["connect", "ws://localhost", "--timeout", "inf"], ["--timeout", "'inf'"]),
-        (["connect", "ws://localhost", "--wait", "-2"], ["--wait", "at least 0", "'-2'"]),
+        (["connect", "ws://localhost", "--wait", "-2"], ["--wait", "at least 0", "'-2'; -1: for ever"]),
         (["connect", "ws://localhost", "--header", "Authorization"], ["--header", "NAME:VALUE"]),
         (["connect", "ws://localhost", "--header", "two words:x"], ["--header", "two"]),
         (["connect", "ws://localhost", "--header", "Upgrade: h2c"], ["--header", "Upgrade"]),
@@ -60,6 +60,8 @@ def built() -> None:
         (["serve", "--hearbeat", "x"], ["--hearbeat", "did you mean --heartbeat?"]),
         (["probe", "ws://localhost", "--heart", "x"], ["--heart", "did you mean --heartbeat?"]),
         (["connect", "ws://localhost", "-Zx"], ["no option -Z"]),
+        (["--verison"], ["--verison", "did you mean --version?"]),
+        (["--json=1", "connect", "ws://localhost"], ["no option --json"]),
     ],
 )
 def test_a_wrong_argument_is_named_with_its_value(

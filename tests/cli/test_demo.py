@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -260,17 +261,22 @@ def test_a_server_that_forgets_sessions_leaves_messages_uncertain(shown: dict[st
     assert second["messages"]["lost"] == second["messages"]["doubled"] == 0
 
 
-def test_ctrl_c_ends_the_demo_at_once_and_without_a_traceback() -> None:
-    program = start("demo")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_the_demo_at_once_without_a_traceback_and_leave_no_files(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    program = start("demo", before=f"import tempfile; tempfile.tempdir = {str(tmp_path)!r}")
     assert program.stdout is not None
     while "link 1: open" not in program.stdout.readline():
         pass
     began = time.monotonic()
-    program.send_signal(signal.SIGINT)
+    assert list(tmp_path.iterdir())
+    program.send_signal(number)
     done = finish(program)
     assert time.monotonic() - began < 10
-    assert done.status == 130
+    assert done.status == 128 + number
     assert done.err == ""
+    assert not list(tmp_path.iterdir())
     assert "FALSE ALARM" not in done.out
 
 

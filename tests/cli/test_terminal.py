@@ -231,6 +231,21 @@ def test_what_was_typed_is_there_in_the_next_run_for_nobody_else_and_without_wha
     run(main())
 
 
+def test_enter_sends_what_ctrl_r_has_found(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with talk(tmp_path) as it:
+            for line in ("first of all", "second"):
+                await it.screen.enter(line)
+                assert await it.message() == line
+            await it.screen.press("C-r")
+            await it.screen.type("of a")
+            await it.screen.seen("`of a': first of all")
+            await it.screen.press("Enter")
+            assert await it.message() == "first of all"
+
+    run(main())
+
+
 def test_without_history_none_is_kept(tmp_path: Path) -> None:
     async def main() -> None:
         async with talk(tmp_path, "--no-history") as it:

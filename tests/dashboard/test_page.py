@@ -166,6 +166,17 @@ def test_the_page_survives_the_restart_of_its_server_before_the_eyes_of_its_view
     asyncio.run(main())
 
 
+def test_a_page_without_its_client_says_so(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serve_dashboard() as dashboard, browser(tmp_path) as context:
+            await context.route("**/heartbeat.js", lambda route: route.abort())
+            page, errors = await opened(context, dashboard.url)
+            await page.locator("#status", has_text="`make js` builds it").wait_for(timeout=PATIENCE)
+            assert errors == []
+
+    asyncio.run(main())
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port: int = listening.getsockname()[1]

@@ -35,7 +35,7 @@ server.on("connection", (socket) => {
     });
 });
 
-// ws pings nobody by itself. Whoever was silent for half of IDLE_TIMEOUT is pinged, and half of it later is gone.
+// ws pings nobody by itself. A client that was silent for half of IDLE_TIMEOUT is pinged, and dropped half of it later.
 const patrol = setInterval(() => {
     for (const socket of server.clients) {
         if (socket.silent) {

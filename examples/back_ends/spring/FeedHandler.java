@@ -96,7 +96,7 @@ public class FeedHandler extends AbstractWebSocketHandler
     }
 
     public FeedHandler() {
-        // Whoever was silent for half of IDLE_TIMEOUT is pinged, and half of it later is gone.
+        // A client that was silent for half of IDLE_TIMEOUT is pinged, and dropped half of it later.
         patrol.scheduleAtFixedRate(
             () -> clients.values().forEach(client -> workers.execute(client::look)),
             IDLE_TIMEOUT / 2, IDLE_TIMEOUT / 2, TimeUnit.MILLISECONDS);

@@ -43,7 +43,7 @@ public class Feed {
     private ByteArrayOutputStream bytes = new ByteArrayOutputStream(); // what has come of a binary message
 
     static {
-        // Whoever is silent is pinged, and so does not stay silent unless it is dead.
+        // A silent client is pinged, and so does not stay silent unless it is dead.
         PATROL.scheduleAtFixedRate(
             () -> CLIENTS.forEach(client -> WORKERS.execute(client::ping)),
             IDLE_TIMEOUT / 3, IDLE_TIMEOUT / 3, TimeUnit.MILLISECONDS);

@@ -115,21 +115,27 @@ def _parsed(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Names
         parser.error("a command comes before the URL; did you mean connect?")
     if not words[0].startswith("-") and words[0] not in COMMANDS:
         parser.error(f"there is no command {words[0]!r}{did_you_mean(words[0], COMMANDS)}")
+    if words[0].startswith("-") and words[0] not in _options(parser):
+        _no_option(parser, words[0])
     arguments, rest = parser.parse_known_args(words)
     command: argparse.ArgumentParser = arguments.command
     for word in rest:
-        if word.startswith("--"):
-            name = word.partition("=")[0]
-        elif word.startswith("-"):
-            name = word[:2]
-        else:
-            continue
-        known = [option for action in command._actions for option in action.option_strings]
-        command.error(f"there is no option {name}{did_you_mean(name, known)}")
+        if word.startswith("-"):
+            _no_option(command, word)
     if rest:
         more = "1 argument" if len(rest) == 1 else f"{len(rest)} arguments"
         command.error(f"{more} too many; are quotes missing?")
     return arguments
+
+
+def _options(command: argparse.ArgumentParser) -> list[str]:
+    return [option for action in command._actions for option in action.option_strings]
+
+
+def _no_option(command: argparse.ArgumentParser, word: str) -> NoReturn:
+    """Refuse an option, named without its value, which may be secret."""
+    name = word.partition("=")[0] if word.startswith("--") else word[:2]
+    command.error(f"there is no option {name}{did_you_mean(name, _options(command))}")
 
 
 def _indented(lines: str) -> str:

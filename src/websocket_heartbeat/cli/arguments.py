@@ -65,8 +65,13 @@ def retries(text: str) -> int:
 
 
 def wait(text: str) -> float | None:
-    """The kind: seconds from 0, or -1 for without an end, which is None."""
-    return None if text == "-1" else seconds(zero=True)(text)
+    """The kind: seconds from 0, or -1 for no end, which is None."""
+    if text == "-1":
+        return None
+    try:
+        return seconds(zero=True)(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}; -1: for ever") from None
 
 
 def port(text: str) -> int:

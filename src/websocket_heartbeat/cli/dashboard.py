@@ -28,7 +28,7 @@ def add_arguments(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -
         help=f"show what happens live on a page, and print its URL (default: port {PORT} of this machine)",
     )
     parser.add_argument(
-        "--dashboard-at", type=_address, metavar="HOST:PORT", help="where; the same as --dashboard besides"
+        "--dashboard-at", type=_address, metavar="HOST:PORT", help="as --dashboard, at this address"
     )
 
 

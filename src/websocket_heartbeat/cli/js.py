@@ -44,8 +44,12 @@ _EXPORTED: Final = re.compile(r"^export ((?:interface|type) (\w+))", re.MULTILIN
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: standard output")
-    parser.add_argument("--format", choices=tuple(_FOOTERS), default="cjs", help="default: cjs")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="where to write (default: standard output)"
+    )
+    parser.add_argument(
+        "--format", choices=tuple(_FOOTERS), default="cjs", help="of the module (default: cjs)"
+    )
     parser.add_argument(
         "--target",
         choices=tuple(EXPORTS),

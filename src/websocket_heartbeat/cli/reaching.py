@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         action="append",
         default=[],
         metavar="NAME:VALUE",
-        help="a header field for it; may be repeated",
+        help="a header field of the handshake; may be repeated",
     )
     group.add_argument(
         "-s",
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         action="append",
         default=[],
         metavar="NAME",
-        help="one to offer; may be repeated, best first",
+        help="a subprotocol to offer; may be repeated, best first",
     )
     group.add_argument(
         "--origin", type=origin, metavar="ORIGIN", help="say that a page of this origin connects"
@@ -48,17 +48,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         help="http://, https://, socks4:// or socks5:// (default: what the environment says)",
     )
     group.add_argument(
-        "--ca", type=Path, metavar="FILE", help="of authorities to trust (PEM), in place of the system's"
+        "--ca",
+        type=Path,
+        metavar="FILE",
+        help="certificates of the authorities to trust (PEM), in place of the system's",
     )
     group.add_argument(
         "--cert",
         type=Path,
         metavar="FILE",
-        help="of a certificate of ours (PEM), with its key, or with --key",
+        help="our own certificate (PEM), with its key, or with --key",
     )
-    group.add_argument("--key", type=Path, metavar="FILE", help="of the key of --cert (PEM)")
+    group.add_argument("--key", type=Path, metavar="FILE", help="the key of --cert (PEM)")
     group.add_argument(
-        "-k", "--insecure", action="store_true", help="believe any certificate: nobody else is kept out"
+        "-k",
+        "--insecure",
+        action="store_true",
+        help="do not verify the server's certificate: anybody on the way can pose as the server",
     )
     return group
 

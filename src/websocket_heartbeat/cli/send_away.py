@@ -25,7 +25,7 @@ _LONGEST_ANSWER = 1000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
-    parser.add_argument("url", type=page, metavar="URL", help="that of the application")
+    parser.add_argument("url", type=page, metavar="URL", help="the URL of the application")
     parser.add_argument(
         "--token-file",
         type=Path,

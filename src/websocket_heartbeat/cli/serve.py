@@ -31,7 +31,9 @@ websocket-heartbeat serve --dashboard
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
-    parser.add_argument("--port", type=port, default=8765, help="0 takes a free one (default: 8765)")
+    parser.add_argument(
+        "--port", type=port, default=8765, help="the port; 0 takes a free one (default: 8765)"
+    )
     parser.add_argument(
         "--heartbeat",
         type=message,
@@ -44,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=seconds(),
         default=60,
         metavar="SECONDS",
-        help="drop a client that is silent for so long (default: 60)",
+        help="after how much silence to drop a client (default: 60)",
     )
     dashboard.add_arguments(parser)
 

@@ -113,7 +113,8 @@ def connect(
     local_addr: the IP address and the port to connect from; port 0 is any. Default: the system chooses.
     server_hostname: for wss, the name to ask for in TLS and to find in the certificate, in place of the host
         of the URL, as long as redirects lead to no other host. Default: the host of the URL.
-    engine: "auto" (default), the name of an engine, or an Engine.
+    engine: "auto" (default) and "websockets": the one that is installed with the package; "aiohttp": over
+        aiohttp, for its sessions; or an Engine, such as an AiohttpEngine with a session of yours.
     shown_path: called with the path of the URL, and returns what logs and reprs show instead, where paths
         carry keys. If it raises, they show "(hidden)". None (default): the path. The query is never shown.
     final_close_codes: close codes, and ranges of them, after which the server is not to be asked again.
@@ -124,7 +125,8 @@ def connect(
     session: "prefer": messages are carried across links by a session, none lost and none doubled, if the
         server has sessions, as `Hub(sessions=...)` does; "require": it must. "off" (default): a link that
         dies takes with it what the server has not received. A `Session` says more.
-    retry_if: asked about each failure; True retries, False gives up, None leaves it to the table in retry.py.
+    retry_if: called with the exception of each failure; True retries, False gives up, None leaves it to the
+        table in docs/topics/endings.md. None (default): that table.
     name: of the connection in logs and reprs, such as "prices". None (default): the URL, as far as it is
         shown.
     on_open, on_message, on_close, on_error, on_reconnect, on_state, on_session: the hooks of the connection,

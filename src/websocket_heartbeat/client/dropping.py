@@ -70,7 +70,7 @@ class DroppingInbox(Inbox):
         self._lost += 1
 
     def _is_attended(self) -> bool:
-        """Whether somebody waits for messages at this moment."""
+        """Whether a reader waits for messages now."""
         return self.arrived.is_awaited if self.hook is None else not self._feeding
 
     def _tell_of_begin(self) -> None:

@@ -122,7 +122,7 @@ class Greeter:
             self._link.writable()
 
     def closed(self, closure: Closure) -> None:
-        """Tell the session, and whoever has the link."""
+        """Tell the session and the owner of the link that it has ended."""
         self._stop_timer()
         if self._is_plain:
             self._session.lost(self, 0)
@@ -191,7 +191,7 @@ class Greeter:
             self._finish(SessionOver(f"the session is over: {printable(why)}"))
 
     def _close(self, code: int) -> None:
-        """Close the link, of which nobody knows any more; drop it, if its server does not answer."""
+        """Close the link, which has no owner any more; drop it, if its server does not answer."""
         self._stop_timer()
         self.physical.deliver = discard
         self._timer = asyncio.get_running_loop().call_later(CLOSED_WITHIN, self.physical.abort)
@@ -210,4 +210,4 @@ class Greeter:
             self.outcome.set_result(None)
         else:
             self.outcome.set_exception(error)
-            self.outcome.exception()  # whoever waited for it may have been cancelled
+            self.outcome.exception()  # retrieved here, as the task that awaits it may be cancelled

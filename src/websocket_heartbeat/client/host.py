@@ -151,7 +151,7 @@ class Host:
             raise RuntimeError("a connection can be started only once; call connect() again for another one")
         self._loop = self.hooks.loop = loop
         self.lifetime.bind()
-        # Links and alarms live in the context of the start, not in that of whoever happened to cause them.
+        # Links and alarms live in the context of the start, not in that of the call that caused them.
         self._context = copy_context()
         self._alarm = Alarm(self._alarm_rang, self._options.granularity())
         self._reporter.started()
@@ -310,7 +310,7 @@ class Host:
 
     @property
     def is_unattended(self) -> bool:
-        """Whether the connection goes on although nobody can close it any more, now that nobody holds it."""
+        """Whether it still runs: asked as the last reference to the connection goes, and nobody closes it."""
         return self._machine.state in (core.CONNECTING, core.WAITING, *_UP)
 
     def __repr__(self) -> str:
@@ -441,7 +441,7 @@ class Host:
             renewal.set_result(None)
         else:
             renewal.set_exception(error)
-            renewal.exception()  # whoever waited may have been cancelled
+            renewal.exception()  # retrieved here, as the task that awaits it may be cancelled
 
     def _notify_state(self, action: core.Action) -> None:
         self.links.update_deliver()
@@ -449,7 +449,7 @@ class Host:
         if action.state == core.PROBING and current is not None:
             current.await_acknowledgement(self._machine, self._loop.time())
         if action.state == core.CLOSING and current is not None:
-            # Behind what nobody reads, the server's close frame would never be seen.
+            # The server's close frame comes behind messages that wait: it must be read.
             self.links.resume_reading(current)
         if "on_state" in self.hooks:
             self.hooks.call_hook("on_state", State(action.state))

@@ -1,4 +1,4 @@
-"""Messages on their way from a link to the user: to the hook on_message, or to whoever takes them.
+"""Messages on their way from a link to the user: to the hook on_message, or to a reader.
 
 The engine calls the link's `deliver` with each message, which is `Inbox.deliver`; at the end of each read it
 calls `batch_delivered`, which wakes the readers: `Connection.__anext__` and `recv`.
@@ -28,7 +28,7 @@ class Inbox:
     hook: on_message, or None. While it is set every message is for it.
     arrived: notified when messages have come for a reader.
     paused: whether a link is not read until a reader has made room here; for the owner of the links to set.
-    is_direct: whether whoever asks may take from `batch`: no hook is set, and no on_open hook has a dialogue.
+    is_direct: whether a reader may take from `batch`: no hook is set, and no on_open hook has a dialogue.
     dropped: how many messages were thrown away for a slow reader.
     on_handled: called when the user has done with a message: with a session, that is acknowledged.
     """
@@ -86,7 +86,7 @@ class Inbox:
     def __len__(self) -> int:
         return len(self.batch) + len(self.waiting)
 
-    # For whoever takes messages
+    # For readers
 
     def must_wait(self) -> bool:
         """Whether a reader is to wait for `arrived` and ask again; if not, there is a message to `take`.

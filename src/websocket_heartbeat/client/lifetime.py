@@ -1,4 +1,4 @@
-"""Whether a connection can be used, which everybody asks before waiting, and what wakes those that wait."""
+"""Whether a connection can be used, and where; every wait for it checks that first and when it is woken."""
 
 import asyncio
 from _thread import get_ident
@@ -25,7 +25,7 @@ def running_loop() -> asyncio.AbstractEventLoop:
 class Lifetime:
     """The life of one connection from its start to its end.
 
-    changed: notified whenever something has happened that somebody may wait for, other than a message.
+    changed: notified whenever something has happened that a task may wait for, other than a message.
     loop, thread: where alone it can be used; None and 0 before it was started or added to a fleet. A thread
     runs one loop at a time: if it is ours, and our loop runs, it is the one. (asyncio.get_running_loop would
     tell too, but asks the system for the process first, which takes several times as long.)

@@ -161,7 +161,7 @@ class LinkHandler(LinkEvents):
             link.deliver = self._deliver_unless_dismissal
 
     def _deliver_unless_dismissal(self, message: Message) -> Any:
-        # The type first: `python -bb` lets nobody compare bytes with a str.
+        # The type first: under `python -bb`, comparing bytes with a str is an error.
         if type(message) is str and message == self._keeper.dismissal:
             self._keeper.dismissed(self)
             return None

@@ -240,7 +240,7 @@ class Links:
             return
         if handler.dialogue is not None and handler.inbox is handler.dialogue.inbox and len(handler.inbox):
             handler.dialogue.message_waits()
-        # Behind what nobody reads, the close frame that follows a dismissal would never be seen.
+        # The close frame that follows a dismissal comes behind messages that wait: it must be read.
         is_full = handler.inbox.batch_delivered() and not handler.is_dismissed
         if is_full and handler.link is not None and not handler.paused:
             handler.paused = handler.inbox.paused = True

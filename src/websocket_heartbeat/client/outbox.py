@@ -59,7 +59,7 @@ class Outbox:
     def __init__(
         self, queue: SendQueue, lifetime: Lifetime, hooks: Hooks, clock: Callable[[], float] | None
     ) -> None:
-        """clock: None if nobody asks for `sent_at`."""
+        """clock: None where `sent_at` is not needed."""
         self.queue: SendQueue = queue
         self._lifetime = lifetime
         self._hooks = hooks

@@ -120,7 +120,7 @@ class ClientSession:
             link.is_left()
 
     def _end_ousted(self) -> None:
-        """End the link before, as the one that was to take the session from it is lost: it is nobody's."""
+        """End the previous link: the one that was to take over the session is lost, so neither has it."""
         ousted, self._ousted = self._ousted, None
         if ousted is not None:
             ousted.oust()

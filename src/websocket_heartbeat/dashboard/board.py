@@ -81,7 +81,7 @@ class Board:
         """
         if path == _TICKET:
             return Page("text/plain; charset=utf-8", self._ticket().encode())
-        from importlib.resources import files  # which takes milliseconds, for whoever imports the server
+        from importlib.resources import files  # it takes milliseconds to import
 
         if path == _SCRIPT:
             script = files("websocket_heartbeat.miniprogram") / "javascript" / "browser.min.js"

@@ -35,6 +35,9 @@ class HeadReader(asyncio.BufferedProtocol):
     the protocol that the first went to.
     """
 
+    begins_with = b""
+    """What each head begins with, where that is known: what begins otherwise is none, however it goes on."""
+
     def __init__(self) -> None:
         self.transport: Any = None
         self.link: Any = None  # a BufferedProtocol
@@ -44,14 +47,14 @@ class HeadReader(asyncio.BufferedProtocol):
 
     @abstractmethod
     def head_read(self, head: bytes, rest: bytes) -> None:
-        """Take the whole head, and what came behind it. Called once, unless `head_too_long` was."""
+        """Take the whole head, and what came behind it. Called once, unless `no_head` was."""
 
     def read_behind(self, data: bytes) -> None:
         """Take what comes after `head_read` while nothing has taken over the transport."""
 
     @abstractmethod
-    def head_too_long(self) -> None:
-        """Called when MAX_HEAD bytes were not the whole head."""
+    def no_head(self) -> None:
+        """Called when MAX_HEAD bytes were not the whole head, or what came begins otherwise."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -71,6 +74,9 @@ class HeadReader(asyncio.BufferedProtocol):
         if 4 <= end <= MAX_HEAD:
             self._is_read = True
             self.head_read(self._come[:end], self._come[end:])
-        elif end >= 4 or len(self._come) > MAX_HEAD:
+        elif end >= 4 or len(self._come) > MAX_HEAD or not self._begins_well():
             self._is_read = True
-            self.head_too_long()
+            self.no_head()
+
+    def _begins_well(self) -> bool:
+        return self._come.startswith(self.begins_with[: len(self._come)])

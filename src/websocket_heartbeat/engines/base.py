@@ -1,9 +1,9 @@
 """The interface to what speaks RFC 6455: links, the engines that open them, and what both report.
 
 The client uses all of it; the server makes its links itself, of the connections that it has accepted. The
-owner of a link is whoever takes its events. Plain calls go down, synchronous callbacks come up, all on the
-loop's thread. An engine decides nothing about liveness or retries: it sends no pings of its own, sets no
-timeouts and never reconnects.
+owner of a link takes its events. Plain calls go down, synchronous callbacks come up, all on the loop's
+thread. An engine decides nothing about liveness or retries: it sends no pings of its own, sets no timeouts
+and never reconnects.
 """
 
 import asyncio

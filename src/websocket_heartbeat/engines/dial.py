@@ -174,7 +174,7 @@ class _Tunnel(HeadReader):
             self.transport.pause_reading()
             self.done.set_result(None)
 
-    def head_too_long(self) -> None:
+    def no_head(self) -> None:
         self._fail("no complete answer to CONNECT")
 
     def _fail(self, reason: str) -> None:

@@ -23,6 +23,8 @@ __all__ = ["WebsocketsEngine"]
 class _Opening(HeadReader):
     """The handshake on one transport. done: when its link is open."""
 
+    begins_with = b"HTTP/"  # servers of other protocols, as of SSH, speak first and wait for an answer
+
     def __init__(self, events: LinkEvents, request: OpenRequest, protocol: ClientProtocol) -> None:
         super().__init__()
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -42,7 +44,7 @@ class _Opening(HeadReader):
             else HandshakeError("the connection ended before the server answered the handshake")
         )
 
-    def head_too_long(self) -> None:
+    def no_head(self) -> None:
         self._fail(_not_http())
 
     def head_read(self, head: bytes, rest: bytes) -> None:

@@ -161,7 +161,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
             self._yield_after_read()
 
     def eof_received(self) -> None:
-        """End the link: nothing more can come, and who does not read either would keep it for ever."""
+        """End the link: nothing more can come, and a peer that does not read would keep it for ever."""
         if not (self._ended or self._has_more):
             self._sends = False  # no close frame is waited for
             self._leave(Closure(), b"")

@@ -2,8 +2,8 @@
 
 `Link.evidence` tells how much the peer has taken.
 
-Nobody who reads is dropped for a burst, of any size. Two rules bound memory, for peers of which more than
-`write_limit` waits:
+A peer that reads is not dropped for a burst, of any size. Two rules bound memory, for peers of which more
+than `write_limit` waits:
 - One that takes nothing is dropped after STALLED seconds; where more than MUCH times write_limit waits, after
   a time that is shorter in proportion, down to SHORTEST.
 - One that takes less than is sent is dropped after LAGGING seconds, if what waits has not become less in them

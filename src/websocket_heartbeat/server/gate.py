@@ -1,4 +1,4 @@
-"""Decides who comes in, and who that is: by the Origin of a request, the places, and the user's hook."""
+"""Decides whether a client may connect, and as whom: by its Origin, the free places, and the user's hook."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ Decision = PeerHandler | Refusal
 
 
 class Gate:
-    """Stands before a roster.
+    """Admits clients to a roster, or refuses them.
 
     roster: of those that came in here. hooks: those of these peers. hook_name: that of the user's hook,
     `on_handshake` or `authenticate`; the second may name a principal.
@@ -167,7 +167,7 @@ class Gate:
         if isinstance(answer, Refusal):
             return self._refused(answer, place)
         names = self._hook_name == "authenticate"
-        # True is what one returns who takes this for a yes.
+        # A hook that returns True means "yes", but would name a principal.
         if answer is None or (names and not isinstance(answer, bool) and is_hashable(answer)):
             return self.roster.admit(request, self._hooks, answer, place)
         self._log.error(

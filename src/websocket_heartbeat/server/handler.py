@@ -43,7 +43,7 @@ _KINDS: dict[type[Exception], str] = {
 
 
 class Keeper(MailboxKeeper, Protocol):
-    """What a peer needs of whoever keeps all peers, beside what its mailbox needs: roster.py."""
+    """What a peer needs of the roster of all peers (roster.py), beside what its mailbox needs."""
 
     @property
     def observers(self) -> tuple[Observer, ...]:
@@ -649,4 +649,4 @@ class PeerHandler:
     def has_ended(self) -> None:
         """Take the news that on_close was called."""
         self.keeper.remove(self.peer.id)
-        self.gone().set_result(None)  # also for who asks from now on
+        self.gone().set_result(None)  # also for later callers

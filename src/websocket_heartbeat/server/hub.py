@@ -63,20 +63,21 @@ class Hub:
 
     on_message: called with (peer, message). None (default): messages wait for `Peer.recv`, as endpoints call
         it.
-    on_open, on_close: called with (peer), and with (peer, code, reason).
-    authenticate: called with (request) for each client that wants to come in. Returns who it is, its
-        `principal`: any hashable value, such as a str, but not a bool; None, if that is not known or does not
-        matter; or a Refusal. May be a coroutine function. If it raises, the client gets a 500 with no body.
+    on_open, on_close: called with (peer), and with (peer, code, reason). Default none.
+    authenticate: called with (request) for each client that wants to connect. Returns its `principal`, which
+        says who it is: any hashable value, such as a str, but not a bool; None, if that is not known or does
+        not matter; or a Refusal. May be a coroutine function. If it raises, the client gets a 500 with no
+        body. None (default): every client may connect, and none has a principal.
     origins: the pages that may connect, as with `serve`. None (default): any, as what stands before the
         endpoints of a framework decides about that, and the Host may be that of a proxy.
     heartbeat, idle_timeout, open_timeout, close_timeout, write_limit, shown_path: as with `serve`.
-    max_peers: clients that may be here, from the request to the end of the connection. Another one gets a 503
-        with a Retry-After before `authenticate` is asked. None (default): any number.
-    max_peers_per_address: clients that may be here from one address, of IPv6 from one /64. Another one gets a
-        429 with a Retry-After. Clients behind a proxy have its address, unless the server beneath is told to
-        believe what the proxy says of them; of one whose address is unknown nothing is limited. None
+    max_peers: clients that may be connected, from the request to the end. Another one gets a 503 with a
+        Retry-After before `authenticate` is asked. None (default): any number.
+    max_peers_per_address: clients that may be connected from one address, of IPv6 from one /64. Another one
+        gets a 429 with a Retry-After. Clients behind a proxy have its address, unless the server beneath is
+        told to believe what the proxy says of them; of one whose address is unknown nothing is limited. None
         (default): any number.
-    max_new_peers_per_second: clients that may come in, by whatever transport. Another one gets a 503 before
+    max_new_peers_per_second: new clients in a second, over all transports. Another one gets a 503 before
         `authenticate` is asked, with a Retry-After of its own: those that were refused come back one after
         the other, at this rate. Set it to what the process serves well, so that it has time for those that
         it refuses and for its peers. None (default): any number.
@@ -439,9 +440,9 @@ class Hub:
         raised, with 1011. It is not cancelled when the peer goes: iteration ends, and `recv` and `drain`
         raise PeerGone, which it need not catch. None (default): the hub's hooks have it all.
 
-        Give `process_request=hub.refuse`, so that who is not let in gets an HTTP answer. Without it, a client
-        is refused by a close frame: with 1013 for a 503 or a 429, with 1011 for another 5xx, else with 1008.
-        Give `ping_interval=None` too: it is the hub that pings, and those of websockets end here.
+        Give `process_request=hub.refuse`, so that a client that is refused gets an HTTP answer. Without it,
+        the client gets a close frame: with 1013 for a 503 or a 429, with 1011 for another 5xx, else with
+        1008. Give `ping_interval=None` too: it is the hub that pings, and those of websockets end here.
 
         Raises:
             TypeError: on_peer cannot be called with a peer.

@@ -1,4 +1,4 @@
-"""The messages of one peer: its hook takes them in order, or whoever calls `recv`; meanwhile they wait."""
+"""The messages of one peer: its hook takes them in order, or calls of `recv`; meanwhile they wait."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ _AGAIN = 0.5
 
 
 class Keeper(Protocol):
-    """What a mailbox needs of whoever keeps all peers: roster.py."""
+    """What a mailbox needs of the roster of all peers (roster.py)."""
 
     @property
     def policy(self) -> Policy:
@@ -166,7 +166,7 @@ class Mailbox:
         Raises:
             RuntimeError: another call waits, or messages go to on_message.
         """
-        self.done_with_last()  # as who asks for the next message has
+        self.done_with_last()  # asking for the next message says so
         while not self._messages:
             if self.has_ended:
                 return None

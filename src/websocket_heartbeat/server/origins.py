@@ -1,6 +1,7 @@
 """Which pages may connect: browsers say in the header Origin whose page has opened a WebSocket (RFC 6454).
 
-They send the user's cookies whoever's page that is; only the server can refuse it: RFC 6455, section 10.2.
+They send the user's cookies with it, whichever page that is; only the server can refuse it: RFC 6455,
+section 10.2.
 """
 
 import re

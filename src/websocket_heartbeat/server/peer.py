@@ -91,7 +91,7 @@ class Peer:
         """Wait until the peer has taken most of what was sent to it; gives other tasks a turn in any case.
 
         It has when at most 16 KiB are buffered, where they were more than 64 KiB, as with `asyncio`. To send
-        much, or to who may be slow: `peer.send(part)`, `await peer.drain()`, and so on.
+        much, or to a client that may be slow: `peer.send(part)`, `await peer.drain()`, and so on.
 
         Raises:
             PeerGone: the peer is gone, or is asked to go, and has gone now. A hook does not see this, as it

@@ -64,7 +64,7 @@ class Place:
 
 
 class Places:
-    """Counts who is here, and who was refused."""
+    """Counts the clients that are connected, and those that were refused."""
 
     def __init__(self, limits: Limits, log: Throttle, tally: Tally) -> None:
         self._limits = limits

@@ -21,7 +21,7 @@ M = TypeVar("M")
 
 
 class _Round(NamedTuple, Generic[M]):
-    """left: those still to be reached. members: who is a member now: those who have left are passed over."""
+    """left: those still to be reached. members: those of now: those that have left are passed over."""
 
     left: Iterator[M]
     members: Collection[M]
@@ -42,7 +42,7 @@ class Rounds(Generic[M]):
         self._waiting: deque[_Round[Any]] = deque()
 
     def begin(self, members: Collection[M], act: Callable[[M], None]) -> None:
-        """Call `act` with each who is a member now and still is when it is reached; it must not raise."""
+        """Call `act` with each member that has not left until its turn comes; it must not raise."""
         new = _Round(iter(tuple(members)), members, act)
         if any(each.members is members for each in self._waiting) or not new.go_on(AT_ONCE):
             self._wait(new)

@@ -71,8 +71,9 @@ def serve(
     host: the address to listen on; a name stands for all of its addresses, and "" for all of this machine.
         Default 127.0.0.1. port: 0 (default) takes a free one, `Server.port`.
     unix_path: a Unix socket to listen on instead of host and port. The file must not be there, or be what a
-        server has left that is dead; it is removed when this one closes. Who may write to it may connect.
-    on_open: called with (peer) before its first message.
+        server has left that is dead; it is removed when this one closes. Programs that may write to it may
+        connect. Default none.
+    on_open: called with (peer) before its first message. Default none.
     on_close: called with (peer, code, reason) once for each peer that opened. The code is that of the
         client's close frame, None if it sent none; the reason is the client's, or says why the peer is gone.
     on_handshake: called with (request) for every well-formed HTTP request; returns None to let the client in
@@ -94,11 +95,11 @@ def serve(
         `Server.close` returns. Default 5.
     max_size: the largest message accepted, in bytes; a larger one closes its peer with 1009. Default 1 MiB.
     write_limit: bytes that may wait for a peer that does not read, or reads too slowly; above them it is
-        dropped. Who reads may be sent more, in a burst or in one message. Default 4 MiB.
+        dropped. A peer that reads may be sent more, in a burst or in one message. Default 4 MiB.
     compression: True agrees on permessage-deflate (RFC 7692) with clients that offer it. It makes repetitive
         text small, at the price of time for each message and some 60 KiB for each peer. Default False.
-    subprotocols: those spoken here, best first; the first that the client offers too is agreed on.
-    ssl: for wss.
+    subprotocols: spoken here, best first; the first that the client offers too is agreed on. Default none.
+    ssl: the TLS context, which makes it a server for wss. None (default): ws, without TLS.
     max_peers: clients that may be connected. Another one gets a 503 with a Retry-After before on_handshake is
         asked; requests that ask for no WebSocket do not count. None (default): any number.
     max_handshakes: connections that may be in the middle of TLS or of their handshake, and of what
@@ -222,8 +223,8 @@ class Server:
     async def close(self) -> None:
         """Stop listening, close every peer with 1001 and wait until all are gone.
 
-        Returns within `close_timeout` seconds, whatever peers and hooks do: who has not answered by then is
-        dropped, and hooks that still run are cancelled. Leaving `async with` does the same.
+        Returns within `close_timeout` seconds, whatever peers and hooks do: peers that have not answered by
+        then are dropped, and hooks that still run are cancelled. Leaving `async with` does the same.
         """
         try:
             self._listener.stop()

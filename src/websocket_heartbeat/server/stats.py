@@ -1,4 +1,4 @@
-"""What a hub has done so far, in numbers for who operates it."""
+"""What a hub has done so far, in numbers for its operator."""
 
 from collections import Counter
 from collections.abc import Mapping

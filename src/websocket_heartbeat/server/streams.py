@@ -34,7 +34,7 @@ _CLOSE_WITHIN = 5.0
 
 
 class Keeper(Protocol):
-    """What is needed of whoever keeps the store: book.py."""
+    """What the streams need of the book, which has the store (book.py)."""
 
     async def ready(self) -> None:
         """Open the store, if that is not done; OSError: it cannot be opened."""

@@ -38,9 +38,8 @@ class Call(Generic[R]):
     def __init__(self, function: Callable[[], Coroutine[Any, Any, R]], context: Context) -> None:
         self._function = function
         self._context = context
-        self._beginning = (
-            threading.Lock()
-        )  # for whoever is first: the loop's thread, or the caller who leaves
+        # Taken by the first: the loop's thread, which begins the call, or the caller, who gives it up.
+        self._beginning = threading.Lock()
         self._waiting = threading.Lock()
         self._waiting.acquire()
         self._settled = False

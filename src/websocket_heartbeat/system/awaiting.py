@@ -1,4 +1,4 @@
-"""Awaits what goes on when who awaits it is cancelled, as others wait for it too."""
+"""Awaits a future that several tasks await: it goes on when one of them is cancelled."""
 
 import asyncio
 from typing import TypeVar
@@ -9,8 +9,8 @@ _T = TypeVar("_T")
 async def await_shared(future: "asyncio.Future[_T]") -> _T:
     """Return the result of a future, or raise its exception; if cancelled, let it go on.
 
-    That is what `asyncio.shield` does, which complains to the loop, from Python 3.14 on, where such a future
-    fails after who has awaited it was cancelled: then nobody wants to know.
+    `asyncio.shield` does that too, but from Python 3.14 on it reports an exception of the future to the
+    loop's exception handler if the task that awaited it was cancelled before.
     """
     if not future.done():
         future.add_done_callback(_note)
@@ -19,6 +19,6 @@ async def await_shared(future: "asyncio.Future[_T]") -> _T:
 
 
 def _note(future: "asyncio.Future[_T]") -> None:
-    """See the exception of a future that nobody may look at."""
+    """Retrieve the exception, which asyncio would log where every task was cancelled."""
     if not future.cancelled():
         future.exception()

@@ -190,6 +190,7 @@ def test_a_refusal_is_shown_with_its_status_its_headers_and_what_the_client_make
         assert shown["Set-Cookie"] == "(8 characters, not shown)"
         assert set(headers) <= set(shown)
         assert "Server: nginx" in render(report)
+        assert "(a body of 9 bytes, not shown: connect shows its first line)" in render(report)
         assert report.pings is None
 
     run(main())
@@ -226,7 +227,7 @@ def test_redirects_in_a_circle_are_a_final_problem() -> None:
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (b"SSH-2.0-hush\r\n\r\n", "not a valid HTTP/1.1 response"),
+        (b"SSH-2.0-hush\r\n", "not a valid HTTP/1.1 response"),
         (b"HTTP/1.1 200 OK\r\n" + b"X-Hush: hush\r\n" * 2000, "not a valid HTTP/1.1 response"),
         (b"\x15\x03\x03\x00\x02\x02\x46", "wss://"),
         (b"", "ended before the server answered"),
@@ -238,7 +239,9 @@ def test_an_answer_that_is_no_websocket_is_the_problem_in_words(answer: bytes, w
     async def speak(peer: Peer) -> None:
         await peer.reader.readuntil(b"\r\n\r\n")
         peer.write(answer)
-        peer.writer.close()
+        if not answer.startswith(b"SSH"):  # whose server waits for an answer
+            peer.writer.close()
+        await peer.gone()
 
     async def main() -> None:
         async with raw_server(speak) as server:

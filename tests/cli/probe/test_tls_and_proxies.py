@@ -49,12 +49,13 @@ def test_of_tls_the_version_the_time_and_the_expiry_are_told(authority: Authorit
     run(main())
 
 
-def test_a_certificate_that_expires_soon_is_noted(authority: Authority) -> None:
+@pytest.mark.parametrize(("days", "words"), [(3.5, "3 days"), (1.5, "1 day")])
+def test_a_certificate_that_expires_soon_is_noted(authority: Authority, days: float, words: str) -> None:
     async def main() -> None:
-        async with serve(ssl=certified(authority, days=3.5)) as server:
+        async with serve(ssl=certified(authority, days=days)) as server:
             report = await probed(server.url(), context=authority[1])
         assert report.ok
-        assert report.notes == ["the certificate expires in 3 days"]
+        assert report.notes == [f"the certificate expires in {words}"]
 
     run(main())
 
@@ -77,6 +78,7 @@ def test_a_certificate_that_does_not_verify_is_a_final_problem_in_words(
             report = await probed(server.url(), context=context)
         assert only_problem(report).startswith("TLS: the certificate does not verify")
         assert words in only_problem(report)
+        assert ".:" not in only_problem(report)
         assert report.verdict is not None
         assert report.verdict.final
         assert list(report.opening.seconds) == ["dns", "tcp"]

@@ -215,9 +215,9 @@ WRONG_ANSWERS = {
     "no upgrade": SWITCHING + "Connection: Upgrade\r\n\r\n",
     "other protocol": SWITCHING + "Upgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
     "no connection": SWITCHING + "Upgrade: websocket\r\n\r\n",
-    "not http": "SSH-2.0-OpenSSH_9.6\r\n\r\n",
+    "another protocol, whose server waits for an answer": "SSH-2.0-OpenSSH_9.6\r\n",
     "no status": "HTTP/1.1 what\r\n\r\n",
-    "binary": "\x00\x01\x02\r\n\r\n",
+    "binary": "\x00\x01\x02",
     "bad header": SWITCHING + "no colon\r\n\r\n",
 }
 

@@ -1,4 +1,4 @@
-// Hosts that a test plays: sockets that do what it says, in the shapes that PLATFORMS.md lists.
+// Hosts that a test plays: sockets that do what it says, in the shapes of the platforms that testing/phone has.
 "use strict";
 
 const NAMES = ["Open", "Message", "Close", "Error"];

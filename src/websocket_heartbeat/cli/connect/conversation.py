@@ -177,7 +177,7 @@ class Conversation:
         self._tell(self._teller.note, text)
 
     def _tell(self, how: Callable[..., None], *what: Any) -> None:
-        """Tell, unless nobody reads it any more, which ends the run."""
+        """Print something; a reader that has left, or a full disk, ends the run."""
         if self._is_unread.is_set():
             return
         try:

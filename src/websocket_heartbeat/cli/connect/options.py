@@ -35,12 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=wait,
         default=1.0,
         metavar="SECONDS",
-        help="that answers have to come after the end of input (default: 1); -1 has no end",
+        help="how long to wait for answers after the end of input (default: 1); -1: for ever",
     )
     group.add_argument(
         "--binary", action="store_true", help="lines are hexadecimal digits, sent as binary messages"
     )
-    group.add_argument("--json", action="store_true", help="print all that happens as JSON, one event a line")
+    group.add_argument(
+        "--json", action="store_true", help="print all that happens as JSON, one event per line"
+    )
     group.add_argument("--no-history", action="store_true", help="keep no history of what is typed")
     group.add_argument(
         "-v", "--verbose", action="store_true", help="print what the library logs on standard error too"
@@ -48,33 +50,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     dashboard.add_arguments(group)
     way = reaching.add_arguments(parser)
     way.add_argument("--unix", type=Path, metavar="PATH", help="connect to this Unix socket")
-    group = parser.add_argument_group("life")
+    group = parser.add_argument_group("heartbeats, retries and sessions")
     defaults = Heartbeat()
     group.add_argument(
         "--heartbeat",
         type=message,
         metavar="TEXT",
-        help="the heartbeat's text message (default: a ping of the protocol)",
+        help="the heartbeat's text message, whose answers are printed (default: a ping of the protocol)",
     )
     group.add_argument(
         "--interval",
         type=seconds(),
         default=defaults.interval,
         metavar="SECONDS",
-        help=f"of silence until a heartbeat (default: {defaults.interval:g})",
+        help=f"after how much silence to send a heartbeat (default: {defaults.interval:g})",
     )
     group.add_argument(
         "--timeout",
         type=seconds(),
         default=defaults.timeout,
         metavar="SECONDS",
-        help=f"in which it must be answered (default: {defaults.timeout:g})",
+        help=f"how long to wait for its answer (default: {defaults.timeout:g})",
     )
     group.add_argument(
         "--retries",
         type=retries,
         metavar="N",
-        help="in a row until it gives up (default: no end); 0 has none",
+        help="give up after so many retries in a row (default: never); 0: no retry",
     )
     group.add_argument(
         "--session",

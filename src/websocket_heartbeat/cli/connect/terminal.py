@@ -10,6 +10,8 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import WordCompleter
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.key_binding.bindings.search import accept_search_and_accept_input
 from prompt_toolkit.output import ColorDepth, create_output
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.patch_stdout import patch_stdout
@@ -40,6 +42,7 @@ class Terminal:
             history=InMemoryHistory() if history is None else _kept(history),
             completer=WordCompleter(list(words), sentence=True),
             complete_while_typing=False,
+            key_bindings=_keys(),
             style=_STYLE,
             color_depth=None if has_colour else ColorDepth.MONOCHROME,
             enable_suspend=True,
@@ -73,6 +76,13 @@ class Terminal:
     def _prompt(self) -> StyleAndTextTuples:
         state = self._state()
         return [("class:away", f"{state} > ")] if state else [("class:open", "> ")]
+
+
+def _keys() -> KeyBindings:
+    """Have Enter enter what Ctrl-R has found, as in bash; prompt_toolkit goes on editing it."""
+    keys = KeyBindings()
+    keys.add("enter")(accept_search_and_accept_input)
+    return keys
 
 
 def _kept(path: Path) -> History:

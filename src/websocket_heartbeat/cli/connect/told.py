@@ -1,4 +1,4 @@
-"""What is told of a connection: to a person, to a pipe, or to a program as JSON, one event a line."""
+"""Prints what happens to a connection: for a person, for a pipe, or as JSON, one event per line."""
 
 import json
 import re
@@ -15,7 +15,7 @@ _LONGEST_EXCERPT = 200
 
 
 class Teller(Protocol):
-    """Is told what happens. `message` raises what `show` raises; the others do nothing where nobody reads."""
+    """Prints what happens. `message` raises what `show` raises; the others ignore that nobody reads."""
 
     def message(self, message: Message) -> None:
         """A message has come."""
@@ -43,10 +43,10 @@ class Teller(Protocol):
 
 
 class Text:
-    """Tells a person or a pipe: messages on standard output, the rest on standard error.
+    """Prints for a person or a pipe: messages on standard output, the rest on standard error.
 
     is_terminal: whether messages are for a person. is_talk: whether they stand between lines that are typed;
-    they are then marked. has_colour: whether what is told may be coloured.
+    they are then marked. has_colour: whether to use colours.
     """
 
     def __init__(self, *, is_terminal: bool, is_talk: bool, has_colour: bool) -> None:

@@ -50,6 +50,7 @@ from websocket_heartbeat.cli import dashboard
 from websocket_heartbeat.cli.arguments import seconds, whole
 from websocket_heartbeat.cli.demo.pace import USUAL_SECONDS, Pace
 from websocket_heartbeat.cli.demo.play import Play
+from websocket_heartbeat.cli.ending import signalled
 from websocket_heartbeat.cli.output import show, tell
 
 HELP = "show what the client does when its network fails"
@@ -85,14 +86,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the demo; return 0 if all is well, 1 if not."""
+    """Run the demo; return 0 if all is well, 1 if not, 143 after SIGTERM."""
     seed: int = random.randrange(10_000) if arguments.seed is None else arguments.seed
     return asyncio.run(_run(arguments, seed))
 
 
 async def _run(arguments: argparse.Namespace, seed: int) -> int:
     async with dashboard.dashboard(arguments, tell):
-        return await _show(arguments.seconds, seed, as_json=arguments.json)
+        with signalled() as ended:
+            play = asyncio.ensure_future(_show(arguments.seconds, seed, as_json=arguments.json))
+            end = asyncio.ensure_future(ended.wait())
+            await asyncio.wait((play, end), return_when=asyncio.FIRST_COMPLETED)
+            end.cancel()
+        if not ended.is_set():
+            return play.result()
+        play.cancel()  # which leaves no server and no files behind
+        await asyncio.gather(play, return_exceptions=True)
+        return ended.status
 
 
 async def _show(length: float, seed: int, *, as_json: bool) -> int:

@@ -78,7 +78,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TEXT",
         help="a text heartbeat to try; whatever comes back is an answer",
     )
-    parser.add_argument("--pings", type=count, default=5, metavar="N", help="how many (default: 5)")
+    parser.add_argument(
+        "--pings", type=count, default=5, metavar="N", help="how many pings to send (default: 5)"
+    )
     parser.add_argument(
         "--idle",
         type=seconds(),

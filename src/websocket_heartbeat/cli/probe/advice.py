@@ -13,9 +13,12 @@ from websocket_heartbeat.errors import HandshakeRejected
 
 _STATUSES = {
     200: "this is an ordinary web page: is the path right, and does a proxy before it pass on Upgrade?",
-    400: "the server sees no valid WebSocket handshake: does a proxy before it pass on Upgrade?",
-    401: "it wants credentials: give them by --header",
-    403: "credentials or Origin are not accepted: give them by --header",
+    400: (
+        "the server sees no valid WebSocket handshake: does a proxy before it pass on Upgrade, "
+        "does it require a --subprotocol?"
+    ),
+    401: "it wants credentials: give them by --auth or --header",
+    403: "credentials or Origin are not accepted: give them by --auth, --header or --origin",
     404: "there is nothing at this path",
     407: "a proxy wants credentials: --proxy http://user:password@host:port",
     421: "this server does not serve this name: is the Host right?",
@@ -30,8 +33,8 @@ _STATUSES = {
 _CERTIFICATES = {
     9: "is this machine's clock right?",
     10: "the server's must be renewed, unless this machine's clock is wrong",
-    18: "pass a context that trusts it: connect(..., ssl=...)",
-    19: "pass a context that trusts its authority: connect(..., ssl=...)",
+    18: "trust it by --ca FILE, in Python by connect(..., ssl=...)",
+    19: "trust its authority by --ca FILE, in Python by connect(..., ssl=...)",
     20: "this machine does not know its authority, or the server leaves an intermediate certificate out",
     21: "this machine does not know its authority, or the server leaves an intermediate certificate out",
     62: "the server has no certificate for this name",
@@ -73,7 +76,8 @@ def in_words(error: Exception, timeout: float, stage: str = "") -> str:
         return f"refused with {status_name(error.status)}" + (f": {hint}" if hint else "")
     if isinstance(error, ssl.SSLCertVerificationError):
         hint = _CERTIFICATES.get(error.verify_code)
-        return f"the certificate does not verify: {error.verify_message}" + (f": {hint}" if hint else "")
+        why = error.verify_message.rstrip(".")
+        return f"the certificate does not verify: {why}" + (f": {hint}" if hint else "")
     if isinstance(error, ssl.SSLError):
         if error.reason == "WRONG_VERSION_NUMBER":
             return "the server does not speak TLS on this port: is it ws:// in place of wss://?"
@@ -90,6 +94,11 @@ def in_words(error: Exception, timeout: float, stage: str = "") -> str:
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno).lower()
     return str(error) or type(error).__name__
+
+
+def days_in_words(count: int) -> str:
+    """Return a number of days with its unit."""
+    return "1 day" if count == 1 else f"{count} days"
 
 
 def status_name(status: int) -> str:
@@ -177,21 +186,23 @@ def recommend(report: Report) -> Recommended | None:
         f"interval: {why_interval}.",
         f"timeout: ten times the longest round trip ({worst * 1000:.1f} ms), and at least "
         f"{_LEAST_TIMEOUT} s, in which TCP repeats a lost packet four times.",
-        f"heartbeat: {_why_heartbeat(by_ping, by_message, kept_by)}.",
+        f"heartbeat: {_why_heartbeat(by_ping, by_message, kept_by, bool(report.trials))}.",
     ]
     if open_timeout is not None:
         why.append(f"open_timeout: four times what opening took ({opening:.1f} s).")
     return Recommended(interval, timeout, by_message, open_timeout, f"connect({', '.join(arguments)})", why)
 
 
-def _why_heartbeat(by_ping: bool, by_message: bool, kept_by: str | None) -> str:
+def _why_heartbeat(by_ping: bool, by_message: bool, kept_by: str | None, tried: bool) -> str:
     if by_message and not by_ping:
         why = "by the text message, as pings are not answered"
     elif by_message:
         return "by the text message: the link was not cut with messages, but was with pings"
     else:
         why = "by pings of the protocol, which are answered"
-    return why + (f"; the link was not cut with {kept_by}s" if kept_by is not None else "")
+    if not tried:
+        return why
+    return f"{why}; the link was {'cut all the same' if kept_by is None else f'not cut with {kept_by}s'}"
 
 
 def interval_for(idle: Idle | None) -> tuple[float, str]:

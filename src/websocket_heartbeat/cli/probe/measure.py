@@ -15,6 +15,7 @@ from websocket_heartbeat.cli.probe.advice import (
     SHORTEST_IDLE_TIMEOUT,
     close_in_words,
     cut_in_words,
+    days_in_words,
     end_in_words,
     in_words,
     interval_for,
@@ -139,7 +140,7 @@ class _Probe:
             self._report.problems.append("subprotocol: the server speaks none of those that were offered")
         days_left = None if opening.tls is None else opening.tls.days_left
         if days_left is not None and days_left < _LEAST_DAYS_LEFT:
-            self._report.notes.append(f"the certificate expires in {days_left} days")
+            self._report.notes.append(f"the certificate expires in {days_in_words(days_left)}")
         return request
 
     async def _tried(self, addresses: Sequence[Any]) -> list[Address]:
@@ -282,7 +283,7 @@ class _Probe:
                 # Bytes that came together with the end were the end itself.
                 heard = [at for at in heard if at < ended_at - 0.2]
                 silent_for = ended_at - max(opened_at, probed.heard_at, *heard)
-                # Whoever cuts idle links would have cut this one in the longest silence that it has survived.
+                # What cuts idle links would have cut this one in the longest silence that it has survived.
                 lull = max((after - before for before, after in pairwise([opened_at, *heard])), default=0.0)
                 idle = Idle(
                     seconds=ended_at - opened_at,

@@ -116,14 +116,16 @@ async def _answer(reader: asyncio.StreamReader) -> tuple[int, list[tuple[str, st
     """Read status and headers. Whether they make a WebSocket, the engine judges on the next connection."""
     problem = "the server's answer is not a valid HTTP/1.1 response"
     try:
-        head = read_head((await reader.readuntil(b"\r\n\r\n"))[:-4])
-        if head is not None:
-            return head
+        start = await reader.readexactly(5)  # servers of other protocols speak first, and wait for an answer
+        if start.startswith(b"\x15\x03"):  # an alert of TLS: RFC 8446, section 5.1
+            problem = "the server speaks TLS on this port: is it wss:// in place of ws://?"
+        elif start == b"HTTP/":
+            head = read_head((start + await reader.readuntil(b"\r\n\r\n"))[:-4])
+            if head is not None:
+                return head
     except asyncio.IncompleteReadError as error:
         if not error.partial:
             problem = "the connection ended before the server answered"
-        elif error.partial.startswith(b"\x15\x03"):  # an alert of TLS: RFC 8446, section 5.1
-            problem = "the server speaks TLS on this port: is it wss:// in place of ws://?"
     except asyncio.LimitOverrunError:
         pass
     # Raised out here, it does not carry along an exception that holds what was read.

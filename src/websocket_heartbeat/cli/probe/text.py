@@ -4,7 +4,13 @@ import sys
 import textwrap
 from collections.abc import Iterator
 
-from websocket_heartbeat.cli.probe.advice import close_in_words, cut_in_words, end_in_words, status_name
+from websocket_heartbeat.cli.probe.advice import (
+    close_in_words,
+    cut_in_words,
+    days_in_words,
+    end_in_words,
+    status_name,
+)
 from websocket_heartbeat.cli.probe.opening import STAGES
 from websocket_heartbeat.cli.probe.report import Answer, Idle, Opening, Pings, Report, Trial
 from websocket_heartbeat.redaction import printable
@@ -92,8 +98,9 @@ def _opening_rows(opening: Opening) -> Iterator[tuple[str, str]]:
     if opening.status is not None and opening.status != 101:
         for name, value in opening.headers:
             yield "", f"{name}: {value}"
-        size = "unknown length" if opening.body_bytes is None else f"{opening.body_bytes} bytes"
-        yield "", f"(a body of {size}, not shown)"
+        if opening.body_bytes != 0:
+            size = "unknown length" if opening.body_bytes is None else f"{opening.body_bytes} bytes"
+            yield "", f"(a body of {size}, not shown: connect shows its first line)"
     if opening.subprotocol is not None:
         yield "subprotocol", opening.subprotocol
 
@@ -111,7 +118,8 @@ def _certificate(opening: Opening) -> str:
         return ""
     if tls.expires is None:
         return f"{tls.version}, the certificate is not verified"
-    return f"{tls.version}, a certificate of {tls.issuer} until {tls.expires[:10]}, {tls.days_left} days"
+    left = days_in_words(tls.days_left or 0)
+    return f"{tls.version}, a certificate of {tls.issuer} until {tls.expires[:10]}, {left}"
 
 
 def _verdict(report: Report) -> str:

@@ -17,7 +17,7 @@
     network_failed: "The network could not carry it.",
     tls_failed: "TLS failed: a certificate that is not trusted, or no TLS on this port.",
     proxy_failed: "The proxy did not let it through.",
-    handshake_invalid: "What answered is no WebSocket server.",
+    handshake_invalid: "No WebSocket server answered, or the connection ended before the answer, as in a restart.",
     redirect_refused: "The server sent us to where we do not go.",
     protocol_violation: "The other end broke the protocol, or sent a message that is too big.",
     rejected: "Your program gave this link up.",
@@ -101,6 +101,10 @@
   }
 
   function begin() {
+    if (!window.WebsocketHeartbeatJs) {  // built by `make js`, which a source checkout may lack
+      status("lost", "heartbeat.js cannot be loaded: in a source checkout, `make js` builds it", "");
+      return;
+    }
     var heartbeat = new WebsocketHeartbeatJs({
       url: function () {
         return fetch("ticket", { cache: "no-store", credentials: "same-origin" }).then(function (answer) {

@@ -32,9 +32,9 @@ async def refuse(
 
 
 async def _wait_for_end(receive: Receive, send: Send, timeout: float) -> None:
-    """Wait for the end of a connection that was refused, where the server would complain of who does not.
+    """Wait for the end of a connection that was refused, where the server logs an error otherwise.
 
-    uvicorn takes an application for broken that returns before, and logs an error.
+    uvicorn takes an application that returns before for broken.
     """
     if server_of(send).disconnects_twice:
         try:

@@ -134,7 +134,7 @@ def _is_left_behind(path: str) -> bool:
     if not stat.S_ISSOCK(os.lstat(path).st_mode):
         return False
     with socket.socket(socket.AF_UNIX) as probe:
-        probe.setblocking(False)  # where somebody is too busy to accept
+        probe.setblocking(False)  # where the other process is too busy to accept
         try:
             probe.connect(path)
         except ConnectionRefusedError:

@@ -91,7 +91,7 @@ class Handshake(HeadReader):
         """Take the news that the connection has ended."""
         self._done()
 
-    def head_too_long(self) -> None:
+    def no_head(self) -> None:
         """Refuse a request that does not end."""
         self._refuse(Refusal(431))
 

@@ -100,7 +100,7 @@ class Listener:
             acceptor.add_done_callback(self._acceptors.discard)
 
     def _accept_all(self, listening: socket.socket) -> None:
-        """Accept whoever waits."""
+        """Accept the connections that wait."""
         if self._is_full(listening):
             _unwatch(listening)
             return

@@ -1,6 +1,6 @@
 """An ASGI application of one page, by which the hook of a deployment sends the clients of a hub away.
 
-Whoever may call it can disturb every client, so it answers only to who has its token, or, if it has none, to
+A caller can disturb every client, so it answers only to one that has its token, or, if it has none, to
 programs on this machine: not to a proxy on it, and not to a page in a browser on it. A proxy that tells of
 neither itself nor the host that was asked for looks like such a program: behind one, the token is needed.
 """

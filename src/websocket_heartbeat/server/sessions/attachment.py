@@ -12,7 +12,7 @@ from websocket_heartbeat.system.kernel import Socket
 
 
 class Carrier(Protocol):
-    """What a session needs of whoever has taken in its link: door.py."""
+    """What a session needs of the door that has taken in its link (door.py)."""
 
     def part(self, code: int, reason: str) -> None:
         """Close the link, and drop it if its client does not answer."""

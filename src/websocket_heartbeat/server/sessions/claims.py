@@ -48,7 +48,7 @@ class Claims:
         self._lineage = self._store.lineage
 
     async def close(self) -> None:
-        """Claim nothing more; return when what is being claimed is in the hands of whoever asked for it."""
+        """Claim nothing more; return when the callers of the claims under way have their sessions."""
         self._is_closed = True
         if self._none_is is None:
             self._none_is = asyncio.get_running_loop().create_future()

@@ -61,7 +61,7 @@ class Claim(Protocol):
 
 
 class Keeper(Protocol):
-    """What is needed of whoever keeps the sessions of this process: book.py."""
+    """What the handover needs of the book of this process's sessions (book.py)."""
 
     @property
     def store(self) -> Store:
@@ -174,7 +174,7 @@ class Handover:
                 await self._nodes.tell(node, question)
 
     def claimed(self, id: str, generation: int) -> None:
-        """Have whoever has given a session up forget it: we have claimed it, and had nobody to ask."""
+        """Have the process that has given a session up forget its copy: we have claimed it without asking."""
         self._keeper.tell_all(_taken(id, generation))
 
     async def force(self, id: str, held: Held, claim: Claim) -> Found | Refused | Held | Ended:

@@ -1,4 +1,4 @@
-"""Whom a session belongs to, as text: what tells those who may resume it from all others."""
+"""Whose a session is, as text: only a client with the same text may resume it."""
 
 import hashlib
 from collections.abc import Hashable
@@ -17,10 +17,10 @@ def name_of(principal: Hashable | None) -> str | None:
 
 
 def owner_of(principal: Hashable | None, request: Request) -> str:
-    """Return the text that tells those who may resume a session from all others.
+    """Return whose a session is, as text: only a client with the same text may resume it.
 
-    That is also the path, as each may let in others; it may be a secret. In browsers, it is the Origin of the
-    page; a longer one is no browser's.
+    The path is part of it, as each may let in others; it may be a secret. In browsers, so is the Origin of
+    the page; a longer one is no browser's.
     """
     path = hashlib.sha256(request.path.encode(errors="replace")).hexdigest()
     origin = request.header("Origin") or ""

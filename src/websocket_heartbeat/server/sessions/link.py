@@ -55,7 +55,7 @@ class PeerEvents(LinkEvents, Protocol):
 
 
 class Keeper(Protocol):
-    """What a session needs of whoever keeps all of them: book.py."""
+    """What a session needs of the book of all sessions (book.py)."""
 
     @property
     def store(self) -> Store:

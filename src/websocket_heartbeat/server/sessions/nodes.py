@@ -1,6 +1,6 @@
 """Asks the other processes that share a store, and answers them: by its `notify`, which may lose that.
 
-Who may write to the store is trusted, as whoever asks. What is no question and no answer harms nothing.
+Every program that may write to the store is trusted. What is neither a question nor an answer is ignored.
 """
 
 import asyncio
@@ -124,7 +124,7 @@ class Nodes:
             if answer is not None and "token" in question:
                 await self._send(sender, {"token": question["token"], "answer": answer})
         except OSError:
-            pass  # who has asked hears nothing then, and makes do with that
+            pass  # the process that asked gets no answer, and does without
         except Exception as error:
             log_raised(self._log.error, "the question of another process", error)
 

@@ -122,7 +122,7 @@ TELL_AGAIN = 30.0
 """Seconds after which the end of a session is told again, of which it is not known that it was."""
 
 NOBODY = ""
-"""In place of the node: no node owns the session, and whoever claims it has it."""
+"""In place of the node: no node owns the session; the first to claim it has it."""
 IN_MEMORY = "~"
 """The first character of the names of nodes which alone have what their sessions hold: the store has it once
 they give them up. What is claimed from such a node by force is lost."""
@@ -268,8 +268,8 @@ class Store(ABC):
     async def due(self, now: float, limit: int) -> list[Found]:
         """End as EXPIRED what is past its deadline, and return it, each session to one caller.
 
-        What is not `told` is returned again, to any caller, after TELL_AGAIN: who has had it may be gone, or
-        may not have got the answer.
+        What is not `told` is returned again, to any caller, after TELL_AGAIN: the caller that had it may be
+        gone, or may not have got the answer.
         """
 
     async def told(self, ids: Sequence[str]) -> None:  # noqa: B027
@@ -292,7 +292,7 @@ class Store(ABC):
         data: as long as a message may be, and a few hundred bytes more.
 
         Returns:
-            Whether there may be somebody who hears it: a node of which that is false is gone.
+            Whether a process may be listening: if not, the node is gone.
         """
 
     async def begin(self) -> Transaction:
@@ -339,7 +339,7 @@ class SharedStore(Store):
 
     @abstractmethod
     async def publish(self, room: str, sender: str, number: int, posts: Sequence[bytes]) -> int:
-        """Add messages to a room's stream, so that whoever reads a later one has read these before.
+        """Add messages to a room's stream, so that every reader of a later one has read these before.
 
         sender, number: who sends, and a number that grows with each of its calls: what it has sent by a call
         with this number, or a larger one, is there already. With no posts, nothing is added, and the room is

@@ -257,7 +257,7 @@ class ValkeyStore(SharedStore):
                 for text in _SCRIPTS.values():
                     await self._client.script_load(text)
                 answers = await self._pipeline(calls)
-        except Exception as error:  # of redis-py not all are RedisErrors; and who has asked waits
+        except Exception as error:  # of redis-py not all are RedisErrors; and the callers wait
             answers = [error] * len(calls)
         for call, answer in zip(calls, answers, strict=True):
             _settle(call.answer, answer)
