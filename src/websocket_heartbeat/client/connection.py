@@ -318,7 +318,8 @@ class Connection:
 
         For what only your program can tell: the server has ended the login, or sends nonsense. An on_open
         hook that raises does the same. Delays grow if that happens again and again; `retry_if` is asked, with
-        LinkRejected. Within on_open it means the link that has opened. Does nothing while no link is open.
+        LinkRejected. Within on_open it means the link that has opened, and a coroutine function is cancelled.
+        Does nothing while no link is open.
 
         reason: for the log and for hooks.
         """
