@@ -26,6 +26,11 @@ def read_head(head: bytes) -> tuple[int, list[tuple[str, str]]] | None:
     return int(status), [(name, value.strip()) for name, colon, value in pairs if colon]
 
 
+def may_be_answer(come: bytes) -> bool:
+    """Whether what has come can be the beginning of an answer by HTTP."""
+    return come.startswith(b"HTTP/"[: len(come)])
+
+
 class HeadReader(asyncio.BufferedProtocol):
     """The protocol of a transport until the head of the peer's first HTTP message has come.
 
@@ -44,10 +49,18 @@ class HeadReader(asyncio.BufferedProtocol):
 
     @abstractmethod
     def head_read(self, head: bytes, rest: bytes) -> None:
-        """Take the whole head, and what came behind it. Called once, unless `head_too_long` was."""
+        """Take the whole head, and what came behind it. Called once, unless one of the next two was."""
 
     def read_behind(self, data: bytes) -> None:
         """Take what comes after `head_read` while nothing has taken over the transport."""
+
+    @abstractmethod
+    def may_be_head(self, come: bytes) -> bool:
+        """Whether what has come can be the beginning of a head: what speaks no HTTP may never end one."""
+
+    @abstractmethod
+    def not_http(self) -> None:
+        """Called when `may_be_head` has said no."""
 
     @abstractmethod
     def head_too_long(self) -> None:
@@ -74,3 +87,6 @@ class HeadReader(asyncio.BufferedProtocol):
         elif end >= 4 or len(self._come) > MAX_HEAD:
             self._is_read = True
             self.head_too_long()
+        elif not self.may_be_head(self._come):
+            self._is_read = True
+            self.not_http()

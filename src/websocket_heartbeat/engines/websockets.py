@@ -10,7 +10,7 @@ from websockets.exceptions import InvalidHeader, NegotiationError
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
-from websocket_heartbeat.engines.answer import BODY_EXCERPT, HeadReader, read_head
+from websocket_heartbeat.engines.answer import BODY_EXCERPT, HeadReader, may_be_answer, read_head
 from websocket_heartbeat.engines.base import Engine, LinkEvents, OpenRequest
 from websocket_heartbeat.engines.dial import dial
 from websocket_heartbeat.engines.sansio import CLIENT_DEFLATE, SILENT
@@ -41,6 +41,12 @@ class _Opening(HeadReader):
             if isinstance(exc, ssl.SSLError)
             else HandshakeError("the connection ended before the server answered the handshake")
         )
+
+    def may_be_head(self, come: bytes) -> bool:
+        return may_be_answer(come)
+
+    def not_http(self) -> None:
+        self._fail(_not_http())
 
     def head_too_long(self) -> None:
         self._fail(_not_http())
