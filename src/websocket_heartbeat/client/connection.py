@@ -423,11 +423,14 @@ class Connection:
         Raises:
             ConnectionClosed: our own side closed the connection.
             ConnectionFailed: it has failed for good.
+            RuntimeError: on_message waits for it, and so do all further messages; or this is the wrong place,
+                as for all calls.
         """
         inbox = self._inbox
         if inbox.batch and inbox.is_direct:
             return inbox.take()
         while (inbox := self._host.links.inbox_of_task()).must_wait():
+            inbox.check_receive()
             await inbox.arrived.wait()
         return inbox.take()
 
