@@ -7,7 +7,7 @@ import os
 import re
 import socket
 from collections.abc import Callable, Collection, Iterable, Mapping
-from ssl import SSLContext
+from ssl import PROTOCOL_TLS_SERVER, SSLContext
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -118,10 +118,18 @@ def is_coroutine_function(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
-def check_ssl(name: str, ssl: object, hint: str) -> None:
-    """Raise, naming the argument, unless it is a context for TLS, or None; the hint says what to do."""
-    if ssl is not None and not isinstance(ssl, SSLContext):
+def check_ssl(name: str, ssl: object, hint: str, wrong: int) -> None:
+    """Raise, naming the argument, unless it is a context for TLS, or None; the hint says what to do.
+
+    wrong: the protocol of contexts for the other side, with which every handshake would fail.
+    """
+    if ssl is None:
+        return
+    if not isinstance(ssl, SSLContext):
         raise TypeError(f"{name} must be an ssl.SSLContext or None, not {ssl!r}: {hint}")
+    if ssl.protocol == wrong:
+        side = "servers" if wrong == PROTOCOL_TLS_SERVER else "clients"
+        raise ValueError(f"{name} must not be a context for {side} ({ssl.protocol.name}): {hint}")
 
 
 _HOST_FIRST = re.compile(
@@ -132,17 +140,22 @@ _HOST_FIRST = re.compile(
 _AS_WEBSOCKET = {"http": "ws", "https": "wss"}
 
 
-def _meant(url: str, parts: SplitResult, schemes: Collection[str]) -> str:
+def _meant(url: str, parts: SplitResult, schemes: Collection[str], shown: Callable[[str], str]) -> str:
     """Return what of the URL may be shown, with the scheme that was probably meant; "" if there is none."""
     scheme = _AS_WEBSOCKET.get(parts.scheme)
     if scheme in schemes and parts.hostname:
-        return shown_url(f"{scheme}{url[len(parts.scheme) :]}")
+        return shown(f"{scheme}{url[len(parts.scheme) :]}")
     match = _HOST_FIRST.fullmatch(url)
     return f"{next(iter(schemes))}://{match['address']}" if match is not None else ""
 
 
-def check_url(name: str, url: object, schemes: Collection[str]) -> str:
-    """Return a URL with a host and one of the schemes; raise naming the argument otherwise."""
+def check_url(
+    name: str, url: object, schemes: Collection[str], shown: Callable[[str], str] = shown_url
+) -> str:
+    """Return a URL with a host and one of the schemes; raise naming the argument otherwise.
+
+    shown: says what may be shown of the URL.
+    """
     refuse_coroutine(name, url)
     if not isinstance(url, str):
         raise TypeError(f"{name} must be a str, not {type(url).__name__}")
@@ -156,18 +169,22 @@ def check_url(name: str, url: object, schemes: Collection[str]) -> str:
         raise ValueError(f"{name} cannot be read as a URL: {shown_url(url)}")
     if parts.scheme not in schemes:
         # Of one without a host nothing can be shown, such as one whose scheme was forgotten.
-        shown = f", not {shown_url(url)!r}" if parts.hostname else ""
-        meant = _meant(url, parts, schemes)
+        given = f", not {shown(url)!r}" if parts.hostname else ""
+        meant = _meant(url, parts, schemes, shown)
         hint = f"; did you mean {meant!r}?" if meant else ""
-        raise ValueError(f"{name} must begin with {' or '.join(f'{s}://' for s in schemes)}{shown}{hint}")
+        raise ValueError(f"{name} must begin with {' or '.join(f'{s}://' for s in schemes)}{given}{hint}")
     if not parts.hostname:
-        raise ValueError(f"{name} must name a host, not {shown_url(url)!r}")
+        raise ValueError(f"{name} must name a host, not {shown(url)!r}")
     if port == 0:
-        raise ValueError(f"{name} must have a port from 1 to 65535: {shown_url(url)!r}")
+        raise ValueError(f"{name} must have a port from 1 to 65535: {shown(url)!r}")
     if parts.fragment:
-        raise ValueError(f"{name} must have no fragment (#...), which WebSocket forbids: {shown_url(url)!r}")
-    if any(ord(c) <= 32 or ord(c) == 127 for c in url):
-        raise ValueError(f"{name} must not contain spaces or control characters: {shown_url(url)!r}")
+        raise ValueError(f"{name} must have no fragment (#...), which WebSocket forbids: {shown(url)!r}")
+    odd = next((c for c in url if ord(c) <= 32 or ord(c) == 127), None)
+    if odd is not None:
+        # Told apart, as what is shown of a URL has none around it.
+        where = "begins with" if url.startswith(odd) else "ends with" if url.endswith(odd) else "contains"
+        words = f"must not contain spaces or control characters, but {where} {odd!r}"
+        raise ValueError(f"{name} {words}: {shown(url)!r}")
     try:
         url.encode()
         if ":" not in parts.hostname:  # no IPv6 address
@@ -177,7 +194,7 @@ def check_url(name: str, url: object, schemes: Collection[str]) -> str:
     else:
         is_name_wrong = False
     if is_name_wrong:  # raised out here, it does not carry along an exception that holds the whole URL
-        raise ValueError(f"{name} names a host that cannot exist: {shown_url(url)!r}")
+        raise ValueError(f"{name} names a host that cannot exist: {shown(url)!r}")
     return url
 
 
@@ -263,8 +280,8 @@ def check_headers(name: str, headers: object) -> list[tuple[str, str]]:
     else:
         raise TypeError(f"{name} must be a mapping or pairs of strings, not {type(headers).__name__}")
     for pair in pairs:
-        if not (isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(part, str) for part in pair)):
-            raise TypeError(f"{name} must hold pairs of strings")
+        if not (isinstance(pair, tuple) and len(pair) == 2):
+            raise TypeError(f"{name} must hold pairs of strings, as tuples, not {type(pair).__name__}")
         field_name = check_token(f"a name in {name}", pair[0])
         check_header_value(f"{name}[{field_name!r}]", pair[1])
     return pairs

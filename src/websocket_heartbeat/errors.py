@@ -137,15 +137,23 @@ class NotJSON(WebSocketHeartbeatError, ValueError):
 
 
 class HookFailed(WebSocketHeartbeatError):
-    """A hook or a callable of the user's raised; its exception is `__cause__`. The connection is unharmed."""
+    """A hook or a callable of the user's raised; its exception is `__cause__`. The connection is unharmed.
+
+    Or it returned what cannot be used: then the text says what is wrong with that.
+    """
 
     name: str
     """Which one: "on_open", say."""
+    has_returned: bool
+    """Whether it returned, and that cannot be used."""
     __cause__: BaseException | None
 
-    def __init__(self, name: str, error: BaseException) -> None:
-        super().__init__(f"{name} raised {type(error).__name__}")
+    def __init__(self, name: str, error: BaseException, *, has_returned: bool = False) -> None:
+        # What a user's function raises may quote a message or a token; what our own checks raise does not.
+        what = f"returned what cannot be used: {error}" if has_returned else f"raised {type(error).__name__}"
+        super().__init__(f"{name} {what}")
         self.name = name
+        self.has_returned = has_returned
         self.__cause__ = error
 
 

@@ -73,8 +73,10 @@ def a_generator_function(*_: object) -> Any:
         ),
         ({"url": "ws://example.com:port/"}, ValueError, ["url"]),
         ({"url": "ws://[::1/"}, ValueError, ["url"]),
-        ({"url": "ws://example.com/a b"}, ValueError, ["url", "space"]),
-        ({"url": "ws://example.com/a\nb"}, ValueError, ["url", "control"]),
+        ({"url": "ws://example.com/a b"}, ValueError, ["url", "space", "contains ' '"]),
+        ({"url": "ws://example.com/a\nb"}, ValueError, ["url", "control", r"contains '\n'"]),
+        ({"url": "ws://example.com/\n"}, ValueError, ["url", r"ends with '\n'"]),
+        ({"url": " ws://example.com/"}, ValueError, ["url", "begins with ' '"]),
         ({"url": "ws://a..b/"}, ValueError, ["url", "host", "a..b"]),
         ({"url": f"ws://{'a' * 64}.com/"}, ValueError, ["url", "host"]),
         ({"url": "ws://example.com/\ud800"}, ValueError, ["url"]),
@@ -82,8 +84,10 @@ def a_generator_function(*_: object) -> Any:
         ({"url": None}, TypeError, ["url", "NoneType"]),
         ({"additional_headers": "Cookie: a=b"}, TypeError, ["additional_headers", "str"]),
         ({"additional_headers": 5}, TypeError, ["additional_headers", "int"]),
-        ({"additional_headers": {"X": 5}}, TypeError, ["additional_headers"]),
-        ({"additional_headers": ["ab"]}, TypeError, ["additional_headers"]),
+        ({"additional_headers": {"X": 5}}, TypeError, ["additional_headers['X']", "int"]),
+        ({"additional_headers": {"X": None}}, TypeError, ["additional_headers['X']", "NoneType"]),
+        ({"additional_headers": {5: "a"}}, TypeError, ["a name in additional_headers", "int"]),
+        ({"additional_headers": ["ab"]}, TypeError, ["additional_headers", "tuples", "not str"]),
         ({"additional_headers": {"": "v"}}, ValueError, ["additional_headers"]),
         ({"additional_headers": {"Näme": "v"}}, ValueError, ["additional_headers", "N"]),
         ({"additional_headers": {"Name:": "v"}}, ValueError, ["additional_headers", "Name"]),
@@ -98,6 +102,7 @@ def a_generator_function(*_: object) -> Any:
         ({"subprotocols": ["a\r\nEvil: b"]}, ValueError, ["subprotocols[0]"]),
         ({"heartbeat": 15}, TypeError, ["heartbeat", "not 15; write Heartbeat(interval=15)"]),
         ({"heartbeat": None}, TypeError, ["heartbeat", "None; with Heartbeat(interval=3600)", "an hour"]),
+        ({"heartbeat": False}, TypeError, ["heartbeat", "False; with Heartbeat(interval=3600)"]),
         ({"heartbeat": "ping"}, TypeError, ["heartbeat", "Heartbeat(message=...)"]),
         ({"heartbeat": Heartbeat(message="x" * 11), "max_size": 10}, ValueError, ["Heartbeat.message", "11"]),
         ({"heartbeat": Heartbeat(message="\ud800")}, ValueError, ["Heartbeat.message"]),
@@ -122,6 +127,11 @@ def a_generator_function(*_: object) -> Any:
         ({"compression": "deflate"}, TypeError, ["compression", "'deflate'"]),
         ({"compression": True, "engine": "aiohttp"}, ValueError, ["compression", "'aiohttp'"]),
         ({"ssl": True}, TypeError, ["ssl", "True", "wss:// in the URL is what asks for TLS"]),
+        (
+            {"ssl": ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)},
+            ValueError,
+            ["ssl", "context for servers", "ssl.create_default_context()"],
+        ),
         ({"proxy": "ftp://proxy/"}, ValueError, ["proxy", "ftp://proxy/"]),
         ({"proxy": "proxy:3128"}, ValueError, ["proxy", "did you mean 'http://proxy:3128'?"]),
         ({"proxy": False}, TypeError, ["proxy", "bool"]),
@@ -322,6 +332,41 @@ def test_a_callable_that_fails_is_reported_by_name_and_asked_again(
         assert all(failure.__cause__ is not None for failure in failures)
 
     play(main())
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"url": lambda: None}, "url returned what cannot be used: url must be a str, not NoneType"),
+        (
+            {"url": lambda: "http://u:SECRET@h/SECRET?SECRET", "shown_path": lambda path: "/..."},
+            "url returned what cannot be used: url must begin with ws:// or wss://, "
+            "not 'http://h/...?...'; did you mean 'ws://h/...?...'?",
+        ),
+        (
+            {"additional_headers": lambda: {"X": b"SECRET"}},
+            "additional_headers returned what cannot be used: "
+            "additional_headers['X'] must be a str, not bytes",
+        ),
+        (
+            {"heartbeat": Heartbeat(message=lambda: {"SECRET": 1})},  # type: ignore[arg-type, return-value]
+            "Heartbeat.message returned what cannot be used: "
+            "Heartbeat.message must be str or bytes-like, not dict",
+        ),
+    ],
+)
+def test_what_a_callable_must_not_return_is_told(
+    options: dict[str, Any], text: str, world: World, play: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        everything = {"url": URL, "engine": world.engine, "on_error": world.events.append, **options}
+        async with connect(**everything):
+            await asyncio.sleep(20)
+            assert str(world.seen(HookFailed)[0]) == text
+
+    play(main())
+    assert f": {text}\n" in caplog.text
+    assert "SECRET" not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,40 @@ def test_a_slow_on_message_pauses_the_link(world: World, play: Run) -> None:
     play(main())
 
 
+@pytest.mark.parametrize("kind", ["coroutine function", "function that returns a coroutine"])
+def test_on_message_cannot_wait_for_the_next_message_unless_it_is_no_hook_any_more(
+    kind: str, world: World, play: Run
+) -> None:
+    async def main() -> None:
+        connection = world.recorded()
+        got: list[Message] = []
+
+        async def handle(message: Message) -> None:
+            if message == "last":
+                connection.on_message = None
+                got.append(await connection.recv())
+            else:
+                await connection.recv()
+
+        def returns(message: Message) -> Any:
+            return handle(message)
+
+        connection.on_message = handle if kind == "coroutine function" else returns
+        async with connection:
+            peer = await world.opened(connection, 1)
+            peer.send("first")
+            await until(lambda: len(world.seen(HookFailed)) == 1)
+            peer.send("last")
+            await turns()
+            peer.send("for recv")
+            await until(lambda: got == ["for recv"])
+        cause = world.seen(HookFailed)[0].__cause__
+        assert isinstance(cause, RuntimeError)
+        assert "on_message cannot wait" in str(cause)
+
+    play(main())
+
+
 def test_close_lets_on_message_handle_what_had_arrived(world: World, play: Run) -> None:
     async def main() -> None:
         connection = world.connect(close_timeout=5)

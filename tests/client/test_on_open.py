@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from tests.client.conftest import World
 from tests.watch import Run, turns, until
 
@@ -193,6 +194,37 @@ def test_on_open_is_cancelled_when_its_link_is_lost(world: World, play: Run) -> 
             await world.opened(connection, 2)
             await connection.wait_open(1)
         assert ended == ["1 cancelled", "2 done"]
+        assert world.seen(HookFailed) == []
+
+    play(main())
+
+
+@pytest.mark.parametrize("how", ["fail_link", "reconnect_now"])
+def test_an_on_open_that_gives_its_link_up_does_not_go_on_over_the_next_one(
+    how: str, world: World, play: Run
+) -> None:
+    ended: list[str] = []
+
+    async def main() -> None:
+        connection = world.recorded()
+
+        @connection.on_open
+        async def log_in(event: OpenEvent) -> None:
+            if event.link == 1:
+                getattr(connection, how)()
+                try:
+                    await asyncio.sleep(1000)
+                except asyncio.CancelledError:
+                    ended.append("cancelled")
+                    raise
+                await connection.send("by the first")
+
+        async with connection:
+            await world.opened(connection, 2)
+            await connection.wait_open(1)
+            assert ended == ["cancelled"]
+            await connection.send("by the second")
+            assert world.peer.received == ["by the second"]
         assert world.seen(HookFailed) == []
 
     play(main())

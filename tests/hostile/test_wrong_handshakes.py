@@ -49,7 +49,7 @@ async def endless_body(peer: Peer) -> None:
 
 
 async def another_protocol(peer: Peer) -> None:
-    peer.write(b"220 mail.example.com ESMTP\r\n\r\n")
+    peer.write(b"220 mail.example.com ESMTP\r\n")
     await peer.gone()
 
 

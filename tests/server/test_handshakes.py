@@ -1,6 +1,7 @@
 """A back end lets clients in, or refuses them with any HTTP status."""
 
 import re
+import ssl
 
 import pytest
 import websockets
@@ -8,7 +9,7 @@ from tests.server.raw import PING, PONG, Closes, client, connect
 from tests.watch import Run
 from websockets.typing import Subprotocol
 
-from websocket_heartbeat.server import Peer, Refusal, Request, Server, serve
+from websocket_heartbeat.server import Hub, Peer, Refusal, Request, Server, serve
 
 
 def test_the_hook_and_the_peer_see_path_query_and_headers(run: Run) -> None:
@@ -325,6 +326,8 @@ def test_neither_query_nor_headers_nor_messages_are_in_logs_or_reprs(
         ({"subprotocols": [1]}, TypeError, r"subprotocols\[0\] must be a str, not int"),
         ({"compression": 1}, TypeError, "compression must be True or False, not 1"),
         ({"ssl": True}, TypeError, "ssl must be an ssl.SSLContext or None, not True"),
+        ({"ssl": ssl.create_default_context()}, ValueError, "ssl must not be a context for clients"),
+        ({"hub": Hub}, TypeError, "hub must be a Hub or None, not <class"),
     ],
 )
 def test_a_wrong_argument_is_refused_where_it_is_written(

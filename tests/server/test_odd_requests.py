@@ -71,6 +71,8 @@ async def answer_to(server: Server, request: bytes) -> bytes:
         (handshake([*FIELDS, ("X", "a" * 100_000)]), 431),
         (handshake([*FIELDS, *[("X", "a")] * 10_000]), 431),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+        # The beginning of TLS, by wss:// to a server of ws://. It waits for an answer, and never ends a head.
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
     ],
 )
 def test_an_odd_request_gets_the_answer_that_http_has_for_it(

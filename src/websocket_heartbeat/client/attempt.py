@@ -14,7 +14,7 @@ from websocket_heartbeat.client.proxies import environment_proxy
 from websocket_heartbeat.engines.base import Engine, LinkEvents, OpenRequest
 from websocket_heartbeat.errors import HandshakeRejected, RedirectRefused
 from websocket_heartbeat.redaction import HIDDEN, shown_url
-from websocket_heartbeat.system.callbacks import call, settle
+from websocket_heartbeat.system.callbacks import call, check_returned, settle
 
 MAX_REDIRECTS = 5
 
@@ -56,7 +56,9 @@ async def prepare(options: Options) -> OpenRequest:
     Raises:
         HookFailed: a callable raised, or returned what cannot be used.
     """
-    url = await _fresh("url", options.url, lambda value: check_url("url", value, ("ws", "wss")))
+    url = await _fresh(
+        "url", options.url, lambda value: check_url("url", value, ("ws", "wss"), options.shown)
+    )
     headers = await _fresh(
         "additional_headers",
         options.additional_headers,
@@ -136,7 +138,7 @@ async def _fresh(name: str, provider: Any, check: Callable[[Any], Any]) -> Any:
     value = call(name, provider)
     if isawaitable(value):
         value = await settle(name, value)
-    return call(name, check, value)
+    return check_returned(name, check, value)
 
 
 def _without_credentials(url: str) -> tuple[str, str | None]:

@@ -320,7 +320,8 @@ class Connection:
 
         For what only your program can tell: the server has ended the login, or sends nonsense. An on_open
         hook that raises does the same. Delays grow if that happens again and again; `retry_if` is asked, with
-        LinkRejected. Within on_open it means the link that has opened. Does nothing while no link is open.
+        LinkRejected. Within on_open it means the link that has opened, and a coroutine function is cancelled.
+        Does nothing while no link is open.
 
         reason: for the log and for hooks.
         """
@@ -424,11 +425,14 @@ class Connection:
         Raises:
             ConnectionClosed: our own side closed the connection.
             ConnectionFailed: it has failed for good.
+            RuntimeError: on_message waits for it, and so do all further messages; or this is the wrong place,
+                as for all calls.
         """
         inbox = self._inbox
         if inbox.batch and inbox.is_direct:
             return inbox.take()
         while (inbox := self._host.links.inbox_of_task()).must_wait():
+            inbox.check_receive()
             await inbox.arrived.wait()
         return inbox.take()
 

@@ -122,6 +122,7 @@ class Dialogue:
             self.is_cut = True
             raise
         if not self.is_over:
+            self.is_over = True
             self._keeper.dialogue_ended(self, failed)
 
     def use(self) -> None:
@@ -146,12 +147,15 @@ class Dialogue:
         self._hooks.log.warning(words, link, seconds, extra={"link": link, "hook": "on_open"})
 
     def end(self) -> None:
-        """The hook is done, or its link is lost: then it is cancelled, unless it closes the connection."""
-        self.is_over = True
+        """The hook is done, or its link is lost: then it is cancelled, unless it closes the connection.
+
+        It may have lost the link itself, by `fail_link`: it must not go on over the next one.
+        """
+        is_done, self.is_over = self.is_over, True
         self._stop_timer()
         if self._warn_at is not None:
             self._warn_at.cancel()
-        if self.task is not None and self.task is not asyncio.current_task():
+        if self.task is not None and not is_done:
             self._hooks.cancel(self.task)
         self.inbox.arrived.notify()
 

@@ -132,13 +132,20 @@ class Hooks:
     def report(self, error: Exception) -> None:
         """Tell the user of an error that has no other way to them."""
         if isinstance(error, HookFailed):
-            what = f"{self.log.name}: {error.name}"
-            log_raised(logger.error, what, error.__cause__, {**self.log.fields, "hook": error.name})
+            self._log_failed(error)
         else:
             reason = printable(str(error))
             self.log.warning("%s", reason, extra={"reason": reason})
         if not (isinstance(error, HookFailed) and error.name == "on_error"):
             self.call_hook("on_error", error)
+
+    def _log_failed(self, failed: HookFailed) -> None:
+        fields = {**self.log.fields, "hook": failed.name}
+        if failed.has_returned:  # there is no place of the user's that raised anything
+            error = type(failed.__cause__).__name__
+            logger.error("%s: %s", self.log.name, failed, extra={"error": error, **fields})
+        else:
+            log_raised(logger.error, f"{self.log.name}: {failed.name}", failed.__cause__, fields)
 
     # Tasks
 

@@ -40,6 +40,7 @@ from websocket_heartbeat.errors import ConnectionClosed, HookFailed, LinkRejecte
 from websocket_heartbeat.events import Message, OpenEvent, SessionEvent, State, Stats
 from websocket_heartbeat.system.alarm import Alarm
 from websocket_heartbeat.system.awaiting import await_shared
+from websocket_heartbeat.system.callbacks import call, check_returned
 
 _INBOXES = {"pause": Inbox, "drop_oldest": DroppingInbox, "latest": LatestInbox}
 _UP = (core.OPEN, core.PROBING)
@@ -364,11 +365,12 @@ class Host:
             name = "Dialect.ping"
             message = message.ping
         if callable(message):
-            function = message
-            made: Message | None = self.hooks.call_function(
-                name, lambda: check_message(name, function(), self._options.max_size)
-            )
-            return made
+            check = partial(check_message, name, max_size=self._options.max_size)
+            try:
+                return check_returned(name, check, call(name, message))
+            except HookFailed as failed:
+                self.hooks.report(failed)
+                return None
         return message
 
     def _close_link(self, action: core.Action) -> None:

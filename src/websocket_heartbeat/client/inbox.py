@@ -35,6 +35,7 @@ class Inbox:
 
     __slots__ = (
         "_batch_bytes",
+        "_feeder",
         "_feeding",
         "_giving",
         "_has_dialogue",
@@ -75,6 +76,7 @@ class Inbox:
         self._waiting_bytes = 0  # of these, or 0 if not counted yet
         self._batch_bytes = 0  # of the batch when they were counted, or 0
         self._feeding = False  # a task gives what has arrived to on_message
+        self._feeder: asyncio.Task[Any] | None = None  # that task, once it runs
         self._giving = False  # the same, on the spot
         self.on_handled: Callable[[], None] | None = None
         self._in_hand = False  # whether the user has a message that is not handled, as far as is known
@@ -101,6 +103,14 @@ class Inbox:
         self._lifetime.check_alive()
         self._lifetime.check_place()
         return True
+
+    def check_receive(self) -> None:
+        """Raise RuntimeError where on_message waits for a message: none comes until it has returned."""
+        if self.hook is not None and self._feeder is asyncio.current_task():
+            raise RuntimeError(
+                "on_message cannot wait for a message, as each is given to it when it has returned: "
+                "set no on_message, and iterate or call recv() instead"
+            )
 
     def take(self) -> Message:
         """Take the oldest message; there is one.
@@ -257,6 +267,7 @@ class Inbox:
             feeder.add_done_callback(self._feeder_done)
 
     async def _feed_hook(self, awaitable: Awaitable[None] | None) -> None:
+        self._feeder = asyncio.current_task()
         if awaitable is not None:
             await self._hooks.wait_for("on_message", awaitable)
         self.done_with_last()
@@ -268,6 +279,7 @@ class Inbox:
 
     def _feeder_done(self, feeder: asyncio.Task[None]) -> None:
         self._feeding = False
+        self._feeder = None
         # Cancelled by the user's code, such as that of the next message, it goes on with the next one.
         if not (feeder.cancelled() and self._lifetime.has_ended):
             self._feed()

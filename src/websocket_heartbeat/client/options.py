@@ -126,7 +126,8 @@ class Options:
         check_count("max_size", self.max_size, least=1)
         if not isinstance(self.compression, bool):
             raise TypeError(f"compression must be True or False, not {self.compression!r}")
-        check_ssl("ssl", self.ssl, "wss:// in the URL is what asks for TLS")
+        hint = "wss:// in the URL is what asks for TLS, and ssl.create_default_context() makes one"
+        check_ssl("ssl", self.ssl, hint, ssl_module.PROTOCOL_TLS_SERVER)
         if self.proxy is not None and self.proxy is not True:
             check_url("proxy", self.proxy, ("http", "https", "socks4", "socks5"))
         self._check_address()
@@ -203,9 +204,9 @@ class Options:
 
 def _hint_of_heartbeat(heartbeat: object) -> str:
     """Say what to write in place of what other libraries take."""
-    if heartbeat is None:
+    if heartbeat is None or heartbeat is False:
         return f"; with Heartbeat(interval={LONGEST_HEARTBEAT}) a quiet link is pinged once an hour"
-    if isinstance(heartbeat, int | float):
+    if isinstance(heartbeat, int | float) and not isinstance(heartbeat, bool):
         return f"; write Heartbeat(interval={heartbeat!r})"
     if isinstance(heartbeat, str | bytes | Dialect):
         return "; write Heartbeat(message=...)"

@@ -26,6 +26,11 @@ def read_head(head: bytes) -> tuple[int, list[tuple[str, str]]] | None:
     return int(status), [(name, value.strip()) for name, colon, value in pairs if colon]
 
 
+def may_be_answer(come: bytes) -> bool:
+    """Whether what has come can be the beginning of an answer by HTTP."""
+    return come.startswith(b"HTTP/"[: len(come)])
+
+
 class HeadReader(asyncio.BufferedProtocol):
     """The protocol of a transport until the head of the peer's first HTTP message has come.
 
@@ -34,9 +39,6 @@ class HeadReader(asyncio.BufferedProtocol):
     comes here yet is for it. Windows' transports divide a read among several buffers, and all of them go to
     the protocol that the first went to.
     """
-
-    begins_with = b""
-    """What each head begins with, where that is known: what begins otherwise is none, however it goes on."""
 
     def __init__(self) -> None:
         self.transport: Any = None
@@ -47,14 +49,22 @@ class HeadReader(asyncio.BufferedProtocol):
 
     @abstractmethod
     def head_read(self, head: bytes, rest: bytes) -> None:
-        """Take the whole head, and what came behind it. Called once, unless `no_head` was."""
+        """Take the whole head, and what came behind it. Called once, unless one of the next two was."""
 
     def read_behind(self, data: bytes) -> None:
         """Take what comes after `head_read` while nothing has taken over the transport."""
 
     @abstractmethod
-    def no_head(self) -> None:
-        """Called when MAX_HEAD bytes were not the whole head, or what came begins otherwise."""
+    def may_be_head(self, come: bytes) -> bool:
+        """Whether what has come can be the beginning of a head: what speaks no HTTP may never end one."""
+
+    @abstractmethod
+    def not_http(self) -> None:
+        """Called when `may_be_head` has said no."""
+
+    @abstractmethod
+    def head_too_long(self) -> None:
+        """Called when MAX_HEAD bytes were not the whole head."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -74,9 +84,9 @@ class HeadReader(asyncio.BufferedProtocol):
         if 4 <= end <= MAX_HEAD:
             self._is_read = True
             self.head_read(self._come[:end], self._come[end:])
-        elif end >= 4 or len(self._come) > MAX_HEAD or not self._begins_well():
+        elif end >= 4 or len(self._come) > MAX_HEAD:
             self._is_read = True
-            self.no_head()
-
-    def _begins_well(self) -> bool:
-        return self._come.startswith(self.begins_with[: len(self._come)])
+            self.head_too_long()
+        elif not self.may_be_head(self._come):
+            self._is_read = True
+            self.not_http()

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import aiohappyeyeballs
 
-from websocket_heartbeat.engines.answer import HeadReader, read_head
+from websocket_heartbeat.engines.answer import HeadReader, may_be_answer, read_head
 from websocket_heartbeat.engines.base import OpenRequest
 from websocket_heartbeat.engines.tls import TlsTransport
 from websocket_heartbeat.engines.transport import default_ssl_context
@@ -164,7 +164,7 @@ class _Tunnel(HeadReader):
     def head_read(self, head: bytes, rest: bytes) -> None:
         answer = read_head(head)
         if answer is None:
-            self._fail("the answer to CONNECT is not HTTP")
+            self.not_http()
         elif answer[0] // 100 != 2:
             self._fail(f"it answered CONNECT with HTTP status {answer[0]}")
         elif rest:
@@ -174,7 +174,13 @@ class _Tunnel(HeadReader):
             self.transport.pause_reading()
             self.done.set_result(None)
 
-    def no_head(self) -> None:
+    def may_be_head(self, come: bytes) -> bool:
+        return may_be_answer(come)
+
+    def not_http(self) -> None:
+        self._fail("the answer to CONNECT is not HTTP")
+
+    def head_too_long(self) -> None:
         self._fail("no complete answer to CONNECT")
 
     def _fail(self, reason: str) -> None:

@@ -10,7 +10,7 @@ from websockets.exceptions import InvalidHeader, NegotiationError
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
-from websocket_heartbeat.engines.answer import BODY_EXCERPT, HeadReader, read_head
+from websocket_heartbeat.engines.answer import BODY_EXCERPT, HeadReader, may_be_answer, read_head
 from websocket_heartbeat.engines.base import Engine, LinkEvents, OpenRequest
 from websocket_heartbeat.engines.dial import dial
 from websocket_heartbeat.engines.sansio import CLIENT_DEFLATE, SILENT
@@ -22,8 +22,6 @@ __all__ = ["WebsocketsEngine"]
 
 class _Opening(HeadReader):
     """The handshake on one transport. done: when its link is open."""
-
-    begins_with = b"HTTP/"  # servers of other protocols, as of SSH, speak first and wait for an answer
 
     def __init__(self, events: LinkEvents, request: OpenRequest, protocol: ClientProtocol) -> None:
         super().__init__()
@@ -44,7 +42,13 @@ class _Opening(HeadReader):
             else HandshakeError("the connection ended before the server answered the handshake")
         )
 
-    def no_head(self) -> None:
+    def may_be_head(self, come: bytes) -> bool:
+        return may_be_answer(come)
+
+    def not_http(self) -> None:
+        self._fail(_not_http())
+
+    def head_too_long(self) -> None:
         self._fail(_not_http())
 
     def head_read(self, head: bytes, rest: bytes) -> None:

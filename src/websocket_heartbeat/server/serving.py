@@ -118,6 +118,8 @@ def serve(
     """
     hooks = Hooks(on_message, on_open, on_close)
     allowed = Origins(origins)
+    if hub is not None and not isinstance(hub, Hub):
+        raise TypeError(f"hub must be a Hub or None, not {hub!r}")
     if hub is not None:
         _check_not_given(
             on_handshake=(on_handshake, None),

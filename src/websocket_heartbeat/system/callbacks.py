@@ -39,6 +39,18 @@ def call(name: str, callback: Callable[..., T], *args: Any) -> T:
         raise HookFailed(name, error) from error
 
 
+def check_returned(name: str, check: Callable[[Any], T], value: object) -> T:
+    """Check what a function of the user's has returned; return what the check returns.
+
+    Raises:
+        HookFailed: it cannot be used, and the text says why.
+    """
+    try:
+        return check(value)
+    except (TypeError, ValueError) as error:
+        raise HookFailed(name, error, has_returned=True) from error
+
+
 async def settle(name: str, awaitable: Awaitable[T]) -> T:
     """Await what a function of the user's has returned; return its result.
 

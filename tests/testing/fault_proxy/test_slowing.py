@@ -1,7 +1,11 @@
 """Delays and throttles hold bytes for a time, in order, and make the sender feel it."""
 
 import asyncio
+import fcntl
+import sys
+import termios
 import time
+from asyncio.trsock import TransportSocket
 from collections.abc import Awaitable
 
 import pytest
@@ -110,6 +114,24 @@ def test_a_throttle_makes_the_sender_wait(run: Run) -> None:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(client.writer.drain(), 0.5)
             assert 0 < on.proxy.bytes_to_server < 10_000
+
+    run(main())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count what waits in a socket otherwise")
+def test_a_throttled_sender_is_acknowledged_little_that_has_not_passed(run: Run) -> None:
+    def waiting(sock: TransportSocket) -> int:
+        return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.FIONREAD, bytes(4)), sys.byteorder)
+
+    async def main() -> None:
+        async with stage() as on:
+            for direction in ("to_server", "to_client"):
+                client, peer = await on.pair()
+                on.proxy.throttle(100_000)
+                sender, receiver = (client, peer) if direction == "to_server" else (peer, client)
+                sender.send(bytes(300_000))
+                await receiver.receives(bytes(100_000))
+                assert max(map(waiting, on.proxy.sockets)) < 100_000
 
     run(main())
 

@@ -91,7 +91,15 @@ class Handshake(HeadReader):
         """Take the news that the connection has ended."""
         self._done()
 
-    def no_head(self) -> None:
+    def may_be_head(self, come: bytes) -> bool:
+        """Whether it begins as a method of HTTP does. TLS does not: wss:// was used for a server of ws://."""
+        return come[:1].isalpha()
+
+    def not_http(self) -> None:
+        """Answer by HTTP: a client that speaks TLS learns from that what is wrong."""
+        self._refuse(Refusal(400))
+
+    def head_too_long(self) -> None:
         """Refuse a request that does not end."""
         self._refuse(Refusal(431))
 

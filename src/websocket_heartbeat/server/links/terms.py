@@ -33,5 +33,6 @@ class Terms:
         for index, name in enumerate(names):
             check_token(f"subprotocols[{index}]", name)
         object.__setattr__(self, "subprotocols", names)  # what it gave may be given once only
-        check_ssl("ssl", self.ssl, "make one by ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)")
+        hint = "make one by ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)"
+        check_ssl("ssl", self.ssl, hint, ssl_module.PROTOCOL_TLS_CLIENT)
         check_count("max_handshakes", self.max_handshakes, least=1)

@@ -220,6 +220,11 @@ class _Endpoint(asyncio.Protocol):
     def is_open(self) -> bool:
         return self.transport is not None
 
+    def set_room(self, size: int) -> None:
+        if self.transport is not None:
+            with contextlib.suppress(OSError):
+                self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+
     def set_reading(self, is_wanted: bool) -> None:
         if self.transport is not None:
             if is_wanted:

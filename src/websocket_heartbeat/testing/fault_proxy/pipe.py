@@ -10,12 +10,21 @@ from websocket_heartbeat.testing.fault_proxy.faults import Conditions
 _SLICE: Final = 0.02
 """Seconds of a throttled stream that are passed on at once."""
 
+_ROOM: Final = 0.25
+"""Seconds of a throttled stream that may wait in the socket that it comes from."""
+
+_LEAST_ROOM: Final = 16 * 1024
+_MOST_ROOM: Final = 4 * 2**20
+
 
 class PipeEnd(Protocol):
     """What a pipe needs of the socket at either end of it."""
 
     def is_open(self) -> bool:
         """Whether the socket can be written to."""
+
+    def set_room(self, size: int) -> None:
+        """Let the system take about so many bytes that were not read yet."""
 
     def set_reading(self, is_wanted: bool) -> None:
         """Read from this socket, or stop, so that its peer feels backpressure."""
@@ -52,6 +61,7 @@ class Pipe:
         self._held: deque[tuple[float, bytes | None]] = deque()
         # When the throttle allows the next bytes.
         self._free_at = 0.0
+        self._room_for: int | None = None  # the rate for which the source has room
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -77,6 +87,7 @@ class Pipe:
         if self._is_stopped:
             self._held.clear()
             return
+        self._make_room()
         while self._held and self._is_passable():
             due, data = self._held[0]
             ready = max(due, self._free_at)
@@ -90,6 +101,17 @@ class Pipe:
         # the sender feels it.
         late = bool(self._held) and self._held[0][0] <= self._loop.time()
         self._source.set_reading(self._is_passable() and not late)
+
+    def _make_room(self) -> None:
+        """Let little wait in the source of a throttled stream.
+
+        It is acknowledged there, by megabytes: a line that is slow acknowledges what it has carried.
+        """
+        rate = self._conditions.rate
+        if rate != self._room_for and self._source.is_open():
+            self._room_for = rate
+            room = _MOST_ROOM if rate is None else int(rate * _ROOM)
+            self._source.set_room(min(max(room, _LEAST_ROOM), _MOST_ROOM))
 
     def cut_if_due(self) -> None:
         """Reset every connection if the last byte before the cut has left."""
