@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 import websockets
 from aiohttp import web
-from tests.server.links.back_ends import aiohttp_web, application, echo, running, stay
+from tests.server.links.back_ends import Place, aiohttp_web, application, echo, running, stay
 from tests.server.raw import CLOSE, PING, TEXT, Closes, client, frame, reluctant
 from tests.server.raw import connect as connect_bare
 from tests.watch import PATIENCE, Run, turns, until
@@ -303,7 +303,7 @@ def test_a_message_in_hand_at_the_shutdown_is_handled_once(run_asyncio: Run, tmp
         def hub() -> Hub:
             return Hub(sessions=f"sqlite:///{tmp_path / 'sessions.db'}", close_timeout=PATIENCE)
 
-        places = []
+        places: list[Place] = []
         connection = connect(lambda: places[-1].url(), session="require", on_close=lambda _: lost.set())
         async with AsyncExitStack() as stack:
             first = hub()

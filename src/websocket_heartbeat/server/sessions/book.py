@@ -421,6 +421,10 @@ class Book:
         for session in self.limits.in_the_way(self._sessions.values()):
             session.reset("overflow")
 
+    def published(self) -> "asyncio.Future[None] | None":
+        """Return what is done when all that was sent to rooms before is published; None: it is."""
+        return None if self.streams is None else self.streams.published()
+
     # And end
 
     def finish(self, id: str, generation: int, kind: str, why: str) -> None:

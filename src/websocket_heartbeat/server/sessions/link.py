@@ -69,6 +69,9 @@ class Keeper(Protocol):
     def is_closed(self) -> bool:
         """Whether nothing can be written any more."""
 
+    def published(self) -> "asyncio.Future[None] | None":
+        """Return what is done when all that was sent to rooms before is published; None: it is."""
+
     def finish(self, id: str, generation: int, kind: str, why: str) -> None:
         """Have the store end a session."""
 
