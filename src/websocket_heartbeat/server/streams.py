@@ -190,6 +190,10 @@ class Streams:
             raise
         finally:
             del publishing[key]
+            if publishing is self._publishing:  # what waits still has met a fault, and nobody waits for that
+                for number, _ in self._waiting.get(key, ()):
+                    self._unpublished.pop(number, None)
+                self._wake()
 
     async def _publish_first(self, key: str) -> None:
         """Publish the first of what waits for a room; it may be repeated, as long as it is the same."""
@@ -209,7 +213,7 @@ class Streams:
         for number, post in numbered:
             waiting.popleft()
             self._size -= len(post) + _OVERHEAD
-            del self._unpublished[number]
+            self._unpublished.pop(number, None)
         if not waiting:
             del self._waiting[key]
         self._wake()
