@@ -4,7 +4,7 @@ import copyreg
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from websocket_heartbeat.redaction import printable
+from websocket_heartbeat.redaction import with_reason
 
 
 class WebSocketHeartbeatError(Exception):
@@ -109,10 +109,7 @@ class ServerClosed(WebSocketHeartbeatError):
     """Its reason, as received; the text has it with control characters escaped."""
 
     def __init__(self, code: int | None, reason: str) -> None:
-        super().__init__(
-            f"the server closed the link with {code or 'no code'}"
-            + (f": {printable(reason)}" if reason else "")
-        )
+        super().__init__(with_reason(f"the server closed the link with {code or 'no code'}", reason))
         self.code = code
         self.reason = reason
 
@@ -199,7 +196,7 @@ class PeerGone(WebSocketHeartbeatError, ConnectionResetError):
     """Its reason, or why it is gone."""
 
     def __init__(self, code: int | None, reason: str) -> None:
-        super().__init__(f"the peer is gone: {printable(reason)}" if reason else "the peer is gone")
+        super().__init__(with_reason("the peer is gone", reason))
         self.code = code
         self.reason = reason
 

@@ -45,6 +45,11 @@ def printable(text: str, keep: str = "") -> str:
     return "".join(c if c.isprintable() or c in keep else repr(c)[1:-1] for c in text)
 
 
+def with_reason(text: str, reason: str) -> str:
+    """Return a text and the reason that somebody has given, if there is one, as it can be shown."""
+    return f"{text}: {printable(reason)}" if reason else text
+
+
 def _with_a_wrong_port(url: str) -> str:
     match = _PORT_TOO_LARGE.fullmatch(url)
     if match is None or int(match["port"][:6]) <= 65535:

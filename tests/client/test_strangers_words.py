@@ -11,7 +11,7 @@ from tests.engines.peers import Handler, Peer, close_frame, raw_server
 from tests.watch import PATIENCE, Run
 
 from websocket_heartbeat import ConnectionFailed, HandshakeRejected, ServerClosed, connect, engines
-from websocket_heartbeat.redaction import printable, shown_url
+from websocket_heartbeat.redaction import printable, shown_url, with_reason
 
 KINDS = {
     "C0": "".join(map(chr, range(32))),
@@ -46,6 +46,11 @@ def test_a_lone_surrogate_is_escaped_and_can_be_written() -> None:
 def test_other_text_stays_as_it_is() -> None:
     for text in ("bücher", "日本語", "naïve \U0001f600", "back\\slash", "'quoted'"):
         assert printable(text) == text
+
+
+def test_a_reason_that_nobody_has_given_leaves_no_colon() -> None:
+    assert with_reason("the session is over", "bl\x1bocked") == r"the session is over: bl\x1bocked"
+    assert with_reason("the session is over", "") == "the session is over"
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -115,6 +115,31 @@ def test_what_is_sent_to_a_room_waits_for_no_other_room(run_asyncio: Run) -> Non
     run_asyncio(at_rest(work))
 
 
+def test_who_waits_for_what_was_sent_waits_until_all_of_it_is_published_or_the_hub_is_closed(
+    run_asyncio: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("websocket_heartbeat.server.streams._CLOSE_WITHIN", 0)
+
+    async def main() -> None:
+        streams = Streams(Keeper(), Half(), "a")
+        assert streams.published() is None
+        streams.publish("well", b"0")
+        first = streams.published()
+        streams.publish("slow", b"0")
+        streams.publish("well", b"1")
+        second = streams.published()
+        assert first is not None
+        assert second is not None
+        assert streams.published() is second
+        await first
+        assert not second.done()
+        await streams.close()
+        await second
+        assert streams.published() is None
+
+    run_asyncio(main())
+
+
 def test_what_is_read_of_a_room_waits_for_no_other_room(run_asyncio: Run) -> None:
     async def work(streams: Streams, store: Half) -> None:
         readers = {room: Reader() for room in ("slow", "broken", "well")}
@@ -136,8 +161,11 @@ def test_a_fault_of_the_store_silences_no_room_for_ever() -> None:
         streams = Streams(Keeper(), store, "a")
         streams.publish("room", b"0")
         (failed,) = streams._tasks
+        published = streams.published()
+        assert published is not None
         with pytest.raises(RuntimeError, match="a fault"):
             await failed
+        await published  # nobody waits for it
         streams.publish("room", b"1")
         await until(lambda: store.published == [b"0", b"1"])
 

@@ -15,7 +15,7 @@ from websocket_heartbeat.core import resume
 from websocket_heartbeat.engines.base import Closure, Engine, Link, LinkEvents, OpenRequest, discard
 from websocket_heartbeat.errors import HandshakeError, RedirectRefused, ServerClosed, SessionOver
 from websocket_heartbeat.events import Message
-from websocket_heartbeat.redaction import printable
+from websocket_heartbeat.redaction import with_reason
 
 GREETED_WITHIN = 3.0
 """Seconds in which a server greets that has sessions: that travels with the answer to the handshake."""
@@ -46,7 +46,7 @@ class SessionEngine(Engine):
         """
         session = self._session
         if session.is_over:
-            raise SessionOver(f"the session is over: {printable(session.why)}")
+            raise SessionOver(with_reason("the session is over", session.why))
         if request.is_foreign:  # the key of a session is for its own origin
             if session.is_required or session.has_key:
                 raise RedirectRefused("the server redirects to another origin, which the session is not for")
@@ -188,7 +188,7 @@ class Greeter:
         if self._link is not None:
             self._link.ended(Closure(_DISMISSED, why, framed=True))
         else:
-            self._finish(SessionOver(f"the session is over: {printable(why)}"))
+            self._finish(SessionOver(with_reason("the session is over", why)))
 
     def _close(self, code: int) -> None:
         """Close the link, which has no owner any more; drop it, if its server does not answer."""

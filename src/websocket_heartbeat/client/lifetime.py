@@ -77,7 +77,8 @@ class Lifetime:
             )
         raise RuntimeError(
             "the connection was started on another event loop or thread, where alone it can be used; "
-            "from other threads call loop.call_soon_threadsafe, or use websocket_heartbeat.sync"
+            "from other threads, have it called there by loop.call_soon_threadsafe(...), or by "
+            "asyncio.run_coroutine_threadsafe(...) what is awaited, or use websocket_heartbeat.sync"
         )
 
     async def change(self) -> None:

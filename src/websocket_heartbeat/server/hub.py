@@ -417,15 +417,14 @@ class Hub:
 
         `app.on_shutdown.append(hub.on_shutdown)`; with `web.run_app`, that is at SIGTERM. Each gets 1012 and
         a moment of its own, within `over` seconds, to come back at, as by `send_away`. Then the hub lets go
-        of sessions, whose handlers end: those that are kept in a file go on in the next process.
+        of sessions when the message that a handler has in hand is handled, within `close_timeout`, and their
+        handlers end: those that are kept in a file go on in the next process.
 
         over: default 30; for another time, append `partial(hub.on_shutdown, over=60)`.
         """
         self._aiohttp.shuts_down(app)
         await self.send_away(over, refuse=True)
-        for handler in self._here:
-            if handler.link.is_session:
-                handler.let_go()
+        await asyncio.gather(*(roster.let_sessions_go() for roster in self._commons.rosters))
         if self._book is not None:
             await self._book.close(self._commons.policy.close_timeout)
 

@@ -300,7 +300,7 @@ class Roster:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.policy.close_timeout
         handlers = [handler for handler in self._here.values() if not handler.link.is_session]
-        letting_go = loop.create_task(self._let_sessions_go())
+        letting_go = loop.create_task(self.let_sessions_go())
         try:
             await close_all(handlers, 1001, [""] * len(handlers))
             for door in list(self.doors):
@@ -318,7 +318,7 @@ class Roster:
             task.cancel()
         await asyncio.sleep(0)  # they take it in the loop's next turn
 
-    async def _let_sessions_go(self) -> None:
+    async def let_sessions_go(self) -> None:
         """Be done with the sessions when what is being handled is recorded: else it is handled again."""
         sessions = [handler for handler in self._here.values() if handler.link.is_session]
         patience = self.policy.close_timeout * _ANSWER_SHARE

@@ -7,7 +7,7 @@ what is read is told. SharedStore in sessions/store.py says what the numbers mea
 
 import asyncio
 import logging
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Coroutine, Sequence
 from itertools import islice
 from typing import Any, Protocol
@@ -81,8 +81,13 @@ class Streams:
         self._store = store
         self._sender = sender
         self._log = Throttle(_logger)
-        self._waiting: dict[str, deque[bytes]] = {}  # by the key of the room
+        # By the key of the room, each with its number.
+        self._waiting: dict[str, deque[tuple[int, bytes]]] = {}
         self._size = 0  # of all that wait
+        self._number = 0  # of the last message that was to be published
+        # The numbers of all that wait, in order, and who waits until those up to one of them are published.
+        self._unpublished: OrderedDict[int, None] = OrderedDict()
+        self._awaited: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._calls = 0
         # By the key of the room: each by itself, so that none waits for the store's answer to another one.
         self._publishing: dict[str, asyncio.Task[None]] = {}
@@ -95,6 +100,8 @@ class Streams:
         """Forget all, as the hub has gone on to another event loop."""
         self._waiting.clear()
         self._size = 0
+        self._unpublished.clear()
+        self._awaited.clear()
         self._publishing = {}  # tasks of the loop before may still take theirs out
         for followed in self._followed:
             followed.is_followed = False
@@ -119,6 +126,8 @@ class Streams:
         if self._tasks:
             await asyncio.wait(self._tasks)
         self._waiting.clear()
+        self._unpublished.clear()
+        self._wake()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run work for a room until it is done, or the hub is closed."""
@@ -148,9 +157,24 @@ class Streams:
         if self._size + len(post) + _OVERHEAD > MOST_WAITING:
             raise SendQueueFull(f"{MOST_WAITING} bytes of messages to rooms wait for the store already")
         self._size += len(post) + _OVERHEAD
-        self._waiting.setdefault(key, deque()).append(post)
+        self._number += 1
+        self._unpublished[self._number] = None
+        self._waiting.setdefault(key, deque()).append((self._number, post))
         if key not in self._publishing:
             self._publishing[key] = self.spawn(self._publish(key))
+
+    def published(self) -> "asyncio.Future[None] | None":
+        """Return what is done when all that waits is published, or the hub is closed; None: nothing waits."""
+        if not self._unpublished:
+            return None
+        if not self._awaited or self._awaited[-1][0] != self._number:
+            self._awaited.append((self._number, asyncio.get_running_loop().create_future()))
+        return self._awaited[-1][1]
+
+    def _wake(self) -> None:
+        first = next(iter(self._unpublished), self._number + 1)
+        while self._awaited and self._awaited[0][0] < first:
+            self._awaited.popleft()[1].set_result(None)
 
     async def _publish(self, key: str) -> None:
         """Publish what waits for a room, until nothing does."""
@@ -166,13 +190,18 @@ class Streams:
             raise
         finally:
             del publishing[key]
+            if publishing is self._publishing:  # what waits still has met a fault, and nobody waits for that
+                for number, _ in self._waiting.get(key, ()):
+                    self._unpublished.pop(number, None)
+                self._wake()
 
     async def _publish_first(self, key: str) -> None:
         """Publish the first of what waits for a room; it may be repeated, as long as it is the same."""
         self._calls += 1
         call = self._calls
         waiting = self._waiting[key]
-        posts = list(islice(waiting, _AT_ONCE))
+        numbered = list(islice(waiting, _AT_ONCE))
+        posts = [post for _, post in numbered]
         while True:
             try:
                 await self._keeper.ready()
@@ -181,11 +210,13 @@ class Streams:
             except OSError as error:
                 await self.pause(error)
         self.is_away = False
-        for post in posts:
+        for number, post in numbered:
             waiting.popleft()
             self._size -= len(post) + _OVERHEAD
+            self._unpublished.pop(number, None)
         if not waiting:
             del self._waiting[key]
+        self._wake()
 
     # What is read
 

@@ -13,11 +13,12 @@ import aiohttp
 import pytest
 import websockets
 from aiohttp import web
-from tests.server.links.back_ends import aiohttp_web, application, echo, running, stay
+from tests.server.links.back_ends import Place, aiohttp_web, application, echo, running, stay
 from tests.server.raw import CLOSE, PING, TEXT, Closes, client, frame, reluctant
 from tests.server.raw import connect as connect_bare
 from tests.watch import PATIENCE, Run, turns, until
 
+from websocket_heartbeat import connect
 from websocket_heartbeat.server import Hub, Peer, Refusal, Request
 
 
@@ -285,6 +286,45 @@ def test_on_shutdown_sends_every_peer_away_with_a_hint(run: Run) -> None:
         await hub.close()
 
     run(main())
+
+
+def test_a_message_in_hand_at_the_shutdown_is_handled_once(run_asyncio: Run, tmp_path: Path) -> None:
+    handled: list[object] = []
+
+    async def main() -> None:
+        begun, goes_on, lost = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def work(peer: Peer) -> None:
+            async for message in peer:
+                begun.set()
+                await goes_on.wait()
+                handled.append(message)
+
+        def hub() -> Hub:
+            return Hub(sessions=f"sqlite:///{tmp_path / 'sessions.db'}", close_timeout=PATIENCE)
+
+        places: list[Place] = []
+        connection = connect(lambda: places[-1].url(), session="require", on_close=lambda _: lost.set())
+        async with AsyncExitStack() as stack:
+            first = hub()
+            async with aiohttp_web(first, work) as place:
+                places.append(place)
+                await stack.enter_async_context(connection)
+                await connection.send("one")
+                await begun.wait()
+                shutdown = asyncio.create_task(first.on_shutdown(web.Application(), over=0))
+                await lost.wait()
+                assert not (await asyncio.wait([shutdown], timeout=0.2))[0]
+                goes_on.set()
+                await shutdown
+            async with aiohttp_web(hub(), work) as place:
+                places.append(place)
+                await connection.send("two")
+                await connection.flush()
+                await connection.close()
+
+    run_asyncio(main())
+    assert handled == ["one", "two"]
 
 
 MAIN = """

@@ -285,6 +285,54 @@ def test_what_the_store_tells_of_a_room_while_the_hub_closes_is_not_read(
     run_asyncio(main())
 
 
+@pytest.mark.parametrize(
+    ("shared", "is_in_transaction"),
+    [("sqlite", False), ("valkey", False), ("postgresql", False), ("postgresql", True)],
+    indirect=["shared"],
+)
+def test_a_message_is_handled_when_the_rooms_have_what_its_hook_has_sent(
+    run_asyncio: Run, monkeypatch: pytest.MonkeyPatch, shared: str, is_in_transaction: bool
+) -> None:
+    """A process that is killed before that gets the message again, and sends it again."""
+
+    async def main() -> None:
+        begun, goes_on = asyncio.Event(), asyncio.Event()
+
+        next_comes = asyncio.Event()  # when the first is recorded
+
+        async def on_message(peer: Peer, message: str | bytes) -> None:
+            if message == "next":
+                next_comes.set()
+            elif is_in_transaction:
+                async with peer.transaction():
+                    hub.room("r").send(message)
+            else:
+                hub.room("r").send(message)
+
+        hub = Hub(sessions=shared, on_message=on_message)
+        async with running(hub) as server, connect(server.url(), session="require") as connection:
+            await connection.wait_open()
+            store = hub._book.store  # type: ignore[union-attr]
+            assert isinstance(store, SharedStore)
+            publish = store.publish
+
+            async def slow_publish(*arguments: Any) -> int:
+                begun.set()
+                await goes_on.wait()
+                return await publish(*arguments)
+
+            monkeypatch.setattr(store, "publish", slow_publish)
+            await connection.send("hello")
+            await begun.wait()
+            await connection.send("next")
+            recorded = asyncio.create_task(next_comes.wait())
+            assert not (await asyncio.wait([recorded], timeout=0.3))[0]
+            goes_on.set()
+            await recorded
+
+    run_asyncio(main())
+
+
 @pytest.mark.parametrize("shared", ["sqlite", "postgresql"], indirect=True)  # Valkey tells by itself
 def test_what_was_sent_to_a_room_arrives_though_the_process_died_before_it_told_others(
     run_asyncio: Run, shared: str, monkeypatch: pytest.MonkeyPatch

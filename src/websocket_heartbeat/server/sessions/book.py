@@ -16,7 +16,7 @@ from websocket_heartbeat.core.session import Half, Window
 from websocket_heartbeat.errors import SessionOver
 from websocket_heartbeat.events import Message, size_of
 from websocket_heartbeat.observer import SessionCount
-from websocket_heartbeat.redaction import printable
+from websocket_heartbeat.redaction import with_reason
 from websocket_heartbeat.server.admission import Request
 from websocket_heartbeat.server.loops import HOW, running_loop
 from websocket_heartbeat.server.sessions.claims import Claims
@@ -359,7 +359,7 @@ class Book:
                 return answer.node
         if not isinstance(answer, Found):
             why = answer.why if isinstance(answer, Ended) else "unknown"
-            raise SessionOver(f"there is no such session, or not any more: {printable(why)}")
+            raise SessionOver(with_reason("there is no such session, or not any more", why))
         session = self._known(answer)
         if session.attachment is None:
             session.wait_for_client()
@@ -420,6 +420,10 @@ class Book:
         self._is_making_room = False
         for session in self.limits.in_the_way(self._sessions.values()):
             session.reset("overflow")
+
+    def published(self) -> "asyncio.Future[None] | None":
+        """Return what is done when all that was sent to rooms before is published; None: it is."""
+        return None if self.streams is None else self.streams.published()
 
     # And end
 

@@ -15,7 +15,7 @@ from websocket_heartbeat.core.volatile import VOLATILE
 from websocket_heartbeat.engines.base import Closure, Link, LinkEvents, SharedMessage
 from websocket_heartbeat.errors import SendUncertain, SessionOver
 from websocket_heartbeat.events import Message, size_of
-from websocket_heartbeat.redaction import printable
+from websocket_heartbeat.redaction import with_reason
 from websocket_heartbeat.server.sessions.attachment import Attachment, Carrier, LinkOverLinks
 from websocket_heartbeat.server.sessions.immediate import Immediate
 from websocket_heartbeat.server.sessions.incoming import Incoming
@@ -68,6 +68,9 @@ class Keeper(Protocol):
     @property
     def is_closed(self) -> bool:
         """Whether nothing can be written any more."""
+
+    def published(self) -> "asyncio.Future[None] | None":
+        """Return what is done when all that was sent to rooms before is published; None: it is."""
 
     def finish(self, id: str, generation: int, kind: str, why: str) -> None:
         """Have the store end a session."""
@@ -402,7 +405,7 @@ class SessionLink(LinkOverLinks):
             OSError: the hub is closed.
         """
         if self.ending is not None:
-            raise SessionOver(f"the session is being ended: {printable(self.ending)}")
+            raise SessionOver(with_reason("the session is being ended", self.ending))
         if self.transaction is not None and self.transaction.committing is not None:
             await asyncio.wait([self.transaction.ended])
         number = self.half.sent + 1
@@ -433,7 +436,7 @@ class SessionLink(LinkOverLinks):
         if self.has_moved:
             raise Moved
         if self.has_ended:
-            raise SessionOver(f"the session is over: {printable(self.why)}")
+            raise SessionOver(with_reason("the session is over", self.why))
 
     def send_volatile(self, message: Message) -> bool:
         """As in Link: not without a link beneath, and behind what the store does not have yet."""
@@ -476,7 +479,7 @@ class SessionLink(LinkOverLinks):
             SessionOver: this process is done with the session.
         """
         if self.has_ended:
-            raise SessionOver(f"the session is over: {printable(self.why)}")
+            raise SessionOver(with_reason("the session is over", self.why))
         if self.transaction is not None:
             raise RuntimeError("peer.transaction() is open already")
         if not self._incoming.is_handling or self.number == 0:

@@ -32,7 +32,7 @@ class _Told(NamedTuple):
 class StoreFirst(Writer):
     """The store is asked by a task, with all that has come together meanwhile."""
 
-    __slots__ = ("_record", "_task")
+    __slots__ = ("_published", "_record", "_task")
 
     records_first = True
 
@@ -40,6 +40,8 @@ class StoreFirst(Writer):
         super().__init__(session)
         self._record = record
         self._task: asyncio.Task[None] | None = None
+        # Done when rooms have what was sent to them until the last message was handled; None: they have it.
+        self._published: asyncio.Future[None] | None = None
 
     def claimed(self, record: Record) -> None:
         """As in Writer."""
@@ -86,7 +88,14 @@ class StoreFirst(Writer):
 
     def handled(self) -> None:
         """As in Writer."""
+        self._published = self._session.keeper.published()
         self.write()
+
+    async def _write_once(self) -> bool:
+        published, self._published = self._published, None
+        if published is not None:  # a kill in between would lose what the hook of a handled message has sent
+            await asyncio.wait([published])
+        return await super()._write_once()
 
     def acknowledged(self) -> None:
         """As in Writer: written with the next message, unless that was the last one."""
@@ -102,6 +111,9 @@ class StoreFirst(Writer):
     async def commit(self, begun: Transaction, answers: list[Message]) -> None:
         """As in Writer: after what is being written, and with all that waits for it."""
         session, half = self._session, self._half
+        published = session.keeper.published()
+        if published is not None:
+            await asyncio.wait([published])
         self._is_held = True
         await self.done()
         self._is_held = False

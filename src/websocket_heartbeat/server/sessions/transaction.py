@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from websocket_heartbeat.errors import NotCommitted, SessionOver
 from websocket_heartbeat.events import Message
+from websocket_heartbeat.redaction import with_reason
 from websocket_heartbeat.server.sessions.store import Transaction
 from websocket_heartbeat.system.awaiting import await_shared
 
@@ -122,7 +123,7 @@ class PeerTransaction:
     def _check(self) -> None:
         session = self._session
         if session.has_ended:
-            raise SessionOver(f"the session is over: {session.why}")
+            raise SessionOver(with_reason("the session is over", session.why))
         if session.transaction is not self:
             raise RuntimeError("the block of peer.transaction() has ended after its hook")
         if not self._begun.is_open:
