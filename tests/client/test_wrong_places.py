@@ -2,6 +2,9 @@
 
 import asyncio
 import gc
+import os
+import subprocess
+import sys
 import threading
 import warnings
 from collections.abc import Awaitable, Callable
@@ -196,6 +199,47 @@ def test_over_a_real_socket_a_send_from_another_thread_is_refused_and_harms_noth
             assert set(got) <= {"right"}
 
     run(main())
+
+
+FORKS = """
+import asyncio, os
+from websocket_heartbeat import connect
+from websocket_heartbeat.server import serve
+
+async def sends(connection):
+    for send in (connection.send, connection.send_nowait):
+        try:
+            await send("from the child")
+        except RuntimeError as error:
+            assert "another event loop, thread or process" in str(error)
+        else:
+            raise AssertionError("sent")
+
+async def main():
+    async with serve() as server, connect(server.url("/")) as connection:
+        await connection.wait_open()
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                asyncio._set_running_loop(None)
+                asyncio.run(sends(connection))
+                status = 0
+            finally:
+                os._exit(status)
+        assert (await asyncio.to_thread(os.waitpid, child, 0))[1] == 0
+        await connection.send("from the parent")
+        assert await connection.recv() == "from the parent"
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_that_was_forked_cannot_use_the_connections_of_its_parent() -> None:
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKS]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 # Forgotten

@@ -298,7 +298,7 @@ class Connection:
         Raises:
             TimeoutError: no link was ready in time; the text says why. The connection goes on trying.
             ConnectionClosed, ConnectionFailed: there will be none.
-            RuntimeError: it was not started, or on another event loop or thread.
+            RuntimeError: it was not started, or on another event loop, thread or process.
         """
         if timeout is not None:
             check_seconds("timeout", timeout, zero=True)

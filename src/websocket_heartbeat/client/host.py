@@ -7,6 +7,7 @@ is in links.py; what the user is told of their ends, in reporter.py.
 """
 
 import asyncio
+import os
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,6 +15,7 @@ from contextvars import Context, copy_context
 from dataclasses import replace
 from functools import lru_cache, partial
 
+from websocket_heartbeat import observer
 from websocket_heartbeat.checks import check_message
 from websocket_heartbeat.client.attempt import open_link
 from websocket_heartbeat.client.dropping import DroppingInbox, LatestInbox
@@ -716,3 +718,14 @@ class Host:
             assert self._alarm is not None
             machine.woke(now if late > self._alarm.granularity else deadline)
         self._perform()
+
+
+def _after_fork_in_child() -> None:
+    """Leave the connections to the parent: a child that writes to their sockets breaks them."""
+    for connection in observer.connections:
+        if isinstance(connection, Host):
+            connection.lifetime.unbind()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -66,8 +66,12 @@ class Lifetime:
         if self._failure is not None:
             raise ConnectionFailed(self._failure.reason, self._failure.code) from self._failure.__cause__
 
+    def unbind(self) -> None:
+        """Let the connection be used nowhere: in a process that was forked, it is the parent's."""
+        self.thread = 0
+
     def check_place(self) -> None:
-        """Raise RuntimeError before the start, and on another event loop or thread, until the end."""
+        """Raise RuntimeError before the start, and in another loop, thread or process, until the end."""
         loop = self.loop
         if (loop is not None and get_ident() == self.thread and loop.is_running()) or self.has_ended:
             return
@@ -76,7 +80,7 @@ class Lifetime:
                 "the connection is not started: use it within `async with connect(...) as ...:`"
             )
         raise RuntimeError(
-            "the connection was started on another event loop or thread, where alone it can be used; "
+            "the connection was started on another event loop, thread or process, where alone it works; "
             "from other threads, have it called there by loop.call_soon_threadsafe(...), or by "
             "asyncio.run_coroutine_threadsafe(...) what is awaited, or use websocket_heartbeat.sync"
         )
