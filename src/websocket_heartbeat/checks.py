@@ -22,11 +22,26 @@ _LONGEST_REASON = 123
 """Bytes: a close frame carries at most 125, and two of them are the code (RFC 6455, section 5.5)."""
 
 
+LONGEST_TIMEOUT: Final = 3600
+"""Seconds: an hour."""
+
+
 def check_seconds(name: str, value: object, *, zero: bool = False) -> float:
     """Return seconds above 0, from 0 where `zero`, up to a year; raise naming the argument otherwise."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number of seconds, not {value!r}")
     return at_least_zero(name, value) if zero else positive(name, value)
+
+
+def check_timeout(name: str, value: object, *, zero: bool = False) -> float:
+    """Return seconds as `check_seconds` does, up to an hour; more must be meant as milliseconds."""
+    seconds = check_seconds(name, value, zero=zero)
+    if seconds > LONGEST_TIMEOUT:
+        raise ValueError(
+            f"{name} must be at most {LONGEST_TIMEOUT} seconds, not {seconds!r}; "
+            f"are these milliseconds? Then write {seconds / 1000:g}"
+        )
+    return seconds
 
 
 def check_rate(name: str, value: object) -> float:

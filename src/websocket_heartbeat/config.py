@@ -4,7 +4,13 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias, TypeVar
 
-from websocket_heartbeat.checks import check_count, check_function, check_message, check_seconds
+from websocket_heartbeat.checks import (
+    check_count,
+    check_function,
+    check_message,
+    check_seconds,
+    check_timeout,
+)
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.system.callbacks import call
 
@@ -99,10 +105,6 @@ def _message_or_none(function: Callable[[Message], Message | None], message: Mes
     return None if reply is None else check_message("what Dialect.reply returns", reply)
 
 
-LONGEST_HEARTBEAT: Final = 3600
-"""Seconds: an hour. What lies between forgets connections that are quiet for longer, if not sooner."""
-
-
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
     """How a quiet link is pinged, and a dead one noticed.
@@ -124,12 +126,7 @@ class Heartbeat:
 
     def __post_init__(self) -> None:
         for name in ("interval", "timeout"):
-            seconds = check_seconds(f"Heartbeat.{name}", getattr(self, name))
-            if seconds > LONGEST_HEARTBEAT:  # all but surely meant as milliseconds, as in browsers
-                raise ValueError(
-                    f"Heartbeat.{name} must be at most {LONGEST_HEARTBEAT} seconds, not {seconds!r}; "
-                    f"are these milliseconds? Then write {seconds / 1000:g}"
-                )
+            check_timeout(f"Heartbeat.{name}", getattr(self, name))
         if callable(self.message):
             check_function("Heartbeat.message", self.message, 0)
         elif self.message is not None and not isinstance(self.message, str | bytes | Dialect):

@@ -186,6 +186,8 @@ def test_connect_refuses(arguments: dict[str, Any], error: type[Exception], name
         (lambda: Heartbeat(interval=1e8), ValueError, ["Heartbeat.interval", "100000000"]),
         (lambda: Heartbeat(15000), ValueError, ["Heartbeat.interval", "3600", "15000", "Then write 15"]),
         (lambda: Heartbeat(timeout=10000), ValueError, ["Heartbeat.timeout", "milliseconds", "write 10"]),
+        (lambda: connect(URL, open_timeout=10000), ValueError, ["open_timeout", "milliseconds", "write 10"]),
+        (lambda: connect(URL, close_timeout=5000), ValueError, ["close_timeout", "milliseconds", "write 5"]),
         (lambda: Heartbeat(timeout="10"), TypeError, ["Heartbeat.timeout", "'10'"]),  # type: ignore[arg-type]
         (lambda: Heartbeat(message=5), TypeError, ["Heartbeat.message", "int"]),  # type: ignore[arg-type]
         (

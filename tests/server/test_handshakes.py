@@ -319,6 +319,8 @@ def test_neither_query_nor_headers_nor_messages_are_in_logs_or_reprs(
         ({"idle_timeout": float("inf")}, ValueError, "idle_timeout must be above 0 and .* not inf"),
         ({"idle_timeout": "60"}, TypeError, "idle_timeout must be a number of seconds, not '60'"),
         ({"open_timeout": 0}, ValueError, "open_timeout must be above 0 and .* not 0"),
+        ({"open_timeout": 10000}, ValueError, "open_timeout must be at most 3600 .* Then write 10"),
+        ({"close_timeout": 5000}, ValueError, "close_timeout must be at most 3600 .* Then write 5"),
         ({"close_timeout": -1}, ValueError, "close_timeout must be from 0 to .* not -1"),
         ({"max_size": 0}, ValueError, "max_size must be at least 1, not 0"),
         ({"write_limit": 1.5}, TypeError, "write_limit must be a whole number, not 1.5"),

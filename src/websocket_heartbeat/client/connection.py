@@ -93,8 +93,8 @@ def connect(
     message_timeout: seconds without a message after which an open link is replaced, whatever answers its
         pings: for feeds that are never still. None (default) takes any time.
     backoff: how long to wait before each retry. Default 1 s at first, 60 s at most.
-    open_timeout: seconds for one attempt, from name resolution to handshake. Default 10.
-    close_timeout: seconds that closing may take, to send what waits included. Default 5.
+    open_timeout: seconds for one attempt, from name resolution to handshake. Default 10, at most 3600.
+    close_timeout: seconds that closing may take, to send what waits included. Default 5, at most 3600.
     max_retries: retries in a row before the connection fails; None (default) goes on for ever.
     send_queue: messages that wait while no link is open. Default 256; with 0 sending raises NotConnected.
     send_queue_bytes: how many bytes these may have together; one message may be larger. Default 16 MiB.

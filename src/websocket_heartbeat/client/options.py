@@ -9,6 +9,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from websocket_heartbeat.checks import (
+    LONGEST_TIMEOUT,
     check_address,
     check_collection,
     check_count,
@@ -20,13 +21,13 @@ from websocket_heartbeat.checks import (
     check_request_headers,
     check_seconds,
     check_ssl,
+    check_timeout,
     check_token,
     check_unix_path,
     check_url,
 )
 from websocket_heartbeat.client.log import logger
 from websocket_heartbeat.config import (
-    LONGEST_HEARTBEAT,
     Backoff,
     Dialect,
     Headers,
@@ -111,8 +112,8 @@ class Options:
                 raise TypeError(f"{name} must be a {kind.__name__}, not {value!r}{hint}")
         if self.message_timeout is not None:
             check_seconds("message_timeout", self.message_timeout)
-        check_seconds("open_timeout", self.open_timeout)
-        check_seconds("close_timeout", self.close_timeout, zero=True)
+        check_timeout("open_timeout", self.open_timeout)
+        check_timeout("close_timeout", self.close_timeout, zero=True)
         if self.max_retries is not None:
             check_count("max_retries", self.max_retries)
         check_count("send_queue", self.send_queue)
@@ -205,7 +206,7 @@ class Options:
 def _hint_of_heartbeat(heartbeat: object) -> str:
     """Say what to write in place of what other libraries take."""
     if heartbeat is None or heartbeat is False:
-        return f"; with Heartbeat(interval={LONGEST_HEARTBEAT}) a quiet link is pinged once an hour"
+        return f"; with Heartbeat(interval={LONGEST_TIMEOUT}) a quiet link is pinged once an hour"
     if isinstance(heartbeat, int | float) and not isinstance(heartbeat, bool):
         return f"; write Heartbeat(interval={heartbeat!r})"
     if isinstance(heartbeat, str | bytes | Dialect):

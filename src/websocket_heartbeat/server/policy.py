@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from websocket_heartbeat.checks import check_count, check_seconds
+from websocket_heartbeat.checks import check_count, check_seconds, check_timeout
 from websocket_heartbeat.config import Dialect
 from websocket_heartbeat.events import Message
 
@@ -32,8 +32,8 @@ class Policy:
             raise ValueError("heartbeat must say how clients are answered: give its Dialect a reply")
         if self.idle_timeout is not None:
             check_seconds("idle_timeout", self.idle_timeout)
-        check_seconds("open_timeout", self.open_timeout)
-        check_seconds("close_timeout", self.close_timeout, zero=True)
+        check_timeout("open_timeout", self.open_timeout)
+        check_timeout("close_timeout", self.close_timeout, zero=True)
         check_count("write_limit", self.write_limit)
         if self.dismissal is not None and not isinstance(self.dismissal, str):
             raise TypeError(f"dismissal must be a str or None, not {type(self.dismissal).__name__}")

@@ -89,10 +89,10 @@ def serve(
         "heartbeat". Pings of the protocol are always answered, and what a silent peer is sent is one.
     idle_timeout: seconds after which a silent peer is dropped. At half of them it is sent a ping, which every
         client answers; any byte is life. None: no peer is pinged or held to be silent. Default 60.
-    open_timeout: seconds that TLS may take, and the HTTP request and its answer after it. Default 10. Also
-        the time for which messages may wait for one call of a hook before a warning is logged.
+    open_timeout: seconds that TLS may take, and the HTTP request and its answer after it. Default 10, at most
+        3600. Also the time for which messages may wait for one call of a hook before a warning is logged.
     close_timeout: seconds in which a closed peer must answer before it is dropped, and in which
-        `Server.close` returns. Default 5.
+        `Server.close` returns. Default 5, at most 3600.
     max_size: the largest message accepted, in bytes; a larger one closes its peer with 1009. Default 1 MiB.
     write_limit: bytes that may wait for a peer that does not read, or reads too slowly; above them it is
         dropped. A peer that reads may be sent more, in a burst or in one message. Default 4 MiB.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from websocket_heartbeat.checks import (
     check_collection,
     check_count,
-    check_seconds,
     check_ssl,
+    check_timeout,
     check_token,
 )
 
@@ -25,7 +25,7 @@ class Terms:
     max_handshakes: int
 
     def __post_init__(self) -> None:
-        check_seconds("open_timeout", self.open_timeout)
+        check_timeout("open_timeout", self.open_timeout)
         check_count("max_size", self.max_size, least=1)
         if not isinstance(self.compression, bool):
             raise TypeError(f"compression must be True or False, not {self.compression!r}")
