@@ -215,6 +215,33 @@ def test_header_fields_are_judged_as_rfc_6455_has_it_and_never_logged(
     ] == []
 
 
+@pytest.mark.parametrize(
+    ("first", "name", "value", "words"),
+    [
+        ("GET / HTTP/1.0", "Upgrade", "websocket", b"came as HTTP/1.0, it needs HTTP/1.1"),
+        ("POST / HTTP/1.1", "Upgrade", "websocket", b"the method is not GET"),
+        ("GET / HTTP/1.1", "Connection", "hush", b"no valid Connection header; a proxy"),
+        ("GET / HTTP/1.1", "Upgrade", "hush", b"no valid Upgrade header; a proxy"),
+        ("GET / HTTP/1.1", "Sec-WebSocket-Key", "hush", b"no valid Sec-WebSocket-Key header"),
+    ],
+)
+def test_what_is_no_handshake_is_told_what_it_lacks(
+    run: Run, first: str, name: str, value: str, words: bytes
+) -> None:
+    lines = "".join(f"{key}: {text}\r\n" for key, text in {**FIELDS, name: value}.items())
+
+    async def main() -> None:
+        async with serve() as server:
+            answer = await ask(server, f"{first}\r\nHost: x\r\n{lines}\r\n".encode())
+        head, body = answer.split(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400 ")
+        assert body.startswith(b"no WebSocket handshake: ")
+        assert words in body
+        assert b"hush" not in answer
+
+    run(main())
+
+
 def test_a_hook_that_raises_or_answers_nonsense_refuses_with_500_and_tells_nobody_why(
     run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:

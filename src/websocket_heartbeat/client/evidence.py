@@ -24,6 +24,9 @@ from websocket_heartbeat.system.kernel import TcpInfo
 _BLOCKED = 0.2
 """Seconds by which a deadline must have been missed to be worth telling: less is a busy machine."""
 
+_PROBES = 2
+"""Probes in a row without an answer that tell of a cut path; one may be under way."""
+
 
 @dataclass(frozen=True, slots=True)
 class Loss:
@@ -80,7 +83,12 @@ def of_silence(
     meanwhile. stuck: bytes handed over before the ping that the peer has not taken.
     """
     words = f"nothing heard for {silent_for:.1f} s"
-    if stuck > 0 and (info is None or info.retransmits == 0):
+    if info is not None and info.probes >= _PROBES:
+        # As after a change of our address, or without a route: then nothing is sent that might time out.
+        words += (
+            f", and {info.probes} probes of TCP are unanswered while data wait to be sent: the path is cut"
+        )
+    elif stuck > 0 and (info is None or info.retransmits == 0):
         words += f", and the peer takes none of {stuck} bytes sent before our ping: it does not read"
     elif info is not None and info.unacked:
         # The last acknowledgement may be of long before the ping, on a link that was idle.

@@ -22,9 +22,9 @@ _TCP_INFO: int = getattr(socket, "TCP_INFO", 0)
 _JIFFY = 0.004
 """Seconds of a jiffy at 250 Hz, the kernel's unit of these times."""
 
-# retransmits, rto, unacked, last_data_sent, last_data_recv, last_ack_recv, rtt, bytes_acked, bytes_received:
-# all are there since Linux 4.1.
-_LAYOUT = struct.Struct("=2xB5xI12xI16xI4xII8xI48xQQ")
+# retransmits, probes, rto, unacked, last_data_sent, last_data_recv, last_ack_recv, rtt, bytes_acked,
+# bytes_received: all are there since Linux 4.1.
+_LAYOUT = struct.Struct("=2xBB4xI12xI16xI4xII8xI48xQQ")
 _INT = struct.Struct("=i")
 
 _NO_LINGER = struct.pack("ii", 1, 0)
@@ -47,8 +47,9 @@ class Socket(Protocol):
 class TcpInfo(NamedTuple):
     """A reading of `struct tcp_info`; durations in seconds.
 
-    retransmits: timeouts in a row of the oldest unacknowledged segment. rto: the current retransmission
-    timeout. unacked: segments that the peer's kernel has not acknowledged.
+    retransmits: timeouts in a row of the oldest unacknowledged segment. probes: those sent in a row, and not
+    answered, while nothing is unacknowledged and data wait: a peer that does not read answers them. rto: the
+    current retransmission timeout. unacked: segments that the peer's kernel has not acknowledged.
     since_sent, since_data, since_ack: since data last left, data last arrived, read or not, and an
     acknowledgement last arrived. The first two are rounded up by a jiffy, so that the time of arrival does
     not move forward from one reading to the next.
@@ -58,6 +59,7 @@ class TcpInfo(NamedTuple):
     """
 
     retransmits: int
+    probes: int
     rto: float
     unacked: int
     since_sent: float
@@ -78,9 +80,10 @@ def tcp_info(sock: Socket | None) -> TcpInfo | None:
         return None
     if len(raw) < _LAYOUT.size:
         return None
-    retransmits, rto, unacked, sent, data, ack, round_trip, acked, received = _LAYOUT.unpack(raw)
+    retransmits, probes, rto, unacked, sent, data, ack, round_trip, acked, received = _LAYOUT.unpack(raw)
     return TcpInfo(
         retransmits,
+        probes,
         rto / 1e6,
         unacked,
         sent / 1e3 + _JIFFY,

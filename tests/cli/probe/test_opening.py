@@ -166,6 +166,8 @@ def test_a_header_of_the_users_takes_the_place_of_ours() -> None:
     ("status", "headers", "final", "after", "hint"),
     [
         (503, {"Retry-After": "30"}, False, 30, "overloaded"),
+        (503, {}, False, 0, "overloaded"),
+        (400, {}, True, 0, "Does it want TLS on this port (wss://)?"),
         (401, {"WWW-Authenticate": 'Bearer realm="hush"'}, True, 0, "credentials"),
         (404, {}, True, 0, "nothing at this path"),
         (599, {}, False, 0, "refused with 599"),
@@ -230,7 +232,7 @@ def test_redirects_in_a_circle_are_a_final_problem() -> None:
         (b"SSH-2.0-hush\r\n", "not a valid HTTP/1.1 response"),
         (b"HTTP/1.1 200 OK\r\n" + b"X-Hush: hush\r\n" * 2000, "not a valid HTTP/1.1 response"),
         (b"\x15\x03\x03\x00\x02\x02\x46", "wss://"),
-        (b"", "ended before the server answered"),
+        (b"", "ended before the server answered: does the server want TLS"),
         (b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", "Accept"),
     ],
     ids=["no HTTP", "endless", "TLS", "nothing", "no key"],

@@ -19,7 +19,10 @@ _STATUSES = {
     ),
     401: "it wants credentials: give them by --auth or --header",
     403: "credentials or Origin are not accepted: give them by --auth, --header or --origin",
-    404: "there is nothing at this path",
+    404: (
+        "there is nothing at this path; or a proxy before it does not pass on Upgrade, and plain HTTP is not "
+        "served there"
+    ),
     407: "a proxy wants credentials: --proxy http://user:password@host:port",
     421: "this server does not serve this name: is the Host right?",
     426: "it wants another version of HTTP or of WebSocket",
@@ -66,13 +69,16 @@ _HANGS = {
 }
 
 
-def in_words(error: Exception, timeout: float, stage: str = "") -> str:
+def in_words(error: Exception, timeout: float, stage: str = "", *, in_plain: bool = False) -> str:
     """Say what went wrong and what to look at; nothing of it is secret.
 
-    timeout: the one that may have run out. stage: of the opening, if it was there.
+    timeout: the one that may have run out. stage: of the opening, if it was there. in_plain: a handshake was
+    tried without TLS.
     """
     if isinstance(error, HandshakeRejected):
         hint = _STATUSES.get(error.status)
+        if error.status == 400 and in_plain:
+            hint = f"{hint} Does it want TLS on this port (wss://)?"
         return f"refused with {status_name(error.status)}" + (f": {hint}" if hint else "")
     if isinstance(error, ssl.SSLCertVerificationError):
         hint = _CERTIFICATES.get(error.verify_code)

@@ -38,7 +38,7 @@ from websocket_heartbeat.cli.probe.report import (
 )
 from websocket_heartbeat.client.attempt import MAX_REDIRECTS, is_redirect, prepare, redirected
 from websocket_heartbeat.client.options import Options
-from websocket_heartbeat.client.retry import judge
+from websocket_heartbeat.client.retry import judge, retry_hint
 from websocket_heartbeat.engines.base import Closure, OpenRequest
 from websocket_heartbeat.errors import (
     HandshakeError,
@@ -103,9 +103,11 @@ class _Probe:
             is_answer = isinstance(error, HandshakeError) and not isinstance(error, HandshakeRejected)
             stage = report.opening.stage if is_first or is_answer else ""
             where = STAGES.get(stage, "the next connection")
-            report.problems.append(f"{where}: {in_words(error, self._timeout, stage)}")
+            in_plain = stage == "handshake" and "tls" not in report.opening.seconds
+            words = in_words(error, self._timeout, stage, in_plain=in_plain)
+            report.problems.append(f"{where}: {words}")
             verdict = judge(error)
-            report.verdict = Verdict(verdict.final is True, verdict.hint)
+            report.verdict = Verdict(verdict.final is True, retry_hint(error))
         finally:
             if report.pings is not None:
                 report.recommended = recommend(report)

@@ -67,7 +67,7 @@ async def open_by_stages(
             opening.tls = _tls(writer.get_extra_info("ssl_object"))
         with _timed(opening, "handshake"):
             writer.write(_handshake(request))
-            opening.status, headers = await _answer(reader)
+            opening.status, headers = await _answer(reader, secure=secure)
         opening.headers = shown_headers(headers, request.url)
         if opening.status != 101:
             length = header(headers, "Content-Length")
@@ -112,7 +112,7 @@ def _handshake(request: OpenRequest) -> bytes:
     return "\r\n".join(lines).encode()
 
 
-async def _answer(reader: asyncio.StreamReader) -> tuple[int, list[tuple[str, str]]]:
+async def _answer(reader: asyncio.StreamReader, *, secure: bool) -> tuple[int, list[tuple[str, str]]]:
     """Read status and headers. Whether they make a WebSocket, the engine judges on the next connection."""
     problem = "the server's answer is not a valid HTTP/1.1 response"
     try:
@@ -125,7 +125,8 @@ async def _answer(reader: asyncio.StreamReader) -> tuple[int, list[tuple[str, st
                 return head
     except asyncio.IncompleteReadError as error:
         if not error.partial:
-            problem = "the connection ended before the server answered"
+            hint = "" if secure else ": does the server want TLS on this port?"  # HAProxy hangs up like that
+            problem = f"the connection ended before the server answered{hint}"
     except asyncio.LimitOverrunError:
         pass
     # Raised out here, it does not carry along an exception that holds what was read.

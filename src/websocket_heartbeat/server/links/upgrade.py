@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from websockets.datastructures import Headers
-from websockets.exceptions import InvalidHandshake, InvalidUpgrade
+from websockets.exceptions import InvalidHandshake, InvalidHeader, InvalidUpgrade
 from websockets.extensions import Extension
 from websockets.http11 import Request as HTTPRequest
 from websockets.server import ServerProtocol
@@ -77,7 +77,21 @@ def _no_handshake(head: Head, problem: Exception | None) -> Refusal:
         and versions - {"13"}
     ):
         return Refusal(426, {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"})  # section 4.4
-    return Refusal(400, {"Upgrade": "websocket"})
+    said = f"no WebSocket handshake: {_what_is_wrong(head, problem)}\n"
+    return Refusal(400, {"Upgrade": "websocket", "Content-Type": "text/plain"}, said.encode("ascii"))
+
+
+def _what_is_wrong(head: Head, problem: Exception | None) -> str:
+    """Return it for who set up the proxy that spoilt the request; none of the client's words are in it."""
+    if head.version != "HTTP/1.1":
+        return "the request came as HTTP/1.0, it needs HTTP/1.1; a proxy in between must be told so"
+    if head.method != "GET":
+        return "the method is not GET"
+    if isinstance(problem, InvalidUpgrade):
+        return f"no valid {problem.name} header; a proxy in between must pass on Upgrade and Connection"
+    if isinstance(problem, InvalidHeader):
+        return f"no valid {problem.name} header"
+    return "the header is malformed"
 
 
 def _first_of_ours(protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
