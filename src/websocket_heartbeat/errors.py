@@ -16,6 +16,11 @@ class WebSocketHeartbeatError(Exception):
         state = {"args": self.args, **self.__dict__}
         return copyreg.__newobj__, (type(self), *self.args), state  # type: ignore[attr-defined]
 
+    def __setstate__(self, state: dict[str, Any] | None) -> None:
+        # As CPython does it; PyPy would hide args in the dict.
+        for name, value in (state or {}).items():
+            setattr(self, name, value)
+
 
 class ConnectionClosed(WebSocketHeartbeatError):
     """Our own side closed the connection; nothing more can be sent or received."""

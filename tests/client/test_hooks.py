@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -338,5 +339,5 @@ def test_the_log_says_where_a_hook_raised_and_which_line_of_its_file_led_there(
 
     run_asyncio(main())
     line = parse.__code__.co_firstlineno + 1
-    assert f"{json.decoder.__file__}:" in caplog.text
+    assert f"{Path(json.__file__).parent}/" in caplog.text  # PyPy raises it in another of its files
     assert f", called at {__file__}:{line}\n" in caplog.text

@@ -1,10 +1,11 @@
 """Tells how much memory a stretch of a test took at its peak, as Python and as the kernel see it."""
 
 import sys
-import tracemalloc
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+import pytest
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
@@ -19,12 +20,13 @@ class Peak:
     """
 
     def __init__(self) -> None:
+        self._tracemalloc = pytest.importorskip("tracemalloc", reason="of CPython", exc_type=ImportError)
         self.python = 0
         self.process: int | None = None
 
     def __enter__(self) -> Self:
         self._resident = _reset_high_water()
-        tracemalloc.start()
+        self._tracemalloc.start()
         return self
 
     def __exit__(
@@ -33,8 +35,8 @@ class Peak:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.python = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
+        self.python = self._tracemalloc.get_traced_memory()[1]
+        self._tracemalloc.stop()
         if self._resident is not None:
             self.process = _status("VmHWM") - self._resident
 

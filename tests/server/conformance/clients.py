@@ -110,7 +110,7 @@ async def how_dropped(raw: Raw | Client) -> str:
 async def fate(sock: Socket) -> str:
     """Say what has become of a connection from which nobody reads: was it reset, closed, or is it open?"""
     poll = select.poll()
-    poll.register(sock, select.POLLRDHUP)
+    poll.register(sock, getattr(select, "POLLRDHUP", 0x2000))  # PyPy has no name for it
     deadline = time.monotonic() + 3 * IDLE_TIMEOUT
     while time.monotonic() < deadline:
         for _, events in poll.poll(0):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ async def _hint(raw: Raw) -> float:
     return float(match[1])
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("loop", ["asyncio", *(["uvloop"] if find_spec("uvloop") else [])])
 def test_at_sigterm_each_client_gets_its_hint_before_uvicorn_shuts_down(loop: str) -> None:
     async def main() -> None:
         with _running(30, loop) as (place, process):

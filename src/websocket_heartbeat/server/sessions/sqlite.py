@@ -172,7 +172,8 @@ class SqliteStore(SharedStore):
         database = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None)
         database.execute("pragma journal_mode = wal").fetchall()
         database.execute(f"pragma synchronous = {self._synchronous}").fetchall()
-        database.executescript(_SCHEMA)
+        # One transaction: PyPy does not try again what another process's tables come into the way of.
+        database.executescript(f"begin immediate; {_SCHEMA}; commit")
         self._note_life(database)
         return database
 
