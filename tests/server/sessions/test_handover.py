@@ -159,8 +159,9 @@ def test_a_session_that_another_process_finds_expired_ends_where_its_peer_is(
             peer.abort()
             await until(lambda: both.ends != [])
             assert both.ends == [(peer.session, "expired", ("unacknowledged",))]
-            await until(lambda: peer.closed)
+            await until(lambda: closed != [])
             assert closed == [(None, "expired")]
+            assert peer.closed
 
     run_asyncio(main())
 
