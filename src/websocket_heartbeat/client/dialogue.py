@@ -156,7 +156,10 @@ class Dialogue:
         if self._warn_at is not None:
             self._warn_at.cancel()
         if self.task is not None and not is_done:
-            self._hooks.cancel(self.task)
+            if self.task is asyncio.current_task():  # it may be about to close the connection
+                asyncio.get_running_loop().call_soon(self._hooks.cancel, self.task)
+            else:
+                self._hooks.cancel(self.task)
         self.inbox.arrived.notify()
 
     def _stop_timer(self) -> None:
