@@ -157,7 +157,8 @@ class Dialogue:
             self._warn_at.cancel()
         task = self.task
         if task is not None and not is_done:
-            if task is asyncio.current_task():  # it may be about to close the connection
+            is_own = task is asyncio.current_task()
+            if is_own:  # it may be about to close the connection
                 asyncio.get_running_loop().call_soon(self._hooks.cancel, task)
             else:
                 self._hooks.cancel(task)
