@@ -35,6 +35,7 @@ def built() -> None:
         (["connect", "ws://local host"], ["URL", "spaces"]),
         (["connect", "ws://localhost", "--interval", "-1"], ["--interval", "'-1'"]),
         (["connect", "ws://localhost", "--timeout", "inf"], ["--timeout", "'inf'"]),
+        (["probe", "ws://localhost", "--timeout", "10000"], ["--timeout", "at most 3600", "Then write 10"]),
         (["connect", "ws://localhost", "--wait", "-2"], ["--wait", "at least 0", "'-2'; -1: for ever"]),
         (["connect", "ws://localhost", "--header", "Authorization"], ["--header", "NAME:VALUE"]),
         (["connect", "ws://localhost", "--header", "two words:x"], ["--header", "two"]),

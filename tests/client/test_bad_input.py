@@ -336,6 +336,26 @@ def test_a_callable_that_fails_is_reported_by_name_and_asked_again(
     play(main())
 
 
+@pytest.mark.parametrize("error", [LookupError, ValueError])
+def test_a_generator_of_headers_that_raises_is_told_of_as_a_function_that_does(
+    error: type[Exception], world: World, play: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    def headers() -> Iterator[tuple[str, str]]:
+        yield "X", "y"
+        raise error("SECRET")
+
+    async def main() -> None:
+        async with connect(
+            URL, engine=world.engine, additional_headers=headers, on_error=world.events.append
+        ):
+            await asyncio.sleep(20)
+            failed = world.seen(HookFailed)[0]
+            assert str(failed) == f"additional_headers raised {error.__name__}"
+
+    play(main())
+    assert "SECRET" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [

@@ -58,7 +58,7 @@ def test_a_slow_on_message_pauses_the_link(world: World, play: Run) -> None:
     play(main())
 
 
-@pytest.mark.parametrize("kind", ["coroutine function", "function that returns a coroutine"])
+@pytest.mark.parametrize("kind", ["coroutine function", "function that returns a coroutine", "iteration"])
 def test_on_message_cannot_wait_for_the_next_message_unless_it_is_no_hook_any_more(
     kind: str, world: World, play: Run
 ) -> None:
@@ -70,13 +70,15 @@ def test_on_message_cannot_wait_for_the_next_message_unless_it_is_no_hook_any_mo
             if message == "last":
                 connection.on_message = None
                 got.append(await connection.recv())
+            elif kind == "iteration":
+                await anext(connection)
             else:
                 await connection.recv()
 
         def returns(message: Message) -> Any:
             return handle(message)
 
-        connection.on_message = handle if kind == "coroutine function" else returns
+        connection.on_message = returns if kind == "function that returns a coroutine" else handle
         async with connection:
             peer = await world.opened(connection, 1)
             peer.send("first")

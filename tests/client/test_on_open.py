@@ -230,6 +230,26 @@ def test_an_on_open_that_gives_its_link_up_does_not_go_on_over_the_next_one(
     play(main())
 
 
+def test_an_on_open_that_gives_its_link_up_may_close_the_connection(world: World, play: Run) -> None:
+    ended: list[str] = []
+
+    async def main() -> None:
+        connection = world.recorded()
+
+        @connection.on_open
+        async def log_in(event: OpenEvent) -> None:
+            connection.fail_link("refused")
+            await connection.close()
+            ended.append("closed")
+
+        async with connection:
+            await until(lambda: connection.state == "closed")
+        assert ended == ["closed"]
+        assert world.seen(HookFailed) == []
+
+    play(main())
+
+
 def test_a_task_that_on_open_started_sends_like_any_other_later(world: World, play: Run) -> None:
     async def main() -> None:
         connection = world.connect()

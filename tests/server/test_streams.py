@@ -29,6 +29,7 @@ class Half(SqliteStore):
     def __init__(self) -> None:
         super().__init__("")
         self.published: list[str] = []
+        self.is_mended = False
 
     async def publish(self, room: str, sender: str, number: int, posts: Any) -> int:
         if posts:
@@ -43,7 +44,7 @@ class Half(SqliteStore):
     async def _have(self, room: str) -> None:
         if room == "slow":
             await asyncio.Event().wait()
-        if room == "broken":
+        if room == "broken" and not self.is_mended:
             raise OSError("its node is away")
 
     def follow(self, room: str, more: Callable[[], None]) -> None:
@@ -136,6 +137,30 @@ def test_who_waits_for_what_was_sent_waits_until_all_of_it_is_published_or_the_h
         await streams.close()
         await second
         assert streams.published() is None
+
+    run_asyncio(main())
+
+
+def test_nobody_waits_for_a_room_that_fails_again_and_again_until_it_is_back(
+    run_asyncio: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("websocket_heartbeat.server.streams._PAUSE", 0.01)
+
+    async def main() -> None:
+        store = Half()
+        streams = Streams(Keeper(), store, "a")
+        streams.publish("broken", b"0")
+        published = streams.published()
+        assert published is not None
+        await published
+        streams.publish("broken", b"1")
+        assert streams.published() is None
+        store.is_mended = True
+        await until(lambda: store.published == ["broken 0", "broken 1"])
+        await until(lambda: not streams._publishing)
+        streams.publish("broken", b"2")
+        assert streams.published() is not None
+        await streams.close()
 
     run_asyncio(main())
 

@@ -16,6 +16,7 @@ from websocket_heartbeat.checks import (
     check_message,
     check_request_headers,
     check_seconds,
+    check_timeout,
     check_token,
     check_url,
 )
@@ -44,6 +45,11 @@ def seconds(least: float = 0, *, zero: bool = False) -> Callable[[str], float]:
         )
 
     return kind
+
+
+def timeout(text: str) -> float:
+    """The kind: seconds above 0, and at most an hour."""
+    return _checked(check_timeout, "it", seconds()(text))
 
 
 def whole(text: str) -> int:

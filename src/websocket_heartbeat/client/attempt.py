@@ -2,7 +2,7 @@
 
 import base64
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from inspect import isawaitable
 from typing import Any
@@ -59,11 +59,7 @@ async def prepare(options: Options) -> OpenRequest:
     url = await _fresh(
         "url", options.url, lambda value: check_url("url", value, ("ws", "wss"), options.shown)
     )
-    headers = await _fresh(
-        "additional_headers",
-        options.additional_headers,
-        lambda value: check_request_headers("additional_headers", value or ()),
-    )
+    headers = await _fresh("additional_headers", options.additional_headers, _checked_headers)
     url, credentials = _without_credentials(url)
     if credentials is not None and not any(name.lower() == "authorization" for name, _ in headers):
         headers = [*headers, ("Authorization", credentials)]
@@ -139,6 +135,12 @@ async def _fresh(name: str, provider: Any, check: Callable[[Any], Any]) -> Any:
     if isawaitable(value):
         value = await settle(name, value)
     return check_returned(name, check, value)
+
+
+def _checked_headers(value: Any) -> list[tuple[str, str]]:
+    if isinstance(value, Iterator):  # the code of a generator function runs only now, and may raise anything
+        value = call("additional_headers", list, value)
+    return check_request_headers("additional_headers", value or ())
 
 
 def _without_credentials(url: str) -> tuple[str, str | None]:

@@ -414,6 +414,7 @@ class Connection:
         try:
             # Here, as a coroutine between would weigh on every idle connection.
             while (inbox := self._host.links.inbox_of_task()).must_wait():
+                inbox.check_receive()
                 await inbox.arrived.wait()
         except ConnectionClosed:
             raise StopAsyncIteration from None

@@ -155,8 +155,13 @@ class Dialogue:
         self._stop_timer()
         if self._warn_at is not None:
             self._warn_at.cancel()
-        if self.task is not None and not is_done:
-            self._hooks.cancel(self.task)
+        task = self.task
+        if task is not None and not is_done:
+            is_own = task is asyncio.current_task()
+            if is_own:  # it may be about to close the connection
+                asyncio.get_running_loop().call_soon(self._hooks.cancel, task)
+            else:
+                self._hooks.cancel(task)
         self.inbox.arrived.notify()
 
     def _stop_timer(self) -> None:

@@ -29,6 +29,10 @@ _AT_ONCE = 1000
 _PAUSE = 0.5
 """Seconds until what the store has not done is tried again."""
 
+_PATIENCE = 4
+"""Failures in a row after which no session waits for a room: the store may be without a part of itself, as a
+cluster can be, or have something else in place of the room."""
+
 _CLOSE_WITHIN = 5.0
 """Seconds in which what waits is published when the hub is closed."""
 
@@ -88,6 +92,7 @@ class Streams:
         # The numbers of all that wait, in order, and who waits until those up to one of them are published.
         self._unpublished: OrderedDict[int, None] = OrderedDict()
         self._awaited: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._failing: set[str] = set()  # the keys of rooms for which nobody waits
         self._calls = 0
         # By the key of the room: each by itself, so that none waits for the store's answer to another one.
         self._publishing: dict[str, asyncio.Task[None]] = {}
@@ -102,6 +107,7 @@ class Streams:
         self._size = 0
         self._unpublished.clear()
         self._awaited.clear()
+        self._failing.clear()
         self._publishing = {}  # tasks of the loop before may still take theirs out
         for followed in self._followed:
             followed.is_followed = False
@@ -158,18 +164,28 @@ class Streams:
             raise SendQueueFull(f"{MOST_WAITING} bytes of messages to rooms wait for the store already")
         self._size += len(post) + _OVERHEAD
         self._number += 1
-        self._unpublished[self._number] = None
+        if key not in self._failing:
+            self._unpublished[self._number] = None
         self._waiting.setdefault(key, deque()).append((self._number, post))
         if key not in self._publishing:
             self._publishing[key] = self.spawn(self._publish(key))
 
     def published(self) -> "asyncio.Future[None] | None":
-        """Return what is done when all that waits is published, or the hub is closed; None: nothing waits."""
+        """Return what is done when all that waits is published, or the hub is closed; None: nothing waits.
+
+        What waits for a room that fails again and again does not count: it would stop every session.
+        """
         if not self._unpublished:
             return None
         if not self._awaited or self._awaited[-1][0] != self._number:
             self._awaited.append((self._number, asyncio.get_running_loop().create_future()))
         return self._awaited[-1][1]
+
+    def _wait_no_more(self, key: str) -> None:
+        """Have nobody wait for what waits for a room."""
+        for number, _ in self._waiting.get(key, ()):
+            self._unpublished.pop(number, None)
+        self._wake()
 
     def _wake(self) -> None:
         first = next(iter(self._unpublished), self._number + 1)
@@ -191,9 +207,7 @@ class Streams:
         finally:
             del publishing[key]
             if publishing is self._publishing:  # what waits still has met a fault, and nobody waits for that
-                for number, _ in self._waiting.get(key, ()):
-                    self._unpublished.pop(number, None)
-                self._wake()
+                self._wait_no_more(key)
 
     async def _publish_first(self, key: str) -> None:
         """Publish the first of what waits for a room; it may be repeated, as long as it is the same."""
@@ -202,14 +216,20 @@ class Streams:
         waiting = self._waiting[key]
         numbered = list(islice(waiting, _AT_ONCE))
         posts = [post for _, post in numbered]
+        failures = 0
         while True:
             try:
                 await self._keeper.ready()
                 await self._store.publish(key, self._sender, call, posts)
                 break
             except OSError as error:
+                failures += 1
+                if failures == _PATIENCE:
+                    self._failing.add(key)
+                    self._wait_no_more(key)
                 await self.pause(error)
         self.is_away = False
+        self._failing.discard(key)
         for number, post in numbered:
             waiting.popleft()
             self._size -= len(post) + _OVERHEAD

@@ -286,12 +286,24 @@ def test_what_the_store_tells_of_a_room_while_the_hub_closes_is_not_read(
 
 
 @pytest.mark.parametrize(
-    ("shared", "is_in_transaction"),
-    [("sqlite", False), ("valkey", False), ("postgresql", False), ("postgresql", True)],
+    ("shared", "way"),
+    [
+        ("sqlite", "hook"),
+        ("valkey", "hook"),
+        ("postgresql", "hook"),
+        ("postgresql", "transaction"),
+        pytest.param(
+            "sqlite",
+            "eager hook with state",
+            marks=pytest.mark.skipif(
+                not hasattr(asyncio, "eager_task_factory"), reason="tasks are eager from Python 3.12 on"
+            ),
+        ),
+    ],
     indirect=["shared"],
 )
 def test_a_message_is_handled_when_the_rooms_have_what_its_hook_has_sent(
-    run_asyncio: Run, monkeypatch: pytest.MonkeyPatch, shared: str, is_in_transaction: bool
+    run_asyncio: Run, monkeypatch: pytest.MonkeyPatch, shared: str, way: str
 ) -> None:
     """A process that is killed before that gets the message again, and sends it again."""
 
@@ -303,12 +315,16 @@ def test_a_message_is_handled_when_the_rooms_have_what_its_hook_has_sent(
         async def on_message(peer: Peer, message: str | bytes) -> None:
             if message == "next":
                 next_comes.set()
-            elif is_in_transaction:
+            elif way == "transaction":
                 async with peer.transaction():
                     hub.room("r").send(message)
             else:
+                if way == "eager hook with state":
+                    peer.state["last"] = message
                 hub.room("r").send(message)
 
+        if way == "eager hook with state":
+            asyncio.get_running_loop().set_task_factory(getattr(asyncio, "eager_task_factory", None))
         hub = Hub(sessions=shared, on_message=on_message)
         async with running(hub) as server, connect(server.url(), session="require") as connection:
             await connection.wait_open()

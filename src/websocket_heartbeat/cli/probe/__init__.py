@@ -47,7 +47,7 @@ import ssl
 
 from websocket_heartbeat import engines
 from websocket_heartbeat.cli import reaching
-from websocket_heartbeat.cli.arguments import count, message, seconds, url
+from websocket_heartbeat.cli.arguments import count, message, seconds, timeout, url
 from websocket_heartbeat.cli.output import show
 from websocket_heartbeat.cli.probe import text
 from websocket_heartbeat.cli.probe.measure import examine
@@ -89,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--timeout",
-        type=seconds(),
+        type=timeout,
         default=10.0,
         metavar="SECONDS",
         help="for opening a connection, and for each answer (default: 10)",

@@ -32,7 +32,7 @@ class _Told(NamedTuple):
 class StoreFirst(Writer):
     """The store is asked by a task, with all that has come together meanwhile."""
 
-    __slots__ = ("_published", "_record", "_task")
+    __slots__ = ("_record", "_task")
 
     records_first = True
 
@@ -40,8 +40,6 @@ class StoreFirst(Writer):
         super().__init__(session)
         self._record = record
         self._task: asyncio.Task[None] | None = None
-        # Done when rooms have what was sent to them until the last message was handled; None: they have it.
-        self._published: asyncio.Future[None] | None = None
 
     def claimed(self, record: Record) -> None:
         """As in Writer."""
@@ -88,14 +86,18 @@ class StoreFirst(Writer):
 
     def handled(self) -> None:
         """As in Writer."""
-        self._published = self._session.keeper.published()
         self.write()
 
     async def _write_once(self) -> bool:
-        published, self._published = self._published, None
-        if published is not None:  # a kill in between would lose what the hook of a handled message has sent
-            await asyncio.wait([published])
+        if self._half.done != self._done:
+            await self._rooms_published()
         return await super()._write_once()
+
+    async def _rooms_published(self) -> None:
+        """Wait until rooms have what a hook has sent: a kill after its message is recorded would lose it."""
+        published = self._session.keeper.published()
+        if published is not None:
+            await asyncio.wait([published])
 
     def acknowledged(self) -> None:
         """As in Writer: written with the next message, unless that was the last one."""
@@ -111,9 +113,7 @@ class StoreFirst(Writer):
     async def commit(self, begun: Transaction, answers: list[Message]) -> None:
         """As in Writer: after what is being written, and with all that waits for it."""
         session, half = self._session, self._half
-        published = session.keeper.published()
-        if published is not None:
-            await asyncio.wait([published])
+        await self._rooms_published()
         self._is_held = True
         await self.done()
         self._is_held = False
