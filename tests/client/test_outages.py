@@ -107,6 +107,22 @@ def test_the_first_failure_is_a_warning_and_wait_open_says_why(
     play(main())
 
 
+def test_without_retries_nothing_says_that_there_will_be_one(
+    world: World, play: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def refuse(request: OpenRequest) -> None:
+        raise ConnectionRefusedError(111, "refused")
+
+    async def main() -> None:
+        world.engine.answer = refuse
+        async with world.connect(max_retries=0) as connection:
+            await until(lambda: connection.state == "failed")
+
+    play(main())
+    assert "cannot connect: connection refused" in caplog.text
+    assert "trying again" not in caplog.text
+
+
 def test_a_program_that_sets_up_no_logging_is_told_on_standard_error() -> None:
     program = (
         "import asyncio\n"

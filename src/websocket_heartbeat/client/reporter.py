@@ -187,7 +187,8 @@ class Reporter:
             self._hooks.report(error)
         else:
             fields = {"reason": in_words(error), "error_type": kind}
-            self._log.write(level, "cannot connect: %s; trying again", in_words(error), extra=fields)
+            what_next = "" if self._options.max_retries == 0 else "; trying again"
+            self._log.write(level, "cannot connect: %s%s", in_words(error), what_next, extra=fields)
             self._hooks.call_hook("on_error", error)
 
     def _level(self, is_refusal: bool = False) -> int:

@@ -434,13 +434,14 @@ def test_a_commit_that_was_not_answered_is_found_out(
 def test_a_block_whose_session_another_node_has_claimed_is_undone(run_asyncio: Run, shop: Postgres) -> None:
     """The hook outlasts the patience of a move, and does not even end when it is cancelled."""
     raised: list[BaseException] = []
-    is_claimed = asyncio.Event()
+    has_begun, is_claimed = asyncio.Event(), asyncio.Event()
 
     async def stubborn(peer: Peer, message: Message) -> None:
         try:
             async with peer.transaction() as connection:
                 await connection.execute(PLACE, peer.session, peer.number, message)
                 peer.send("never")
+                has_begun.set()
                 while not is_claimed.is_set():
                     try:
                         await asyncio.sleep(0.05)
@@ -457,7 +458,7 @@ def test_a_block_whose_session_another_node_has_claimed_is_undone(run_asyncio: R
             connection = await stack.enter_async_context(session(lambda: urls[0]))
             events = told(connection)
             await connection.send("x")
-            await until(lambda: len(hubs[0].peers) == 1)
+            await until(has_begun.is_set)
             urls.reverse()
             connection.reconnect_now()
             assert await received(connection, 1) == ["placed x"]
