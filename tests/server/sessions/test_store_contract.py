@@ -514,6 +514,18 @@ def test_a_file_that_cannot_be_opened_is_an_error_that_names_it(tmp_path: Path) 
     asyncio.run(main())
 
 
+def test_nodes_that_open_a_new_file_at_once_all_have_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        for file in range(30):
+            stores = [sqlite(tmp_path / f"{file}.db") for _ in range(8)]
+            opening = (store.open(f"{node}", lambda data: None, tuple) for node, store in enumerate(stores))
+            await asyncio.gather(*opening)
+            assert len({store.lineage for store in stores}) == 1
+            await asyncio.gather(*(store.close() for store in stores))
+
+    asyncio.run(main())
+
+
 def test_nodes_hear_each_other(tmp_path: Path) -> None:
     async def main() -> None:
         heard: dict[str, list[bytes]] = {"a": [], "b": [], "c": []}

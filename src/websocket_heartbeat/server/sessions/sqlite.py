@@ -169,13 +169,23 @@ class SqliteStore(SharedStore):
             database.close()
 
     def _open(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None)
-        database.execute("pragma journal_mode = wal").fetchall()
-        database.execute(f"pragma synchronous = {self._synchronous}").fetchall()
-        # One transaction: PyPy does not try again what another process's tables come into the way of.
-        database.executescript(f"begin immediate; {_SCHEMA}; commit")
-        self._note_life(database)
-        return database
+        until = time.monotonic() + _BUSY
+        while True:
+            database = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None)
+            try:
+                database.execute("pragma journal_mode = wal").fetchall()
+                database.execute(f"pragma synchronous = {self._synchronous}").fetchall()
+                # One transaction: PyPy does not try again what another process's tables come into the way of.
+                database.executescript(f"begin immediate; {_SCHEMA}; commit")
+                self._note_life(database)
+            except sqlite3.OperationalError as error:
+                database.close()
+                # SQLite itself does not wait for a process that has just made the file and changes its mode.
+                if "locked" not in str(error) or time.monotonic() > until:
+                    raise
+                time.sleep(_PAUSE)
+            else:
+                return database
 
     def _note_life(self, database: sqlite3.Connection) -> None:
         database.execute("insert or replace into node values (?, ?)", (self._node, time.time()))
