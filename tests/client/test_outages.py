@@ -87,12 +87,13 @@ def test_an_outage_is_one_warning_and_its_end_one_line_with_its_numbers(
     play(main())
 
 
+async def refuse(request: OpenRequest) -> None:
+    raise ConnectionRefusedError(111, "refused")
+
+
 def test_the_first_failure_is_a_warning_and_wait_open_says_why(
     world: World, play: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def refuse(request: OpenRequest) -> None:
-        raise ConnectionRefusedError(111, "refused")
-
     async def main() -> None:
         world.engine.answer = refuse
         async with world.connect() as connection:
@@ -110,9 +111,6 @@ def test_the_first_failure_is_a_warning_and_wait_open_says_why(
 def test_without_retries_nothing_says_that_there_will_be_one(
     world: World, play: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def refuse(request: OpenRequest) -> None:
-        raise ConnectionRefusedError(111, "refused")
-
     async def main() -> None:
         world.engine.answer = refuse
         async with world.connect(max_retries=0) as connection:
