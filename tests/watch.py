@@ -27,18 +27,29 @@ class Watch:
 
     def __init__(self) -> None:
         self._complaints: list[dict[str, Any]] = []
+        self._task: asyncio.Task[Any] | None = None  # of the test
 
     def run(self, main: Coroutine[Any, Any, None], runner: Run) -> None:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            runner(self._watched(main))
+            try:
+                runner(self._watched(main))
+            except asyncio.CancelledError:
+                if not self._complaints:
+                    raise
             gc.collect()
         _must_be_empty("warnings", [str(warning.message) for warning in caught])
         _must_be_empty("complaints of the loop", self._complaints)
 
+    def _complain(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        self._complaints.append(context)
+        if self._task is not None and isinstance(context.get("exception"), pytest.fail.Exception):
+            self._task.cancel()  # the test's time is over: the loop has caught what pytest-timeout raised
+
     async def _watched(self, main: Coroutine[Any, Any, None]) -> None:
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda _, context: self._complaints.append(context))
+        self._task = asyncio.current_task()
+        loop.set_exception_handler(self._complain)
         before = sockets()
         await main
         await turns(10)  # a socket is closed a few turns of the loop after it was dropped
