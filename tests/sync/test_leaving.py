@@ -7,6 +7,7 @@ import pytest
 from tests.client.servers import in_a_thread
 from tests.engines.peers import CLOSE, Peer, frame
 from tests.sync.conftest import EchoServer, Program, background_threads
+from tests.watch import counts_references
 
 from websocket_heartbeat.sync import connect
 
@@ -71,6 +72,7 @@ for connection in connections:
     assert result.stdout.split() == ["closing"] * 3 + ["closed"] * 3
 
 
+@counts_references
 def test_what_nobody_refers_to_is_closed_and_told(server: EchoServer) -> None:
     connections = [connect(server.url)]
     connections[0].__enter__()

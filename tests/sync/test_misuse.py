@@ -105,9 +105,17 @@ def test_a_hook_may_reconnect_and_set_hooks(server: EchoServer) -> None:
         assert opened.acquire(timeout=10)
 
 
-def test_after_the_end_every_call_says_so(server: EchoServer) -> None:
-    with connect(server.url) as connection:
-        connection.wait_open(timeout=10)
+@pytest.mark.parametrize("others", [0, 1])  # another connection keeps the background thread
+def test_after_the_end_every_call_says_so(server: EchoServer, others: int) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(others):
+            stack.enter_context(connect(server.url))
+        with connect(server.url) as connection:
+            connection.wait_open(timeout=10)
+        _says_so_everywhere(connection)
+
+
+def _says_so_everywhere(connection: Connection) -> None:
     uses: list[Callable[[Connection], object]] = [
         lambda connection: connection.send("x"),
         lambda connection: connection.send("x", timeout=1),
@@ -115,6 +123,8 @@ def test_after_the_end_every_call_says_so(server: EchoServer) -> None:
         lambda connection: connection.recv(timeout=1),
         lambda connection: connection.wait_open(),
         lambda connection: connection.drain(),
+        lambda connection: connection.flush(),
+        lambda connection: connection.flush(timeout=1),
     ]
     for use in uses:
         with pytest.raises(ConnectionClosed, match="closed"):

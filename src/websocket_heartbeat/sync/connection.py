@@ -368,8 +368,13 @@ class Connection:
         return self._connection.clear_queue()
 
     def drain(self) -> None:
-        """Wait until every queued message was handed to a link whose write buffer is not full."""
+        """Wait until every queued message was handed to a link whose write buffer is not full.
+
+        Raises:
+            ConnectionClosed, ConnectionFailed: the connection has ended.
+        """
         background = self._usable("wait for the queue", "drain it in a thread of your own")
+        self._check_alive()
         self._run(background, self._connection.drain)
 
     def flush(self, timeout: float | None = None) -> None:
@@ -384,6 +389,7 @@ class Connection:
         if timeout is not None:
             check_seconds("timeout", timeout, zero=True)
         background = self._usable("wait for the server", "flush in a thread of your own")
+        self._check_alive()
         self._run(background, self._flush, timeout, timeout=timeout)
 
     async def _flush(self, timeout: float | None) -> None:
@@ -435,6 +441,11 @@ class Connection:
         if what and background.is_current:
             raise RuntimeError(_IN_A_HOOK.format(what, instead))
         return background
+
+    def _check_alive(self) -> None:
+        """Raise ConnectionClosed or ConnectionFailed after the end, where `wait_open` does not wait."""
+        if self.closed:
+            self.wait_open()
 
     def _run(
         self,
