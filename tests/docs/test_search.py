@@ -57,6 +57,7 @@ def test_what_people_look_for_is_found(address: str, tmp_path: Path) -> None:
             for start, words, found in SOUGHT:
                 await page.goto(f"{address}/{start}")
                 await page.fill("input.md-search__input", words)
+                await page.press("input.md-search__input", "End")  # the page looks when a key is let go
                 result = page.locator(f'.md-search-result__link[href*="/{found}"]').first
                 await result.wait_for(state="attached", timeout=30_000)
                 # Nobody is led to the other language.
