@@ -2,15 +2,19 @@
 
 import asyncio
 import gc
+import random
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.asyncio import RedisCluster
+from tests.server.sessions.cluster import Cluster
 from tests.server.sessions.test_store_contract import HASH, claimed, opened, record
 from tests.server.sessions.valkey import Valkey
-from tests.watch import eventually, until
+from tests.watch import PATIENCE, eventually, turns, until
 
 from websocket_heartbeat.server.sessions.store import EXPIRED, Found, Refused
 from websocket_heartbeat.server.sessions.valkey import ValkeyStore
@@ -310,4 +314,48 @@ def test_rooms_are_heard_of_where_a_loop_before_was_closed_with_the_store_open(v
     loop = asyncio.new_event_loop()
     loop.run_until_complete(store.open("a", lambda data: None, tuple))
     loop.close()
+    asyncio.run(main())
+
+
+# The end of the program
+
+
+@pytest.mark.parametrize("turns_of_the_loop", range(4))
+def test_a_program_that_exits_while_the_store_is_asked_ends(valkey: Valkey, turns_of_the_loop: int) -> None:
+    async def main() -> None:
+        store = ValkeyStore(valkey.url)
+        await store.open("a", lambda data: None, tuple)
+        asking = asyncio.create_task(store.put(record(store), ()))
+        try:
+            await turns(turns_of_the_loop)
+            asyncio.get_running_loop().call_soon(sys.exit, 3)
+            await asking
+        finally:
+            async with asyncio.timeout(PATIENCE):
+                await store.close()
+            closed.append(store)
+
+    closed: list[ValkeyStore] = []
+    with pytest.raises(SystemExit):
+        asyncio.run(main())
+    assert closed
+
+
+def test_a_node_whose_servers_are_not_known_for_a_moment_is_heard_of_again(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        heard: list[bytes] = []
+        store, other = ValkeyStore(cluster.url), ValkeyStore(cluster.url)
+        await other.open("b", lambda data: None, tuple)
+        with monkeypatch.context() as patch:
+            patch.setattr(RedisCluster, "get_random_node", lambda self: random.choice([]))
+            with pytest.raises(OSError, match="cannot be reached"):
+                await store.open("a", heard.append, tuple)
+        await store.open("a", heard.append, tuple)
+        await other.notify("a", b"hello")
+        await until(lambda: heard == [b"hello"])
+        await store.close()
+        await other.close()
+
     asyncio.run(main())

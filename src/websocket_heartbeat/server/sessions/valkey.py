@@ -233,23 +233,34 @@ class ValkeyStore(SharedStore):
         if not self._is_open:
             raise OSError("the store of the sessions is closed")
         if self._flushing is None:
-            self._flushing = asyncio.get_running_loop().create_task(self._flush())
+            self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        self._flushing = asyncio.get_running_loop().create_task(self._flush())
+        self._flushing.add_done_callback(self._flushed)
 
     async def _flush(self) -> None:
-        this = asyncio.current_task()
-        try:
-            while self._calls or self._lineage_asked is not None:
-                asked, self._lineage_asked = self._lineage_asked, None
-                if asked is not None:
-                    _settle(asked, await self._ask_lineage())
-                calls, self._calls = self._calls, []
-                if calls:
-                    await self._answer(calls)
-        finally:
-            if self._flushing is this:  # and not that of the next loop: this one's may be closed
-                self._flushing = None
+        while self._calls or self._lineage_asked is not None:
+            asked, self._lineage_asked = self._lineage_asked, None
+            if asked is not None:
+                lineage: str | Exception = _unanswered()
+                try:
+                    lineage = await self._ask_lineage()
+                finally:
+                    _settle(asked, lineage)
+            calls, self._calls = self._calls, []
+            if calls:
+                await self._answer(calls)
+
+    def _flushed(self, task: "asyncio.Task[None]") -> None:
+        if self._flushing is not task:  # but that of the next loop: this one's was closed
+            return
+        self._flushing = None
+        if self._calls or self._lineage_asked is not None:  # a program that ends has cancelled it
+            self._flush_soon()
 
     async def _answer(self, calls: list[_Call]) -> None:
+        answers: list[Any] = [_unanswered()] * len(calls)
         try:
             answers = await self._pipeline(calls)
             if any(isinstance(answer, NoScriptError) for answer in answers):
@@ -259,8 +270,9 @@ class ValkeyStore(SharedStore):
                 answers = await self._pipeline(calls)
         except Exception as error:  # of redis-py not all are RedisErrors; and the callers wait
             answers = [error] * len(calls)
-        for call, answer in zip(calls, answers, strict=True):
-            _settle(call.answer, answer)
+        finally:
+            for call, answer in zip(calls, answers, strict=True):
+                _settle(call.answer, answer)
 
     async def _pipeline(self, calls: list[_Call]) -> list[Any]:
         pipeline = self._client.pipeline(transaction=False)
@@ -530,7 +542,7 @@ class ValkeyStore(SharedStore):
                     if others:
                         await subscription.unsubscribe(*others)
         finally:
-            if self._subscribing is this:  # as in `_flush`
+            if self._subscribing is this:  # as in `_flushed`
                 self._subscribing = None
 
     # Other nodes
@@ -550,10 +562,10 @@ class ValkeyStore(SharedStore):
         """Pass on what other nodes send. heard: done when this node is heard of."""
         is_away = False
         while True:
-            client = _client(self._one_address(), Redis)
-            subscription = client.pubsub()
+            client = subscription = None
             try:
-                async with subscription:
+                client = _client(self._one_address(), Redis)
+                async with client.pubsub() as subscription:
                     await subscription.subscribe(self._nodes, self._channel(self._node))
                     self._subscription = subscription
                     self._subscribe_soon(*self._followed)
@@ -577,9 +589,11 @@ class ValkeyStore(SharedStore):
                 _logger.log(level, words, error, extra={"reason": str(error)})
                 is_away = True
             finally:
-                if self._subscription is subscription:  # as in `_flush`
+                if self._subscription is subscription:  # as in `_flushed`
                     self._subscription = None
-                await client.aclose()
+                if client is not None:
+                    with suppress(Exception):
+                        await client.aclose()
             await asyncio.sleep(_RECONNECT_AFTER)
 
     def _one_address(self) -> str:
@@ -605,6 +619,11 @@ class ValkeyStore(SharedStore):
 
 def _in_batches(whole: list[T]) -> Iterator[list[T]]:
     return (whole[begin : begin + _BATCH] for begin in range(0, len(whole), _BATCH))
+
+
+def _unanswered() -> Exception:
+    """Return what callers get where the task that asks for them is cancelled: the program ends."""
+    return OSError("its event loop ends")
 
 
 def _settle(future: "asyncio.Future[Any]", answer: Any) -> None:
