@@ -82,7 +82,7 @@ class Node:
 
 @pytest.fixture
 def built(tmp_path: Path) -> Path:
-    (tmp_path / "library.js").write_text(library("cjs", "browser", minify=True))
+    (tmp_path / "library.js").write_text(library("cjs", "browser"))
     (tmp_path / "program.js").write_text(PROGRAM)
     return tmp_path
 

@@ -15,6 +15,8 @@ from tests.watch import Run, until
 from websocket_heartbeat import Message
 from websocket_heartbeat.server import Peer, serve
 
+pytestmark = pytest.mark.skipif(sys.implementation.name != "cpython", reason="PyPy gives memory back later")
+
 MIB = 2**20
 PEERS = 20
 LIMIT = 16 * 1024

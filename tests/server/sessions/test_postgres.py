@@ -192,6 +192,7 @@ def test_what_is_wrong_with_a_url_is_told_without_its_password(
 
 
 def test_a_hub_says_which_url_it_takes() -> None:
+    pytest.importorskip("asyncpg")
     with pytest.raises(ValueError, match="number for the port") as raised:
         Hub(sessions="postgres://ann:sesame@host:port/db")
     assert "sesame" not in str(raised.value)

@@ -12,6 +12,11 @@ from tests.watch import PATIENCE, Run
 from websocket_heartbeat.server import Hub
 
 
+def _needs_its_driver(url: str) -> None:
+    if url.startswith("postgresql"):
+        pytest.importorskip("asyncpg")
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -32,6 +37,7 @@ from websocket_heartbeat.server import Hub
     ],
 )
 def test_one_that_is_wrong_is_refused_when_the_hub_is_made_and_not_shown(url: str) -> None:
+    _needs_its_driver(url)
     with pytest.raises(ValueError, match="sessions must be") as raised:
         Hub(sessions=url)
     assert not [word for word in words_of(raised.value) if "hush" in word]
@@ -49,6 +55,7 @@ def test_one_that_is_wrong_is_refused_when_the_hub_is_made_and_not_shown(url: st
 def test_one_where_no_server_is_leads_to_an_error_and_not_to_a_wait_without_end(
     run_asyncio: Run, url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    _needs_its_driver(url)
     caplog.set_level(logging.DEBUG)
 
     async def main() -> None:

@@ -175,13 +175,14 @@ class SqliteStore(SharedStore):
             try:
                 database.execute("pragma journal_mode = wal").fetchall()
                 database.execute(f"pragma synchronous = {self._synchronous}").fetchall()
-                # One transaction: PyPy does not try again what another process's tables come into the way of.
                 database.executescript(f"begin immediate; {_SCHEMA}; commit")
                 self._note_life(database)
             except sqlite3.OperationalError as error:
                 database.close()
-                # SQLite itself does not wait for a process that has just made the file and changes its mode.
-                if "locked" not in str(error) or time.monotonic() > until:
+                # SQLite itself does not wait for a process that has just made the file and changes its mode;
+                # PyPy does not try again what another process's tables come into the way of.
+                is_busy = "locked" in str(error) or "schema has changed" in str(error)
+                if not is_busy or time.monotonic() > until:
                     raise
                 time.sleep(_PAUSE)
             else:

@@ -46,6 +46,8 @@ def _store_at(place: str, ttl: float) -> Store:
     if place == _SQLITE + ":memory:":
         raise ValueError('sessions must be "memory" for sessions that are kept in no file')
     if place.startswith(_SQLITE) and len(place) > len(_SQLITE):
+        if "\0" in place:
+            raise ValueError(f"sessions: a path cannot have a NUL in it: {place!r}")
         return SqliteStore(place.removeprefix(_SQLITE), ttl)
     if place.startswith(_VALKEY):
         from websocket_heartbeat.server.sessions.valkey import ValkeyStore  # an extra
