@@ -76,8 +76,19 @@ def broken(self, message):
 Connection.send_nowait = broken
 """,
     "has a server that forgets its sessions": """
+import asyncio
 from websocket_heartbeat.cli.demo.stage import Stage
-launch = Stage._launch
+kill, launch = Stage.kill_server, Stage._launch
+acts = iter("12")
+async def kill_while_messages_wait_for_an_answer(self):
+    if next(acts) == "1":
+        return await kill(self)
+    await self.freeze()
+    await asyncio.sleep(1)
+    at = await kill(self)
+    await self.thaw()
+    return at
+Stage.kill_server = kill_while_messages_wait_for_an_answer
 async def forget(self):
     for file in self._folder.glob("s.db*"):
         file.unlink()
