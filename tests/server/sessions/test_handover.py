@@ -15,6 +15,7 @@ from tests.watch import PATIENCE, Run, turns, until
 
 from websocket_heartbeat import Connection
 from websocket_heartbeat.server import Hub, Peer, Server
+from websocket_heartbeat.server.sessions import book
 from websocket_heartbeat.server.sessions.book import Book
 from websocket_heartbeat.server.sessions.link import SessionLink
 from websocket_heartbeat.server.sessions.store import Found, Refused
@@ -162,6 +163,32 @@ def test_a_session_that_another_process_finds_expired_ends_where_its_peer_is(
             await until(lambda: closed != [])
             assert closed == [(None, "expired")]
             assert peer.closed
+
+    run_asyncio(main())
+
+
+def test_a_session_that_another_process_has_ended_ends_here_too_though_the_news_of_it_was_lost(
+    run_asyncio: Run, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(book, "_OVERDUE", 1)
+
+    async def lost(node: str | None, data: bytes) -> bool:
+        return True
+
+    async def main() -> None:
+        closed: list[object] = []
+        closes = lambda peer, *end: closed.append(end)  # noqa: E731
+        async with two(place, session_ttl=3, on_message=lambda *_: None, on_close=closes) as both:
+            peer, here, there = await begun(both)
+            due = here.store.due
+            monkeypatch.setattr(here.store, "due", lambda now, limit: due(0, limit))  # it finds nothing
+            monkeypatch.setattr(there.store, "notify", lost)
+            both.servers.clear()  # where it would come back to
+            peer.abort()
+            await until(lambda: closed != [])
+            assert closed == [(None, "expired")]
+            assert peer.closed
+            assert both.hubs[0].peers == ()
 
     run_asyncio(main())
 

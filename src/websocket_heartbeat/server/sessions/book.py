@@ -58,6 +58,9 @@ _LOOK = 1.0
 _AT_ONCE = 100
 """Sessions that are ended, or left to the next process, before the loop has a turn for others."""
 
+_OVERDUE = 30.0
+"""Seconds after its deadline, after which a session has ended: if it is here still, the news was lost."""
+
 _PAUSE = 0.1
 _PAUSES = 10
 """So many pauses of so many seconds, until what could not be written is tried again."""
@@ -114,6 +117,7 @@ class Book:
         self._opening: asyncio.Future[None] | None = None
         self._has_clients = False
         self._looking: asyncio.Task[None] | None = None
+        self._overdue_at = 0.0  # when to look next for sessions that have ended, in seconds since the epoch
         self._log = Throttle(_logger)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._telling: set[asyncio.Task[None]] = set()
@@ -499,6 +503,7 @@ class Book:
             self.copies.expire()
             try:
                 await self._end_expired()
+                await self._end_overdue()
             except OSError as error:
                 extra = {"reason": str(error)}
                 self._log.error("sessions that have expired cannot be ended: %s", error, extra=extra)
@@ -525,6 +530,17 @@ class Book:
             if len(expired) < _AT_ONCE:
                 return
             await asyncio.sleep(0)
+
+    async def _end_overdue(self) -> None:
+        """End sessions that another process has ended, of which the news was lost."""
+        now = time.time()
+        if now < self._overdue_at:
+            return
+        self._overdue_at = now + _OVERDUE
+        for session in list(self._sessions.values()):
+            is_overdue = session.deadline is not None and session.deadline + _OVERDUE < now
+            if is_overdue and not await self._claims.is_still_ours(session) and not session.has_ended:
+                session.expired(EXPIRED)
 
     def _expired(self, id: str, why: str, *, is_asked: bool = False) -> bool:
         """End a session that the store has ended, and tell the user; false if it is not here any more.
