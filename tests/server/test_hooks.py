@@ -21,12 +21,20 @@ from tests.server.raw import (
 )
 from tests.watch import PATIENCE, Run, until
 
+from websocket_heartbeat.engines import wire, wire_client, wire_server
 from websocket_heartbeat.engines.wire_server import ServerLink
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server import Peer, serve
 
 
-def test_without_a_hook_messages_are_echoed_as_what_they_are(run: Run) -> None:
+@pytest.mark.parametrize("is_pure", [False, True], ids=["", "without C"])
+def test_without_a_hook_messages_are_echoed_as_what_they_are(
+    run: Run, is_pure: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_pure:  # as websockets is installed where it has no wheel, and on PyPy
+        for module in (wire, wire_client, wire_server):
+            monkeypatch.setattr(module, "apply_mask", websockets.utils.apply_mask)
+
     async def main() -> None:
         async with serve() as server, websockets.connect(server.url("/x"), max_size=None) as ws:
             sizes = (0, 1, 125, 126, 8192, 8193, 65535, 65536, 300_000, 9_000)
