@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import runpy
+import sys
 from typing import Any
 
 import pytest
@@ -21,7 +23,7 @@ from tests.server.raw import (
 )
 from tests.watch import PATIENCE, Run, until
 
-from websocket_heartbeat.engines import wire, wire_client, wire_server
+from websocket_heartbeat.engines import masks, wire, wire_client, wire_server
 from websocket_heartbeat.engines.wire_server import ServerLink
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.server import Peer, serve
@@ -32,8 +34,10 @@ def test_without_a_hook_messages_are_echoed_as_what_they_are(
     run: Run, is_pure: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if is_pure:  # as websockets is installed where it has no wheel, and on PyPy
+        monkeypatch.setitem(sys.modules, "websockets.speedups", None)
+        pure = runpy.run_path(masks.__file__)["apply_mask"]
         for module in (wire, wire_client, wire_server):
-            monkeypatch.setattr(module, "apply_mask", websockets.utils.apply_mask)
+            monkeypatch.setattr(module, "apply_mask", pure)
 
     async def main() -> None:
         async with serve() as server, websockets.connect(server.url("/x"), max_size=None) as ws:

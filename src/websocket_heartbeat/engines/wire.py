@@ -295,7 +295,7 @@ class WireLink(TransportLink, asyncio.BufferedProtocol):
         self._taken = stop
         payload = data[start:stop]
         if self._mark:
-            payload = apply_mask(payload, bytes(data[start - 4 : start]))
+            payload = apply_mask(payload, data[start - 4 : start])
         if first == BINARY or first == TEXT:  # noqa: SIM109
             self._message(first == TEXT, payload)
         else:
