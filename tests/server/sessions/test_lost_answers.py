@@ -5,6 +5,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -143,7 +144,7 @@ async def _claimed(valkey: Valkey, claim: Callable[[ValkeyStore], Awaitable[Any]
                 client.hset("wh:{s}:m", "node", "b")
                 proxy.freeze("to_client")
                 claiming = asyncio.ensure_future(claim(store))
-                await lose_the_answer(proxy, lambda: client.hget("wh:{s}:m", "generation") == b"2")
+                await lose_the_answer(proxy, lambda: client.hget("wh:{s}:m", "generation") != b"1")
                 return await claiming
         finally:
             await store.close()
@@ -154,6 +155,23 @@ def test_a_claim_that_is_repeated_is_answered_as_it_was(valkey: Valkey, hash: by
     found = asyncio.run(_claimed(valkey, lambda store: store.claim("s", hash, "ann", 1, "a", force=1)))
     assert isinstance(found, Found)
     assert (found.record.generation, found.record.node, found.previous, found.log) == (2, "a", "b", ("one",))
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_claim_that_is_repeated_beside_another_one_of_its_process_is_not_stale(
+    valkey: Valkey, is_first: bool
+) -> None:
+    async def both(store: ValkeyStore) -> Any:
+        link = partial(store.claim, "s", HASH, "ann", 1, "a", force=1)
+        application = partial(store.claim, "s", None, None, 0, "a", force=1)
+        claims = (link, application) if is_first else (application, link)
+        return await asyncio.gather(*(claim() for claim in claims))
+
+    for found in asyncio.run(_claimed(valkey, both)):
+        assert isinstance(found, Found)
+        assert (found.record.node, found.record.link, found.log) == ("a", 1, ("one",))
+    with valkey.client() as client:
+        assert client.hget("wh:{s}:m", "generation") in (b"3", b"4")
 
 
 def test_another_claim_for_the_same_link_is_stale_all_the_same(valkey: Valkey) -> None:
