@@ -263,8 +263,8 @@ class AiohttpEngine(Engine):
                 # Of our own session nothing is needed any more but the connection, which the link holds.
                 session.detach()
         if failure is not None:
-            # Raised out here, an exception does not carry along that of aiohttp, which quotes the URL. On
-            # PyPy it does.
+            # Raised out here, an exception does not carry along that of aiohttp, which quotes the URL; on
+            # PyPy it would, without `from None`.
             raise failure from None
 
     def _session_for(self, request: OpenRequest) -> aiohttp.ClientSession:

@@ -183,12 +183,53 @@ def test_a_session_that_another_process_has_ended_ends_here_too_though_the_news_
             due = here.store.due
             monkeypatch.setattr(here.store, "due", lambda now, limit: due(0, limit))  # it finds nothing
             monkeypatch.setattr(there.store, "notify", lost)
+            peer.send("unacknowledged")
             both.servers.clear()  # where it would come back to
             peer.abort()
-            await until(lambda: closed != [])
-            assert closed == [(None, "expired")]
+            await until(lambda: closed != [] and both.ends != [])
+            assert closed == [(None, "goes on in another process")]
             assert peer.closed
             assert both.hubs[0].peers == ()
+            assert both.ends == [(peer.session, "expired", ("unacknowledged",))]  # told once
+
+    run_asyncio(main())
+
+
+def test_a_session_that_was_let_go_with_its_server_is_not_claimed_here_any_more(
+    run_asyncio: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(book, "_OVERDUE", 0.5)
+    claims: list[object] = []
+
+    async def main() -> None:
+        async with two(f"sqlite:///{tmp_path / 's.db'}", session_ttl=1, on_message=lambda *_: None) as both:
+            _, here, there = await begun(both)
+            (server, _), both.servers = both.servers, []
+            await server.close()
+            monkeypatch.setattr(here.store, "claim", lambda *arguments, **_: claims.append(arguments))
+            await until(lambda: both.ends != [])  # it has expired
+            looks: list[float] = []
+            copies = there.copies  # which are looked at each 0.25 s, as are those of the other process
+            monkeypatch.setattr(copies, "expire", lambda: looks.append(0))
+            await until(lambda: len(looks) > 6)
+            assert claims == []
+
+    run_asyncio(main())
+
+
+@pytest.mark.parametrize("durability", ["through", "handover"])
+def test_a_session_that_was_let_go_with_its_server_and_has_expired_is_forgotten(
+    run_asyncio: Run, tmp_path: Path, durability: Any
+) -> None:
+    async def main() -> None:
+        place = f"sqlite:///{tmp_path / 's.db'}"
+        async with two(place, session_ttl=1, durability=durability, on_message=lambda *_: None) as both:
+            _, here, _ = await begun(both)
+            server = both.servers[0]
+            both.servers.clear()
+            await server.close()
+            assert here.count().away == 1
+            await until(lambda: both.ends != [] and here.count().away == 0)
 
     run_asyncio(main())
 

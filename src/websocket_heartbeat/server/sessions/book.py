@@ -532,15 +532,16 @@ class Book:
             await asyncio.sleep(0)
 
     async def _end_overdue(self) -> None:
-        """End sessions that another process has ended, of which the news was lost."""
+        """End sessions that another process has ended and told of, where the news of that was lost."""
         now = time.time()
         if now < self._overdue_at:
             return
         self._overdue_at = now + _OVERDUE
         for session in list(self._sessions.values()):
-            is_overdue = session.deadline is not None and session.deadline + _OVERDUE < now
-            if is_overdue and not await self._claims.is_still_ours(session) and not session.has_ended:
-                session.expired(EXPIRED)
+            if session.has_ended or session.deadline is None or session.deadline + _OVERDUE > now:
+                continue
+            if not await self._claims.is_still_ours(session) and not session.has_ended:
+                session.fenced()
 
     def _expired(self, id: str, why: str, *, is_asked: bool = False) -> bool:
         """End a session that the store has ended, and tell the user; false if it is not here any more.
@@ -548,7 +549,10 @@ class Book:
         is_asked: by another process, which tells its user of a session that has no peer here.
         """
         session = self._sessions.get(id)
-        if session is None or session.has_ended:
+        if session is None:
+            return False
+        if session.has_ended:  # let go with its server
+            self._forget(session)
             return False
         if is_asked and not session.has_begun:
             session.fenced()

@@ -139,7 +139,10 @@ class Claims:
     async def is_still_ours(self, session: SessionLink) -> bool:
         """Ask the store whether a session was fenced by a claim of this process that was never answered."""
         answer = await self._claim(session.id, None, None, 0, force=None)
-        return isinstance(answer, Found) and not session.has_ended and session.claimed(answer.record)
+        if not isinstance(answer, Found) or session.has_ended:
+            return False
+        # No newer one: a claim of ours that was made beside this one has told it already.
+        return answer.record.generation <= session.generation or session.claimed(answer.record)
 
     async def is_known(self, session: SessionLink) -> bool:
         """Ask the store whether it has a session, or its end."""

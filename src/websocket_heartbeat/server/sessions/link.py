@@ -191,8 +191,7 @@ class SessionLink(LinkOverLinks):
 
     def claimed(self, record: Record) -> bool:
         """Take the news that a link has claimed the session; false if another process had it meanwhile."""
-        # The same one: a claim of ours that was made beside this one has told it already.
-        is_ours = record.generation - self.generation in (0, 1)
+        is_ours = record.generation == self.generation + 1
         if is_ours:
             self.generation = record.generation
             self.link_number = record.link

@@ -198,7 +198,7 @@ class ValkeyStore(SharedStore):
         self._is_open = False
         self._followed.clear()
         await self._end_tasks()
-        if self._flushing is not None:
+        while self._flushing is not None:
             await asyncio.wait([self._flushing])
         await self._client.aclose()
 
@@ -232,7 +232,8 @@ class ValkeyStore(SharedStore):
     def _begin_flush(self) -> None:
         if not self._is_open:
             raise OSError("the store of the sessions is closed")
-        if self._flushing is None:
+        # A program that ends cancels the task, maybe before its first step: then it answers nothing.
+        if self._flushing is None or self._flushing.cancelling():
             self._flush_soon()
 
     def _flush_soon(self) -> None:
@@ -256,7 +257,7 @@ class ValkeyStore(SharedStore):
         if self._flushing is not task:  # but that of the next loop: this one's was closed
             return
         self._flushing = None
-        if self._calls or self._lineage_asked is not None:  # a program that ends has cancelled it
+        if not task.cancelled() and (self._calls or self._lineage_asked is not None):  # since its last look
             self._flush_soon()
 
     async def _answer(self, calls: list[_Call]) -> None:

@@ -1,6 +1,7 @@
 -- Makes a node the owner: docs/session.md, 4.3, steps 1 to 6 and 8. hash: '': the application asks, and no link.
--- name: of this call. redis-py makes one again whose answer was lost: then it has been done, and the answer is the same. With
--- it those of the same turn are made again, also one of the application: so the last one of a link is kept apart.
+-- name: of this call. redis-py makes one again whose answer was lost: then it has been done, and the answer is the same, unless
+-- another node has had the session since. It repeats the whole pipeline, where a claim of the application may follow that of
+-- a link: so the last claim of each is kept apart.
 -- KEYS: session, log. ARGV: hash, principal, link, node, generation to take it from by force, lease, keep, name
 local session, log = KEYS[1], KEYS[2]
 local names = { 'hash', 'principal', 'lineage', 'end_kind', 'end_why', 'done', 'link', 'node', 'generation' }
