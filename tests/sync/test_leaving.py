@@ -80,7 +80,7 @@ def test_what_nobody_refers_to_is_closed_and_told(server: EchoServer) -> None:
     thread = background_threads()[0]
     with pytest.warns(ResourceWarning, match=r"nobody had closed it: <Connection ws://.* (open|closing)"):
         connections.clear()
-    thread.join(10)
+        thread.join(10)  # which may refer to it for a moment yet
     assert background_threads() == []
 
 
