@@ -78,7 +78,7 @@ def test_what_nobody_refers_to_is_closed_and_told(server: EchoServer) -> None:
     connections[0].__enter__()
     connections[0].wait_open(10)
     thread = background_threads()[0]
-    with pytest.warns(ResourceWarning, match=r"nobody had closed it: <Connection ws://.* (open|closing)"):
+    with pytest.warns(ResourceWarning, match=r"nobody had closed it: <Connection ws://.* (open|closing)"):  # noqa: PT031
         connections.clear()
         thread.join(10)  # which may refer to it for a moment yet
     assert background_threads() == []

@@ -3,8 +3,9 @@
 import asyncio
 import os
 import signal
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any
 
 import pytest
@@ -36,6 +37,27 @@ async def at(node: Node, query: str = "", **options: Any) -> AsyncIterator[tuple
     """Have a client at a node; yield it, and the ID of its session."""
     async with connect(node.url(query), session="require", backoff=LATER, **options) as connection:
         yield connection, await said(node, "open")
+
+
+async def stop(node: Node, shared: str) -> None:
+    """Have a process stand still, but not while it writes to SQLite's file, which nobody else can then."""
+    while True:
+        node.process.send_signal(signal.SIGSTOP)
+        await asyncio.to_thread(os.waitpid, node.process.pid, os.WUNTRACED)
+        if not shared.startswith("sqlite") or is_free(shared.removeprefix("sqlite:///")):
+            return
+        node.process.send_signal(signal.SIGCONT)
+        await asyncio.sleep(0.01)
+
+
+def is_free(path: str) -> bool:
+    with closing(sqlite3.connect(path, timeout=0)) as database:
+        try:
+            database.execute("begin immediate")
+        except sqlite3.OperationalError:
+            return False
+        database.rollback()
+        return True
 
 
 # Messages
@@ -246,7 +268,7 @@ def test_a_process_that_stands_still_is_not_waited_for_and_the_message_comes_onc
             Hub(sessions=shared) as hub,
         ):
             id = await said(first, "open")
-            first.process.send_signal(signal.SIGSTOP)
+            await stop(first, shared)
             await hub.send(id, "x")
             first.process.send_signal(signal.SIGCONT)
             url = second.url()
