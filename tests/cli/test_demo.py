@@ -238,7 +238,6 @@ def test_a_client_without_an_open_timeout_fails_the_demo(shown: dict[str, Any]) 
 
 def test_a_client_that_hammers_the_server_fails_the_demo(shown: dict[str, Any]) -> None:
     first, _ = broken(shown, "hammers")
-    assert list(failures(first)) == ["accept, then close"]
     assert "hammered" in failures(first)["accept, then close"]
 
 

@@ -82,8 +82,8 @@ def has_heard(link: Link, since: float) -> bool:
     return link.evidence().heard_at >= since
 
 
-SLACK = 0.02
-"""Seconds by which the kernel's clock may differ, which counts in ticks."""
+SLACK = 0.05
+"""Seconds by which the kernel's clock may differ: it counts in ticks, and a busy machine looks at ours later."""
 
 
 @pytest.mark.parametrize("knows", [True, False], ids=["kernel", "stamps"])
