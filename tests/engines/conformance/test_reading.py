@@ -83,7 +83,7 @@ def has_heard(link: Link, since: float) -> bool:
 
 
 SLACK = 0.05
-"""Seconds by which the kernel's clock may differ: it counts in ticks, and a busy machine looks at ours later."""
+"""Seconds by which the kernel's clock may differ: it counts in ticks, and a busy machine reads ours later."""
 
 
 @pytest.mark.parametrize("knows", [True, False], ids=["kernel", "stamps"])
