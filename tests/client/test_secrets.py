@@ -4,14 +4,13 @@ import asyncio
 import base64
 import gc
 import logging
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from tests.client.servers import well_behaved
 from tests.engines.peers import TEXT, Peer, close_frame, frame, raw_server, refusing_socks5_proxy
-from tests.watch import PATIENCE, Run, until
+from tests.watch import IS_CPYTHON, PATIENCE, Run, until
 
 from websocket_heartbeat import (
     Backoff,
@@ -26,8 +25,6 @@ from websocket_heartbeat import (
 from websocket_heartbeat.client.options import Options
 from websocket_heartbeat.engines.base import OpenRequest
 from websocket_heartbeat.engines.memory import MemoryEngine
-
-IS_PYPY = sys.implementation.name == "pypy"
 
 SECRET = "hunter2"
 """Part of everything that is secret here."""
@@ -44,7 +41,7 @@ def told(error: BaseException | None, seen: set[int] | None = None) -> Iterator[
     yield str(error)
     yield repr(error)
     yield from told(error.__cause__, seen)
-    if not (error.__suppress_context__ and IS_PYPY):  # which keeps some that CPython has let go
+    if IS_CPYTHON or not error.__suppress_context__:  # PyPy keeps some that CPython has let go
         yield from told(error.__context__, seen)
 
 

@@ -195,7 +195,7 @@ def test_a_session_that_another_process_has_ended_ends_here_too_though_the_news_
     run_asyncio(main())
 
 
-def test_a_session_that_was_let_go_with_its_server_is_not_claimed_here_any_more(
+def test_a_session_that_was_let_go_with_its_server_and_goes_on_elsewhere_is_not_claimed_here(
     run_asyncio: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(book, "_OVERDUE", 0.5)
@@ -203,15 +203,17 @@ def test_a_session_that_was_let_go_with_its_server_is_not_claimed_here_any_more(
 
     async def main() -> None:
         async with two(f"sqlite:///{tmp_path / 's.db'}", session_ttl=1, on_message=lambda *_: None) as both:
-            _, here, there = await begun(both)
-            (server, _), both.servers = both.servers, []
+            peer, here, _ = await begun(both)
+            (server, other), both.servers = both.servers, []
+            peer.abort()
+            await until(lambda: here.count().away == 1)  # so it has a deadline
             await server.close()
+            both.servers.append(other)
+            await until(lambda: len(both.events) == 2)
             monkeypatch.setattr(here.store, "claim", lambda *arguments, **_: claims.append(arguments))
-            await until(lambda: both.ends != [])  # it has expired
-            looks: list[float] = []
-            copies = there.copies  # which are looked at each 0.25 s, as are those of the other process
-            monkeypatch.setattr(copies, "expire", lambda: looks.append(0))
-            await until(lambda: len(looks) > 6)
+            looks: list[None] = []  # of each 0.25 s, until long after the deadline
+            monkeypatch.setattr(here.copies, "expire", lambda: looks.append(None))
+            await until(lambda: len(looks) > 10)
             assert claims == []
 
     run_asyncio(main())

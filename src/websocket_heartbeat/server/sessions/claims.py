@@ -141,7 +141,7 @@ class Claims:
         answer = await self._claim(session.id, None, None, 0, force=None)
         if not isinstance(answer, Found) or session.has_ended:
             return False
-        # No newer one: a claim of ours that was made beside this one has told it already.
+        # Its generation may be known already, by another claim of this process at the same time.
         return answer.record.generation <= session.generation or session.claimed(answer.record)
 
     async def is_known(self, session: SessionLink) -> bool:
