@@ -119,11 +119,10 @@ class Connection:
         background = self._background
         if background is None or background.is_of_parent or self._connection not in background.users:
             return
-        background.submit(partial(background.close, self._connection))
-        if not self.closed:
-            warnings.warn(
-                f"closed, as nobody had closed it: {self!r}", ResourceWarning, stacklevel=2, source=self
-            )
+        was_closed, told = self.closed, f"closed, as nobody had closed it: {self!r}"
+        background.submit(partial(background.close, self._connection))  # it may be closed when this returns
+        if not was_closed:
+            warnings.warn(told, ResourceWarning, stacklevel=2, source=self)
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Close the connection for good; return within `close_timeout`. Does nothing the second time.
