@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.server.raw import client
 from tests.server.sessions import servers
 from tests.server.sessions.cluster import Cluster
 from tests.server.sessions.test_sessions import running, session, told
@@ -215,6 +216,30 @@ def test_a_session_that_was_let_go_with_its_server_and_goes_on_elsewhere_is_not_
             monkeypatch.setattr(here.copies, "expire", lambda: looks.append(None))
             await until(lambda: len(looks) > 10)
             assert claims == []
+
+    run_asyncio(main())
+
+
+@pytest.mark.parametrize("durability", ["through", "handover"])
+def test_a_session_that_was_let_go_with_its_server_goes_on_elsewhere_while_its_hub_is_closing(
+    run_asyncio: Run, place: str, durability: Any
+) -> None:
+    async def main() -> None:
+        async with two(place, durability=durability, on_message=lambda *_: None) as both:
+            peer, here, _ = await begun(both)
+            (server, other), both.servers = both.servers, []
+            async with client(server):  # which never answers, so closing takes all of its 10 s
+                closing = asyncio.create_task(both.hubs[0].close())
+                await until(lambda: peer.closed)
+                peer.send("never arrives")
+                both.servers.append(other)
+                await until(lambda: len(both.events) == 2)
+                assert both.events[-1].kind == "resumed"
+                assert not closing.done()
+                assert here.count().away == 0
+                await both.connection.send("goes on")
+                await both.connection.flush()
+                await closing
 
     run_asyncio(main())
 

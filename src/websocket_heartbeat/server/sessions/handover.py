@@ -236,6 +236,8 @@ class Handover:
             found = self._keeper.copies.of_claimed(id)
             if found is not None and found.record.link >= link:
                 return True
+        elif session.has_ended:  # let go with its server
+            found = await session.hand_over_released(link)
         else:
             found = await session.hand_over(link, HANDOFF_TIMEOUT)
         if found is not None:

@@ -573,6 +573,16 @@ class SessionLink(LinkOverLinks):
         self._moves(lost=self.half.sent - found.record.sent)
         return found
 
+    async def hand_over_released(self, link: int) -> Found | None:
+        """Do as `hand_over` after `release`: nothing is handled any more."""
+        await self._writer.done()
+        if self.has_moved or self.link_number >= link:
+            return None
+        self.has_moved = True
+        found = self.found()
+        self.keeper.moved(self, lost=self.half.sent - found.record.sent)
+        return found
+
     def _stay(self) -> None:
         """Go on, after all."""
         self._settled = None
