@@ -1,6 +1,6 @@
 """The back end of the chaos, a process that is killed: answers messages, and writes down what it does.
 
-    python -m tests.chaos.backend PLACE LEDGER LIFE [HOST NAMESPACE]
+    python -m tests.chaos.backend PLACE LEDGER LIFE DURABILITY [HOST NAMESPACE]
 
 It prints its ports, one for each of messages.WAYS, and serves until SIGTERM: then it sends its clients
 away and closes. Each line of LEDGER is one fact; the file survives a kill, as the kernel has it.
@@ -92,14 +92,19 @@ class Warned(logging.Handler):
             self._back_end.note("forced", fields["session"])
 
 
-async def main(place: str, ledger: str, life: int, host: str) -> None:
+async def main(place: str, ledger: str, life: int, durability: str, host: str) -> None:
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     back_end = BackEnd(os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND), life)
     logging.basicConfig()
     logging.getLogger("websocket_heartbeat.server").addHandler(Warned(back_end))
     throttle.LINES = sys.maxsize
-    hub = Hub(sessions=place, authenticate=lambda request: request.query, on_session_end=back_end.ended)
+    hub = Hub(
+        sessions=place,
+        durability=durability,
+        authenticate=lambda request: request.query,
+        on_session_end=back_end.ended,
+    )
     async with AsyncExitStack() as stack:
         stack.push_async_callback(hub.close)
         hooks: tuple[dict[str, Any], ...] = (
@@ -114,9 +119,10 @@ async def main(place: str, ledger: str, life: int, host: str) -> None:
 
 
 if __name__ == "__main__":
-    where = sys.argv[4:]
+    place, ledger, life, durability, *where = sys.argv[1:]
     if where:
         from pyroute2 import netns
 
         netns.setns(where[1])
-    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), where[0] if where else "127.0.0.1"))
+    host = where[0] if where else "127.0.0.1"
+    asyncio.run(main(place, ledger, int(life), durability, host))

@@ -75,7 +75,7 @@ class BackEndProcess:
         with self.complaints.open("ab") as complaints:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "tests.chaos.backend"),
-                *(f"sqlite:///{self._folder / 'sessions.db'}", str(self.places[-1]), str(life)),
+                *(f"sqlite:///{self._folder / 'sessions.db'}", str(self.places[-1]), str(life), "through"),
                 stdout=asyncio.subprocess.PIPE,
                 stderr=complaints,
             )

@@ -107,7 +107,7 @@ class Stage:
         with self.complaints.open("ab") as complaints:
             worker.process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "tests.chaos.backend", worker.place, str(self.places[-1])),
-                *(str(worker.life), *where),
+                *(str(worker.life), self._row.durability, *where),
                 stdout=asyncio.subprocess.PIPE,
                 stderr=complaints,
             )
