@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 import trustme
+from redis.asyncio.client import PubSub
 from tests.server.sessions import servers
 from tests.server.sessions.cluster import Cluster
 from tests.server.sessions.servers import program
 from tests.server.sessions.test_sessions import running, session, told
 from tests.server.sessions.test_store_contract import HASH, claimed, record
 from tests.server.sessions.valkey import Valkey
-from tests.watch import PATIENCE, Run, until
+from tests.watch import PATIENCE, Run, turns, until
 
 from websocket_heartbeat.server import Hub, Peer
 from websocket_heartbeat.server.sessions.store import Found
@@ -307,6 +308,40 @@ def test_a_node_notices_that_it_is_deaf(
             await store.close()
 
     run_asyncio(main())
+
+
+def test_what_listens_ends_whenever_it_is_cancelled(own: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before Python 3.12 asyncio.wait_for, which redis-py calls, may swallow that: python/cpython#86296."""
+
+    get_message, ping = PubSub.get_message, PubSub.ping
+
+    async def main(turns_later: int) -> None:
+        asked = asyncio.Event()
+
+        async def get_message_soon(subscription: PubSub, **_: object) -> object:
+            return await get_message(subscription, timeout=0.01)
+
+        async def ping_and_tell(subscription: PubSub) -> None:
+            asked.set()
+            await ping(subscription)
+
+        monkeypatch.setattr(PubSub, "get_message", get_message_soon)
+        monkeypatch.setattr(PubSub, "ping", ping_and_tell)
+        store = ValkeyStore(own.url, TTL)
+        await store.open("a", lambda data: None, tuple)
+        await asked.wait()
+        await turns(turns_later)
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:  # as asyncio.run does when a program ends
+            task.cancel()
+        _, pending = await asyncio.wait(tasks, timeout=PATIENCE)
+        for task in pending:
+            task.cancel()
+        await store.close()
+        assert pending == set()
+
+    for turns_later in range(8):
+        asyncio.run(main(turns_later))
 
 
 # Names, and for how long they are kept

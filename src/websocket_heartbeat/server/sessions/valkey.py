@@ -562,7 +562,7 @@ class ValkeyStore(SharedStore):
     async def _listen(self, listener: Listener, heard: "asyncio.Future[None]") -> None:
         """Pass on what other nodes send. heard: done when this node is heard of."""
         is_away = False
-        while True:
+        while not _is_cancelled():
             client = subscription = None
             try:
                 client = _client(self._one_address(), Redis)
@@ -640,7 +640,7 @@ def _settle(future: "asyncio.Future[Any]", answer: Any) -> None:
 async def _messages(subscription: PubSub) -> AsyncIterator[dict[str, Any]]:
     """Yield what comes; raise if nothing does any more, as of a server whose last words were lost."""
     is_asked = False
-    while True:
+    while not _is_cancelled():
         message = await subscription.get_message(timeout=_TIMEOUT)
         if message is not None:
             is_asked = False
@@ -651,6 +651,15 @@ async def _messages(subscription: PubSub) -> AsyncIterator[dict[str, Any]]:
         else:
             is_asked = True
             await subscription.ping()
+
+
+def _is_cancelled() -> bool:
+    """Whether the task was cancelled, also where `asyncio.wait_for` has swallowed that.
+
+    redis-py calls it, and before Python 3.12 it may: python/cpython#86296.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _wrong() -> ValueError:
