@@ -209,6 +209,101 @@ def test_retry_if_is_asked_about_a_failed_login(world: World, play: Run) -> None
     play(main())
 
 
+@pytest.mark.parametrize("when", ["at once", "before it is asked for", "while the hook thinks", "by EOF"])
+@pytest.mark.parametrize("receiver", ["recv", "wait_for", "task"])
+def test_a_login_reads_the_refusal_of_a_server_that_closes_at_once(
+    receiver: str, when: str, world: World, play: Run
+) -> None:
+    async def main() -> None:
+        taken: list[Message] = []
+        received: list[Message] = []
+        connection = world.connect(
+            retry_if=lambda error: False if isinstance(error, PermissionError) else None
+        )
+
+        @connection.on_open
+        async def log_in(event: OpenEvent) -> None:
+            peer = world.peer
+            await connection.send("login")
+            if when == "before it is asked for":
+                await asyncio.sleep(1)
+            if receiver == "wait_for":
+                answer = await asyncio.wait_for(connection.recv(), 1)
+            elif receiver == "task":
+                answer = await asyncio.create_task(connection.recv())
+            else:
+                answer = await connection.recv()
+            if when == "while the hook thinks":
+                peer.close(4401, "bad token")
+                await asyncio.sleep(1)
+            taken.append(answer)
+            raise PermissionError("the login was refused")
+
+        async def refuse() -> None:
+            await until(lambda: bool(world.engine.peers) and world.peer.received == ["login"])
+            world.peer.send("no")
+            if when == "by EOF":
+                world.peer.reset()
+            elif when != "while the hook thinks":
+                world.peer.close(4401, "bad token")
+
+        async with connection:
+            await connection.send("for those who are logged in")
+            reading = asyncio.create_task(receive(connection, received))
+            refusing = asyncio.create_task(refuse())
+            with pytest.raises(ConnectionFailed, match="on_open raised PermissionError"):
+                async with asyncio.timeout(60):
+                    await connection.wait_closed()
+            await refusing
+            with pytest.raises(ConnectionFailed):
+                await reading
+        assert (taken, received) == (["no"], [])
+        assert len(world.engine.peers) == 1
+        assert connection.queued == ("for those who are logged in",)
+
+    play(main())
+
+
+@pytest.mark.parametrize("then", ["returns", "asks for more", "thinks for long", "closes the connection"])
+def test_a_link_that_has_ended_is_lost_once_its_login_has_taken_what_it_brought(
+    then: str, world: World, play: Run
+) -> None:
+    async def main() -> None:
+        taken: list[Message] = []
+        async with world.recorded() as connection:
+
+            @connection.on_open
+            async def log_in(event: OpenEvent) -> None:
+                if event.link > 1:
+                    return
+                world.peer.send("one")
+                world.peer.send("two")
+                world.peer.close(1012, "restarts")
+                taken.append(await connection.recv())
+                taken.append(await connection.recv())
+                await connection.send("to nobody")
+                assert connection.stats.links == 1
+                if then == "asks for more":
+                    taken.append(await connection.recv())
+                elif then == "thinks for long":
+                    await asyncio.sleep(60)
+                elif then == "closes the connection":
+                    await connection.close()
+
+            await connection.send("after the login")
+            begun = asyncio.get_running_loop().time()
+            await until(lambda: bool(world.seen(CloseEvent)))
+            took = asyncio.get_running_loop().time() - begun
+            assert taken == ["one", "two"]
+            assert took < (3 if then == "thinks for long" else 0.1)
+            if then != "closes the connection":
+                assert world.seen(CloseEvent)[0].code == 1012
+                await until(lambda: world.peer.received == ["after the login"])
+                assert len(world.engine.peers) == 2
+
+    play(main())
+
+
 def test_reconnect_now_in_on_open_is_not_a_login_without_end(world: World, play: Run) -> None:
     async def main() -> None:
         async with world.connect() as connection:

@@ -4,8 +4,8 @@ A link is ready when its on_open hook is done; one that raises has called the li
 """
 
 import asyncio
-from collections.abc import Awaitable
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable
+from contextvars import Context, ContextVar, copy_context
 from inspect import isawaitable
 from typing import Protocol
 
@@ -17,7 +17,8 @@ from websocket_heartbeat.events import OpenEvent
 from websocket_heartbeat.system.callbacks import call, close_unawaited, settle
 
 PATIENCE = 2.0
-"""Seconds that messages wait for a hook which has not called `recv` yet; then they are for everybody."""
+"""Seconds that messages wait for a hook which has not called `recv` yet; then they are for everybody.
+And that the end of a link waits for a hook that has something of it still to take, or to decide on."""
 
 # Tasks that the hook starts inherit this, and keep it after the hook is done.
 _mine: ContextVar["Dialogue | None"] = ContextVar("dialogue", default=None)
@@ -50,9 +51,12 @@ class Dialogue:
     """
 
     __slots__ = (
+        "_context",
         "_hooks",
         "_keeper",
         "_release_at",
+        "_tell_at",
+        "_tell_of_end",
         "_warn_at",
         "inbox",
         "is_cut",
@@ -73,6 +77,9 @@ class Dialogue:
         self.task: asyncio.Task[None] | None = None
         self._release_at: asyncio.TimerHandle | None = None
         self._warn_at: asyncio.TimerHandle | None = None
+        self._tell_of_end: Callable[[], None] | None = None  # while the link has ended, and nobody knows
+        self._tell_at: asyncio.TimerHandle | None = None
+        self._context: Context
 
     def is_mine(self) -> bool:
         """Whether the current task is that of the hook, or was started by it."""
@@ -121,12 +128,39 @@ class Dialogue:
         except BaseException:
             self.is_cut = True
             raise
-        if not self.is_over:
+        if failed is None and self._tell_of_end is not None:
+            self._tell_soon()
+        elif not self.is_over:
             self.is_over = True
             self._keeper.dialogue_ended(self, failed)
 
+    def link_ended(self, tell: Callable[[], None]) -> None:
+        """The link has ended: `tell` of it, which cancels the hook, once that has taken what came before.
+
+        A server that refuses a login says so and closes at once. The hook is to read that, and to raise what
+        it makes of it; so it has until it asks for one more message, or is done, or PATIENCE is over.
+        """
+        is_deciding = self.receives and not self.inbox.arrived.is_awaited
+        if self.task is None or self.task.done() or not (len(self.inbox) or is_deciding):
+            tell()
+            return
+        self._tell_of_end = tell
+        self._context = copy_context()
+        self._tell_at = asyncio.get_running_loop().call_later(PATIENCE, self.tell_of_end)
+
+    def _tell_soon(self) -> None:
+        asyncio.get_running_loop().call_soon(self.tell_of_end, context=self._context)  # not in the hook's
+
+    def tell_of_end(self) -> None:
+        """Tell now that the link has ended, if it has."""
+        tell, self._tell_of_end = self._tell_of_end, None
+        if tell is not None:
+            tell()
+
     def use(self) -> None:
         """The hook asks for a message."""
+        if self._tell_of_end is not None and not len(self.inbox):
+            self._tell_soon()
         if not self.receives:
             self.receives = True
             self._stop_timer()
@@ -155,6 +189,9 @@ class Dialogue:
         self._stop_timer()
         if self._warn_at is not None:
             self._warn_at.cancel()
+        if self._tell_at is not None:
+            self._tell_at.cancel()
+        self._tell_of_end = None
         task = self.task
         if task is not None and not is_done:
             is_own = task is asyncio.current_task()

@@ -376,8 +376,11 @@ class Host:
         return message
 
     def _close_link(self, action: core.Action) -> None:
-        if self.link is not None:
-            self.link.end(*self._close_with)
+        current = self.links.current
+        if current is not None and current.link is not None:
+            current.link.end(*self._close_with)
+            if current.dialogue is not None:
+                current.dialogue.tell_of_end()  # else nobody would: the link says it once
 
     def _abandon_link(self, action: core.Action) -> None:
         handler = self.links.get(action.link)
@@ -558,7 +561,14 @@ class Host:
         self.batch_delivered(handler)  # what the link before has left may be too much already
 
     def link_closed(self, handler: LinkHandler, closure: Closure) -> None:
-        """The link has ended by itself."""
+        """The link has ended by itself; an on_open hook is first to take what came before."""
+        tell = partial(self._link_has_ended, handler, closure)
+        if handler.dialogue is None or self._machine.state == core.CLOSING:
+            tell()
+        else:
+            handler.dialogue.link_ended(tell)
+
+    def _link_has_ended(self, handler: LinkHandler, closure: Closure) -> None:
         if self.links.get(handler.number) is not handler or handler.link is None:
             self.links.left(handler)
             return

@@ -153,7 +153,7 @@ class SessionLink(Link):
 
     def abort(self) -> None:
         """As in Link; the session goes on."""
-        self._physical.abort()
+        self._greeter.abort()
         self._detach()
 
     def _detach(self) -> None:
