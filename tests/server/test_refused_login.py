@@ -1,4 +1,4 @@
-"""A login by messages that the server refuses: it answers and closes at once, and the client's hook reads that."""
+"""A login by messages that the server refuses: it answers and closes at once; the hook reads the answer."""
 
 from typing import Any
 
