@@ -338,7 +338,9 @@ def check_message(name: str, message: object, max_size: int | None = None) -> Me
         message = bytes(message)
         size = len(message)
     else:
-        raise TypeError(f"{name} must be str or bytes-like, not {type(message).__name__}")
+        is_json = name == "message" and isinstance(message, dict | list)
+        hint = ": json.dumps makes JSON of it, as send_json does" if is_json else ""
+        raise TypeError(f"{name} must be str or bytes-like, not {type(message).__name__}{hint}")
     if max_size is not None and size > max_size:
         raise ValueError(f"{name} is of {size} bytes, above max_size={max_size}")
     return message

@@ -18,11 +18,13 @@ from websocket_heartbeat.redaction import HIDDEN, printable
 
 T = TypeVar("T")
 
-_CALLERS = str(Path(__file__).parents[1]), str(Path(asyncio.__file__).parent)
+_OURS = str(Path(__file__).parents[1])
+_CALLERS = _OURS, str(Path(asyncio.__file__).parent)
 
 _tracebacks = logging.getLogger("websocket_heartbeat.tracebacks")
-# Its own, so that no DEBUG of the loggers above turns it on: that is for the user to choose.
-_tracebacks.setLevel(logging.INFO)
+# Its own, so that no DEBUG of the loggers above turns it on: that is for the user to choose, maybe before.
+if _tracebacks.level == logging.NOTSET:
+    _tracebacks.setLevel(logging.INFO)
 
 
 def call(name: str, callback: Callable[..., T], *args: Any) -> T:
@@ -89,11 +91,16 @@ def log_raised(
 ) -> None:
     """Log what has raised, and where, without the text. fields: of the line, besides the error and its place.
 
-    For those who have set the level of `websocket_heartbeat.tracebacks` to DEBUG, text and traceback follow.
+    The text of a RuntimeError of this package is logged: it says what cannot be called there, and quotes
+    nothing. For those who have set the level of `websocket_heartbeat.tracebacks` to DEBUG, the text of any
+    error and its traceback follow.
     """
     place = place_of(error)
     extra = {"error": type(error).__name__, "place": place, **fields}
-    log("%s raised %s at %s", what, type(error).__name__, place, extra=extra)
+    if isinstance(error, RuntimeError) and place.startswith(_OURS):
+        log("%s raised %s at %s: %s", what, type(error).__name__, place, error, extra=extra)
+    else:
+        log("%s raised %s at %s", what, type(error).__name__, place, extra=extra)
     if error is not None and _tracebacks.isEnabledFor(logging.DEBUG):
         stack = "".join(traceback.format_tb(error.__traceback__)).rstrip()
         text = printable(str(error))
