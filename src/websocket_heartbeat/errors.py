@@ -94,6 +94,10 @@ class ProxyFailed(WebSocketHeartbeatError):
     """The proxy could not be reached or refused the connection."""
 
 
+class ProxyNotSupported(ProxyFailed):
+    """The engine cannot use a proxy of this scheme, or a package for that is missing, which the text names."""
+
+
 class ProtocolViolation(WebSocketHeartbeatError):
     """The peer broke RFC 6455, and the link was closed for it."""
 

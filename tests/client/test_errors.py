@@ -17,6 +17,7 @@ EVERY_KIND = [
     errors.RedirectRefused("from wss to ws"),
     errors.HandshakeRejected(503, [("Retry-After", "5")], b"busy"),
     errors.ProxyFailed("refused"),
+    errors.ProxyNotSupported("this engine cannot use it"),
     errors.ProtocolViolation(1002, "reserved bit"),
     errors.ServerClosed(1001, "restart"),
     errors.MessageTooBig(100),

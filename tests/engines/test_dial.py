@@ -9,7 +9,7 @@ import pytest
 
 from websocket_heartbeat.engines.base import OpenRequest
 from websocket_heartbeat.engines.dial import dial
-from websocket_heartbeat.errors import ProxyFailed
+from websocket_heartbeat.errors import ProxyNotSupported
 
 
 def dialled(
@@ -54,5 +54,5 @@ def test_a_name_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_socks_proxy_without_its_package_names_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "python_socks", None)
     request = OpenRequest("ws://127.0.0.1:1/", max_size=1, proxy="socks5://127.0.0.1:1")
-    with pytest.raises(ProxyFailed, match=r"socks5 .* pip install 'websocket-heartbeat\[socks\]'"):
+    with pytest.raises(ProxyNotSupported, match=r"socks5 .* pip install 'websocket-heartbeat\[socks\]'"):
         asyncio.run(dial(asyncio.Protocol(), request))

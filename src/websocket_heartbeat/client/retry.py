@@ -6,6 +6,7 @@
     certificate does not verify                     final *     it will not verify the next time either
     other TLS failures                              retry       a handshake cut off in the middle looks so
     proxy fails                                     retry       it is a server too
+    engine cannot use such a proxy                  final       nor will it, without the package that is named
     our url or header callable raises               retry       fetching a token fails like any request
     redirect refused, or too many                   final *     the server is configured so
     HTTP 408, 421, 425, 429                         retry       "later", after Retry-After
@@ -32,6 +33,7 @@ from datetime import UTC, datetime
 from websocket_heartbeat.core.hint import hint_of
 from websocket_heartbeat.errors import (
     HandshakeRejected,
+    ProxyNotSupported,
     RedirectRefused,
     ServerClosed,
     SessionNotOffered,
@@ -92,7 +94,8 @@ def _is_refusal(error: Exception) -> bool:
     if isinstance(error, HandshakeRejected):
         client_error = 400 <= error.status < 500 and error.status not in RETRYABLE_STATUSES
         return client_error or error.status in FINAL_STATUSES
-    return isinstance(error, ssl.SSLCertVerificationError | RedirectRefused | SessionNotOffered)
+    final = ssl.SSLCertVerificationError | RedirectRefused | SessionNotOffered | ProxyNotSupported
+    return isinstance(error, final)
 
 
 def retry_hint(error: Exception) -> float:

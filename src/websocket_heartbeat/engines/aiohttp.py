@@ -31,6 +31,7 @@ from websocket_heartbeat.errors import (
     MessageTooBig,
     ProtocolViolation,
     ProxyFailed,
+    ProxyNotSupported,
 )
 from websocket_heartbeat.events import Message
 from websocket_heartbeat.redaction import printable
@@ -223,10 +224,10 @@ class AiohttpEngine(Engine):
         if request.proxy is not None:
             scheme = request.proxy.partition(":")[0]
             if scheme not in ("http", "https"):
-                raise ProxyFailed(f"this engine cannot use a proxy of scheme {scheme}")
+                raise ProxyNotSupported(f"this engine cannot use a proxy of scheme {scheme}")
             if not request.is_secure:
                 # aiohttp would send the proxy the request itself, as for a page, and not ask it to CONNECT.
-                raise ProxyFailed("this engine can use a proxy for wss only")
+                raise ProxyNotSupported("this engine can use a proxy for wss only")
         key = base64.b64encode(os.urandom(16))
         session = self._session_for(request)
         response: aiohttp.ClientResponse | None = None

@@ -323,7 +323,8 @@ class Engine(ABC):
         Raises:
             HandshakeRejected: an HTTP status other than 101, redirects included.
             HandshakeError: any other answer that is not a WebSocket upgrade.
-            ProxyFailed: the proxy is the cause, or the engine cannot use one of this kind.
+            ProxyFailed: the proxy is the cause.
+            ProxyNotSupported: the engine cannot use one of this kind, or a package for that is missing.
             OSError: name resolution, TCP and TLS (socket.gaierror and ssl.SSLError are OSErrors).
             ValueError: the engine cannot follow two of its options together; the text names them.
         """

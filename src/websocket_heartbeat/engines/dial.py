@@ -14,7 +14,7 @@ from websocket_heartbeat.engines.answer import HeadReader, may_be_answer, read_h
 from websocket_heartbeat.engines.base import OpenRequest
 from websocket_heartbeat.engines.tls import TlsTransport
 from websocket_heartbeat.engines.transport import default_ssl_context
-from websocket_heartbeat.errors import ProxyFailed
+from websocket_heartbeat.errors import ProxyFailed, ProxyNotSupported
 from websocket_heartbeat.redaction import printable
 
 _T = TypeVar("_T")
@@ -36,6 +36,7 @@ async def dial(protocol: asyncio.BaseProtocol, request: OpenRequest, *, with_tls
     Raises:
         socket.gaierror: the name does not resolve.
         OSError: no address of the host could be reached, or TLS failed.
+        ProxyNotSupported: a package for a proxy of that scheme is missing.
         ProxyFailed: the same of the proxy, or it refuses, or it speaks something else.
     """
     tls, name = _tls_of(request) if with_tls else (None, "")
@@ -67,7 +68,7 @@ async def _of_proxy(scheme: str, work: Awaitable[_T]) -> _T:
     try:
         return await work
     except ModuleNotFoundError:
-        failure = ProxyFailed(
+        failure: Exception = ProxyNotSupported(
             f"a proxy of scheme {scheme} needs a package that is missing: "
             "pip install 'websocket-heartbeat[socks]'"
         )

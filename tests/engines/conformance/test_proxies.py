@@ -10,7 +10,7 @@ from tests.engines.recorder import failure, opened, texts
 from tests.watch import Run
 
 from websocket_heartbeat.engines.base import Engine
-from websocket_heartbeat.errors import ProxyFailed
+from websocket_heartbeat.errors import ProxyFailed, ProxyNotSupported
 
 PROXIES = {
     "http": peers.http_proxy,
@@ -51,7 +51,7 @@ def test_links_go_through_proxies(
             through: dict[str, Any] = {"proxy": f"{kind}://{prefix}127.0.0.1:{proxy.port}", "ssl": client_tls}
             if (engine.name, scheme, kind) in CANNOT:
                 error = await failure(engine, url, **through)
-                assert isinstance(error, ProxyFailed)
+                assert isinstance(error, ProxyNotSupported)
                 assert "cannot use a proxy" in str(error) or "can use a proxy for" in str(error)
                 assert proxy.connections == 0
                 return
