@@ -95,7 +95,7 @@ class ProxyFailed(WebSocketHeartbeatError):
 
 
 class ProxyNotSupported(ProxyFailed):
-    """The engine cannot use a proxy of this scheme, or a package for that is missing, which the text names."""
+    """The engine cannot use a proxy of this scheme, or a package for it is missing, which the text names."""
 
 
 class ProtocolViolation(WebSocketHeartbeatError):

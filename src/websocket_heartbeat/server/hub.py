@@ -216,7 +216,11 @@ class Hub:
     async def __aenter__(self) -> "Hub":
         self._commons.enter()
         if self._book is not None:
-            await self._book.ready()
+            try:
+                await self._book.ready()
+            except asyncio.CancelledError:
+                await self.close()  # else it would go on to open, and nobody would close it
+                raise
         return self
 
     async def __aexit__(

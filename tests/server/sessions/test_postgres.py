@@ -12,7 +12,7 @@ import pytest
 from tests.server.sessions.postgres import Postgres
 from tests.server.sessions.test_sessions import running, session, told
 from tests.server.sessions.test_store_contract import HASH, TTL, claimed, opened, record
-from tests.watch import PATIENCE, Run, eventually, until
+from tests.watch import PATIENCE, Run, eventually, turns, until
 
 from websocket_heartbeat import Message
 from websocket_heartbeat.server import Hub, Peer
@@ -251,6 +251,29 @@ def test_texts_of_strangers_may_have_any_character(postgres: Postgres) -> None:
             assert answer.why == text  # type: ignore[union-attr]
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("turns_of_the_loop", range(4))
+def test_a_program_that_exits_while_the_store_is_asked_ends(
+    postgres: Postgres, turns_of_the_loop: int
+) -> None:
+    async def main() -> None:
+        store = PostgresStore(postgres.url())
+        await store.open("a", lambda data: None, tuple)
+        asking = asyncio.create_task(store.put(record(store), ()))
+        try:
+            await turns(turns_of_the_loop)
+            asyncio.get_running_loop().call_soon(sys.exit, 3)
+            await asking
+        finally:
+            async with asyncio.timeout(PATIENCE):
+                await store.close()
+            closed.append(store)
+
+    closed: list[PostgresStore] = []
+    with pytest.raises(SystemExit):
+        asyncio.run(main())
+    assert closed
 
 
 def test_calls_of_one_turn_are_one_transaction(postgres: Postgres) -> None:

@@ -143,7 +143,12 @@ class Book:
         opening = self._opening
         if opening is None or (opening.done() and (opening.cancelled() or opening.exception() is not None)):
             opening = self._opening = asyncio.ensure_future(self._open())
-        await await_shared(opening)
+        try:
+            await await_shared(opening)
+        except asyncio.CancelledError:
+            if opening.cancelled() and self.is_closed:
+                raise OSError("the hub is closed") from None
+            raise
 
     def open_soon(self) -> None:
         """Open the store, if nobody has tried: sessions of a process before may be due to end."""
@@ -206,7 +211,8 @@ class Book:
             await asyncio.wait(self._telling)
         self.is_closed = True
         if self._opening is not None:
-            await asyncio.wait([self._opening])  # what it begins is ended here
+            self._opening.cancel()
+            await asyncio.wait([self._opening])  # what it has begun is ended here
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.wait([self._looking])

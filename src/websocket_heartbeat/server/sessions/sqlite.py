@@ -125,8 +125,9 @@ class SqliteStore(SharedStore):
         self._thread.start()
         try:
             self._lineage = await ready
-        except OSError:
-            self._thread = None  # it has ended, and would answer no call
+        except BaseException:
+            self._thread = None  # it has ended, and would answer no call; or does, once it has the file
+            self._calls.put(None)
             raise
         self._listener = listener
         self._listen()
@@ -137,7 +138,8 @@ class SqliteStore(SharedStore):
         if self._thread is not None:
             with suppress(OSError):
                 await self._call(self._let_go)
-            thread, self._thread = self._thread, None
+        thread, self._thread = self._thread, None
+        if thread is not None:
             self._calls.put(None)
             await asyncio.get_running_loop().run_in_executor(None, thread.join)
 

@@ -55,7 +55,7 @@ def failed(what: str, error: BaseException) -> OSError:
     """Return the error for others, of which the details are left out that may quote what is stored."""
     why = str(error)
     if isinstance(error, asyncpg.PostgresError):
-        why = str(error.message)
+        why = error.message or ""
     elif isinstance(error, ValueError):
         why = ""
     return OSError(f"the store of the sessions {what}: {why or type(error).__name__}")

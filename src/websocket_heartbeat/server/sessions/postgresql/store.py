@@ -146,7 +146,7 @@ class PostgresStore(SharedStore):
         if self._listener is not None:
             await self._listener.close()
             self._listener = None
-        if self._flushing is not None:
+        while self._flushing is not None:
             await asyncio.wait([self._flushing])
         connection, self._connection = self._connection, None
         if connection is not None:
@@ -214,35 +214,40 @@ class PostgresStore(SharedStore):
         """Have a call made with the others of this turn of the loop, in the order of the calls."""
         if not self._is_open:
             raise OSError("the store of the sessions is closed")
-        loop = asyncio.get_running_loop()
-        if self._flushing is None:
-            self._flushing = loop.create_task(self._flush())
-        call = _Call(work, arguments, loop.create_future())
+        # A program that ends cancels the task, maybe before its first step: then it answers nothing.
+        if self._flushing is None or self._flushing.cancelling():
+            self._flush_soon()
+        call = _Call(work, arguments, asyncio.get_running_loop().create_future())
         self._calls.append(call)
         return await call.answer
 
-    async def _flush(self) -> None:
-        this = asyncio.current_task()
-        try:
-            while self._calls:
-                asked, self._calls = self._calls, []
-                # What is published goes by itself, as others wait for a room until that is committed.
-                published = [call for call in asked if call.work is calls.publish]
-                rest = [call for call in asked if call.work is not calls.publish]
-                for part in (published, rest):
-                    if part:
-                        await self._answer(part)
-        finally:
-            if self._flushing is this:  # and not that of the next loop: this one's may be closed
-                self._flushing = None
+    def _flush_soon(self) -> None:
+        self._flushing = asyncio.get_running_loop().create_task(self._flush(self._flushing))
+        self._flushing.add_done_callback(self._flushed)
+
+    async def _flush(self, before: "asyncio.Task[None] | None") -> None:
+        if before is not None:  # which was cancelled, and may use the connection yet
+            await asyncio.wait([before])
+        while self._calls:
+            asked, self._calls = self._calls, []
+            # What is published goes by itself, as others wait for a room until that is committed.
+            published = [call for call in asked if call.work is calls.publish]
+            rest = [call for call in asked if call.work is not calls.publish]
+            for part in (published, rest):
+                if part:
+                    await self._answer(part)
+
+    def _flushed(self, task: "asyncio.Task[None]") -> None:
+        if self._flushing is not task:  # but that of the next loop: this one's was closed
+            return
+        self._flushing = None
+        if not task.cancelled() and self._calls:  # since its last look
+            self._flush_soon()
 
     async def _answer(self, asked: list[_Call]) -> None:
-        answers: list[Any]
+        answers: list[Any] = [OSError("its event loop ends")] * len(asked)  # if this is cancelled
         try:
             connection = await self._connected()
-        except OSError as error:
-            answers = [error] * len(asked)
-        else:
             try:
                 answers = await self._transact(connection, asked)
             except FAILURES as error:
@@ -253,8 +258,11 @@ class PostgresStore(SharedStore):
                         await self._answer([call])
                     return
                 answers = [failed("has failed", error)] * len(asked)
-        for call, answer in zip(asked, answers, strict=True):
-            _settle(call.answer, answer)
+        except OSError as error:
+            answers = [error] * len(asked)
+        finally:
+            for call, answer in zip(asked, answers, strict=True):
+                _settle(call.answer, answer)
 
     @staticmethod
     async def _transact(connection: Any, asked: list[_Call]) -> list[Any]:
