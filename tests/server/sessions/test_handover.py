@@ -1,8 +1,9 @@
 """A session that moves to another process of the same store: the old one ends what it handles, no more."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -298,6 +299,57 @@ def test_a_claim_of_which_no_answer_came_costs_nothing(
             assert answers == ["begun x", "meanwhile", "done x", "begun y", "done y"]
             assert begun == ["x", "y"]
             assert {event.kind for event in both.events} == {"new", "resumed"}
+
+    run_asyncio(main())
+
+
+@pytest.mark.parametrize("at", ["its process", "another one"])
+def test_a_session_of_which_a_claim_was_not_answered_expires_if_its_client_does_not_come_back(
+    run_asyncio: Run, place: str, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    async def main() -> None:
+        async with two(place, session_ttl=3, on_message=lambda *_: None) as both:
+            peer, here, there = await begun(both)
+            store = (here if at == "its process" else there).store
+            claim = store.claim
+
+            async def unanswered(*arguments: Any, **options: Any) -> None:
+                found = await claim(*arguments, **options)
+                if isinstance(found, Found):
+                    monkeypatch.setattr(store, "claim", claim)
+                    both.servers.clear()  # where it would come back to
+                    raise OSError("the connection was cut")
+                return found  # type: ignore[return-value]
+
+            monkeypatch.setattr(store, "claim", unanswered)
+            if at == "another one":
+                both.servers.reverse()
+            peer.abort()
+            peer.send("unacknowledged")
+            await until(lambda: both.ends != [])
+            assert both.ends == [(peer.session, "expired", ("unacknowledged",))]
+
+    run_asyncio(main())
+
+
+def test_the_end_of_a_session_that_somebody_has_deleted_is_told(
+    run_asyncio: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(book, "_OVERDUE", 0.5)
+
+    async def main() -> None:
+        file = tmp_path / "s.db"
+        async with two(f"sqlite:///{file}", session_ttl=3, on_message=lambda *_: None) as both:
+            peer, here, _ = await begun(both)
+            peer.send("unacknowledged")
+            both.servers.clear()
+            peer.abort()
+            await until(lambda: here.count().away == 1)
+            await asyncio.sleep(0.2)
+            with closing(sqlite3.connect(file, isolation_level=None)) as database:
+                database.execute("delete from session")
+            await until(lambda: both.ends != [])
+            assert both.ends == [(peer.session, "lost", ("unacknowledged",))]
 
     run_asyncio(main())
 

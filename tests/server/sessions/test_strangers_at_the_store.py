@@ -113,6 +113,26 @@ def test_garbage_on_the_channels_of_the_processes_ends_nothing(
     assert not [record for record in caplog.records if record.exc_info]
 
 
+def test_a_question_with_a_wrong_number_holds_up_no_session(run_asyncio: Run, valkey: Valkey) -> None:
+    async def main() -> None:
+        hub = Hub(sessions=valkey.url, on_message=lambda peer, message: peer.send(message))
+        async with running(hub) as server, session(server.url()) as connection:
+            await connection.send("before")
+            assert await connection.recv() == "before"
+            id = hub.peers[0].session
+            assert id is not None
+            question = {"give": id, "link": None, "from": "x"}
+            with valkey.client() as client:
+                client.publish("wh:nodes", b"x 1\n" + json.dumps(question).encode() + b"\n")
+            async with Hub(sessions=valkey.url) as other:  # which is heard after that
+                await other.send(id, "from elsewhere")
+            assert await connection.recv() == "from elsewhere"
+            await connection.send("after")
+            assert await connection.recv() == "after"
+
+    run_asyncio(main())
+
+
 FOREIGN = [
     (
         "*",

@@ -122,6 +122,7 @@ class Book:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._telling: set[asyncio.Task[None]] = set()
         self._finishing: dict[str, asyncio.Task[None]] = {}  # by the ID of the session
+        self._unanswered: set[str] = set()  # IDs of sessions of which a claim was not answered
         self.is_closed: bool = False
         observer.sessions.add(self)
 
@@ -183,6 +184,7 @@ class Book:
             self._tasks.clear()
             self._telling.clear()
             self._finishing.clear()
+            self._unanswered.clear()
             self.copies.clear()
             self.reports.forget()
             self._nodes.forget()
@@ -209,6 +211,9 @@ class Book:
             await self.streams.close()
         if self._telling:
             await asyncio.wait(self._telling)
+        again = [session.write_again() for session in self._sessions.values()]
+        if writing := [task for task in again if task is not None]:
+            await asyncio.wait(writing, timeout=patience)
         self.is_closed = True
         if self._opening is not None:
             self._opening.cancel()
@@ -235,7 +240,10 @@ class Book:
             return
         try:
             if self._keeps:
-                await self.store.give(session.found())
+                found = session.found()
+                await self.store.give(found)
+                if lost := session.half.sent - found.record.sent:
+                    self.reports.unwritten(session.id, lost)
                 return
             await self.store.finish(session.id, session.generation, REPLACED, LOST)
         except OSError as error:
@@ -247,7 +255,7 @@ class Book:
 
     async def _answer(self, question: Question) -> Any:
         if "give" in question:
-            return await self._handover.give(question["give"], question["link"])
+            return await self._handover.give(question["give"], int(question["link"]))
         if "taken" in question:
             return self._taken(question["taken"], question["generation"])
         if "forgotten" in question:  # None: another one may have it
@@ -281,8 +289,11 @@ class Book:
         """Take the news that another process has claimed a session."""
         self.copies.claimed_elsewhere(id, generation)
         session = self._sessions.get(id)
-        if session is not None and not session.has_ended and session.generation < generation:
-            session.fenced()
+        if session is not None and session.generation < generation:
+            if session.has_ended:  # let go with its server
+                self._forget(session)
+            else:
+                session.fenced()
         return True
 
     def lost(self, id: str) -> None:
@@ -307,6 +318,8 @@ class Book:
         before = self.limits.one_too_many(name_of(principal))
         if before is not None:
             before.expire()
+            if self._sessions.get(before.id) is before:  # let go with its server: nobody has told of its end
+                self.over(before, EXPIRED, before.unacknowledged())
         id = secrets.token_urlsafe(9)
         secret = secrets.token_urlsafe(32)
         record = Record(
@@ -334,12 +347,34 @@ class Book:
             return Reset(Refused.UNKNOWN.value)
         owner = owner_of(principal, request)
         await self.finished(id)
-        answer = await self._claims.take(id, hash_of(secret), owner, asked.link)
+        try:
+            answer = await self._claims.take(id, hash_of(secret), owner, asked.link)
+        except OSError:
+            if id not in self._unanswered:
+                self._unanswered.add(id)
+                self._spawn(self._look_after(id))
+            raise
         if isinstance(answer, Ended) and answer.kind != OVER:
             return Reset(answer.why, answer.done)
         if answer is Refused.UNKNOWN or answer is Refused.FORGOTTEN:
             return Reset(answer.value)
         return answer
+
+    async def _look_after(self, id: str) -> None:
+        """Let a session expire whose claim was not answered, if it was made: no process knows of it."""
+        try:
+            while not self.is_closed:
+                try:
+                    await self._find(id, None)
+                except SessionOver:
+                    return
+                except OSError as error:
+                    if not await self.may_write_again(error):
+                        return
+                else:
+                    return
+        finally:
+            self._unanswered.discard(id)
 
     async def send(self, id: str, message: Message) -> None:
         """Do as `Hub.send`, with arguments that were checked."""
@@ -546,7 +581,12 @@ class Book:
         for session in list(self._sessions.values()):
             if session.has_ended or session.deadline is None or session.deadline + _OVERDUE > now:
                 continue
-            if not await self._claims.is_still_ours(session) and not session.has_ended:
+            if await self._claims.is_still_ours(session) or session.has_ended:
+                continue
+            # A tombstone is there for a ttl: where there is none, somebody has deleted the session.
+            if now < session.deadline + self.ttl and not await self._claims.is_known(session):
+                session.expired(LOST)
+            else:
                 session.fenced()
 
     def _expired(self, id: str, why: str, *, is_asked: bool = False) -> bool:
@@ -558,6 +598,9 @@ class Book:
         if session is None:
             return False
         if session.has_ended:  # let go with its server
+            if self.store.is_immediate:  # which was told less
+                self.over(session, why, session.unacknowledged())
+                return True
             self._forget(session)
             return False
         if is_asked and not session.has_begun:

@@ -119,10 +119,13 @@ class Claims:
         known: SessionLink | None
         try:
             answer = await self._store.claim(id, hash, owner, link, self._node, force=force)
-        except OSError:
+        except OSError:  # it may be done all the same
             known = self._sessions.get(id)
-            if force is not None and known is not None and not known.has_ended:
-                known.fenced()  # the session may be ours by now, and what is known of it would be old
+            if known is not None and not known.has_ended:
+                if force is not None:
+                    known.fenced()  # what is known of it would be old
+                elif hash is not None:
+                    known.claim_unanswered()
             raise
         known = self._sessions.get(id)
         if known is not None and not known.has_ended:

@@ -123,6 +123,9 @@ class Immediate(Writer):
         """As in Writer: it is, as nothing is kept elsewhere."""
         return True
 
+    def write_again(self) -> None:
+        """Nothing to do."""
+
     async def done(self) -> None:
         """Nothing to wait for."""
 

@@ -246,6 +246,11 @@ class SessionLink(LinkOverLinks):
         """Take the news that this process has the session, and no link of it."""
         self._is_away()
 
+    def claim_unanswered(self) -> None:
+        """Take the news that a link may have claimed the session in the store, which then has no deadline."""
+        self._writer.attached()
+        self._writer.write()
+
     def drop(self, code: int) -> None:
         """Close a link that breaks the protocol; its client resumes."""
         if self._part(code):
@@ -627,6 +632,10 @@ class SessionLink(LinkOverLinks):
         number = self._incoming.begun
         if number > self.half.recorded:
             self.keeper.interrupted(self, number)
+
+    def write_again(self) -> "asyncio.Task[None] | None":
+        """Write what was to be, if that was cancelled, as the program ends; return what does it."""
+        return self._writer.write_again()
 
     async def written(self) -> None:
         """Wait until all is written that was to be."""

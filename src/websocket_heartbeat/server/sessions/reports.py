@@ -96,6 +96,14 @@ class Reports:
             _logger.info("session %s goes on in another process", id, extra=extra)
         self.changed(id, "moved", lost)
 
+    def unwritten(self, id: str, count: int) -> None:
+        """Tell that messages were sent here, and are not known to be stored, as the hub is closed."""
+        words = (
+            "session %s goes on elsewhere, and %s sent here and not known to be stored: the hub is closed; "
+            "what is not sent again may be lost"
+        )
+        self._log.warning(words, id, _messages(count), extra={"session": id, "unacknowledged": count})
+
     def interrupted(self, id: str, number: int) -> None:
         """Tell that a message may be handled again: it was begun here, and is not known to be recorded."""
         words = (

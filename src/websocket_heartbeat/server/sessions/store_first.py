@@ -214,6 +214,14 @@ class StoreFirst(Writer):
             await asyncio.wait([self._task])
         return self._stored >= number
 
+    def write_again(self) -> "asyncio.Task[None] | None":
+        """As in Writer: the task may have been cancelled before its first step."""
+        if self._task is None or not self._task.cancelled():
+            return None
+        self.is_writing = False
+        self.write()
+        return self._task
+
     async def done(self) -> None:
         """As in Writer."""
         if self._task is not None:

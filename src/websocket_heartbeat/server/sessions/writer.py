@@ -6,6 +6,7 @@ gets no messages, and learns what was handled only while there is no link (immed
 and 7.
 """
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -119,6 +120,10 @@ class Writer(ABC):
     @abstractmethod
     async def kept(self, number: int) -> bool:
         """Wait until the store has a message; return false if it never will."""
+
+    @abstractmethod
+    def write_again(self) -> "asyncio.Task[None] | None":
+        """Do as `SessionLink.write_again`."""
 
     @abstractmethod
     async def done(self) -> None:
