@@ -116,7 +116,8 @@ def run_page(page: Path, directory: Path, port: int) -> None:
 @contextlib.contextmanager
 def _logging_as_it_was() -> Iterator[None]:
     """Undo what a page shows of setting up the log."""
-    loggers = [logging.root, logging.getLogger("websocket_heartbeat")]
+    names = ("websocket_heartbeat", "websocket_heartbeat.tracebacks")
+    loggers = [logging.root, *map(logging.getLogger, names)]
     before = [(logger, logger.level, logger.handlers[:]) for logger in loggers]
     yield
     for logger, level, handlers in before:

@@ -14,6 +14,8 @@ SOUGHT = [
     ("index.html", "1006", "troubleshooting.html"),
     ("index.html", "keepalive ping timeout", "troubleshooting.html"),
     ("index.html", "no close frame received", "troubleshooting.html"),
+    ("index.html", "middleware of this hub is missing", "troubleshooting.html"),
+    ("index.html", "sessions are not available", "troubleshooting.html"),
     ("zh/index.html", "心跳", "zh/quickstart/mini-programs.html"),
     ("zh/index.html", "断线重连", "zh/quickstart/mini-programs.html"),
     ("zh/index.html", "1006", "zh/troubleshooting.html"),

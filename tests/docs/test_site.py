@@ -73,6 +73,15 @@ def test_every_page_has_a_place_in_the_navigation() -> None:
     assert named == {page.relative_to(DOCS).as_posix() for page in ENGLISH}
 
 
+def test_what_is_seen_and_what_it_means_is_the_same_in_both_languages(site: Path) -> None:
+    english, chinese = (
+        re.findall(r'<h2 id="([^"]+)"', (site / page).read_text(encoding="utf-8"))
+        for page in ("troubleshooting.html", "zh/troubleshooting.html")
+    )
+    assert chinese == english
+    assert len(english) > 35
+
+
 def test_the_figure_of_the_states_is_that_of_the_page() -> None:
     assert f"<!-- drawn from {digest()} -->" in FIGURE.read_text(encoding="utf-8"), (
         "python -m tools.draw_states"

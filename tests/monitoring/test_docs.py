@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +78,29 @@ def test_one_line_instruments_a_program() -> None:
 def test_lines_as_json() -> None:
     done = run_program(block("JsonFormatter"), ATTEMPT)
     (line,) = [json.loads(line) for line in done.stderr.splitlines()]
-    assert line["level"] == "WARNING"
+    assert datetime.fromisoformat(line["time"]).tzinfo is not None
+    assert (line["level"], line["logger"]) == ("WARNING", "websocket_heartbeat")
     assert line["connection"] == "prices"
     assert line["error_type"] == "connection_refused"
+
+
+RAISING = """
+import asyncio
+from websocket_heartbeat.server import serve
+from websocket_heartbeat import connect
+def raising(peer, message):
+    raise TypeError("the text")
+async def main():
+    async with serve(raising) as server, connect(server.url()) as connection:
+        await connection.send("x")
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("first", ["", "import websocket_heartbeat.server\n"], ids=["before", "after"])
+def test_texts_are_logged_whether_the_level_is_set_before_the_import_or_after(first: str) -> None:
+    done = run_program(first + block("logging.basicConfig()"), RAISING)
+    assert "raised TypeError: the text" in done.stderr
 
 
 def test_the_tables_list_every_instrument() -> None:
