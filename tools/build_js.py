@@ -13,7 +13,6 @@ ROOT = Path(__file__).parents[1]
 BOTH = {
     "index.js": """\
 module.exports = require("./miniprogram.js");
-module.exports.default = module.exports.WebsocketHeartbeat = module.exports;
 module.exports.WebsocketHeartbeatJs = require("./browser.js");
 """,
     "index.mjs": """\

@@ -18,7 +18,7 @@ def fresh() -> None:
 def expected(form: Format, target: Target, *, minify: bool = False) -> str:
     name = bundle.EXPORTS[target]
     footers = {
-        "cjs": f"module.exports = {name}.default = {name};\n",
+        "cjs": f"module.exports = {name}.default = {name}.{name} = {name};\n",
         "esm": f"export default {name};\nexport {{ {name} }};\n",
         "iife": "",
     }

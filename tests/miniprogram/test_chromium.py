@@ -15,7 +15,7 @@ from websocket_heartbeat.testing import FaultProxy
 
 pytestmark = pytest.mark.timeout(300)
 
-KINDS = ["page", "taro-h5", "uni-h5"]
+KINDS = ["page", "taro-h5", "uni-h5", "emptied"]
 
 PING, PONG, RETRY = 1000, 1000, 200
 """Milliseconds."""
@@ -41,7 +41,7 @@ function begin(kind, url) {
         heartbeat.onstate = (state) => tell("state", state);
         return;
     }
-    const miniprogram = kind === "taro-h5" ? Taro : uni;
+    const miniprogram = { "taro-h5": () => Taro, "uni-h5": () => uni, emptied: () => ({}) }[kind]();
     WebsocketHeartbeat({ miniprogram, connectSocketParams: { url }, ...options }).then((task) => {
         heartbeat = task;
         task.onOpen = () => tell("open");
@@ -77,7 +77,7 @@ async def page_of(
     """Open a page and begin in it: as the kind of page does, or as the code `begin` does with the url."""
     target: Target = "browser" if kind == "page" else "miniprogram"
     scripts = {"library.js": library("iife", target, minify=True)}
-    if kind != "page":
+    if kind in ("taro-h5", "uni-h5"):
         scripts["host.js"] = (bundles / f"{kind}.js").read_text()
     tags = "".join(f"<script src={name}></script>" for name in scripts)
     html = f"<!doctype html><title>{kind}</title><script>window.__uniConfig = {{}}</script>{tags}"

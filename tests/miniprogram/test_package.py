@@ -153,6 +153,9 @@ def test_the_folder_that_wechat_copies_is_complete_in_itself(
     const WebsocketHeartbeat = require("./miniprogram_npm/websocket-heartbeat");
     const Session = require("./miniprogram_npm/websocket-heartbeat/session");
     if (Session("prefer").mode !== "prefer") throw 1;
+    if (WebsocketHeartbeat.default !== WebsocketHeartbeat) throw 2;
+    if (WebsocketHeartbeat.WebsocketHeartbeat !== WebsocketHeartbeat) throw 3;
+    if (Session.WebsocketHeartbeatSession !== Session) throw 4;
     WebsocketHeartbeat({{ miniprogram: "wx" }}){REJECTS};
     """
     assert run(node, tmp_path, code).startswith("miniprogram must be")

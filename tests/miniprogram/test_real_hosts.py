@@ -15,7 +15,7 @@ from websocket_heartbeat.events import Message
 from websocket_heartbeat.server import Hub, Peer, serve
 from websocket_heartbeat.testing import FaultProxy
 
-KINDS = ["wx", "taro-h5", "taro-mini", "uni-h5"]
+KINDS = ["wx", "taro-h5", "taro-mini", "uni-h5", "emptied"]
 
 QUICK = {"pingTimeout": 300, "pongTimeout": 1000, "reconnectTimeout": 100, "openTimeout": 3000}
 

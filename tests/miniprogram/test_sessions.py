@@ -18,7 +18,7 @@ from websocket_heartbeat.server import Hub, Peer, Request, serve
 from websocket_heartbeat.testing import FaultProxy
 
 KINDS = ["page", "wx"]
-HOSTS_TOO = [*KINDS, "taro-h5", "taro-mini", "uni-h5"]
+HOSTS_TOO = [*KINDS, "taro-h5", "taro-mini", "uni-h5", "emptied"]
 
 pytestmark = pytest.mark.timeout(120)
 

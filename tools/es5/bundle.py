@@ -71,7 +71,7 @@ _MODULES: Final[dict[Target, tuple[str, ...]]] = {
     ),
 }
 _HANDWRITTEN: Final[dict[Target, tuple[str, ...]]] = {
-    "miniprogram": ("clock", "values", "language", "base64", "miniprogram"),
+    "miniprogram": ("clock", "values", "language", "base64", "host", "miniprogram"),
     "browser": ("clock", "values", "language", "page", "browser"),
     "session": ("values", "base64", "frames", "session"),
 }

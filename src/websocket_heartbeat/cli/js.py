@@ -33,7 +33,7 @@ EXPORTS: Final[dict[Target, str]] = {
 """The name that each target defines; also in tools/es5/bundle.py, which the wheel does not have."""
 
 _FOOTERS: Final[dict[Format, str]] = {
-    "cjs": "module.exports = NAME.default = NAME;\n",
+    "cjs": "module.exports = NAME.default = NAME.NAME = NAME;\n",
     "esm": "export default NAME;\nexport { NAME };\n",
     "iife": "",
 }
@@ -105,7 +105,7 @@ def types(format: Format, target: Target) -> str:
     if format != "cjs":
         return text.replace(default, f"{default}export {{ {name} }};\n")
     # What a CommonJS module exports is one thing; the types are in a namespace of its name.
-    members = ", ".join([f"{name} as default", *type_names(target)])
+    members = ", ".join([f"{name} as default", name, *type_names(target)])
     whole = f"declare namespace {name} {{\n  export {{ {members} }};\n}}\nexport = {name};\n"
     return _EXPORTED.sub(r"\1", text).replace(default, whole)
 

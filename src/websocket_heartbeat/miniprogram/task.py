@@ -5,7 +5,16 @@ from typing import Any, Callable, Final
 from websocket_heartbeat.miniprogram.clock import Clock
 from websocket_heartbeat.miniprogram.connection import Connection
 from websocket_heartbeat.miniprogram.driver import no_hook
-from websocket_heartbeat.miniprogram.language import ask, attempt, is_bytes, is_promise, is_text, read, record
+from websocket_heartbeat.miniprogram.language import (
+    ask,
+    attempt,
+    host_of,
+    is_bytes,
+    is_promise,
+    is_text,
+    read,
+    record,
+)
 from websocket_heartbeat.miniprogram.link import Link
 from websocket_heartbeat.miniprogram.socket_task import TaskLink, check_url
 
@@ -25,7 +34,7 @@ class MiniProgramTask(Connection):
 
     def __init__(self, clock: Clock, given: Any) -> None:
         opts = record(given)
-        self.host: Any = opts["miniprogram"]
+        self.host: Any = host_of(opts["miniprogram"])
         if not callable(read(self.host, "connectSocket")):
             raise ValueError("miniprogram must be the host, like wx")
         params = opts["connectSocketParams"]

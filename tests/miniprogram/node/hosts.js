@@ -1,4 +1,5 @@
-// Real hosts of mini programs over the WebSocket of ws: kind is wx, taro-h5, taro-mini or uni-h5.
+// Real hosts of mini programs over the WebSocket of ws: kind is wx, taro-h5, taro-mini or uni-h5;
+// or emptied, what h5 builds of Taro and uni-app leave of the object that a program gives us.
 "use strict";
 const fs = require("fs");
 const path = require("path");
@@ -33,6 +34,17 @@ module.exports = (kind, bundles, WebSocket) => {
         wx: () => wx,
         "taro-h5": () => (load("taro-h5.js"), vm.runInContext("Taro", page)),
         "uni-h5": () => (load("uni-h5.js"), vm.runInContext("uni", page)),
+        emptied: () => {
+            // In a browser an error that nobody listens to is no exception.
+            page.WebSocket = class extends WebSocket {
+                constructor(...args) {
+                    super(...args);
+                    this.on("error", nothing);
+                }
+            };
+            global.self = page;
+            return {};
+        },
         "taro-mini": () => {
             load("taro-mini.js");
             const taro = {};

@@ -20,6 +20,34 @@ export async function programs(token: () => string): Promise<Task[]> {
         await WebsocketHeartbeat({ miniprogram: Taro, connectSocketParams }),
         await WebsocketHeartbeat({ miniprogram: uni, connectSocketParams }),
         await WebsocketHeartbeat({
+            miniprogram: {
+                connectSocket: Taro.connectSocket,
+                onAppShow: Taro.onAppShow,
+                offAppShow: Taro.offAppShow,
+                onAppHide: Taro.onAppHide,
+                offAppHide: Taro.offAppHide,
+                onNetworkStatusChange: Taro.onNetworkStatusChange,
+                offNetworkStatusChange: Taro.offNetworkStatusChange,
+            },
+            connectSocketParams,
+        }),
+        await WebsocketHeartbeat({
+            miniprogram: {
+                connectSocket: my.connectSocket,
+                onSocketOpen: my.onSocketOpen,
+                offSocketOpen: my.offSocketOpen,
+                onSocketMessage: my.onSocketMessage,
+                offSocketMessage: my.offSocketMessage,
+                onSocketClose: my.onSocketClose,
+                offSocketClose: my.offSocketClose,
+                onSocketError: my.onSocketError,
+                offSocketError: my.offSocketError,
+                sendSocketMessage: my.sendSocketMessage,
+                closeSocket: my.closeSocket,
+            },
+            connectSocketParams,
+        }),
+        await WebsocketHeartbeat({
             miniprogram: wx,
             connectSocketParams: () => ({ url: () => "wss://example.com/?" + token() }),
             bothDirections: true,
@@ -126,6 +154,8 @@ export async function mistakes(): Promise<void> {
     const connectSocketParams = { url: "wss://example.com/" };
     // @ts-expect-error: the host itself, not its name
     const task = await WebsocketHeartbeat({ miniprogram: "wx", connectSocketParams });
+    // @ts-expect-error: no function of a host is called that
+    await WebsocketHeartbeat({ miniprogram: { connectSocket: wx.connectSocket, onAppShown: wx.onAppShow }, connectSocketParams });
     // @ts-expect-error: there is no host
     await WebsocketHeartbeat({ connectSocketParams });
     // @ts-expect-error: there is no url

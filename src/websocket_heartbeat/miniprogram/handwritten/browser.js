@@ -7,3 +7,6 @@ function WebsocketHeartbeatJs(options) {
 }
 WebsocketHeartbeatJs.prototype = Object.create(BrowserTask.prototype);
 WebsocketHeartbeatJs.prototype.constructor = WebsocketHeartbeatJs;
+
+// Vue leaves it as it is: a proxy of it would hand out proxies of links and hosts, which are not the same objects.
+Object.defineProperty(WebsocketHeartbeatJs.prototype, "__v_skip", { value: true });

@@ -133,7 +133,7 @@ declare class WebsocketHeartbeatJs {
   heartReset(): void;
   /** Closes at once and removes all listeners from the page. */
   destroy(): void;
-  /** The WebSocket of the current link. Its binaryType holds for the next ones, too. */
+  /** The WebSocket of the current link; null until a `url` that is a promise or a function of one has come. Its binaryType holds for the next ones, too. */
   readonly ws: PageSocket;
   /** The options, defaults included. A change holds from the next event on. */
   readonly opts: Required<Omit<BrowserOptions, "session">> & Pick<BrowserOptions, "session">;

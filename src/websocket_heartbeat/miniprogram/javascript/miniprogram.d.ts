@@ -34,9 +34,26 @@ export interface ConnectSocketParams {
   [option: string]: unknown;
 }
 
-/** The host: wx, my, swan, tt, qq, ks, jd, Taro or uni. */
+/** The host: wx, my, swan, tt, qq, ks, jd, Taro or uni; or an object with those of its functions that it has. */
 export interface MiniProgramHost {
   connectSocket(params: any): any;
+  onAppShow?(listener: any): any;
+  offAppShow?(listener: any): any;
+  onAppHide?(listener: any): any;
+  offAppHide?(listener: any): any;
+  onNetworkStatusChange?(listener: any): any;
+  offNetworkStatusChange?(listener: any): any;
+  // Of a host with a single socket.
+  onSocketOpen?(listener: any): any;
+  offSocketOpen?(listener: any): any;
+  onSocketMessage?(listener: any): any;
+  offSocketMessage?(listener: any): any;
+  onSocketClose?(listener: any): any;
+  offSocketClose?(listener: any): any;
+  onSocketError?(listener: any): any;
+  offSocketError?(listener: any): any;
+  sendSocketMessage?(params: any): any;
+  closeSocket?(params: any): any;
 }
 
 /** Times are milliseconds. */
