@@ -204,7 +204,7 @@ def test_a_message_that_waits_longer_than_its_time_is_reported_then_and_not_sent
             connection.send_nowait("sell", ttl=2)
             await connection.send("hold", ttl=30)
             await asyncio.sleep(5)
-            assert [at - since for at, _ in told] == pytest.approx([2, 3])
+            assert [at - since for at, _ in told] == pytest.approx([2, 3], abs=0.1)  # by the kernel's clock
             assert [error.messages for _, error in told if isinstance(error, Undelivered)] == [
                 ("sell",),
                 ("buy",),
@@ -240,7 +240,7 @@ def test_a_sender_that_waits_for_room_is_told_itself(world: World, play: Run) ->
             since = asyncio.get_running_loop().time()
             with pytest.raises(Undelivered, match="expired") as caught:
                 await connection.send("stale", ttl=2)
-            assert asyncio.get_running_loop().time() - since == pytest.approx(2)
+            assert asyncio.get_running_loop().time() - since == pytest.approx(2, abs=0.1)
             assert caught.value.messages == ("stale",)
             assert world.seen(Exception) == []
             blocked = asyncio.create_task(connection.send("in time", ttl=2))
@@ -301,7 +301,7 @@ def test_close_waits_for_what_lives_and_reports_once_what_does_not(world: World,
             await connection.send("a", ttl=2)
             await connection.send("b", ttl=3)
             since = asyncio.get_running_loop().time()
-        assert asyncio.get_running_loop().time() - since == pytest.approx(3)
+        assert asyncio.get_running_loop().time() - since == pytest.approx(3, abs=0.1)
         assert [error.messages for error in world.seen(Undelivered)] == [("a",), ("b",)]
 
     play(main())

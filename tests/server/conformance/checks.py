@@ -123,7 +123,7 @@ async def kept(server: BackEnd) -> str:
         while time.monotonic() < deadline:
             beating.frame(TEXT, b"heartbeat")
             assert await beating.read() == (TEXT, b"heartbeat"), "pinged, or worse"
-            await asyncio.sleep(IDLE_TIMEOUT * 0.3)
+            await asyncio.sleep(IDLE_TIMEOUT * 0.15)
         assert not quiet.has_news
         quiet.frame(TEXT, b"still here")
         assert await quiet.message() == b"still here"
