@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import threading
 import time
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -104,14 +105,41 @@ def test_a_thread_that_waits_is_told_when_another_closes(server: EchoServer) -> 
     assert len(ended) == 1
 
 
-def test_a_connection_that_failed_for_good_says_so() -> None:
-    with connect("ws://127.0.0.1:1/", max_retries=0) as connection:
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_a_connection_that_failed_for_good_says_so_also_when_it_is_closed(
+    is_alone: bool, server: EchoServer
+) -> None:
+    with nullcontext() if is_alone else connect(server.url):
+        with connect("ws://127.0.0.1:1/", max_retries=0) as connection:
+            with pytest.raises(ConnectionFailed):
+                connection.recv(timeout=20)
+            with pytest.raises(ConnectionFailed):
+                connection.wait_closed()
+        for call in (connection.drain, connection.flush, connection.recv, connection.wait_open):
+            with pytest.raises(ConnectionFailed, match="gave up after 0 retries: connection refused"):
+                call()
         with pytest.raises(ConnectionFailed):
-            connection.recv(timeout=20)
-        with pytest.raises(ConnectionFailed):
-            connection.wait_closed()
-    with pytest.raises(ConnectionClosed):
-        connection.send("too late")
+            connection.send("too late")
+
+
+def test_flush_of_a_connection_that_has_ended_does_not_wait_for_the_hook_of_another_one(
+    server: EchoServer,
+) -> None:
+    hook_runs, may_end = threading.Event(), threading.Event()
+
+    def blocks(message: object) -> None:
+        hook_runs.set()
+        may_end.wait(20)
+
+    with connect(server.url, on_message=blocks) as other:
+        with connect(server.url) as connection:
+            connection.wait_open(20)
+        other.send("x")
+        assert hook_runs.wait(20)
+        with pytest.raises(ConnectionClosed):
+            connection.flush(timeout=0.1)
+        assert not may_end.is_set()
+        may_end.set()
 
 
 @pytest.mark.parametrize("timeout", [-1, -5, float("nan"), float("inf"), "1", True])

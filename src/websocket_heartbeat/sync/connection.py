@@ -442,9 +442,9 @@ class Connection:
         return background
 
     def _check_alive(self) -> None:
-        """Raise ConnectionClosed or ConnectionFailed after the end, where `wait_open` does not wait."""
+        """Raise ConnectionClosed or ConnectionFailed after the end."""
         if self.closed:
-            self.wait_open()
+            raise self._ended()
 
     def _run(
         self,
@@ -470,6 +470,12 @@ class Connection:
     def _ended(self) -> ConnectionClosed | ConnectionFailed:
         """Return the error that says how the connection has ended."""
         if self._failure is None:
+            if self.closed:
+                try:
+                    with suppress(StopIteration):  # as in wait_closed
+                        self._connection.wait_closed().send(None)
+                except ConnectionFailed as error:
+                    return error
             return ConnectionClosed("the connection is closed")
         failure = ConnectionFailed(self._failure.reason)  # a new one, as each gathers its traceback
         failure.__cause__ = self._failure.__cause__

@@ -1,5 +1,6 @@
 """Sessions of a server that has closed while their hub lives on; or that the end of the program overtakes."""
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -135,3 +136,33 @@ def test_what_could_not_be_stored_before_the_hub_closes_is_told(
     run_asyncio(main())
     assert "1 message sent here and not known to be stored: the hub is closed" in caplog.text
     assert "hunter2" not in caplog.text
+
+
+def test_a_store_that_is_away_when_the_hub_closes_is_not_waited_for_by_each_session(
+    run_asyncio: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("websocket_heartbeat.server.sessions.book._AT_ONCE", 1)
+    asked: list[Any] = []
+
+    async def away(found: Any) -> None:
+        asked.append(found)
+        raise OSError("the store is away")
+
+    async def main() -> None:
+        ends: list[Any] = []
+        hub = Hub(
+            sessions=f"sqlite:///{tmp_path / 's.db'}",
+            durability="handover",
+            on_open=lambda peer: peer.send("unacknowledged"),
+            on_session_end=lambda id, *end: ends.append(end),
+        )
+        async with serve(hub=hub) as server:
+            options: Any = {"close_timeout": 0, "on_message": lambda message: asyncio.sleep(60)}
+            async with session(server.url(), **options), session(server.url(), **options):
+                await until(lambda: len(hub.peers) == 2)
+                monkeypatch.setattr(hub._book.store, "give", away)  # type: ignore[union-attr]
+                await hub.close()
+        assert len(asked) == 1
+        assert ends == [("lost", ("unacknowledged",))] * 2
+
+    run_asyncio(main())

@@ -226,8 +226,14 @@ class Book:
         sessions = list(self._sessions.values())
         for session in sessions:
             await session.written()
+        is_away = False
         for first in range(0, len(sessions), _AT_ONCE):
-            await asyncio.gather(*map(self._leave, sessions[first : first + _AT_ONCE]))
+            batch = sessions[first : first + _AT_ONCE]
+            if not is_away:
+                is_away = not any(await asyncio.gather(*map(self._leave, batch)))
+                continue
+            for session in batch:  # to try each would take seconds, of which a program that ends has few
+                self.reports.over(session.id, LOST, session.unacknowledged())
         self._sessions.clear()
         if self._tasks:
             await asyncio.wait(self._tasks)
@@ -235,21 +241,25 @@ class Book:
         if self._opening is not None:
             await self.store.close()
 
-    async def _leave(self, session: SessionLink) -> None:
+    async def _leave(self, session: SessionLink) -> bool:
+        """Leave a session to the next hub, or end it; return whether the store could be told."""
         if session.has_moved:  # meanwhile
-            return
+            return True
+        is_told = True
         try:
             if self._keeps:
                 found = session.found()
                 await self.store.give(found)
                 if lost := session.half.sent - found.record.sent:
                     self.reports.unwritten(session.id, lost)
-                return
+                return True
             await self.store.finish(session.id, session.generation, REPLACED, LOST)
         except OSError as error:
+            is_told = False
             extra = {"reason": str(error)}
             self._log.error("a session is lost, as it cannot be written: %s", error, extra=extra)
         self.reports.over(session.id, LOST, session.unacknowledged())
+        return is_told
 
     # Other processes
 
