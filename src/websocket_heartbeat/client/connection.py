@@ -32,6 +32,7 @@ from websocket_heartbeat.config import (
     SessionMode,
     session_of,
 )
+from websocket_heartbeat.elsewhere import explained
 from websocket_heartbeat.engines.base import Engine
 from websocket_heartbeat.errors import ConnectionClosed
 from websocket_heartbeat.events import Message, State, Stats
@@ -39,6 +40,7 @@ from websocket_heartbeat.json_messages import JsonMessages, from_json, to_json
 from websocket_heartbeat.renamed import renamed
 
 
+@explained
 @renamed(max_attempts="max_retries")
 def connect(
     url: Provider[str],

@@ -4,7 +4,8 @@ import asyncio
 
 HOW = (
     "from another thread, have it called there by loop.call_soon_threadsafe(...), "
-    "or by asyncio.run_coroutine_threadsafe(...) what is awaited"
+    "or by asyncio.run_coroutine_threadsafe(...) what is awaited; "
+    "from a view that is no coroutine function, by async_to_sync (Django) or anyio.from_thread (FastAPI)"
 )
 """How it is called from elsewhere, for errors."""
 

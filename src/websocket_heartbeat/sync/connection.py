@@ -25,6 +25,7 @@ from websocket_heartbeat.client.hooks import (
     SessionHook,
     StateHook,
 )
+from websocket_heartbeat.elsewhere import explained
 from websocket_heartbeat.errors import ConnectionClosed, ConnectionFailed, NotConnected
 from websocket_heartbeat.events import Message, State, Stats
 from websocket_heartbeat.json_messages import from_json, to_json
@@ -495,6 +496,7 @@ def _called_as(
     return lambda function: update_wrapper(function, connect, assigned=("__annotations__",))
 
 
+@explained
 @renamed(max_attempts="max_retries")
 @_called_as(client.connect)
 def connect(*args: Any, **kwargs: Any) -> Connection:
