@@ -225,7 +225,7 @@ class PostgresStore(SharedStore):
         self._flushing = asyncio.get_running_loop().create_task(self._flush(self._flushing))
         self._flushing.add_done_callback(self._flushed)
 
-    async def _flush(self, before: "asyncio.Task[None] | None") -> None:
+    async def _flush(self, before: "asyncio.Task[None] | None" = None) -> None:
         if before is not None:  # which was cancelled, and may use the connection yet
             await asyncio.wait([before])
         while self._calls:
