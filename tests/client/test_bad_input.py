@@ -599,3 +599,16 @@ def test_hooks_that_take_more_than_they_get_by_default_or_do_not_tell_are_taken(
 
 
 def two_or_one(first: object, second: object = None) -> None: ...
+
+
+@pytest.mark.parametrize("message", [{"token": "secret"}, ["secret"]])
+def test_who_sends_what_json_has_is_told_of_send_json(message: Any, world: World, play: Run) -> None:
+    async def main() -> None:
+        async with world.connect() as connection:
+            words = (
+                r"^message must be str .*, not (dict|list): json.dumps makes JSON of it, as send_json does$"
+            )
+            with pytest.raises(TypeError, match=words):
+                await connection.send(message)
+
+    play(main())

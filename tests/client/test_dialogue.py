@@ -9,7 +9,16 @@ import pytest
 from tests.client.conftest import World, receive
 from tests.watch import Run, turns, until
 
-from websocket_heartbeat import Backoff, CloseEvent, ConnectionFailed, HookFailed, Message, OpenEvent
+from websocket_heartbeat import (
+    Backoff,
+    CloseEvent,
+    ConnectionFailed,
+    Heartbeat,
+    HookFailed,
+    Message,
+    OpenEvent,
+    SendQueueFull,
+)
 from websocket_heartbeat.engines.memory import MemoryPeer
 
 
@@ -210,7 +219,7 @@ def test_retry_if_is_asked_about_a_failed_login(world: World, play: Run) -> None
 
 
 @pytest.mark.parametrize("when", ["at once", "before it is asked for", "while the hook thinks", "by EOF"])
-@pytest.mark.parametrize("receiver", ["recv", "wait_for", "task"])
+@pytest.mark.parametrize("receiver", ["recv", "recv_waiting", "wait_for", "task"])
 def test_a_login_reads_the_refusal_of_a_server_that_closes_at_once(
     receiver: str, when: str, world: World, play: Run
 ) -> None:
@@ -231,6 +240,9 @@ def test_a_login_reads_the_refusal_of_a_server_that_closes_at_once(
                 answer = await asyncio.wait_for(connection.recv(), 1)
             elif receiver == "task":
                 answer = await asyncio.create_task(connection.recv())
+            elif receiver == "recv_waiting":
+                (answer,) = await connection.recv_waiting()
+                await asyncio.sleep(0)
             else:
                 answer = await connection.recv()
             if when == "while the hook thinks":
@@ -264,7 +276,9 @@ def test_a_login_reads_the_refusal_of_a_server_that_closes_at_once(
     play(main())
 
 
-@pytest.mark.parametrize("then", ["returns", "asks for more", "thinks for long", "closes the connection"])
+@pytest.mark.parametrize(
+    "then", ["returns", "asks for more", "sends", "sends and waits for none", "thinks for long", "closes"]
+)
 def test_a_link_that_has_ended_is_lost_once_its_login_has_taken_what_it_brought(
     then: str, world: World, play: Run
 ) -> None:
@@ -281,13 +295,18 @@ def test_a_link_that_has_ended_is_lost_once_its_login_has_taken_what_it_brought(
                 world.peer.close(1012, "restarts")
                 taken.append(await connection.recv())
                 taken.append(await connection.recv())
-                await connection.send("to nobody")
                 assert connection.stats.links == 1
-                if then == "asks for more":
+                if then == "sends":
+                    await connection.send("to nobody")
+                    raise AssertionError("it was sent")
+                if then == "sends and waits for none":
+                    with pytest.raises(SendQueueFull):
+                        connection.send_nowait("to nobody")
+                elif then == "asks for more":
                     taken.append(await connection.recv())
                 elif then == "thinks for long":
                     await asyncio.sleep(60)
-                elif then == "closes the connection":
+                elif then == "closes":
                     await connection.close()
 
             await connection.send("after the login")
@@ -296,10 +315,58 @@ def test_a_link_that_has_ended_is_lost_once_its_login_has_taken_what_it_brought(
             took = asyncio.get_running_loop().time() - begun
             assert taken == ["one", "two"]
             assert took < (3 if then == "thinks for long" else 0.1)
-            if then != "closes the connection":
+            if then != "closes":
                 assert world.seen(CloseEvent)[0].code == 1012
                 await until(lambda: world.peer.received == ["after the login"])
                 assert len(world.engine.peers) == 2
+
+    play(main())
+
+
+@pytest.mark.parametrize("gives_up", ["by raising", "by fail_link"])
+@pytest.mark.parametrize("retry", [None, True])
+def test_a_final_close_code_ends_the_connection_whatever_the_login_makes_of_the_answer_before(
+    gives_up: str, retry: bool | None, world: World, play: Run
+) -> None:
+    async def main() -> None:
+        connection = world.connect(retry_if=lambda error: retry)
+
+        @connection.on_open
+        async def log_in(event: OpenEvent) -> None:
+            world.peer.send("no")
+            world.peer.close(4500, "blocked")
+            await connection.recv()
+            if gives_up == "by raising":
+                raise PermissionError("the login was refused")
+            connection.fail_link("the login was refused")
+            await asyncio.sleep(60)
+
+        async with connection:
+            if retry is None:
+                with pytest.raises(ConnectionFailed) as failure:
+                    await connection.wait_open(60)
+                assert failure.value.code == 4500
+                assert len(world.engine.peers) == 1
+            else:
+                await until(lambda: len(world.engine.peers) > 3)
+
+    play(main())
+
+
+def test_a_link_whose_end_waits_for_the_login_is_not_taken_for_silent(world: World, play: Run) -> None:
+    async def main() -> None:
+        async with world.recorded(heartbeat=Heartbeat(0.1, 0.1)) as connection:
+
+            @connection.on_open
+            async def log_in(event: OpenEvent) -> None:
+                if event.link == 1:
+                    world.peer.send("welcome")
+                    world.peer.close(4000, "restarts")
+                    await connection.recv()
+                    await asyncio.sleep(60)
+
+            await until(lambda: bool(world.seen(CloseEvent)))
+            assert world.seen(CloseEvent)[0].code == 4000
 
     play(main())
 

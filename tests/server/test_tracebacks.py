@@ -3,7 +3,6 @@
 import logging
 import subprocess
 import sys
-from typing import Any
 
 import pytest
 from tests.watch import PATIENCE, Run, until
@@ -48,33 +47,3 @@ def test_the_choice_may_come_before_the_import() -> None:
         """
     lines = "\n".join(line.strip() for line in code.splitlines())
     assert subprocess.check_output([sys.executable, "-c", lines], text=True, timeout=50) == "10\n"
-
-
-def test_a_hook_that_calls_what_cannot_be_called_there_is_told_why(
-    run_asyncio: Run, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def main() -> None:
-        async with serve(lambda peer, message: peer.send(message)) as server:
-            connection = connect(server.url())
-
-            @connection.on_message
-            async def waits_for_ever(message: Any) -> None:
-                await connection.recv()
-
-            async with connection:
-                await connection.send("hunter2")
-                await until(lambda: "raised RuntimeError" in caplog.text)
-
-    run_asyncio(main())
-    assert ": on_message cannot wait for a message, as each is given to it when it has" in caplog.text
-    assert "hunter2" not in caplog.text
-
-
-def test_who_sends_a_dict_is_told_of_send_json(run_asyncio: Run) -> None:
-    async def main() -> None:
-        async with connect("ws://127.0.0.1:9/", close_timeout=0) as connection:
-            message: Any = {"token": "secret"}
-            with pytest.raises(TypeError, match=r"not dict: json.dumps makes JSON of it, as send_json does$"):
-                await connection.send(message)
-
-    run_asyncio(main())

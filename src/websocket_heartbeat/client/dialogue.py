@@ -48,6 +48,10 @@ class Dialogue:
     link: the link. inbox: what waits for the hook. receives: whether the hook has called `recv`. task: waits
     for the hook, if it is asynchronous. is_over: whether the hook is done, or the link is lost. is_cut:
     whether the hook has raised what ends the program, and so will never be done.
+
+    A server that refuses a login says so and closes at once. So the end of a link is not told while the hook
+    has something of it still to take, or to decide on: until it waits for one message more, sends, or is
+    done, PATIENCE at most. Then it is told, and the hook is cancelled if it runs still.
     """
 
     __slots__ = (
@@ -56,7 +60,7 @@ class Dialogue:
         "_keeper",
         "_release_at",
         "_tell_at",
-        "_tell_of_end",
+        "_tell_end",
         "_warn_at",
         "inbox",
         "is_cut",
@@ -77,7 +81,7 @@ class Dialogue:
         self.task: asyncio.Task[None] | None = None
         self._release_at: asyncio.TimerHandle | None = None
         self._warn_at: asyncio.TimerHandle | None = None
-        self._tell_of_end: Callable[[], None] | None = None  # while the link has ended, and nobody knows
+        self._tell_end: Callable[[], None] | None = None  # while the link has ended, and that is not told
         self._tell_at: asyncio.TimerHandle | None = None
         self._context: Context
 
@@ -128,39 +132,40 @@ class Dialogue:
         except BaseException:
             self.is_cut = True
             raise
-        if failed is None and self._tell_of_end is not None:
-            self._tell_soon()
+        if failed is None and self.is_ending:
+            self.tell_end_soon()
         elif not self.is_over:
             self.is_over = True
             self._keeper.dialogue_ended(self, failed)
 
-    def link_ended(self, tell: Callable[[], None]) -> None:
-        """The link has ended: `tell` of it, which cancels the hook, once that has taken what came before.
+    @property
+    def is_ending(self) -> bool:
+        """Whether the link has ended, and that is not told."""
+        return self._tell_end is not None
 
-        A server that refuses a login says so and closes at once. The hook is to read that, and to raise what
-        it makes of it; so it has until it asks for one more message, or is done, or PATIENCE is over.
-        """
-        is_deciding = self.receives and not self.inbox.arrived.is_awaited
-        if self.task is None or self.task.done() or not (len(self.inbox) or is_deciding):
+    def link_has_ended(self, tell: Callable[[], None]) -> None:
+        """Have `tell` called: now, or when the hook has taken what came before, and has decided."""
+        has_taken = self.receives and not self.inbox.arrived.is_awaited  # and may decide on that
+        if self.task is None or self.task.done() or not (len(self.inbox) or has_taken):
             tell()
             return
-        self._tell_of_end = tell
+        self._tell_end = tell
         self._context = copy_context()
-        self._tell_at = asyncio.get_running_loop().call_later(PATIENCE, self.tell_of_end)
+        self._tell_at = asyncio.get_running_loop().call_later(PATIENCE, self.tell_end)
+        self.inbox.is_exhausted = self.tell_end_soon
 
-    def _tell_soon(self) -> None:
-        asyncio.get_running_loop().call_soon(self.tell_of_end, context=self._context)  # not in the hook's
+    def tell_end_soon(self) -> None:
+        """Tell in the loop's next turn that the link has ended: not within the hook, nor in its context."""
+        asyncio.get_running_loop().call_soon(self.tell_end, context=self._context)
 
-    def tell_of_end(self) -> None:
-        """Tell now that the link has ended, if it has."""
-        tell, self._tell_of_end = self._tell_of_end, None
+    def tell_end(self) -> None:
+        """Tell now that the link has ended, if that is not told."""
+        tell, self._tell_end = self._tell_end, None
         if tell is not None:
             tell()
 
     def use(self) -> None:
         """The hook asks for a message."""
-        if self._tell_of_end is not None and not len(self.inbox):
-            self._tell_soon()
         if not self.receives:
             self.receives = True
             self._stop_timer()
@@ -191,7 +196,7 @@ class Dialogue:
             self._warn_at.cancel()
         if self._tell_at is not None:
             self._tell_at.cancel()
-        self._tell_of_end = None
+        self._tell_end = self.inbox.is_exhausted = None
         task = self.task
         if task is not None and not is_done:
             is_own = task is asyncio.current_task()

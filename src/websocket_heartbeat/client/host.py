@@ -206,6 +206,7 @@ class Host:
         self.outbox.close()
         self.inbox.done_with_last()
         with self.hooks.closing():
+            self._tell_end()
             try:
                 await self._while(lambda: self.outbox.keeps_waiting and not self.outbox.is_stuck, deadline)
                 session = self._session
@@ -222,8 +223,15 @@ class Host:
                 self._drop()
                 raise
 
+    def _tell_end(self) -> None:
+        """Take the end of a link into account now that waits for its on_open hook."""
+        current = self.links.current
+        if current is not None and current.dialogue is not None:
+            current.dialogue.tell_end()
+
     def _stop(self) -> None:
         """Let the machine close the link, if there is one: nothing is left to send."""
+        self._tell_end()
         if self._machine.state in _UP:
             self.outbox.link_lost()  # behind a close frame nothing can be sent
         self._machine.stopped(self._closing_at)
@@ -376,11 +384,8 @@ class Host:
         return message
 
     def _close_link(self, action: core.Action) -> None:
-        current = self.links.current
-        if current is not None and current.link is not None:
-            current.link.end(*self._close_with)
-            if current.dialogue is not None:
-                current.dialogue.tell_of_end()  # else nobody would: the link says it once
+        if self.link is not None:
+            self.link.end(*self._close_with)
 
     def _abandon_link(self, action: core.Action) -> None:
         handler = self.links.get(action.link)
@@ -562,11 +567,14 @@ class Host:
 
     def link_closed(self, handler: LinkHandler, closure: Closure) -> None:
         """The link has ended by itself; an on_open hook is first to take what came before."""
+        if handler.closure is not None:  # a link of a session may say it again, as what is beneath it ends
+            return
+        handler.closure = closure
         tell = partial(self._link_has_ended, handler, closure)
         if handler.dialogue is None or self._machine.state == core.CLOSING:
             tell()
         else:
-            handler.dialogue.link_ended(tell)
+            handler.dialogue.link_has_ended(tell)
 
     def _link_has_ended(self, handler: LinkHandler, closure: Closure) -> None:
         if self.links.get(handler.number) is not handler or handler.link is None:
@@ -605,16 +613,24 @@ class Host:
         """The program calls an open link bad: by `fail_link`, or as its on_open hook has raised."""
         if isinstance(error, HookFailed):
             self.hooks.report(error)
-        verdict = self._verdict(error.__cause__ if isinstance(error.__cause__, Exception) else error)
+        cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+        closure = handler.closure
+        if closure is not None:  # the server has ended it meanwhile, maybe for good
+            self._forget(handler)
+            verdict = Verdict(True) if handler.is_dismissed else self._verdict(cause, error_of(closure))
+            self._lost(handler, error, verdict, closure.code, closure.uncertain_bytes)
+            return
+        verdict = self._verdict(cause)
         self._reporter.loss = Loss(error, is_dismissal=handler.is_dismissed)
         is_final = verdict.final is True
         self._machine.rejected(self._loop.time(), handler.number, hint=verdict.hint, is_final=is_final)
         self._perform()
 
-    def _verdict(self, error: Exception) -> Verdict:
+    def _verdict(self, error: Exception, ended: Exception | None = None) -> Verdict:
+        """Judge an error by `retry_if`, or the table; or by that how the link has ended, if it has."""
         retry_if = self._options.retry_if
         retry = self.hooks.call_function("retry_if", retry_if, error) if retry_if is not None else None
-        return judge(error, retry, was_open=self._history.links > 0)
+        return judge(ended or error, retry, was_open=self._history.links > 0)
 
     def dismissed(self, handler: LinkHandler) -> None:
         """The server has said that we are not to come back."""
@@ -718,6 +734,9 @@ class Host:
             # The latest that was heard is of before the suspend: what came after it is not read yet.
             machine.shown(now)
         deadline = machine.deadline
+        if deadline is not None and now >= deadline:
+            self._tell_end()  # its silence would prove nothing
+            deadline = machine.deadline
         if deadline is not None and now >= deadline:
             late = now - deadline
             current = self.links.current

@@ -31,6 +31,7 @@ class Inbox:
     is_direct: whether a reader may take from `batch`: no hook is set, and no on_open hook has a dialogue.
     dropped: how many messages were thrown away for a slow reader.
     on_handled: called when the user has done with a message: with a session, that is acknowledged.
+    is_exhausted: where nothing more will come: called when a reader is to wait for it all the same.
     """
 
     __slots__ = (
@@ -52,6 +53,7 @@ class Inbox:
         "deliver",
         "hook",
         "is_direct",
+        "is_exhausted",
         "on_handled",
         "paused",
         "waiting",
@@ -79,6 +81,7 @@ class Inbox:
         self._feeder: asyncio.Task[Any] | None = None  # that task, once it runs
         self._giving = False  # the same, on the spot
         self.on_handled: Callable[[], None] | None = None
+        self.is_exhausted: Callable[[], None] | None = None
         self._in_hand = False  # whether the user has a message that is not handled, as far as is known
         self.arrived: Wakeup = Wakeup()
         self.paused: bool = False
@@ -102,6 +105,8 @@ class Inbox:
         self.done_with_last()
         self._lifetime.check_alive()
         self._lifetime.check_place()
+        if self.is_exhausted is not None:
+            self.is_exhausted()
         return True
 
     def check_receive(self) -> None:

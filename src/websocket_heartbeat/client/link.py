@@ -63,12 +63,12 @@ class Keeper(Protocol):
 class LinkHandler(LinkEvents):
     """One link, from its attempt to its end. What it says when it is not current any more changes nothing.
 
-    number: of the link. link: None until it is open. task: of the attempt, then of the on_open hook, if it
-    needs one. dialogue: that hook, while it runs. inbox: where messages go: the connection's, or the one of
-    the dialogue. paused: whether the link is not read until there is room in that. awaits_proof: whether
-    nothing has come since the latest ping. awaits_pong, awaits_message: whether a pong, or a message of the
-    dialect, is to answer it and has not come. is_dismissed: whether the server has said on it that we are not
-    to come back.
+    number: of the link. link: None until it is open. task: of the attempt, then of the on_open hook, if
+    it needs one. dialogue: that hook, while it runs. closure: how the link has ended, once it has. inbox:
+    where messages go: the connection's, or the one of the dialogue. paused: whether the link is not read
+    until there is room in that. awaits_proof: whether nothing has come since the latest ping.
+    awaits_pong, awaits_message: whether a pong, or a message of the dialect, is to answer it and has not
+    come. is_dismissed: whether the server has said on it that we are not to come back.
     """
 
     __slots__ = (
@@ -82,6 +82,7 @@ class LinkHandler(LinkEvents):
         "awaits_message",
         "awaits_pong",
         "awaits_proof",
+        "closure",
         "dialogue",
         "inbox",
         "is_dismissed",
@@ -97,6 +98,7 @@ class LinkHandler(LinkEvents):
         self.link: Link | None = None
         self.task: asyncio.Task[None] | None = None
         self.dialogue: Dialogue | None = None
+        self.closure: Closure | None = None
         self.inbox: Inbox = keeper.inbox
         self.paused: bool = False
         self.is_dismissed: bool = False

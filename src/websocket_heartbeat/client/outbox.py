@@ -156,7 +156,7 @@ class Outbox:
         """Return the link that takes what the current task sends, unless its buffer is full."""
         if self._is_in_open_hook():
             assert self._dialogue is not None
-            return self._dialogue.link
+            return None if self._dialogue.is_ending else self._dialogue.link
         return None if self._is_held() else self._link
 
     def _is_held(self) -> bool:
@@ -185,6 +185,8 @@ class Outbox:
                         return
                     if self.queue.limit == 0 and self._link is None:
                         raise NotConnected("no link is open and send_queue is 0")
+                    if turn.dialogue is not None and turn.dialogue.is_ending:
+                        turn.dialogue.tell_end_soon()  # which cancels the hook: nothing can be sent for it
                     await turn.wait()
         except TimeoutError:
             raise Undelivered([message], expired=True) from None

@@ -18,8 +18,7 @@ from websocket_heartbeat.redaction import HIDDEN, printable
 
 T = TypeVar("T")
 
-_OURS = str(Path(__file__).parents[1])
-_CALLERS = _OURS, str(Path(asyncio.__file__).parent)
+_CALLERS = str(Path(__file__).parents[1]), str(Path(asyncio.__file__).parent)
 
 _tracebacks = logging.getLogger("websocket_heartbeat.tracebacks")
 # Its own, so that no DEBUG of the loggers above turns it on: that is for the user to choose, maybe before.
@@ -91,16 +90,11 @@ def log_raised(
 ) -> None:
     """Log what has raised, and where, without the text. fields: of the line, besides the error and its place.
 
-    The text of a RuntimeError of this package is logged: it says what cannot be called there, and quotes
-    nothing. For those who have set the level of `websocket_heartbeat.tracebacks` to DEBUG, the text of any
-    error and its traceback follow.
+    For those who have set the level of `websocket_heartbeat.tracebacks` to DEBUG, text and traceback follow.
     """
     place = place_of(error)
     extra = {"error": type(error).__name__, "place": place, **fields}
-    if isinstance(error, RuntimeError) and place.startswith(_OURS):
-        log("%s raised %s at %s: %s", what, type(error).__name__, place, error, extra=extra)
-    else:
-        log("%s raised %s at %s", what, type(error).__name__, place, extra=extra)
+    log("%s raised %s at %s", what, type(error).__name__, place, extra=extra)
     if error is not None and _tracebacks.isEnabledFor(logging.DEBUG):
         stack = "".join(traceback.format_tb(error.__traceback__)).rstrip()
         text = printable(str(error))
