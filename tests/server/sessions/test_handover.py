@@ -340,13 +340,13 @@ def test_the_end_of_a_session_that_somebody_has_deleted_is_told(
     async def main() -> None:
         file = tmp_path / "s.db"
         async with two(f"sqlite:///{file}", session_ttl=3, on_message=lambda *_: None) as both:
-            peer, here, _ = await begun(both)
+            peer, _, _ = await begun(both)
             peer.send("unacknowledged")
             both.servers.clear()
             peer.abort()
-            await until(lambda: here.count().away == 1)
-            await asyncio.sleep(0.2)
             with closing(sqlite3.connect(file, isolation_level=None)) as database:
+                of_away = "select 1 from session where deadline is not null and sent = 1"
+                await until(lambda: database.execute(of_away).fetchall() != [])
                 database.execute("delete from session")
             await until(lambda: both.ends != [])
             assert both.ends == [(peer.session, "lost", ("unacknowledged",))]

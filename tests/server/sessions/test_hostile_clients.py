@@ -183,3 +183,41 @@ def test_a_mismatch_leaves_no_session_behind(run_asyncio: Run, tmp_path: Path) -
             assert ends == ["mismatch"]
 
     run_asyncio(main())
+
+
+def test_strangers_who_ask_while_the_store_is_away_get_no_session_and_leave_one_task_at_most(
+    run_asyncio: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*arguments: Any, **options: Any) -> None:
+        raise OSError("the store is away")
+
+    async def main() -> None:
+        place = f"sqlite:///{tmp_path / 's.db'}"
+        async with running(Hub(sessions=place)) as server:
+            ws, welcome = await handshake(server, HELLO)
+            id, _, _ = str(welcome).split('"')[7].partition(".")
+        await ws.close()
+        hub = Hub(sessions=place)  # where the session would go on
+        async with hub, running(hub) as server:
+            store = hub._book.store  # type: ignore[union-attr]
+            claim = store.claim
+            asked: list[Any] = []
+
+            async def noted(*arguments: Any, **options: Any) -> Any:
+                asked.append(arguments)
+                return await claim(*arguments, **options)
+
+            before = len(asyncio.all_tasks())
+            monkeypatch.setattr(store, "claim", away)
+            for number in range(20):
+                ws, _ = await handshake(server, RESUME % (f"{id[:-2]}{number:02}.WRONG", 1, 0, 0, 0, 0))
+                await ws.close()
+            ws, _ = await handshake(server, RESUME % (f"{id}.WRONG", 1, 0, 0, 0, 0))
+            await ws.close()
+            await until(lambda: len(asyncio.all_tasks()) <= before + 1)
+            monkeypatch.setattr(store, "claim", noted)
+            await until(lambda: len(asked) == 21 and len(asyncio.all_tasks()) <= before)
+            assert hub._book.count().away == 0  # type: ignore[union-attr]
+            assert all(arguments[1] is not None for arguments in asked)  # none without a secret
+
+    run_asyncio(main())

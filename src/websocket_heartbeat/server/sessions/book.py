@@ -61,6 +61,8 @@ _AT_ONCE = 100
 _OVERDUE = 30.0
 """Seconds after its deadline, after which a session has ended: if it is here still, the news was lost."""
 
+_MOST_UNANSWERED = 1000
+"""So many claims that were not answered are looked after; a stranger may ask for anything."""
 _PAUSE = 0.1
 _PAUSES = 10
 """So many pauses of so many seconds, until what could not be written is tried again."""
@@ -122,7 +124,8 @@ class Book:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._telling: set[asyncio.Task[None]] = set()
         self._finishing: dict[str, asyncio.Task[None]] = {}  # by the ID of the session
-        self._unanswered: set[str] = set()  # IDs of sessions of which a claim was not answered
+        # Of claims that were not answered: the ID, and who has asked.
+        self._unanswered: dict[str, tuple[bytes, str]] = {}
         self.is_closed: bool = False
         observer.sessions.add(self)
 
@@ -147,7 +150,8 @@ class Book:
         try:
             await await_shared(opening)
         except asyncio.CancelledError:
-            if opening.cancelled() and self.is_closed:
+            this = asyncio.current_task()
+            if opening.cancelled() and not (this is not None and this.cancelling()):
                 raise OSError("the hub is closed") from None
             raise
 
@@ -360,9 +364,7 @@ class Book:
         try:
             answer = await self._claims.take(id, hash_of(secret), owner, asked.link)
         except OSError:
-            if id not in self._unanswered:
-                self._unanswered.add(id)
-                self._spawn(self._look_after(id))
+            self._note_unanswered(id, hash_of(secret), owner)
             raise
         if isinstance(answer, Ended) and answer.kind != OVER:
             return Reset(answer.why, answer.done)
@@ -370,21 +372,26 @@ class Book:
             return Reset(answer.value)
         return answer
 
-    async def _look_after(self, id: str) -> None:
-        """Let a session expire whose claim was not answered, if it was made: no process knows of it."""
-        try:
-            while not self.is_closed:
-                try:
-                    await self._find(id, None)
-                except SessionOver:
-                    return
-                except OSError as error:
-                    if not await self.may_write_again(error):
-                        return
-                else:
-                    return
-        finally:
-            self._unanswered.discard(id)
+    def _note_unanswered(self, id: str, hash: bytes, owner: str) -> None:
+        """Take the news that a link has asked for a session, and that the store has not answered."""
+        if len(self._unanswered) < _MOST_UNANSWERED:
+            self._unanswered[id] = hash, owner
+            if len(self._unanswered) == 1:
+                self._spawn(self._look_after_unanswered())
+
+    async def _look_after_unanswered(self) -> None:
+        """Let sessions expire whose claim was made and not answered: no process knows that it has them."""
+        while self._unanswered and not self.is_closed:
+            id, (hash, owner) = next(iter(self._unanswered.items()))
+            try:
+                # A link of number 0 claims nothing; it is told that it is old if it might.
+                if await self.store.claim(id, hash, owner, 0, self._node) is Refused.STALE:
+                    with suppress(SessionOver):
+                        await self._find(id, None)
+            except OSError:
+                await asyncio.sleep(_LOOK)
+            else:
+                del self._unanswered[id]
 
     async def send(self, id: str, message: Message) -> None:
         """Do as `Hub.send`, with arguments that were checked."""

@@ -115,8 +115,10 @@ class StoreFirst(Writer):
         session, half = self._session, self._half
         await self._rooms_published()
         self._is_held = True
-        await self.done()
-        self._is_held = False
+        try:
+            await self.done()
+        finally:
+            self._is_held = False
         self.is_writing = True
         self._task = asyncio.current_task()
         new = session.state_to_write()
