@@ -71,7 +71,7 @@ def test_a_renewal_that_fails_in_its_handshake_does_not_leave_a_link_that_is_nob
 
             hub._book.store.claim = never  # type: ignore[union-attr, method-assign]
             renewing = asyncio.create_task(renew())
-            await until(lambda: opened == 1)
+            await until(lambda: opened > 0)
             hub._book.store.claim = take  # type: ignore[union-attr, method-assign]
             await renewing
             await connection.send("x")

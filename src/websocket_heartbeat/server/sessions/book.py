@@ -124,8 +124,8 @@ class Book:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._telling: set[asyncio.Task[None]] = set()
         self._finishing: dict[str, asyncio.Task[None]] = {}  # by the ID of the session
-        # Of claims that were not answered: the ID, and who has asked.
-        self._unanswered: dict[str, tuple[bytes, str]] = {}
+        # Of claims that were not answered: the ID, and the hash and the owner of who has asked.
+        self._unanswered: set[tuple[str, bytes, str]] = set()
         self.is_closed: bool = False
         observer.sessions.add(self)
 
@@ -374,24 +374,22 @@ class Book:
 
     def _note_unanswered(self, id: str, hash: bytes, owner: str) -> None:
         """Take the news that a link has asked for a session, and that the store has not answered."""
+        is_first = not self._unanswered
         if len(self._unanswered) < _MOST_UNANSWERED:
-            self._unanswered[id] = hash, owner
-            if len(self._unanswered) == 1:
-                self._spawn(self._look_after_unanswered())
+            self._unanswered.add((id, hash, owner))
+        if is_first:
+            self._spawn(self._look_after_unanswered())
 
     async def _look_after_unanswered(self) -> None:
         """Let sessions expire whose claim was made and not answered: no process knows that it has them."""
-        while self._unanswered and not self.is_closed:
-            id, (hash, owner) = next(iter(self._unanswered.items()))
-            try:
-                # A link of number 0 claims nothing; it is told that it is old if it might.
-                if await self.store.claim(id, hash, owner, 0, self._node) is Refused.STALE:
-                    with suppress(SessionOver):
-                        await self._find(id, None)
-            except OSError:
-                await asyncio.sleep(_LOOK)
-            else:
-                del self._unanswered[id]
+        while self._unanswered and await self._pause():
+            with suppress(OSError):  # then they are asked again
+                for asked in list(self._unanswered):
+                    # A link of number 0 claims nothing; it is told that it is old if it might.
+                    if await self.store.claim(*asked, 0, self._node) is Refused.STALE:
+                        with suppress(SessionOver):
+                            await self._find(asked[0], None)
+                    self._unanswered.remove(asked)
 
     async def send(self, id: str, message: Message) -> None:
         """Do as `Hub.send`, with arguments that were checked."""
@@ -513,6 +511,10 @@ class Book:
         """Wait a while after the store could not be written; return whether to try again."""
         extra = {"reason": str(error)}
         self._log.error("a session waits until it can be written: %s", error, extra=extra)
+        return await self._pause()
+
+    async def _pause(self) -> bool:
+        """Wait a while for the store; return false at once when the hub closes."""
         for _ in range(_PAUSES):
             if self.is_closed:
                 return False
