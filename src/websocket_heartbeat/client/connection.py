@@ -40,8 +40,8 @@ from websocket_heartbeat.json_messages import JsonMessages, from_json, to_json
 from websocket_heartbeat.renamed import renamed
 
 
-@explained
 @renamed(max_attempts="max_retries")
+@explained
 def connect(
     url: Provider[str],
     *,

@@ -733,13 +733,12 @@ class Host:
         if was_suspended:
             # The latest that was heard is of before the suspend: what came after it is not read yet.
             machine.shown(now)
-        deadline = machine.deadline
-        if deadline is not None and now >= deadline:
-            self._tell_end()  # its silence would prove nothing
-            deadline = machine.deadline
+        deadline, current = machine.deadline, self.links.current
+        if deadline is not None and now >= deadline and current is not None and current.dialogue is not None:
+            current.dialogue.tell_end()  # the silence of a link that has ended would prove nothing
+            deadline, current = machine.deadline, self.links.current
         if deadline is not None and now >= deadline:
             late = now - deadline
-            current = self.links.current
             if current is not None:
                 sent_at = None if self._options.heartbeat.message is None else self.outbox.sent_at
                 current.report_evidence(machine, now, late, sent_at)

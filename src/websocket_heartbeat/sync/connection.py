@@ -496,8 +496,8 @@ def _called_as(
     return lambda function: update_wrapper(function, connect, assigned=("__annotations__",))
 
 
-@explained
 @renamed(max_attempts="max_retries")
+@explained
 @_called_as(client.connect)
 def connect(*args: Any, **kwargs: Any) -> Connection:
     """Return a connection for blocking code that outlives its sockets.

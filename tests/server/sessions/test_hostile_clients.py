@@ -207,16 +207,16 @@ def test_strangers_who_ask_while_the_store_is_away_get_no_session_and_leave_one_
                 asked.append(arguments)
                 return await claim(*arguments, **options)
 
-            before = len(asyncio.all_tasks())
             monkeypatch.setattr(store, "claim", away)
             for number in range(20):
                 ws, _ = await handshake(server, RESUME % (f"{id[:-2]}{number:02}.WRONG", 1, 0, 0, 0, 0))
                 await ws.close()
             ws, _ = await handshake(server, RESUME % (f"{id}.WRONG", 1, 0, 0, 0, 0))
             await ws.close()
-            await until(lambda: len(asyncio.all_tasks()) <= before + 1)
+            assert sum("_look_after" in repr(task) for task in asyncio.all_tasks()) == 1
             monkeypatch.setattr(store, "claim", noted)
-            await until(lambda: len(asked) == 21 and len(asyncio.all_tasks()) <= before)
+            await until(lambda: len(asked) == 21)
+            await until(lambda: not any("_look_after" in repr(task) for task in asyncio.all_tasks()))
             assert hub._book.count().away == 0  # type: ignore[union-attr]
             assert all(arguments[1] is not None for arguments in asked)  # none without a secret
 
