@@ -209,7 +209,7 @@ def test_strangers_who_ask_while_the_store_is_away_get_no_session_and_leave_one_
 
             monkeypatch.setattr(store, "claim", away)
             for number in range(20):
-                ws, _ = await handshake(server, RESUME % (f"{id[:-2]}{number:02}.WRONG", 1, 0, 0, 0, 0))
+                ws, _ = await handshake(server, RESUME % (f"{number:012}.WRONG", 1, 0, 0, 0, 0))
                 await ws.close()
             ws, _ = await handshake(server, RESUME % (f"{id}.WRONG", 1, 0, 0, 0, 0))
             await ws.close()
