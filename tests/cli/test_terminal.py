@@ -165,6 +165,8 @@ def test_ctrl_d_with_something_unsent_says_so_and_waits_for_it_until_ctrl_c(tmp_
             await it.server.close()
             await it.screen.seen("retry 2")
             await it.screen.enter("to nobody")
+            # Between two prompts the terminal itself takes Ctrl-D, as the end of a line.
+            await it.screen.seen(lambda shown: "to nobody" in shown and shown.rstrip().endswith("waiting >"))
             await it.screen.press("C-d")
             await it.screen.seen("1 still to be sent; Ctrl-C gives up")
             await it.screen.press("C-c")
