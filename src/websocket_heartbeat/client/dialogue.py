@@ -152,7 +152,7 @@ class Dialogue:
         self._tell_end = tell
         self._context = copy_context()
         self._tell_at = asyncio.get_running_loop().call_later(PATIENCE, self.tell_end)
-        self.inbox.is_exhausted = self.tell_end_soon
+        self.inbox.on_exhausted = self.tell_end_soon
 
     def tell_end_soon(self) -> None:
         """Tell in the loop's next turn that the link has ended: not within the hook, nor in its context."""
@@ -196,7 +196,7 @@ class Dialogue:
             self._warn_at.cancel()
         if self._tell_at is not None:
             self._tell_at.cancel()
-        self._tell_end = self.inbox.is_exhausted = None
+        self._tell_end = self.inbox.on_exhausted = None
         task = self.task
         if task is not None and not is_done:
             is_own = task is asyncio.current_task()

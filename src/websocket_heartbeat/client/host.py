@@ -224,7 +224,7 @@ class Host:
                 raise
 
     def _tell_end(self) -> None:
-        """Take the end of a link into account now that waits for its on_open hook."""
+        """Have the machine know now of the end of a link that waits for its on_open hook."""
         current = self.links.current
         if current is not None and current.dialogue is not None:
             current.dialogue.tell_end()

@@ -31,7 +31,7 @@ class Inbox:
     is_direct: whether a reader may take from `batch`: no hook is set, and no on_open hook has a dialogue.
     dropped: how many messages were thrown away for a slow reader.
     on_handled: called when the user has done with a message: with a session, that is acknowledged.
-    is_exhausted: where nothing more will come: called when a reader is to wait for it all the same.
+    on_exhausted: set where nothing more will come: called when a reader is about to wait all the same.
     """
 
     __slots__ = (
@@ -53,7 +53,7 @@ class Inbox:
         "deliver",
         "hook",
         "is_direct",
-        "is_exhausted",
+        "on_exhausted",
         "on_handled",
         "paused",
         "waiting",
@@ -81,7 +81,7 @@ class Inbox:
         self._feeder: asyncio.Task[Any] | None = None  # that task, once it runs
         self._giving = False  # the same, on the spot
         self.on_handled: Callable[[], None] | None = None
-        self.is_exhausted: Callable[[], None] | None = None
+        self.on_exhausted: Callable[[], None] | None = None
         self._in_hand = False  # whether the user has a message that is not handled, as far as is known
         self.arrived: Wakeup = Wakeup()
         self.paused: bool = False
@@ -105,8 +105,8 @@ class Inbox:
         self.done_with_last()
         self._lifetime.check_alive()
         self._lifetime.check_place()
-        if self.is_exhausted is not None:
-            self.is_exhausted()
+        if self.on_exhausted is not None:
+            self.on_exhausted()
         return True
 
     def check_receive(self) -> None:

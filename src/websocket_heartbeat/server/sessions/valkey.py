@@ -254,7 +254,7 @@ class ValkeyStore(SharedStore):
                 await self._answer(calls)
 
     def _flushed(self, task: "asyncio.Task[None]") -> None:
-        if self._flushing is not task:  # but that of the next loop: this one's was closed
+        if self._flushing is not task:  # but one that has followed it, as it was cancelled
             return
         self._flushing = None
         if not task.cancelled() and (self._calls or self._lineage_asked is not None):  # since its last look
@@ -543,7 +543,7 @@ class ValkeyStore(SharedStore):
                     if others:
                         await subscription.unsubscribe(*others)
         finally:
-            if self._subscribing is this:  # as in `_flushed`
+            if self._subscribing is this:  # and not that of the next loop
                 self._subscribing = None
 
     # Other nodes
@@ -590,7 +590,7 @@ class ValkeyStore(SharedStore):
                 _logger.log(level, words, error, extra={"reason": str(error)})
                 is_away = True
             finally:
-                if self._subscription is subscription:  # as in `_flushed`
+                if self._subscription is subscription:  # and not that of the next loop
                     self._subscription = None
                 if client is not None:
                     with suppress(Exception):

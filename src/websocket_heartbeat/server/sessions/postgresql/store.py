@@ -225,7 +225,7 @@ class PostgresStore(SharedStore):
         self._flushing = asyncio.get_running_loop().create_task(self._flush(self._flushing))
         self._flushing.add_done_callback(self._flushed)
 
-    async def _flush(self, before: "asyncio.Task[None] | None" = None) -> None:
+    async def _flush(self, before: "asyncio.Task[None] | None") -> None:
         if before is not None:  # which was cancelled, and may use the connection yet
             await asyncio.wait([before])
         while self._calls:
@@ -238,7 +238,7 @@ class PostgresStore(SharedStore):
                     await self._answer(part)
 
     def _flushed(self, task: "asyncio.Task[None]") -> None:
-        if self._flushing is not task:  # but that of the next loop: this one's was closed
+        if self._flushing is not task:  # but one that has followed it, as it was cancelled
             return
         self._flushing = None
         if not task.cancelled() and self._calls:  # since its last look
