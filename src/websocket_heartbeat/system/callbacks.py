@@ -21,8 +21,8 @@ T = TypeVar("T")
 _CALLERS = str(Path(__file__).parents[1]), str(Path(asyncio.__file__).parent)
 
 _tracebacks = logging.getLogger("websocket_heartbeat.tracebacks")
-# Its own, so that no DEBUG of the loggers above turns it on: that is for the user to choose, who may have done
-# so before the import.
+# Its own, so that no DEBUG of the loggers above turns it on: that is for the user to choose, who may have
+# done so before the import.
 if _tracebacks.level == logging.NOTSET:
     _tracebacks.setLevel(logging.INFO)
 
